@@ -1,0 +1,231 @@
+"""What a user calls from Python: plan, submit, attach, runs and tune."""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudtune.config import load_profile, project_folder
+from cloudtune.errors import RunNotFound, SpecError
+from cloudtune.job import Objective, TuningJob
+from cloudtune.parameters import Parameter
+from cloudtune.plan import Plan
+from cloudtune.provider import Provider, Watcher, load_provider
+from cloudtune.run import Run
+from cloudtune.states import RunRecord
+from cloudtune.store import Store
+
+MASK = "***"
+"""What stands for the value of an environment variable wherever it might be read."""
+
+
+def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None) -> Plan:
+    """What a profile's provider will do with a job. Pure: no network, no credentials, milliseconds.
+
+    Args:
+        job: the spec.
+        on: a profile, a provider or an alias; None for the default profile.
+        project: the folder whose config counts; None for the one around the working folder.
+
+    Raises:
+        ConfigError: there is no such profile or provider.
+    """
+    provider, _, _ = _resolve(on, project)
+    return provider.plan(job)
+
+
+def prepare(
+    job: TuningJob,
+    on: str | None = None,
+    *,
+    project: Path | None = None,
+    base: Path | None = None,
+    run_id: str | None = None,
+    native: Mapping[str, str] | None = None,
+) -> Run:
+    """Plans a job and writes the run down, without starting it.
+
+    Args:
+        job: the spec.
+        on: a profile, a provider or an alias; None for the default profile.
+        project: the folder of the config and the store; None for the one around the working folder.
+        base: the folder that the job's relative paths start from; None for the working folder.
+        run_id: the run's id; None for a new one. An id that is taken already gives that run, so that whoever
+            repeats a call with the same id makes one run, not two.
+        native: what the provider shall remember.
+
+    Raises:
+        UnsupportedError: the provider cannot run the job as it stands.
+        SpecError: the job names files that are not there.
+        ConfigError: there is no such profile or provider.
+    """
+    provider, profile, folder = _resolve(on, project)
+    store = Store(folder)
+    base = (base or Path.cwd()).resolve()
+    if run_id is not None:
+        try:
+            return Run(store.run(run_id), provider)
+        except RunNotFound:
+            pass  # as it should be: the id is new
+    planned = provider.plan(job)
+    planned.refuse(strict=job.strict)
+    problems = provider.verify(job, base)
+    if problems:
+        raise SpecError(problems)
+    seed = getattr(job.strategy, "seed", None)
+    record = RunRecord(
+        id=run_id or f"{job.name}-{secrets.token_hex(4)}",
+        name=job.name,
+        provider=provider.name,
+        profile=profile,
+        job=json.dumps(masked(job).to_data()),
+        plan=json.dumps(planned.to_data()),
+        created=time.time(),
+        native={
+            "base": str(base),
+            "seed": str(secrets.randbelow(2**31) if seed is None else seed),
+            **(native or {}),
+        },
+    )
+    run = store.create(record)
+    provider.prepare(run, job)
+    return Run(run, provider)
+
+
+def submit(
+    job: TuningJob,
+    on: str | None = None,
+    *,
+    project: Path | None = None,
+    base: Path | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Starts a job, which goes on without this process; see `prepare` for the arguments and errors.
+
+    Returns:
+        The handle: wait for it, look at it, or leave it and `attach` later.
+
+    Raises:
+        ProviderError: the provider did not take the job.
+    """
+    run = prepare(job, on, project=project, base=base, run_id=run_id)
+    run.start()
+    return run
+
+
+def attach(run_id: str = "latest", *, project: Path | None = None) -> Run:
+    """The run of an id, of the unambiguous beginning of one, or the latest.
+
+    Raises:
+        RunNotFound: none, or several, answer to it.
+        ConfigError: its provider is not installed.
+    """
+    folder = project or project_folder()
+    store = Store(folder).run(run_id)
+    record = store.record()
+    try:
+        settings = load_profile(record.profile, folder).settings
+    except ValueError:  # the profile has been taken away since; the run still can be read
+        settings = {}
+    return Run(store, load_provider(record.provider)(settings))
+
+
+def runs(*, project: Path | None = None) -> list[RunRecord]:
+    """All runs of the project, the newest first."""
+    return Store(project or project_folder()).records()
+
+
+def tune(
+    function: Callable[..., object],
+    space: Mapping[str, Parameter | Sequence[Parameter] | Mapping[str, Any]],
+    *,
+    maximize: str | Sequence[str] = (),
+    minimize: str | Sequence[str] = (),
+    trials: int | None = None,
+    parallel: int = 1,
+    strategy: str | Mapping[str, Any] | Any = "bayesian",  # noqa: ANN401  # any model of job.Strategy
+    isolate: bool = False,
+    name: str | None = None,
+    run_id: str | None = None,
+    project: Path | None = None,
+    watcher: Watcher | None = None,
+    **fields: Any,  # noqa: ANN401  # further fields of the job
+) -> Run:
+    """Tunes a Python function on this machine, and returns when the run has ended.
+
+    The function gets the parameters as keywords and returns the objective's value or a mapping of metrics; it may
+    report on the way by `cloudtune.trial.report`. It may be a lambda or defined in a notebook.
+
+    Args:
+        function: what to tune.
+        space: parameters by name, such as ``Float(low=1e-4, high=1, scale="log")``.
+        maximize: the metric, or metrics, to make large.
+        minimize: the metric, or metrics, to make small.
+        trials: how many; None only for a grid.
+        parallel: how many at the same time.
+        strategy: its type, or a strategy with its settings, e.g. ``{"type": "bayesian", "seed": 7}``.
+        isolate: whether each trial has a process of its own (costs some milliseconds a trial) instead of a
+            worker that takes many.
+        name: of the job; None for the function's.
+        run_id: of the run; that of an interrupted run goes on with it.
+        project: the folder of the store; None for the one around the working folder.
+        watcher: is told of progress.
+        **fields: further fields of the job, e.g. ``stopping={"type": "median"}`` or ``limits={"time": "1h"}``.
+
+    Raises:
+        SpecError: the space or another argument is not valid.
+        KeyboardInterrupt: interrupted; the run can be resumed by its id.
+    """
+    import cloudpickle  # noqa: PLC0415  # only here are functions sent
+
+    label = re.sub(r"\W", "_", getattr(function, "__name__", type(function).__name__))
+    objectives = [
+        *(Objective(metric=metric, goal="maximize") for metric in _names(maximize)),
+        *(Objective(metric=metric, goal="minimize") for metric in _names(minimize)),
+    ]
+    limits = dict(fields.pop("limits", {}))
+    job = TuningJob.from_data(
+        {
+            "name": name or label.strip("_") or "function",
+            "trial": {"function": f"{function.__module__}:{label}"},
+            "objective": [objective.model_dump() for objective in objectives],
+            "space": {key: _plain(entry) for key, entry in space.items()},
+            "strategy": {"type": strategy} if isinstance(strategy, str) else _plain(strategy),
+            "limits": {"parallel": parallel, **({} if trials is None else {"trials": trials}), **limits},
+            "local": {"isolate": isolate, **fields.pop("local", {})},
+            **{key: _plain(value) for key, value in fields.items()},
+        },
+        "tune",
+    )
+    run = prepare(job, "local", project=project, run_id=run_id, native={"pickle": "function.pkl"})
+    (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
+    run.wait(watcher)
+    return run
+
+
+def masked(job: TuningJob) -> TuningJob:
+    """The job without the values of its environment variables."""
+    trial = job.trial.model_copy(update={"environment": dict.fromkeys(job.trial.environment, MASK)})
+    return job.model_copy(update={"trial": trial})
+
+
+def _names(metrics: str | Sequence[str]) -> Sequence[str]:
+    return [metrics] if isinstance(metrics, str) else metrics
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Models as plain data, so that all mistakes are found and told in one way."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _resolve(on: str | None, project: Path | None) -> tuple[Provider, str, Path]:
+    folder = (project or project_folder()).resolve()
+    profile = load_profile(on, folder)
+    return load_provider(profile.provider)(profile.settings), profile.name, folder

@@ -1,0 +1,313 @@
+"""One axis of a search: where a parameter's values lie on the unit interval, and which value stands where.
+
+An axis maps the unit interval onto the values of a parameter so that a uniform position gives the distribution
+that the spec asks for (its quantile function), and maps every value back to its position. The values are
+*canonical*: rounded to what survives a codec and a text, so that every strategy on every provider speaks of
+exactly the same number.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from statistics import NormalDist
+from typing import Protocol
+
+from cloudtune.parameters import (
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+    Ordinal,
+    Parameter,
+    Scalar,
+)
+from cloudtune.parameters import same_scalar as same
+
+SIGNIFICANT_DIGITS = 12
+"""Digits kept of a real value: more than a training script can tell, fewer than log and exp distort."""
+
+TAIL = 1e-7
+"""The probability that is cut from each tail of a normal, so that its inverse stays finite (±5.2 std)."""
+
+_BELL = NormalDist()
+
+
+class Axis(Protocol):
+    """What a strategy may ask of one parameter."""
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None for a continuum."""
+
+    @property
+    def ordered(self) -> bool:
+        """Whether near positions mean near values (false for categorical)."""
+
+    def at(self, position: float) -> Scalar:
+        """The canonical value at a position in [0, 1]; uniform positions give the specified distribution."""
+
+    def position(self, value: Scalar) -> float:
+        """The position in [0, 1] of a value: at(position(v)) == v for every canonical v.
+
+        Raises:
+            ValueError: the axis has no such value.
+        """
+
+    def grid(self, levels: int) -> Sequence[Scalar]:
+        """All values of a finite axis, else `levels` values at equally spaced positions, ends included."""
+
+
+class Choices:
+    """A finite axis of listed values, all equally likely."""
+
+    def __init__(self, values: Sequence[Scalar], *, ordered: bool) -> None:
+        self.values = tuple(values)
+        self.ordered = ordered
+        self.size = len(self.values)
+
+    def at(self, position: float) -> Scalar:
+        return self.values[min(int(position * self.size), self.size - 1)]
+
+    def position(self, value: Scalar) -> float:
+        return (self.index(value) + 0.5) / self.size
+
+    def index(self, value: Scalar) -> int:
+        """Where the value stands in the list."""
+        for index, known in enumerate(self.values):
+            if same(known, value):
+                return index
+        raise ValueError(f"{value!r} is none of {list(self.values)}")
+
+    def grid(self, levels: int) -> Sequence[Scalar]:  # noqa: ARG002  # a finite axis has its own levels
+        return self.values
+
+
+class _Scale:
+    """A monotone map of values onto the line on which they are uniform."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def forward(self, value: float) -> float:
+        if self.name == "log":
+            return math.log(value)
+        return -math.log1p(-value) if self.name == "reverse_log" else value
+
+    def back(self, point: float) -> float:
+        if self.name == "log":
+            return math.exp(point)
+        return -math.expm1(-point) if self.name == "reverse_log" else point
+
+
+class Lattice:
+    """A finite axis of equally stepped numbers, on any scale.
+
+    Each value owns the interval that reaches half a step to both sides, and is as likely as that interval is
+    wide on the scale: on a linear scale all values are equally likely.
+    """
+
+    ordered = True
+
+    def __init__(self, low: float, step: float, size: int, scale: str, *, whole: bool) -> None:
+        self.size = size
+        self._low, self._step, self._whole = low, step, whole
+        self._exact_low, self._exact_step = Decimal(repr(low)), Decimal(repr(step))
+        self._scale = _Scale(scale)
+        high = low + step * (size - 1)
+        bottom, top = low - step / 2, high + step / 2
+        if scale == "log" and bottom <= 0:
+            bottom = low / 2
+        if scale == "reverse_log":
+            bottom, top = max(bottom, 0.0), min(top, (1 + high) / 2)
+        self._bottom, self._top = self._scale.forward(bottom), self._scale.forward(top)
+
+    def value(self, index: int) -> int | float:
+        """The value at an index, without the dust of binary fractions: 0.1 + 2 · 0.1 is 0.3."""
+        if self._whole:
+            return int(self._low) + index * int(self._step)
+        return float(self._exact_low + index * self._exact_step)
+
+    def index(self, value: Scalar) -> int:
+        """The index of a value, which must be one of the lattice's."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{value!r} is not a number")
+        index = round((value - self._low) / self._step)
+        if not 0 <= index < self.size or not math.isclose(
+            self.value(index), value, rel_tol=1e-9, abs_tol=1e-12
+        ):
+            raise ValueError(
+                f"{value!r} is none of {self.value(0)}, {self.value(1 % self.size)}, …, {self.value(-1 % self.size)}"
+            )
+        return index
+
+    def at(self, position: float) -> int | float:
+        if self._scale.name == "linear":
+            return self.value(min(int(position * self.size), self.size - 1))
+        value = self._scale.back(self._bottom + position * (self._top - self._bottom))
+        return self.value(min(max(math.floor((value - self._low) / self._step + 0.5), 0), self.size - 1))
+
+    def position(self, value: Scalar) -> float:
+        index = self.index(value)
+        if self._scale.name == "linear":
+            return (index + 0.5) / self.size
+        return (self._scale.forward(self.value(index)) - self._bottom) / (self._top - self._bottom)
+
+    def grid(self, levels: int) -> Sequence[Scalar]:  # noqa: ARG002  # a finite axis has its own levels
+        return _LatticeValues(self)
+
+
+class _LatticeValues(Sequence[Scalar]):
+    """All values of a lattice, made when asked for: a lattice may be far larger than memory."""
+
+    def __init__(self, lattice: Lattice) -> None:
+        self._lattice = lattice
+
+    def __len__(self) -> int:
+        return self._lattice.size
+
+    def __getitem__(self, index: int) -> Scalar:  # type: ignore[override]  # slices are not needed
+        if not 0 <= index < self._lattice.size:
+            raise IndexError(index)
+        return self._lattice.value(index)
+
+    def __iter__(self) -> Iterator[Scalar]:
+        return (self._lattice.value(index) for index in range(self._lattice.size))
+
+
+class Continuum:
+    """Every real number of a range, on any scale."""
+
+    ordered = True
+    size = None
+
+    def __init__(self, low: float, high: float, scale: str) -> None:
+        self.low, self.high = low, high
+        self._scale = _Scale(scale)
+        self._bottom, self._top = self._scale.forward(low), self._scale.forward(high)
+
+    def canonical(self, value: float) -> float:
+        """The value within the range that keeps `SIGNIFICANT_DIGITS` digits of where it lies."""
+        if self._scale.name == "log":
+            rounded = float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}")
+        elif self._scale.name == "reverse_log":
+            rounded = round(value, SIGNIFICANT_DIGITS)
+        else:
+            rounded = round(value, _decimals(self.high - self.low))
+        return min(max(rounded, self.low), self.high)
+
+    def at(self, position: float) -> float:
+        return self.canonical(self._scale.back(self._bottom + position * (self._top - self._bottom)))
+
+    def position(self, value: Scalar) -> float:
+        number = _number_within(value, self.low, self.high)
+        position = (self._scale.forward(number) - self._bottom) / (self._top - self._bottom)
+        return min(max(position, 0.0), 1.0)
+
+    def grid(self, levels: int) -> Sequence[Scalar]:
+        return tuple(self.at(level / (levels - 1) if levels > 1 else 0.5) for level in range(levels))
+
+
+class Bell:
+    """A normal or lognormal number, maybe cut off, maybe in steps."""
+
+    ordered = True
+
+    def __init__(self, parameter: Normal | LogNormal) -> None:
+        self._log = isinstance(parameter, LogNormal)
+        self._mean, self._std, self._step = parameter.mean, parameter.std, parameter.step
+        self._cut_low = self._mass(parameter.low, TAIL)
+        self._cut_high = self._mass(parameter.high, 1 - TAIL)
+        if self._cut_high <= self._cut_low:
+            raise ValueError("the cuts leave nothing of the distribution")
+        self.low = self._quantile(self._cut_low) if parameter.low is None else parameter.low
+        self.high = self._quantile(self._cut_high) if parameter.high is None else parameter.high
+        self.size: int | None = None
+        if self._step is not None:
+            self._first = math.ceil(self.low / self._step - 1e-9)
+            self.size = math.floor(self.high / self._step + 1e-9) - self._first + 1
+            if self.size < 1:
+                raise ValueError(f"no multiple of step {self._step} lies within {self.low} to {self.high}")
+
+    def _mass(self, cut: float | None, otherwise: float) -> float:
+        if cut is None:
+            return otherwise
+        if self._log:
+            cut = math.log(cut) if cut > 0 else -math.inf
+        return min(max(_BELL.cdf((cut - self._mean) / self._std), TAIL), 1 - TAIL)
+
+    def _quantile(self, mass: float) -> float:
+        point = self._mean + self._std * _BELL.inv_cdf(min(max(mass, TAIL), 1 - TAIL))
+        return math.exp(point) if self._log else point
+
+    def _lattice_value(self, index: int) -> float:
+        return float((self._first + index) * Decimal(repr(self._step)))
+
+    def canonical(self, value: float) -> float:
+        """The value within the cuts, on the step, with the digits that the inverse of the distribution keeps."""
+        if self._step is not None and self.size is not None:
+            return self._lattice_value(min(max(round(value / self._step) - self._first, 0), self.size - 1))
+        if self._log:
+            rounded = float(f"{value:.7e}") if value > 0 else 0.0
+        else:
+            rounded = round(value, _decimals(self._std) - 4)
+        return min(max(rounded, self.low), self.high)
+
+    def at(self, position: float) -> float:
+        return self.canonical(self._quantile(self._cut_low + position * (self._cut_high - self._cut_low)))
+
+    def position(self, value: Scalar) -> float:
+        number = _number_within(value, self.low, self.high, self._step or 0.0)
+        mass = self._mass(number, 0.0)
+        return min(max((mass - self._cut_low) / (self._cut_high - self._cut_low), 0.0), 1.0)
+
+    def grid(self, levels: int) -> Sequence[Scalar]:
+        if self.size is not None:
+            return tuple(self._lattice_value(index) for index in range(self.size))
+        return tuple(self.at((level + 0.5) / levels) for level in range(levels))
+
+
+def _decimals(width: float) -> int:
+    """Decimals that resolve a width into 10^SIGNIFICANT_DIGITS parts."""
+    return SIGNIFICANT_DIGITS - math.floor(math.log10(width)) if width > 0 else SIGNIFICANT_DIGITS
+
+
+def _number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number")  # noqa: TRY004  # the axis has no such value
+    if not low - slack <= value <= high + slack:
+        raise ValueError(f"{value!r} is outside {low} to {high}")
+    return float(value)
+
+
+def axis_of(parameter: Parameter) -> Axis:
+    """The axis of a parameter.
+
+    Raises:
+        ValueError: the parameter's distribution is empty.
+    """
+    match parameter:
+        case Constant():
+            return Choices([parameter.value], ordered=False)
+        case Categorical():
+            return Choices(parameter.values, ordered=False)
+        case Ordinal():
+            return Choices(parameter.values, ordered=True)
+        case Normal() | LogNormal():
+            return Bell(parameter)
+        case Int():
+            size = (parameter.high - parameter.low) // parameter.step + 1
+            return Lattice(parameter.low, parameter.step, size, parameter.scale, whole=True)
+        case Float(step=None):
+            if parameter.low == parameter.high:
+                return Choices([parameter.low], ordered=True)
+            return Continuum(parameter.low, parameter.high, parameter.scale)
+        case Float(step=float(step)):
+            size = math.floor((parameter.high - parameter.low) / step + 1e-9) + 1
+            return Lattice(parameter.low, step, size, parameter.scale, whole=False)
+        case _:
+            raise TypeError(f"no axis for {parameter!r}")
+
+
+__all__ = ["SIGNIFICANT_DIGITS", "TAIL", "Axis", "Bell", "Choices", "Continuum", "Lattice", "axis_of"]

@@ -1,0 +1,535 @@
+"""The ask/tell loop: suggests trials, has them launched, watches what they report, and knows when to end.
+
+It works with whatever can launch one trial (`Launcher`): processes here, tasks of a cluster, training jobs of a
+service. Slots are filled one by one as they become free. What happened and what will be done about it is
+committed to the store in one transaction before anything is launched, so a driver that is killed at any moment
+can be followed by another that goes on where it was.
+"""
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudtune.job import Objective, TuningJob
+from cloudtune.outcome import losses
+from cloudtune.provider import Progress, Watcher
+from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
+from cloudtune.space import Space
+from cloudtune.states import Report, RunState, Trial, TrialState
+from cloudtune.store import RunStore
+from cloudtune.units import format_duration
+
+TICK = 0.25
+"""Seconds after which the driver looks at limits and wishes even if nothing happens."""
+
+_FILL_TIME = 0.005
+"""Seconds of suggesting after which what is there is launched before the next slot is filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A trial's program has ended.
+
+    Attributes:
+        number: the trial.
+        attempt: which start of it.
+        failure: why it failed; "" when it ended well.
+        retry: whether another attempt may end better.
+        lost: whether nothing is known against the trial itself (its machine or its keeper died): it is started
+            again without counting as a retry.
+        place: where the launcher keeps what is left of it; "" for no change.
+    """
+
+    number: int
+    attempt: int
+    failure: str = ""
+    retry: bool = False
+    lost: bool = False
+    place: str = ""
+
+
+class Launcher(ABC):
+    """Runs single trials somewhere."""
+
+    def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
+        """The name that the trial will have where it runs, known before it is launched; "" for none."""
+        return ""
+
+    @abstractmethod
+    def launch(self, trial: Trial) -> None:
+        """Starts a trial. Whatever goes wrong is told by `poll` as its end."""
+
+    @abstractmethod
+    def adopt(self, trial: Trial) -> bool:
+        """Takes over a trial that an earlier driver launched; `poll` tells all of it from its first report.
+
+        Returns:
+            False if it neither runs nor left how it ended: it has to be started again.
+        """
+
+    @abstractmethod
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        """What happened, in order; waits at most `timeout` seconds for something to happen."""
+
+    @abstractmethod
+    def stop(self, number: int) -> None:
+        """Asks a running trial to end, and makes it after its grace time; its end comes by `poll`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends what still runs and lets go of everything."""
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """How urgently somebody wants the driver to stop: 0 not at all, 1 when the running trials have ended, 2 now."""
+
+    level: int = 0
+
+
+@dataclass(slots=True)
+class _Running:
+    """What the driver knows of a trial while it runs."""
+
+    trial: Trial
+    stop: TrialState | None = None
+    why: str = ""
+    reported: dict[str, float] = field(default_factory=dict)
+
+
+class Driver:
+    """Drives one run to its end.
+
+    Args:
+        job: what to do.
+        run: where it is written down; the caller holds its lock.
+        launcher: runs the trials; the caller closes it.
+        seed: of the strategy.
+        watcher: is told of progress.
+        interrupt: is looked at in every turn.
+        earlier: trials of earlier runs to learn from, with their numbers.
+    """
+
+    def __init__(
+        self,
+        job: TuningJob,
+        run: RunStore,
+        launcher: Launcher,
+        *,
+        seed: int,
+        watcher: Watcher | None = None,
+        interrupt: Interrupt | None = None,
+        earlier: Sequence[Trial] = (),
+    ) -> None:
+        self._job = job
+        self._limits = job.limits
+        self._run = run
+        self._launcher = launcher
+        self._watcher = watcher
+        self._interrupt = interrupt or Interrupt()
+        self._space: Space = job.search_space()
+        self._strategy: Strategy = strategy_for(job, self._space, seed)
+        self._rule: StoppingRule | None = rule_for(job)
+        self._running: dict[int, _Running] = {}
+        self._waiting: deque[Trial] = deque()
+        self._tally = Tally(job.objective)
+        self._suggested = 0
+        self._exhausted = False
+        self._ending: tuple[RunState, str] | None = None
+        self._changed: list[Trial] = []
+        self._reports: list[Report] = []
+        self._events: list[tuple[int | None, str]] = []
+        self._clock_start = time.monotonic()
+        self._elapsed_before = 0.0
+        self._elapsed_saved = 0.0
+        self._next_look = 0.0
+        self._next_progress = 0.0
+        self._message = ""
+        self._learn(earlier)
+
+    def drive(self) -> RunState:
+        """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on)."""
+        self._restore()
+        started = {} if self._run.record().started else {"started": time.time()}
+        self._run.write(state=RunState.RUNNING.value, reason="", wish="", **started)
+        while True:
+            self._look_around()
+            launches = self._fill()
+            self._commit(launches)
+            for trial in launches:
+                self._launcher.launch(trial)
+            self._show_progress()
+            if not self._running and (self._draining or not self._more()):
+                return self._finish()
+            self._take(self._launcher.poll(self._patience()))
+
+    # What the strategy knows at the start
+
+    def _learn(self, earlier: Sequence[Trial]) -> None:
+        known = 0
+        for trial in earlier:
+            if self._space.contains(trial.parameters):
+                known += 1
+                values = losses(self._job.objective, trial.metrics)
+                self._strategy.observe(Observation(-known, trial.parameters, trial.state, values))
+        if earlier:
+            self._event(None, f"learnt from {known} of {len(earlier)} trials of earlier runs")
+
+    def _restore(self) -> None:
+        """Takes up what an earlier driver left: finished trials are told, running ones adopted or started again."""
+        history = self._run.history()
+        self._elapsed_before = self._run.record().elapsed
+        self._suggested = max((trial.number + 1 for trial in history), default=0)
+        for trial in sorted(history, key=lambda trial: trial.number):
+            self._strategy.restore(trial.number, trial.parameters)
+        if self._rule is not None:
+            for report in self._run.reports():
+                self._judge(report)
+        for trial in history:
+            if trial.state.ended:
+                self._tell(trial)
+        for trial in sorted(history, key=lambda trial: trial.number):
+            if not trial.state.ended:
+                self._take_up(trial)
+
+    def _take_up(self, trial: Trial) -> None:
+        if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
+            self._run.forget_reports(trial.number, trial.attempt)
+            self._running[trial.number] = _Running(trial)
+            self._event(trial.number, "taken over from the driver that launched it")
+            return
+        if trial.state is TrialState.RUNNING:
+            self._event(trial.number, "was lost with its driver; it is started again")
+        trial.state = TrialState.WAITING
+        self._changed.append(trial)
+        self._waiting.append(trial)
+
+    # Filling the slots
+
+    @property
+    def _draining(self) -> bool:
+        """Whether no more trials are launched."""
+        return self._ending is not None or self._interrupt.level > 0
+
+    def _more(self) -> bool:
+        """Whether there is, or may be, another trial to launch."""
+        if self._waiting:
+            return True
+        within = self._limits.trials is None or self._suggested < self._limits.trials
+        return within and not self._exhausted
+
+    def _fill(self) -> list[Trial]:
+        launches: list[Trial] = []
+        since = time.perf_counter()
+        while not self._draining and len(self._running) < self._limits.parallel and self._more():
+            trial = self._waiting.popleft() if self._waiting else self._suggest()
+            if trial is None:
+                break
+            trial.attempt += 1
+            trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
+            trial.metrics = {}
+            trial.place = self._launcher.place(trial)
+            self._running[trial.number] = _Running(trial)
+            launches.append(trial)
+            if time.perf_counter() - since > _FILL_TIME:
+                break
+        return launches
+
+    def _suggest(self) -> Trial | None:
+        values = self._strategy.suggest(self._suggested)
+        if values is None:
+            self._exhausted = True
+            return None
+        trial = Trial(self._suggested, values)
+        self._suggested += 1
+        return trial
+
+    def _commit(self, launches: list[Trial]) -> None:
+        """Writes what happened and what is about to be done."""
+        if (
+            launches
+            or self._changed
+            or self._reports
+            or self._events
+            or self._elapsed > self._elapsed_saved + 5
+        ):
+            self._elapsed_saved = self._elapsed
+            self._run.write(
+                trials=[*self._changed, *launches],
+                reports=self._reports,
+                events=self._events,
+                elapsed=self._elapsed,
+            )
+            self._changed, self._reports, self._events = [], [], []
+
+    def _patience(self) -> float:
+        free = not self._draining and len(self._running) < self._limits.parallel and self._more()
+        return 0.0 if free else TICK
+
+    # What happens
+
+    def _take(self, happenings: Sequence[Report | Ended]) -> None:
+        for happening in happenings:
+            running = self._running.get(happening.number)
+            if running is None or happening.attempt != running.trial.attempt:
+                continue  # the last words of an attempt that is over
+            if isinstance(happening, Report):
+                self._heard(running, happening)
+            else:
+                self._ended(running, happening)
+
+    def _heard(self, running: _Running, report: Report) -> None:
+        self._reports.append(report)
+        running.reported.update(report.metrics)
+        keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
+        if self._judge(report) and running.stop is None:
+            self._stop(
+                running, TrialState.PRUNED, f"pruned at step {report.step} by the {self._rule_name} rule"
+            )
+
+    @property
+    def _rule_name(self) -> str:
+        return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
+
+    def _judge(self, report: Report) -> bool:
+        """Whether the stopping rule wants the trial stopped after this report."""
+        if self._rule is None:
+            return False
+        found = losses(self._job.objective[:1], report.metrics)
+        return found is not None and self._rule.observe(report.number, report.step, found[0])
+
+    def _stop(self, running: _Running, state: TrialState, why: str) -> None:
+        if running.stop is None:
+            running.stop, running.why = state, why
+            self._launcher.stop(running.trial.number)
+
+    def _ended(self, running: _Running, end: Ended) -> None:
+        trial = running.trial
+        del self._running[trial.number]
+        trial.place = end.place or trial.place
+        state, reason = self._verdict(running, end)
+        if end.lost and running.stop is None:
+            self._again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
+        elif state is TrialState.WAITING:
+            trial.state = state
+            self._changed.append(trial)
+            self._waiting.append(trial)
+        elif (
+            state is TrialState.FAILED
+            and end.retry
+            and trial.attempt <= self._job.retries
+            and not self._draining
+        ):
+            self._again(trial, f"attempt {trial.attempt} failed: {reason}; it is tried again")
+        else:
+            trial.state, trial.reason, trial.ended = state, reason, time.time()
+            self._changed.append(trial)
+            self._tell(trial)
+            if state is TrialState.FAILED:
+                self._event(trial.number, f"failed: {reason}")
+
+    def _again(self, trial: Trial, message: str) -> None:
+        trial.state = TrialState.WAITING
+        self._changed.append(trial)
+        self._waiting.append(trial)
+        self._event(trial.number, message)
+
+    def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
+        """The state that a trial ends in, and why where that needs saying."""
+        if (
+            running.stop is not None
+        ):  # also when it exited with 0: it may have saved its state and left on our signal
+            return running.stop, running.why
+        if end.failure:
+            return TrialState.FAILED, end.failure
+        if losses(self._job.objective, running.trial.metrics) is None:
+            return TrialState.FAILED, _what_is_missing(self._job.objective, running.reported)
+        return TrialState.COMPLETED, ""
+
+    def _tell(self, trial: Trial) -> None:
+        """Lets the strategy, the rule and the tally know that a trial has ended."""
+        values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
+        self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
+        if self._rule is not None:
+            self._rule.ended(trial.number, good=trial.state in (TrialState.COMPLETED, TrialState.PRUNED))
+        self._tally.add(trial, values)
+
+    # Limits and wishes
+
+    @property
+    def _elapsed(self) -> float:
+        """Seconds that the run has been driven."""
+        return self._elapsed_before + time.monotonic() - self._clock_start
+
+    def _look_around(self) -> None:
+        """Sees whether the job has to end, and stops what must not go on."""
+        if self._ending is None:
+            self._ending = self._limit_reached()
+            if self._ending is not None:
+                self._event(None, self._ending[1])
+        if self._ending is not None and (self._running or self._waiting):
+            self._drop_waiting(self._ending[1])
+            for running in self._running.values():
+                self._stop(running, TrialState.CANCELLED, self._ending[1])
+        elif self._interrupt.level >= 2:
+            for running in self._running.values():
+                self._stop(running, TrialState.WAITING, "")
+
+    def _drop_waiting(self, why: str) -> None:
+        for trial in self._waiting:
+            trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, time.time()
+            self._changed.append(trial)
+            self._tell(trial)
+        self._waiting.clear()
+
+    def _limit_reached(self) -> tuple[RunState, str] | None:
+        """How the job has to end now, and why; None to go on."""
+        limits, tally = self._limits, self._tally
+        if limits.target is not None and tally.best_value is not None:
+            loss = losses(self._job.objective, {self._job.objective[0].metric: limits.target})
+            if loss is not None and tally.best_loss <= loss[0]:
+                return (
+                    RunState.COMPLETED,
+                    f"the target {limits.target:g} is reached by trial {tally.best_number}",
+                )
+        if limits.failed is not None and tally.counts[TrialState.FAILED] >= limits.failed:
+            return RunState.FAILED, f"{limits.failed} trials have failed, the most allowed (limits.failed)"
+        if limits.no_improvement is not None and tally.since_best >= limits.no_improvement:
+            return (
+                RunState.COMPLETED,
+                f"{tally.since_best} trials in a row brought no improvement (limits.no_improvement)",
+            )
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + TICK
+            if limits.time is not None and self._elapsed >= limits.time.total_seconds():
+                return (
+                    RunState.COMPLETED,
+                    f"the time limit of {format_duration(limits.time)} is reached (limits.time)",
+                )
+            wish = self._run.wish()
+            if wish == "cancel":
+                return RunState.CANCELLED, "cancelled by its user"
+            if wish == "stop":
+                self._interrupt.level = max(self._interrupt.level, 2)
+        return None
+
+    def _finish(self) -> RunState:
+        state, reason = self._outcome()
+        ended = {"ended": time.time()} if state.ended else {}
+        self._event(None, f"{state.value}: {reason}" if reason else state.value)
+        self._run.write(
+            trials=self._changed, reports=self._reports, events=self._events,
+            state=state.value, reason=reason, elapsed=self._elapsed, **ended,
+        )  # fmt: skip
+        self._changed, self._reports, self._events = [], [], []
+        self._show_progress(state)
+        return state
+
+    def _outcome(self) -> tuple[RunState, str]:
+        if self._ending is not None:
+            return self._ending
+        if self._more():
+            return RunState.INTERRUPTED, f"interrupted; `cloudtune resume {self._run.id}` goes on with it"
+        counts = self._tally.counts
+        if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
+            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
+        return RunState.COMPLETED, ""
+
+    # Telling others
+
+    def _event(self, number: int | None, message: str) -> None:
+        self._events.append((number, message))
+        self._message = f"trial {number}: {message}" if number is not None else message
+
+    def _show_progress(self, state: RunState | None = None) -> None:
+        if self._watcher is None or (state is None and time.monotonic() < self._next_progress):
+            return
+        self._next_progress = time.monotonic() + 0.1
+        now = state or (RunState.STOPPING if self._draining else RunState.RUNNING)
+        counts = {each.value: count for each, count in self._tally.counts.items() if count}
+        counts[TrialState.RUNNING.value] = len(self._running)
+        self._watcher(
+            Progress(
+                state=now,
+                counts=counts,
+                total=self._limits.trials,
+                best=self._tally.best,
+                elapsed=self._elapsed,
+                eta=self._eta(),
+                running=tuple(running.trial for running in self._running.values()),
+                message=self._message,
+            )
+        )
+        self._message = ""
+
+    def _eta(self) -> float | None:
+        done = sum(self._tally.counts.values())
+        if not done or self._limits.trials is None:
+            return None
+        rest = self._elapsed / done * (self._limits.trials - done)
+        if self._limits.time is not None:
+            rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
+        return max(rest, 0.0)
+
+
+class Tally:
+    """Counts of ended trials, and the best of them."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._single = len(objectives) == 1
+        self._metric = objectives[0].metric
+        self.counts = {state: 0 for state in TrialState if state.ended}
+        self.best: Trial | None = None
+        self.best_loss = math.inf
+        self.since_best = 0
+
+    def add(self, trial: Trial, values: tuple[float, ...] | None) -> None:
+        """Counts an ended trial."""
+        self.counts[trial.state] += 1
+        if trial.state is not TrialState.COMPLETED or values is None or not self._single:
+            return
+        if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):
+            self.since_best = 0 if values[0] < self.best_loss else self.since_best + 1
+            self.best, self.best_loss = trial, values[0]
+        else:
+            self.since_best += 1
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's objective."""
+        return self.best.metrics[self._metric] if self.best else None
+
+    @property
+    def best_number(self) -> int | None:
+        """The best trial's number."""
+        return self.best.number if self.best else None
+
+
+def keep_counting_values(
+    objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
+) -> None:
+    """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
+    best_counts = {
+        objective.metric: objective.goal for objective in objectives if objective.measurement == "best"
+    }
+    for name, value in reported.items():
+        goal = best_counts.get(name)
+        if goal is None or name not in kept or math.isnan(kept[name]):
+            kept[name] = value
+        elif not math.isnan(value):
+            kept[name] = max(kept[name], value) if goal == "maximize" else min(kept[name], value)
+
+
+def _what_is_missing(objectives: Sequence[Objective], reported: dict[str, float]) -> str:
+    for objective in objectives:
+        if objective.metric not in reported:
+            return (
+                f"it ended without reporting the objective {objective.metric!r}; print {objective.metric}=VALUE, "
+                f"call cloudtune.trial.report({objective.metric}=VALUE), or give objective.regex"
+            )
+        if not math.isfinite(reported[objective.metric]):
+            return f"its objective {objective.metric!r} was {reported[objective.metric]} at the end"
+    return "it has no usable objective"

@@ -1,0 +1,116 @@
+"""Every error that cloudtune raises on purpose.
+
+One base class; each error also is the built-in exception that a Python user would catch. A message says what is
+wrong, where, and what to do, and never holds a secret, a token or the value of an environment variable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CloudtuneError(Exception):
+    """The base of all errors of cloudtune; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a spec.
+
+    Attributes:
+        path: where in the spec, e.g. ``space.lr.low``; empty for the document as a whole.
+        message: what is wrong.
+        hint: what to do; may be empty.
+        line: the line of the YAML, from 1; None for a spec that did not come from a text.
+        column: the column of the YAML, from 1.
+    """
+
+    path: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}, column {self.column}: " if self.line is not None else ""
+        path = f"{self.path}: " if self.path else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place}{path}{self.message}{hint}"
+
+
+class SpecError(CloudtuneError, ValueError):
+    """A spec that is not valid; `problems` lists every mistake, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem], source: str = "the job") -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        count = len(self.problems)
+        head = f"{source} has {count} problem{'s' if count != 1 else ''}:"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class ConfigError(CloudtuneError, ValueError):
+    """A `cloudtune.toml`, an environment variable or an option that cannot be used."""
+
+    exit_code = 2
+
+
+class UnsupportedError(CloudtuneError, ValueError):
+    """The provider cannot do what the spec asks; `problems` says which fields, and what to change."""
+
+    exit_code = 3
+
+    def __init__(self, provider: str, problems: Sequence[Problem]) -> None:
+        self.provider = provider
+        self.problems = tuple(problems)
+        lines = [f"  {problem}" for problem in self.problems]
+        super().__init__("\n".join([f"{provider} cannot run this job as it stands:", *lines]))
+
+
+class ProviderError(CloudtuneError, RuntimeError):
+    """A provider answered with an error, or did not answer.
+
+    Attributes:
+        code: the service's own code, e.g. ``ThrottlingException``.
+        retryable: whether the same call may succeed later.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, code: str = "", retryable: bool = False) -> None:
+        self.code = code
+        self.retryable = retryable
+        super().__init__(message)
+
+
+class CredentialError(ProviderError, PermissionError):
+    """No credentials, expired ones, or ones that may not do this."""
+
+
+class QuotaError(ProviderError):
+    """A limit of the account or of the machine is reached."""
+
+
+class StoreError(CloudtuneError, OSError):
+    """The store on disk cannot be read or written: it is full, damaged, or from a newer cloudtune."""
+
+    exit_code = 4
+
+
+class TrialError(CloudtuneError, RuntimeError):
+    """A trial failed, or has not what was asked of it."""
+
+
+class RunNotFound(CloudtuneError, LookupError):
+    """No run, or more than one, answers to the given id."""
+
+    exit_code = 5
+
+
+class RunBusy(CloudtuneError, RuntimeError):
+    """Another process is driving this run already."""
+
+    exit_code = 6

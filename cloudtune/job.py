@@ -1,0 +1,523 @@
+"""The spec: one tuning job and its parts, the same in Python and in YAML."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from cloudtune.parameters import Count, Entry, Integer, Number, Part, Positive
+from cloudtune.space import Space, SpaceError
+from cloudtune.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "description": DURATION_HELP}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "description": SIZE_HELP}),
+]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}=\-][^\s{}=]*$", max_length=256)]
+PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1)]
+"""One text for every provider, or a text for each provider by its name."""
+
+
+def _one_or_list(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _environment_text(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f'write the text that the program shall see in quotes, e.g. "{str(value).lower()}"')  # noqa: TRY004
+    return str(value) if isinstance(value, int | float) else value
+
+
+class TrialSpec(Part):
+    """What one trial runs: a command, a function, or the program that an image starts."""
+
+    source: Text | None = None
+    """The folder whose files travel with the trial; relative to the job file. Null: the trial runs where the job file is."""
+    ignore: tuple[Text, ...] = ()
+    """Patterns, as in a .gitignore, of files in `source` that stay behind."""
+    command: Text | tuple[Text, ...] | None = None
+    """A shell command line, or a list of a program and its arguments. Parameters replace {name}; those without a place follow as --name value."""
+    function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:[\w.]+$")] | None = None
+    """A Python function, package.module:name, that takes the parameters as keywords and returns its metrics."""
+    image: PerProvider | None = None
+    """The container image; one, or one a provider."""
+    environment: dict[Text, Annotated[str, BeforeValidator(_environment_text)]] = {}
+    """Environment variables of the trial. Their values are kept out of plans, logs and the store."""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        if self.command is not None and self.function is not None:
+            raise ValueError("has both a command and a function; keep one")
+        if self.command is None and self.function is None and self.image is None:
+            raise ValueError(
+                "says nothing to run; give a command, a function or an image with its own entrypoint"
+            )
+        return self
+
+
+class Objective(Part):
+    """A metric to be made as large or as small as possible."""
+
+    metric: Text
+    """The metric's name, as the trial reports it."""
+    goal: Literal["maximize", "minimize"]
+    """Which way is better."""
+    regex: Text | None = None
+    """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
+    measurement: Literal["last", "best"] = "last"
+    """Which of the reported values counts for the trial."""
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str | None) -> str | None:
+        return None if regex is None else check_regex(regex)
+
+
+def check_regex(regex: str) -> str:
+    """The regex itself, if it compiles and has a group for the number."""
+    import re  # noqa: PLC0415  # only specs with a regex need it here
+
+    try:
+        groups = re.compile(regex).groups
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    if not groups:
+        raise ValueError("needs a group ( ) around the number")
+    return regex
+
+
+Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
+
+
+class Grid(Part):
+    """Every combination of the values, in a fixed order (the last parameter turns fastest)."""
+
+    type: Literal["grid"] = "grid"
+    levels: Annotated[Integer, Field(ge=1)] | None = None
+    """How many equally spaced values of a parameter without a step are tried; null where every axis is finite."""
+
+
+class Random(Part):
+    """Independent draws from the space's distribution; a finite space is drawn without repetition."""
+
+    type: Literal["random"] = "random"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+
+
+class Sobol(Part):
+    """A scrambled Sobol sequence: spreads more evenly than random."""
+
+    type: Literal["sobol"] = "sobol"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+
+
+class Bayesian(Part):
+    """A Gaussian process that learns from the finished trials where the next one pays most."""
+
+    type: Literal["bayesian"] = "bayesian"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+    startup: Count | None = None
+    """Quasi-random trials before the model decides; null for a number that suits the space and the budget."""
+
+
+class Hyperband(Part):
+    """Many short trials, of which the promising ones go on (asynchronous successive halving, arXiv 1810.05934)."""
+
+    type: Literal["hyperband"] = "hyperband"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+    min_resource: Count = 1
+    """The step at which trials are first compared."""
+    max_resource: Count
+    """The step at which a trial is complete."""
+    eta: Annotated[Integer, Field(ge=2)] = 3
+    """One in so many trials goes on at each comparison."""
+    searcher: Literal["random", "bayesian"] = "random"
+    """Where new trials come from."""
+
+    @model_validator(mode="after")
+    def _increasing(self) -> Self:
+        if self.max_resource < self.min_resource:
+            raise ValueError(f"max_resource {self.max_resource} is below min_resource {self.min_resource}")
+        return self
+
+
+class Evolutionary(Part):
+    """A population that is bred from its best members."""
+
+    type: Literal["evolutionary"] = "evolutionary"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+    population: Annotated[Integer, Field(ge=2)] | None = None
+    """Members of a generation; null for a number that suits the space."""
+
+
+Strategy = Annotated[Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary, Field(discriminator="type")]
+
+
+class _Rule(Part):
+    grace: Annotated[Integer, Field(ge=0)] = 0
+    """Steps (reports) of a trial before it may be stopped."""
+    interval: Count = 1
+    """Trials are judged at every so many steps."""
+
+
+class Median(_Rule):
+    """Stops a trial whose best value is worse than the median of the others' running averages at the same step."""
+
+    type: Literal["median"] = "median"
+
+
+class Bandit(_Rule):
+    """Stops a trial whose best value lies outside a slack of the best trial's at the same step."""
+
+    type: Literal["bandit"] = "bandit"
+    slack_factor: Positive | None = None
+    """The slack as a ratio of the best value."""
+    slack_amount: Positive | None = None
+    """The slack as a distance from the best value."""
+
+    @model_validator(mode="after")
+    def _one_slack(self) -> Self:
+        if (self.slack_factor is None) == (self.slack_amount is None):
+            raise ValueError("needs one of slack_factor and slack_amount, not both")
+        return self
+
+
+class Truncation(_Rule):
+    """Stops the lowest percentage of the trials at every judgement."""
+
+    type: Literal["truncation"] = "truncation"
+    percentage: Annotated[Integer, Field(ge=1, le=99)]
+    """The share that is stopped."""
+
+
+class Asha(Part):
+    """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the top 1/eta go on."""
+
+    type: Literal["asha"] = "asha"
+    min_resource: Count = 1
+    """The step of the first rung."""
+    max_resource: Count | None = None
+    """The step beyond which nothing is stopped; null for no bound."""
+    eta: Annotated[Integer, Field(ge=2)] = 3
+    """One in so many trials goes on at each rung."""
+
+
+class Auto(Part):
+    """The service's own early stopping."""
+
+    type: Literal["auto"] = "auto"
+
+
+Stopping = Annotated[Median | Bandit | Truncation | Asha | Auto, Field(discriminator="type")]
+
+
+class Limits(Part):
+    """When the job ends, and how much of it runs at once."""
+
+    trials: Count | None = None
+    """How many trials are started; null only for a grid, which ends by itself."""
+    parallel: Count = 1
+    """How many trials run at the same time."""
+    failed: Count | None = None
+    """So many failed trials fail the job; null for no cap."""
+    time: Duration | None = None
+    """How long the job may take."""
+    trial_time: Duration | None = None
+    """How long one trial may take."""
+    target: Number | None = None
+    """The job ends when a trial's objective is at least this good."""
+    no_improvement: Count | None = None
+    """The job ends when so many finished trials in a row brought no better objective."""
+
+
+class Accelerators(Part):
+    """Accelerators of one trial."""
+
+    type: Text
+    """The service's name of the accelerator."""
+    count: Count = 1
+    """How many."""
+
+
+def _accelerators(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    kind, _, count = value.partition(":")
+    return {"type": kind, "count": int(count)} if count.isdecimal() else {"type": value}
+
+
+class Compute(Part):
+    """What one trial runs on."""
+
+    instance: PerProvider | None = None
+    """The machine type; one, or one a provider."""
+    count: Count = 1
+    """Machines of one trial; above one the trial is distributed."""
+    accelerators: Annotated[Accelerators, BeforeValidator(_accelerators)] | None = None
+    """Accelerators; also written "TYPE:COUNT"."""
+    cpus: Positive | None = None
+    """Processor cores, where the machine type does not say."""
+    memory: Size | None = None
+    """Memory that a trial may use."""
+    disk: Size | None = None
+    """Disk space of each machine."""
+    spot: bool = False
+    """Whether to use cheaper capacity that may be taken away."""
+    max_wait: Duration | None = None
+    """How long to wait for spot capacity, the run included."""
+
+
+class WarmStart(Part):
+    """Earlier runs whose trials the strategy learns from."""
+
+    runs: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Ids of the runs."""
+    kind: Literal["identical", "transfer"] = "identical"
+    """identical: same data and program, so its trials count as this run's; transfer: something near, a hint only."""
+
+
+class Network(Part):
+    """Where the trials' machines stand in the network."""
+
+    name: Text | None = None
+    """The virtual network, where the service takes its name."""
+    subnets: tuple[Text, ...] = ()
+    """Subnets of the trials' machines."""
+    security_groups: tuple[Text, ...] = ()
+    """Security groups of the trials' machines."""
+    isolated: bool = False
+    """Whether the trial may not reach any network."""
+
+
+class Encryption(Part):
+    """Keys for data at rest, and whether traffic between a trial's machines is encrypted."""
+
+    key: PerProvider | None = None
+    """The key of outputs."""
+    volume_key: PerProvider | None = None
+    """The key of the machines' disks; null for the service's own."""
+    traffic: bool = False
+    """Whether to encrypt what the machines of one trial send each other."""
+
+
+Native = dict[str, JsonValue]
+
+
+class TuningJob(Part):
+    """One tuning job: what to run, what to vary, what to aim at, and how far to go."""
+
+    name: Name
+    """Names the runs: letters, digits, - and _, up to 63."""
+    trial: TrialSpec
+    """What one trial runs."""
+    objective: Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
+    """What is optimised: one objective, or a list."""
+    metrics: dict[Text, Text] = {}
+    """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
+    space: Annotated[dict[ParameterName, Entry], Field(min_length=1)]
+    """The parameters by name; a list under a name holds variants of it for different conditions."""
+    strategy: Strategy = Random()
+    """How the next trial is chosen."""
+    stopping: Stopping | None = None
+    """When a trial that does badly is stopped early."""
+    limits: Limits = Limits()
+    """When the job ends."""
+    retries: Annotated[Integer, Field(ge=0)] = 0
+    """How often a trial that broke down is tried again."""
+    warm_start: (
+        Annotated[
+            WarmStart,
+            BeforeValidator(lambda value: {"runs": value} if isinstance(value, list | tuple) else value),
+        ]
+        | None
+    ) = None
+    """Earlier runs to learn from; also written as a list of run ids."""
+    mode: Literal["auto", "managed", "driven"] = "auto"
+    """managed: the service's own tuner; driven: cloudtune's, with one plain job of the service a trial; auto: managed where it can."""
+    strict: bool = False
+    """Whether to refuse what the provider can only approximate."""
+    compute: Compute = Compute()
+    """What one trial runs on."""
+    data: dict[Text, PerProvider] = {}
+    """Inputs by name: a local path, s3://, gs://, azureml:// or https; one, or one a provider."""
+    output: PerProvider | None = None
+    """Where outputs go: a folder or a bucket; one, or one a provider."""
+    network: Network | None = None
+    """Where the trials' machines stand in the network."""
+    identity: PerProvider | None = None
+    """The role or service account that trials run as; one, or one a provider."""
+    encryption: Encryption | None = None
+    """Keys for data at rest."""
+    tags: dict[Text, str] = {}
+    """Labels of the job on the service."""
+    local: Native = {}
+    """Settings of the local provider."""
+    sagemaker: Native = {}
+    """Native settings of Amazon SageMaker, merged last."""
+    vertex: Native = {}
+    """Native settings of Google Vertex AI, merged last."""
+    azureml: Native = {}
+    """Native settings of Azure Machine Learning, merged last."""
+    ray: Native = {}
+    """Settings of the Ray provider."""
+    native: dict[Text, Native] = {}
+    """Native settings of further providers, by their name."""
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_compile(cls, metrics: dict[str, str]) -> dict[str, str]:
+        for name, regex in metrics.items():
+            try:
+                check_regex(regex)
+            except ValueError as error:
+                raise ValueError(f"the regex of {name!r} {error}") from None
+        return metrics
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._space_problems(), *self._objective_problems(), *self._limit_problems()]
+        if problems:
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(
+                        type=PydanticCustomError("job", message_template(message)), loc=path, input=None
+                    )
+                    for path, message in problems
+                ],
+            )
+        return self
+
+    def _space_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        try:
+            space = self.search_space()
+        except SpaceError as error:
+            return [(("space", *_as_location(path)), message) for path, message in error.problems]
+        if isinstance(self.strategy, Grid) and self.strategy.levels is None:
+            return [
+                (
+                    ("space", *_as_location(dimension.key)),
+                    "a grid needs a finite axis: give it a step, or set strategy.levels",
+                )
+                for dimension in space.dimensions
+                if dimension.axis.size is None
+            ]
+        return []
+
+    def _objective_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        metrics = [objective.metric for objective in self.objective]
+        return [
+            (("objective", index, "metric"), f"the metric {metric!r} is an objective already")
+            for index, metric in enumerate(metrics)
+            if metric in metrics[:index]
+        ]
+
+    def _limit_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        limits = self.limits
+        if limits.trials is None and not isinstance(self.strategy, Grid):
+            problems.append(
+                (
+                    ("limits", "trials"),
+                    f"how many trials? A {self.strategy.type} search has no end of its own",
+                )
+            )
+        if limits.target is not None and len(self.objective) > 1:
+            problems.append((("limits", "target"), "a target needs a single objective"))
+        if isinstance(self.strategy, Hyperband) and self.stopping is not None:
+            problems.append((("stopping",), "hyperband stops trials itself; take the stopping rule away"))
+        return problems
+
+    def search_space(self) -> Space:
+        """The space with its axes and conditions worked out."""
+        return Space(self.space)
+
+    def native_settings(self, provider: str) -> Mapping[str, JsonValue]:
+        """The native settings under a provider's name."""
+        own = getattr(self, provider) if provider in NATIVE_FIELDS else None
+        return own if own is not None else self.native.get(provider, {})
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> "TuningJob":
+        """The job of a YAML text (a str) or file (a Path).
+
+        Raises:
+            SpecError: the text is not YAML or not a job; lists every mistake with its line and column.
+            OSError: the file cannot be read.
+        """
+        from cloudtune.text import job_from_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+
+        return job_from_yaml(source)
+
+    def to_yaml(self) -> str:
+        """The job as YAML that `from_yaml` reads back as an equal job."""
+        from cloudtune.text import job_to_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+
+        return job_to_yaml(self)
+
+    @classmethod
+    def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":  # noqa: ANN401
+        """The job of plain data, such as JSON gives.
+
+        Raises:
+            SpecError: lists every mistake with its path.
+        """
+        from cloudtune.text import job_from_data  # noqa: PLC0415  # the words for mistakes are loaded when needed
+
+        return job_from_data(data, source)
+
+    def to_data(self) -> dict[str, JsonValue]:
+        """The job as plain data, without what has its default, that `from_data` reads back as an equal job."""
+        from cloudtune.text import job_to_data  # noqa: PLC0415
+
+        return job_to_data(self)
+
+
+NATIVE_FIELDS = ("local", "sagemaker", "vertex", "azureml", "ray")
+"""Fields of the job that hold one provider's native settings."""
+
+
+def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:
+    """What a per-provider setting says for one provider; None where it says nothing."""
+    return value.get(provider) if isinstance(value, dict) else value
+
+
+def message_template(message: str) -> str:
+    """A message as pydantic takes it, in which braces stand for themselves."""
+    return message.replace("{", "{{").replace("}", "}}")
+
+
+def _as_location(path: str) -> tuple[str | int, ...]:
+    return tuple(
+        int(part) if part.isdecimal() else part
+        for part in path.replace("[", ".").replace("]", "").split(".")
+        if part
+    )

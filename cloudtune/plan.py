@@ -1,0 +1,181 @@
+"""What a provider will really do with each field of a job: nothing is dropped silently."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, JsonValue
+
+from cloudtune.errors import Problem, UnsupportedError
+from cloudtune.job import TuningJob
+
+
+class Support(StrEnum):
+    """How well a provider carries a field, from best to worst."""
+
+    EXACT = "exact"
+    """The service's own field means the same."""
+    ENCODED = "encoded"
+    """Travels through a codec; the script sees exactly the same; the optimizer sees a transformed axis."""
+    APPROXIMATE = "approximate"
+    """Near, and the note says how it differs."""
+    WATCHED = "watched"
+    """A live client enforces it."""
+    DRIVEN = "driven"
+    """The service cannot do it: cloudtune's own driver asks, and each trial is one plain job of the service."""
+    UNSUPPORTED = "unsupported"
+    """Refused, with what to change."""
+
+    @property
+    def rank(self) -> int:
+        """0 for exact, higher for worse."""
+        return list(Support).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """How one field, or everything below it, is carried when it is not carried as it stands.
+
+    Attributes:
+        path: into the spec, e.g. ``limits.failed``; it covers every leaf below it.
+        support: see `Support`; never exact.
+        message: what happens instead, and for an unsupported field what to change.
+        target: where it goes in the request, if it goes there.
+    """
+
+    path: str
+    support: Support
+    message: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The complete native request for a job, and where each leaf of the spec went.
+
+    Attributes:
+        provider: the provider's name.
+        mode: ``managed`` (the service's tuner) or ``driven`` (cloudtune's own).
+        request: the native request as plain data, as it will be sent, without secrets.
+        carried: for every leaf that is carried exactly, the path in the request where it went.
+        notes: one for every other leaf (or for a part of the spec that holds it).
+    """
+
+    provider: str
+    mode: str
+    request: Mapping[str, JsonValue]
+    carried: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    def support(self, path: str) -> Support | None:
+        """How a leaf of the spec is carried; None for one that the plan does not account for."""
+        covering = [note for note in self.notes if covers(note.path, path)]
+        if covering:
+            return max((note.support for note in covering), key=lambda support: support.rank)
+        return Support.EXACT if any(covers(carried, path) for carried in self.carried) else None
+
+    def refuse(self, *, strict: bool = False) -> None:
+        """Raises UnsupportedError if a note is unsupported, or, when strict, below encoded."""
+        worst = Support.ENCODED if strict else Support.DRIVEN
+        bad = [note for note in self.notes if note.support.rank > worst.rank]
+        if bad:
+            why = "strict: " if strict else ""
+            problems = [
+                Problem(
+                    note.path,
+                    note.message
+                    if note.support is Support.UNSUPPORTED
+                    else f"{why}{note.support}: {note.message}",
+                )
+                for note in bad
+            ]
+            raise UnsupportedError(self.provider, problems)
+
+    def to_data(self) -> dict[str, JsonValue]:
+        """The plan as plain data for JSON."""
+        return {
+            "provider": self.provider,
+            "mode": self.mode,
+            "request": dict(self.request),
+            "carried": dict(self.carried),
+            "notes": [
+                {
+                    "path": note.path,
+                    "support": note.support.value,
+                    "message": note.message,
+                    "target": note.target,
+                }
+                for note in self.notes
+            ],
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The plan that `to_data` gave."""
+        notes = tuple(
+            Note(note["path"], Support(note["support"]), note["message"], note["target"])
+            for note in data["notes"]
+        )
+        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes)
+
+
+class Ledger:
+    """Keeps the account while a provider translates: each field is carried or noted, once."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self._carried: dict[str, str] = {}
+        self._notes: list[Note] = []
+
+    def carry(self, path: str, target: str) -> None:
+        """The field at `path`, with all below it, is in the request at `target` and means the same."""
+        self._carried[path] = target
+
+    def note(self, path: str, support: Support, message: str, target: str = "") -> None:
+        """The field at `path`, with all below it, is treated as the message says."""
+        self._notes.append(Note(path, support, message, target))
+
+    def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
+        """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
+        plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
+        lost = [path for path, _ in leaves(job) if plan.support(path) is None]
+        for path in lost:
+            self.note(
+                path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away"
+            )
+        return Plan(self.provider, mode, request, self._carried, tuple(self._notes)) if lost else plan
+
+
+def covers(path: str, leaf: str) -> bool:
+    """Whether a path is the leaf's own or one of a part that holds it."""
+    return leaf == path or leaf.startswith((path + ".", path + "["))
+
+
+def leaves(job: TuningJob) -> Iterator[tuple[str, object]]:
+    """Every leaf of the spec that was said (or has another value than its default), with its path and value.
+
+    Paths join keys with dots and give list items in brackets, e.g. ``space.lr.low`` and ``objective[0].goal``.
+    Keys are taken as they are: a parameter named ``a.b`` gives ``space.a.b.low``.
+    """
+    return _leaves("", job)
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            part = getattr(value, name)
+            if (
+                name in value.model_fields_set
+                or name == "type"
+                or part != info.get_default(call_default_factory=True)
+            ):
+                yield from _leaves(f"{path}.{name}" if path else name, part)
+    elif isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _leaves(f"{path}.{key}", part)
+    elif isinstance(value, tuple | list) and value and isinstance(value[0], BaseModel):
+        for index, part in enumerate(value):
+            yield from _leaves(f"{path}[{index}]", part)
+    elif value is not None and value != () and value != {}:
+        yield path, value

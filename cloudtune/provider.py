@@ -1,0 +1,179 @@
+"""What a provider is, and how providers are found.
+
+A provider is a class in anyone's package, found through an entry point of the group ``cloudtune.providers``:
+
+    [project.entry-points."cloudtune.providers"]
+    mycluster = "cloudtune_mycluster:MyClusterProvider"
+
+`cloudtune.testing.ProviderConformance` tells its author when it is done.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from cloudtune.errors import ConfigError
+from cloudtune.states import RunState
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudtune.errors import Problem
+    from cloudtune.job import TuningJob
+    from cloudtune.plan import Plan, Support
+    from cloudtune.states import Trial
+    from cloudtune.store import RunStore
+
+GROUP = "cloudtune.providers"
+
+ALIASES = {"aws": "sagemaker", "gcp": "vertex", "azure": "azureml"}
+"""Short names that may stand for a provider where no profile of that name exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `check` looked at.
+
+    Attributes:
+        subject: what was looked at, e.g. ``credentials``.
+        ok: whether it is as it should be; None for something worth knowing that is neither.
+        message: what was found and, where it is not ok, what to do.
+    """
+
+    subject: str
+    ok: bool | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for whoever watches.
+
+    Attributes:
+        state: the run's state.
+        counts: how many trials there are in each state, by the state's name.
+        total: how many trials there will be; None where that is not known.
+        best: the best trial so far; None before the first good one, and for several objectives.
+        elapsed: seconds since the run was started, pauses left out.
+        eta: seconds that the rest will take, if it takes as long as what was; None where that is not known.
+        running: the running trials, those that started first at the front.
+        message: the last thing that happened and is worth a line; "" for nothing new.
+    """
+
+    state: RunState
+    counts: Mapping[str, int]
+    total: int | None
+    best: "Trial | None"
+    elapsed: float
+    eta: float | None
+    running: tuple["Trial", ...] = ()
+    message: str = ""
+
+
+Watcher = Callable[[Progress], None]
+"""Is told of progress, at most some ten times a second."""
+
+
+class Provider(ABC):
+    """Runs tuning jobs somewhere.
+
+    Args:
+        settings: what the profile says, apart from the provider's name.
+    """
+
+    name: ClassVar[str]
+    """The name of the entry point, and of the job's field with native settings."""
+
+    summary: ClassVar[str]
+    """What it is, in one line."""
+
+    support: ClassVar[Mapping[str, "tuple[Support, str]"]]
+    """What the provider does with each field of the spec: a path (``*`` for any key) → support and a remark.
+
+    The plan's notes, the README's matrix and the errors all come from this table.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def plan(self, job: "TuningJob") -> "Plan":
+        """What will be sent for a job and what it means there. Pure: no network, no credentials, no files.
+
+        An unsupported field is a note of the plan, not an exception.
+        """
+
+    @abstractmethod
+    def check(self) -> list[Finding]:
+        """What a run needs here and whether it is there: credentials, permissions, quotas, programs."""
+
+    def verify(self, job: "TuningJob", base: "Path") -> "list[Problem]":  # noqa: ARG002  # most have nothing to verify
+        """What the job names and is not there: files and folders, relative to `base`."""
+        return []
+
+    def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
+        """Keeps what a later start or resume needs besides the store: the job comes with its secrets only here."""
+
+    @abstractmethod
+    def start(self, run: "RunStore") -> None:
+        """Makes the run go on without this process. Doing it twice, or after a lost answer, makes one job.
+
+        Raises:
+            ProviderError: the provider did not take the job.
+        """
+
+    @abstractmethod
+    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
+        """Brings the run forward, or watches it, until it ends; keeps the store up to date meanwhile.
+
+        A KeyboardInterrupt (SIGINT) leaves the run resumable.
+
+        Returns:
+            An ended state, or INTERRUPTED.
+        """
+
+    @abstractmethod
+    def refresh(self, run: "RunStore") -> None:
+        """Brings the store up to date, once and quickly."""
+
+    @abstractmethod
+    def cancel(self, run: "RunStore") -> None:
+        """Asks the run to end now. Returns when the wish is known, not when it is carried out."""
+
+    @abstractmethod
+    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
+        """The lines that a trial printed; with `follow` also those to come, until it ends.
+
+        Raises:
+            TrialError: there is no such trial, or it has no log.
+        """
+
+    def resume(self, run: "RunStore") -> None:
+        """Makes an interrupted run ready to go on; what follows is `start` or `follow`."""
+        self.refresh(run)
+
+
+def providers() -> dict[str, EntryPoint]:
+    """The entry points of all installed providers by name; nothing of theirs is imported."""
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def load_provider(name: str) -> type[Provider]:
+    """The class of a provider.
+
+    Raises:
+        ConfigError: there is no such provider, or what it needs is not installed.
+    """
+    point = providers().get(name)
+    if point is None:
+        known = ", ".join(sorted(providers()))
+        raise ConfigError(f"there is no provider {name!r}; installed are: {known}")
+    try:
+        loaded: type[Provider] = point.load()
+    except ImportError as error:
+        raise ConfigError(
+            f"the provider {name!r} needs {error.name or error}; install it with: pip install 'cloudtune[{name}]'"
+        ) from error
+    return loaded

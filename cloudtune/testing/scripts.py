@@ -1,0 +1,109 @@
+"""Training scripts for tests: they need nothing but Python and, where they say so, the trial helper."""
+
+QUADRATIC = """\
+import cloudtune.trial as trial
+
+p = trial.params()
+trial.report(score=1 - (p["x"] - 0.3) ** 2)
+"""
+"""Reports one score, best at x = 0.3."""
+
+UNAWARE = """\
+import argparse
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--x", type=float)
+x = parser.parse_args().x
+print("epoch 1: score = 0.0, loss = 9.5")
+print(f"epoch 2: score = {1 - (x - 0.3) ** 2!r}, loss = {abs(x):e}")
+"""
+"""Knows nothing of cloudtune: takes --x, prints its metrics; the last score counts."""
+
+ECHO = """\
+import json
+import cloudtune.trial as trial
+
+print("PARAMETERS " + json.dumps(trial.params(), sort_keys=True))
+trial.report(score=1.0)
+"""
+"""Prints the parameters as it sees them."""
+
+CURVE = """\
+import time
+import cloudtune.trial as trial
+
+x = trial.params()["x"]
+for step in range(1, 61):
+    trial.report(score=x * step, step=step)
+    time.sleep(0.05)
+"""
+"""A curve of 60 steps whose height is x; takes three seconds unless it is stopped."""
+
+FAILS_ABOVE_HALF = """\
+import sys
+import cloudtune.trial as trial
+
+x = trial.params()["x"]
+if x > 0.5:
+    sys.exit(f"x is {x}, which is too much")
+trial.report(score=x)
+"""
+"""Fails with a message where x is above one half."""
+
+FAILS_AT_FIRST = """\
+import os, sys
+import cloudtune.trial as trial
+
+print("attempt", trial.attempt())
+if trial.attempt() == 1:
+    sys.exit("the first attempt always fails")
+trial.report(score=trial.params()["x"])
+"""
+"""Fails in its first attempt, and ends well in its second."""
+
+HANGS = """\
+import time
+import cloudtune.trial as trial
+
+trial.report(score=trial.params()["x"])
+print("hanging", flush=True)
+time.sleep(600)
+"""
+"""Reports, and then does not end."""
+
+SHOWS_ENVIRONMENT = """\
+import os
+import cloudtune.trial as trial
+
+trial.report(score=float(os.environ["MAGIC"]))
+"""
+"""Reports the number in the environment variable MAGIC."""
+
+READS_DATA = """\
+import pathlib
+import cloudtune.trial as trial
+
+trial.report(score=float(pathlib.Path(trial.data("train"), "number.txt").read_text()))
+"""
+"""Reports the number in number.txt of its input ``train``."""
+
+IMPORTS_NEIGHBOUR = """\
+import cloudtune.trial as trial
+import neighbour
+
+trial.report(score=neighbour.SCORE)
+"""
+"""Needs the module ``neighbour`` beside it."""
+
+REPORTS_NAN = """\
+import cloudtune.trial as trial
+
+x = trial.params()["x"]
+trial.report(score=float("nan") if x > 0.5 else x)
+"""
+"""Its score is not a number where x is above one half."""
+
+REPORTS_NOTHING = """\
+print("nothing to say")
+"""
+"""Ends well without a metric."""

@@ -1,0 +1,497 @@
+"""The keeper: a small process that stands between the driver and the trials of one run.
+
+It starts every trial as a process group of its own, enforces its limits, learns how it ended and writes that down,
+even when the driver has been killed meanwhile: then it stays until the last trial is over, so that a resumed
+driver finds the truth in the trials' folders. It ends what a trial leaves behind: the rest of its process group,
+and (on Linux, where it is a "subreaper", see prctl(2)) also what left the group to survive.
+
+For function trials it imports the user's function once and forks a process for each trial, or for each worker of
+a pool. Commands are started with posix_spawn.
+
+The protocol is JSON lines over the socket whose descriptor is the only argument. It uses the standard library
+alone and is started as a file, so that it is there within milliseconds.
+
+Requests:   {"do": "load", …}   {"do": "spawn", "key": …}   {"do": "fork", …}   {"do": "worker", …} (with a descriptor)
+            {"do": "stop", "key": …, "grace": seconds}      {"do": "quit"}
+Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "memory" | "start", "message": …}
+"""
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+MEMORY_INTERVAL = 0.2
+"""Seconds between two looks at the memory of trials that have a limit."""
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+class Child:
+    """One started process group."""
+
+    def __init__(self, key: str, pid: int, request: dict[str, Any]) -> None:
+        self.key = key
+        self.pid = pid
+        self.exit_path: str | None = request.get("exit")
+        self.memory: int | None = request.get("memory")
+        self.grace: float = request.get("grace", 10.0)
+        self.why = ""
+        self.peak = 0
+        limit = request.get("limit")
+        self.deadline = time.monotonic() + limit if limit else None
+        self.kill_at: float | None = None
+
+
+class Keeper:
+    """Starts, watches and ends process groups on behalf of the driver at the other end of a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection: socket.socket | None = connection
+        self._children: dict[int, Child] = {}
+        self._buffer = b""
+        self._descriptors: list[int] = []
+        self._function: Callable[..., object] | None = None
+        self._trial: Any = None
+        self._load_error = ""
+        self._next_memory_look = 0.0
+        self._name = f"{os.getpid()} {birth(os.getpid())}"
+        self._wakeup, wake = socket.socketpair()
+        self._wakeup.setblocking(False)
+        wake.setblocking(False)
+        self._wake = wake
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(connection, selectors.EVENT_READ, self._read)
+        self._selector.register(self._wakeup, selectors.EVENT_READ, self._drain_wakeup)
+
+    def run(self) -> None:
+        """Serves until the driver says quit, or is gone and the last trial has ended."""
+        while self._connection is not None or self._children:
+            for chosen, _ in self._selector.select(self._patience()):
+                chosen.data()
+            self._reap()
+            self._enforce()
+
+    # The driver's side
+
+    def _read(self) -> None:
+        assert self._connection is not None
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._connection, 1 << 16, 8)
+        except ConnectionError:
+            data, descriptors = b"", []
+        self._descriptors += descriptors
+        if not data:
+            self._driver_is_gone()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._obey(json.loads(line))
+
+    def _obey(self, request: dict[str, Any]) -> None:
+        match request["do"]:
+            case "load":
+                self._load(request)
+            case "spawn":
+                self._start(request, self._spawn)
+            case "fork":
+                self._start(request, self._fork)
+            case "worker":
+                self._start(request, self._worker)
+            case "stop":
+                self._stop_key(request["key"], request["grace"])
+            case "quit":
+                self._end_all()
+                self._driver_is_gone()
+
+    def _driver_is_gone(self) -> None:
+        if self._connection is not None:
+            self._selector.unregister(self._connection)
+            self._connection.close()
+            self._connection = None
+        for child in list(self._children.values()):
+            if child.exit_path is None:  # a worker of a pool: nobody is left who would take its results
+                self._signal(child, signal.SIGKILL)
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        if self._connection is not None:
+            try:
+                self._connection.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                self._driver_is_gone()
+
+    # Starting
+
+    def _start(self, request: dict[str, Any], how: Callable[[dict[str, Any]], int]) -> None:
+        try:
+            pid = how(request)
+            self._children[pid] = Child(request["key"], pid, request)
+            if "pid" in request:
+                _write(request["pid"], f"{pid} {birth(pid)}\n{self._name}")
+        except OSError as error:
+            self._failed_to_start(
+                request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
+            )
+        except ImportError as error:
+            self._failed_to_start(request, str(error))
+
+    def _failed_to_start(self, request: dict[str, Any], message: str) -> None:
+        if "exit" in request:
+            with contextlib.suppress(OSError):  # the disk may be what failed; the driver is told all the same
+                _write(
+                    request["exit"],
+                    json.dumps({"status": None, "why": "start", "message": message, "peak": 0}),
+                )
+        self._tell({"ended": request["key"], "status": None, "why": "start", "message": message})
+
+    def _spawn(self, request: dict[str, Any]) -> int:
+        os.chdir(request["cwd"])
+        return os.posix_spawnp(
+            request["argv"][0],
+            request["argv"],
+            {**os.environ, **request["env"]},
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, request["log"], _LOG_FLAGS, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setpgroup=0,
+            setsigmask=(),
+            setsigdef=_DEFAULT_SIGNALS,
+        )
+
+    def _load(self, request: dict[str, Any]) -> None:
+        os.chdir(request["cwd"])
+        sys.path[:] = request["path"]
+        os.environ.pop("CLOUDTUNE_TRIAL", None)
+        from cloudtune import trial  # noqa: PLC0415  # only function trials need the package
+
+        self._trial = trial
+        try:
+            if request["pickle"]:
+                import pickle  # noqa: PLC0415
+
+                with open(request["pickle"], "rb") as file:  # noqa: PTH123  # no pathlib: it would double the start
+                    self._function = pickle.load(file)  # noqa: S301  # the user's own function, from their own folder
+            else:
+                self._function = trial.load_function(request["function"])
+        except Exception as error:  # noqa: BLE001  # whatever the user's module raises is the trials' failure
+            self._load_error = f"the function cannot be loaded: {type(error).__name__}: {error}"
+
+    def _ready_function(self) -> Callable[..., object]:
+        if self._function is None:
+            raise ImportError(self._load_error)
+        return self._function
+
+    def _fork(self, request: dict[str, Any]) -> int:
+        function = self._ready_function()
+        log = os.open(request["log"], _LOG_FLAGS, 0o644)
+        pid = os.fork()
+        if pid == 0:
+            self._become_trial(log)
+            os.environ.update(request["env"])
+            _leave(lambda: _run_function(self._trial, function, request))
+        os.close(log)
+        return pid
+
+    def _worker(self, request: dict[str, Any]) -> int:
+        descriptor = self._descriptors.pop(0)
+        try:
+            function = self._ready_function()
+            log = os.open(request["log"], _LOG_FLAGS, 0o644)
+            pid = os.fork()
+            if pid == 0:
+                self._become_trial(log)
+                connection = socket.socket(fileno=descriptor)
+                _leave(lambda: _serve(self._trial, function, connection, request["run"]))
+            os.close(log)
+        finally:
+            os.close(descriptor)
+        return pid
+
+    def _become_trial(self, log: int) -> None:
+        """In a forked child: let go of everything that is the keeper's."""
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        self._selector.close()
+        self._wakeup.close()
+        self._wake.close()
+        if self._connection is not None:
+            self._connection.close()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(null)
+        os.close(log)
+
+    # Watching and ending
+
+    def _drain_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wakeup.recv(4096):
+                pass
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = self._children.pop(pid, None)
+            if child is not None:  # else one that had left its group and is ours since its parent died
+                self._ended(child, status)
+
+    def _ended(self, child: Child, status: int) -> None:
+        _signal_group(child.pid, signal.SIGKILL)
+        _end_leftovers({other.pid for other in self._children.values()})
+        outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
+        # The driver is told first: it goes on while the ending is written down for the case that it dies.
+        self._tell({"ended": child.key, **outcome})
+        if child.exit_path is not None:
+            with contextlib.suppress(OSError):  # the disk is full; the driver knows how the trial ended
+                _write(child.exit_path, json.dumps(outcome))
+
+    def _patience(self) -> float | None:
+        """Seconds until something has to be done, None for never."""
+        times = [child.kill_at or child.deadline for child in self._children.values()]
+        if any(child.memory for child in self._children.values()):
+            times.append(self._next_memory_look)
+        known = [moment for moment in times if moment is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
+
+    def _enforce(self) -> None:
+        now = time.monotonic()
+        if any(child.memory for child in self._children.values()) and now >= self._next_memory_look:
+            self._next_memory_look = now + MEMORY_INTERVAL
+            for child in self._children.values():
+                if child.memory:
+                    child.peak = max(child.peak, memory_of(child.pid))
+                    if child.peak > child.memory and not child.why:
+                        child.why = "memory"
+                        self._signal(child, signal.SIGKILL)
+        for child in self._children.values():
+            if child.kill_at is not None and now >= child.kill_at:
+                child.kill_at = now + 1.0
+                self._signal(child, signal.SIGKILL)
+            elif child.deadline is not None and now >= child.deadline:
+                child.deadline, child.why = None, child.why or "time"
+                self._stop(child, child.grace)
+
+    def _stop_key(self, key: str, grace: float) -> None:
+        for child in self._children.values():
+            if child.key == key:
+                self._stop(child, grace)
+
+    def _stop(self, child: Child, grace: float) -> None:
+        """Asks the group to end, and makes it after the grace time."""
+        if grace <= 0:
+            self._signal(child, signal.SIGKILL)
+        else:
+            self._signal(child, signal.SIGTERM)
+            child.kill_at = min(child.kill_at or float("inf"), time.monotonic() + grace)
+
+    def _signal(self, child: Child, number: int) -> None:
+        _signal_group(child.pid, number)
+
+    def _end_all(self) -> None:
+        for child in self._children.values():
+            self._stop(child, 0)
+
+
+def _signal_group(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
+        os.killpg(group, number)
+
+
+def _end_leftovers(living: set[int]) -> None:
+    """Kills processes that left their group and whose trial is over: children of ours that we did not start."""
+    for _ in range(100):  # each round may set free the children of the last
+        strangers = [
+            pid for pid in _own_children() if pid not in living and _trial_group_of(pid) not in living
+        ]
+        if not strangers:
+            return
+        for pid in strangers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+
+
+def _own_children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []  # not Linux: such children belong to init, and the driver looks for them by their environment
+
+
+def _trial_group_of(pid: int) -> int:
+    """The process group of the trial that a process stems from, as its environment tells; 0 if it does not."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            variables = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
+        with open(variables[b"CLOUDTUNE_PID_FILE"]) as file:  # noqa: PTH123
+            return int(file.read().split()[0])
+    except (OSError, KeyError, ValueError, IndexError):
+        return 0
+
+
+def memory_of(group: int) -> int:
+    """Bytes of memory that a process and its descendants use, shared pages counted once (PSS) where that is known."""
+    import psutil  # noqa: PLC0415  # loaded only for jobs with a memory limit
+
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        leader = psutil.Process(group)
+        for process in [leader, *leader.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                info = process.memory_full_info()
+                total += getattr(info, "pss", info.rss)
+    return total
+
+
+def birth(pid: int) -> str:
+    """When a process started, in the system's ticks: with its pid it names the process for good; "" if unknown."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    """Writes a small file in one go; a reader that comes in between finds it empty and looks again."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def _leave(body: Callable[[], int]) -> None:
+    """Runs the body of a forked child and ends the process without running the keeper's own clean-up."""
+    code = 1
+    try:
+        code = body()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)  # noqa: T201  # as the interpreter does
+    except BaseException:  # noqa: BLE001  # everything else that the user's code raises is its traceback and exit code 1
+        import traceback  # noqa: PLC0415
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _run_function(trial: Any, function: Callable[..., object], request: dict[str, Any]) -> int:  # noqa: ANN401
+    """A function trial in a process of its own."""
+    _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
+    metrics = trial.call_function(function, trial.params(), request["metric"])
+    if metrics:
+        trial.report(metrics)
+    return 0
+
+
+def _reseed(text: str) -> None:
+    """Gives the trial random numbers of its own: forked processes would all draw the same ones."""
+    import random  # noqa: PLC0415
+    import zlib  # noqa: PLC0415
+
+    seed = zlib.crc32(text.encode())
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed)
+
+
+def _serve(trial: Any, function: Callable[..., object], connection: socket.socket, run: str) -> int:  # noqa: ANN401
+    """A worker of a pool: one trial after the other, until the driver closes the connection."""
+    stream = connection.makefile("rb")
+
+    def send(message: dict[str, Any]) -> None:
+        connection.sendall(json.dumps(message).encode() + b"\n")
+
+    for line in stream:
+        request = json.loads(line)
+        number = request["number"]
+
+        def sink(step: int, moment: float, metrics: dict[str, float], number: int = number) -> None:
+            send({"number": number, "step": step, "time": moment, "metrics": metrics})
+
+        start = os.lseek(1, 0, os.SEEK_END)
+        trial.enter(
+            trial.Context(
+                request["parameters"],
+                number=number,
+                attempt=request["attempt"],
+                run_id=run,
+                sink=sink,
+                folder=request["folder"],
+            )
+        )
+        failure = ""
+        try:
+            metrics = trial.call_function(function, request["parameters"], request["metric"])
+            if metrics:
+                trial.report(metrics)
+        except Exception as error:  # noqa: BLE001  # whatever the user's function raises fails this trial alone
+            import traceback  # noqa: PLC0415
+
+            traceback.print_exc()
+            failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        finally:
+            trial.leave()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        send({"number": number, "ended": failure, "log": [start, os.lseek(1, 0, os.SEEK_END)]})
+    return 0
+
+
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_DEFAULT_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+)
+
+
+def _adopt_orphans() -> None:
+    """Makes processes whose parent died children of the keeper (Linux; elsewhere they stay init's)."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415
+
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def main() -> None:
+    """Serves the driver at the other end of the socket whose descriptor is the first argument."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    _adopt_orphans()
+    Keeper(socket.socket(fileno=int(sys.argv[1]))).run()
+
+
+if __name__ == "__main__":
+    main()

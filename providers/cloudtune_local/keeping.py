@@ -1,0 +1,96 @@
+"""The driver's end of the line to the keeper."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_KEEPER = Path(__file__).with_name("keeper.py")
+
+
+class KeeperClient:
+    """A running keeper and the socket to it.
+
+    Args:
+        environment: of the keeper, and so of all its trials.
+        log: a file for what goes wrong in the keeper itself.
+        bare: whether the keeper needs nothing but the standard library's core, which starts it twice as fast.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path, *, bare: bool) -> None:
+        self.socket, theirs = socket.socketpair()
+        flags = ["-I", "-S"] if bare else ["-P"]
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, *flags, str(_KEEPER), str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=dict(environment),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._buffer = b""
+
+    @property
+    def pid(self) -> int:
+        """The keeper's process id."""
+        return self._process.pid
+
+    def send(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
+        """Sends a request, with a descriptor where it needs one.
+
+        Raises:
+            OSError: the keeper is gone.
+        """
+        data = json.dumps(request).encode() + b"\n"
+        if descriptor is None:
+            self.socket.sendall(data)
+            return
+        sent = socket.send_fds(self.socket, [data], [descriptor])
+        self.socket.sendall(data[sent:])
+
+    def receive(self) -> Iterator[dict[str, Any]]:
+        """The answers that have come; waits for one if there is none.
+
+        Raises:
+            ConnectionError: the keeper is gone.
+        """
+        data = self.socket.recv(1 << 16)
+        if not data:
+            raise ConnectionResetError("the keeper of the trials is gone")
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return (json.loads(line) for line in lines)
+
+    def close(self) -> None:
+        """Lets the keeper end everything that it keeps, and itself."""
+        with contextlib.suppress(OSError):  # it may be gone already
+            self.send({"do": "quit"})
+        self.socket.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def trial_environment(base: Mapping[str, str], run_id: str, python: str | None) -> dict[str, str]:
+    """The environment that all trials of a run share: the user's own, and the mark by which leftovers are found.
+
+    ``python`` is in it the interpreter that runs cloudtune (or the given one), whether or not its virtual
+    environment is activated.
+    """
+    environment = {name: value for name, value in base.items() if not name.startswith("CLOUDTUNE_TRIAL")}
+    folder = str(Path(python or sys.executable).parent)
+    search = base.get("PATH", os.defpath)
+    return {
+        **environment,
+        "CLOUDTUNE_RUN": run_id,
+        "PATH": search if search.split(os.pathsep)[0] == folder else folder + os.pathsep + search,
+        "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
+    }

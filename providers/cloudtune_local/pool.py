@@ -1,0 +1,205 @@
+"""Trials in a pool of workers, for functions so cheap that a process each would cost more than they do.
+
+A worker takes one trial after the other. One that crashes, hangs or is stopped costs its trial alone: it is
+killed and another takes its place.
+"""
+
+import contextlib
+import json
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloudtune.driver import Ended, Launcher
+from cloudtune.states import Report, Trial
+
+from cloudtune_local.ending import ended_of
+from cloudtune_local.keeping import KeeperClient
+from cloudtune_local.setting import Setting
+
+
+class PoolLauncher(Launcher):
+    """Hands trials to forked workers that have the function loaded.
+
+    Args:
+        setting: what all trials share.
+        load: what the keeper loads once.
+    """
+
+    def __init__(self, setting: Setting, load: Mapping[str, Any]) -> None:
+        self._setting = setting
+        self._load = load
+        self._happened: deque[Report | Ended] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._workers: dict[str, _Worker] = {}
+        self._idle: list[_Worker] = []
+        self._busy: dict[int, _Worker] = {}
+        self._next_name = 0
+        (setting.folder / "workers").mkdir(exist_ok=True)
+        self._keeper = self._start_keeper()
+
+    def _start_keeper(self) -> KeeperClient:
+        keeper = KeeperClient(self._setting.environment, self._setting.folder / "keeper.log", bare=False)
+        self._selector.register(keeper.socket, selectors.EVENT_READ, None)
+        keeper.send({"do": "load", **self._load})
+        return keeper
+
+    def launch(self, trial: Trial) -> None:
+        worker = self._idle.pop() if self._idle else self._start_worker()
+        worker.take(trial, self._setting.seconds)
+        self._busy[trial.number] = worker
+        request = {
+            "number": trial.number,
+            "attempt": trial.attempt,
+            "parameters": trial.parameters,
+            "metric": self._setting.metric,
+            "folder": str(self._setting.folder / self._setting.place(trial)),
+        }
+        with contextlib.suppress(OSError):  # it died; the keeper tells
+            worker.connection.sendall(json.dumps(request).encode() + b"\n")
+
+    def _start_worker(self) -> "_Worker":
+        ours, theirs = socket.socketpair()
+        name = str(self._next_name)
+        self._next_name += 1
+        worker = _Worker(name, ours, f"workers/{name}.log")
+        self._workers[name] = worker
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+        request = {
+            "do": "worker",
+            "key": name,
+            "run": self._setting.run_id,
+            "log": str(self._setting.folder / worker.log),
+            "memory": self._setting.memory,
+        }
+        with theirs, contextlib.suppress(OSError):  # the keeper died: the next look at it tells
+            self._keeper.send(request, theirs.fileno())
+        return worker
+
+    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # its worker died with its driver
+        return False
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        patience = min([timeout, *(worker.time_left() for worker in self._busy.values())])
+        for chosen, _ in self._selector.select(max(0.0, patience)):
+            if chosen.data is None:
+                self._hear_keeper()
+            else:
+                self._hear_worker(chosen.data)
+        if self._setting.seconds is not None:
+            for worker in list(self._busy.values()):
+                if worker.time_left() <= 0:
+                    self._kill(worker, "time")
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
+
+    def _hear_worker(self, worker: "_Worker") -> None:
+        for message in worker.receive():
+            trial = worker.trial
+            if trial is None or trial.number != message["number"]:
+                continue
+            if "ended" not in message:
+                self._happened.append(
+                    Report(trial.number, trial.attempt, message["step"], message["time"], message["metrics"])
+                )
+                continue
+            start, end = message["log"]
+            failure = message["ended"]
+            place = f"{worker.log}:{start}-{end}"
+            self._happened.append(
+                Ended(trial.number, trial.attempt, failure, retry=bool(failure), place=place)
+            )
+            del self._busy[trial.number]
+            worker.trial = None
+            self._idle.append(worker)
+
+    def _hear_keeper(self) -> None:
+        try:
+            answers = list(self._keeper.receive())
+        except ConnectionError:
+            self._keeper_is_gone()
+            return
+        for answer in answers:
+            worker = self._workers.get(answer["ended"])
+            if worker is not None:
+                self._hear_worker(worker)  # its last words
+                self._forget(worker, {**answer, "why": worker.killed or answer["why"]})
+
+    def _forget(self, worker: "_Worker", outcome: Mapping[str, Any]) -> None:
+        """A worker is gone, and with it the trial that it had."""
+        del self._workers[worker.name]
+        self._selector.unregister(worker.connection)
+        worker.connection.close()
+        if worker in self._idle:
+            self._idle.remove(worker)
+        if worker.trial is not None:
+            trial = worker.trial
+            del self._busy[trial.number]
+            log = str(self._setting.folder / worker.log)
+            self._happened.append(ended_of(self._setting, trial.number, trial.attempt, outcome, log))
+
+    def _keeper_is_gone(self) -> None:
+        self._selector.unregister(self._keeper.socket)
+        self._keeper.close()
+        for worker in list(self._workers.values()):
+            trial, worker.trial = worker.trial, None
+            if trial is not None:
+                del self._busy[trial.number]
+                self._happened.append(Ended(trial.number, trial.attempt, "its keeper was killed", lost=True))
+            self._forget(worker, {})
+        self._keeper = self._start_keeper()
+
+    def _kill(self, worker: "_Worker", why: str) -> None:
+        """Ends a worker at once; the keeper tells when it has."""
+        worker.killed = worker.killed or why
+        worker.deadline = None
+        with contextlib.suppress(OSError):  # the keeper died: the next look at it tells
+            self._keeper.send({"do": "stop", "key": worker.name, "grace": 0})
+
+    def stop(self, number: int) -> None:
+        worker = self._busy.get(number)
+        if worker is not None:
+            self._kill(worker, "")
+
+    def close(self) -> None:
+        self._keeper.close()
+        for worker in self._workers.values():
+            worker.connection.close()
+        self._selector.close()
+
+
+class _Worker:
+    """A worker process, as seen from the driver."""
+
+    __slots__ = ("_buffer", "connection", "deadline", "killed", "log", "name", "trial")
+
+    def __init__(self, name: str, connection: socket.socket, log: str) -> None:
+        self.name = name
+        self.connection = connection
+        self.log = log
+        self.trial: Trial | None = None
+        self.deadline: float | None = None
+        self.killed = ""
+        self._buffer = b""
+
+    def take(self, trial: Trial, seconds: float | None) -> None:
+        """Notes that it has a trial, and for how long."""
+        self.trial = trial
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+
+    def time_left(self) -> float:
+        """Seconds until its trial has to be over."""
+        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+
+    def receive(self) -> list[dict[str, Any]]:
+        """The messages that have come; none when it is gone."""
+        try:
+            data = self.connection.recv(1 << 16, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionError):
+            return []
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]

@@ -1,0 +1,232 @@
+"""Trials as processes: each with a process group, a folder, a log and limits of its own."""
+
+import json
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudtune.driver import Ended, Launcher
+from cloudtune.states import Report, Trial
+from cloudtune.trial import compile_command
+
+from cloudtune_local.ending import ended_of
+from cloudtune_local.keeping import KeeperClient
+from cloudtune_local.leftovers import kept, signal_group
+from cloudtune_local.setting import Setting, TrialFiles
+from cloudtune_local.tail import Tail, metric_patterns
+
+READING_INTERVAL = 0.1
+"""Seconds between two looks at what the running trials have written."""
+
+
+class ProcessLauncher(Launcher):
+    """Starts a process for every trial, through the keeper.
+
+    Args:
+        setting: what all trials share.
+        load: what the keeper loads once for function trials; None for commands.
+    """
+
+    def __init__(self, setting: Setting, load: Mapping[str, Any] | None = None) -> None:
+        self._setting = setting
+        self._load = load
+        self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
+        command = setting.job.trial.command
+        self._command = None if command is None else compile_command(command, list(setting.job.space))
+        self._running: dict[int, _Process] = {}
+        self._happened: deque[Report | Ended] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._next_reading = 0.0
+        self._made_ahead: set[int] = set()
+        self._launched: set[int] = set()
+        self._keeper = self._start_keeper()
+
+    def _start_keeper(self) -> KeeperClient:
+        needs_packages = self._load is not None or self._setting.memory is not None
+        keeper = KeeperClient(
+            self._setting.environment, self._setting.folder / "keeper.log", bare=not needs_packages
+        )
+        self._selector.register(keeper.socket, selectors.EVENT_READ)
+        if self._load is not None:
+            keeper.send({"do": "load", **self._load})
+        return keeper
+
+    def place(self, trial: Trial) -> str:
+        return self._setting.place(trial)
+
+    def launch(self, trial: Trial) -> None:
+        files = self._setting.files(trial)
+        self._launched.add(trial.number)
+        self._running[trial.number] = _Process(trial, files, self._patterns, adopted=False)
+        try:
+            if trial.number not in self._made_ahead:
+                files.make_folders()
+            with open(files.parameters, "w") as file:  # noqa: PTH123  # many are written
+                json.dump({"parameters": trial.parameters}, file)
+            self._keeper.send(self._request(trial, files))
+            self._make_ahead(trial.number + 1)
+        except ConnectionError:
+            self._keeper_is_gone()
+        except OSError as error:
+            self._end(
+                trial.number,
+                Ended(
+                    trial.number,
+                    trial.attempt,
+                    f"it could not be started: {error.strerror or error}",
+                    retry=True,
+                ),
+            )
+
+    def _make_ahead(self, number: int) -> None:
+        """Makes the next trial's folders while this one runs: making them costs more than everything else here."""
+        limit = self._setting.job.limits.trials
+        if number not in self._made_ahead and (limit is None or number < limit):
+            self._setting.files(Trial(number, {})).make_folders()
+            self._made_ahead.add(number)
+
+    def _request(self, trial: Trial, files: TrialFiles) -> dict[str, Any]:
+        request = {
+            "key": f"{trial.number}.{trial.attempt}",
+            "log": files.log,
+            "exit": files.ending,
+            "pid": files.pid,
+            "env": files.environment(trial),
+            "limit": self._setting.seconds,
+            "memory": self._setting.memory,
+            "grace": self._setting.grace,
+        }
+        if self._command is None:
+            request["env"] |= {"CLOUDTUNE_RUN": self._setting.run_id}
+            return {"do": "fork", **request, "metric": self._setting.metric}
+        return {
+            "do": "spawn",
+            **request,
+            "argv": self._command(trial.parameters),
+            "cwd": str(self._setting.work),
+        }
+
+    def adopt(self, trial: Trial) -> bool:
+        files = self._setting.files(trial)
+        if not Path(files.ending).exists() and not kept(files):
+            return False
+        self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
+        return True
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        if not self._happened:
+            patience = (
+                min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
+            )
+            if self._selector.select(patience):
+                self._hear_keeper()
+            if time.monotonic() >= self._next_reading:
+                self._next_reading = time.monotonic() + READING_INTERVAL
+                self._read_all()
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
+
+    def _hear_keeper(self) -> None:
+        try:
+            answers = list(self._keeper.receive())
+        except ConnectionError:
+            self._keeper_is_gone()
+            return
+        for answer in answers:
+            number, attempt = (int(part) for part in answer["ended"].split("."))
+            process = self._running.get(number)
+            if process is not None and process.trial.attempt == attempt:
+                self._end(number, ended_of(self._setting, number, attempt, answer, process.files.log))
+
+    def _read_all(self) -> None:
+        for process in list(self._running.values()):
+            self._happened.extend(process.tail.new())
+            if process.adopted:
+                self._look_after_adopted(process)
+
+    def _look_after_adopted(self, process: "_Process") -> None:
+        """Sees whether a trial that an earlier driver's keeper keeps has ended."""
+        trial, files = process.trial, process.files
+        alive = kept(files)
+        ending = _read_ending(files)  # after the look at the process: what it left is there when it is gone
+        if ending is not None:
+            self._end(trial.number, ended_of(self._setting, trial.number, trial.attempt, ending, files.log))
+        elif process.kill_at is not None and time.monotonic() >= process.kill_at:
+            signal_group(files, signal.SIGKILL)
+        elif not alive:
+            signal_group(files, signal.SIGKILL)
+            self._end(
+                trial.number, Ended(trial.number, trial.attempt, "it and its keeper are gone", lost=True)
+            )
+
+    def _end(self, number: int, ended: Ended) -> None:
+        process = self._running.pop(number)
+        self._happened.extend(process.tail.new(last=True))
+        process.tail.close()
+        self._happened.append(ended)
+
+    def _keeper_is_gone(self) -> None:
+        """Somebody killed the keeper: its trials are lost and ended, and a new keeper takes its place."""
+        self._selector.unregister(self._keeper.socket)
+        self._keeper.close()
+        for process in list(self._running.values()):
+            if not process.adopted:
+                trial = process.trial
+                signal_group(process.files, signal.SIGKILL)
+                self._end(
+                    trial.number, Ended(trial.number, trial.attempt, "its keeper was killed", lost=True)
+                )
+        self._keeper = self._start_keeper()
+
+    def stop(self, number: int) -> None:
+        process = self._running.get(number)
+        if process is None:
+            return
+        if process.adopted:
+            signal_group(process.files, signal.SIGTERM if self._setting.grace else signal.SIGKILL)
+            process.kill_at = time.monotonic() + self._setting.grace
+            return
+        try:
+            self._keeper.send(
+                {"do": "stop", "key": f"{number}.{process.trial.attempt}", "grace": self._setting.grace}
+            )
+        except OSError:
+            self._keeper_is_gone()
+
+    def close(self) -> None:
+        for process in self._running.values():
+            if process.adopted:
+                signal_group(process.files, signal.SIGKILL)
+            process.tail.close()
+        self._keeper.close()
+        self._selector.close()
+        for number in self._made_ahead - self._launched:
+            self._setting.files(Trial(number, {})).remove_empty_folders()
+
+
+class _Process:
+    """A running trial; an adopted one was launched by an earlier driver, whose keeper keeps it."""
+
+    __slots__ = ("adopted", "files", "kill_at", "tail", "trial")
+
+    def __init__(
+        self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any], *, adopted: bool
+    ) -> None:
+        self.trial = trial
+        self.files = files
+        self.adopted = adopted
+        self.kill_at: float | None = None
+        self.tail = Tail(trial.number, trial.attempt, Path(files.reports), Path(files.log), patterns)
+
+
+def _read_ending(files: TrialFiles) -> dict[str, Any] | None:
+    try:
+        ending: dict[str, Any] = json.loads(Path(files.ending).read_text())
+    except (FileNotFoundError, ValueError):  # not there, or not yet written
+        return None
+    return ending
