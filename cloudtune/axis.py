@@ -150,7 +150,7 @@ class Lattice:
 
     def position(self, value: Scalar) -> float:
         index = self.index(value)
-        if self._scale.name == "linear":
+        if self._scale.name == "linear" or self.size == 1:
             return (index + 0.5) / self.size
         return (self._scale.forward(self.value(index)) - self._bottom) / (self._top - self._bottom)
 
@@ -202,8 +202,8 @@ class Continuum:
 
     def position(self, value: Scalar) -> float:
         number = _number_within(value, self.low, self.high)
-        position = (self._scale.forward(number) - self._bottom) / (self._top - self._bottom)
-        return min(max(position, 0.0), 1.0)
+        width = self._top - self._bottom  # 0 where the scale cannot tell low from high
+        return min(max((self._scale.forward(number) - self._bottom) / width, 0.0), 1.0) if width else 0.0
 
     def grid(self, levels: int) -> Sequence[Scalar]:
         return tuple(self.at(level / (levels - 1) if levels > 1 else 0.5) for level in range(levels))
@@ -221,8 +221,10 @@ class Bell:
         self._cut_high = self._mass(parameter.high, 1 - TAIL)
         if self._cut_high <= self._cut_low:
             raise ValueError("the cuts leave nothing of the distribution")
-        self.low = self._quantile(self._cut_low) if parameter.low is None else parameter.low
-        self.high = self._quantile(self._cut_high) if parameter.high is None else parameter.high
+        # Nothing lies beyond the tails, not even a cut: its position would be that of the tail.
+        lowest, highest = self._rounded(self._quantile(TAIL)), self._rounded(self._quantile(1 - TAIL))
+        self.low = lowest if parameter.low is None else max(parameter.low, lowest)
+        self.high = highest if parameter.high is None else min(parameter.high, highest)
         self.size: int | None = None
         if self._step is not None:
             self._first = math.ceil(self.low / self._step - 1e-9)
@@ -248,11 +250,12 @@ class Bell:
         """The value within the cuts, on the step, with the digits that the inverse of the distribution keeps."""
         if self._step is not None and self.size is not None:
             return self._lattice_value(min(max(round(value / self._step) - self._first, 0), self.size - 1))
+        return min(max(self._rounded(value), self.low), self.high)
+
+    def _rounded(self, value: float) -> float:
         if self._log:
-            rounded = float(f"{value:.7e}") if value > 0 else 0.0
-        else:
-            rounded = round(value, _decimals(self._std) - 4)
-        return min(max(rounded, self.low), self.high)
+            return float(f"{value:.7e}") if value > 0 else 0.0
+        return round(value, _decimals(self._std) - 4)
 
     def at(self, position: float) -> float:
         return self.canonical(self._quantile(self._cut_low + position * (self._cut_high - self._cut_low)))

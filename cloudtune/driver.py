@@ -25,6 +25,9 @@ from cloudtune.units import format_duration
 TICK = 0.25
 """Seconds after which the driver looks at limits and wishes even if nothing happens."""
 
+_SAVE_ELAPSED = 5.0
+"""Seconds after which the store learns how long the run has been driven, if nothing else told it."""
+
 _FILL_TIME = 0.005
 """Seconds of suggesting after which what is there is launched before the next slot is filled."""
 
@@ -249,21 +252,17 @@ class Driver:
 
     def _commit(self, launches: list[Trial]) -> None:
         """Writes what happened and what is about to be done."""
-        if (
-            launches
-            or self._changed
-            or self._reports
-            or self._events
-            or self._elapsed > self._elapsed_saved + 5
-        ):
+        due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
+        if launches or self._changed or self._reports or self._events or due:
+            self._write(launches, **({"elapsed": self._elapsed} if due else {}))
+
+    def _write(self, launches: Sequence[Trial] = (), **columns: object) -> None:
+        self._run.write(
+            trials=[*self._changed, *launches], reports=self._reports, events=self._events, **columns
+        )
+        self._changed, self._reports, self._events = [], [], []
+        if "elapsed" in columns:
             self._elapsed_saved = self._elapsed
-            self._run.write(
-                trials=[*self._changed, *launches],
-                reports=self._reports,
-                events=self._events,
-                elapsed=self._elapsed,
-            )
-            self._changed, self._reports, self._events = [], [], []
 
     def _patience(self) -> float:
         free = not self._draining and len(self._running) < self._limits.parallel and self._more()
@@ -420,11 +419,7 @@ class Driver:
         state, reason = self._outcome()
         ended = {"ended": time.time()} if state.ended else {}
         self._event(None, f"{state.value}: {reason}" if reason else state.value)
-        self._run.write(
-            trials=self._changed, reports=self._reports, events=self._events,
-            state=state.value, reason=reason, elapsed=self._elapsed, **ended,
-        )  # fmt: skip
-        self._changed, self._reports, self._events = [], [], []
+        self._write(state=state.value, reason=reason, elapsed=self._elapsed, **ended)
         self._show_progress(state)
         return state
 

@@ -58,7 +58,7 @@ class TrialSpec(Part):
     """The folder whose files travel with the trial; relative to the job file. Null: the trial runs where the job file is."""
     ignore: tuple[Text, ...] = ()
     """Patterns, as in a .gitignore, of files in `source` that stay behind."""
-    command: Text | tuple[Text, ...] | None = None
+    command: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
     """A shell command line, or a list of a program and its arguments. Parameters replace {name}; those without a place follow as --name value."""
     function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:[\w.]+$")] | None = None
     """A Python function, package.module:name, that takes the parameters as keywords and returns its metrics."""

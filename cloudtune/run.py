@@ -80,6 +80,10 @@ class Run:
         _ = self.state
         return self._store.trials()
 
+    def counts(self) -> dict[str, int]:
+        """How many trials are in each state, by the state's name."""
+        return self._store.counts()
+
     def trial(self, number: int) -> Trial | None:
         """One trial, if it exists."""
         return self._store.trial(number)

@@ -30,6 +30,9 @@ from typing import Any
 MEMORY_INTERVAL = 0.2
 """Seconds between two looks at the memory of trials that have a limit."""
 
+LINGERING_INTERVAL = 0.02
+"""Seconds between two looks at a group whose leader has ended on request and whose others have not yet."""
+
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -47,6 +50,7 @@ class Child:
         limit = request.get("limit")
         self.deadline = time.monotonic() + limit if limit else None
         self.kill_at: float | None = None
+        self.status: int | None = None  # of the leader, where the rest of its group may still save its state
 
 
 class Keeper:
@@ -135,7 +139,7 @@ class Keeper:
             pid = how(request)
             self._children[pid] = Child(request["key"], pid, request)
             if "pid" in request:
-                _write(request["pid"], f"{pid} {birth(pid)}\n{self._name}")
+                write(request["pid"], f"{pid} {birth(pid)}\n{self._name}")
         except OSError as error:
             self._failed_to_start(
                 request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
@@ -146,7 +150,7 @@ class Keeper:
     def _failed_to_start(self, request: dict[str, Any], message: str) -> None:
         if "exit" in request:
             with contextlib.suppress(OSError):  # the disk may be what failed; the driver is told all the same
-                _write(
+                write(
                     request["exit"],
                     json.dumps({"status": None, "why": "start", "message": message, "peak": 0}),
                 )
@@ -250,11 +254,15 @@ class Keeper:
                 return
             if pid == 0:
                 return
-            child = self._children.pop(pid, None)
-            if child is not None:  # else one that had left its group and is ours since its parent died
+            child = self._children.get(pid)
+            if child is None:
+                continue  # one that had left its group and is ours since its parent died
+            child.status = status
+            if child.kill_at is None or not _alive(child.pid):
                 self._ended(child, status)
 
     def _ended(self, child: Child, status: int) -> None:
+        del self._children[child.pid]
         _signal_group(child.pid, signal.SIGKILL)
         _end_leftovers({other.pid for other in self._children.values()})
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
@@ -262,11 +270,13 @@ class Keeper:
         self._tell({"ended": child.key, **outcome})
         if child.exit_path is not None:
             with contextlib.suppress(OSError):  # the disk is full; the driver knows how the trial ended
-                _write(child.exit_path, json.dumps(outcome))
+                write(child.exit_path, json.dumps(outcome))
 
     def _patience(self) -> float | None:
         """Seconds until something has to be done, None for never."""
         times = [child.kill_at or child.deadline for child in self._children.values()]
+        if any(child.status is not None for child in self._children.values()):
+            times.append(time.monotonic() + LINGERING_INTERVAL)
         if any(child.memory for child in self._children.values()):
             times.append(self._next_memory_look)
         known = [moment for moment in times if moment is not None]
@@ -282,8 +292,10 @@ class Keeper:
                     if child.peak > child.memory and not child.why:
                         child.why = "memory"
                         self._signal(child, signal.SIGKILL)
-        for child in self._children.values():
-            if child.kill_at is not None and now >= child.kill_at:
+        for child in list(self._children.values()):
+            if child.status is not None and (not _alive(child.pid) or now >= (child.kill_at or 0)):
+                self._ended(child, child.status)
+            elif child.kill_at is not None and now >= child.kill_at:
                 child.kill_at = now + 1.0
                 self._signal(child, signal.SIGKILL)
             elif child.deadline is not None and now >= child.deadline:
@@ -314,6 +326,17 @@ class Keeper:
 def _signal_group(group: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
         os.killpg(group, number)
+
+
+def _alive(group: int) -> bool:
+    """Whether a process group has a member left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _end_leftovers(living: set[int]) -> None:
@@ -373,7 +396,7 @@ def birth(pid: int) -> str:
         return ""
 
 
-def _write(path: str, text: str) -> None:
+def write(path: str, text: str) -> None:
     """Writes a small file in one go; a reader that comes in between finds it empty and looks again."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     try:

@@ -14,6 +14,7 @@ from cloudtune.states import Report, Trial
 from cloudtune.trial import compile_command
 
 from cloudtune_local.ending import ended_of
+from cloudtune_local.keeper import write
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.leftovers import kept, signal_group
 from cloudtune_local.setting import Setting, TrialFiles
@@ -65,8 +66,7 @@ class ProcessLauncher(Launcher):
         try:
             if trial.number not in self._made_ahead:
                 files.make_folders()
-            with open(files.parameters, "w") as file:  # noqa: PTH123  # many are written
-                json.dump({"parameters": trial.parameters}, file)
+            write(files.parameters, json.dumps({"parameters": trial.parameters}))
             self._keeper.send(self._request(trial, files))
             self._make_ahead(trial.number + 1)
         except ConnectionError:

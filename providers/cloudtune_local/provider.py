@@ -83,7 +83,7 @@ class LocalProvider(Provider):
     def start(self, run: "RunStore") -> None:
         if run.driven:
             return
-        command = [sys.executable, "-m", "cloudtune", "drive", run.id]
+        command = [sys.executable, "-m", "cloudtune_local.drive", str(run.store.project), run.id]
         with (run.folder / "driver.log").open("ab") as log:
             process = subprocess.Popen(
                 command,

@@ -5,8 +5,8 @@ import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
 from cloudtune.job import Objective
 from cloudtune.states import Report
@@ -38,7 +38,7 @@ class Lines:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[bytes] | None = None
+        self._file: FileIO | None = None
         self._rest = b""
 
     def new(self, *, last: bool = False) -> Iterator[bytes]:
@@ -58,7 +58,7 @@ class Lines:
     def _read(self) -> bytes:
         if self._file is None:
             try:
-                self._file = self._path.open("rb")
+                self._file = self._path.open("rb", buffering=0)
             except FileNotFoundError:
                 return b""
         return self._file.read(CHUNK)

@@ -1,7 +1,7 @@
 """What this machine does with each field of a job, and the request that the launcher works from."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
@@ -90,6 +90,10 @@ class LocalRequest(Part):
     strict: bool
     memory: int | None
     """Bytes that a trial, its child processes included, may use."""
+    count: Literal[1] = 1
+    """Machines of a trial."""
+    spot: Literal[False] = False
+    """Whether the machine may be taken away."""
     data: dict[str, str]
     output: str | None
     settings: LocalSettings
@@ -198,7 +202,7 @@ def _account_for_what_is_not_here(ledger: Ledger, job: TuningJob) -> None:
                 row == "compute.spot" and not job.compute.spot
             )
             if neutral:
-                ledger.carry(row, row)
+                ledger.carry(row, row.removeprefix("compute."))
             else:
                 ledger.note(row, *SUPPORT[row])
     if job.network is not None and job.network.isolated:

@@ -1,0 +1,131 @@
+"""The commands together, and what becomes of errors."""
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from cloudtune import __version__
+
+_COMMANDS = {
+    "init": "cloudtune.cli.starting",
+    "run": "cloudtune.cli.launching",
+    "plan": "cloudtune.cli.planning",
+    "check": "cloudtune.cli.planning",
+    "providers": "cloudtune.cli.planning",
+    "schema": "cloudtune.cli.planning",
+    "ls": "cloudtune.cli.looking",
+    "show": "cloudtune.cli.looking",
+    "trials": "cloudtune.cli.looking",
+    "best": "cloudtune.cli.looking",
+    "logs": "cloudtune.cli.looking",
+    "report": "cloudtune.cli.looking",
+    "resume": "cloudtune.cli.launching",
+    "drive": "cloudtune.cli.launching",
+    "cancel": "cloudtune.cli.launching",
+    "completion": "cloudtune.cli.starting",
+}
+"""Where each command is; its module is loaded when it is called or its help is asked for."""
+
+_SUMMARIES = {
+    "init": "Write a job and a script to start from.",
+    "run": "Run a job and follow it to its end.",
+    "plan": "Show what a provider will do with each field of a job.",
+    "check": "Say what each profile needs and lacks.",
+    "providers": "List the providers that are installed.",
+    "schema": "Print the JSON Schema of a job, for editors.",
+    "ls": "List the runs of this project.",
+    "show": "Show a run: state, counts, best trial, what happened.",
+    "trials": "List the trials of a run.",
+    "best": "Print the best trial of a run.",
+    "logs": "Print what a trial printed.",
+    "report": "Write a run's report, one HTML page.",
+    "resume": "Go on with an interrupted run.",
+    "drive": "Drive a run in the foreground, without display.",
+    "cancel": "End a run now, for good.",
+    "completion": "Print the shell's completion script.",
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0  all went well              4    the provider or the store has a problem
+  1  the run failed             5    there is no such run
+  2  wrong usage, job, config   6    another process drives the run
+  3  refused by the plan        130  interrupted; the run can be resumed"""
+
+
+class Commands(click.Group):
+    """A group whose commands are loaded when they are needed, and which knows what a typo meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the base's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"{error.message.rstrip('.')}.{hint}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands with their summaries, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_SUMMARIES.items()))
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="cloudtune", message="%(prog)s %(version)s")
+def app() -> None:
+    """One hyperparameter-tuning job, written once, run by any managed tuner or on this machine.
+
+    Start with `cloudtune init`, then `cloudtune run job.yaml`.
+    """
+
+
+def run_app(arguments: list[str] | None = None) -> int:
+    """Runs a command; every error becomes a message and an exit code."""
+    try:
+        return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:  # whoever read our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  # whatever happens, a user gets a message and not a traceback
+        return _explain(error)
+
+
+def _exit_code(result: Any) -> int:  # noqa: ANN401  # what a command returns
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: Exception) -> int:
+    from cloudtune.errors import CloudtuneError  # noqa: PLC0415  # most commands end without an error
+
+    if os.environ.get("CLOUDTUNE_DEBUG"):
+        traceback.print_exc()
+    if isinstance(error, CloudtuneError):
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(str(error), err=True)
+        return error.exit_code
+    if isinstance(error, OSError) and error.filename:
+        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+        click.echo(f"{error.filename}: {error.strerror}", err=True)
+        return 2
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(f"unexpected: {type(error).__name__}: {error}\n(CLOUDTUNE_DEBUG=1 shows where)", err=True)
+    return 1

@@ -1,0 +1,45 @@
+"""A job file with the overrides of the command line."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+
+
+def load_job(path: Path, overrides: list[str]) -> "TuningJob":
+    """The job of a file, with some fields set to other values.
+
+    Args:
+        path: the YAML file.
+        overrides: ``PATH=VALUE`` each: keys joined by dots, the value as YAML writes it.
+
+    Raises:
+        SpecError: the file, or what the overrides make of it, is no job.
+        click.UsageError: an override is not of its form.
+    """
+    from cloudtune.text import job_from_data, job_from_yaml  # noqa: PLC0415
+    from cloudtune.text.reading import read_yaml  # noqa: PLC0415
+
+    if not overrides:
+        return job_from_yaml(path)
+    data = read_yaml(path.read_text("utf-8"), str(path)).data
+    for override in overrides:
+        place, equals, value = override.partition("=")
+        if not equals or not place:
+            raise click.UsageError(f"--set takes PATH=VALUE, such as limits.trials=10, not {override!r}")
+        _put(data, place, read_yaml(value, f"--set {place}").data if value.strip() else None)
+    return job_from_data(data, f"{path} with --set")
+
+
+def _put(data: Any, place: str, value: object) -> None:  # noqa: ANN401  # plain data
+    *parents, last = place.split(".")
+    for index, key in enumerate(parents):
+        if not isinstance(data, dict):
+            raise click.UsageError(f"--set {place}: {'.'.join(parents[:index])} is no mapping")
+        data = data.setdefault(key, {})
+    if not isinstance(data, dict):
+        raise click.UsageError(f"--set {place}: {'.'.join(parents)} is no mapping")
+    data[last] = value

@@ -1,0 +1,176 @@
+"""run, resume, drive, cancel: what makes a run go on or end."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cloudtune.cli.output import best_lines, console, counts_text, duration, print_json, run_data, trial_data
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+    from cloudtune.run import Run
+
+INTERRUPTED = 130
+
+
+def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """The ids of this project's runs, for the shell's completion."""
+    from cloudtune import api  # noqa: PLC0415
+
+    return [record.id for record in api.runs() if record.id.startswith(incomplete)]
+
+
+def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """The names of profiles and providers, for the shell's completion."""
+    from cloudtune.config import profiles, project_folder  # noqa: PLC0415
+    from cloudtune.provider import providers  # noqa: PLC0415
+
+    names = sorted({*profiles(project_folder()), *providers()})
+    return [name for name in names if name.startswith(incomplete)]
+
+
+run_argument = click.argument("run_id", metavar="[RUN]", default="latest", shell_complete=complete_runs)
+on_option = click.option("--on", metavar="PROFILE", help="Profile or provider; default: the config's, else local.", shell_complete=complete_profiles)
+job_argument = click.argument("job_file", metavar="JOB.yaml", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+
+
+@click.command()
+@job_argument
+@on_option
+@click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field, e.g. --set limits.trials=10; repeatable.")
+@click.option("--trials", type=int, help="Short for --set limits.trials=N.")
+@click.option("--parallel", type=int, help="Short for --set limits.parallel=N.")
+@click.option("--seed", type=int, help="Short for --set strategy.seed=N.")
+@click.option("--detach", is_flag=True, help="Start it and return; it goes on without this terminal.")
+@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to this file at the end.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def run(
+    job_file: Path, on: str | None, overrides: tuple[str, ...], trials: int | None, parallel: int | None, seed: int | None,
+    *, detach: bool, report: Path | None, quiet: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Run a job and follow it to its end.
+
+    Ctrl-C once lets the running trials come to their end, twice stops them; either way `cloudtune resume` goes on.
+    """
+    from cloudtune import api  # noqa: PLC0415
+    from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+
+    short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
+    words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
+    job = load_job(job_file, words)
+    made = api.prepare(job, on, project=api.project_folder(job_file.parent), base=job_file.parent)
+    return _detach(made, as_json=as_json) if detach else _follow(made, job, quiet=quiet, as_json=as_json, report=report)
+
+
+def _detach(made: "Run", *, as_json: bool) -> int:
+    made.start()
+    if as_json:
+        print_json(run_data(made.record))
+    else:
+        click.echo(f"{made.id} is running; watch it with: cloudtune show {made.id}")
+    return 0
+
+
+def _follow(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report: Path | None) -> int:
+    from cloudtune.cli.progress import display  # noqa: PLC0415
+
+    title = f"{job.name} on {made.record.profile}: run {made.id}"
+    with display(title, job.objective, quiet=quiet) as shown:
+        state = made.wait(shown)
+    written = made.report(report) if report is not None else None
+    if as_json:
+        print_json(_result(made, written))
+    else:
+        _summary(made, written)
+    if state.value == "interrupted":
+        return INTERRUPTED
+    return 0 if state.value == "completed" else 1
+
+
+def _result(made: "Run", written: Path | None) -> dict[str, Any]:
+    best = made.best
+    return {
+        **run_data(made.record),
+        "counts": made.counts(),
+        "best": None if best is None else trial_data(best),
+        "front": [trial_data(trial) for trial in made.front] if len(made.job.objective) > 1 else None,
+        "report": None if written is None else str(written),
+    }
+
+
+def _summary(made: "Run", written: Path | None) -> None:
+    from rich.markup import escape  # noqa: PLC0415
+
+    from cloudtune.cli.output import STATE_STYLES  # noqa: PLC0415
+
+    record, out = made.record, console()
+    style = STATE_STYLES[record.state.value]
+    why = f": {escape(record.reason)}" if record.reason else ""
+    out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
+    out.print(f"[dim]{counts_text(made.counts())} in {duration(record.elapsed)}[/]", soft_wrap=True)
+    best = made.best
+    if best is not None:
+        out.print("[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective))), soft_wrap=True)
+    front = made.front if len(made.job.objective) > 1 else []
+    if front:
+        out.print(f"[bold green]front[/] {len(front)} trials that no other beats: cloudtune best {made.id}", soft_wrap=True)
+    if written is not None:
+        out.print(f"report: {escape(str(written))}", soft_wrap=True)
+    if record.state.value == "interrupted":
+        out.print(f"go on with: [bold]cloudtune resume {made.id}[/]", soft_wrap=True)
+    elif record.state.value == "failed":
+        out.print(f"see why with: [bold]cloudtune trials {made.id}[/] and [bold]cloudtune logs {made.id}[/]", soft_wrap=True)
+    elif written is None:
+        out.print(f"[dim]more: cloudtune trials {made.id}, cloudtune report {made.id}[/]", soft_wrap=True)
+
+
+@click.command()
+@run_argument
+@click.option("--detach", is_flag=True, help="Let it go on without this terminal.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
+    """Go on with an interrupted run (or watch one that is running)."""
+    from cloudtune import api  # noqa: PLC0415
+
+    made = api.attach(run_id)
+    if made.state.ended:
+        click.echo(f"{made.id} has ended already: {made.state.value}", err=True)
+    elif detach:
+        made.resume()
+        return _detach(made, as_json=as_json)
+    return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
+
+
+@click.command()
+@run_argument
+def drive(run_id: str) -> int:
+    """Drive a run in the foreground, without display: for a supervisor such as systemd."""
+    from cloudtune import api  # noqa: PLC0415
+
+    made = api.attach(run_id)
+    state = made.wait()
+    click.echo(f"{made.id}: {state.value}", err=True)
+    return INTERRUPTED if state.value == "interrupted" else int(state.value != "completed")
+
+
+@click.command()
+@run_argument
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+def cancel(run_id: str, *, as_json: bool) -> int:
+    """End a run now, for good: running trials are stopped, and it cannot be resumed."""
+    from cloudtune import api  # noqa: PLC0415
+
+    made = api.attach(run_id)
+    if made.state.ended:
+        click.echo(f"{made.id} has ended already: {made.state.value}", err=True)
+    else:
+        made.cancel()
+        made.wait()
+    if as_json:
+        print_json(run_data(made.record))
+    else:
+        click.echo(f"{made.id}: {made.record.state.value}")
+    return 0

@@ -1,0 +1,123 @@
+"""How the commands print: tables for people, JSON for machines, words for both."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cloudtune.job import Objective
+    from cloudtune.states import RunRecord, Trial
+
+STATE_STYLES = {
+    "waiting": "dim", "running": "cyan", "stopping": "yellow", "interrupted": "yellow",
+    "completed": "green", "pruned": "blue", "failed": "red", "cancelled": "magenta",
+}  # fmt: skip
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """The terminal; loaded only where a table or progress is drawn."""
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def print_json(data: object) -> None:
+    """Prints data as JSON; what is not finite becomes null."""
+    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False))
+
+
+def _finite(data: Any) -> Any:  # noqa: ANN401  # plain data
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(item) for item in data]
+    return data
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), styles: bool = True) -> None:
+    """Prints a table; a column of states is coloured. Into a pipe it is printed as wide as it needs."""
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(str(cell), style=STATE_STYLES.get(str(cell), "") if styles else "") for cell in row))
+    out = console()
+    if not sys.stdout.isatty():
+        out.width = 10_000
+    out.print(table)
+
+
+def number(value: float | None) -> str:
+    """A number in few digits."""
+    return "" if value is None else f"{value:.6g}"
+
+
+def scalar(value: object) -> str:
+    """A parameter's value: JSON's words for booleans and null, texts as they are."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def duration(seconds: float | None) -> str:
+    """A time span as people say it: 1.2s, 3m 20s, 2h 05m."""
+    if seconds is None:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    if seconds < 60:
+        return f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
+
+
+def moment(seconds: float | None) -> str:
+    """A moment in the machine's own time zone."""
+    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def parameters(trial: "Trial") -> str:
+    """A trial's parameters on one line."""
+    return " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items())
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Counts by state on one line, the frequent words first."""
+    return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
+
+
+def trial_data(trial: "Trial") -> dict[str, Any]:
+    """A trial as plain data."""
+    return {
+        "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
+        "reason": trial.reason, "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
+        "duration": trial.duration, "place": trial.place,
+    }  # fmt: skip
+
+
+def run_data(record: "RunRecord") -> dict[str, Any]:
+    """A run as plain data."""
+    return {
+        "id": record.id, "name": record.name, "provider": record.provider, "profile": record.profile, "state": record.state.value,
+        "reason": record.reason, "created": record.created, "started": record.started, "ended": record.ended, "elapsed": record.elapsed,
+    }  # fmt: skip
+
+
+def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
+    """The best trial as lines: its objectives, then its parameters, aligned."""
+    values = ", ".join(f"{each.metric} = {number(trial.metrics.get(each.metric))}" for each in objectives)
+    width = max((len(name) for name in trial.parameters), default=0)
+    return [f"trial {trial.number}: {values}", *(f"  {name:<{width}}  {scalar(value)}" for name, value in trial.parameters.items())]

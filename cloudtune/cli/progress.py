@@ -1,0 +1,145 @@
+"""What is shown while a run goes on: a live display on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+import click
+
+from cloudtune.cli.output import counts_text, duration, number, parameters
+from cloudtune.provider import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+
+    from cloudtune.job import Objective
+
+_SHOWN_TRIALS = 6
+_LINE_INTERVAL = 1.0
+_ENDED = ("completed", "pruned", "failed", "cancelled")
+
+
+class Display(Protocol):
+    """Shows progress between its beginning and its end."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Shows how far it is."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool) -> Display:
+    """The display that suits where the messages go."""
+    if quiet:
+        return _Silent()
+    return _Live(title, objectives) if sys.stderr.isatty() else _Lines(title, objectives)
+
+
+class _Silent:
+    def __call__(self, progress: Progress) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _done(progress: Progress) -> int:
+    return sum(progress.counts.get(state, 0) for state in _ENDED)
+
+
+def _value(progress: Progress, objectives: "Sequence[Objective]") -> str:
+    metric = objectives[0].metric
+    return "" if progress.best is None else f"{metric} = {number(progress.best.metrics.get(metric))}"
+
+
+class _Lines:
+    """One line for every new best, every message, and now and then for the counts."""
+
+    def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
+        self._title, self._objectives = title, objectives
+        self._best = -1
+        self._done = 0
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        click.echo(self._title, err=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.message:
+            click.echo(f"  {progress.message}", err=True)
+        if progress.best is not None and progress.best.number != self._best:
+            self._best = progress.best.number
+            click.echo(f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {parameters(progress.best)})", err=True)
+        if _done(progress) != self._done and time.monotonic() >= self._next:
+            self._done, self._next = _done(progress), time.monotonic() + _LINE_INTERVAL
+            total = f"/{progress.total}" if progress.total else ""
+            eta = f", {duration(progress.eta)} to go" if progress.eta else ""
+            click.echo(f"  {self._done}{total} trials: {counts_text(progress.counts)}{eta}", err=True)
+
+
+class _Live:
+    """A small picture that is drawn anew: bar, counts, best trial, running trials."""
+
+    def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
+        from rich.live import Live  # noqa: PLC0415  # loaded only on a terminal
+
+        from cloudtune.cli.output import console  # noqa: PLC0415
+
+        self._title, self._objectives = title, objectives
+        self._messages: list[str] = []
+        self._live = Live(console=console(stderr=True), refresh_per_second=8, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.console.print(f"[bold]{self._title}[/]")
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        from rich.markup import escape  # noqa: PLC0415
+
+        if progress.message:
+            self._live.console.print(f"[dim]{escape(progress.message)}[/]")
+        self._live.update(self._picture(progress))
+
+    def _picture(self, progress: Progress) -> "RenderableType":
+        from rich.console import Group  # noqa: PLC0415
+        from rich.progress_bar import ProgressBar  # noqa: PLC0415
+        from rich.table import Table  # noqa: PLC0415
+        from rich.text import Text  # noqa: PLC0415
+
+        done = _done(progress)
+        head = Table.grid(padding=(0, 2))
+        total = f"/{progress.total}" if progress.total else ""
+        times = f"{duration(progress.elapsed)}" + (f", {duration(progress.eta)} to go" if progress.eta is not None else "")
+        head.add_row(ProgressBar(total=progress.total, completed=done, width=28), f"{done}{total}", Text(times, style="dim"))
+        rows: list[RenderableType] = [head, Text(counts_text(progress.counts), style="dim", overflow="ellipsis", no_wrap=True)]
+        if progress.best is not None:
+            best = Text("best  ", style="bold green", overflow="ellipsis", no_wrap=True)
+            best.append(_value(progress, self._objectives), style="bold")
+            best.append(f"   trial {progress.best.number}: {parameters(progress.best)}", style="default")
+            rows.append(best)
+        for trial in progress.running[:_SHOWN_TRIALS]:
+            metric = trial.metrics.get(self._objectives[0].metric)
+            said = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""
+            since = duration(time.time() - trial.started) if trial.started else ""
+            line = Text(f"  {trial.number:>4}  ", style="cyan", overflow="ellipsis", no_wrap=True)
+            line.append(f"{since:>7}  {said}{parameters(trial)}", style="dim")
+            rows.append(line)
+        if len(progress.running) > _SHOWN_TRIALS:
+            rows.append(Text(f"        and {len(progress.running) - _SHOWN_TRIALS} more running", style="dim"))
+        return Group(*rows)

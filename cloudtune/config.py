@@ -1,0 +1,140 @@
+"""Profiles: which provider a name stands for, and with which settings.
+
+``cloudtune.toml`` lies beside the job (or in a folder above it), another in the user's config folder::
+
+    default = "laptop"
+
+    [profiles.laptop]
+    provider = "local"
+
+    [profiles.team]
+    provider = "sagemaker"
+    region = "eu-west-1"
+
+What is said nearer wins: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION`` for a
+setting), project file, user file.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cloudtune.errors import ConfigError
+
+FILE = "cloudtune.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A provider with settings.
+
+    Attributes:
+        name: what the user calls it.
+        provider: the provider's name.
+        settings: everything else that the profile says, for the provider.
+    """
+
+    name: str
+    provider: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """The nearest folder upward that has a ``cloudtune.toml`` or a store; the starting folder if none has."""
+    origin = (start or Path.cwd()).resolve()
+    for folder in (origin, *origin.parents):
+        if (folder / FILE).is_file() or (folder / ".cloudtune" / "store.db").is_file():
+            return folder
+    return origin
+
+
+def user_file() -> Path:
+    """The user's own config file."""
+    root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+    return Path(root) / "cloudtune" / FILE
+
+
+def profiles(project: Path) -> dict[str, Profile]:
+    """All profiles of the project's file and the user's, merged key by key; the project's keys win.
+
+    Raises:
+        ConfigError: a file is not TOML, or says something else than profiles.
+    """
+    merged: dict[str, dict[str, Any]] = {}
+    for path in (user_file(), project / FILE):
+        for name, settings in _read(path).get("profiles", {}).items():
+            merged.setdefault(name, {}).update(settings)
+    return {name: _profile(name, settings) for name, settings in merged.items()}
+
+
+def load_profile(name: str | None, project: Path) -> Profile:
+    """A profile by its name; a provider or an alias (aws, gcp, azure) may stand for a profile without settings.
+
+    Args:
+        name: None for the one that the environment or a config file names, else ``local``.
+        project: the folder whose config counts.
+
+    Raises:
+        ConfigError: there is no such profile or provider.
+    """
+    from cloudtune.provider import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
+
+    known = profiles(project)
+    chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project)
+    if chosen in known:
+        return known[chosen]
+    provider = ALIASES.get(chosen, chosen)
+    if provider == "local" or provider in providers():
+        return _profile(chosen, {"provider": provider})
+    names = sorted({*known, *providers(), *(alias for alias, target in ALIASES.items() if target in providers())})
+    if chosen in ALIASES:
+        raise ConfigError(f"{chosen!r} needs the provider {provider!r}: pip install 'cloudtune[{provider}]'")
+    raise ConfigError(f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}")
+
+
+def _default(project: Path) -> str:
+    for path in (project / FILE, user_file()):
+        default = _read(path).get("default")
+        if default is not None:
+            return str(default)
+    return "local"
+
+
+def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
+    own = dict(settings)
+    provider = own.pop("provider", None)
+    if not isinstance(provider, str):
+        raise ConfigError(f'the profile {name!r} names no provider; write provider = "local" (or another) below [profiles.{name}]')
+    prefix = f"CLOUDTUNE_{provider.upper()}_"
+    said = {key.removeprefix(prefix).lower(): value for key, value in os.environ.items() if key.startswith(prefix)}
+    return Profile(name, provider, {**own, **said})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            data = tomllib.load(file)
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    for key in data:
+        if key not in ("default", "profiles"):
+            raise ConfigError(f"{path}: unknown key {key!r}{_nearest(key, ['default', 'profiles'])}; known are default and [profiles.NAME]")
+    if not isinstance(data.get("default", ""), str):
+        raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "local"')
+    tables = data.get("profiles", {})
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigError(f"{path}: profiles are tables; write [profiles.NAME] and its settings below")
+    return data
+
+
+def _nearest(word: str, words: list[str]) -> str:
+    near = difflib.get_close_matches(word, words, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

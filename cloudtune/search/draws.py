@@ -1,0 +1,57 @@
+"""Random search: independent draws from the space's distribution (Bergstra & Bengio 2012, JMLR 13:281-305)."""
+
+from typing import Any
+
+from cloudtune.search.base import Observation, Strategy
+from cloudtune.search.grid import GridSearch
+from cloudtune.space import Space, Values
+
+_REDRAWS = 64
+"""Draws that may repeat a known trial before the rest of a finite space is enumerated."""
+
+_ENUMERABLE = 1_000_000
+"""Spaces up to this size are drawn without repetition; in larger ones a repetition is no loss."""
+
+
+class RandomSearch(Strategy):
+    """Draws every trial from the space's distribution; a finite space without repetition.
+
+    The draw of a trial depends on the seed and its number alone, so that nothing has to be saved.
+    """
+
+    needs_history = False
+
+    def __init__(self, space: Space, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+        super().__init__(space, **about)
+        self._finite = space.size is not None and space.size <= _ENUMERABLE
+        self._seen: set[tuple[object, ...]] = set()
+
+    def restore(self, number: int, parameters: Values) -> None:
+        super().restore(number, parameters)
+        self._note(parameters)
+
+    def observe(self, observation: Observation) -> None:
+        super().observe(observation)
+        if observation.number >= 0:  # trials of earlier runs may be drawn again
+            self._note(observation.parameters)
+
+    def _note(self, values: Values) -> None:
+        if self._finite:
+            self._seen.add(self.space.key(values))
+
+    def _propose(self, number: int) -> Values | None:
+        source = self.generator(number)
+        values = self.space.at([source.random() for _ in self.space.dimensions])
+        if not self._finite:
+            return values
+        for _ in range(_REDRAWS):
+            if self.space.key(values) not in self._seen:
+                break
+            values = self.space.at([source.random() for _ in self.space.dimensions])
+        else:
+            left = [each for each in GridSearch(self.space).all() if self.space.key(each) not in self._seen]
+            if not left:
+                return None
+            values = source.choice(left)
+        self._note(values)
+        return values

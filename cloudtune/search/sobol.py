@@ -1,0 +1,33 @@
+"""Sobol search: a scrambled low-discrepancy sequence (Owen 1998; scipy.stats.qmc.Sobol)."""
+
+from typing import Any
+
+from scipy.stats import qmc
+
+from cloudtune.search.base import Strategy, UnsuitableStrategy
+from cloudtune.space import Space, Values
+
+
+class SobolSearch(Strategy):
+    """Trial n is the n-th point of the scrambled sequence of the seed.
+
+    Raises:
+        UnsuitableStrategy: the space has more dimensions than the sequence.
+    """
+
+    needs_history = False
+
+    def __init__(self, space: Space, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+        super().__init__(space, **about)
+        if len(space.dimensions) > qmc.Sobol.MAXDIM:
+            raise UnsuitableStrategy(f"a Sobol sequence has at most {qmc.Sobol.MAXDIM} dimensions; use random")
+        self._engine = qmc.Sobol(len(space.dimensions), scramble=True, seed=self.seed)
+
+    def _propose(self, number: int) -> Values | None:
+        ahead = number - self._engine.num_generated
+        if ahead < 0:
+            self._engine.reset()
+            ahead = number
+        if ahead:
+            self._engine.fast_forward(ahead)
+        return self.space.at(float(position) for position in self._engine.random(1)[0])

@@ -1,0 +1,430 @@
+"""Hypothesis strategies for jobs and their parts: property tests that reach every field of the spec.
+
+All jobs are valid. Texts are such as people write; pass your own `texts` for wilder ones::
+
+    @given(job=jobs())
+    def test_my_translation_loses_nothing(job: TuningJob) -> None: ...
+
+    @given(job=jobs(strategy=Sobol(seed=1), stopping=st.none()))
+    def test_my_own_sobol(job: TuningJob) -> None: ...
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from cloudtune.job import (
+    Accelerators,
+    Asha,
+    Auto,
+    Bandit,
+    Bayesian,
+    Compute,
+    Encryption,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    Limits,
+    Median,
+    Network,
+    Objective,
+    Random,
+    Sobol,
+    TrialSpec,
+    Truncation,
+    TuningJob,
+    WarmStart,
+)
+from cloudtune.parameters import (
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+    Ordinal,
+    Parameter,
+    Scalar,
+    scalar_key,
+)
+from cloudtune.space import Space
+
+Entry = Parameter | tuple[Parameter, ...]
+Texts = SearchStrategy[str]
+
+PROVIDERS = ("local", "sagemaker", "vertex", "azureml", "ray", "elsewhere")
+
+_WORDS = (
+    "a",
+    "ml.m5.large",
+    "NVIDIA_TESLA_T4",
+    "two words",
+    "it's: a #1",
+    "s3://bucket/a-b",
+    "no",
+    "1.5",
+    "größer",
+    "-x",
+)
+_REGEXES = (r"score = (\S+)", r'"loss": ([-+0-9.e]+)', r"acc\w*=(?P<value>[0-9.]+)")
+
+TEXTS: Texts = st.sampled_from(_WORDS) | st.from_regex(r"[A-Za-z][A-Za-z0-9_./-]{0,11}", fullmatch=True)
+"""Texts of at least one character, such as people write."""
+
+
+def scalars(texts: Texts = TEXTS) -> SearchStrategy[Scalar]:
+    """Values that a parameter may take: null, booleans, whole and real numbers, texts (also empty)."""
+    return st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.just("") | texts,
+    )
+
+
+def durations() -> SearchStrategy[timedelta]:
+    """Positive durations: round ones, and others to the microsecond, up to 1000 days."""
+    seconds = st.sampled_from([1, 90, 20 * 60, 3600, 5400, 86400]).map(lambda count: timedelta(seconds=count))
+    return st.one_of(seconds, st.timedeltas(timedelta(microseconds=1), timedelta(days=1000)))
+
+
+def sizes() -> SearchStrategy[int]:
+    """Bytes: round sizes, and others, up to 2^60."""
+    round_sizes = st.builds(
+        lambda count, unit: count * unit, st.integers(1, 999), st.sampled_from([10**6, 10**9, 2**30])
+    )
+    return st.one_of(round_sizes, st.integers(1, 2**60))
+
+
+# Parameters
+
+
+def parameters(texts: Texts = TEXTS) -> SearchStrategy[Parameter]:
+    """Parameters of every kind, on every scale, with and without steps and cuts; none has a condition."""
+    return st.one_of(
+        _floats(),
+        _ints(),
+        st.builds(Categorical, values=_distinct(scalars(texts))),
+        _numeric_ordinals(),
+        st.builds(Ordinal, values=_distinct(texts)),
+        st.builds(Constant, value=scalars(texts)),
+        _normals(),
+        _lognormals(),
+    )
+
+
+def _distinct(values: SearchStrategy[Any]) -> SearchStrategy[tuple[Any, ...]]:
+    return st.lists(values, min_size=1, max_size=5, unique_by=scalar_key).map(tuple)
+
+
+@st.composite
+def _floats(draw: DrawFn) -> Float:
+    scale = draw(st.sampled_from(["linear", "log", "reverse_log"]))
+    if scale == "linear":
+        low = draw(st.floats(-1e6, 1e6))
+        high = low + draw(st.floats(0, 1e6))
+    elif scale == "log":
+        low = draw(st.floats(1e-9, 1e3))
+        high = low * draw(st.floats(1, 1e9))
+    else:
+        low = draw(st.floats(0, 0.99))
+        high = low + (0.999999 - low) * draw(st.floats(0, 1))
+    parts = draw(st.none() | st.integers(1, 1000))
+    step = (high - low) / parts if parts else 0.0
+    is_fine = step < 1e-12 * max(abs(low), abs(high))  # refused: finer than the digits that are kept
+    return Float(low=low, high=high, scale=scale, step=None if is_fine else step or None)
+
+
+@st.composite
+def _ints(draw: DrawFn) -> Int:
+    scale = draw(st.sampled_from(["linear", "log"]))
+    low = draw(st.integers(1 if scale == "log" else -(2**31), 2**31))
+    high = low + draw(st.integers(0, 2**31))
+    step = draw(st.just(1) | st.integers(1, max(high - low, 1)))
+    return Int(low=low, high=high, scale=scale, step=step)
+
+
+@st.composite
+def _numeric_ordinals(draw: DrawFn) -> Ordinal:
+    values = sorted(draw(_distinct(st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6))))
+    fitting = ["linear"]
+    if values[0] > 0:
+        fitting.append("log")
+    if values[0] >= 0 and values[-1] < 1:
+        fitting.append("reverse_log")
+    return Ordinal(values=tuple(values), scale=draw(st.sampled_from(fitting)))
+
+
+@st.composite
+def _normals(draw: DrawFn) -> Normal:
+    mean, std = draw(st.floats(-1e3, 1e3)), draw(st.floats(1e-3, 1e3))
+    return Normal(mean=mean, std=std, **draw(_cuts(lambda deviations: mean + deviations * std)))
+
+
+@st.composite
+def _lognormals(draw: DrawFn) -> LogNormal:
+    mean, std = draw(st.floats(-5, 5)), draw(st.floats(0.01, 3))
+    return LogNormal(mean=mean, std=std, **draw(_cuts(lambda deviations: math.exp(mean + deviations * std))))
+
+
+@st.composite
+def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]:
+    """Cuts and a step of a bell; `at` gives the value so many standard deviations from the mean."""
+    low, high = draw(st.none() | st.floats(-4, -0.1)), draw(st.none() | st.floats(0.1, 4))
+    parts = draw(st.none() | st.integers(2, 200))
+    width = at(5 if high is None else high) - at(-5 if low is None else low)
+    return {
+        "low": None if low is None else at(low),
+        "high": None if high is None else at(high),
+        "step": width / parts if parts else None,
+    }
+
+
+# Spaces
+
+
+def parameter_names(texts: Texts = TEXTS) -> Texts:
+    """Names of parameters: any characters but blanks, braces and =, not beginning with a dash."""
+    plain = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True) | st.sampled_from(
+        ["model.lr", "C", "on", "a[0]"]
+    )
+    wild = texts.map(
+        lambda text: "".join(char for char in text if not char.isspace() and char not in "{}=")[:256]
+    )
+    return plain | wild.filter(lambda name: name != "" and not name.startswith("-"))
+
+
+@st.composite
+def spaces(draw: DrawFn, *, max_size: int = 5, texts: Texts = TEXTS) -> dict[str, Entry]:
+    """Spaces of one to `max_size` names: parameters of every kind, nested conditions, and variants."""
+    names = draw(st.lists(parameter_names(texts), min_size=1, max_size=max_size, unique=True))
+    space: dict[str, Entry] = {}
+    for name in names:
+        parents = {other: values for other, entry in space.items() if (values := _values_to_wait_for(entry))}
+        shape = draw(st.sampled_from(["alone", "alone", "conditional", "variants"])) if parents else "alone"
+        parameter = draw(parameters(texts))
+        if shape == "alone":
+            space[name] = parameter
+            continue
+        parent = draw(st.sampled_from(sorted(parents)))
+        values = draw(st.permutations(parents[parent]))
+        border = draw(st.integers(1, len(values)))
+        first = _when(parameter, {parent: values[:border]})
+        if shape == "variants" and border < len(values):
+            space[name] = (first, _when(draw(parameters(texts)), {parent: values[border:]}))
+        else:
+            space[name] = first
+    return space
+
+
+def _values_to_wait_for(entry: Entry) -> list[Scalar]:
+    """Some values that a parent can take; none for a continuum."""
+    match entry[0] if isinstance(entry, tuple) else entry:
+        case Categorical(values=values) | Ordinal(values=values):
+            return list(values)
+        case Constant(value=value):
+            return [value]
+        case Int(low=low, high=high, step=step):
+            return [low, low + step] if low + step <= high else [low]
+        case _:
+            return []
+
+
+def _when(parameter: Parameter, conditions: Mapping[str, list[Scalar]]) -> Parameter:
+    when = {parent: tuple(values) for parent, values in conditions.items()}
+    return type(parameter).model_validate({**dict(parameter), "when": when})
+
+
+# Jobs
+
+
+def objectives(texts: Texts = TEXTS) -> SearchStrategy[tuple[Objective, ...]]:
+    """One to three objectives with different metrics."""
+    objective = st.builds(
+        Objective,
+        metric=texts,
+        goal=st.sampled_from(["maximize", "minimize"]),
+        regex=st.none() | st.sampled_from(_REGEXES),
+        measurement=st.sampled_from(["last", "best"]),
+    )
+    return st.lists(objective, min_size=1, max_size=3, unique_by=lambda one: one.metric).map(tuple)
+
+
+def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
+    """Every search strategy; `finite` says whether the space is, else a grid has levels."""
+    seeds = st.none() | st.integers(0, 2**31 - 1)
+    levels = st.integers(1, 9)
+    least = st.shared(st.integers(1, 9), key="least resource")
+    return st.one_of(
+        st.builds(Grid, levels=st.none() | levels if finite else levels),
+        st.builds(Random, seed=seeds),
+        st.builds(Sobol, seed=seeds),
+        st.builds(Bayesian, seed=seeds, startup=st.none() | st.integers(1, 50)),
+        st.builds(Evolutionary, seed=seeds, population=st.none() | st.integers(2, 50)),
+        st.builds(
+            Hyperband,
+            seed=seeds,
+            min_resource=least,
+            max_resource=least.flatmap(lambda count: st.integers(count, 100)),
+            eta=st.integers(2, 5),
+            searcher=st.sampled_from(["random", "bayesian"]),
+        ),
+    )
+
+
+def stopping_rules() -> SearchStrategy[Any]:
+    """Every stopping rule."""
+    times: dict[str, SearchStrategy[int]] = {"grace": st.integers(0, 9), "interval": st.integers(1, 9)}
+    slack = st.floats(1e-6, 1e6)
+    return st.one_of(
+        st.builds(Median, **times),
+        st.builds(Bandit, slack_factor=slack, **times),
+        st.builds(Bandit, slack_amount=slack, **times),
+        st.builds(Truncation, percentage=st.integers(1, 99), **times),
+        st.builds(
+            Asha,
+            min_resource=st.integers(1, 9),
+            max_resource=st.none() | st.integers(9, 99),
+            eta=st.integers(2, 5),
+        ),
+        st.builds(Auto),
+    )
+
+
+@st.composite
+def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
+    """Valid jobs in which every field of the spec is used, each in about half of them.
+
+    Args:
+        texts: for the fields and keys that take any text of at least one character.
+        fields: fields of the job to fix, as values or as strategies; those that depend on them follow.
+    """
+    chosen = {
+        name: draw(value) if isinstance(value, SearchStrategy) else value for name, value in fields.items()
+    }
+
+    def choose(name: str, strategy: SearchStrategy[Any]) -> Any:
+        if name not in chosen:
+            chosen[name] = draw(strategy)
+        return chosen[name]
+
+    space = choose("space", spaces(texts=texts))
+    finite = all(dimension.axis.size is not None for dimension in Space(space).dimensions)
+    search = choose("strategy", strategies(finite=finite))
+    single = isinstance(aim := choose("objective", objectives(texts)), Objective) or len(aim) == 1
+    choose("stopping", st.none() if isinstance(search, Hyperband) else st.none() | stopping_rules())
+    choose("limits", _limits(endless=isinstance(search, Grid), single=single))
+    for name, strategy in _independent(texts).items():
+        if name in ("name", "trial") or draw(st.booleans()):
+            choose(name, strategy)
+    return TuningJob(**chosen)
+
+
+@st.composite
+def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
+    counts = st.none() | st.integers(1, 200)
+    return Limits(
+        trials=draw(counts if endless else st.integers(1, 200)),
+        parallel=draw(st.integers(1, 20)),
+        failed=draw(counts),
+        time=draw(st.none() | durations()),
+        trial_time=draw(st.none() | durations()),
+        target=draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)) if single else None,
+        no_improvement=draw(counts),
+    )
+
+
+def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
+    """The fields that depend on no other, by name."""
+    per_provider = words | st.dictionaries(st.sampled_from(PROVIDERS), words, min_size=1, max_size=3)
+    native = st.dictionaries(words, _json(words), max_size=3)
+    locations = st.sampled_from(
+        ["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"]
+    )
+    return {
+        "name": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,20}[A-Za-z0-9])?", fullmatch=True),
+        "trial": _trials(words, per_provider),
+        "metrics": st.dictionaries(words, st.sampled_from(_REGEXES), max_size=3),
+        "retries": st.integers(0, 5),
+        "warm_start": st.builds(
+            WarmStart,
+            runs=st.lists(words, min_size=1, max_size=3).map(tuple),
+            kind=st.sampled_from(["identical", "transfer"]),
+        ),
+        "mode": st.sampled_from(["auto", "managed", "driven"]),
+        "strict": st.booleans(),
+        "compute": _computes(words, per_provider),
+        "data": st.dictionaries(words, locations | per_provider, max_size=3),
+        "output": locations | per_provider,
+        "network": st.builds(
+            Network,
+            name=st.none() | words,
+            subnets=st.lists(words, max_size=3).map(tuple),
+            security_groups=st.lists(words, max_size=3).map(tuple),
+            isolated=st.booleans(),
+        ),
+        "identity": per_provider,
+        "encryption": st.builds(
+            Encryption,
+            key=st.none() | per_provider,
+            volume_key=st.none() | per_provider,
+            traffic=st.booleans(),
+        ),
+        "tags": st.dictionaries(words, st.just("") | words, max_size=3),
+        "local": native,
+        "sagemaker": native,
+        "vertex": native,
+        "azureml": native,
+        "ray": native,
+        "native": st.dictionaries(words, native, max_size=3),
+    }
+
+
+def _trials(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[TrialSpec]:
+    shared: dict[str, SearchStrategy[Any]] = {
+        "source": st.none() | st.sampled_from([".", "./src"]),
+        "ignore": st.lists(st.sampled_from(["*.ckpt", "data/", "!keep.txt"]), max_size=2).map(tuple),
+        "environment": st.dictionaries(
+            st.from_regex(r"[A-Z][A-Z0-9_]{0,7}", fullmatch=True), st.just("") | words, max_size=3
+        ),
+    }
+    images = st.none() | per_provider
+    command = (
+        words
+        | st.lists(words, min_size=1, max_size=4).map(tuple)
+        | st.just("python train.py --lr {lr}\necho done")
+    )
+    functions = st.sampled_from(["train:main", "package.module:fit"])
+    return st.one_of(
+        st.builds(TrialSpec, command=command, image=images, **shared),
+        st.builds(TrialSpec, function=functions, image=images, **shared),
+        st.builds(TrialSpec, image=per_provider, **shared),
+    )
+
+
+def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[Compute]:
+    return st.builds(
+        Compute,
+        instance=st.none() | per_provider,
+        count=st.integers(1, 16),
+        accelerators=st.none() | st.builds(Accelerators, type=words, count=st.integers(1, 8)),
+        cpus=st.none() | st.floats(0.1, 128),
+        memory=st.none() | sizes(),
+        disk=st.none() | sizes(),
+        spot=st.booleans(),
+        max_wait=st.none() | durations(),
+    )
+
+
+def _json(words: Texts) -> SearchStrategy[Any]:
+    """Native settings: JSON data of any shape."""
+    return st.recursive(
+        scalars(words),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+        max_leaves=5,
+    )

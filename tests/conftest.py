@@ -1,0 +1,51 @@
+"""What all tests share."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests see neither the user's config nor what the environment says of cloudtune."""
+    for name in [name for name in os.environ if name.startswith("CLOUDTUNE_") and name != "CLOUDTUNE_TEST_WORKER"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left_behind() -> Iterator[None]:
+    """Every test ends the processes that it started: none of a run outlives it."""
+    yield
+    until = time.monotonic() + 10
+    while (left := _processes_of_runs()) and time.monotonic() < until:
+        threading.Event().wait(0.02)  # a keeper needs a moment for its own end
+    assert not left, "processes of a run are still alive"
+
+
+def _processes_of_runs() -> list[str]:
+    """Command lines of living processes that stem from a run which this test process started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        mark = f"CLOUDTUNE_TEST_WORKER={os.getpid()}".encode()
+        if mark in variables and any(variable.startswith(b"CLOUDTUNE_RUN=") for variable in variables):
+            found.append(command)
+    return found
+
+
+def pytest_configure() -> None:
+    """Marks everything that this test process starts, so that what is left behind can be found."""
+    os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())

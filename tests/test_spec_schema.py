@@ -1,0 +1,121 @@
+"""The JSON Schema for editors says what `from_yaml` accepts."""
+
+import subprocess
+import sys
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+
+from cloudtune.job import TuningJob
+from cloudtune.schema import job_schema
+from cloudtune.testing.specs import jobs
+
+SCHEMA = job_schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+FINE: dict[str, Any] = {
+    "name": "digits",
+    "trial": {"command": "python train.py"},
+    "objective": {"metric": "accuracy", "goal": "maximize"},
+    "space": {"x": {"type": "float", "low": 0, "high": 1}},
+    "limits": {"trials": 10},
+}
+ONE = {"type": "constant", "value": 1}
+
+
+def test_it_is_a_schema_of_its_dialect_with_a_title() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert SCHEMA["title"] == "cloudtune job"
+
+
+@given(job=jobs())
+@settings(max_examples=60, deadline=None)
+def test_every_job_is_valid(job: TuningJob) -> None:
+    VALIDATOR.validate(job.to_data())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"objective": [FINE["objective"], {"metric": "size", "goal": "minimize"}]},
+        {"space": {"k": ONE, "x": {**ONE, "when": {"k": 1}}}},
+        {"space": {"k": ONE, "x": {**ONE, "when": {"k": [1]}}}},
+        {"space": {"k": {**ONE, "value": True}, "x": {**ONE, "when": {"k": True}}}},
+        {"compute": {"accelerators": "T4:2"}},
+        {"compute": {"accelerators": {"type": "T4"}}},
+        {"compute": {"accelerators": None, "disk": 10, "memory": "8GiB"}},
+        {"warm_start": ["run-1"]},
+        {"warm_start": {"runs": ["run-1"], "kind": "transfer"}},
+        {"trial": {"command": ["python", "train.py"], "environment": {"EPOCHS": 3, "RATE": 0.5, "MODE": "fast"}}},
+        {"limits": {"trials": 1, "time": "PT2H", "trial_time": 90.5}},
+        {"output": {"vertex": "gs://bucket"}},
+        {"stopping": None, "network": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_short_and_long_forms_are_valid_for_the_schema_and_for_the_job(change: dict[str, Any]) -> None:
+    TuningJob.from_data(FINE | change)
+    VALIDATOR.validate(FINE | change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"strateg": {}},
+        {"name": "not a name"},
+        {"objective": {"metric": "accuracy"}},
+        {"objective": []},
+        {"objective": {"metric": "accuracy", "goal": "max"}},
+        {"space": {}},
+        {"space": {"a b": ONE}},
+        {"space": {"x": {"type": "flot", "low": 0, "high": 1}}},
+        {"space": {"x": {"low": 0, "high": 1}}},
+        {"space": {"x": {"type": "float", "low": "0", "high": 1}}},
+        {"space": {"x": {"type": "int", "low": 0, "high": 1, "step": 0}}},
+        {"space": {"x": [ONE]}},
+        {"space": {"x": {**ONE, "when": {}}}},
+        {"space": {"x": {**ONE, "when": {"x": []}}}},
+        {"space": {"x": {"type": "categorical", "values": [[1]]}}},
+        {"strategy": {"type": "bayesian", "levels": 3}},
+        {"strategy": {"seed": 1}},
+        {"strategy": "random"},
+        {"stopping": {"type": "truncation", "percentage": 100}},
+        {"limits": {"trials": 0}},
+        {"limits": {"time": True}},
+        {"limits": {"trials": 1, "time": 0}},
+        {"compute": {"accelerators": {"count": 1}}},
+        {"compute": {"cpus": 0}},
+        {"warm_start": []},
+        {"trial": {"command": []}},
+        {"trial": {"command": "x", "environment": {"BAD": True}}},
+        {"tags": {"team": 1}},
+        {"data": {"train": {}}},
+        {"native": {"mine": 3}},
+        {"retries": -1},
+    ],
+    ids=str,
+)
+def test_a_mistake_is_one_for_the_schema_and_for_the_job(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="problem"):
+        TuningJob.from_data(FINE | change)
+    assert not VALIDATOR.is_valid(FINE | change)
+
+
+def test_every_key_is_described() -> None:
+    parts = {"the job": SCHEMA, **SCHEMA["$defs"]}
+    silent = [
+        f"{name}.{key}"
+        for name, part in parts.items()
+        for key, value in part.get("properties", {}).items()
+        if "description" not in value and "const" not in value
+    ]
+    assert silent == []
+
+
+def test_a_job_is_imported_without_yaml_and_without_the_schema() -> None:
+    code = "import sys, cloudtune.job; print({'yaml', 'cloudtune.schema', 'difflib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,189 @@
+"""The store: what is written is read back, by anyone, at any time."""
+
+import multiprocessing
+import multiprocessing.synchronize
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cloudtune.errors import RunBusy, RunNotFound, StoreError
+from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store import SCHEMA_VERSION, RunStore, Store
+
+
+def record(run_id: str, created: float = 1.0) -> RunRecord:
+    return RunRecord(id=run_id, name="n", provider="local", profile="local", job="{}", plan="{}", created=created)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunStore:
+    return Store(tmp_path).create(record("a-run"))
+
+
+def test_a_run_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    full = RunRecord(
+        id="x-1", name="näme", provider="local", profile="p", job='{"a":1}', plan="{}", state=RunState.RUNNING,
+        reason="because", created=1.5, started=2.5, ended=None, elapsed=3.25, native={"seed": "7"},
+    )  # fmt: skip
+    Store(tmp_path).create(full)
+    assert Store(tmp_path).run("x-1").record() == full
+
+
+def test_a_trial_is_read_back_as_it_was_written(run: RunStore) -> None:
+    trial = Trial(
+        3, {"x": 0.1, "k": None, "b": True, "s": "ünï\"'", "i": 2**53}, TrialState.FAILED,
+        {"loss": float("inf"), "acc": 0.25}, "why", 2, 1.0, 2.0, "trials/3",
+    )  # fmt: skip
+    run.write(trials=[trial])
+    assert run.trial(3) == trial
+    assert run.trials() == [trial]
+    assert type(run.trial(3).parameters["b"]) is bool
+    assert run.trial(4) is None
+
+
+def test_runs_are_found_by_prefix_and_as_the_latest(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for run_id, created in (("job-aa11", 1.0), ("job-ab22", 3.0), ("other", 2.0)):
+        store.create(record(run_id, created))
+    assert store.run("job-aa").id == "job-aa11"
+    assert store.run("latest").id == "job-ab22"
+    assert [each.id for each in store.records()] == ["job-ab22", "other", "job-aa11"]
+    with pytest.raises(RunNotFound, match="2 runs begin with 'job-'"):
+        store.run("job-")
+    with pytest.raises(RunNotFound, match="no run 'job%'"):
+        store.run("job%")
+
+
+def test_a_folder_without_runs_says_so_and_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RunNotFound, match="change to the folder"):
+        Store(tmp_path).run("latest")
+    assert Store(tmp_path).records() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_transaction_is_written_whole_or_not_at_all(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {})])
+    with pytest.raises(TypeError):
+        run.write(
+            trials=[Trial(0, {}, TrialState.RUNNING)],
+            reports=[Report(0, 1, 1, 1.0, {"bad": object()})],  # type: ignore[dict-item]
+        )
+    assert run.trial(0).state is TrialState.WAITING
+    run.write(trials=[Trial(0, {}, TrialState.RUNNING)])
+    assert run.trial(0).state is TrialState.RUNNING
+
+
+def test_watchers_see_only_what_changed_since_they_looked(run: RunStore) -> None:
+    run.write(trials=[Trial(number, {}) for number in range(5)])
+    revision, trials = run.changes(0)
+    assert [trial.number for trial in trials] == [0, 1, 2, 3, 4]
+    run.write(trials=[Trial(2, {}, TrialState.RUNNING)])
+    revision, trials = run.changes(revision)
+    assert [(trial.number, trial.state) for trial in trials] == [(2, TrialState.RUNNING)]
+    assert run.changes(revision) == (revision, [])
+
+
+def test_history_has_the_trials_in_the_order_of_their_last_change(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {}), Trial(1, {}), Trial(2, {})])
+    run.write(trials=[Trial(1, {}, TrialState.COMPLETED)])
+    run.write(trials=[Trial(0, {}, TrialState.COMPLETED)])
+    assert [trial.number for trial in run.history()] == [2, 1, 0]
+
+
+def test_reports_come_back_in_order_and_can_be_forgotten(run: RunStore) -> None:
+    reports = [Report(number % 2, 1, number, float(number), {"a": number / 3}) for number in range(10)]
+    run.write(reports=reports)
+    assert list(run.reports()) == reports
+    assert list(run.reports(1)) == [report for report in reports if report.number == 1]
+    run.forget_reports(1, 1)
+    assert list(run.reports()) == [report for report in reports if report.number == 0]
+
+
+def test_only_one_process_drives_a_run(tmp_path: Path, run: RunStore) -> None:
+    assert not run.driven
+    with run.driving():
+        other = Store(tmp_path).run("a-run")
+        assert other.driven
+        with pytest.raises(RunBusy, match="a-run"), other.driving():
+            pytest.fail("two drivers at once")
+    assert not run.driven
+
+
+def _hold_the_lock(project: Path, ready: "multiprocessing.synchronize.Event") -> None:
+    with Store(project).run("a-run").driving():
+        ready.set()
+        time.sleep(60)
+
+
+def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path, run: RunStore) -> None:
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    driver = context.Process(target=_hold_the_lock, args=(tmp_path, ready))
+    driver.start()
+    assert ready.wait(30)
+    assert run.driven
+    driver.kill()
+    driver.join()
+    assert not run.driven
+
+
+def test_others_read_and_write_while_one_writes(tmp_path: Path, run: RunStore) -> None:
+    def write(offset: int) -> None:
+        other = Store(tmp_path).run("a-run")
+        for number in range(100):
+            other.write(trials=[Trial(offset + number, {"x": number})])
+        other.store.close()
+
+    writers = [threading.Thread(target=write, args=(offset,)) for offset in (0, 1000)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        run.counts()
+    assert run.counts() == {"waiting": 200}
+    revisions = run.store.database.execute("SELECT count(DISTINCT revision) FROM trials").fetchone()
+    assert revisions == (200,)
+
+
+def test_a_store_of_a_newer_cloudtune_is_refused(tmp_path: Path, run: RunStore) -> None:
+    run.store.database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(StoreError, match="upgrade cloudtune"):
+        Store(tmp_path).records()
+
+
+def test_a_damaged_store_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".cloudtune").mkdir()
+    (tmp_path / ".cloudtune" / "store.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(StoreError, match=r"store\.db"):
+        Store(tmp_path).records()
+
+
+def test_a_full_disk_is_an_error_and_what_was_committed_stays(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {})])
+    pages = run.store.database.execute("PRAGMA page_count").fetchone()[0]
+    run.store.database.execute(f"PRAGMA max_page_count = {pages}")  # sqlite's own way to a full disk
+    with pytest.raises(StoreError, match="full"):
+        run.write(trials=[Trial(number, {"text": "x" * 4000}) for number in range(1, 100)])
+    assert [trial.number for trial in run.trials()] == [0]
+
+
+def test_ten_thousand_trials_with_a_hundred_reports_stay_usable(tmp_path: Path) -> None:
+    run = Store(tmp_path).create(record("big"))
+    run.write(trials=[Trial(number, {"x": number / 7}, TrialState.COMPLETED, {"a": 1.0}) for number in range(10_000)])
+    for start in range(0, 10_000, 1000):
+        run.write(
+            reports=[Report(number, 1, step, 1.0, {"a": 0.5}) for number in range(start, start + 1000) for step in range(100)]
+        )
+    start = time.perf_counter()
+    assert len(run.trials()) == 10_000
+    assert len(list(run.reports(5_000))) == 100
+    assert run.counts() == {"completed": 10_000}
+    run.write(trials=[Trial(10_000, {})], reports=[Report(10_000, 1, 1, 1.0, {"a": 1.0})])
+    assert time.perf_counter() - start < 5, "a bound that only a scan of all reports would break"
+
+
+def test_the_store_keeps_itself_out_of_version_control(tmp_path: Path, run: RunStore) -> None:
+    assert (tmp_path / ".cloudtune" / ".gitignore").read_text() == "*\n"
+    assert isinstance(run.store.database, sqlite3.Connection)
