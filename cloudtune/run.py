@@ -67,6 +67,11 @@ class Run:
         """
         self._provider.start(self._store)
 
+    def refreshed(self) -> RunRecord:
+        """The record, after a look at how things are."""
+        _ = self.state
+        return self.record
+
     def wait(self, watcher: Watcher | None = None) -> RunState:
         """Waits until the run has ended (or is interrupted), and returns its state.
 

@@ -1,0 +1,201 @@
+"""ls, show, trials, best, logs, report: what there is to see of runs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cloudtune.cli.launching import run_argument
+from cloudtune.cli.output import (
+    best_lines,
+    console,
+    counts_text,
+    duration,
+    moment,
+    number,
+    parameters,
+    print_json,
+    print_table,
+    run_data,
+    scalar,
+    trial_data,
+)
+from cloudtune.errors import CloudtuneError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloudtune.run import Run
+    from cloudtune.states import Trial
+
+_FORMATS = "table, json, csv, parquet, or a file FILE.csv, FILE.parquet, FILE.json"
+json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+output_option = click.option("--output", "-o", metavar="FORMAT|FILE", default="table", help=f"{_FORMATS}.")
+
+
+def _attach(run_id: str) -> "Run":
+    from cloudtune import api  # noqa: PLC0415
+
+    return api.attach(run_id)
+
+
+@click.command()
+@json_option
+@output_option
+def ls(*, as_json: bool, output: str) -> None:
+    """List the runs of this project, the newest first."""
+    from cloudtune import api  # noqa: PLC0415
+
+    records = [api.attach(record.id).refreshed() for record in api.runs()]
+    if as_json or output != "table":
+        _write([run_data(record) for record in records], "json" if as_json else output)
+        return
+    if not records:
+        click.echo("no runs yet; start one with: cloudtune run job.yaml", err=True)
+        return
+    rows = [(each.id, each.profile, each.state.value, moment(each.created), duration(each.elapsed)) for each in records]
+    print_table(("run", "on", "state", "created", "took"), rows, right=("took",))
+
+
+@click.command()
+@run_argument
+@json_option
+def show(run_id: str, *, as_json: bool) -> None:
+    """Show a run: its state, counts, best trial, and what happened."""
+    made = _attach(run_id)
+    record, counts, best = made.refreshed(), made.counts(), made.best
+    if as_json:
+        events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
+        print_json({**run_data(record), "counts": counts, "best": best and trial_data(best), "events": events})
+        return
+    why = f" ({record.reason})" if record.reason else ""
+    lines = [
+        ("run", record.id),
+        ("job", f"{record.name} on {record.profile}"),
+        ("state", f"{record.state.value}{why}"),
+        ("created", moment(record.created)),
+        ("took", duration(record.elapsed)),
+        ("trials", counts_text(counts)),
+        ("folder", str(made.folder)),
+    ]
+    for name, text in lines:
+        click.echo(f"{name:<9}{text}")
+    if best is not None:
+        click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective)))
+    for when, trial, message in made.events()[-10:]:
+        click.echo(f"  {moment(when)}  {message if trial is None else f'trial {trial}: {message}'}")
+
+
+@click.command()
+@run_argument
+@click.option("--sort", metavar="METRIC", default="number", help="number, duration, state or a metric; the best first.")
+@click.option("--state", "states", multiple=True, metavar="STATE", help="Only trials in this state; repeatable.")
+@click.option("--limit", type=int, help="At most so many.")
+@json_option
+@output_option
+def trials(run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *, as_json: bool, output: str) -> None:
+    """List the trials of a run."""
+    made = _attach(run_id)
+    found = [trial for trial in made.trials() if not states or trial.state.value in states]
+    found = _sorted(made, found, sort)[:limit]
+    if as_json or output == "json":
+        print_json([trial_data(trial) for trial in found])
+    elif output == "table":
+        _print_trials(made, found)
+    else:
+        from cloudtune.tables import trial_rows  # noqa: PLC0415
+
+        _write(trial_rows(found), output)
+
+
+def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
+    if sort == "number":
+        return found
+    if sort == "duration":
+        return sorted(found, key=lambda trial: -(trial.duration or 0))
+    if sort == "state":
+        return sorted(found, key=lambda trial: trial.state.value)
+    known = sorted({name for trial in found for name in trial.metrics})
+    if sort not in known:
+        raise click.UsageError(f"no trial has a metric {sort!r}; known are: number, duration, state, {', '.join(known)}")
+    upward = any(each.metric == sort and each.goal == "maximize" for each in made.job.objective)
+    return sorted(found, key=lambda trial: (sort not in trial.metrics, (-1 if upward else 1) * trial.metrics.get(sort, 0.0)))
+
+
+def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
+    metrics = [each.metric for each in made.job.objective]
+    names = list(made.job.space)
+    rows = [
+        (
+            trial.number, trial.state.value, *(number(trial.metrics.get(metric)) for metric in metrics),
+            *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
+            duration(trial.duration), trial.reason,
+        )
+        for trial in found
+    ]  # fmt: skip
+    print_table(("trial", "state", *metrics, *names, "took", "why"), rows, right=("trial", *metrics, "took"))
+
+
+@click.command()
+@run_argument
+@json_option
+@click.option("--params-only", is_flag=True, help="Print the parameters alone, as JSON.")
+def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
+    """Print the best trial of a run; for several objectives the trials that no other beats."""
+    made = _attach(run_id)
+    top = made.front if len(made.job.objective) > 1 else [trial for trial in [made.best] if trial is not None]
+    if not top:
+        raise CloudtuneError(f"{made.id} has no completed trial yet; see: cloudtune trials {made.id}")
+    several = len(made.job.objective) > 1
+    if params_only:
+        print_json([trial.parameters for trial in top] if several else top[0].parameters)
+    elif as_json:
+        print_json([trial_data(trial) for trial in top] if several else trial_data(top[0]))
+    else:
+        click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective)))
+    return 0
+
+
+@click.command()
+@run_argument
+@click.argument("trial", type=int, required=False)
+@click.option("--follow", "-f", is_flag=True, help="Go on printing until the trial has ended.")
+def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
+    """Print what a trial printed: of the latest run if RUN is left out; of its last failed or last trial if TRIAL is."""
+    if trial is None and run_id.isdecimal():
+        run_id, trial = "latest", int(run_id)
+    made = _attach(run_id)
+    chosen = _interesting(made) if trial is None else trial
+    for line in made.logs(chosen, follow=follow):
+        click.echo(line)
+
+
+def _interesting(made: "Run") -> int:
+    started = [trial for trial in made.trials() if trial.attempt]
+    if not started:
+        raise CloudtuneError(f"no trial of {made.id} has started yet")
+    failed = [trial for trial in started if trial.state.value == "failed"]
+    chosen = (failed or started)[-1]
+    click.echo(f"trial {chosen.number} ({chosen.state.value}): {parameters(chosen)}", err=True)
+    return chosen.number
+
+
+@click.command()
+@run_argument
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default RUN.html.")
+def report(run_id: str, output: Path | None) -> None:
+    """Write a run's report: one HTML page that needs no network."""
+    made = _attach(run_id)
+    path = made.report(output or Path(f"{made.id}.html"))
+    console(stderr=True).print(f"wrote {path}", soft_wrap=True)
+
+
+def _write(rows: "list[dict[str, object]]", output: str) -> None:
+    from cloudtune.tables import write_rows  # noqa: PLC0415
+
+    if output == "json":
+        print_json(rows)
+        return
+    path = write_rows(rows, output)
+    if path is not None:
+        click.echo(f"wrote {path}", err=True)

@@ -1,0 +1,150 @@
+"""plan, check, providers, schema: what can be known without running anything."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cloudtune.cli.launching import complete_profiles, job_argument, on_option
+from cloudtune.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+    from cloudtune.plan import Plan
+
+
+@click.command()
+@job_argument
+@click.option("--on", metavar="PROFILE,…", help="One profile, or several to compare.", shell_complete=complete_profiles)
+@click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
+@click.option("--strict", is_flag=True, help="Refuse what a provider can only approximate.")
+@click.option("--json", "as_json", is_flag=True, help="Print the plan, with the native request, as JSON.")
+def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> int:
+    """Show what a provider will do with each field of a job; needs no network and no credentials.
+
+    Exit code 3 if a provider refuses the job.
+    """
+    from cloudtune import api  # noqa: PLC0415
+    from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.errors import UnsupportedError  # noqa: PLC0415
+
+    job = load_job(job_file, list(overrides))
+    names = on.split(",") if on else [None]
+    plans = {name or "default": api.plan(job, name, project=api.project_folder(job_file.parent)) for name in names}
+    if as_json:
+        data = {name: each.to_data() for name, each in plans.items()}
+        print_json(next(iter(data.values())) if len(data) == 1 else data)
+    elif len(plans) == 1:
+        _print_plan(job, next(iter(plans.values())))
+    else:
+        _print_comparison(job, plans)
+    refused = 0
+    for each in plans.values():
+        try:
+            each.refuse(strict=strict or job.strict)
+        except UnsupportedError as error:
+            refused = error.exit_code
+            click.echo(f"\n{error}", err=True)
+    return refused
+
+
+def _shown(path: str, value: object) -> str:
+    if path.startswith("trial.environment."):
+        return "***"
+    text = value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _print_plan(job: "TuningJob", made: "Plan") -> None:
+    from cloudtune.plan import covers, leaves  # noqa: PLC0415
+
+    rows = []
+    for path, value in leaves(job):
+        support = made.support(path)
+        notes = [note.message for note in made.notes if covers(note.path, path)]
+        rows.append((path, _shown(path, value), support.value if support else "lost", "; ".join(notes)))
+    click.echo(f"{job.name} on {made.provider}, {made.mode}")
+    print_table(("field", "value", "support", "what happens"), rows)
+
+
+def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]") -> None:
+    from cloudtune.plan import leaves  # noqa: PLC0415
+
+    rows = [
+        (path, _shown(path, value), *(support.value if (support := each.support(path)) else "lost" for each in plans.values()))
+        for path, value in leaves(job)
+    ]
+    print_table(("field", "value", *plans), rows)
+
+
+@click.command()
+@on_option
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check(on: str | None, *, as_json: bool) -> int:
+    """Say what each profile (or one) needs and lacks; exit code 1 if something is missing."""
+    from cloudtune.config import load_profile, profiles, project_folder  # noqa: PLC0415
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.provider import Finding, load_provider  # noqa: PLC0415
+
+    project = project_folder()
+    names = [on] if on else list({load_profile(None, project).name: 0, **profiles(project)})
+    findings: dict[str, list[Finding]] = {}
+    for name in names:
+        try:
+            profile = load_profile(name, project)
+            findings[name] = load_provider(profile.provider)(profile.settings).check()
+        except ConfigError as error:
+            if on:
+                raise
+            findings[name] = [Finding("provider", ok=False, message=str(error))]
+    if as_json:
+        print_json({name: [{"subject": each.subject, "ok": each.ok, "message": each.message} for each in found] for name, found in findings.items()})
+    else:
+        marks = {True: "ok", False: "missing", None: "-"}
+        rows = [(name, each.subject, marks[each.ok], each.message) for name, found in findings.items() for each in found]
+        print_table(("profile", "subject", "", "found"), rows)
+    return int(any(each.ok is False for found in findings.values() for each in found))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
+def providers(*, as_json: bool) -> None:
+    """List the providers that are installed, and the profiles of the config."""
+    from cloudtune.config import profiles as configured  # noqa: PLC0415
+    from cloudtune.config import project_folder  # noqa: PLC0415
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.provider import load_provider  # noqa: PLC0415
+    from cloudtune.provider import providers as installed  # noqa: PLC0415
+
+    rows = []
+    for name in installed():
+        try:
+            summary = load_provider(name).summary
+        except ConfigError as error:
+            summary = str(error)
+        used = [profile.name for profile in configured(project_folder()).values() if profile.provider == name]
+        rows.append((name, summary, ", ".join(used)))
+    if as_json:
+        print_json([{"name": name, "summary": summary, "profiles": used.split(", ") if used else []} for name, summary, used in rows])
+    else:
+        print_table(("provider", "what it is", "profiles"), rows)
+
+
+@click.command()
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+def schema(output: Path | None) -> None:
+    """Print the JSON Schema of a job.
+
+    For completion in an editor, write it beside the job and begin the job with:
+    # yaml-language-server: $schema=cloudtune.schema.json
+    """
+    import json  # noqa: PLC0415
+
+    from cloudtune.schema import job_schema  # noqa: PLC0415
+
+    text = json.dumps(job_schema(), indent=2, ensure_ascii=False)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text + "\n", "utf-8")
+        click.echo(f"wrote {output}", err=True)
