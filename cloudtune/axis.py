@@ -8,6 +8,7 @@ exactly the same number.
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from statistics import NormalDist
 from typing import Protocol
@@ -30,6 +31,9 @@ SIGNIFICANT_DIGITS = 12
 
 TAIL = 1e-7
 """The probability that is cut from each tail of a normal, so that its inverse stays finite (±5.2 std)."""
+
+BELL_DIGITS = 7
+"""Digits kept of a deviation: the way through a probability as near to 1 as `TAIL` allows distorts the tenth."""
 
 _BELL = NormalDist()
 
@@ -176,6 +180,41 @@ class _LatticeValues(Sequence[Scalar]):
         return (self._lattice.value(index) for index in range(self._lattice.size))
 
 
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """How the values of a real range are made canonical.
+
+    Every such value is an end of the range, or has few digits and stands at least one unit of its last digit
+    from both ends: so a value that was distorted by less than half a unit is found again. `cloudtune.trial`
+    rounds in the same way.
+
+    Attributes:
+        low: the lowest value.
+        high: the highest value.
+        digits: digits kept: significant ones if `relative`, else decimals (below 0: zeros before the point).
+        relative: whether the digits are counted from the first that is not 0; needs low > 0.
+    """
+
+    low: float
+    high: float
+    digits: int
+    relative: bool
+
+    def __call__(self, value: float) -> float:
+        """The canonical value next to a value."""
+        rounded = _few_digits(value, self.digits, relative=self.relative)
+        unit = 10.0 ** (1 - self.digits if self.relative else -self.digits)
+        if rounded - self.low < unit * (self.low if self.relative else 1.0):
+            return self.low
+        if self.high - rounded < unit * (self.high if self.relative else 1.0):
+            return self.high
+        return rounded
+
+
+def _few_digits(value: float, digits: int, *, relative: bool) -> float:
+    return float(f"{value:.{digits - 1}e}") if relative else round(value, digits)
+
+
 class Continuum:
     """Every real number of a range, on any scale."""
 
@@ -186,19 +225,15 @@ class Continuum:
         self.low, self.high = low, high
         self._scale = _Scale(scale)
         self._bottom, self._top = self._scale.forward(low), self._scale.forward(high)
-
-    def canonical(self, value: float) -> float:
-        """The value within the range that keeps `SIGNIFICANT_DIGITS` digits of where it lies."""
-        if self._scale.name == "log":
-            rounded = float(f"{value:.{SIGNIFICANT_DIGITS - 1}e}")
-        elif self._scale.name == "reverse_log":
-            rounded = round(value, SIGNIFICANT_DIGITS)
-        else:
-            rounded = round(value, _decimals(self.high - self.low))
-        return min(max(rounded, self.low), self.high)
+        digits = _decimals(high - low) if scale == "linear" else SIGNIFICANT_DIGITS
+        self.rounding = Rounding(low, high, digits, relative=scale == "log")
 
     def at(self, position: float) -> float:
-        return self.canonical(self._scale.back(self._bottom + position * (self._top - self._bottom)))
+        if position <= 0 or self._top == self._bottom:
+            return self.low
+        if position >= 1:
+            return self.high
+        return self.rounding(self._scale.back(self._bottom + position * (self._top - self._bottom)))
 
     def position(self, value: Scalar) -> float:
         number = _number_within(value, self.low, self.high)
@@ -210,27 +245,53 @@ class Continuum:
 
 
 class Bell:
-    """A normal or lognormal number, maybe cut off, maybe in steps."""
+    """A normal or lognormal number, maybe cut off, maybe in steps.
+
+    Attributes:
+        low: the lowest value.
+        high: the highest value.
+        masses: the probabilities below `low` and below `high`, between `TAIL` and 1 - `TAIL`.
+        rounding: how values without a step are made canonical.
+        step: the distance of neighbouring values; None for every value.
+        first: the number of the step that is the lowest value.
+        size: how many values there are; None without a step.
+    """
 
     ordered = True
 
     def __init__(self, parameter: Normal | LogNormal) -> None:
         self._log = isinstance(parameter, LogNormal)
-        self._mean, self._std, self._step = parameter.mean, parameter.std, parameter.step
-        self._cut_low = self._mass(parameter.low, TAIL)
-        self._cut_high = self._mass(parameter.high, 1 - TAIL)
-        if self._cut_high <= self._cut_low:
+        self._mean, self._std, self.step = parameter.mean, parameter.std, parameter.step
+        self.masses = self._mass(parameter.low, TAIL), self._mass(parameter.high, 1 - TAIL)
+        if self.masses[1] <= self.masses[0]:
             raise ValueError("the cuts leave nothing of the distribution")
         # Nothing lies beyond the tails, not even a cut: its position would be that of the tail.
-        lowest, highest = self._rounded(self._quantile(TAIL)), self._rounded(self._quantile(1 - TAIL))
+        digits = self._digits()
+        lowest, highest = (
+            _few_digits(self._quantile(mass), digits, relative=self._log) for mass in (TAIL, 1 - TAIL)
+        )
         self.low = lowest if parameter.low is None else max(parameter.low, lowest)
         self.high = highest if parameter.high is None else min(parameter.high, highest)
+        self.rounding = Rounding(self.low, self.high, digits, relative=self._log)
         self.size: int | None = None
-        if self._step is not None:
-            self._first = math.ceil(self.low / self._step - 1e-9)
-            self.size = math.floor(self.high / self._step + 1e-9) - self._first + 1
-            if self.size < 1:
-                raise ValueError(f"no multiple of step {self._step} lies within {self.low} to {self.high}")
+        self.first = 0
+        if self.step is not None:
+            self._count_steps(self.step)
+
+    def _digits(self) -> int:
+        """Digits that resolve the deviation into at least 10^7 parts; see `BELL_DIGITS`."""
+        if self._log:
+            return max(1, min(BELL_DIGITS - math.floor(math.log10(self._std)), SIGNIFICANT_DIGITS - 1))
+        return _decimals(self._std) - SIGNIFICANT_DIGITS + BELL_DIGITS
+
+    def _count_steps(self, step: float) -> None:
+        deviation = self._std * self.high if self._log else self._std
+        if step < max(4e-9 * deviation, 1e-12 * max(abs(self.low), abs(self.high))):
+            raise ValueError(f"step {step} is too fine for the width of the distribution; leave it out")
+        self.first = math.ceil(self.low / step - 1e-9)
+        self.size = math.floor(self.high / step + 1e-9) - self.first + 1
+        if self.size < 1:
+            raise ValueError(f"no multiple of step {step} lies within {self.low} to {self.high}")
 
     def _mass(self, cut: float | None, otherwise: float) -> float:
         if cut is None:
@@ -244,26 +305,27 @@ class Bell:
         return math.exp(point) if self._log else point
 
     def _lattice_value(self, index: int) -> float:
-        return float((self._first + index) * Decimal(repr(self._step)))
-
-    def canonical(self, value: float) -> float:
-        """The value within the cuts, on the step, with the digits that the inverse of the distribution keeps."""
-        if self._step is not None and self.size is not None:
-            return self._lattice_value(min(max(round(value / self._step) - self._first, 0), self.size - 1))
-        return min(max(self._rounded(value), self.low), self.high)
-
-    def _rounded(self, value: float) -> float:
-        if self._log:
-            return float(f"{value:.7e}") if value > 0 else 0.0
-        return round(value, _decimals(self._std) - 4)
+        return float((self.first + index) * Decimal(repr(self.step)))
 
     def at(self, position: float) -> float:
-        return self.canonical(self._quantile(self._cut_low + position * (self._cut_high - self._cut_low)))
+        if self.size is None and (position <= 0 or position >= 1):
+            return self.low if position <= 0 else self.high
+        value = self._quantile(self.masses[0] + position * (self.masses[1] - self.masses[0]))
+        if self.step is None or self.size is None:
+            return self.rounding(value)
+        return self._lattice_value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
 
     def position(self, value: Scalar) -> float:
-        number = _number_within(value, self.low, self.high, self._step or 0.0)
-        mass = self._mass(number, 0.0)
-        return min(max((mass - self._cut_low) / (self._cut_high - self._cut_low), 0.0), 1.0)
+        return min(max((self.mass(value) - self.masses[0]) / (self.masses[1] - self.masses[0]), 0.0), 1.0)
+
+    def mass(self, value: Scalar) -> float:
+        """The probability below a value, before any cut, within `masses`.
+
+        Raises:
+            ValueError: the axis has no such value.
+        """
+        mass = self._mass(_number_within(value, self.low, self.high, self.step or 0.0), 0.0)
+        return min(max(mass, self.masses[0]), self.masses[1])
 
     def grid(self, levels: int) -> Sequence[Scalar]:
         if self.size is not None:

@@ -121,7 +121,7 @@ def test_true_and_one_are_different_values_of_a_parent() -> None:
         ({"k": unit(), "x": unit(k=0.5)}, "x.when.k", "'k' never takes the value 0.5"),
         ({"k": Categorical(values=(1,)), "x": unit(k=True)}, "x.when.k", "'k' never takes the value True"),
         ({"a": Constant(value=1, when={"a": (1,)})}, "", "the conditions form a circle"),
-        ({"k": A_OR_B, "x": (unit(k="a"), unit())}, "x.1.when", "variants 0 and 1 of 'x' could exist in one trial"),
+        ({"k": A_OR_B, "x": (unit(k="a"), unit())}, "x.1.when", "variants 0 and 1 of 'x' could exist"),
         ({"k": A_OR_B, "x": (unit(k="a"), unit(k=("a", "b")))}, "x.1.when", "variants 0 and 1 of 'x'"),
         ({"x": Normal(mean=0, std=1, low=9)}, "x", "the cuts leave nothing of the distribution"),
     ],

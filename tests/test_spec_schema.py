@@ -49,7 +49,7 @@ def test_every_job_is_valid(job: TuningJob) -> None:
         {"compute": {"accelerators": None, "disk": 10, "memory": "8GiB"}},
         {"warm_start": ["run-1"]},
         {"warm_start": {"runs": ["run-1"], "kind": "transfer"}},
-        {"trial": {"command": ["python", "train.py"], "environment": {"EPOCHS": 3, "RATE": 0.5, "MODE": "fast"}}},
+        {"trial": {"command": ["python", "train.py"], "environment": {"A": 3, "B": 0.5, "C": "x"}}},
         {"limits": {"trials": 1, "time": "PT2H", "trial_time": 90.5}},
         {"output": {"vertex": "gs://bucket"}},
         {"stopping": None, "network": None},

@@ -1,0 +1,31 @@
+"""Turning losses of any shape into observations that suit a Gaussian process."""
+
+import numpy as np
+from scipy.special import ndtri
+
+from cloudtune.search.gp import Array
+
+
+def warp(losses: Array) -> Array:
+    """Losses with their worse half tamed, shifted and scaled to mean 0 and variance 1.
+
+    The half-rank warping of Google Vizier (Song et al. 2024, arXiv 2408.11527, section 4.1): what is better than
+    the median keeps its distances, what is worse keeps only its rank, as if it were normally distributed with the
+    spread of the better half. So a diverged trial with a loss of 1e300 does not hide the differences that matter.
+
+    Args:
+        losses: n finite numbers, lower is better.
+    """
+    scale = max(float(np.abs(losses).max(initial=0.0)), 1e-300)
+    values = losses / scale
+    middle = float(np.median(values))
+    better, worse = values <= middle, values > middle
+    spread = float(np.sqrt(np.mean(np.square(values[better] - middle)))) if better.any() else 0.0
+    if spread == 0.0:
+        spread = 1.0
+    ranks = np.searchsorted(np.sort(values), values, side="left")
+    warped = values.copy()
+    warped[worse] = middle + spread * ndtri((ranks[worse] + 0.5) / len(values))
+    centred = warped - warped.mean()
+    deviation = float(centred.std())
+    return centred / deviation if deviation > 1e-12 * spread else np.zeros_like(centred)
