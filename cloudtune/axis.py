@@ -1,9 +1,9 @@
 """One axis of a search: where a parameter's values lie on the unit interval, and which value stands where.
 
-An axis maps the unit interval onto the values of a parameter so that a uniform position gives the distribution
-that the spec asks for (its quantile function), and maps every value back to its position. The values are
-*canonical*: rounded to what survives a codec and a text, so that every strategy on every provider speaks of
-exactly the same number.
+An axis maps the unit interval onto the values of a parameter so that a uniform position gives the
+distribution that the spec asks for (its quantile function), and maps every value back to its position. The
+values are *canonical*: rounded to what survives a codec and a text, so that every strategy on every provider
+speaks of exactly the same number.
 """
 
 import math
@@ -33,7 +33,7 @@ TAIL = 1e-7
 """The probability that is cut from each tail of a normal, so that its inverse stays finite (±5.2 std)."""
 
 BELL_DIGITS = 7
-"""Digits kept of a deviation: the way through a probability as near to 1 as `TAIL` allows distorts the tenth."""
+"""Digits kept of a deviation: the way through a probability near 1 and back distorts the tenth."""
 
 _BELL = NormalDist()
 
@@ -141,9 +141,8 @@ class Lattice:
         if not 0 <= index < self.size or not math.isclose(
             self.value(index), value, rel_tol=1e-9, abs_tol=1e-12
         ):
-            raise ValueError(
-                f"{value!r} is none of {self.value(0)}, {self.value(1 % self.size)}, …, {self.value(-1 % self.size)}"
-            )
+            first, second, last = self.value(0), self.value(1 % self.size), self.value(self.size - 1)
+            raise ValueError(f"{value!r} is none of {first}, {second}, …, {last}")
         return index
 
     def at(self, position: float) -> int | float:
@@ -346,7 +345,7 @@ def _number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -
     return float(value)
 
 
-def axis_of(parameter: Parameter) -> Axis:
+def axis_of(parameter: Parameter) -> Axis:  # noqa: PLR0911  # one return a kind
     """The axis of a parameter.
 
     Raises:

@@ -8,8 +8,9 @@ In a training script::
     for epoch in range(10):
         trial.report(accuracy=train(p), step=epoch + 1)
 
-It finds the parameters wherever the tuner put them and sends every metric where the tuner looks; without a tuner it
-takes the parameters from the command line and prints the metrics, so that a script can be run by hand.
+It finds the parameters wherever the tuner put them and sends every metric where the tuner looks; without a
+tuner it takes the parameters from the command line (``--name value``) and prints the metrics, so that a script
+can be run by hand.
 
 As a program it runs somebody's command or function as a trial::
 
@@ -19,23 +20,26 @@ As a program it runs somebody's command or function as a trial::
 It needs the standard library alone, no other file of cloudtune, and Python 3.8 or newer.
 """
 
+# ruff: noqa: PTH  # pathlib would double the time that importing this file takes
+# ruff: noqa: PLC0415  # what only some trials need is imported when they need it
+
 from __future__ import annotations
 
 import json
 import math
 import os
 import re
-import shlex
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
+    from typing import Any, Union
 
-    Scalar = bool | int | float | str | None
+    Scalar = Union[bool, int, float, str, None]
     Sink = Callable[[int, float, dict[str, float]], None]
+    Place = Callable[[Mapping[str, Scalar]], list[str]]
 
 
 class Context:
@@ -50,9 +54,10 @@ class Context:
         folder: where the trial's own files are; the folders below it are made when they are asked for.
         checkpoint: the folder that outlives an attempt; None for ``checkpoint`` in `folder`.
         output: the folder of results; None for ``output`` in `folder`.
+        names: of all parameters of the space; None for those of `parameters`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a fact of its own
         self,
         parameters: Mapping[str, Scalar],
         *,
@@ -63,6 +68,7 @@ class Context:
         folder: str = ".",
         checkpoint: str | None = None,
         output: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.parameters = dict(parameters)
         self.number = number
@@ -71,34 +77,38 @@ class Context:
         self.sink = sink
         self.checkpoint = checkpoint or os.path.join(folder, "checkpoint")
         self.output = output or os.path.join(folder, "output")
+        self.names = tuple(parameters if names is None else names)
         self.reports = 0
 
 
-_context: Context | None = None
+class _Process:
+    """Which trial this process is."""
+
+    entered: Context | None = None  # by `enter`
+    found: Context | None = None  # by the environment or the command line, when it was first asked for
 
 
 def enter(context: Context) -> None:
     """Makes a context the one that this module's functions speak of: one trial a process at a time."""
-    global _context  # noqa: PLW0603  # a process is one trial
-    _context = context
+    _Process.entered = context
 
 
 def leave() -> None:
     """Ends what `enter` began."""
-    global _context  # noqa: PLW0603  # a process is one trial
-    _context = None
+    _Process.entered = None
 
 
 def _current() -> Context:
-    if _context is None:
-        enter(_from_environment() if active() else _by_hand())
-    assert _context is not None
-    return _context
+    if _Process.entered is not None:
+        return _Process.entered
+    if _Process.found is None:
+        _Process.found = _from_environment() if active() else _by_hand()
+    return _Process.found
 
 
 def active() -> bool:
-    """Whether this process is (part of) a trial of a tuner that this file knows."""
-    return _context is not None or "CLOUDTUNE_PARAMETERS" in os.environ
+    """Whether this process is (part of) a trial of cloudtune; False for a script that was started by hand."""
+    return _Process.entered is not None or "CLOUDTUNE_PARAMETERS" in os.environ
 
 
 def params() -> dict[str, Scalar]:
@@ -137,42 +147,56 @@ def data(name: str) -> str:
     """Where an input of the job is.
 
     Raises:
-        KeyError: the job has no input of this name.
+        LookupError: the job has no input of this name.
     """
-    variable = "CLOUDTUNE_DATA_" + re.sub(r"\W", "_", name).upper()
+    variable = "CLOUDTUNE_DATA_" + "".join(char if char.isalnum() else "_" for char in name).upper()
     if variable not in os.environ:
-        raise KeyError(f"the job has no data named {name!r}; write data: {{{name}: PLACE}}")
+        raise LookupError(f"the job has no data named {name!r}; name it in the job's data, or set {variable}")
     return os.environ[variable]
 
 
-def report(values: Mapping[str, Any] | None = None, step: int | None = None, **metrics: Any) -> None:
+def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, **metrics: Any) -> None:
     """Reports metrics, at the end or on the way.
 
     Args:
         values: metrics whose names are not identifiers.
         step: the epoch, fold or the like; None counts the reports: 1, 2, 3, …
-        **metrics: numbers, or what ``float()`` takes for one.
+        **metrics: numbers, or what ``float()`` takes for one: scalars of numpy, torch and others.
 
     Of a distributed trial only the first process reports.
 
     Raises:
-        TypeError: a value is not a number.
+        TypeError: a value is not a number, or the step is not a whole number.
     """
+    if values is not None and not hasattr(values, "items"):
+        raise TypeError(f"report takes NAME=NUMBER or a mapping of metrics, not {type(values).__name__}")
     named = {**(values or {}), **metrics}
     numbers = {str(name): _number(name, value) for name, value in named.items()}
     context = _current()
     context.reports += 1
+    place = context.reports if step is None else _whole(step)
     if _rank() == 0:
-        context.sink(context.reports if step is None else int(step), time.time(), numbers)
+        context.sink(place, time.time(), numbers)
 
 
 def _number(name: str, value: Any) -> float:
-    if not isinstance(value, (str, bytes, complex)) and value is not None:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")  # of numpy: it would drop an imaginary part
+    if hasattr(value, "__float__") and not isinstance(value, str) and kind != "c":
         try:
             return float(value)
-        except (TypeError, ValueError):
-            pass  # told below, with the metric's name
+        except (TypeError, ValueError, OverflowError, RuntimeError):
+            shape = getattr(value, "shape", None)
+            many = f" of shape {tuple(shape)}" if shape else ""
+            raise TypeError(
+                f"the metric {name!r} is not one number but {type(value).__name__}{many}"
+            ) from None
     raise TypeError(f"the metric {name!r} must be a number, not {type(value).__name__}")
+
+
+def _whole(step: Any) -> int:
+    if isinstance(step, str) or not hasattr(step, "__int__") or int(step) != step:
+        raise TypeError(f"the step must be a whole number, not {step!r}")
+    return int(step)
 
 
 def _rank() -> int:
@@ -185,18 +209,19 @@ def _rank() -> int:
 
 def _from_environment() -> Context:
     """The context that cloudtune's own driver gives by variables and files."""
-    with open(os.environ["CLOUDTUNE_PARAMETERS"]) as file:
+    with open(os.environ["CLOUDTUNE_PARAMETERS"], encoding="utf-8") as file:
         given = json.load(file)
-    folder = os.path.dirname(os.environ["CLOUDTUNE_PARAMETERS"])
+    codecs, reports = given.get("codecs"), os.environ.get("CLOUDTUNE_REPORTS")
     return Context(
-        decode_parameters(given.get("codec"), given["parameters"]),
+        decode_parameters(codecs, given["parameters"]) if codecs else given["parameters"],
         number=int(os.environ.get("CLOUDTUNE_TRIAL", "0")),
         attempt=int(os.environ.get("CLOUDTUNE_ATTEMPT", "1")),
         run_id=os.environ.get("CLOUDTUNE_RUN", ""),
-        sink=_file_sink(os.environ["CLOUDTUNE_REPORTS"]),
-        folder=folder,
+        sink=_file_sink(reports) if reports else _print,
+        folder=os.path.dirname(os.environ["CLOUDTUNE_PARAMETERS"]),
         checkpoint=os.environ.get("CLOUDTUNE_CHECKPOINT_DIR"),
         output=os.environ.get("CLOUDTUNE_OUTPUT_DIR"),
+        names=[dimension["name"] for dimension in codecs["dimensions"]] if codecs else None,
     )
 
 
@@ -211,36 +236,41 @@ def _file_sink(path: str) -> Sink:
     return sink
 
 
+def _print(step: int, moment: float, metrics: dict[str, float]) -> None:  # noqa: ARG001  # the reader knows the time
+    print(f"step {step}: " + " ".join(f"{name}={value!r}" for name, value in metrics.items()), flush=True)
+
+
 def _by_hand() -> Context:
     """The context of a script that somebody started: parameters from the command line, metrics to the terminal."""
-
-    def sink(step: int, moment: float, metrics: dict[str, float]) -> None:  # noqa: ARG001  # a terminal shows no time
-        print(f"step {step}: " + " ".join(f"{name}={value!r}" for name, value in metrics.items()), flush=True)
-
-    return Context(_command_line(sys.argv[1:]), sink=sink)
+    return Context(_command_line(sys.argv[1:]), sink=_print)
 
 
 def _command_line(arguments: Sequence[str]) -> dict[str, Scalar]:
-    """Options ``--name value`` and ``--name=value``, typed as JSON where they are JSON, else as text."""
+    """Options ``--name value`` and ``--name=value``, typed as JSON where they are JSON, else as text; a bare one is true."""
     found: dict[str, Scalar] = {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("--"):
-            continue
-        name, equals, text = word[2:].partition("=")
-        if not equals and rest and not rest[0].startswith("--"):
-            text = rest.pop(0)
-        found[name] = _typed(text)
+        if word.startswith("--") and len(word) > 2:
+            name, equals, text = word[2:].partition("=")
+            if not equals and (not rest or rest[0].startswith("--")):
+                text = "true"
+            elif not equals:
+                text = rest.pop(0)
+            found[name] = _typed(text)
     return found
 
 
 def _typed(text: str) -> Scalar:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_no_constant)
     except ValueError:
         return text
     return value if isinstance(value, (bool, int, float, str, type(None))) else text
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is a text here: no parameter is without bound")
 
 
 # Commands
@@ -248,89 +278,180 @@ def _typed(text: str) -> Scalar:
 
 def text_of(value: Scalar) -> str:
     """A parameter's value as a word of a command line: JSON's true, false and null; texts as they are."""
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "null"
+    return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def compile_command(
-    command: str | Sequence[str], names: Sequence[str]
-) -> Callable[[Mapping[str, Scalar]], list[str]]:
+def place(command: str | Sequence[str], parameters: Mapping[str, Scalar], names: Sequence[str]) -> list[str]:
+    """The arguments to execute for a command and a trial's parameters; see `compile_command`."""
+    return compile_command(command, names)(parameters)
+
+
+def compile_command(command: str | Sequence[str], names: Sequence[str]) -> Place:
     """From a command to a function that puts a trial's parameters into it and gives the arguments to execute.
 
-    A text is a line for the shell, and values in it are quoted; a list is a program and its arguments. ``{name}``
-    is a parameter's place, if the space has that name: all other braces stay as they are. Parameters without a
-    place follow as ``--name value``. Where a parameter does not exist in a trial, its place vanishes: with the
-    whole word if that is ``{name}`` or ``--option={name}``, and with the word before it in ``--option {name}``.
+    A text is a line for the shell, and values in it are quoted as their place needs it, also between quotes; a
+    list is a program and its arguments. ``{name}`` is a parameter's place if the space has that name, and
+    ``{{name}}`` means the text ``{name}``; all other braces stay as they are, ``${name}`` too. Parameters without
+    a place follow as ``--name value``.
+
+    Where a parameter does not exist in a trial, its place is empty. A word that is ``{name}`` or
+    ``--option={name}`` vanishes then, and so does ``--option {name}``.
 
     Args:
         command: the text or list.
         names: all names of the space.
     """
-    if isinstance(command, str):
-        return _compile_line(command, names)
-    words = [_split(word, names) for word in command]
-    placed = {part for parts in words for part in parts[1::2]}
+    return _compile_line(command, names) if isinstance(command, str) else _compile_words(command, names)
+
+
+_HOLE = "\0"  # stands for a place in a command, which cannot hold this character
+
+
+def _holes(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
+    """A text with a hole for each place, and the names of the places in their order."""
+    if not names:
+        return text, []
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    places: list[str] = []
+
+    def hole(match: re.Match[str]) -> str:
+        if match.group("literal"):
+            return "{" + match.group("literal") + "}"
+        places.append(match.group("name"))
+        return _HOLE
+
+    pattern = rf"(?<!\$)\{{\{{(?P<literal>{known})\}}\}}|(?<!\$)(?<!\$\{{)\{{(?P<name>{known})\}}"
+    return re.sub(pattern, hole, text), places
+
+
+_GOES_WHOLE = re.compile(r"""["']?(?:[^\0=]+=["']?)?\0["']*""")
+"""A word that means nothing without what fills its hole."""
+
+
+def _is_option(word: str) -> bool:
+    return word.startswith("-") and "=" not in word and _HOLE not in word
+
+
+def _compile_words(command: Sequence[str], names: Sequence[str]) -> Place:
+    words = [
+        (template.split(_HOLE), places) for template, places in (_holes(word, names) for word in command)
+    ]
+    placed = {name for _, places in words for name in places}
 
     def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
         result: list[str] = []
-        for parts in words:
-            if any(name not in parameters for name in parts[1::2]):
-                if len(parts) == 3 and not parts[0] and result and _is_option(result[-1]):
+        for index, (pieces, places) in enumerate(words):
+            if len(places) == 1 and places[0] not in parameters and _GOES_WHOLE.fullmatch(_HOLE.join(pieces)):
+                if pieces == ["", ""] and index and _is_option(_HOLE.join(words[index - 1][0])):
                     result.pop()
                 continue
-            result.append("".join(text_of(parameters[part]) if i % 2 else part for i, part in enumerate(parts)))
+            texts = (text_of(parameters[name]) if name in parameters else "" for name in places)
+            result.append(pieces[0] + "".join(text + piece for text, piece in zip(texts, pieces[1:])))  # noqa: B905  # Python 3.8
         for name, value in parameters.items():
             if name not in placed:
-                result += [f"--{name}", text_of(value)]
+                result += ("--" + name, text_of(value))
         return result
 
     return arguments
 
 
-def _is_option(word: str) -> bool:
-    return word.startswith("-") and "=" not in word
+_WORD = re.compile(r"""(?:[^\s'"\\;|&<>()]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
+_QUOTED = re.compile(r"""\\.|'[^']*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
 
 
-def _split(text: str, names: Sequence[str]) -> list[str]:
-    """A text at its places: pieces of text at even indices, names at odd ones."""
-    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.split(r"(?<![${])\{(" + known + r")\}(?!\})", text) if names else [text]
+def _compile_line(line: str, names: Sequence[str]) -> Place:
+    import shlex
 
-
-def _compile_line(line: str, names: Sequence[str]) -> Callable[[Mapping[str, Scalar]], list[str]]:
-    parts = _split(line, names)
-    placed = set(parts[1::2])
-    # What an absent parameter takes with it: the option before it, or the word that it ends.
-    option = re.compile(r"(?:(?<=\s)|^)-[\w-]*[=\s]\s*$")
+    template, places = _holes(re.sub(r"(?:\\\n|\s)+\Z", "", line), names)
+    quotings = _quotings(template)
+    spans = _spans(template)
+    start = "exec " if _is_simple(template) else ""
+    filled: dict[
+        tuple[int, ...], list[str]
+    ] = {}  # by the holes that stay empty: the pieces between the others
 
     def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
-        result = parts[0]
-        for index in range(1, len(parts), 2):
-            if parts[index] in parameters:
-                result += shlex.quote(text_of(parameters[parts[index]]))
-            else:
-                result = option.sub("", result)
-            result += parts[index + 1]
+        absent = tuple(index for index, name in enumerate(places) if name not in parameters)
+        if absent not in filled:
+            filled[absent] = _without(template, [spans[index] for index in absent]).split(_HOLE)
+        pieces = iter(filled[absent])
+        result = start + next(pieces)
+        for index, name in enumerate(places):
+            if name in parameters:
+                result += quotings[index](text_of(parameters[name])) + next(pieces)
         for name, value in parameters.items():
             if name not in placed:
-                result += f" --{name} {shlex.quote(text_of(value))}"
-        return ["/bin/sh", "-c", _exec(result)]
+                result += f" {shlex.quote('--' + name)} {shlex.quote(text_of(value))}"
+        return ["/bin/sh", "-c", result]
 
+    placed = set(places)
     return arguments
 
 
-# Words that begin a line which the shell itself must carry out.
+def _quotings(template: str) -> list[Callable[[str], str]]:
+    """How the shell must be told a value, for each hole: in double quotes, in single ones, or in none."""
+    import shlex
+
+    quotings: dict[int, Callable[[str], str]] = {
+        match.start(): shlex.quote for match in re.finditer(_HOLE, template)
+    }
+    for quoted in _QUOTED.finditer(template):
+        for at in range(quoted.start(), quoted.end()):
+            if at in quotings:
+                quotings[at] = _in_double_quotes if quoted.group()[0] == '"' else _in_single_quotes
+    return [quotings[at] for at in sorted(quotings)]
+
+
+def _in_double_quotes(text: str) -> str:
+    return re.sub(r'([\\"$`])', r"\\\1", text)
+
+
+def _in_single_quotes(text: str) -> str:
+    return text.replace("'", "'\"'\"'")
+
+
+def _spans(template: str) -> list[tuple[int, int]]:
+    """For each hole: from where to where the line vanishes with it."""
+    spans = []
+    words = list(_WORD.finditer(template))
+    for hole in re.finditer(_HOLE, template):
+        span = hole.span()
+        for index, word in enumerate(words):
+            if word.start() <= hole.start() < word.end() and _GOES_WHOLE.fullmatch(word.group()):
+                before = words[index - 1] if index else None
+                is_value = "=" not in word.group() and before is not None and _is_option(before.group())
+                if is_value and before and not template[before.end() : word.start()].strip(" \t"):
+                    word_start = before.start()
+                else:
+                    word_start = word.start()
+                span = word_start, word.end()
+        spans.append(span)
+    return spans
+
+
+def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    for start, end in reversed(spans):
+        before, after = text[:start], text[end:]
+        text = (before.rstrip(" \t") if not after.strip(" \t") else before) + after.lstrip(" \t")
+    return text
+
+
+# What the shell itself must carry out, or carries out better than a program of that name.
 _SHELL_WORDS = frozenset(
-    ". : alias bg break case cd command continue do done elif else esac eval exec exit export fg fi for getopts hash if "
-    "in jobs local read readonly return set shift source then time times trap type ulimit umask unalias unset until wait "
-    "while".split()
+    ". : alias bg break case cd command continue do done echo elif else esac eval exec exit export false fg fi for "  # noqa: SIM905
+    "getopts hash if in jobs kill local printf pwd read readonly return set shift source test then time times trap "
+    "true type ulimit umask unalias unset until wait while".split()
 )
 
 
-def _exec(line: str) -> str:
-    """Lets a simple command take the shell's place, so that signals reach it and not a shell that waits for it."""
+def _is_simple(line: str) -> bool:
+    """Whether a program may take the shell's place, so that signals reach it and not a shell that waits for it."""
     first = re.match(r"\s*([\w./-]+)(?=\s|$)", line)
-    simple = first is not None and first.group(1) not in _SHELL_WORDS and not re.search(r"[;|&\n()`]", line)
-    return "exec " + line if simple else line
+    return first is not None and first.group(1) not in _SHELL_WORDS and not re.search(r"[;|&\n()`]", line)
 
 
 # Functions
@@ -344,21 +465,30 @@ def load_function(place: str) -> Callable[..., object]:
     """
     import importlib
 
+    module, _, name = place.partition(":")
+    if not module or not name:
+        raise ImportError(f"{place!r} names no function; write package.module:name")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module, _, name = place.partition(":")
-    found: Any = importlib.import_module(module)
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module + ".").startswith(error.name + "."):
+            raise  # the module is there, and lacks something itself
+        raise ImportError(
+            f"there is no module {error.name!r} in the working folder or Python's path"
+        ) from None
     for part in name.split("."):
         if not hasattr(found, part):
             raise ImportError(f"the module {module!r} has no function {name!r}")
         found = getattr(found, part)
     if not callable(found):
-        raise ImportError(f"{place!r} is not a function")
+        raise ImportError(f"{place!r} is not a function but {type(found).__name__}")
     return found  # type: ignore[no-any-return]
 
 
 def call_function(
-    function: Callable[..., object], parameters: Mapping[str, Scalar], metric: str | None
+    function: Callable[..., object], parameters: Mapping[str, Scalar], metric: str | None = None
 ) -> dict[str, float]:
     """Calls a trial's function with the parameters as keywords.
 
@@ -373,28 +503,166 @@ def call_function(
     Raises:
         TypeError: it returned something else.
     """
-    result = function(**parameters)
+    result: Any = function(**parameters)
     if result is None:
         return {}
     if hasattr(result, "items"):
         return {str(name): _number(name, value) for name, value in result.items()}
-    if metric is None:
-        raise TypeError("the function must return a mapping of metrics, for its objective has no name here")
-    try:
-        return {metric: _number(metric, result)}
-    except TypeError:
+    if not hasattr(result, "__float__") or isinstance(result, str):
         kind = type(result).__name__
-        raise TypeError(f"the function must return a number or a mapping of metrics, not {kind}") from None
+        raise TypeError(f"the function must return a number, a mapping of metrics or None, not {kind}")
+    if metric is None:
+        raise TypeError("the function returned a number without a name; return {METRIC: NUMBER}")
+    return {metric: _number(metric, result)}
 
 
-# Codecs: how a service's value becomes the parameter's again
+# Codecs: from what a tuner sent to the parameters of the spec
 
 
-def decode_parameters(codec: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Scalar]:
-    """The parameters of the spec from what a service sent, by the data that `cloudtune.codec` gave along."""
-    if codec is None:
-        return dict(values)
-    raise NotImplementedError
+def decode_parameters(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Scalar]:
+    """The parameters of a trial from the values that a tuner sent.
+
+    Args:
+        codecs: what `cloudtune.codec.SpaceCodec.to_data` gave.
+        values: by the tuner's names; those that the space does not know are left alone.
+
+    Raises:
+        ValueError: a value is missing, or is none that the tuner was told.
+    """
+    result: dict[str, Scalar] = {}
+    for dimension in codecs["dimensions"]:
+        name = dimension["name"]
+        if not _exists(dimension.get("when", {}), result):
+            continue
+        if dimension["sent_as"] not in values:
+            raise ValueError(f"the tuner sent no value for the parameter {name!r}")
+        value = values[dimension["sent_as"]]
+        try:
+            for codec in reversed(dimension["codecs"]):
+                value = decode(codec, value)
+        except (ValueError, OverflowError) as error:
+            raise ValueError(f"the tuner sent an impossible value for {name!r}: {error}") from None
+        result[name] = value
+    return result
+
+
+def _exists(conditions: Mapping[str, Sequence[Scalar]], decided: Mapping[str, Scalar]) -> bool:
+    """Whether a parameter exists in a trial whose parents have these values."""
+    return all(
+        parent in decided
+        and any(
+            decided[parent] == one and isinstance(decided[parent], bool) == isinstance(one, bool)
+            for one in allowed
+        )
+        for parent, allowed in conditions.items()
+    )
+
+
+def decode(codec: Mapping[str, Any], value: Any) -> Scalar:
+    """A parameter's value from what a tuner made of it: a number may come back as a double or as a text.
+
+    Args:
+        codec: what a codec's ``to_data`` gave.
+        value: what the tuner sent.
+
+    Raises:
+        ValueError: it is nothing that the codec encodes to.
+    """
+    return _DECODERS[codec["kind"]](codec, value)
+
+
+def _decode_step(codec: Mapping[str, Any], value: Any) -> Scalar:
+    return _step(codec, _index(value, codec["size"]))
+
+
+def _step(codec: Mapping[str, Any], index: int) -> int | float:
+    """The value at an index, without the dust of binary fractions."""
+    if codec["whole"]:
+        return int(codec["low"]) + index * int(codec["step"])
+    from decimal import Decimal
+
+    return float(Decimal(repr(codec["low"])) + index * Decimal(repr(codec["step"])))
+
+
+def _index(value: Any, size: int) -> int:
+    index = round(float(value))
+    if not 0 <= index < size:
+        raise ValueError(f"{value!r} is not between 0 and {size - 1}")
+    return index
+
+
+def _decode_exponent(codec: Mapping[str, Any], value: Any) -> Scalar:
+    point = float(value)
+    if point <= codec["bottom"] or point >= codec["top"]:
+        return float(codec["low"] if point <= codec["bottom"] else codec["high"])
+    return _rounded(codec, math.exp(point) if codec["scale"] == "log" else -math.expm1(-point))
+
+
+def _decode_bell(codec: Mapping[str, Any], value: Any) -> Scalar:
+    from statistics import NormalDist
+
+    mass = min(max(float(value), codec["bottom"]), codec["top"])
+    point = codec["mean"] + codec["std"] * NormalDist().inv_cdf(mass)
+    number = math.exp(point) if codec["log"] else point
+    if codec["step"] is not None:
+        index = round(number / codec["step"]) - codec["first"]
+        steps = {"low": codec["first"] * 0.0, "step": codec["step"], "whole": False}
+        return _step(steps, codec["first"] + min(max(index, 0), codec["size"] - 1))
+    if mass in (codec["bottom"], codec["top"]):
+        return float(codec["low"] if mass == codec["bottom"] else codec["high"])
+    return _rounded(codec, number)
+
+
+def _rounded(codec: Mapping[str, Any], value: float) -> float:
+    """A value of a range with the digits that survive its codec; `cloudtune.axis.Rounding` rounds in the same way."""
+    low, high, digits, relative = codec["low"], codec["high"], codec["digits"], codec["relative"]
+    rounded = float(f"{value:.{digits - 1}e}") if relative else round(value, digits)
+    unit = 10.0 ** (1 - digits if relative else -digits)
+    if rounded - low < unit * (low if relative else 1.0):
+        return float(low)
+    if high - rounded < unit * (high if relative else 1.0):
+        return float(high)
+    return rounded
+
+
+def _decode_index(codec: Mapping[str, Any], value: Any) -> Scalar:
+    found: Scalar = codec["values"][_index(value, len(codec["values"]))]
+    return found
+
+
+def _decode_text(codec: Mapping[str, Any], value: Any) -> Scalar:
+    known: Scalar
+    for known in codec["values"]:
+        if value == json_text(known):
+            return known
+    raise ValueError(f"{value!r} is none of the texts that were sent")
+
+
+def json_text(value: Scalar) -> str:
+    """A value as JSON, which tells the text "1" from the number 1."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _decode_number(codec: Mapping[str, Any], value: Any) -> Scalar:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    if codec["values"] is None:
+        return round(number) if codec["whole"] else number
+    nearest: int | float = min(codec["values"], key=lambda known: abs(known - number))
+    if not math.isclose(nearest, number, rel_tol=1e-9):
+        raise ValueError(f"{value!r} is none of the numbers that were sent")
+    return nearest
+
+
+_DECODERS = {
+    "step": _decode_step,
+    "exponent": _decode_exponent,
+    "bell": _decode_bell,
+    "index": _decode_index,
+    "text": _decode_text,
+    "number": _decode_number,
+}
 
 
 # The program
@@ -405,31 +673,61 @@ def main(arguments: Sequence[str]) -> int:
     rest = list(arguments)
     if rest[:1] == ["--"] and len(rest) > 1:
         return _run_command(rest[1:])
-    options = {rest[i]: rest[i + 1] for i in range(0, len(rest) - 1, 2)}
-    if "--function" not in options or set(options) - {"--function", "--metric"}:
+    options = dict(zip(rest[::2], rest[1::2]))  # noqa: B905  # Python 3.8
+    if len(rest) % 2 or "--function" not in options or set(options) - {"--function", "--metric"}:
         print(__doc__, file=sys.stderr)
         return 2
-    metrics = call_function(load_function(options["--function"]), params(), options.get("--metric"))
+    try:
+        function = load_function(options["--function"])
+    except ImportError as error:
+        print(f"the function cannot be loaded: {error}", file=sys.stderr)
+        return 1
+    metrics = call_function(function, params(), options.get("--metric"))
     if metrics:
         report(metrics)
     return 0
 
 
 def _run_command(command: list[str]) -> int:
+    """Runs a command with the parameters placed, passes on requests to end, and says how it ended."""
     import signal
     import subprocess
 
-    parameters = params()
-    process = subprocess.Popen(compile_command(command, list(parameters))(parameters))
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    code = process.wait()
-    if code == -signal.SIGKILL:
-        print("the command was killed (SIGKILL), most likely because memory ran out", file=sys.stderr)
-    elif code < 0:
-        print(f"the command was killed by {signal.Signals(-code).name}", file=sys.stderr)
-    elif code:
-        print(f"the command exited with code {code}", file=sys.stderr)
+    context = _current()
+    words = compile_command(command, context.names)(context.parameters)
+    requests: list[int] = []
+    children: list[subprocess.Popen[bytes]] = []
+
+    def pass_on(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler
+        requests.append(signum)
+        for child in children:
+            child.send_signal(signum)
+
+    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too
+    try:
+        child = subprocess.Popen(words)
+    except OSError as error:
+        print(f"the command {words[0]!r} cannot be started: {error.strerror}", file=sys.stderr)
+        return 127 if isinstance(error, FileNotFoundError) else 126
+    children.append(child)
+    for signum in requests[:]:  # those that came before there was a child
+        child.send_signal(signum)
+    code = child.wait()
+    if code:
+        print(_ending(code), file=sys.stderr)
     return 128 - code if code < 0 else code
+
+
+def _ending(code: int) -> str:
+    """How a command ended, from its exit code, which is a signal's number below zero."""
+    import signal
+
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # the latter is how a shell tells it of its own child
+        return "the command was killed by SIGKILL: most likely memory ran out"
+    if code < 0:
+        return f"the command was killed by signal {signal.Signals(-code).name}"
+    return f"the command ended with exit code {code}"
 
 
 if __name__ == "__main__":
