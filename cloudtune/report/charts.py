@@ -98,7 +98,7 @@ def history(study: Study) -> Figure:
                 "x": [*(x for x, _ in steps), len(ended)], "y": [*(y for _, y in steps), steps[-1][1]], "hoverinfo": "skip",
             }
         )  # fmt: skip
-    return {"data": data, "layout": _layout("trials, as they ended", study.objective.metric)}
+    return {"data": data, "layout": _layout("trials, as they ended", study.objective.metric, yaxis=_focused(study))}
 
 
 def _edge(study: Study) -> float | None:
@@ -169,9 +169,31 @@ def axis_ticks(axis: Axis, most: int = 7) -> list[tuple[float, str]]:
 
 
 def _tick(value: Scalar) -> str:
-    if isinstance(value, float) and not isinstance(value, bool):
-        return f"{value:.3g}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 else f"{value:.2g}"
     return _text(value)
+
+
+def focus(study: Study) -> list[float] | None:
+    """The range of the objective without its outliers: what lies far beyond the worse quartile; None if there are none."""
+    values = sorted((value for trial in study.trials if (value := study.value(trial)) is not None), reverse=study.objective.goal == "maximize")
+    if len(values) < _FEW:
+        return None
+    best, quartile, worst = values[0], values[(3 * len(values)) // 4], values[-1]
+    reach = best + 3.0 * (quartile - best)
+    if abs(worst - best) <= 1.5 * abs(reach - best) or reach == best:
+        return None
+    margin = 0.06 * (best - reach)
+    return sorted([best + margin, reach])
+
+
+_FEW = 8
+"""Trials below which nothing is called an outlier."""
+
+
+def _focused(study: Study) -> dict[str, Any]:
+    found = focus(study)
+    return {} if found is None else {"range": found}
 
 
 def slices(study: Study) -> list[tuple[str, Figure]]:
@@ -205,7 +227,7 @@ def _slice(study: Study, dimension: Dimension, trials: Sequence[Trial]) -> Figur
         "ticktext": [_plain(_short(text, 12)) for _, text in ticks],
         "range": [-0.04, 1.04],
     }
-    layout = _layout(dimension.key, study.objective.metric, 280, xaxis=axis)
+    layout = _layout(dimension.key, study.objective.metric, 280, xaxis=axis, yaxis=_focused(study))
     return {"data": data, "layout": {**layout, "margin": {"l": 60, "r": 10, "t": 10, "b": 50}}}
 
 
@@ -247,7 +269,7 @@ def curves(study: Study) -> Figure | None:
                 "opacity": 1.0 if number == best else 0.5, "hovertemplate": f"trial {number}<br>step %{{x}}: %{{y}}<extra></extra>",
             }
         )  # fmt: skip
-    return {"data": data, "layout": _layout("step", study.objective.metric)}
+    return {"data": data, "layout": _layout("step", study.objective.metric, yaxis=_focused(study))}
 
 
 def front(study: Study) -> Figure | None:
@@ -283,7 +305,7 @@ def timeline(study: Study) -> Figure | None:
                 {
                     "type": "bar", "orientation": "h", "name": state.value, "y": [trial.number for trial in group],
                     "base": [(trial.started or 0) - start for trial in group], "x": [trial.duration for trial in group],
-                    "text": [_hover(trial) for trial in group], "hoverinfo": "text", "textposition": "none", "marker": {"color": colour},
+                    "text": [_hover(trial) for trial in group], "hoverinfo": "text", "textposition": "none", "marker": {"color": colour}, "width": 0.8,
                 }
             )  # fmt: skip
     return {"data": data, "layout": _layout("seconds since the start", "trial", barmode="overlay", yaxis={"autorange": "reversed"})}

@@ -15,7 +15,7 @@
   }
   function draw() {
     for (const [name, figure] of Object.entries(figures)) {
-      Plotly.react("chart-" + name, figure.data, themed(figure.layout), { responsive: true, displaylogo: false, displayModeBar: "hover" });
+      Plotly.react("chart-" + name, figure.data, themed(figure.layout), { responsive: true, displaylogo: false, displayModeBar: false });
     }
   }
   draw();

@@ -115,10 +115,11 @@ def _best(study: Study) -> str:
 
 def _sections(study: Study, figures: dict[str, charts.Figure]) -> list[Section]:
     metric = study.objective.metric
+    outliers = " Outliers lie outside of the axis; a double click shows all." if charts.focus(study) else ""
     sections: list[Section] = []
     if any(trial.ended for trial in study.trials):
         sections.append(
-            ("Objective over time", f"Every ended trial's {metric}, and the best so far; trials without a value stand at the worse edge.",
+            ("Objective over time", f"Every ended trial's {metric}, and the best so far; trials without a value stand at the worse edge.{outliers}",
              _chart(figures, "history", charts.history(study)))
         )  # fmt: skip
     front = charts.front(study)
