@@ -146,13 +146,13 @@ def tune(
     minimize: str | Sequence[str] = (),
     trials: int | None = None,
     parallel: int = 1,
-    strategy: str | Mapping[str, Any] | Any = "bayesian",  # noqa: ANN401  # any model of job.Strategy
+    strategy: str | Mapping[str, Any] | Any = "bayesian",  # any model of job.Strategy
     isolate: bool = False,
     name: str | None = None,
     run_id: str | None = None,
     project: Path | None = None,
     watcher: Watcher | None = None,
-    **fields: Any,  # noqa: ANN401  # further fields of the job
+    **fields: Any,  # further fields of the job
 ) -> Run:
     """Tunes a Python function on this machine, and returns when the run has ended.
 
@@ -216,7 +216,7 @@ def _names(metrics: str | Sequence[str]) -> Sequence[str]:
     return [metrics] if isinstance(metrics, str) else metrics
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any) -> Any:
     """Models as plain data, so that all mistakes are found and told in one way."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")

@@ -138,9 +138,7 @@ class Lattice:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{value!r} is not a number")
         index = round((value - self._low) / self._step)
-        if not 0 <= index < self.size or not math.isclose(
-            self.value(index), value, rel_tol=1e-9, abs_tol=1e-12
-        ):
+        if not 0 <= index < self.size or not math.isclose(self.value(index), value, rel_tol=1e-9, abs_tol=1e-12):
             first, second, last = self.value(0), self.value(1 % self.size), self.value(self.size - 1)
             raise ValueError(f"{value!r} is none of {first}, {second}, …, {last}")
         return index
@@ -266,9 +264,7 @@ class Bell:
             raise ValueError("the cuts leave nothing of the distribution")
         # Nothing lies beyond the tails, not even a cut: its position would be that of the tail.
         digits = self._digits()
-        lowest, highest = (
-            _few_digits(self._quantile(mass), digits, relative=self._log) for mass in (TAIL, 1 - TAIL)
-        )
+        lowest, highest = (_few_digits(self._quantile(mass), digits, relative=self._log) for mass in (TAIL, 1 - TAIL))
         self.low = lowest if parameter.low is None else max(parameter.low, lowest)
         self.high = highest if parameter.high is None else min(parameter.high, highest)
         self.rounding = Rounding(self.low, self.high, digits, relative=self._log)
@@ -345,7 +341,7 @@ def _number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -
     return float(value)
 
 
-def axis_of(parameter: Parameter) -> Axis:  # noqa: PLR0911  # one return a kind
+def axis_of(parameter: Parameter) -> Axis:  # one return a kind
     """The axis of a parameter.
 
     Raises:

@@ -93,7 +93,9 @@ def load_profile(name: str | None, project: Path) -> Profile:
     names = sorted({*known, *providers(), *(alias for alias, target in ALIASES.items() if target in providers())})
     if chosen in ALIASES:
         raise ConfigError(f"{chosen!r} needs the provider {provider!r}: pip install 'cloudtune[{provider}]'")
-    raise ConfigError(f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}")
+    raise ConfigError(
+        f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}"
+    )
 
 
 def _default(project: Path) -> str:
@@ -108,7 +110,9 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
     own = dict(settings)
     provider = own.pop("provider", None)
     if not isinstance(provider, str):
-        raise ConfigError(f'the profile {name!r} names no provider; write provider = "local" (or another) below [profiles.{name}]')
+        raise ConfigError(
+            f'the profile {name!r} names no provider; write provider = "local" (or another) below [profiles.{name}]'
+        )
     prefix = f"CLOUDTUNE_{provider.upper()}_"
     said = {key.removeprefix(prefix).lower(): value for key, value in os.environ.items() if key.startswith(prefix)}
     return Profile(name, provider, {**own, **said})
@@ -126,7 +130,9 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     for key in data:
         if key not in ("default", "profiles"):
-            raise ConfigError(f"{path}: unknown key {key!r}{_nearest(key, ['default', 'profiles'])}; known are default and [profiles.NAME]")
+            raise ConfigError(
+                f"{path}: unknown key {key!r}{_nearest(key, ['default', 'profiles'])}; known are default and [profiles.NAME]"
+            )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "local"')
     tables = data.get("profiles", {})

@@ -156,8 +156,9 @@ class Driver:
     def drive(self) -> RunState:
         """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on)."""
         self._restore()
-        started = {} if self._run.record().started else {"started": time.time()}
-        self._run.write(state=RunState.RUNNING.value, reason="", wish="", **started)
+        started = self._run.record().started or time.time()
+        columns = {"state": RunState.RUNNING.value, "reason": "", "wish": "", "started": started}
+        self._run.write(columns=columns)
         while True:
             self._look_around()
             launches = self._fill()
@@ -254,14 +255,12 @@ class Driver:
         """Writes what happened and what is about to be done."""
         due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
         if launches or self._changed or self._reports or self._events or due:
-            self._write(launches, **({"elapsed": self._elapsed} if due else {}))
+            self._write(launches, columns={"elapsed": self._elapsed} if due else {})
 
-    def _write(self, launches: Sequence[Trial] = (), **columns: object) -> None:
-        self._run.write(
-            trials=[*self._changed, *launches], reports=self._reports, events=self._events, **columns
-        )
+    def _write(self, launches: Sequence[Trial] = (), columns: Mapping[str, object] | None = None) -> None:
+        self._run.write(trials=[*self._changed, *launches], reports=self._reports, events=self._events, columns=columns)
         self._changed, self._reports, self._events = [], [], []
-        if "elapsed" in columns:
+        if columns and "elapsed" in columns:
             self._elapsed_saved = self._elapsed
 
     def _patience(self) -> float:
@@ -285,9 +284,7 @@ class Driver:
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if self._judge(report) and running.stop is None:
-            self._stop(
-                running, TrialState.PRUNED, f"pruned at step {report.step} by the {self._rule_name} rule"
-            )
+            self._stop(running, TrialState.PRUNED, f"pruned at step {report.step} by the {self._rule_name} rule")
 
     @property
     def _rule_name(self) -> str:
@@ -316,12 +313,7 @@ class Driver:
             trial.state = state
             self._changed.append(trial)
             self._waiting.append(trial)
-        elif (
-            state is TrialState.FAILED
-            and end.retry
-            and trial.attempt <= self._job.retries
-            and not self._draining
-        ):
+        elif state is TrialState.FAILED and end.retry and trial.attempt <= self._job.retries and not self._draining:
             self._again(trial, f"attempt {trial.attempt} failed: {reason}; it is tried again")
         else:
             trial.state, trial.reason, trial.ended = state, reason, time.time()
@@ -338,9 +330,7 @@ class Driver:
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
         """The state that a trial ends in, and why where that needs saying."""
-        if (
-            running.stop is not None
-        ):  # also when it exited with 0: it may have saved its state and left on our signal
+        if running.stop is not None:  # also when it exited with 0: it may have saved its state and left on our signal
             return running.stop, running.why
         if end.failure:
             return TrialState.FAILED, end.failure
@@ -417,9 +407,9 @@ class Driver:
 
     def _finish(self) -> RunState:
         state, reason = self._outcome()
-        ended = {"ended": time.time()} if state.ended else {}
         self._event(None, f"{state.value}: {reason}" if reason else state.value)
-        self._write(state=state.value, reason=reason, elapsed=self._elapsed, **ended)
+        columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
+        self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
         self._show_progress(state)
         return state
 
@@ -507,9 +497,7 @@ def keep_counting_values(
     objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
 ) -> None:
     """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
-    best_counts = {
-        objective.metric: objective.goal for objective in objectives if objective.measurement == "best"
-    }
+    best_counts = {objective.metric: objective.goal for objective in objectives if objective.measurement == "best"}
     for name, value in reported.items():
         goal = best_counts.get(name)
         if goal is None or name not in kept or math.isnan(kept[name]):

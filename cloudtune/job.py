@@ -72,9 +72,7 @@ class TrialSpec(Part):
         if self.command is not None and self.function is not None:
             raise ValueError("has both a command and a function; keep one")
         if self.command is None and self.function is None and self.image is None:
-            raise ValueError(
-                "says nothing to run; give a command, a function or an image with its own entrypoint"
-            )
+            raise ValueError("says nothing to run; give a command, a function or an image with its own entrypoint")
         return self
 
 
@@ -408,9 +406,7 @@ class TuningJob(Part):
             raise ValidationError.from_exception_data(
                 type(self).__name__,
                 [
-                    InitErrorDetails(
-                        type=PydanticCustomError("job", message_template(message)), loc=path, input=None
-                    )
+                    InitErrorDetails(type=PydanticCustomError("job", message_template(message)), loc=path, input=None)
                     for path, message in problems
                 ],
             )
@@ -484,7 +480,7 @@ class TuningJob(Part):
         return job_to_yaml(self)
 
     @classmethod
-    def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":  # noqa: ANN401
+    def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":
         """The job of plain data, such as JSON gives.
 
         Raises:
@@ -517,7 +513,5 @@ def message_template(message: str) -> str:
 
 def _as_location(path: str) -> tuple[str | int, ...]:
     return tuple(
-        int(part) if part.isdecimal() else part
-        for part in path.replace("[", ".").replace("]", "").split(".")
-        if part
+        int(part) if part.isdecimal() else part for part in path.replace("[", ".").replace("]", "").split(".") if part
     )

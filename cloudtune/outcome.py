@@ -14,8 +14,7 @@ def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tup
     if len(found) < len(objectives):
         return None
     return tuple(
-        value if objective.goal == "minimize" else -value
-        for objective, value in zip(objectives, found, strict=True)
+        value if objective.goal == "minimize" else -value for objective, value in zip(objectives, found, strict=True)
     )
 
 
@@ -37,12 +36,8 @@ def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> li
     return sorted((trial for trial, _ in front), key=lambda trial: trial.number)
 
 
-def _completed(
-    objectives: Sequence[Objective], trials: Iterable[Trial]
-) -> list[tuple[Trial, tuple[float, ...]]]:
-    pairs = [
-        (trial, losses(objectives, trial.metrics)) for trial in trials if trial.state is TrialState.COMPLETED
-    ]
+def _completed(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[tuple[Trial, tuple[float, ...]]]:
+    pairs = [(trial, losses(objectives, trial.metrics)) for trial in trials if trial.state is TrialState.COMPLETED]
     return [(trial, point) for trial, point in pairs if point is not None]
 
 

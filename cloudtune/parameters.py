@@ -175,9 +175,7 @@ class Ordinal(_Range):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _distinct(self.values)
-        numbers = [
-            value for value in self.values if isinstance(value, int | float) and not isinstance(value, bool)
-        ]
+        numbers = [value for value in self.values if isinstance(value, int | float) and not isinstance(value, bool)]
         if len(numbers) == len(self.values):
             if numbers != sorted(numbers):
                 raise ValueError("ordinal numbers must increase")
@@ -229,7 +227,7 @@ class LogNormal(_Bell):
 
     @model_validator(mode="after")
     def _above_zero(self) -> Self:
-        if self.low is not None and self.low < 0 or self.high is not None and self.high <= 0:
+        if (self.low is not None and self.low < 0) or (self.high is not None and self.high <= 0):
             raise ValueError("a lognormal parameter is above 0; so must its cuts be")
         if abs(self.mean) + 6 * self.std > 700:
             raise ValueError("exp(mean ± 6 std) does not fit a float")
@@ -246,7 +244,7 @@ ParameterField = Annotated[Parameter, Field(discriminator="type")]
 VariantsField = Annotated[tuple[ParameterField, ...], Field(min_length=2)]
 
 
-def _entry_shape(value: Any) -> str:  # noqa: ANN401
+def _entry_shape(value: Any) -> str:
     return "variants" if isinstance(value, list | tuple) else "one"
 
 

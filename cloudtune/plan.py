@@ -84,9 +84,7 @@ class Plan:
             problems = [
                 Problem(
                     note.path,
-                    note.message
-                    if note.support is Support.UNSUPPORTED
-                    else f"{why}{note.support}: {note.message}",
+                    note.message if note.support is Support.UNSUPPORTED else f"{why}{note.support}: {note.message}",
                 )
                 for note in bad
             ]
@@ -114,8 +112,7 @@ class Plan:
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """The plan that `to_data` gave."""
         notes = tuple(
-            Note(note["path"], Support(note["support"]), note["message"], note["target"])
-            for note in data["notes"]
+            Note(note["path"], Support(note["support"]), note["message"], note["target"]) for note in data["notes"]
         )
         return cls(data["provider"], data["mode"], data["request"], data["carried"], notes)
 
@@ -141,9 +138,7 @@ class Ledger:
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
         lost = [path for path, _ in leaves(job) if plan.support(path) is None]
         for path in lost:
-            self.note(
-                path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away"
-            )
+            self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes)) if lost else plan
 
 
@@ -165,11 +160,7 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
     if isinstance(value, BaseModel):
         for name, info in type(value).model_fields.items():
             part = getattr(value, name)
-            if (
-                name in value.model_fields_set
-                or name == "type"
-                or part != info.get_default(call_default_factory=True)
-            ):
+            if name in value.model_fields_set or name == "type" or part != info.get_default(call_default_factory=True):
                 yield from _leaves(f"{path}.{name}" if path else name, part)
     elif isinstance(value, Mapping) and value:
         for key, part in value.items():
@@ -177,5 +168,5 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
     elif isinstance(value, tuple | list) and value and isinstance(value[0], BaseModel):
         for index, part in enumerate(value):
             yield from _leaves(f"{path}[{index}]", part)
-    elif value is not None and value != () and value != {}:
+    elif value is not None and value not in ((), {}):
         yield path, value

@@ -80,9 +80,7 @@ def _describe(schema: Schema, model: type[BaseModel]) -> None:
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
     """The texts below the fields of each class of a module, by class and field."""
     classes = [
-        node
-        for node in ast.parse(inspect.getsource(sys.modules[module])).body
-        if isinstance(node, ast.ClassDef)
+        node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.ClassDef)
     ]
     return {one.name: dict(_documented(one)) for one in classes}
 

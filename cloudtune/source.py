@@ -54,8 +54,6 @@ def copy_source(source: Path, ignore: Sequence[str], target: Path) -> None:
         total += (source / path).lstat().st_size
         if total > MAX_SIZE:
             hint = "name what is not code under trial.ignore, and data under data"
-            raise SpecError(
-                [Problem("trial.source", f"{source} is larger than {format_size(MAX_SIZE)}", hint)]
-            )
+            raise SpecError([Problem("trial.source", f"{source} is larger than {format_size(MAX_SIZE)}", hint)])
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source / path, target / path, follow_symlinks=False)

@@ -152,9 +152,11 @@ def _condition_problems(space: Variants) -> list[tuple[str, str]]:
                 if parent not in space:
                     problems.append((path, f"the space has no parameter {parent!r}"))
                     continue
-                for allowed in alloweds:
-                    if not any(_can_take(variant, allowed) for variant in space[parent]):
-                        problems.append((path, f"{parent!r} never takes the value {allowed!r}"))
+                problems += [
+                    (path, f"{parent!r} never takes the value {allowed!r}")
+                    for allowed in alloweds
+                    if not any(_can_take(variant, allowed) for variant in space[parent])
+                ]
     return problems
 
 
@@ -166,9 +168,7 @@ def _can_take(parent: Parameter, value: Scalar) -> bool:
             return same_scalar(parent.value, value)
         case Int():
             in_range = (
-                isinstance(value, int | float)
-                and not isinstance(value, bool)
-                and parent.low <= value <= parent.high
+                isinstance(value, int | float) and not isinstance(value, bool) and parent.low <= value <= parent.high
             )
             return in_range and (value - parent.low) % parent.step == 0  # type: ignore[operator]
         case _:
@@ -199,8 +199,7 @@ def _exclude_each_other(first: Parameter, second: Parameter) -> bool:
 def _parents_first(space: Variants) -> list[str] | None:
     """The names in an order that keeps the spec's where it can; None for a circle."""
     parents = {
-        name: {parent for variant in variants for parent in variant.when or {}}
-        for name, variants in space.items()
+        name: {parent for variant in variants for parent in variant.when or {}} for name, variants in space.items()
     }
     order: list[str] = []
     while len(order) < len(space):

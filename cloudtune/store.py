@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from functools import cached_property
@@ -97,9 +97,7 @@ class Store:
             RunNotFound: none, or several, answer to it; the message names them.
         """
         if not self.path.exists():
-            raise RunNotFound(
-                f"there are no runs in {self.project}; change to the folder that the run was started in"
-            )
+            raise RunNotFound(f"there are no runs in {self.project}; change to the folder that the run was started in")
         with _store_errors(self.path):
             if run_id == "latest":
                 rows = self.database.execute("SELECT id FROM runs ORDER BY created DESC LIMIT 1").fetchall()
@@ -160,9 +158,7 @@ class RunStore:
 
     def trial(self, number: int) -> Trial | None:
         """One trial, if it exists."""
-        rows = self._rows(
-            f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE run = ? AND number = ?", self.id, number
-        )  # noqa: S608
+        rows = self._rows(f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE run = ? AND number = ?", self.id, number)  # noqa: S608
         return _trial(rows[0]) if rows else None
 
     def history(self) -> list[Trial]:
@@ -172,9 +168,7 @@ class RunStore:
 
     def changes(self, since: int) -> tuple[int, list[Trial]]:
         """The trials that changed after a revision (0 for all), and the revision to ask with next time."""
-        query = (
-            f"SELECT revision, {_TRIAL_COLUMNS} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
-        )
+        query = f"SELECT revision, {_TRIAL_COLUMNS} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
         rows = self._rows(query, self.id, since)
         return (rows[-1][0] if rows else since), [_trial(row[1:]) for row in rows]
 
@@ -215,7 +209,7 @@ class RunStore:
         trials: Iterable[Trial] = (),
         reports: Iterable[Report] = (),
         events: Iterable[tuple[int | None, str]] = (),
-        **columns: object,
+        columns: Mapping[str, object] | None = None,
     ) -> None:
         """Writes changed trials, new reports and events, and columns of the run, in one transaction.
 
@@ -238,10 +232,7 @@ class RunStore:
                     [(self.id, time.time(), number, message) for number, message in events],
                 )
                 if columns:
-                    row = {
-                        name: _dumps(value) if isinstance(value, dict) else value
-                        for name, value in columns.items()
-                    }
+                    row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
                     assignments = ", ".join(f"{name} = :{name}" for name in row)
                     database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**row, "id": self.id})  # noqa: S608
             except BaseException:

@@ -64,7 +64,9 @@ def write_rows(rows: Sequence[Row], output: str) -> Path | None:
     kind = Path(output).suffix.removeprefix(".") or output
     writers = {"csv": _csv, "parquet": _parquet, "json": _json}
     if kind not in writers:
-        raise ConfigError(f"{output!r} is no format; use table, json, csv, parquet, or a file that ends in .json, .csv or .parquet")
+        raise ConfigError(
+            f"{output!r} is no format; use table, json, csv, parquet, or a file that ends in .json, .csv or .parquet"
+        )
     data = writers[kind](rows)
     if output != kind:
         Path(output).write_bytes(data)

@@ -9,8 +9,8 @@ In a training script::
         trial.report(accuracy=train(p), step=epoch + 1)
 
 It finds the parameters wherever the tuner put them and sends every metric where the tuner looks; without a
-tuner it takes the parameters from the command line (``--name value``) and prints the metrics, so that a script
-can be run by hand.
+tuner it takes the parameters from the command line (``--name value``) and prints the metrics, so that a
+script can be run by hand.
 
 As a program it runs somebody's command or function as a trial::
 
@@ -20,7 +20,7 @@ As a program it runs somebody's command or function as a trial::
 It needs the standard library alone, no other file of cloudtune, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH103, PTH109, PTH118, PTH120, PTH123  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any, Union
+    from typing import Any
 
-    Scalar = Union[bool, int, float, str, None]
+    Scalar = bool | int | float | str | None
     Sink = Callable[[int, float, dict[str, float]], None]
     Place = Callable[[Mapping[str, Scalar]], list[str]]
 
@@ -57,7 +57,7 @@ class Context:
         names: of all parameters of the space; None for those of `parameters`.
     """
 
-    def __init__(  # noqa: PLR0913  # each is a fact of its own
+    def __init__(  # each is a fact of its own
         self,
         parameters: Mapping[str, Scalar],
         *,
@@ -112,7 +112,7 @@ def active() -> bool:
 
 
 def params() -> dict[str, Scalar]:
-    """The trial's parameters by name, each with its own type; those that do not exist in this trial are absent."""
+    """The trial's parameters by name, each with its own type, without those that do not exist in this trial."""
     return dict(_current().parameters)
 
 
@@ -170,7 +170,7 @@ def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, 
     """
     if values is not None and not hasattr(values, "items"):
         raise TypeError(f"report takes NAME=NUMBER or a mapping of metrics, not {type(values).__name__}")
-    named = {**(values or {}), **metrics}
+    named = {**(dict(values.items()) if values is not None else {}), **metrics}
     numbers = {str(name): _number(name, value) for name, value in named.items()}
     context = _current()
     context.reports += 1
@@ -187,16 +187,19 @@ def _number(name: str, value: Any) -> float:
         except (TypeError, ValueError, OverflowError, RuntimeError):
             shape = getattr(value, "shape", None)
             many = f" of shape {tuple(shape)}" if shape else ""
-            raise TypeError(
-                f"the metric {name!r} is not one number but {type(value).__name__}{many}"
-            ) from None
+            kind = type(value).__name__
+            raise TypeError(f"the metric {name!r} must be one number, not {kind}{many}") from None
     raise TypeError(f"the metric {name!r} must be a number, not {type(value).__name__}")
 
 
 def _whole(step: Any) -> int:
-    if isinstance(step, str) or not hasattr(step, "__int__") or int(step) != step:
+    try:
+        whole = int(step)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != step:
         raise TypeError(f"the step must be a whole number, not {step!r}")
-    return int(step)
+    return whole
 
 
 def _rank() -> int:
@@ -236,17 +239,17 @@ def _file_sink(path: str) -> Sink:
     return sink
 
 
-def _print(step: int, moment: float, metrics: dict[str, float]) -> None:  # noqa: ARG001  # the reader knows the time
+def _print(step: int, _moment: float, metrics: dict[str, float]) -> None:
     print(f"step {step}: " + " ".join(f"{name}={value!r}" for name, value in metrics.items()), flush=True)
 
 
 def _by_hand() -> Context:
-    """The context of a script that somebody started: parameters from the command line, metrics to the terminal."""
+    """The context of a script that somebody started: it has its parameters from the command line."""
     return Context(_command_line(sys.argv[1:]), sink=_print)
 
 
 def _command_line(arguments: Sequence[str]) -> dict[str, Scalar]:
-    """Options ``--name value`` and ``--name=value``, typed as JSON where they are JSON, else as text; a bare one is true."""
+    """Options ``--name value`` and ``--name=value``, typed as JSON where they are JSON; a bare ``--name`` is true."""
     found: dict[str, Scalar] = {}
     rest = list(arguments)
     while rest:
@@ -296,7 +299,7 @@ def compile_command(command: str | Sequence[str], names: Sequence[str]) -> Place
     A text is a line for the shell, and values in it are quoted as their place needs it, also between quotes; a
     list is a program and its arguments. ``{name}`` is a parameter's place if the space has that name, and
     ``{{name}}`` means the text ``{name}``; all other braces stay as they are, ``${name}`` too. Parameters without
-    a place follow as ``--name value``.
+    a place follow as ``--name value``, or ``--name=value`` where the value could be taken for an option itself.
 
     Where a parameter does not exist in a trial, its place is empty. A word that is ``{name}`` or
     ``--option={name}`` vanishes then, and so does ``--option {name}``.
@@ -328,7 +331,7 @@ def _holes(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
     return re.sub(pattern, hole, text), places
 
 
-_GOES_WHOLE = re.compile(r"""["']?(?:[^\0=]+=["']?)?\0["']*""")
+_GOES_WHOLE = re.compile(r"""["']?(?:[^\0=]+=["']?)?\0["']*\Z""")
 """A word that means nothing without what fills its hole."""
 
 
@@ -337,26 +340,34 @@ def _is_option(word: str) -> bool:
 
 
 def _compile_words(command: Sequence[str], names: Sequence[str]) -> Place:
-    words = [
-        (template.split(_HOLE), places) for template, places in (_holes(word, names) for word in command)
-    ]
+    words = [(template.split(_HOLE), places) for template, places in (_holes(word, names) for word in command)]
     placed = {name for _, places in words for name in places}
 
     def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
         result: list[str] = []
         for index, (pieces, places) in enumerate(words):
-            if len(places) == 1 and places[0] not in parameters and _GOES_WHOLE.fullmatch(_HOLE.join(pieces)):
+            if len(places) == 1 and places[0] not in parameters and _GOES_WHOLE.match(_HOLE.join(pieces)):
                 if pieces == ["", ""] and index and _is_option(_HOLE.join(words[index - 1][0])):
                     result.pop()
                 continue
-            texts = (text_of(parameters[name]) if name in parameters else "" for name in places)
-            result.append(pieces[0] + "".join(text + piece for text, piece in zip(texts, pieces[1:])))  # noqa: B905  # Python 3.8
+            word = pieces[0]
+            for name, piece in zip(places, pieces[1:]):  # noqa: B905  # not in Python 3.8
+                word += (text_of(parameters[name]) if name in parameters else "") + piece
+            result.append(word)
         for name, value in parameters.items():
             if name not in placed:
-                result += ("--" + name, text_of(value))
+                result += _option(name, value)
         return result
 
     return arguments
+
+
+def _option(name: str, value: Scalar) -> list[str]:
+    """A parameter as an option; argparse takes only plain negative numbers for a value of their own."""
+    text = text_of(value)
+    if text.startswith("-") and not re.match(r"-\d*\.?\d+\Z", text):
+        return [f"--{name}={text}"]
+    return ["--" + name, text]
 
 
 _WORD = re.compile(r"""(?:[^\s'"\\;|&<>()]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""", re.DOTALL)
@@ -370,9 +381,8 @@ def _compile_line(line: str, names: Sequence[str]) -> Place:
     quotings = _quotings(template)
     spans = _spans(template)
     start = "exec " if _is_simple(template) else ""
-    filled: dict[
-        tuple[int, ...], list[str]
-    ] = {}  # by the holes that stay empty: the pieces between the others
+    placed = set(places)
+    filled: dict[tuple[int, ...], list[str]] = {}  # by the holes that stay empty: what is between the others
 
     def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
         absent = tuple(index for index, name in enumerate(places) if name not in parameters)
@@ -385,10 +395,9 @@ def _compile_line(line: str, names: Sequence[str]) -> Place:
                 result += quotings[index](text_of(parameters[name])) + next(pieces)
         for name, value in parameters.items():
             if name not in placed:
-                result += f" {shlex.quote('--' + name)} {shlex.quote(text_of(value))}"
+                result += "".join(" " + shlex.quote(word) for word in _option(name, value))
         return ["/bin/sh", "-c", result]
 
-    placed = set(places)
     return arguments
 
 
@@ -396,9 +405,7 @@ def _quotings(template: str) -> list[Callable[[str], str]]:
     """How the shell must be told a value, for each hole: in double quotes, in single ones, or in none."""
     import shlex
 
-    quotings: dict[int, Callable[[str], str]] = {
-        match.start(): shlex.quote for match in re.finditer(_HOLE, template)
-    }
+    quotings: dict[int, Callable[[str], str]] = {match.start(): shlex.quote for match in re.finditer(_HOLE, template)}
     for quoted in _QUOTED.finditer(template):
         for at in range(quoted.start(), quoted.end()):
             if at in quotings:
@@ -416,21 +423,22 @@ def _in_single_quotes(text: str) -> str:
 
 def _spans(template: str) -> list[tuple[int, int]]:
     """For each hole: from where to where the line vanishes with it."""
-    spans = []
     words = list(_WORD.finditer(template))
+    spans = []
     for hole in re.finditer(_HOLE, template):
         span = hole.span()
-        for index, word in enumerate(words):
-            if word.start() <= hole.start() < word.end() and _GOES_WHOLE.fullmatch(word.group()):
-                before = words[index - 1] if index else None
-                is_value = "=" not in word.group() and before is not None and _is_option(before.group())
-                if is_value and before and not template[before.end() : word.start()].strip(" \t"):
-                    word_start = before.start()
-                else:
-                    word_start = word.start()
-                span = word_start, word.end()
+        for before, word in zip([None, *words], words):  # noqa: B905  # not in Python 3.8
+            if word.start() <= hole.start() < word.end() and _GOES_WHOLE.match(word.group()):
+                pair = before is not None and "=" not in word.group() and _is_option(before.group())
+                first = before if before is not None and pair and _blank(template, before, word) else word
+                span = first.start(), word.end()
         spans.append(span)
     return spans
+
+
+def _blank(template: str, before: re.Match[str], word: re.Match[str]) -> bool:
+    """Whether nothing but blanks is between two words, so that they are of one command."""
+    return not template[before.end() : word.start()].strip(" \t")
 
 
 def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
@@ -442,9 +450,9 @@ def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 # What the shell itself must carry out, or carries out better than a program of that name.
 _SHELL_WORDS = frozenset(
-    ". : alias bg break case cd command continue do done echo elif else esac eval exec exit export false fg fi for "  # noqa: SIM905
-    "getopts hash if in jobs kill local printf pwd read readonly return set shift source test then time times trap "
-    "true type ulimit umask unalias unset until wait while".split()
+    ". : alias bg break case cd command continue do done echo elif else esac eval exec exit export false fg fi "  # noqa: SIM905  # a list would be 50 lines
+    "for getopts hash if in jobs kill local printf pwd read readonly return set shift source test then time "
+    "times trap true type ulimit umask unalias unset until wait while".split()
 )
 
 
@@ -475,15 +483,13 @@ def load_function(place: str) -> Callable[..., object]:
     except ModuleNotFoundError as error:
         if error.name is None or not (module + ".").startswith(error.name + "."):
             raise  # the module is there, and lacks something itself
-        raise ImportError(
-            f"there is no module {error.name!r} in the working folder or Python's path"
-        ) from None
+        raise ImportError(f"there is no module {error.name!r} in the working folder or Python's path") from None
     for part in name.split("."):
         if not hasattr(found, part):
             raise ImportError(f"the module {module!r} has no function {name!r}")
         found = getattr(found, part)
     if not callable(found):
-        raise ImportError(f"{place!r} is not a function but {type(found).__name__}")
+        raise ImportError(f"{place!r} is not a function but {type(found).__name__}")  # noqa: TRY004  # as above
     return found  # type: ignore[no-any-return]
 
 
@@ -549,13 +555,14 @@ def decode_parameters(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> d
 def _exists(conditions: Mapping[str, Sequence[Scalar]], decided: Mapping[str, Scalar]) -> bool:
     """Whether a parameter exists in a trial whose parents have these values."""
     return all(
-        parent in decided
-        and any(
-            decided[parent] == one and isinstance(decided[parent], bool) == isinstance(one, bool)
-            for one in allowed
-        )
+        parent in decided and any(_same(decided[parent], one) for one in allowed)
         for parent, allowed in conditions.items()
     )
+
+
+def _same(left: Scalar, right: Scalar) -> bool:
+    """Equality of the spec's values: 1 equals 1.0, but neither equals true."""
+    return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 def decode(codec: Mapping[str, Any], value: Any) -> Scalar:
@@ -572,16 +579,17 @@ def decode(codec: Mapping[str, Any], value: Any) -> Scalar:
 
 
 def _decode_step(codec: Mapping[str, Any], value: Any) -> Scalar:
-    return _step(codec, _index(value, codec["size"]))
-
-
-def _step(codec: Mapping[str, Any], index: int) -> int | float:
-    """The value at an index, without the dust of binary fractions."""
+    index = _index(value, codec["size"])
     if codec["whole"]:
         return int(codec["low"]) + index * int(codec["step"])
+    return _exact(codec["low"], index, codec["step"])
+
+
+def _exact(low: float, index: int, step: float) -> float:
+    """low + index · step without the dust of binary fractions."""
     from decimal import Decimal
 
-    return float(Decimal(repr(codec["low"])) + index * Decimal(repr(codec["step"])))
+    return float(Decimal(repr(low)) + index * Decimal(repr(step)))
 
 
 def _index(value: Any, size: int) -> int:
@@ -605,16 +613,15 @@ def _decode_bell(codec: Mapping[str, Any], value: Any) -> Scalar:
     point = codec["mean"] + codec["std"] * NormalDist().inv_cdf(mass)
     number = math.exp(point) if codec["log"] else point
     if codec["step"] is not None:
-        index = round(number / codec["step"]) - codec["first"]
-        steps = {"low": codec["first"] * 0.0, "step": codec["step"], "whole": False}
-        return _step(steps, codec["first"] + min(max(index, 0), codec["size"] - 1))
+        first, last = codec["first"], codec["first"] + codec["size"] - 1
+        return _exact(0.0, min(max(round(number / codec["step"]), first), last), codec["step"])
     if mass in (codec["bottom"], codec["top"]):
         return float(codec["low"] if mass == codec["bottom"] else codec["high"])
     return _rounded(codec, number)
 
 
 def _rounded(codec: Mapping[str, Any], value: float) -> float:
-    """A value of a range with the digits that survive its codec; `cloudtune.axis.Rounding` rounds in the same way."""
+    """A value with the digits that survive its codec; `cloudtune.axis.Rounding` rounds in the same way."""
     low, high, digits, relative = codec["low"], codec["high"], codec["digits"], codec["relative"]
     rounded = float(f"{value:.{digits - 1}e}") if relative else round(value, digits)
     unit = 10.0 ** (1 - digits if relative else -digits)
@@ -673,7 +680,7 @@ def main(arguments: Sequence[str]) -> int:
     rest = list(arguments)
     if rest[:1] == ["--"] and len(rest) > 1:
         return _run_command(rest[1:])
-    options = dict(zip(rest[::2], rest[1::2]))  # noqa: B905  # Python 3.8
+    options = dict(zip(rest[::2], rest[1::2]))  # noqa: B905  # not in Python 3.8
     if len(rest) % 2 or "--function" not in options or set(options) - {"--function", "--metric"}:
         print(__doc__, file=sys.stderr)
         return 2

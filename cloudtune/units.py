@@ -4,7 +4,11 @@ import re
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 
-_SECONDS = {"ms": Decimal("0.001"), "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+_SECONDS = {
+    "ms": Decimal("0.001"),
+    **{unit: Decimal(seconds) for unit, seconds in (("s", 1), ("m", 60), ("min", 60), ("h", 3600))},
+    **{unit: Decimal(days * 86400) for unit, days in (("d", 1), ("w", 7))},
+}
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|min|[smhdw])", re.IGNORECASE)
 _ISO = re.compile(
     r"P(?:(?P<w>\d+(?:\.\d+)?)W)?(?:(?P<d>\d+(?:\.\d+)?)D)?"

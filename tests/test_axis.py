@@ -78,15 +78,11 @@ def test_a_higher_position_never_gives_a_lower_value(parameter: Parameter, one: 
 
 @given(parameter=parameters(), levels=st.integers(1, 9))
 @settings(max_examples=300, deadline=None)
-def test_a_grid_has_all_values_of_a_finite_axis_and_else_as_many_as_asked(
-    parameter: Parameter, levels: int
-) -> None:
+def test_a_grid_has_all_values_of_a_finite_axis_and_else_as_many_as_asked(parameter: Parameter, levels: int) -> None:
     axis = axis_of(parameter)
     grid = axis.grid(levels)
     assert len(grid) == (levels if axis.size is None else axis.size)
-    for value in list(
-        grid[:50] if isinstance(grid, tuple) else (grid[index] for index in range(min(len(grid), 50)))
-    ):
+    for value in list(grid[:50] if isinstance(grid, tuple) else (grid[index] for index in range(min(len(grid), 50)))):
         assert same_scalar(axis.at(axis.position(value)), value)
 
 
@@ -122,9 +118,7 @@ def test_values_of_a_linear_finite_axis_are_equally_likely(parameter: Parameter,
 
 def test_each_decade_of_a_log_axis_is_equally_likely() -> None:
     axis = axis_of(Float(low=1e-3, high=1, scale="log"))
-    counts = Counter(
-        math.floor(math.log10(value)) for value in map(axis.at, POSITIONS) if isinstance(value, float)
-    )
+    counts = Counter(math.floor(math.log10(value)) for value in map(axis.at, POSITIONS) if isinstance(value, float))
     assert [counts[decade] for decade in (-3, -2, -1)] == pytest.approx([2000 / 3] * 3, abs=2)
 
 
@@ -142,9 +136,7 @@ def test_a_log_axis_of_whole_numbers_prefers_the_small_ones() -> None:
 
 
 def test_a_normal_axis_has_the_mean_and_the_deviation_that_the_spec_says() -> None:
-    values = [
-        float(value) for value in map(axis_of(Normal(mean=5, std=2)).at, POSITIONS) if value is not None
-    ]
+    values = [float(value) for value in map(axis_of(Normal(mean=5, std=2)).at, POSITIONS) if value is not None]
     assert mean(values) == pytest.approx(5, abs=0.001)
     assert pstdev(values) == pytest.approx(2, rel=0.01)
 

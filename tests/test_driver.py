@@ -33,7 +33,9 @@ def job_of(**fields: Any) -> TuningJob:
 class Script(Launcher):
     """Launches nothing: what happens to each trial is a list that the test gives by a function of the trial."""
 
-    def __init__(self, plot: Callable[[Trial], list[Report | Ended]], *, order: Callable[[int], int] = lambda _: 0) -> None:
+    def __init__(
+        self, plot: Callable[[Trial], list[Report | Ended]], *, order: Callable[[int], int] = lambda _: 0
+    ) -> None:
         self.plot = plot
         self.order = order
         self.live: dict[int, deque[Report | Ended]] = {}
@@ -145,7 +147,11 @@ def test_retries_are_not_wasted_on_what_will_not_help(run: RunStore) -> None:
 
 def test_a_lost_trial_starts_again_without_counting_as_a_retry(run: RunStore) -> None:
     def plot(trial: Trial) -> list[Report | Ended]:
-        return good(trial) if trial.attempt > 2 else [Ended(trial.number, trial.attempt, "its keeper was killed", lost=True)]
+        return (
+            good(trial)
+            if trial.attempt > 2
+            else [Ended(trial.number, trial.attempt, "its keeper was killed", lost=True)]
+        )
 
     assert drive(run, job_of(limits={"trials": 1}), Script(plot)) is RunState.COMPLETED
     assert run.trials()[0].attempt == 3
@@ -218,11 +224,16 @@ def test_a_pruned_trial_keeps_what_it_reported_but_is_never_the_best(run: RunSto
 def test_a_wish_to_cancel_from_elsewhere_is_carried_out(run: RunStore, tmp_path: Path) -> None:
     def plot(trial: Trial) -> list[Report | Ended]:
         if trial.number == 2:
-            Store(tmp_path).run("r").write(wish="cancel")
+            Store(tmp_path).run("r").write(columns={"wish": "cancel"})
         return good(trial) if trial.number < 2 else []
 
     assert drive(run, job_of(), Script(plot)) is RunState.CANCELLED
-    assert [trial.state.value for trial in run.trials()] == ["completed", "completed", "cancelled", "cancelled"]
+    assert [trial.state.value for trial in run.trials()] == [
+        "completed",
+        "completed",
+        "cancelled",
+        "cancelled",
+    ]
 
 
 def test_the_first_interrupt_lets_running_trials_end_and_a_resume_does_the_rest(run: RunStore) -> None:

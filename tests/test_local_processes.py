@@ -1,7 +1,6 @@
 """Trials as processes: what they see, what they leave behind, and how they are ended."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -86,7 +85,10 @@ def test_a_trial_has_a_folder_with_everything_of_it(finish: Callable[..., Run]) 
 
 
 def test_outputs_go_to_the_folder_that_the_job_names(finish: Callable[..., Run], tmp_path: Path) -> None:
-    run = finish("import os; open(os.environ['CLOUDTUNE_OUTPUT_DIR'] + '/m', 'w').write('x'); print('score=1')", output="out")
+    run = finish(
+        "import os; open(os.environ['CLOUDTUNE_OUTPUT_DIR'] + '/m', 'w').write('x'); print('score=1')",
+        output="out",
+    )
     assert (tmp_path / "out" / run.id / "00000" / "m").read_text() == "x"
 
 
@@ -230,14 +232,18 @@ def test_a_full_disk_below_one_trial_is_that_trials_end(finish: Callable[..., Ru
     assert [trial.state.value for trial in run.trials()] == ["completed", "failed", "completed"]
 
 
-def test_trials_find_this_python_and_the_users_environment(finish: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_find_this_python_and_the_users_environment(
+    finish: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.setenv("OF_THE_USER", "4.5")
     script = f"import os, sys; assert os.path.samefile(sys.prefix, {sys.prefix!r}); print('score=' + os.environ['OF_THE_USER'])"
     assert only(finish(script)).metrics == {"score": 4.5}
 
 
-def test_the_values_of_the_environment_are_kept_private_and_only_while_needed(finish: Callable[..., Run], tmp_path: Path) -> None:
+def test_the_values_of_the_environment_are_kept_private_and_only_while_needed(
+    finish: Callable[..., Run], tmp_path: Path
+) -> None:
     script = """
         import os, pathlib, stat
         kept = pathlib.Path(os.environ["CLOUDTUNE_PARAMETERS"]).parents[2] / "environment.json"
@@ -246,7 +252,11 @@ def test_the_values_of_the_environment_are_kept_private_and_only_while_needed(fi
         """
     run = finish(script, trial={"environment": {"TOKEN": "31337"}})
     assert only(run).metrics == {"score": 31337.0}, only(run).reason
-    held = [path for path in tmp_path.rglob("*") if path.is_file() and b"31337" in path.read_bytes() and path.name != "log.txt"]
+    held = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.is_file() and b"31337" in path.read_bytes() and path.name != "log.txt"
+    ]
     assert [path for path in held if not path.name.startswith("store.db")] == []
     assert not (run.folder / "environment.json").exists()
 
@@ -282,13 +292,28 @@ def test_files_that_are_not_there_are_told_before_anything_runs(finish: Callable
 
 def test_what_this_machine_cannot_do_is_refused(finish: Callable[..., Run]) -> None:
     with pytest.raises(UnsupportedError) as refused:
-        finish("print('score=1')", data={"train": "s3://bucket/train"}, network={"isolated": True}, local={"gracious": 1})
-    assert {problem.path for problem in refused.value.problems} == {"data.train", "network.isolated", "local.gracious"}
+        finish(
+            "print('score=1')",
+            data={"train": "s3://bucket/train"},
+            network={"isolated": True},
+            local={"gracious": 1},
+        )
+    assert {problem.path for problem in refused.value.problems} == {
+        "data.train",
+        "network.isolated",
+        "local.gracious",
+    }
 
 
 def test_a_driver_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = TuningJob.from_data(
-        {"name": "j", "trial": {"command": "true"}, "objective": {"metric": "m", "goal": "maximize"}, "space": {"x": X}, "limits": {"trials": 1}}
+        {
+            "name": "j",
+            "trial": {"command": "true"},
+            "objective": {"metric": "m", "goal": "maximize"},
+            "space": {"x": X},
+            "limits": {"trials": 1},
+        }
     )
     run = api.prepare(job, "local", project=tmp_path)
     monkeypatch.setattr(sys, "executable", "/bin/false")
@@ -389,7 +414,9 @@ def test_a_trial_that_ended_while_no_driver_lived_is_not_run_again(tmp_path: Pat
     assert all(trial.metrics["score"] == trial.parameters["x"] for trial in run.trials())
 
 
-def test_when_driver_and_keeper_are_killed_orphans_are_ended_and_their_trials_run_again(tmp_path: Path) -> None:
+def test_when_driver_and_keeper_are_killed_orphans_are_ended_and_their_trials_run_again(
+    tmp_path: Path,
+) -> None:
     driver = _terminal(tmp_path, WAITS_FOR_A_FILE.format(folder=tmp_path))
     wait_until(_has_begun(tmp_path, "begun-0", "begun-1"))
     family = psutil.Process(driver.pid).children(recursive=True)
@@ -429,7 +456,7 @@ def test_cancel_from_another_process_ends_everything(tmp_path: Path) -> None:
 def test_cancel_of_a_run_without_a_driver_ends_its_orphans(tmp_path: Path) -> None:
     driver = _terminal(tmp_path, WAITS_FOR_A_FILE.format(folder=tmp_path))
     wait_until(_has_begun(tmp_path, "begun-0", "begun-1"))
-    orphans = [p for p in psutil.Process(driver.pid).children(recursive=True)]
+    orphans = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.wait()
     run = api.attach("it", project=tmp_path)
@@ -437,4 +464,4 @@ def test_cancel_of_a_run_without_a_driver_ends_its_orphans(tmp_path: Path) -> No
     assert run.state is RunState.CANCELLED
     wait_until(lambda: all(gone(orphan) for orphan in orphans))
     assert time.time() - run.record.ended < 30
-    assert os.path.exists(run.folder)
+    assert run.folder.exists()

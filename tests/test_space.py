@@ -27,9 +27,7 @@ def problems_of(**entries: Entry) -> list[tuple[str, str]]:
 
 @given(entries=spaces(), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_point_gives_a_trial_that_the_space_contains(
-    entries: dict[str, Entry], data: st.DataObject
-) -> None:
+def test_a_point_gives_a_trial_that_the_space_contains(entries: dict[str, Entry], data: st.DataObject) -> None:
     space = Space(entries)
     size = len(space.dimensions)
     values = space.at(data.draw(st.lists(st.floats(0, 1), min_size=size, max_size=size)))
@@ -43,9 +41,7 @@ def test_a_point_gives_a_trial_that_the_space_contains(
 
 @given(entries=spaces(), data=st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_parameter_exists_exactly_while_its_conditions_hold(
-    entries: dict[str, Entry], data: st.DataObject
-) -> None:
+def test_a_parameter_exists_exactly_while_its_conditions_hold(entries: dict[str, Entry], data: st.DataObject) -> None:
     space = Space(entries)
     size = len(space.dimensions)
     values = space.at(data.draw(st.lists(st.floats(0, 1), min_size=size, max_size=size)))

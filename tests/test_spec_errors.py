@@ -261,10 +261,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
         (
             "k: [{type: constant, value: 1}]",
             3,
-            (
-                "space.k: a list under a name needs at least 2 variants "
-                "(write a single parameter without the list)"
-            ),
+            ("space.k: a list under a name needs at least 2 variants (write a single parameter without the list)"),
         ),
         (
             "k: [{type: float, low: 1, high: 2}, 3]",
@@ -311,9 +308,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
         ),
     ],
 )
-def test_a_mistake_in_the_space_is_told_without_the_names_of_unions(
-    entry: str, column: int, problem: str
-) -> None:
+def test_a_mistake_in_the_space_is_told_without_the_names_of_unions(entry: str, column: int, problem: str) -> None:
     assert problems_of(f"{START}space:\n  {entry}\n")[0] == f"line 6, column {column}: {problem}"
 
 
@@ -395,25 +390,18 @@ def test_the_source_is_named() -> None:
 def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     path = tmp_path / "job.yaml"
     path.write_text(START)
-    with pytest.raises(
-        SpecError, match=r"job\.yaml has 1 problem:\n  line 1, column 1: space: 'space' is missing"
-    ):
+    with pytest.raises(SpecError, match=r"job\.yaml has 1 problem:\n  line 1, column 1: space: 'space' is missing"):
         TuningJob.from_yaml(path)
 
 
 def test_the_name_of_a_file_is_not_taken_for_a_job() -> None:
     assert problems_of("job.yaml") == [
-        (
-            "line 1, column 1: "
-            "must be a mapping (key: value), not the text 'job.yaml' (give a Path to read a file)"
-        ),
+        ("line 1, column 1: must be a mapping (key: value), not the text 'job.yaml' (give a Path to read a file)"),
     ]
 
 
 def test_a_command_of_no_words_is_refused() -> None:
-    assert problems_of_data(trial={"command": []}) == [
-        "trial.command: is empty (give at least one, or take it away)"
-    ]
+    assert problems_of_data(trial={"command": []}) == ["trial.command: is empty (give at least one, or take it away)"]
 
 
 SECRET = "hunter2-swordfish"

@@ -174,7 +174,9 @@ def test_ten_thousand_trials_with_a_hundred_reports_stay_usable(tmp_path: Path) 
     run.write(trials=[Trial(number, {"x": number / 7}, TrialState.COMPLETED, {"a": 1.0}) for number in range(10_000)])
     for start in range(0, 10_000, 1000):
         run.write(
-            reports=[Report(number, 1, step, 1.0, {"a": 0.5}) for number in range(start, start + 1000) for step in range(100)]
+            reports=[
+                Report(number, 1, step, 1.0, {"a": 0.5}) for number in range(start, start + 1000) for step in range(100)
+            ]
         )
     start = time.perf_counter()
     assert len(run.trials()) == 10_000

@@ -70,7 +70,9 @@ class Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -109,7 +111,7 @@ def run_app(arguments: list[str] | None = None) -> int:
         return _explain(error)
 
 
-def _exit_code(result: Any) -> int:  # noqa: ANN401  # what a command returns
+def _exit_code(result: Any) -> int:  # what a command returns
     return result if isinstance(result, int) else 0
 
 

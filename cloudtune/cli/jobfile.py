@@ -21,20 +21,30 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
         click.UsageError: an override is not of its form.
     """
     from cloudtune.text import job_from_data, job_from_yaml  # noqa: PLC0415
-    from cloudtune.text.reading import read_yaml  # noqa: PLC0415
+    from cloudtune.text.reading import read_file  # noqa: PLC0415
 
     if not overrides:
         return job_from_yaml(path)
-    data = read_yaml(path.read_text("utf-8"), str(path)).data
+    data = _data(read_file(path), str(path))
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
             raise click.UsageError(f"--set takes PATH=VALUE, such as limits.trials=10, not {override!r}")
-        _put(data, place, read_yaml(value, f"--set {place}").data if value.strip() else None)
+        _put(data, place, _data(value, f"--set {place}") if value.strip() else None)
     return job_from_data(data, f"{path} with --set")
 
 
-def _put(data: Any, place: str, value: object) -> None:  # noqa: ANN401  # plain data
+def _data(text: str, source: str) -> Any:  # noqa: ANN401  # plain data
+    from cloudtune.errors import SpecError  # noqa: PLC0415
+    from cloudtune.text.reading import read_yaml  # noqa: PLC0415
+
+    node, problems = read_yaml(text, source)
+    if problems:
+        raise SpecError(problems, source)
+    return node.value
+
+
+def _put(data: Any, place: str, value: object) -> None:  # plain data
     *parents, last = place.split(".")
     for index, key in enumerate(parents):
         if not isinstance(data, dict):

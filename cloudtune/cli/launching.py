@@ -31,19 +31,36 @@ def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: st
 
 
 run_argument = click.argument("run_id", metavar="[RUN]", default="latest", shell_complete=complete_runs)
-on_option = click.option("--on", metavar="PROFILE", help="Profile or provider; default: the config's, else local.", shell_complete=complete_profiles)
-job_argument = click.argument("job_file", metavar="JOB.yaml", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+on_option = click.option(
+    "--on",
+    metavar="PROFILE",
+    help="Profile or provider; default: the config's, else local.",
+    shell_complete=complete_profiles,
+)
+job_argument = click.argument(
+    "job_file", metavar="JOB.yaml", type=click.Path(path_type=Path, dir_okay=False, exists=True)
+)
 
 
 @click.command()
 @job_argument
 @on_option
-@click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field, e.g. --set limits.trials=10; repeatable.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Override a field, e.g. --set limits.trials=10; repeatable.",
+)
 @click.option("--trials", type=int, help="Short for --set limits.trials=N.")
 @click.option("--parallel", type=int, help="Short for --set limits.parallel=N.")
 @click.option("--seed", type=int, help="Short for --set strategy.seed=N.")
 @click.option("--detach", is_flag=True, help="Start it and return; it goes on without this terminal.")
-@click.option("--report", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to this file at the end.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the report to this file at the end.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
@@ -56,11 +73,12 @@ def run(
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.config import project_folder  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
     words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
     job = load_job(job_file, words)
-    made = api.prepare(job, on, project=api.project_folder(job_file.parent), base=job_file.parent)
+    made = api.prepare(job, on, project=project_folder(job_file.parent), base=job_file.parent)
     return _detach(made, as_json=as_json) if detach else _follow(made, job, quiet=quiet, as_json=as_json, report=report)
 
 
@@ -115,13 +133,19 @@ def _summary(made: "Run", written: Path | None) -> None:
         out.print("[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective))), soft_wrap=True)
     front = made.front if len(made.job.objective) > 1 else []
     if front:
-        out.print(f"[bold green]front[/] {len(front)} trials that no other beats: cloudtune best {made.id}", soft_wrap=True)
+        out.print(
+            f"[bold green]front[/] {len(front)} trials that no other beats: cloudtune best {made.id}",
+            soft_wrap=True,
+        )
     if written is not None:
         out.print(f"report: {escape(str(written))}", soft_wrap=True)
     if record.state.value == "interrupted":
         out.print(f"go on with: [bold]cloudtune resume {made.id}[/]", soft_wrap=True)
     elif record.state.value == "failed":
-        out.print(f"see why with: [bold]cloudtune trials {made.id}[/] and [bold]cloudtune logs {made.id}[/]", soft_wrap=True)
+        out.print(
+            f"see why with: [bold]cloudtune trials {made.id}[/] and [bold]cloudtune logs {made.id}[/]",
+            soft_wrap=True,
+        )
     elif written is None:
         out.print(f"[dim]more: cloudtune trials {made.id}, cloudtune report {made.id}[/]", soft_wrap=True)
 

@@ -117,9 +117,14 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
         return sorted(found, key=lambda trial: trial.state.value)
     known = sorted({name for trial in found for name in trial.metrics})
     if sort not in known:
-        raise click.UsageError(f"no trial has a metric {sort!r}; known are: number, duration, state, {', '.join(known)}")
+        raise click.UsageError(
+            f"no trial has a metric {sort!r}; known are: number, duration, state, {', '.join(known)}"
+        )
     upward = any(each.metric == sort and each.goal == "maximize" for each in made.job.objective)
-    return sorted(found, key=lambda trial: (sort not in trial.metrics, (-1 if upward else 1) * trial.metrics.get(sort, 0.0)))
+    return sorted(
+        found,
+        key=lambda trial: (sort not in trial.metrics, (-1 if upward else 1) * trial.metrics.get(sort, 0.0)),
+    )
 
 
 def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:

@@ -33,7 +33,7 @@ def print_json(data: object) -> None:
     click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False))
 
 
-def _finite(data: Any) -> Any:  # noqa: ANN401  # plain data
+def _finite(data: Any) -> Any:  # plain data
     if isinstance(data, float) and not math.isfinite(data):
         return None
     if isinstance(data, Mapping):
@@ -43,7 +43,13 @@ def _finite(data: Any) -> Any:  # noqa: ANN401  # plain data
     return data
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = (), styles: bool = True) -> None:
+def print_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    styles: bool = True,
+) -> None:
     """Prints a table; a column of states is coloured. Into a pipe it is printed as wide as it needs."""
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -120,4 +126,7 @@ def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
     """The best trial as lines: its objectives, then its parameters, aligned."""
     values = ", ".join(f"{each.metric} = {number(trial.metrics.get(each.metric))}" for each in objectives)
     width = max((len(name) for name in trial.parameters), default=0)
-    return [f"trial {trial.number}: {values}", *(f"  {name:<{width}}  {scalar(value)}" for name, value in trial.parameters.items())]
+    return [
+        f"trial {trial.number}: {values}",
+        *(f"  {name:<{width}}  {scalar(value)}" for name, value in trial.parameters.items()),
+    ]

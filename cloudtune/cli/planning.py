@@ -26,11 +26,12 @@ def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: 
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.errors import UnsupportedError  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     names = on.split(",") if on else [None]
-    plans = {name or "default": api.plan(job, name, project=api.project_folder(job_file.parent)) for name in names}
+    plans = {name or "default": api.plan(job, name, project=project_folder(job_file.parent)) for name in names}
     if as_json:
         data = {name: each.to_data() for name, each in plans.items()}
         print_json(next(iter(data.values())) if len(data) == 1 else data)
@@ -71,7 +72,11 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]") -> None:
     from cloudtune.plan import leaves  # noqa: PLC0415
 
     rows = [
-        (path, _shown(path, value), *(support.value if (support := each.support(path)) else "lost" for each in plans.values()))
+        (
+            path,
+            _shown(path, value),
+            *(support.value if (support := each.support(path)) else "lost" for each in plans.values()),
+        )
         for path, value in leaves(job)
     ]
     print_table(("field", "value", *plans), rows)
@@ -98,10 +103,17 @@ def check(on: str | None, *, as_json: bool) -> int:
                 raise
             findings[name] = [Finding("provider", ok=False, message=str(error))]
     if as_json:
-        print_json({name: [{"subject": each.subject, "ok": each.ok, "message": each.message} for each in found] for name, found in findings.items()})
+        print_json(
+            {
+                name: [{"subject": each.subject, "ok": each.ok, "message": each.message} for each in found]
+                for name, found in findings.items()
+            }
+        )
     else:
         marks = {True: "ok", False: "missing", None: "-"}
-        rows = [(name, each.subject, marks[each.ok], each.message) for name, found in findings.items() for each in found]
+        rows = [
+            (name, each.subject, marks[each.ok], each.message) for name, found in findings.items() for each in found
+        ]
         print_table(("profile", "subject", "", "found"), rows)
     return int(any(each.ok is False for found in findings.values() for each in found))
 
@@ -125,7 +137,12 @@ def providers(*, as_json: bool) -> None:
         used = [profile.name for profile in configured(project_folder()).values() if profile.provider == name]
         rows.append((name, summary, ", ".join(used)))
     if as_json:
-        print_json([{"name": name, "summary": summary, "profiles": used.split(", ") if used else []} for name, summary, used in rows])
+        print_json(
+            [
+                {"name": name, "summary": summary, "profiles": used.split(", ") if used else []}
+                for name, summary, used in rows
+            ]
+        )
     else:
         print_table(("provider", "what it is", "profiles"), rows)
 

@@ -30,7 +30,9 @@ class Display(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool) -> Display:
@@ -81,7 +83,10 @@ class _Lines:
             click.echo(f"  {progress.message}", err=True)
         if progress.best is not None and progress.best.number != self._best:
             self._best = progress.best.number
-            click.echo(f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {parameters(progress.best)})", err=True)
+            click.echo(
+                f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {parameters(progress.best)})",
+                err=True,
+            )
         if _done(progress) != self._done and time.monotonic() >= self._next:
             self._done, self._next = _done(progress), time.monotonic() + _LINE_INTERVAL
             total = f"/{progress.total}" if progress.total else ""
@@ -125,9 +130,18 @@ class _Live:
         done = _done(progress)
         head = Table.grid(padding=(0, 2))
         total = f"/{progress.total}" if progress.total else ""
-        times = f"{duration(progress.elapsed)}" + (f", {duration(progress.eta)} to go" if progress.eta is not None else "")
-        head.add_row(ProgressBar(total=progress.total, completed=done, width=28), f"{done}{total}", Text(times, style="dim"))
-        rows: list[RenderableType] = [head, Text(counts_text(progress.counts), style="dim", overflow="ellipsis", no_wrap=True)]
+        times = f"{duration(progress.elapsed)}" + (
+            f", {duration(progress.eta)} to go" if progress.eta is not None else ""
+        )
+        head.add_row(
+            ProgressBar(total=progress.total, completed=done, width=28),
+            f"{done}{total}",
+            Text(times, style="dim"),
+        )
+        rows: list[RenderableType] = [
+            head,
+            Text(counts_text(progress.counts), style="dim", overflow="ellipsis", no_wrap=True),
+        ]
         if progress.best is not None:
             best = Text("best  ", style="bold green", overflow="ellipsis", no_wrap=True)
             best.append(_value(progress, self._objectives), style="bold")

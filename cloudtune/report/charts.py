@@ -25,7 +25,13 @@ _LOOKS = {
     TrialState.RUNNING: (GREEN, "diamond"),
     TrialState.WAITING: (GREY, "circle-open"),
 }
-_SCALE = [[0.0, "#440154"], [0.25, "#3b528b"], [0.5, "#21918c"], [0.75, "#5ec962"], [1.0, "#fde725"]]  # viridis
+_SCALE = [
+    [0.0, "#440154"],
+    [0.25, "#3b528b"],
+    [0.5, "#21918c"],
+    [0.75, "#5ec962"],
+    [1.0, "#fde725"],
+]  # viridis
 
 MAX_PARALLEL = 2000
 """Lines of the parallel coordinates; of more trials, the best."""
@@ -51,7 +57,7 @@ def _plain(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
-def _layout(x: str, y: str, height: int = 380, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def _layout(x: str, y: str, height: int = 380, **more: Any) -> dict[str, Any]:
     return {
         "height": height,
         "margin": {"l": 70, "r": 20, "t": 20, "b": 55},
@@ -82,7 +88,12 @@ def history(study: Study) -> Figure:
                     "y": [worst if value is None else value for value in values],
                     "text": [_hover(trial) for trial in group],
                     "hoverinfo": "text",
-                    "marker": {"color": colour, "symbol": symbol, "size": 8 if len(ended) < 300 else 5, "opacity": 0.8},
+                    "marker": {
+                        "color": colour,
+                        "symbol": symbol,
+                        "size": 8 if len(ended) < 300 else 5,
+                        "opacity": 0.8,
+                    },
                 }
             )
     steps: list[tuple[int, float]] = []
@@ -98,7 +109,10 @@ def history(study: Study) -> Figure:
                 "x": [*(x for x, _ in steps), len(ended)], "y": [*(y for _, y in steps), steps[-1][1]], "hoverinfo": "skip",
             }
         )  # fmt: skip
-    return {"data": data, "layout": _layout("trials, as they ended", study.objective.metric, yaxis=_focused(study))}
+    return {
+        "data": data,
+        "layout": _layout("trials, as they ended", study.objective.metric, yaxis=_focused(study)),
+    }
 
 
 def _edge(study: Study) -> float | None:
@@ -176,7 +190,10 @@ def _tick(value: Scalar) -> str:
 
 def focus(study: Study) -> list[float] | None:
     """The range of the objective without its outliers: what lies far beyond the worse quartile; None if there are none."""
-    values = sorted((value for trial in study.trials if (value := study.value(trial)) is not None), reverse=study.objective.goal == "maximize")
+    values = sorted(
+        (value for trial in study.trials if (value := study.value(trial)) is not None),
+        reverse=study.objective.goal == "maximize",
+    )
     if len(values) < _FEW:
         return None
     best, quartile, worst = values[0], values[(3 * len(values)) // 4], values[-1]
@@ -198,7 +215,9 @@ def _focused(study: Study) -> dict[str, Any]:
 
 def slices(study: Study) -> list[tuple[str, Figure]]:
     """Each parameter against the objective."""
-    trials = [trial for trial in study.trials if study.value(trial) is not None and trial.state is not TrialState.FAILED]
+    trials = [
+        trial for trial in study.trials if study.value(trial) is not None and trial.state is not TrialState.FAILED
+    ]
     return [
         (dimension.key, _slice(study, dimension, trials))
         for dimension in study.space.dimensions
@@ -210,7 +229,11 @@ def _slice(study: Study, dimension: Dimension, trials: Sequence[Trial]) -> Figur
     data = []
     for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.CANCELLED, TrialState.RUNNING):
         colour, symbol = _LOOKS[state]
-        points = [(position, trial) for trial in trials if trial.state is state and (position := _position(dimension, trial)) is not None]
+        points = [
+            (position, trial)
+            for trial in trials
+            if trial.state is state and (position := _position(dimension, trial)) is not None
+        ]
         if points:
             data.append(
                 {
@@ -238,7 +261,9 @@ def _jitter(number: int) -> float:
 
 def importances(study: Study) -> Figure | None:
     """How much each parameter decides."""
-    pairs = [(trial.parameters, loss[0]) for trial in study.completed if (loss := losses((study.objective,), trial.metrics))]
+    pairs = [
+        (trial.parameters, loss[0]) for trial in study.completed if (loss := losses((study.objective,), trial.metrics))
+    ]
     shares = importance(study.space, pairs)
     if not shares:
         return None
@@ -247,7 +272,12 @@ def importances(study: Study) -> Figure | None:
         "type": "bar", "orientation": "h", "x": [shares[name] for name in names], "y": [_plain(_short(name, 28)) for name in names],
         "marker": {"color": BLUE}, "text": [f"{shares[name]:.0%}" for name in names], "textposition": "auto", "hoverinfo": "skip",
     }  # fmt: skip
-    layout = _layout("share of the importance", "", 90 + 32 * len(names), xaxis={"tickformat": ".0%", "rangemode": "tozero"})
+    layout = _layout(
+        "share of the importance",
+        "",
+        90 + 32 * len(names),
+        xaxis={"tickformat": ".0%", "rangemode": "tozero"},
+    )
     return {"data": [bars], "layout": {**layout, "margin": {"l": 190, "r": 20, "t": 10, "b": 55}}}
 
 
@@ -308,4 +338,7 @@ def timeline(study: Study) -> Figure | None:
                     "text": [_hover(trial) for trial in group], "hoverinfo": "text", "textposition": "none", "marker": {"color": colour}, "width": 0.8,
                 }
             )  # fmt: skip
-    return {"data": data, "layout": _layout("seconds since the start", "trial", barmode="overlay", yaxis={"autorange": "reversed"})}
+    return {
+        "data": data,
+        "layout": _layout("seconds since the start", "trial", barmode="overlay", yaxis={"autorange": "reversed"}),
+    }

@@ -49,10 +49,16 @@ def _latest(study: Study) -> float:
 def _json(data: object) -> str:
     """JSON that is safe inside of a script element, without numbers that JSON does not have."""
     text = json.dumps(_finite(data), separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
 
 
-def _finite(data: Any) -> Any:  # noqa: ANN401  # plain data
+def _finite(data: Any) -> Any:  # plain data
     if isinstance(data, float):
         if not math.isfinite(data):
             return None
@@ -79,7 +85,10 @@ def _chart(figures: dict[str, charts.Figure], name: str, figure: charts.Figure) 
 def _header(study: Study) -> str:
     record, counts = study.record, _counts(study)
     facts = [
-        ("state", f'<span class="state {record.state.value}">{record.state.value}</span> {escape(record.reason)}'),
+        (
+            "state",
+            f'<span class="state {record.state.value}">{record.state.value}</span> {escape(record.reason)}',
+        ),
         ("ran on", escape(f"{record.profile} ({record.provider}, {study.plan.mode})")),
         ("started", escape(moment(record.started or record.created))),
         ("took", escape(duration(record.elapsed))),
@@ -125,7 +134,13 @@ def _sections(study: Study, figures: dict[str, charts.Figure]) -> list[Section]:
     front = charts.front(study)
     if front is not None:
         names = " and ".join(each.metric for each in study.job.objective[:2])
-        sections.append(("Pareto front", f"Completed trials by {names}; diamonds are beaten by none.", _chart(figures, "front", front)))
+        sections.append(
+            (
+                "Pareto front",
+                f"Completed trials by {names}; diamonds are beaten by none.",
+                _chart(figures, "front", front),
+            )
+        )
     sections += _parameter_sections(study, figures)
     curves = charts.curves(study)
     if curves is not None:
@@ -139,7 +154,13 @@ def _sections(study: Study, figures: dict[str, charts.Figure]) -> list[Section]:
     sections.append(("Plan", f"What {study.plan.provider} did with each field of the job.", _plan_table(study)))
     if study.events:
         sections.append(("Events", "What happened and is worth a line.", _event_table(study)))
-    sections.append(("Job", "The spec; values of environment variables are masked.", f"<pre>{escape(study.job.to_yaml())}</pre>"))
+    sections.append(
+        (
+            "Job",
+            "The spec; values of environment variables are masked.",
+            f"<pre>{escape(study.job.to_yaml())}</pre>",
+        )
+    )
     return sections
 
 
@@ -151,15 +172,29 @@ def _parameter_sections(study: Study, figures: dict[str, charts.Figure]) -> list
         said = f"How much each parameter decides whether {metric} is among the best tenth (PED-ANOVA)."
         sections.append(("Parameter importance", said, _chart(figures, "importance", importances)))
     elif study.completed:
-        sections.append(("Parameter importance", f"Not shown: it takes at least {MIN_TRIALS} completed trials and a parameter that varies.", ""))
+        sections.append(
+            (
+                "Parameter importance",
+                f"Not shown: it takes at least {MIN_TRIALS} completed trials and a parameter that varies.",
+                "",
+            )
+        )
     parallel = charts.parallel(study)
     if parallel is not None:
-        said = f"Each completed trial is a line through its parameters; drag along an axis to select. Colour is {metric}."
+        said = (
+            f"Each completed trial is a line through its parameters; drag along an axis to select. Colour is {metric}."
+        )
         sections.append(("Parallel coordinates", said, _chart(figures, "parallel", parallel)))
     slices = charts.slices(study)
     if slices:
         grid = "".join(_chart(figures, f"slice-{index}", figure) for index, (_, figure) in enumerate(slices))
-        sections.append(("Each parameter", f"{metric} by the value of each parameter, on the parameter's own scale.", f'<div class="grid">{grid}</div>'))
+        sections.append(
+            (
+                "Each parameter",
+                f"{metric} by the value of each parameter, on the parameter's own scale.",
+                f'<div class="grid">{grid}</div>',
+            )
+        )
     return sections
 
 
@@ -170,7 +205,11 @@ _TRIAL_TABLE = """<input type="search" id="filter" placeholder="filter, e.g. fai
 
 def _trial_table(study: Study) -> dict[str, Any]:
     """The columns and rows of the trial table, which the page draws a part at a time."""
-    metrics = list(dict.fromkeys([each.metric for each in study.job.objective] + [name for trial in study.trials for name in trial.metrics]))
+    metrics = list(
+        dict.fromkeys(
+            [each.metric for each in study.job.objective] + [name for trial in study.trials for name in trial.metrics]
+        )
+    )
     names = list(study.job.space)
     rows = [
         [
@@ -194,7 +233,9 @@ def _plan_table(study: Study) -> str:
     rows = []
     for path, _ in leaves(study.job):
         support = study.plan.support(path)
-        notes = "; ".join(note.message for note in study.plan.notes if path == note.path or path.startswith(note.path + "."))
+        notes = "; ".join(
+            note.message for note in study.plan.notes if path == note.path or path.startswith(note.path + ".")
+        )
         rows.append((path, support.value if support else "", notes))
     changed = [row for row in rows if row[1] != "exact"]
     exact = f"<p>{len(rows) - len(changed)} of {len(rows)} fields are carried exactly.</p>"
@@ -203,5 +244,7 @@ def _plan_table(study: Study) -> str:
 
 
 def _event_table(study: Study) -> str:
-    rows = [(moment(when), "" if trial is None else str(trial), message) for when, trial, message in study.events[-200:]]
+    rows = [
+        (moment(when), "" if trial is None else str(trial), message) for when, trial, message in study.events[-200:]
+    ]
     return _table(("time", "trial", "message"), rows)

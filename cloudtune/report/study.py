@@ -77,12 +77,16 @@ def study_of(run: "Run") -> Study:
 
 def _curves(run: "Run", job: TuningJob, trials: Sequence[Trial]) -> dict[int, list[tuple[int, float]]]:
     metric = job.objective[0].metric
-    ranked = sorted(trials, key=lambda trial: (losses(job.objective[:1], trial.metrics) or (float("inf"),), trial.number))
+    ranked = sorted(
+        trials, key=lambda trial: (losses(job.objective[:1], trial.metrics) or (float("inf"),), trial.number)
+    )
     curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
     for trial in ranked:
         if len(curves) >= MAX_CURVES:
             break
-        points = [(report.step, report.metrics[metric]) for report in run.reports(trial.number) if metric in report.metrics]
+        points = [
+            (report.step, report.metrics[metric]) for report in run.reports(trial.number) if metric in report.metrics
+        ]
         if len(points) > 1:
             curves[trial.number] = points
     return dict(curves)

@@ -27,7 +27,8 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
     far_z = np.minimum(z, -1.0)
     ratio = 1.0 + far_z * np.sqrt(np.pi / 2) * erfcx(-far_z / np.sqrt(2.0))
     far = -0.5 * far_z * far_z - _LOG_SQRT_2PI + np.log(np.maximum(ratio, 1e-300))
-    return np.where(z > -1.0, near, far) + np.log(deviation)
+    logarithm: Array = np.where(z > -1.0, near, far) + np.log(deviation)
+    return logarithm
 
 
 def maximise(
@@ -61,7 +62,11 @@ def maximise(
     for _ in range(_ROUNDS):
         steps = [_step(list(point), source, width) for point in starts for _ in range(_NEIGHBOURS)]
         more, more_points, more_scores = _look(space, score, encode, steps, taken)
-        trials, points, scores = [*trials, *more], [*points, *more_points], np.concatenate([scores, more_scores])
+        trials, points, scores = (
+            [*trials, *more],
+            [*points, *more_points],
+            np.concatenate([scores, more_scores]),
+        )
         starts = [points[index] for index in np.argsort(-scores, kind="stable")[:_STARTS]]
         width *= 0.6
     return trials[int(np.argmax(scores))]

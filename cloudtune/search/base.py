@@ -46,9 +46,7 @@ class Strategy(ABC):
         budget: how many trials the job will make, where that is known.
     """
 
-    def __init__(
-        self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None
-    ) -> None:
+    def __init__(self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None) -> None:
         self.space = space
         self.objectives = objectives
         self.seed = seed

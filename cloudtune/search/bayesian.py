@@ -35,7 +35,7 @@ class BayesianSearch(Strategy):
             a third of the budget.
     """
 
-    def __init__(self, space: Space, *, startup: int | None = None, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+    def __init__(self, space: Space, *, startup: int | None = None, **about: Any) -> None:  # see Strategy
         super().__init__(space, **about)
         searched = sum(dimension.axis.size != 1 for dimension in space.dimensions)
         default = min(max(5, 2 * searched), 20)
@@ -43,7 +43,7 @@ class BayesianSearch(Strategy):
         self._rest = RandomSearch(space, seed=self.seed)
         self._keys: set[tuple[object, ...]] = set()
         self._finite = space.size is not None and space.size <= 10**9
-        self._fits: dict[int, "Hyperparameters"] = {}
+        self._fits: dict[int, Hyperparameters] = {}
 
     def restore(self, number: int, parameters: Values) -> None:
         super().restore(number, parameters)
@@ -152,7 +152,7 @@ class BayesianSearch(Strategy):
             self._fits[count] = fit(differences(subset, subset, self._categorical()), targets[chosen])
         return self._fits[count]
 
-    def _categorical(self) -> Any:  # noqa: ANN401  # numpy is loaded late
+    def _categorical(self) -> Any:  # numpy is loaded late
         import numpy as np  # noqa: PLC0415
 
         return np.array([not dimension.axis.ordered for dimension in self.space.dimensions])

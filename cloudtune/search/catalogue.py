@@ -1,6 +1,18 @@
 """Which strategy and which stopping rule a job asks for."""
 
-from cloudtune.job import Asha, Auto, Bandit, Bayesian, Evolutionary, Grid, Hyperband, Median, Sobol, Truncation, TuningJob
+from cloudtune.job import (
+    Asha,
+    Auto,
+    Bandit,
+    Bayesian,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    Median,
+    Sobol,
+    Truncation,
+    TuningJob,
+)
 from cloudtune.search.base import Strategy, UnsuitableStrategy
 from cloudtune.search.stopping import StoppingRule
 from cloudtune.space import Space
@@ -54,7 +66,11 @@ def rule_for(job: TuningJob) -> StoppingRule | None:
         case Bandit():
             maximize = job.objective[0].goal == "maximize"
             return rules.Bandit(
-                asked.grace, asked.interval, factor=asked.slack_factor, amount=asked.slack_amount, maximize=maximize
+                asked.grace,
+                asked.interval,
+                factor=asked.slack_factor,
+                amount=asked.slack_amount,
+                maximize=maximize,
             )
         case Truncation():
             return rules.Truncation(asked.grace, asked.interval, asked.percentage)

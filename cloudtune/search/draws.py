@@ -21,7 +21,7 @@ class RandomSearch(Strategy):
 
     needs_history = False
 
-    def __init__(self, space: Space, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+    def __init__(self, space: Space, **about: Any) -> None:  # see Strategy
         super().__init__(space, **about)
         self._finite = space.size is not None and space.size <= _ENUMERABLE
         self._seen: set[tuple[object, ...]] = set()

@@ -37,10 +37,14 @@ def differences(left: Array, right: Array, categorical: NDArray[np.bool_]) -> Ar
         d × n × m numbers from 0 to 1.
     """
     absent_one, absent_other = np.isnan(left.T)[:, :, None], np.isnan(right.T)[:, None, :]
-    one, other = np.nan_to_num(left.T, nan=_CENTRE)[:, :, None], np.nan_to_num(right.T, nan=_CENTRE)[:, None, :]
+    one, other = (
+        np.nan_to_num(left.T, nan=_CENTRE)[:, :, None],
+        np.nan_to_num(right.T, nan=_CENTRE)[:, None, :],
+    )
     squares = np.square(one - other)
     squares[categorical] = (one[categorical] != other[categorical]).astype(float)
-    return np.minimum(squares + _ABSENCE * (absent_one ^ absent_other), 1.0)
+    apart: Array = np.minimum(squares + _ABSENCE * (absent_one ^ absent_other), 1.0)
+    return apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +79,7 @@ def fit(squares: Array, targets: Array) -> Hyperparameters:
         offset = (parameters - prior_mean) / prior_std
         return value + 0.5 * float(offset @ offset), gradient + offset / prior_std
 
-    found: Any = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MAX_ITERATIONS}
-    )
+    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MAX_ITERATIONS})
     return Hyperparameters(np.exp(found.x[:-1]), math.exp(found.x[-1]))
 
 

@@ -24,11 +24,13 @@ class GridSearch(Strategy):
 
     needs_history = False
 
-    def __init__(self, space: Space, *, levels: int | None = None, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+    def __init__(self, space: Space, *, levels: int | None = None, **about: Any) -> None:  # see Strategy
         super().__init__(space, **about)
         for dimension in space.dimensions:
             if dimension.axis.size is None and levels is None:
-                raise UnsuitableStrategy(f"a grid needs a finite axis: give {dimension.name!r} a step, or set strategy.levels")
+                raise UnsuitableStrategy(
+                    f"a grid needs a finite axis: give {dimension.name!r} a step, or set strategy.levels"
+                )
         self._dimensions = space.dimensions
         self._values = [dimension.axis.grid(levels or 1) for dimension in space.dimensions]
         self._counts: dict[tuple[object, ...], int] = {}
@@ -71,7 +73,10 @@ class GridSearch(Strategy):
         """How many combinations the dimensions from `index` on have, given the values of those before."""
         if index == len(self._dimensions):
             return 1
-        key = (index, *((name, type(values[name]), values[name]) for name in self._matter(index) if name in values))
+        key = (
+            index,
+            *((name, type(values[name]), values[name]) for name in self._matter(index) if name in values),
+        )
         if key not in self._counts:
             self._counts[key] = self._count(index, values)
         return self._counts[key]
@@ -108,5 +113,3 @@ class GridSearch(Strategy):
 def grid_size(space: Space, levels: int | None = None) -> int:
     """How many trials a grid over a space has."""
     return GridSearch(space, levels=levels).size
-
-

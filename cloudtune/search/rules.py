@@ -92,7 +92,9 @@ class Bandit(_SteppedRule):
         maximize: whether the metric is maximised, so that losses are its negatives.
     """
 
-    def __init__(self, grace: int, interval: int, *, factor: float | None, amount: float | None, maximize: bool) -> None:
+    def __init__(
+        self, grace: int, interval: int, *, factor: float | None, amount: float | None, maximize: bool
+    ) -> None:
         super().__init__(grace, interval)
         self._factor, self._amount, self._maximize = factor, amount, maximize
         self._best: dict[int, float] = {}

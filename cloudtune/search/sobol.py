@@ -17,7 +17,7 @@ class SobolSearch(Strategy):
 
     needs_history = False
 
-    def __init__(self, space: Space, **about: Any) -> None:  # noqa: ANN401  # see Strategy
+    def __init__(self, space: Space, **about: Any) -> None:  # see Strategy
         super().__init__(space, **about)
         if len(space.dimensions) > qmc.Sobol.MAXDIM:
             raise UnsuitableStrategy(f"a Sobol sequence has at most {qmc.Sobol.MAXDIM} dimensions; use random")

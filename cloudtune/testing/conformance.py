@@ -1,7 +1,6 @@
 """The conformance suite: what every provider must do, whatever it runs on."""
 
 import json
-
 import socket
 import threading
 import time
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cloudtune import api
+from cloudtune.config import load_profile
 from cloudtune.errors import TrialError, UnsupportedError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Support, leaves
@@ -55,14 +55,14 @@ class ProviderConformance:
     @pytest.fixture
     def provider(self, on: str, project: Path) -> Provider:
         """The provider under test."""
-        profile = api.load_profile(on, project)
+        profile = load_profile(on, project)
         return load_provider(profile.provider)(profile.settings)
 
     @pytest.fixture
     def job(self, project: Path, extras: dict[str, Any]) -> Callable[..., TuningJob]:
         """Makes a job of a script: 4 random trials of x in [0, 1], 2 at once, unless fields say otherwise."""
 
-        def make(script: str, **fields: Any) -> TuningJob:  # noqa: ANN401  # any field of the job
+        def make(script: str, **fields: Any) -> TuningJob:  # any field of the job
             (project / "src" / "train.py").write_text(script)
             data = {
                 "name": "conformance",
@@ -141,12 +141,10 @@ class ProviderConformance:
             assert note.path
 
     def test_no_value_of_the_environment_is_in_a_plan_or_in_the_store(
-        self, job: Any, finish: Any, provider: Provider, project: Path
+        self, job: Any, finish: Any, provider: Provider
     ) -> None:
         secret = "0.123456789"  # noqa: S105  # stands for one
-        tuning = job(
-            scripts.SHOWS_ENVIRONMENT, trial={"environment": {"MAGIC": secret}}, limits={"trials": 1}
-        )
+        tuning = job(scripts.SHOWS_ENVIRONMENT, trial={"environment": {"MAGIC": secret}}, limits={"trials": 1})
         assert secret not in json.dumps(provider.plan(tuning).to_data())
         run = finish(tuning)
         assert run.best is not None, run.events()
@@ -177,9 +175,7 @@ class ProviderConformance:
         trials = run.trials()
         assert run.state is RunState.COMPLETED, run.record.reason
         assert [trial.number for trial in trials] == list(range(6))
-        assert all(trial.state is TrialState.COMPLETED for trial in trials), [
-            trial.reason for trial in trials
-        ]
+        assert all(trial.state is TrialState.COMPLETED for trial in trials), [trial.reason for trial in trials]
         assert all(0 <= trial.parameters["x"] <= 1 for trial in trials)
         assert len({trial.parameters["x"] for trial in trials}) == 6
         for trial in trials:
@@ -267,9 +263,7 @@ class ProviderConformance:
 
     def test_a_hung_trial_ends_at_its_time_limit(self, job: Any, finish: Any) -> None:
         run = finish(job(scripts.HANGS, limits={"trials": 2, "trial_time": "1s"}, **self.quick_to_kill))
-        assert all(
-            trial.state is TrialState.FAILED and "trial_time" in trial.reason for trial in run.trials()
-        )
+        assert all(trial.state is TrialState.FAILED and "trial_time" in trial.reason for trial in run.trials())
 
     quick_to_kill: dict[str, Any] = {}
     """Fields that shorten the time between the request to end and the end, where the provider has one."""
@@ -344,9 +338,7 @@ class ProviderConformance:
             list(run.logs(999))
 
     def test_every_report_is_kept_in_order(self, job: Any, finish: Any) -> None:
-        script = (
-            "import cloudtune.trial as t\nfor i in range(50):\n    t.report(score=float(i), step=i + 1)\n"
-        )
+        script = "import cloudtune.trial as t\nfor i in range(50):\n    t.report(score=float(i), step=i + 1)\n"
         run = finish(job(script, limits={"trials": 2}))
         for trial in run.trials():
             assert [(report.step, report.metrics["score"]) for report in run.reports(trial.number)] == [
@@ -368,9 +360,7 @@ class ProviderConformance:
     def test_check_says_what_is_there_and_what_is_not(self, provider: Provider) -> None:
         findings = provider.check()
         assert findings
-        assert all(
-            isinstance(finding, Finding) and finding.subject and finding.message for finding in findings
-        )
+        assert all(isinstance(finding, Finding) and finding.subject and finding.message for finding in findings)
 
 
 def _parameters(trials: list[Trial]) -> list[dict[str, Any]]:
@@ -381,7 +371,7 @@ def _count(run: Run, state: TrialState) -> int:
     return sum(trial.state is state for trial in run.trials())
 
 
-def _reachable(request: Any, target: str) -> bool:  # noqa: ANN401  # any plain data
+def _reachable(request: Any, target: str) -> bool:  # any plain data
     """Whether a dotted path leads somewhere in plain data."""
     if target in ("", "."):
         return True
@@ -406,7 +396,7 @@ class _no_network:  # noqa: N801  # reads as a phrase
         def refuse(*_: object) -> None:
             raise AssertionError("a plan must not use the network")
 
-        socket.socket.connect = refuse  # type: ignore[assignment,method-assign]
+        socket.socket.connect = refuse  # type: ignore[method-assign]
 
     def __exit__(self, *_: object) -> None:
         socket.socket.connect = self._connect  # type: ignore[method-assign]

@@ -190,12 +190,8 @@ def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]
 
 def parameter_names(texts: Texts = TEXTS) -> Texts:
     """Names of parameters: any characters but blanks, braces and =, not beginning with a dash."""
-    plain = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True) | st.sampled_from(
-        ["model.lr", "C", "on", "a[0]"]
-    )
-    wild = texts.map(
-        lambda text: "".join(char for char in text if not char.isspace() and char not in "{}=")[:256]
-    )
+    plain = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True) | st.sampled_from(["model.lr", "C", "on", "a[0]"])
+    wild = texts.map(lambda text: "".join(char for char in text if not char.isspace() and char not in "{}=")[:256])
     return plain | wild.filter(lambda name: name != "" and not name.startswith("-"))
 
 
@@ -304,9 +300,7 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
         texts: for the fields and keys that take any text of at least one character.
         fields: fields of the job to fix, as values or as strategies; those that depend on them follow.
     """
-    chosen = {
-        name: draw(value) if isinstance(value, SearchStrategy) else value for name, value in fields.items()
-    }
+    chosen = {name: draw(value) if isinstance(value, SearchStrategy) else value for name, value in fields.items()}
 
     def choose(name: str, strategy: SearchStrategy[Any]) -> Any:
         if name not in chosen:
@@ -343,9 +337,7 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
     """The fields that depend on no other, by name."""
     per_provider = words | st.dictionaries(st.sampled_from(PROVIDERS), words, min_size=1, max_size=3)
     native = st.dictionaries(words, _json(words), max_size=3)
-    locations = st.sampled_from(
-        ["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"]
-    )
+    locations = st.sampled_from(["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"])
     return {
         "name": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,20}[A-Za-z0-9])?", fullmatch=True),
         "trial": _trials(words, per_provider),
@@ -395,9 +387,7 @@ def _trials(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[T
     }
     images = st.none() | per_provider
     command = (
-        words
-        | st.lists(words, min_size=1, max_size=4).map(tuple)
-        | st.just("python train.py --lr {lr}\necho done")
+        words | st.lists(words, min_size=1, max_size=4).map(tuple) | st.just("python train.py --lr {lr}\necho done")
     )
     functions = st.sampled_from(["train:main", "package.module:fit"])
     return st.one_of(

@@ -48,9 +48,7 @@ def _without_defaults(part: BaseModel, data: Mapping[str, Any]) -> dict[str, Any
         if name == "type" or info.is_required() or value != info.get_default(call_default_factory=True):
             said[name] = _plain(value, data[name])
     if said.get("when"):
-        said["when"] = {
-            parent: values[0] if len(values) == 1 else values for parent, values in said["when"].items()
-        }
+        said["when"] = {parent: values[0] if len(values) == 1 else values for parent, values in said["when"].items()}
     return said
 
 
@@ -136,6 +134,4 @@ def _text(text: str) -> str:
     if plain and isinstance(resolve(text), str):
         return text
     # A JSON string is a double-quoted scalar of YAML, but for characters that YAML wants escaped.
-    return _UNPRINTABLE.sub(
-        lambda character: f"\\u{ord(character[0]):04x}", json.dumps(text, ensure_ascii=False)
-    )
+    return _UNPRINTABLE.sub(lambda character: f"\\u{ord(character[0]):04x}", json.dumps(text, ensure_ascii=False))

@@ -116,9 +116,7 @@ def read_yaml(text: str, source: str) -> tuple[Node, list[Problem]]:
 
 def _check_characters(text: str, source: str) -> None:
     # A character takes up to 4 bytes, so a short text need not be encoded to know that it is short enough.
-    if len(text) > MAX_BYTES or (
-        len(text) * 4 > MAX_BYTES and len(text.encode(errors="replace")) > MAX_BYTES
-    ):
+    if len(text) > MAX_BYTES or (len(text) * 4 > MAX_BYTES and len(text.encode(errors="replace")) > MAX_BYTES):
         raise _too_large(source)
     bad = _UNPRINTABLE.search(text.removeprefix("\ufeff"))
     if bad:
@@ -188,9 +186,7 @@ class _Builder:
                     raise _RefusedError(place, "a second document begins here", "keep one job a file")
 
     def _key_is_next(self) -> bool:
-        return (
-            bool(self._stack) and isinstance(self._stack[-1].node.value, dict) and self._stack[-1].key is None
-        )
+        return bool(self._stack) and isinstance(self._stack[-1].node.value, dict) and self._stack[-1].key is None
 
     def _take_key(self, event: ScalarEvent, place: Place) -> None:
         opened = self._stack[-1]
@@ -205,17 +201,13 @@ class _Builder:
             self._note(place, f"the key {key or 'here'} is no text", f'write it in quotes: "{key}"', key)
         if key in opened.node.keys:
             first = opened.node.keys[key].line
-            self._note(
-                place, f"the key {key!r} stands twice", f"it first stands in line {first}; keep one", key
-            )
+            self._note(place, f"the key {key!r} stands twice", f"it first stands in line {first}; keep one", key)
         opened.node.keys[key] = place
         opened.key = key
 
     def _open(self, event: MappingStartEvent | SequenceStartEvent, place: Place) -> None:
         if self._key_is_next():
-            raise _RefusedError(
-                place, "a mapping or a list cannot be a key", "quote text that begins with { or ["
-            )
+            raise _RefusedError(place, "a mapping or a list cannot be a key", "quote text that begins with { or [")
         if len(self._stack) == MAX_DEPTH:
             raise _RefusedError(place, f"mappings and lists nest deeper than {MAX_DEPTH} levels")
         _check_tag(event, place)

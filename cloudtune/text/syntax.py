@@ -31,12 +31,8 @@ _COLON = "put text that has ': ' in it in quotes, and indent keys of one mapping
 _COMPLAINTS = (
     _Words("mapping values are not allowed", "a ':' is not allowed here", _COLON),
     _Words("quoted scalar: found unexpected end", "this quote is not closed", "add the closing quote", True),
-    _Words(
-        "flow sequence", "this [ has no ] where one should be", "close it, or put commas between items", True
-    ),
-    _Words(
-        "flow mapping", "this { has no } where one should be", "close it, or put commas between keys", True
-    ),
+    _Words("flow sequence", "this [ has no ] where one should be", "close it, or put commas between items", True),
+    _Words("flow mapping", "this { has no } where one should be", "close it, or put commas between keys", True),
     _Words("unknown escape", "an unknown escape in double quotes", "write \\\\ for \\, or use single quotes"),
     _Words("tab character", "a tab cannot indent", "use spaces"),
     _Words("entries are not allowed", "a list cannot begin here", "begin it on a line of its own"),
@@ -51,9 +47,7 @@ _COMPLAINTS = (
     _Words("block collection", *_ITEM),
     _Words("block mapping", "this does not belong to the mapping around it", _INDENT),
     _Words("document start", "this does not belong to the document", "check the indentation; one job a file"),
-    _Words(
-        "node content", "a value is missing here", "put text that begins with a bracket or comma in quotes"
-    ),
+    _Words("node content", "a value is missing here", "put text that begins with a bracket or comma in quotes"),
 )
 
 

@@ -160,12 +160,8 @@ _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 def _too_short(mistake: Mistake) -> Words:
     least = mistake.error["ctx"]["min_length"]
     if mistake.location[:1] == ("space",) and least == 2:
-        return Words(
-            "a list under a name needs at least 2 variants", "write a single parameter without the list"
-        )
-    return Words(
-        "is empty", f"it needs at least {least}" if least > 1 else "give at least one, or take it away"
-    )
+        return Words("a list under a name needs at least 2 variants", "write a single parameter without the list")
+    return Words("is empty", f"it needs at least {least}" if least > 1 else "give at least one, or take it away")
 
 
 def _empty_text(mistake: Mistake) -> Words:
@@ -272,11 +268,7 @@ def describe(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
-        return (
-            f"the number {value}"
-            if isinstance(value, float) or abs(value) < 10**30
-            else "a very large number"
-        )
+        return f"the number {value}" if isinstance(value, float) or abs(value) < 10**30 else "a very large number"
     if isinstance(value, str):
         return f"the text {shorten(value)!r}" if value else "an empty text"
     if isinstance(value, list | tuple):

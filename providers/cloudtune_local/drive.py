@@ -12,7 +12,7 @@ def main(project: str, run_id: str) -> int:
     try:
         attach(run_id, project=Path(project)).wait()
     except CloudtuneError as error:
-        print(error, file=sys.stderr)  # noqa: T201  # the log of the driver
+        print(error, file=sys.stderr)  # the log of the driver
         return error.exit_code
     return 0
 

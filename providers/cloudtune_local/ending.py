@@ -8,7 +8,6 @@ from typing import Any
 
 from cloudtune.driver import Ended
 from cloudtune.units import format_duration, format_size
-
 from cloudtune_local.setting import Setting
 
 _LAST_WORDS = 4096

@@ -141,9 +141,7 @@ class Keeper:
             if "pid" in request:
                 write(request["pid"], f"{pid} {birth(pid)}\n{self._name}")
         except OSError as error:
-            self._failed_to_start(
-                request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
-            )
+            self._failed_to_start(request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}")
         except ImportError as error:
             self._failed_to_start(request, str(error))
 
@@ -342,9 +340,7 @@ def _alive(group: int) -> bool:
 def _end_leftovers(living: set[int]) -> None:
     """Kills processes that left their group and whose trial is over: children of ours that we did not start."""
     for _ in range(100):  # each round may set free the children of the last
-        strangers = [
-            pid for pid in _own_children() if pid not in living and _trial_group_of(pid) not in living
-        ]
+        strangers = [pid for pid in _own_children() if pid not in living and _trial_group_of(pid) not in living]
         if not strangers:
             return
         for pid in strangers:
@@ -413,7 +409,7 @@ def _leave(body: Callable[[], int]) -> None:
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)  # noqa: T201  # as the interpreter does
+            print(error.code, file=sys.stderr)  # as the interpreter does
     except BaseException:  # noqa: BLE001  # everything else that the user's code raises is its traceback and exit code 1
         import traceback  # noqa: PLC0415
 
@@ -425,7 +421,7 @@ def _leave(body: Callable[[], int]) -> None:
         os._exit(code)
 
 
-def _run_function(trial: Any, function: Callable[..., object], request: dict[str, Any]) -> int:  # noqa: ANN401
+def _run_function(trial: Any, function: Callable[..., object], request: dict[str, Any]) -> int:
     """A function trial in a process of its own."""
     _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
     metrics = trial.call_function(function, trial.params(), request["metric"])
@@ -446,7 +442,7 @@ def _reseed(text: str) -> None:
         numpy.random.seed(seed)
 
 
-def _serve(trial: Any, function: Callable[..., object], connection: socket.socket, run: str) -> int:  # noqa: ANN401
+def _serve(trial: Any, function: Callable[..., object], connection: socket.socket, run: str) -> int:
     """A worker of a pool: one trial after the other, until the driver closes the connection."""
     stream = connection.makefile("rb")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from cloudtune.errors import TrialError
 from cloudtune.states import Trial
 from cloudtune.store import RunStore
-
 from cloudtune_local.setting import TrialFiles
 from cloudtune_local.tail import Lines
 

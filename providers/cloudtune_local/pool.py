@@ -15,7 +15,6 @@ from typing import Any
 
 from cloudtune.driver import Ended, Launcher
 from cloudtune.states import Report, Trial
-
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.setting import Setting
@@ -110,9 +109,7 @@ class PoolLauncher(Launcher):
             start, end = message["log"]
             failure = message["ended"]
             place = f"{worker.log}:{start}-{end}"
-            self._happened.append(
-                Ended(trial.number, trial.attempt, failure, retry=bool(failure), place=place)
-            )
+            self._happened.append(Ended(trial.number, trial.attempt, failure, retry=bool(failure), place=place))
             del self._busy[trial.number]
             worker.trial = None
             self._idle.append(worker)

@@ -12,7 +12,6 @@ from typing import Any
 from cloudtune.driver import Ended, Launcher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import compile_command
-
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeper import write
 from cloudtune_local.keeping import KeeperClient
@@ -48,9 +47,7 @@ class ProcessLauncher(Launcher):
 
     def _start_keeper(self) -> KeeperClient:
         needs_packages = self._load is not None or self._setting.memory is not None
-        keeper = KeeperClient(
-            self._setting.environment, self._setting.folder / "keeper.log", bare=not needs_packages
-        )
+        keeper = KeeperClient(self._setting.environment, self._setting.folder / "keeper.log", bare=not needs_packages)
         self._selector.register(keeper.socket, selectors.EVENT_READ)
         if self._load is not None:
             keeper.send({"do": "load", **self._load})
@@ -90,7 +87,7 @@ class ProcessLauncher(Launcher):
             self._made_ahead.add(number)
 
     def _request(self, trial: Trial, files: TrialFiles) -> dict[str, Any]:
-        request = {
+        request: dict[str, Any] = {
             "key": f"{trial.number}.{trial.attempt}",
             "log": files.log,
             "exit": files.ending,
@@ -119,9 +116,7 @@ class ProcessLauncher(Launcher):
 
     def poll(self, timeout: float) -> Sequence[Report | Ended]:
         if not self._happened:
-            patience = (
-                min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
-            )
+            patience = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
             if self._selector.select(patience):
                 self._hear_keeper()
             if time.monotonic() >= self._next_reading:
@@ -160,9 +155,7 @@ class ProcessLauncher(Launcher):
             signal_group(files, signal.SIGKILL)
         elif not alive:
             signal_group(files, signal.SIGKILL)
-            self._end(
-                trial.number, Ended(trial.number, trial.attempt, "it and its keeper are gone", lost=True)
-            )
+            self._end(trial.number, Ended(trial.number, trial.attempt, "it and its keeper are gone", lost=True))
 
     def _end(self, number: int, ended: Ended) -> None:
         process = self._running.pop(number)
@@ -178,9 +171,7 @@ class ProcessLauncher(Launcher):
             if not process.adopted:
                 trial = process.trial
                 signal_group(process.files, signal.SIGKILL)
-                self._end(
-                    trial.number, Ended(trial.number, trial.attempt, "its keeper was killed", lost=True)
-                )
+                self._end(trial.number, Ended(trial.number, trial.attempt, "its keeper was killed", lost=True))
         self._keeper = self._start_keeper()
 
     def stop(self, number: int) -> None:
@@ -192,9 +183,7 @@ class ProcessLauncher(Launcher):
             process.kill_at = time.monotonic() + self._setting.grace
             return
         try:
-            self._keeper.send(
-                {"do": "stop", "key": f"{number}.{process.trial.attempt}", "grace": self._setting.grace}
-            )
+            self._keeper.send({"do": "stop", "key": f"{number}.{process.trial.attempt}", "grace": self._setting.grace})
         except OSError:
             self._keeper_is_gone()
 
@@ -214,9 +203,7 @@ class _Process:
 
     __slots__ = ("adopted", "files", "kill_at", "tail", "trial")
 
-    def __init__(
-        self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any], *, adopted: bool
-    ) -> None:
+    def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any], *, adopted: bool) -> None:
         self.trial = trial
         self.files = files
         self.adopted = adopted

@@ -20,13 +20,11 @@ from cloudtune.outcome import best_trial
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding, Progress, Provider, Watcher
 from cloudtune.states import RunState, Trial, TrialState
-
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
 
 if TYPE_CHECKING:
     from cloudtune.driver import Interrupt, Launcher
     from cloudtune.store import RunStore
-
     from cloudtune_local.setting import Setting
 
 WATCHING_INTERVAL = 0.2
@@ -50,9 +48,7 @@ class LocalProvider(Provider):
         problems = [
             Problem(path, f"there is no file or folder {place!r} in {base}")
             for path, place in places.items()
-            if place is not None
-            and not is_remote(place)
-            and not (base / place.removeprefix("file://")).exists()
+            if place is not None and not is_remote(place) and not (base / place.removeprefix("file://")).exists()
         ]
         if job.trial.source is not None and not (base / job.trial.source).is_dir():
             problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
@@ -156,12 +152,14 @@ class LocalProvider(Provider):
         state = run.record().state
         if state in (RunState.RUNNING, RunState.STOPPING) and not run.driven and run.record().state is state:
             run.write(
-                state=RunState.INTERRUPTED.value,
-                reason=f"its driver is gone; `cloudtune resume {run.id}` goes on with it",
+                columns={
+                    "state": RunState.INTERRUPTED.value,
+                    "reason": f"its driver is gone; `cloudtune resume {run.id}` goes on with it",
+                }
             )
 
     def cancel(self, run: "RunStore") -> None:
-        run.write(wish="cancel")
+        run.write(columns={"wish": "cancel"})
         try:
             with run.driving():
                 self._cancel_undriven(run)
@@ -181,7 +179,7 @@ class LocalProvider(Provider):
             )
         run.write(
             trials=left, events=[(None, "cancelled by its user")],
-            state=RunState.CANCELLED.value, reason="cancelled by its user", ended=time.time(),
+            columns={"state": RunState.CANCELLED.value, "reason": "cancelled by its user", "ended": time.time()},
         )  # fmt: skip
         _environment_file(run).unlink(missing_ok=True)
 
@@ -207,9 +205,7 @@ def interruptible() -> Iterator["Interrupt"]:
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         yield interrupt
     finally:
@@ -248,9 +244,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str]) -> "Set
         run_id=run.id,
         folder=run.folder,
         work=source if source.exists() else base,
-        outputs=None
-        if output is None or is_remote(output)
-        else base / output.removeprefix("file://") / run.id,
+        outputs=None if output is None or is_remote(output) else base / output.removeprefix("file://") / run.id,
         environment={**environment, **own},
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),
@@ -290,15 +284,10 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
 def _earlier_trials(run: "RunStore", job: TuningJob) -> list[Trial]:
     if job.warm_start is None:
         return []
-    return [
-        trial
-        for run_id in job.warm_start.runs
-        for trial in run.store.run(run_id).trials()
-        if trial.state.ended
-    ]
+    return [trial for run_id in job.warm_start.runs for trial in run.store.run(run_id).trials() if trial.state.ended]
 
 
-def _progress_of(run: "RunStore", objective: Any, total: int | None) -> Progress:  # noqa: ANN401
+def _progress_of(run: "RunStore", objective: Any, total: int | None) -> Progress:
     record, counts = run.record(), run.counts()
     done = sum(count for state, count in counts.items() if TrialState(state).ended)
     eta = record.elapsed / done * (total - done) if done and total else None

@@ -19,13 +19,9 @@ _LONGEST_LINE = 1 << 16
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
 
 
-def metric_patterns(
-    objectives: Sequence[Objective], metrics: Mapping[str, str]
-) -> dict[str, re.Pattern[str]]:
+def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
     """How each metric is found in a line of output: its own regex, or ``name=number`` and ``name: number``."""
-    patterns = {
-        objective.metric: objective.regex or _default_pattern(objective.metric) for objective in objectives
-    }
+    patterns = {objective.metric: objective.regex or _default_pattern(objective.metric) for objective in objectives}
     return {name: re.compile(regex) for name, regex in {**patterns, **metrics}.items()}
 
 

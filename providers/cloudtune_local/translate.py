@@ -107,9 +107,7 @@ def translate(job: TuningJob) -> Plan:
     for field in ("source", "ignore", "command", "function", "environment"):
         ledger.carry(f"trial.{field}", field)
     ledger.carry("compute.memory", "memory")
-    _chosen(
-        ledger, "strategy", "strategy.evolutionary" if isinstance(job.strategy, Evolutionary) else "strategy"
-    )
+    _chosen(ledger, "strategy", "strategy.evolutionary" if isinstance(job.strategy, Evolutionary) else "strategy")
     _chosen(ledger, "stopping", "stopping.auto" if isinstance(job.stopping, Auto) else "stopping")
     _chosen(ledger, "mode", "mode.managed" if job.mode == "managed" else "mode")
     if job.trial.command is None and job.trial.function is None:
@@ -219,11 +217,7 @@ def _settings(ledger: Ledger, job: TuningJob) -> LocalSettings:
         for problem in error.errors():
             path = ".".join(["local", *(str(part) for part in problem["loc"])])
             known = ", ".join(LocalSettings.model_fields)
-            message = (
-                f"the local provider knows {known}"
-                if problem["type"] == "extra_forbidden"
-                else problem["msg"]
-            )
+            message = f"the local provider knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
             ledger.note(path, Support.UNSUPPORTED, message)
         ledger.carry("local", "settings")
         return LocalSettings()
