@@ -197,6 +197,12 @@ class Rounding:
     digits: int
     relative: bool
 
+    @classmethod
+    def of_range(cls, low: float, high: float, scale: str) -> "Rounding":
+        """The rounding of every real number of a range on a scale."""
+        digits = _decimals(high - low) if scale == "linear" else SIGNIFICANT_DIGITS
+        return cls(low, high, digits, relative=scale == "log")
+
     def __call__(self, value: float) -> float:
         """The canonical value next to a value."""
         rounded = _few_digits(value, self.digits, relative=self.relative)
@@ -222,8 +228,7 @@ class Continuum:
         self.low, self.high = low, high
         self._scale = _Scale(scale)
         self._bottom, self._top = self._scale.forward(low), self._scale.forward(high)
-        digits = _decimals(high - low) if scale == "linear" else SIGNIFICANT_DIGITS
-        self.rounding = Rounding(low, high, digits, relative=scale == "log")
+        self.rounding = Rounding.of_range(low, high, scale)
 
     def at(self, position: float) -> float:
         if position <= 0 or self._top == self._bottom:
@@ -233,7 +238,7 @@ class Continuum:
         return self.rounding(self._scale.back(self._bottom + position * (self._top - self._bottom)))
 
     def position(self, value: Scalar) -> float:
-        number = _number_within(value, self.low, self.high)
+        number = number_within(value, self.low, self.high)
         width = self._top - self._bottom  # 0 where the scale cannot tell low from high
         return min(max((self._scale.forward(number) - self._bottom) / width, 0.0), 1.0) if width else 0.0
 
@@ -289,11 +294,7 @@ class Bell:
             raise ValueError(f"no multiple of step {step} lies within {self.low} to {self.high}")
 
     def _mass(self, cut: float | None, otherwise: float) -> float:
-        if cut is None:
-            return otherwise
-        if self._log:
-            cut = math.log(cut) if cut > 0 else -math.inf
-        return min(max(_BELL.cdf((cut - self._mean) / self._std), TAIL), 1 - TAIL)
+        return otherwise if cut is None else bell_mass(cut, self._mean, self._std, log=self._log)
 
     def _quantile(self, mass: float) -> float:
         point = self._mean + self._std * _BELL.inv_cdf(min(max(mass, TAIL), 1 - TAIL))
@@ -311,16 +312,8 @@ class Bell:
         return self._lattice_value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
 
     def position(self, value: Scalar) -> float:
-        return min(max((self.mass(value) - self.masses[0]) / (self.masses[1] - self.masses[0]), 0.0), 1.0)
-
-    def mass(self, value: Scalar) -> float:
-        """The probability below a value, before any cut, within `masses`.
-
-        Raises:
-            ValueError: the axis has no such value.
-        """
-        mass = self._mass(_number_within(value, self.low, self.high, self.step or 0.0), 0.0)
-        return min(max(mass, self.masses[0]), self.masses[1])
+        mass = self._mass(number_within(value, self.low, self.high, self.step or 0.0), 0.0)
+        return min(max((mass - self.masses[0]) / (self.masses[1] - self.masses[0]), 0.0), 1.0)
 
     def grid(self, levels: int) -> Sequence[Scalar]:
         if self.size is not None:
@@ -328,12 +321,24 @@ class Bell:
         return tuple(self.at((level + 0.5) / levels) for level in range(levels))
 
 
+def bell_mass(value: float, mean: float, std: float, *, log: bool) -> float:
+    """The probability below a value of a normal (or, if `log`, lognormal) number, between `TAIL` and 1 - `TAIL`."""
+    if log:
+        value = math.log(value) if value > 0 else -math.inf
+    return min(max(_BELL.cdf((value - mean) / std), TAIL), 1 - TAIL)
+
+
 def _decimals(width: float) -> int:
     """Decimals that resolve a width into 10^SIGNIFICANT_DIGITS parts."""
     return SIGNIFICANT_DIGITS - math.floor(math.log10(width)) if width > 0 else SIGNIFICANT_DIGITS
 
 
-def _number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -> float:
+def number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -> float:
+    """The value as a number.
+
+    Raises:
+        ValueError: it is not a number between low and high; `slack` beyond them is allowed.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{value!r} is not a number")  # noqa: TRY004  # the axis has no such value
     if not low - slack <= value <= high + slack:

@@ -174,9 +174,9 @@ def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, 
     numbers = {str(name): _number(name, value) for name, value in named.items()}
     context = _current()
     context.reports += 1
-    place = context.reports if step is None else _whole(step)
+    reached = context.reports if step is None else _whole(step)
     if _rank() == 0:
-        context.sink(place, time.time(), numbers)
+        context.sink(reached, time.time(), numbers)
 
 
 def _number(name: str, value: Any) -> float:
@@ -336,7 +336,7 @@ _GOES_WHOLE = re.compile(r"""["']?(?:[^\0=]+=["']?)?\0["']*\Z""")
 
 
 def _is_option(word: str) -> bool:
-    return word.startswith("-") and "=" not in word and _HOLE not in word
+    return word.lstrip("-")[:1] not in ("", word[:1]) and "=" not in word and _HOLE not in word
 
 
 def _compile_words(command: Sequence[str], names: Sequence[str]) -> Place:
@@ -408,7 +408,7 @@ def _quotings(template: str) -> list[Callable[[str], str]]:
     quotings: dict[int, Callable[[str], str]] = {match.start(): shlex.quote for match in re.finditer(_HOLE, template)}
     for quoted in _QUOTED.finditer(template):
         for at in range(quoted.start(), quoted.end()):
-            if at in quotings:
+            if at in quotings and quoted.group()[0] in "'\"":
                 quotings[at] = _in_double_quotes if quoted.group()[0] == '"' else _in_single_quotes
     return [quotings[at] for at in sorted(quotings)]
 
@@ -431,7 +431,8 @@ def _spans(template: str) -> list[tuple[int, int]]:
             if word.start() <= hole.start() < word.end() and _GOES_WHOLE.match(word.group()):
                 pair = before is not None and "=" not in word.group() and _is_option(before.group())
                 first = before if before is not None and pair and _blank(template, before, word) else word
-                span = first.start(), word.end()
+                rest = template[word.end() :]
+                span = first.start(), len(template) - len(rest.lstrip(" \t"))
         spans.append(span)
     return spans
 
@@ -443,8 +444,7 @@ def _blank(template: str, before: re.Match[str], word: re.Match[str]) -> bool:
 
 def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
     for start, end in reversed(spans):
-        before, after = text[:start], text[end:]
-        text = (before.rstrip(" \t") if not after.strip(" \t") else before) + after.lstrip(" \t")
+        text = text[:start] + text[end:]
     return text
 
 
@@ -603,7 +603,7 @@ def _decode_exponent(codec: Mapping[str, Any], value: Any) -> Scalar:
     point = float(value)
     if point <= codec["bottom"] or point >= codec["top"]:
         return float(codec["low"] if point <= codec["bottom"] else codec["high"])
-    return _rounded(codec, math.exp(point) if codec["scale"] == "log" else -math.expm1(-point))
+    return _rounded(codec, math.exp(point) if codec["kind"] == "log" else -math.expm1(-point))
 
 
 def _decode_bell(codec: Mapping[str, Any], value: Any) -> Scalar:
@@ -664,7 +664,8 @@ def _decode_number(codec: Mapping[str, Any], value: Any) -> Scalar:
 
 _DECODERS = {
     "step": _decode_step,
-    "exponent": _decode_exponent,
+    "log": _decode_exponent,
+    "reverse_log": _decode_exponent,
     "bell": _decode_bell,
     "index": _decode_index,
     "text": _decode_text,

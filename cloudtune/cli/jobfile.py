@@ -34,7 +34,7 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
     return job_from_data(data, f"{path} with --set")
 
 
-def _data(text: str, source: str) -> Any:  # noqa: ANN401  # plain data
+def _data(text: str, source: str) -> Any:  # plain data
     from cloudtune.errors import SpecError  # noqa: PLC0415
     from cloudtune.text.reading import read_yaml  # noqa: PLC0415
 

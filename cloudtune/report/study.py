@@ -1,21 +1,28 @@
-"""What a report is about: everything of a run that its charts need, gathered once."""
+"""What a report is about: everything of a run that it tells, gathered once."""
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cloudtune.job import Objective, TuningJob
 from cloudtune.outcome import best_trial, losses, pareto_front
 from cloudtune.plan import Plan
 from cloudtune.space import Space
-from cloudtune.states import RunRecord, Trial, TrialState
+from cloudtune.states import Report, RunRecord, Trial, TrialState
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
 
-MAX_CURVES = 150
-"""Learning curves that are drawn; of more, those of the best trials."""
+MAX_CURVES = 200
+"""Learning curves that are drawn; of more, the best and an even choice of the others."""
+
+MAX_STEPS = 400
+"""Points of a learning curve that are drawn; of more, an even choice."""
+
+Curve = list[tuple[int, float]]
+"""Steps and values of one trial."""
 
 
 @dataclass(frozen=True)
@@ -27,66 +34,115 @@ class Study:
         job: the spec, with masked environment.
         plan: what the run was made from.
         trials: all trials by number.
-        curves: of trials with several reports: the first objective's value at each step.
+        curves: of trials with several reports: the first objective at each step of their last attempt.
+        more_curves: whether further trials have such curves.
         events: seconds since 1970, trial (None for the run) and message.
+        aim: which of the objectives the charts are about, from 0.
     """
 
     record: RunRecord
     job: TuningJob
     plan: Plan
     trials: Sequence[Trial]
-    curves: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
+    curves: Mapping[int, Curve] = field(default_factory=dict)
+    more_curves: bool = False
     events: Sequence[tuple[float, int | None, str]] = ()
+    aim: int = 0
 
     @property
     def objective(self) -> Objective:
-        """The first objective."""
-        return self.job.objective[0]
+        """The objective that the charts are about."""
+        return self.job.objective[self.aim]
 
-    @property
+    def aimed(self, aim: int) -> "Study":
+        """The same about another objective."""
+        return replace(self, aim=aim)
+
+    @cached_property
     def space(self) -> Space:
         """The space of the job."""
         return self.job.search_space()
 
-    @property
+    @cached_property
     def best(self) -> Trial | None:
         """The best trial; None for several objectives."""
         return best_trial(self.job.objective, self.trials)
 
-    @property
+    @cached_property
     def front(self) -> list[Trial]:
         """The trials that no other beats in every objective."""
         return pareto_front(self.job.objective, self.trials)
 
-    def value(self, trial: Trial) -> float | None:
-        """A trial's first objective, if it is finite."""
-        found = losses((self.objective,), trial.metrics)
-        return None if found is None else trial.metrics[self.objective.metric]
+    @cached_property
+    def counts(self) -> Counter[TrialState]:
+        """How many trials are in each state."""
+        return Counter(trial.state for trial in self.trials)
 
-    @property
-    def completed(self) -> list[Trial]:
-        """The trials that ended well."""
-        return [trial for trial in self.trials if trial.state is TrialState.COMPLETED]
+    @cached_property
+    def latest(self) -> float:
+        """The last moment that the run knows of: seconds since 1970."""
+        moments = [self.record.created, self.record.started, self.record.ended]
+        moments += [moment for trial in self.trials for moment in (trial.started, trial.ended)]
+        moments += [moment for moment, _, _ in self.events]
+        return max(moment for moment in moments if moment is not None)
+
+    def value(self, trial: Trial) -> float | None:
+        """A trial's value of the objective, if it is finite and counts: a failed trial's does not."""
+        if trial.state is TrialState.FAILED or losses((self.objective,), trial.metrics) is None:
+            return None
+        return trial.metrics[self.objective.metric]
+
+    @cached_property
+    def values(self) -> dict[int, float]:
+        """`value` of each trial that has one, by the trial's number."""
+        return {trial.number: value for trial in self.trials if (value := self.value(trial)) is not None}
+
+    @cached_property
+    def ranked(self) -> list[Trial]:
+        """The completed trials that have a value, the best first."""
+        found = [trial for trial in self.trials if trial.state is TrialState.COMPLETED and trial.number in self.values]
+        sign = 1 if self.objective.goal == "minimize" else -1
+        return sorted(found, key=lambda trial: (sign * self.values[trial.number], trial.number))
+
+
+def choose(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """So many of the trials: the first half of them as they come (the best), and an even choice of the others."""
+    if len(trials) <= most:
+        return list(trials)
+    first = most // 2
+    rest, count = trials[first:], most - first
+    return [*trials[:first], *(rest[index * len(rest) // count] for index in range(count))]
 
 
 def study_of(run: "Run") -> Study:
-    """Everything of a run that its report needs."""
-    job, trials = run.job, run.trials()
-    return Study(run.record, job, run.plan, trials, _curves(run, job, trials), run.events())
+    """Everything of a run that its report needs.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
+    study = Study(run.record, run.job, run.plan, run.trials(), events=run.events())
+    curves, more = _curves(run, study)
+    return replace(study, record=run.record, curves=curves, more_curves=more)
 
 
-def _curves(run: "Run", job: TuningJob, trials: Sequence[Trial]) -> dict[int, list[tuple[int, float]]]:
-    metric = job.objective[0].metric
-    ranked = sorted(
-        trials, key=lambda trial: (losses(job.objective[:1], trial.metrics) or (float("inf"),), trial.number)
-    )
-    curves: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for trial in ranked:
-        if len(curves) >= MAX_CURVES:
-            break
-        points = [
-            (report.step, report.metrics[metric]) for report in run.reports(trial.number) if metric in report.metrics
-        ]
-        if len(points) > 1:
-            curves[trial.number] = points
-    return dict(curves)
+def _curves(run: "Run", study: Study) -> tuple[dict[int, Curve], bool]:
+    """At most `MAX_CURVES` curves, and whether there are more."""
+    ranked = study.ranked
+    known = {trial.number for trial in ranked}
+    others = [trial for trial in study.trials if trial.number not in known and trial.attempt]
+    # A share for those that did not complete: what the stopping rule did is seen beside what it let pass.
+    few = min(len(others), max(MAX_CURVES // 3, MAX_CURVES - len(ranked)))
+    chosen = [*choose(ranked, MAX_CURVES - few), *choose(others, few)]
+    metric = study.objective.metric
+    curves = {trial.number: _curve(run.reports(trial.number), trial.attempt, metric) for trial in chosen}
+    curves = {number: curve for number, curve in curves.items() if len(curve) > 1}
+    return curves, bool(curves) and len(chosen) < len(ranked) + len(others)
+
+
+def _curve(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
+    """What the last attempt reported, by step; a step that was reported again counts as it was last."""
+    points = {each.step: each.metrics[metric] for each in reports if each.attempt == attempt and metric in each.metrics}
+    steps = sorted(points)
+    if len(steps) > MAX_STEPS:
+        steps = [steps[index * (len(steps) - 1) // (MAX_STEPS - 1)] for index in range(MAX_STEPS)]
+    return [(step, points[step]) for step in steps]

@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
-import cloudtune.trial as trial
+from cloudtune import trial
 
 FOLDS = 5
 

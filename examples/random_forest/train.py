@@ -15,7 +15,7 @@ def main():
     parser.add_argument("--min_samples_split", type=int, default=2)
     forest = RandomForestClassifier(random_state=42, **vars(parser.parse_args()))
     features, labels = load_breast_cancer(return_X_y=True)
-    score = cross_val_score(forest, features, labels, cv=3).mean()
+    score = float(cross_val_score(forest, features, labels, cv=3).mean())
     print(f"mean_test_score={score!r}")
 
 

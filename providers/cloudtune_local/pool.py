@@ -86,7 +86,7 @@ class PoolLauncher(Launcher):
         for chosen, _ in self._selector.select(max(0.0, patience)):
             if chosen.data is None:
                 self._hear_keeper()
-            else:
+            elif chosen.data.name in self._workers:  # the keeper may have told just before that it is gone
                 self._hear_worker(chosen.data)
         if self._setting.seconds is not None:
             for worker in list(self._busy.values()):

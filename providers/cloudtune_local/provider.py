@@ -113,11 +113,11 @@ class LocalProvider(Provider):
         record = run.record()
         job = TuningJob.from_data(json.loads(record.job))
         setting = _setting(run, job, record.native)
+        _end_orphans(run, setting)  # before there is a keeper, which is of this run as well
         with (
             interruptible() as interrupt,
             contextlib.closing(_launcher(setting, run, record.native)) as launcher,
         ):
-            _end_orphans(run, setting)
             driver = Driver(
                 job,
                 run,
