@@ -350,7 +350,9 @@ def _listed(parameter: Categorical | Ordinal | Constant) -> tuple[Scalar, ...]:
 
 
 def _survives_as_double(value: Scalar) -> bool:
-    return not isinstance(value, bool) and (isinstance(value, float) or (isinstance(value, int) and abs(value) <= 2**53))
+    return not isinstance(value, bool) and (
+        isinstance(value, float) or (isinstance(value, int) and abs(value) <= 2**53)
+    )
 
 
 # Spaces

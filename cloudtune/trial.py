@@ -546,7 +546,7 @@ def decode_parameters(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> d
         try:
             for codec in reversed(dimension["codecs"]):
                 value = decode(codec, value)
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise ValueError(f"the tuner sent an impossible value for {name!r}: {error}") from None
         result[name] = value
     return result
@@ -593,14 +593,25 @@ def _exact(low: float, index: int, step: float) -> float:
 
 
 def _index(value: Any, size: int) -> int:
-    index = round(float(value))
+    index = round(_double(value))
     if not 0 <= index < size:
         raise ValueError(f"{value!r} is not between 0 and {size - 1}")
     return index
 
 
+def _double(value: Any) -> float:
+    """A number from a double, an integer or a text."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
+
+
 def _decode_exponent(codec: Mapping[str, Any], value: Any) -> Scalar:
-    point = float(value)
+    point = _double(value)
     if point <= codec["bottom"] or point >= codec["top"]:
         return float(codec["low"] if point <= codec["bottom"] else codec["high"])
     return _rounded(codec, math.exp(point) if codec["kind"] == "log" else -math.expm1(-point))
@@ -609,7 +620,7 @@ def _decode_exponent(codec: Mapping[str, Any], value: Any) -> Scalar:
 def _decode_bell(codec: Mapping[str, Any], value: Any) -> Scalar:
     from statistics import NormalDist
 
-    mass = min(max(float(value), codec["bottom"]), codec["top"])
+    mass = min(max(_double(value), codec["bottom"]), codec["top"])
     point = codec["mean"] + codec["std"] * NormalDist().inv_cdf(mass)
     number = math.exp(point) if codec["log"] else point
     if codec["step"] is not None:
@@ -651,9 +662,7 @@ def json_text(value: Scalar) -> str:
 
 
 def _decode_number(codec: Mapping[str, Any], value: Any) -> Scalar:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is not a finite number")
+    number = _double(value)
     if codec["values"] is None:
         return round(number) if codec["whole"] else number
     nearest: int | float = min(codec["values"], key=lambda known: abs(known - number))

@@ -279,10 +279,13 @@ def test_a_value_that_the_parameter_has_not_is_not_sent(
         (ValuesAsText, Categorical(values=("a", 1)), "a"),
         (NumberAsText, Ordinal(values=(1, 2)), 1.5),
         (NumberAsText, Float(low=0, high=1), "nan"),
+        (SteppedAsInt, Int(low=0, high=9), math.inf),
+        (LogAsExponent, Float(low=1, high=2, scale="log"), math.nan),
+        (BellAsUnit, Normal(mean=0, std=1), None),
     ],
 )
 def test_a_value_that_was_never_sent_is_not_taken(codec: type[Codec], parameter: Parameter, wrong: Scalar) -> None:
-    with pytest.raises(ValueError, match=r"between|could not convert|none of|not a finite"):
+    with pytest.raises(ValueError, match=r"between|none of|not a finite"):
         codec.of(parameter).decode(wrong)
 
 

@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
 
 def write_report(run: "Run", path: Path) -> Path:
-    """Writes the report of a run and returns its path.
+    """Writes the report of a run, and returns its path. Folders on the way are made.
 
     Raises:
+        StoreError: the run cannot be read.
         OSError: the file cannot be written.
     """
-    from cloudtune.report.page import page  # noqa: PLC0415
+    from cloudtune.report.page import page  # noqa: PLC0415  # loaded only where a report is written
     from cloudtune.report.study import study_of  # noqa: PLC0415
 
-    path.write_text(page(study_of(run)), "utf-8")
+    text = page(study_of(run))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8", "replace", newline="\n")  # a name may hold half a surrogate pair
     return path

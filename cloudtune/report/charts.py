@@ -1,344 +1,270 @@
-"""The charts, as figures of plotly.js (https://plotly.com/javascript/reference): plain data, drawn by the page."""
+"""The charts about how the run went: what was reached when, and by which trials."""
 
-import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from itertools import combinations, pairwise
 
-from cloudtune.axis import Axis
-from cloudtune.importance import importance
-from cloudtune.outcome import losses
-from cloudtune.parameters import Scalar
+from cloudtune.report.looks import (
+    AMBER,
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    MANY,
+    RED,
+    Chart,
+    Figure,
+    ValueAxis,
+    layout,
+    marker,
+    points,
+    value_axis,
+)
 from cloudtune.report.study import Study
-from cloudtune.space import Dimension
+from cloudtune.report.words import count, plain, short
 from cloudtune.states import Trial, TrialState
 
-Figure = dict[str, Any]
+MAX_BARS = 1500
+"""Trials in the timeline; of more, the last."""
 
-# Colours that are told apart with any kind of colour vision (Okabe & Ito 2008), each with a symbol of its own.
-BLUE, GREEN, ORANGE, RED, GREY = "#0072B2", "#009E73", "#E69F00", "#D55E00", "#999999"
-_LOOKS = {
-    TrialState.COMPLETED: (BLUE, "circle"),
-    TrialState.PRUNED: (ORANGE, "triangle-down"),
-    TrialState.FAILED: (RED, "x"),
-    TrialState.CANCELLED: (GREY, "square-open"),
-    TrialState.RUNNING: (GREEN, "diamond"),
-    TrialState.WAITING: (GREY, "circle-open"),
-}
-_SCALE = [
-    [0.0, "#440154"],
-    [0.25, "#3b528b"],
-    [0.5, "#21918c"],
-    [0.75, "#5ec962"],
-    [1.0, "#fde725"],
-]  # viridis
+MAX_PAIRS = 6
+"""Pairs of objectives that are set against each other."""
 
-MAX_PARALLEL = 2000
-"""Lines of the parallel coordinates; of more trials, the best."""
+_BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
 
 
-def _text(value: Scalar) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _short(text: str, length: int = 18) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _hover(trial: Trial) -> str:
-    """What is shown of a trial under the pointer; plotly reads tags in it, so what might be one is escaped."""
-    lines = [f"trial {trial.number} ({trial.state.value})"]
-    lines += [f"{name} = {value:.6g}" for name, value in trial.metrics.items()]
-    lines += [f"{name} = {_short(_text(value), 40)}" for name, value in trial.parameters.items()]
-    return "<br>".join(line.replace("&", "&amp;").replace("<", "&lt;") for line in lines)
-
-
-def _plain(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
-
-
-def _layout(x: str, y: str, height: int = 380, **more: Any) -> dict[str, Any]:
-    return {
-        "height": height,
-        "margin": {"l": 70, "r": 20, "t": 20, "b": 55},
-        "xaxis": {"title": {"text": _plain(x)}, **more.pop("xaxis", {})},
-        "yaxis": {"title": {"text": _plain(y)}, **more.pop("yaxis", {})},
-        "legend": {"orientation": "h", "y": 1.12},
-        "hovermode": "closest",
-        **more,
-    }
-
-
-def history(study: Study) -> Figure:
-    """Every trial in the order of their ends, and the best so far."""
-    ended = sorted((trial for trial in study.trials if trial.ended), key=lambda trial: (trial.ended or 0, trial.number))
-    order = {trial.number: index for index, trial in enumerate(ended, 1)}
-    worst = _edge(study)
-    data: list[dict[str, Any]] = []
-    for state, (colour, symbol) in _LOOKS.items():
+def history(study: Study) -> Chart | None:
+    """Every trial in the order of their ends, and the best so far; None before the first end."""
+    ended = [trial for trial in study.trials if trial.state.ended]
+    ended.sort(key=lambda trial: (study.latest if trial.ended is None else trial.ended, trial.number))
+    if not ended:
+        return None
+    order = {trial.number: place for place, trial in enumerate(ended, 1)}
+    axis = value_axis(study.values.values(), study.objective.goal)
+    traces = []
+    for state in TrialState:
         group = [trial for trial in ended if trial.state is state]
         if group:
-            values = [study.value(trial) if state is not TrialState.FAILED else None for trial in group]
-            data.append(
-                {
-                    "type": "scattergl" if len(ended) > 1000 else "scatter",
-                    "mode": "markers",
-                    "name": state.value,
-                    "x": [order[trial.number] for trial in group],
-                    "y": [worst if value is None else value for value in values],
-                    "text": [_hover(trial) for trial in group],
-                    "hoverinfo": "text",
-                    "marker": {
-                        "color": colour,
-                        "symbol": symbol,
-                        "size": 8 if len(ended) < 300 else 5,
-                        "opacity": 0.8,
-                    },
-                }
-            )
-    steps: list[tuple[int, float]] = []
+            x = [order[trial.number] for trial in group]
+            y = [study.values.get(trial.number, _worse_edge(study, axis)) for trial in group]
+            looks = marker(state, 8 if len(ended) < 300 else 5)
+            traces.append({**points(group, x, y, fast=len(ended) > MANY), "name": state.value, "marker": looks})
+    line = _best_so_far(study, ended)
+    if line:
+        steps = {"x": [*(x for x, _ in line), len(ended)], "y": [*(y for _, y in line), line[-1][1]]}
+        looks = {"mode": "lines", "name": "best so far", "line": _BEST_LINE, "hoverinfo": "skip"}
+        traces.append({"type": "scatter", **steps, **looks})
+    valueless = sum(trial.number not in study.values for trial in ended)
+    caption = f"The {study.objective.metric} of every trial in the order in which they ended, and the best so far."
+    if valueless:
+        caption += f" {count(valueless, 'trial')} without a value stand at the worse edge."
+    figure = {"data": traces, "layout": layout("trials, as they ended", study.objective.metric, yaxis=axis.settings)}
+    return Chart(caption + axis.remark, figure)
+
+
+def _worse_edge(study: Study, axis: ValueAxis) -> float:
+    edge = axis.low if study.objective.goal == "maximize" else axis.high
+    return 0.0 if edge is None else edge
+
+
+def _best_so_far(study: Study, ended: Sequence[Trial]) -> list[tuple[int, float]]:
+    """Where the best changed, and to what."""
     better = max if study.objective.goal == "maximize" else min
-    for trial in ended:
-        value = study.value(trial)
-        if trial.state is TrialState.COMPLETED and value is not None:
-            steps.append((order[trial.number], better(value, steps[-1][1]) if steps else value))
-    if steps:
-        data.append(
-            {
-                "type": "scatter", "mode": "lines", "name": "best so far", "line": {"color": GREEN, "shape": "hv", "width": 2.5},
-                "x": [*(x for x, _ in steps), len(ended)], "y": [*(y for _, y in steps), steps[-1][1]], "hoverinfo": "skip",
-            }
-        )  # fmt: skip
-    return {
-        "data": data,
-        "layout": _layout("trials, as they ended", study.objective.metric, yaxis=_focused(study)),
-    }
+    line: list[tuple[int, float]] = []
+    for place, trial in enumerate(ended, 1):
+        value = study.values.get(trial.number)
+        if trial.state is not TrialState.COMPLETED or value is None:
+            continue
+        if not line or (value != line[-1][1] and better(value, line[-1][1]) == value):
+            line.append((place, value))
+    return line
 
 
-def _edge(study: Study) -> float | None:
-    """Where trials without a value are drawn: at the worse edge of the others."""
-    values = [value for trial in study.trials if (value := study.value(trial)) is not None]
-    if not values:
-        return 0.0
-    return min(values) if study.objective.goal == "maximize" else max(values)
-
-
-def parallel(study: Study) -> Figure | None:
-    """Every completed trial as a line through its parameters, coloured by the objective."""
-    trials = _with_value(study)[:MAX_PARALLEL]
-    dimensions = [dimension for dimension in study.space.dimensions if dimension.axis.size != 1]
-    if len(trials) < 2 or not dimensions:
-        return None
-    values = [study.value(trial) or 0.0 for trial in trials]
-    axes = [_parallel_axis(dimension, trials) for dimension in dimensions]
-    axes.append({"label": _plain(_short(study.objective.metric)), "values": values})
-    line = {
-        "color": values, "colorscale": _SCALE, "showscale": True, "reversescale": study.objective.goal == "minimize",
-        "colorbar": {"title": {"text": _plain(_short(study.objective.metric))}, "thickness": 14},
-    }  # fmt: skip
-    return {
-        "data": [{"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -20 if len(axes) > 6 else 0}],
-        "layout": {"height": 430, "margin": {"l": 80, "r": 60, "t": 80 if len(axes) > 6 else 60, "b": 30}},
-    }
-
-
-def _with_value(study: Study) -> list[Trial]:
-    """The completed trials that have a value, the best first."""
-    found = [(losses((study.objective,), trial.metrics), trial) for trial in study.completed]
-    return [trial for _, trial in sorted(((loss, trial) for loss, trial in found if loss), key=lambda pair: pair[0])]
-
-
-def _parallel_axis(dimension: Dimension, trials: Sequence[Trial]) -> dict[str, Any]:
-    """An axis on positions, so that every scale and kind is drawn as it is searched; "none" is below."""
-    label = {"label": _plain(_short(dimension.key))}
-    positions = [_position(dimension, trial) for trial in trials]
-    absent = any(position is None for position in positions)
-    ticks = axis_ticks(dimension.axis)
-    if absent:
-        ticks = [(-0.12, "none"), *ticks]
-    return {
-        **label,
-        "values": [-0.12 if position is None else position for position in positions],
-        "range": [-0.15 if absent else 0.0, 1.0],
-        "tickvals": [position for position, _ in ticks],
-        "ticktext": [_plain(_short(text)) for _, text in ticks],
-    }
-
-
-def _position(dimension: Dimension, trial: Trial) -> float | None:
-    if dimension.name not in trial.parameters or not dimension.active(trial.parameters):
-        return None
-    try:
-        return dimension.axis.position(trial.parameters[dimension.name])
-    except ValueError:
-        return None
-
-
-def axis_ticks(axis: Axis, most: int = 7) -> list[tuple[float, str]]:
-    """Positions on an axis and what to write there."""
-    if axis.size is not None and axis.size <= 12:
-        return [(axis.position(value), _tick(value)) for value in axis.grid(1)]
-    values = [axis.at(level / (most - 1)) for level in range(most)]
-    return [(axis.position(value), _tick(value)) for value in values]
-
-
-def _tick(value: Scalar) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 else f"{value:.2g}"
-    return _text(value)
-
-
-def focus(study: Study) -> list[float] | None:
-    """The range of the objective without its outliers: what lies far beyond the worse quartile; None if there are none."""
-    values = sorted(
-        (value for trial in study.trials if (value := study.value(trial)) is not None),
-        reverse=study.objective.goal == "maximize",
-    )
-    if len(values) < _FEW:
-        return None
-    best, quartile, worst = values[0], values[(3 * len(values)) // 4], values[-1]
-    reach = best + 3.0 * (quartile - best)
-    if abs(worst - best) <= 1.5 * abs(reach - best) or reach == best:
-        return None
-    margin = 0.06 * (best - reach)
-    return sorted([best + margin, reach])
-
-
-_FEW = 8
-"""Trials below which nothing is called an outlier."""
-
-
-def _focused(study: Study) -> dict[str, Any]:
-    found = focus(study)
-    return {} if found is None else {"range": found}
-
-
-def slices(study: Study) -> list[tuple[str, Figure]]:
-    """Each parameter against the objective."""
-    trials = [
-        trial for trial in study.trials if study.value(trial) is not None and trial.state is not TrialState.FAILED
-    ]
+def front(study: Study) -> list[Chart]:
+    """Each pair of objectives against each other; none for a single objective or without a completed trial."""
+    if len(study.job.objective) < 2 or not study.front:
+        return []
     return [
-        (dimension.key, _slice(study, dimension, trials))
-        for dimension in study.space.dimensions
-        if dimension.axis.size != 1 and trials
+        _pair(study, one, other) for one, other in list(combinations(range(len(study.job.objective)), 2))[:MAX_PAIRS]
     ]
 
 
-def _slice(study: Study, dimension: Dimension, trials: Sequence[Trial]) -> Figure:
-    data = []
-    for state in (TrialState.COMPLETED, TrialState.PRUNED, TrialState.CANCELLED, TrialState.RUNNING):
-        colour, symbol = _LOOKS[state]
-        points = [
-            (position, trial)
-            for trial in trials
-            if trial.state is state and (position := _position(dimension, trial)) is not None
-        ]
-        if points:
-            data.append(
-                {
-                    "type": "scattergl" if len(trials) > 1000 else "scatter", "mode": "markers", "name": state.value, "showlegend": False,
-                    "x": [position + (_jitter(trial.number) if not dimension.axis.ordered else 0.0) for position, trial in points],
-                    "y": [study.value(trial) for _, trial in points],
-                    "text": [_hover(trial) for _, trial in points], "hoverinfo": "text",
-                    "marker": {"color": colour, "symbol": symbol, "size": 6, "opacity": 0.7},
-                }
-            )  # fmt: skip
-    ticks = axis_ticks(dimension.axis, 5)
-    axis = {
-        "tickvals": [position for position, _ in ticks],
-        "ticktext": [_plain(_short(text, 12)) for _, text in ticks],
-        "range": [-0.04, 1.04],
-    }
-    layout = _layout(dimension.key, study.objective.metric, 280, xaxis=axis, yaxis=_focused(study))
-    return {"data": data, "layout": {**layout, "margin": {"l": 60, "r": 10, "t": 10, "b": 50}}}
-
-
-def _jitter(number: int) -> float:
-    """A small shift that keeps equal values of a category apart, the same every time."""
-    return ((number * 0.6180339887) % 1.0 - 0.5) * 0.06
-
-
-def importances(study: Study) -> Figure | None:
-    """How much each parameter decides."""
-    pairs = [
-        (trial.parameters, loss[0]) for trial in study.completed if (loss := losses((study.objective,), trial.metrics))
+def _pair(study: Study, one: int, other: int) -> Chart:
+    across, up = study.job.objective[one], study.job.objective[other]
+    best = {trial.number for trial in study.front}
+    completed = study.ranked
+    groups = [
+        ("beaten by another", [trial for trial in completed if trial.number not in best], GREY, "circle", 6),
+        ("Pareto front", [trial for trial in completed if trial.number in best], GREEN, "diamond", 10),
     ]
-    shares = importance(study.space, pairs)
-    if not shares:
-        return None
-    names = list(shares)[::-1]
-    bars = {
-        "type": "bar", "orientation": "h", "x": [shares[name] for name in names], "y": [_plain(_short(name, 28)) for name in names],
-        "marker": {"color": BLUE}, "text": [f"{shares[name]:.0%}" for name in names], "textposition": "auto", "hoverinfo": "skip",
-    }  # fmt: skip
-    layout = _layout(
-        "share of the importance",
-        "",
-        90 + 32 * len(names),
-        xaxis={"tickformat": ".0%", "rangemode": "tozero"},
+    two = len(study.job.objective) == 2
+    traces = []
+    for name, group, colour, symbol, size in groups:
+        group.sort(key=lambda trial: trial.metrics[across.metric])
+        x = [trial.metrics[across.metric] for trial in group]
+        y = [trial.metrics.get(up.metric) for trial in group]
+        looks = {"color": colour, "symbol": symbol, "size": size, "opacity": 0.85}
+        lined = two and symbol == "diamond"
+        trace = points(group, x, y, fast=len(group) > MANY and not lined)
+        if lined:
+            trace |= {"mode": "lines+markers", "line": {"color": GREEN, "width": 1, "dash": "dot"}}
+        traces.append({**trace, "name": name, "marker": looks})
+    axes = [
+        value_axis((trial.metrics.get(each.metric, math.nan) for trial in completed), each.goal)
+        for each in (across, up)
+    ]
+    caption = (
+        f"Completed trials by {across.metric} ({across.goal}d) and {up.metric} ({up.goal}d). "
+        "Diamonds are the front: no other trial is at least as good in all objectives and better in one."
+        f"{axes[0].remark or axes[1].remark}"
     )
-    return {"data": [bars], "layout": {**layout, "margin": {"l": 190, "r": 20, "t": 10, "b": 55}}}
+    drawn = layout(across.metric, up.metric, xaxis=axes[0].settings, yaxis=axes[1].settings)
+    return Chart(caption, {"data": traces, "layout": drawn})
 
 
-def curves(study: Study) -> Figure | None:
+def importances(study: Study) -> Chart | str:
+    """How much each parameter decides, for each objective; a sentence where that cannot be said."""
+    found = [(each.metric, study.aimed(aim).shares) for aim, each in enumerate(study.job.objective)]
+    said = [(metric, shares) for metric, shares in found if shares and any(shares.values())]
+    if not said:
+        return _why_no_importance(study)
+    names = list(said[0][1])[:30][::-1]
+    traces: list[Figure] = []
+    for index, (metric, shares) in enumerate(said):
+        bar = {"type": "bar", "orientation": "h", "name": plain(short(metric)), "showlegend": len(said) > 1}
+        looks = {
+            "color": [BLUE, AMBER, GREEN, RED, GREY][index % 5],
+            "pattern": {"shape": ["", "/", "x", ".", "+"][index % 5]},
+        }
+        values = [shares[name] for name in names]
+        texts = {"text": [f"{value:.0%}" for value in values], "textposition": "outside", "cliponaxis": False}
+        places = {"x": values, "y": list(range(len(names)))}
+        traces.append({**bar, **places, **texts, "marker": looks, "hoverinfo": "skip"})
+    labels = {"tickvals": list(range(len(names))), "ticktext": [plain(short(name, 24)) for name in names]}
+    widest = max(max(shares.values()) for _, shares in said)
+    across = {"tickformat": ".0%", "range": [0, min(1.15 * widest + 0.02, 1.1)]}
+    height = 100 + max(28, 16 * len(said)) * len(names)
+    drawn = layout("share of the importance", "", height, xaxis=across, yaxis=labels)
+    caption = (
+        "How much each parameter decides whether a trial is among the best tenth: how differently it is distributed "
+        f"there and among all {len(study.ranked):,} completed trials (PED-ANOVA, arXiv 2304.10255)."
+    )
+    return Chart(caption, {"data": traces, "layout": drawn})
+
+
+def _why_no_importance(study: Study) -> str:
+    if study.aimed(0).shares is None:
+        return f"Not shown: {count(len(study.ranked), 'completed trial')} and what varies in them are too few to tell."
+    return "Not shown: no parameter sets the best trials apart from the others beyond what chance does."
+
+
+def curves(study: Study) -> Chart | None:
     """The objective over the steps of each trial that reported several times."""
-    if not study.curves:
+    drawn = [trial for trial in study.trials if trial.number in study.curves]
+    if not drawn:
         return None
     best = study.best.number if study.best else -1
-    state = {trial.number: trial.state for trial in study.trials}
-    data = []
-    for number, points in sorted(study.curves.items(), key=lambda item: item[0] == best):
-        pruned = state[number] is TrialState.PRUNED
-        colour = GREEN if number == best else ORANGE if pruned else RED if state[number] is TrialState.FAILED else BLUE
-        data.append(
-            {
-                "type": "scatter", "mode": "lines", "name": f"trial {number}", "showlegend": False,
-                "x": [step for step, _ in points], "y": [value if math.isfinite(value) else None for _, value in points],
-                "line": {"color": colour, "width": 3 if number == best else 1, "dash": "dot" if pruned else "solid"},
-                "opacity": 1.0 if number == best else 0.5, "hovertemplate": f"trial {number}<br>step %{{x}}: %{{y}}<extra></extra>",
-            }
-        )  # fmt: skip
-    return {"data": data, "layout": _layout("step", study.objective.metric, yaxis=_focused(study))}
+    axis = value_axis((value for points in study.curves.values() for _, value in points), study.objective.goal)
+    seen: set[str] = set()
+    traces = []
+    for trial in sorted(drawn, key=lambda trial: (trial.number == best, trial.number)):
+        name = f"best: trial {best}" if trial.number == best else trial.state.value
+        trace = _curve(study, trial, highlighted=trial.number == best)
+        traces.append({**trace, "name": name, "legendgroup": name, "showlegend": name not in seen})
+        seen.add(name)
+    which = (
+        f"{len(drawn)} of the trials, the best among them"
+        if study.more_curves
+        else "all trials that reported it more than once"
+    )
+    caption = f"The {study.objective.metric} over the steps of {which}. Dotted lines were pruned, dashed ones failed."
+    if best in study.curves:
+        caption += " The thick line is the best trial."
+    return Chart(
+        caption + axis.remark, {"data": traces, "layout": layout("step", study.objective.metric, yaxis=axis.settings)}
+    )
 
 
-def front(study: Study) -> Figure | None:
-    """Two objectives against each other, and the trials that no other beats."""
-    if len(study.job.objective) < 2:
+def _curve(study: Study, trial: Trial, *, highlighted: bool) -> Figure:
+    steps = study.curves[trial.number]
+    dash = {TrialState.PRUNED: "dot", TrialState.FAILED: "dash"}.get(trial.state, "solid")
+    colour = GREEN if highlighted else COLOURS[trial.state]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [step for step, _ in steps],
+        "y": [value if math.isfinite(value) else None for _, value in steps],
+        "customdata": [trial.number] * len(steps),
+        "hoverinfo": "text",
+        "line": {"color": colour, "width": 3 if highlighted else 1.2, "dash": dash},
+        "opacity": 1.0 if highlighted else 0.55,
+    }
+
+
+def timeline(study: Study) -> Chart | None:
+    """When each trial ran, on as many rows as trials ran at the same time; None before the first start."""
+    spans = [
+        (trial.started, max(trial.started, study.latest if trial.ended is None else trial.ended), trial)
+        for trial in study.trials
+        if trial.started is not None
+    ]
+    if not spans:
         return None
-    first, second = study.job.objective[0].metric, study.job.objective[1].metric
-    best = {trial.number for trial in study.front}
-    data = []
-    for name, chosen, colour, size in (("beaten", False, GREY, 7), ("front", True, GREEN, 11)):
-        group = [trial for trial in study.completed if (trial.number in best) is chosen]
-        data.append(
-            {
-                "type": "scatter", "mode": "markers", "name": name, "x": [trial.metrics.get(first) for trial in group],
-                "y": [trial.metrics.get(second) for trial in group], "text": [_hover(trial) for trial in group], "hoverinfo": "text",
-                "marker": {"color": colour, "size": size, "symbol": "diamond" if chosen else "circle"},
-            }
-        )  # fmt: skip
-    return {"data": data, "layout": _layout(first, second)}
-
-
-def timeline(study: Study) -> Figure | None:
-    """When each trial ran."""
-    ran = [trial for trial in study.trials if trial.started is not None and trial.ended is not None]
-    if not ran:
-        return None
-    start = min(trial.started or 0 for trial in ran)
-    data = []
-    for state, (colour, _) in _LOOKS.items():
-        group = [trial for trial in ran if trial.state is state]
+    spans.sort(key=lambda span: (span[0], span[2].number))
+    shown = spans[-MAX_BARS:]
+    rows = _rows(shown)
+    start = spans[0][0]
+    unit, seconds = _unit(max(end for _, end, _ in spans) - start)
+    traces = []
+    for state in TrialState:
+        group = [
+            (begin, end, trial, row)
+            for (begin, end, trial), row in zip(shown, rows, strict=True)
+            if trial.state is state
+        ]
         if group:
-            data.append(
+            traces.append(
                 {
-                    "type": "bar", "orientation": "h", "name": state.value, "y": [trial.number for trial in group],
-                    "base": [(trial.started or 0) - start for trial in group], "x": [trial.duration for trial in group],
-                    "text": [_hover(trial) for trial in group], "hoverinfo": "text", "textposition": "none", "marker": {"color": colour}, "width": 0.8,
+                    "type": "bar", "orientation": "h", "name": state.value, "width": 0.82, "hoverinfo": "text",
+                    "base": [(begin - start) / seconds for begin, _, _, _ in group],
+                    "x": [(end - begin) / seconds for begin, end, _, _ in group], "y": [row for _, _, _, row in group],
+                    "customdata": [trial.number for _, _, trial, _ in group],
+                    "text": [str(trial.number) for _, _, trial, _ in group],
+                    "textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "constraintext": "none",
+                    "textfont": {"color": "#ffffff"},
+                    "marker": {"color": COLOURS[state], "pattern": {"shape": _PATTERNS.get(state, "")}},
                 }
             )  # fmt: skip
-    return {
-        "data": data,
-        "layout": _layout("seconds since the start", "trial", barmode="overlay", yaxis={"autorange": "reversed"}),
-    }
+    lanes = max(rows) + 1
+    axis = {"autorange": "reversed", "showticklabels": False, "showgrid": False, "zeroline": False}
+    drawn = layout(f"{unit} since the first start", "side by side", 110 + min(24 * lanes, 600), yaxis=axis)
+    part = f"the last {MAX_BARS:,} of {len(spans):,} trials" if len(spans) > len(shown) else "each trial"
+    caption = (
+        f"When {part} ran, one bar each, at most {lanes} at a time. Of a trial that was tried again, the last attempt."
+    )
+    return Chart(
+        caption,
+        {"data": traces, "layout": {**drawn, "barmode": "overlay", "uniformtext": {"mode": "hide", "minsize": 9}}},
+    )
+
+
+_PATTERNS = {TrialState.FAILED: "x", TrialState.PRUNED: "/", TrialState.CANCELLED: ".", TrialState.RUNNING: "-"}
+
+
+def _rows(spans: Sequence[tuple[float, float, Trial]]) -> list[int]:
+    """A row for each span (by their starts) so that none overlaps another."""
+    free: list[float] = []  # when each row is free again
+    rows = []
+    for begin, end, _ in spans:
+        row = next((row for row, until in enumerate(free) if until <= begin), len(free))
+        if row == len(free):
+            free.append(end)
+        free[row] = end
+        rows.append(row)
+    return rows
+
+
+def _unit(seconds: float) -> tuple[str, float]:
+    """The unit in which a time span is a number that people can read, and its seconds."""
+    units = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0), ("", math.inf))
+    return next(unit for unit, larger in pairwise(units) if seconds < 3 * larger[1])

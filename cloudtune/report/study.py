@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cloudtune.importance import importance
 from cloudtune.job import Objective, TuningJob
 from cloudtune.outcome import best_trial, losses, pareto_front
 from cloudtune.plan import Plan
@@ -103,6 +104,12 @@ class Study:
         found = [trial for trial in self.trials if trial.state is TrialState.COMPLETED and trial.number in self.values]
         sign = 1 if self.objective.goal == "minimize" else -1
         return sorted(found, key=lambda trial: (sign * self.values[trial.number], trial.number))
+
+    @cached_property
+    def shares(self) -> dict[str, float] | None:
+        """How much each parameter decides; see `cloudtune.importance.importance`."""
+        sign = 1 if self.objective.goal == "minimize" else -1
+        return importance(self.space, [(trial.parameters, sign * self.values[trial.number]) for trial in self.ranked])
 
 
 def choose(trials: Sequence[Trial], most: int) -> list[Trial]:

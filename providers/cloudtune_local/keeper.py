@@ -65,6 +65,7 @@ class Keeper:
         self._trial: Any = None
         self._load_error = ""
         self._next_memory_look = 0.0
+        self._environment = dict(os.environb)  # decoding it anew for every trial would take longer than all else here
         self._name = f"{os.getpid()} {birth(os.getpid())}"
         self._wakeup, wake = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -159,7 +160,7 @@ class Keeper:
         return os.posix_spawnp(
             request["argv"][0],
             request["argv"],
-            {**os.environ, **request["env"]},
+            {**self._environment, **{os.fsencode(key): os.fsencode(text) for key, text in request["env"].items()}},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, request["log"], _LOG_FLAGS, 0o644),
@@ -262,13 +263,13 @@ class Keeper:
     def _ended(self, child: Child, status: int) -> None:
         del self._children[child.pid]
         _signal_group(child.pid, signal.SIGKILL)
-        _end_leftovers({other.pid for other in self._children.values()})
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
-        # The driver is told first: it goes on while the ending is written down for the case that it dies.
+        # The driver is told first: it goes on while the rest is done, which serves the case that it dies.
         self._tell({"ended": child.key, **outcome})
         if child.exit_path is not None:
             with contextlib.suppress(OSError):  # the disk is full; the driver knows how the trial ended
                 write(child.exit_path, json.dumps(outcome))
+        _end_leftovers({other.pid for other in self._children.values()})
 
     def _patience(self) -> float | None:
         """Seconds until something has to be done, None for never."""

@@ -44,7 +44,7 @@ def _attempts(run: RunStore, trial: Trial, *, follow: bool) -> Iterator[str]:
     while True:
         if trial.attempt > 1:
             yield f"--- attempt {attempt} ---"
-        lines = Lines(Path(TrialFiles(str(run.folder / trial.place), attempt).log))
+        lines = Lines(TrialFiles(str(run.folder / trial.place), attempt).log)
         while True:
             now = run.trial(trial.number) or trial
             over = now.state.ended or now.attempt > attempt or not follow

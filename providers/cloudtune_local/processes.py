@@ -6,6 +6,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,14 +202,17 @@ class ProcessLauncher(Launcher):
 class _Process:
     """A running trial; an adopted one was launched by an earlier driver, whose keeper keeps it."""
 
-    __slots__ = ("adopted", "files", "kill_at", "tail", "trial")
-
     def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any], *, adopted: bool) -> None:
         self.trial = trial
         self.files = files
         self.adopted = adopted
         self.kill_at: float | None = None
-        self.tail = Tail(trial.number, trial.attempt, Path(files.reports), Path(files.log), patterns)
+        self._patterns = patterns
+
+    @cached_property
+    def tail(self) -> Tail:
+        """What it writes; made when it is first read, which need not hold up the launch."""
+        return Tail(self.trial.number, self.trial.attempt, self.files.reports, self.files.log, self._patterns)
 
 
 def _read_ending(files: TrialFiles) -> dict[str, Any] | None:

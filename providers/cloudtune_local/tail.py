@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
-from pathlib import Path
 
 from cloudtune.job import Objective
 from cloudtune.states import Report
@@ -32,7 +31,7 @@ def _default_pattern(metric: str) -> str:
 class Lines:
     """The complete lines that a growing file has got since the last look."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
         self._file: FileIO | None = None
         self._rest = b""
@@ -54,7 +53,7 @@ class Lines:
     def _read(self) -> bytes:
         if self._file is None:
             try:
-                self._file = self._path.open("rb", buffering=0)
+                self._file = open(self._path, "rb", buffering=0)  # noqa: PTH123, SIM115  # a path a string: many are opened
             except FileNotFoundError:
                 return b""
         return self._file.read(CHUNK)
@@ -74,7 +73,7 @@ class Tail:
     """
 
     def __init__(
-        self, number: int, attempt: int, reports: Path, log: Path, patterns: Mapping[str, re.Pattern[str]]
+        self, number: int, attempt: int, reports: str, log: str, patterns: Mapping[str, re.Pattern[str]]
     ) -> None:
         self._number, self._attempt = number, attempt
         self._reports, self._log = Lines(reports), Lines(log)

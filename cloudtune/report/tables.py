@@ -1,0 +1,192 @@
+"""The tables of a report: what was reached, the trials, the plan, the events."""
+
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from cloudtune.plan import covers, leaves
+from cloudtune.report.study import Study
+from cloudtune.report.words import count, duration, moment, number, options, scalar
+from cloudtune.space import Values
+from cloudtune.states import Trial
+from cloudtune.text.dumping import yaml_text
+
+MAX_EVENTS = 300
+"""Events in the table; of more, the last."""
+
+MAX_FRONT = 25
+"""Trials of the front in the table; of more, those that are best in the first objective."""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
+    """A table of plain texts as HTML."""
+    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return (
+        f'<div class="scroll" tabindex="0"><table class="{escape(kind)}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def details(summary: str, content: str) -> str:
+    """Content that unfolds."""
+    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+
+
+def snippet(label: str, text: str) -> str:
+    """A text with a button that copies it."""
+    return (
+        f'<div class="snippet"><div><span>{escape(label)}</span><button type="button" class="copy">Copy</button></div>'
+        f'<pre tabindex="0">{escape(text)}</pre></div>'
+    )
+
+
+def outcome(study: Study) -> str:
+    """What was reached, as HTML: the best trial, or the front."""
+    if len(study.job.objective) > 1:
+        return _front(study)
+    if study.best is None:
+        text = "No trial has ended well yet." if not study.record.state.ended else "No trial ended well."
+        return f'<section class="best"><p>{text}{_why_failed(study)}</p></section>'
+    best, metric = study.best, study.objective.metric
+    return (
+        f'<section class="best"><h2>Best: {escape(metric)} = {escape(number(best.metrics[metric]))}</h2>'
+        f"<p>Trial {best.number} of {count(len(study.ranked), 'completed trial')}; {escape(metric)} is"
+        f" {escape(study.objective.goal)}d.{escape(_others(best, metric))}</p>{_parameters(best.parameters)}</section>"
+    )
+
+
+def _others(best: Trial, metric: str) -> str:
+    others = ", ".join(f"{name} = {number(value)}" for name, value in best.metrics.items() if name != metric)
+    return f" It also reported {others}." if others else ""
+
+
+def _parameters(values: Values) -> str:
+    return (
+        '<div class="snippets">'
+        + snippet("Parameters as YAML", yaml_text(values))
+        + snippet("as options of a command", options(values))
+        + "</div>"
+    )
+
+
+def _why_failed(study: Study) -> str:
+    """The most frequent reason why trials failed."""
+    reasons = [trial.reason for trial in study.trials if trial.state.value == "failed" and trial.reason]
+    if not reasons:
+        return ""
+    most = max(dict.fromkeys(reasons), key=reasons.count)
+    return f" {count(reasons.count(most), 'trial')} failed with: {escape(most)}"
+
+
+def _front(study: Study) -> str:
+    if not study.front:
+        return f'<section class="best"><p>No trial has ended well.{_why_failed(study)}</p></section>'
+    metrics = [each.metric for each in study.job.objective]
+    sign = 1 if study.objective.goal == "minimize" else -1
+    front = sorted(study.front, key=lambda trial: sign * trial.metrics[metrics[0]])
+    rows = [
+        (str(trial.number), *(number(trial.metrics[metric]) for metric in metrics), options(trial.parameters))
+        for trial in front[:MAX_FRONT]
+    ]
+    goals = " and ".join(f"{each.metric} ({each.goal}d)" for each in study.job.objective)
+    more = f" The {MAX_FRONT} best in {metrics[0]} are listed." if len(front) > MAX_FRONT else ""
+    return (
+        f'<section class="best"><h2>{count(len(front), "trial")} on the Pareto front</h2>'
+        f"<p>By {escape(goals)}, of {count(len(study.ranked), 'completed trial')}.{escape(more)}</p>"
+        f"{table(('trial', *metrics, 'parameters'), rows, 'front')}</section>"
+    )
+
+
+def trial_table(study: Study) -> dict[str, object]:
+    """The trials as data; the page draws the table a part at a time, and the texts under the pointer from it.
+
+    Returns:
+        ``columns``: their titles. ``metrics`` and ``parameters``: the first of such columns and how many.
+        ``rows``: a list for each trial: numbers stay numbers; a missing value is None.
+    """
+    metrics = list(
+        dict.fromkeys(
+            [each.metric for each in study.job.objective] + [name for trial in study.trials for name in trial.metrics]
+        )
+    )
+    names = list(dict.fromkeys([*study.job.space, *(name for trial in study.trials for name in trial.parameters)]))
+    return {
+        "columns": ["trial", "state", *metrics, *names, "seconds", "attempt", "reason"],
+        "metrics": [2, len(metrics)],
+        "parameters": [2 + len(metrics), len(names)],
+        "rows": [_row(trial, metrics, names) for trial in study.trials],
+    }
+
+
+def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[object]:
+    took = None if trial.duration is None else round(trial.duration, 3)
+    return [
+        trial.number,
+        trial.state.value,
+        *(_cell(trial.metrics[name]) if name in trial.metrics else None for name in metrics),
+        *(_cell(trial.parameters[name]) if name in trial.parameters else None for name in names),
+        took,
+        trial.attempt,
+        trial.reason,
+    ]
+
+
+def _cell(value: bool | float | str | None) -> object:
+    """Finite numbers as they are, all else as its text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return scalar(value)
+    return value if math.isfinite(value) else str(value)
+
+
+def plan_table(study: Study) -> str:
+    """Every leaf of the spec and how it is carried; the exact ones fold away."""
+    plan = study.plan
+    changed, exact = [], []
+    for path, _ in leaves(study.job):
+        support = plan.support(path)
+        notes = [note for note in plan.notes if covers(note.path, path)]
+        if notes or support is None:
+            targets = ", ".join(note.target for note in notes if note.target)
+            messages = " ".join(note.message for note in notes)
+            changed.append((path, support.value if support else "not said", targets, messages))
+        else:
+            targets = next((target for carried, target in plan.carried.items() if covers(carried, path)), "")
+            exact.append((path, targets))
+    head = table(("field", "support", "goes to", "note"), changed, "plan") if changed else ""
+    if not exact:
+        return head
+    summary = f"{count(len(exact), 'field')} carried exactly"
+    return head + details(summary, table(("field", "goes to"), exact, "plan"))
+
+
+def event_table(study: Study) -> str:
+    """What happened, the newest last."""
+    rows = [
+        (moment(when), "" if trial is None else str(trial), message)
+        for when, trial, message in study.events[-MAX_EVENTS:]
+    ]
+    return table(("time", "trial", "what happened"), rows, "events")
+
+
+def facts(study: Study) -> str:
+    """The run in a few words: a list of terms and what they are."""
+    record, job = study.record, study.job
+    counts = ", ".join(f"{many:,} {state.value}" for state, many in sorted(study.counts.items())) or "none"
+    planned = f" of {job.limits.trials:,}" if job.limits.trials is not None and not record.state.ended else ""
+    where = f"{record.provider} ({study.plan.mode})"
+    if record.profile not in ("", record.provider):
+        where = f"{record.provider} ({study.plan.mode}; profile {record.profile})"
+    texts = [
+        ("ran on", where),
+        ("started", moment(record.started or record.created)),
+        ("ended", moment(record.ended) or "not yet"),
+        ("took", duration(record.elapsed)),
+        ("trials", counts + planned),
+        ("strategy", job.strategy.type + (f", {job.stopping.type} stopping" if job.stopping else "")),
+    ]
+    state = record.state.value
+    reason = f" {escape(record.reason)}" if record.reason else ""
+    first = f'<div><dt>state</dt><dd><span class="state {state}">{state}</span>{reason}</dd></div>'
+    rest = "".join(f"<div><dt>{term}</dt><dd>{escape(text)}</dd></div>" for term, text in texts if text)
+    return f"<dl>{first}{rest}</dl>"
