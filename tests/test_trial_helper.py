@@ -1,6 +1,7 @@
 """The trial helper: what a training script sees of its trial, under a tuner and by hand, and the program around it."""
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -390,20 +391,29 @@ def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypa
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a copy of the helper as a program, in a folder where there is nothing else of cloudtune."""
     copy = tmp_path / "copy" / "trial.py"
     copy.parent.mkdir()
     shutil.copy(trial.__file__, copy)
+    with contextlib.ExitStack() as ends:
 
-    def start(parameters: Mapping[str, Scalar], *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-I", str(copy), *arguments], cwd=tmp_path, text=True,
-            env={"PATH": os.environ["PATH"], **as_trial(tmp_path, parameters)},
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        def start(parameters: Mapping[str, Scalar], *arguments: str) -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                [sys.executable, "-I", str(copy), *arguments], cwd=tmp_path, text=True, start_new_session=True,
+                env={"PATH": os.environ["PATH"], **as_trial(tmp_path, parameters)},
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            ends.enter_context(process)
+            ends.callback(_end_group, process.pid)  # whatever a failed test leaves
+            return process
 
-    return start
+        yield start
+
+
+def _end_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # nobody is left in it
+        os.killpg(group, signal.SIGKILL)
 
 
 def test_a_function_is_run_as_a_trial(program: Callable[..., Any], tmp_path: Path) -> None:
@@ -469,14 +479,12 @@ def test_a_request_to_end_is_passed_on_and_the_command_may_save_its_state(
     program: Callable[..., Any], tmp_path: Path
 ) -> None:
     script = """
-        import signal, sys
-        def end(*_):
-            print("saved", flush=True)
-            sys.exit(5)
-        signal.signal(signal.SIGTERM, end)
-        print("ready", flush=True)
-        while True:
-            signal.pause()
+        import os, signal, sys
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        os.write(1, b"ready\\n")
+        signal.sigwait([signal.SIGTERM])
+        os.write(1, b"saved\\n")
+        sys.exit(5)
         """
     process = program({}, "--", sys.executable, "-I", "-S", "-c", textwrap.dedent(script))
     assert process.stdout.readline() == "ready\n"

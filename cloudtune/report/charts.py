@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
+from cloudtune.importance import MIN_TRIALS
 from cloudtune.report.looks import (
     AMBER,
     BLUE,
@@ -15,6 +16,7 @@ from cloudtune.report.looks import (
     Chart,
     Figure,
     ValueAxis,
+    hatched,
     layout,
     marker,
     points,
@@ -34,10 +36,10 @@ _BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
 
 
 def history(study: Study) -> Chart | None:
-    """Every trial in the order of their ends, and the best so far; None before the first end."""
+    """Every trial in the order of their ends, and the best so far; None before any trial has a value."""
     ended = [trial for trial in study.trials if trial.state.ended]
     ended.sort(key=lambda trial: (study.latest if trial.ended is None else trial.ended, trial.number))
-    if not ended:
+    if not ended or not study.values:
         return None
     order = {trial.number: place for place, trial in enumerate(ended, 1)}
     axis = value_axis(study.values.values(), study.objective.goal)
@@ -58,7 +60,11 @@ def history(study: Study) -> Chart | None:
     caption = f"The {study.objective.metric} of every trial in the order in which they ended, and the best so far."
     if valueless:
         caption += f" {count(valueless, 'trial')} without a value stand at the worse edge."
-    figure = {"data": traces, "layout": layout("trials, as they ended", study.objective.metric, yaxis=axis.settings)}
+    across = {"tickformat": "d", **({"dtick": 1} if len(ended) < 12 else {})}
+    figure = {
+        "data": traces,
+        "layout": layout("trials, as they ended", study.objective.metric, xaxis=across, yaxis=axis.settings),
+    }
     return Chart(caption + axis.remark, figure)
 
 
@@ -134,7 +140,7 @@ def importances(study: Study) -> Chart | str:
         bar = {"type": "bar", "orientation": "h", "name": plain(short(metric)), "showlegend": len(said) > 1}
         looks = {
             "color": [BLUE, AMBER, GREEN, RED, GREY][index % 5],
-            "pattern": {"shape": ["", "/", "x", ".", "+"][index % 5]},
+            "pattern": hatched(["", "/", "x", ".", "+"][index % 5]),
         }
         values = [shares[name] for name in names]
         texts = {"text": [f"{value:.0%}" for value in values], "textposition": "outside", "cliponaxis": False}
@@ -153,8 +159,10 @@ def importances(study: Study) -> Chart | str:
 
 
 def _why_no_importance(study: Study) -> str:
+    if len(study.ranked) < MIN_TRIALS:
+        return f"Not shown: it takes at least {MIN_TRIALS} completed trials; there are {len(study.ranked)}."
     if study.aimed(0).shares is None:
-        return f"Not shown: {count(len(study.ranked), 'completed trial')} and what varies in them are too few to tell."
+        return "Not shown: no parameter varies."
     return "Not shown: no parameter sets the best trials apart from the others beyond what chance does."
 
 
@@ -232,7 +240,7 @@ def timeline(study: Study) -> Chart | None:
                     "text": [str(trial.number) for _, _, trial, _ in group],
                     "textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "constraintext": "none",
                     "textfont": {"color": "#ffffff"},
-                    "marker": {"color": COLOURS[state], "pattern": {"shape": _PATTERNS.get(state, "")}},
+                    "marker": {"color": COLOURS[state], "pattern": hatched(_PATTERNS.get(state, ""))},
                 }
             )  # fmt: skip
     lanes = max(rows) + 1

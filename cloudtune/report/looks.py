@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloudtune.report.words import plain
+from cloudtune.report.words import plain, short
 from cloudtune.states import Trial, TrialState
 
 Figure = dict[str, Any]
@@ -57,8 +57,8 @@ def layout(x: str, y: str, height: int = 380, *, xaxis: Figure | None = None, ya
     return {
         "height": height,
         "margin": {"l": 64, "r": 16, "t": 30, "b": 50},
-        "xaxis": {"title": {"text": plain(x)}, **(xaxis or {})},
-        "yaxis": {"title": {"text": plain(y)}, **(yaxis or {})},
+        "xaxis": {"title": {"text": plain(short(x, 40))}, **(xaxis or {})},
+        "yaxis": {"title": {"text": plain(short(y, 30))}, **(yaxis or {})},
         "legend": {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         "hovermode": "closest",
     }
@@ -81,6 +81,11 @@ def points(
 def marker(state: TrialState, size: int = 8, opacity: float = 0.8) -> Figure:
     """The marker of a trial in a state."""
     return {"color": COLOURS[state], "symbol": SYMBOLS[state], "size": size, "opacity": opacity}
+
+
+def hatched(shape: str) -> Figure:
+    """A pattern over the colour of a bar; "" for none."""
+    return {"shape": shape, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,0.5)", "solidity": 0.18, "size": 7}
 
 
 def spread(number: int, width: float) -> float:

@@ -10,7 +10,7 @@ from cloudtune.report.words import plain, short
 from cloudtune.space import Dimension
 from cloudtune.states import Trial, TrialState
 
-MAX_LINES = 2000
+MAX_LINES = 1000
 """Trials in the parallel coordinates; of more, the best and an even choice of the others."""
 
 MAX_AXES = 12
@@ -55,7 +55,7 @@ def _position(dimension: Dimension, trial: Trial) -> float | None:
 
 def parallel(study: Study) -> Chart | None:
     """Every completed trial as a line through its parameters, coloured by the objective; None for fewer than two."""
-    trials = choose(study.ranked, MAX_LINES)
+    trials = choose(study.ranked, MAX_LINES)[::-1]  # the best are drawn last, above the others
     dimensions = _varying(study, MAX_AXES)
     if len(trials) < 2 or not dimensions:
         return None
@@ -157,7 +157,7 @@ def _slice(study: Study, dimension: Dimension, trials: list[Trial], axis: ValueA
     marks = ticks(dimension, 5, 10)
     across = {
         "tickvals": [position for position, _ in marks],
-        "ticktext": [text for _, text in marks],
+        "ticktext": [plain(text) for _, text in marks],
         "range": [-0.04, 1.04],
         "zeroline": False,
     }

@@ -8,7 +8,7 @@ from cloudtune.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, duration, moment, number, options, scalar
 from cloudtune.space import Values
-from cloudtune.states import Trial
+from cloudtune.states import Trial, TrialState
 from cloudtune.text.dumping import yaml_text
 
 MAX_EVENTS = 300
@@ -72,7 +72,7 @@ def _parameters(values: Values) -> str:
 
 def _why_failed(study: Study) -> str:
     """The most frequent reason why trials failed."""
-    reasons = [trial.reason for trial in study.trials if trial.state.value == "failed" and trial.reason]
+    reasons = [trial.reason for trial in study.trials if trial.state is TrialState.FAILED and trial.reason]
     if not reasons:
         return ""
     most = max(dict.fromkeys(reasons), key=reasons.count)
@@ -86,7 +86,11 @@ def _front(study: Study) -> str:
     sign = 1 if study.objective.goal == "minimize" else -1
     front = sorted(study.front, key=lambda trial: sign * trial.metrics[metrics[0]])
     rows = [
-        (str(trial.number), *(number(trial.metrics[metric]) for metric in metrics), options(trial.parameters))
+        (
+            str(trial.number),
+            *(number(trial.metrics[metric]) for metric in metrics),
+            " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items()),
+        )
         for trial in front[:MAX_FRONT]
     ]
     goals = " and ".join(f"{each.metric} ({each.goal}d)" for each in study.job.objective)
@@ -172,8 +176,8 @@ def event_table(study: Study) -> str:
 def facts(study: Study) -> str:
     """The run in a few words: a list of terms and what they are."""
     record, job = study.record, study.job
-    counts = ", ".join(f"{many:,} {state.value}" for state, many in sorted(study.counts.items())) or "none"
-    planned = f" of {job.limits.trials:,}" if job.limits.trials is not None and not record.state.ended else ""
+    counts = ", ".join(f"{many:,} {state.value}" for state in TrialState if (many := study.counts[state])) or "none"
+    planned = f" (of {job.limits.trials:,})" if job.limits.trials is not None and not record.state.ended else ""
     where = f"{record.provider} ({study.plan.mode})"
     if record.profile not in ("", record.provider):
         where = f"{record.provider} ({study.plan.mode}; profile {record.profile})"

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from cloudtune.axis import Choices
 from cloudtune.parameters import Float, Int, Scalar
-from cloudtune.report.words import plain, scalar, short
+from cloudtune.report.words import scalar, short
 from cloudtune.space import Dimension
 
 Tick = tuple[float, str]
-"""A position from 0 to 1 and its label, ready for plotly."""
+"""A position from 0 to 1 and its label."""
 
 _NEAR = 0.05
 """Ticks nearer to each other than this would overlap."""
@@ -31,7 +31,7 @@ def ticks(dimension: Dimension, most: int = 6, length: int = 14) -> list[Tick]:
     places = [(axis.position(value), value) for value in _marked(dimension, most)]
     if not isinstance(axis, Choices):
         places = _apart(places)
-    return [(position, plain(short(_label(value), length))) for position, value in places]
+    return [(position, short(_label(value), length)) for position, value in places]
 
 
 def _marked(dimension: Dimension, most: int) -> Iterable[Scalar]:

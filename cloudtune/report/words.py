@@ -56,5 +56,7 @@ def count(many: int, noun: str) -> str:
 
 
 def options(values: Values) -> str:
-    """The parameters as a trial gets them on its command line, quoted for a shell."""
-    return shlex.join(place([], values, list(values)))
+    """The parameters as a trial gets them on its command line, quoted for a shell; on several lines if they are long."""
+    words = [shlex.join(place([], {name: value}, [name])) for name, value in values.items()]
+    line = " ".join(words)
+    return line if len(line) <= 80 else " \\\n".join(words)
