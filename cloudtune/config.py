@@ -61,14 +61,21 @@ def user_file() -> Path:
 def profiles(project: Path) -> dict[str, Profile]:
     """All profiles of the project's file and the user's, merged key by key; the project's keys win.
 
+    Settings without a provider are left out: they complete a profile of other projects.
+
     Raises:
         ConfigError: a file is not TOML, or says something else than profiles.
     """
+    merged = _merged(project)
+    return {name: _profile(name, settings) for name, settings in merged.items() if "provider" in settings}
+
+
+def _merged(project: Path) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
     for path in (user_file(), project / FILE):
         for name, settings in _read(path).get("profiles", {}).items():
             merged.setdefault(name, {}).update(settings)
-    return {name: _profile(name, settings) for name, settings in merged.items()}
+    return merged
 
 
 def load_profile(name: str | None, project: Path) -> Profile:
@@ -83,10 +90,10 @@ def load_profile(name: str | None, project: Path) -> Profile:
     """
     from cloudtune.provider import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
 
-    known = profiles(project)
+    known = _merged(project)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project)
     if chosen in known:
-        return known[chosen]
+        return _profile(chosen, known[chosen])
     provider = ALIASES.get(chosen, chosen)
     if provider == "local" or provider in providers():
         return _profile(chosen, {"provider": provider})

@@ -77,6 +77,10 @@ def test_the_digits_grid_has_a_branch_for_each_kernel() -> None:
 
 def test_the_digits_script_runs_by_hand() -> None:
     done = subprocess.run(
-        [sys.executable, "train.py", "--C", "2", "--gamma", "0.5"], cwd=EXAMPLES / "digits", capture_output=True, text=True, check=True
+        [sys.executable, "train.py", "--C", "2", "--gamma", "0.5"],
+        cwd=EXAMPLES / "digits",
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "step 5: accuracy=0.98" in done.stdout

@@ -91,7 +91,9 @@ def test_a_run_that_is_killed_again_and_again_ends_with_every_trial_once(tmp_pat
     assert [trial.number for trial in trials] == list(range(TRIALS))
     assert all(trial.state is TrialState.COMPLETED for trial in trials), [trial.reason for trial in trials]
     assert [trial.parameters for trial in trials] == expected_parameters(tmp_path, data)
-    ends = Counter(int(line.split()[1]) for line in (tmp_path / "diary").read_text().splitlines() if line.startswith("end"))
+    ends = Counter(
+        int(line.split()[1]) for line in (tmp_path / "diary").read_text().splitlines() if line.startswith("end")
+    )
     assert ends == dict.fromkeys(range(TRIALS), 1), "no trial came to its end twice, and none is missing"
     for trial in trials:
         reports = [report for report in run.reports(trial.number) if report.attempt == trial.attempt]

@@ -54,7 +54,9 @@ def test_median_waits_for_three_others_for_its_grace_and_its_interval() -> None:
         (False, -1.2, -1.01, -0.99),  # -1.2 / 1.2 = -1
     ],
 )
-def test_bandit_with_a_factor_allows_a_ratio_of_the_best(maximize: bool, best: float, allowed: float, bad: float) -> None:
+def test_bandit_with_a_factor_allows_a_ratio_of_the_best(
+    maximize: bool, best: float, allowed: float, bad: float
+) -> None:
     sign = -1 if maximize else 1
     rule = Bandit(0, 1, factor=0.2, amount=None, maximize=maximize)
     assert stopped(rule, [(0, 1, sign * best), (1, 1, sign * allowed), (2, 1, sign * bad)]) == [(2, 1)]
@@ -92,7 +94,9 @@ def test_asha_counts_a_trial_that_skips_steps_at_the_last_rung_it_passed() -> No
     assert stopped(rule, [(0, 5, 1.0), (1, 4, 2.0)]) == [(1, 4)]
 
 
-@pytest.mark.parametrize("rule", [Median(0, 1), Bandit(0, 1, factor=0.1, amount=None, maximize=False), Truncation(0, 1, 50)])
+@pytest.mark.parametrize(
+    "rule", [Median(0, 1), Bandit(0, 1, factor=0.1, amount=None, maximize=False), Truncation(0, 1, 50)]
+)
 def test_repeated_steps_and_values_that_are_no_numbers_are_ignored(rule: StoppingRule) -> None:
     stopped(rule, GOOD)
     nan, inf = float("nan"), float("inf")

@@ -49,8 +49,12 @@ def make(strategy: str, space: Space, seed: int = 5, **more: Any) -> Strategy:
 
 
 def test_a_grid_is_the_product_of_its_axes_with_the_last_turning_fastest() -> None:
-    space = Space({"a": Ordinal(values=(1, 2)), "b": Categorical(values=("x", None)), "c": Float(low=0.1, high=0.3, step=0.1)})
-    expected = [dict(zip("abc", values, strict=True)) for values in itertools.product((1, 2), ("x", None), (0.1, 0.2, 0.3))]
+    space = Space(
+        {"a": Ordinal(values=(1, 2)), "b": Categorical(values=("x", None)), "c": Float(low=0.1, high=0.3, step=0.1)}
+    )
+    expected = [
+        dict(zip("abc", values, strict=True)) for values in itertools.product((1, 2), ("x", None), (0.1, 0.2, 0.3))
+    ]
     assert list(GridSearch(space).all()) == expected
     assert grid_size(space) == 12
 
@@ -65,7 +69,13 @@ def test_a_conditional_grid_has_each_branch_once() -> None:
         }
     )
     grid = list(GridSearch(space, levels=2).all())
-    branches = [{"k": "rbf"}, {"k": "poly", "d": 2}, {"k": "poly", "d": 3, "e": True}, {"k": "poly", "d": 3, "e": False}, {"k": "poly", "d": 4}]
+    branches = [
+        {"k": "rbf"},
+        {"k": "poly", "d": 2},
+        {"k": "poly", "d": 3, "e": True},
+        {"k": "poly", "d": 3, "e": False},
+        {"k": "poly", "d": 4},
+    ]
     expected = [{**branch, "C": level} for branch in branches for level in (0.0, 1.0)]
     assert Counter(map(space.key, grid)) == Counter(map(space.key, expected))
 
@@ -204,12 +214,18 @@ def test_every_suggestion_is_a_possible_trial(strategy: str, entries: dict[str, 
 
 def branin(v: Values) -> float:
     x, y = float(v["x"] or 0), float(v["y"] or 0)
-    return (y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6) ** 2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+    return (
+        (y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6) ** 2
+        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
+        + 10
+    )
 
 
 def mixed(v: Values) -> float:
     base = {"a": 0.3, "b": 0.0, "c": 1.0}[str(v["kind"])] + (math.log10(float(v["count"] or 1)) - 1) ** 2
-    return base + (0.3 * (math.log10(float(v["rate"] or 1)) + 2) ** 2 if "rate" in v else (float(v["part"] or 0) - 0.5) ** 2)
+    return base + (
+        0.3 * (math.log10(float(v["rate"] or 1)) + 2) ** 2 if "rate" in v else (float(v["part"] or 0) - 0.5) ** 2
+    )
 
 
 def best_of(search: Strategy, function: Callable[[Values], float], trials: int, parallel: int = 1) -> float:
@@ -272,7 +288,12 @@ def test_the_model_exhausts_a_finite_space_without_repetition() -> None:
 @pytest.mark.parametrize("size", [1, 40])
 def test_the_model_searches_one_dimension_and_many(size: int) -> None:
     entries = {f"x{index}": Float(low=0, high=1) for index in range(size)} | {"fixed": Constant(value="v")}
-    assert best_of(BayesianSearch(Space(entries), startup=5), lambda v: sum(float(v[f"x{i}"] or 0) for i in range(size)), 12) < size
+    assert (
+        best_of(
+            BayesianSearch(Space(entries), startup=5), lambda v: sum(float(v[f"x{i}"] or 0) for i in range(size)), 12
+        )
+        < size
+    )
 
 
 def test_several_objectives_spread_over_their_front() -> None:
@@ -319,7 +340,9 @@ def test_the_gradient_of_the_likelihood_is_the_one_of_its_differences(count: int
     targets = source.standard_normal(count)
     at = source.uniform(-1, 1, size + 1)
     error = check_grad(
-        lambda x: gp._negative_log_likelihood(x, squares, targets)[0], lambda x: gp._negative_log_likelihood(x, squares, targets)[1], at
+        lambda x: gp._negative_log_likelihood(x, squares, targets)[0],
+        lambda x: gp._negative_log_likelihood(x, squares, targets)[1],
+        at,
     )
     assert error < 1e-4
 

@@ -48,7 +48,7 @@
   function laidOut(layout, width) {
     const style = getComputedStyle(root);
     const colour = (name) => style.getPropertyValue(name).trim();
-    const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true };
+    const axis = { gridcolor: colour("--line"), zerolinecolor: colour("--line"), linecolor: colour("--line"), automargin: true, exponentformat: "e", minexponent: 5 };
     const axes = ["xaxis", "yaxis"].filter((name) => name in layout);
     return {
       ...layout, width, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",

@@ -70,7 +70,7 @@ def parallel(study: Study) -> Chart | None:
         "showscale": False,
     }
     trace = {"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -15 if len(axes) > 6 else 0}
-    figure = {"data": [trace], "layout": {"height": 440, "margin": {"l": 70, "r": 60, "t": 84, "b": 28}}}
+    figure = {"data": [trace], "layout": {"height": 440, "margin": {"l": 92, "r": 60, "t": 84, "b": 28}}}
     return Chart(_parallel_caption(study, trials, dimensions, axis), figure)
 
 

@@ -54,13 +54,19 @@ def row(what: str, value: str, against: str = "") -> None:
 def functions(trials: int) -> None:
     """No-op function trials with durable state, beside Optuna's storages and a bare pool."""
     with folder() as project:
-        took = seconds(lambda: tune(nothing, SPACE, maximize="s", trials=trials, parallel=2, strategy="random", project=project))
+        took = seconds(
+            lambda: tune(nothing, SPACE, maximize="s", trials=trials, parallel=2, strategy="random", project=project)
+        )
     ours = trials / took
     row(f"cloudtune, {trials} no-op trials, 2 workers, SQLite", f"{ours:,.0f} trials/s", "aim: >= 1,000")
     points = [(i / trials, 0.5) for i in range(trials)]
     with multiprocessing.Pool(2) as pool:
         bare = trials / seconds(lambda: pool.map(_call, points, chunksize=1))
-    row("  bare multiprocessing.Pool of 2 (no state, no search)", f"{bare:,.0f} trials/s", f"ours is {ours / bare:.2f} of it")
+    row(
+        "  bare multiprocessing.Pool of 2 (no state, no search)",
+        f"{bare:,.0f} trials/s",
+        f"ours is {ours / bare:.2f} of it",
+    )
     try:
         import optuna
     except ImportError:
@@ -80,7 +86,11 @@ def functions(trials: int) -> None:
         for name, (storage, count) in storages.items():
             study = optuna.create_study(storage=storage, sampler=optuna.samplers.RandomSampler(seed=1))
             rate = count / seconds(lambda study=study, count=count: study.optimize(objective, n_trials=count))
-            row(f"  Optuna {optuna.__version__}, {name}, {count} trials", f"{rate:,.0f} trials/s", f"ours is {ours / rate:,.1f} x")
+            row(
+                f"  Optuna {optuna.__version__}, {name}, {count} trials",
+                f"{rate:,.0f} trials/s",
+                f"ours is {ours / rate:,.1f} x",
+            )
 
 
 def commands(rounds: int, trials: int = 100) -> None:
@@ -99,7 +109,11 @@ def commands(rounds: int, trials: int = 100) -> None:
             with (project / "log").open("ab") as log:
                 bare.append(seconds(lambda log=log: [_popen(log) for _ in range(trials)]) / trials)
     ratio = statistics.median(one / other for one, other in zip(ours, bare, strict=True))
-    row("a command trial", f"{statistics.median(ours) * 1e3:.2f} ms", f"{ratio:.2f} x a bare Popen, {statistics.median(bare) * 1e3:.2f} ms (aim: <= 1.2)")
+    row(
+        "a command trial",
+        f"{statistics.median(ours) * 1e3:.2f} ms",
+        f"{ratio:.2f} x a bare Popen, {statistics.median(bare) * 1e3:.2f} ms (aim: <= 1.2)",
+    )
 
 
 def _popen(log: Any) -> None:
@@ -109,7 +123,15 @@ def _popen(log: Any) -> None:
 def busy() -> None:
     """Two workers on equal sleeping trials."""
     with folder() as project:
-        run = tune(_sleep, {"x": Float(low=0, high=1)}, maximize="s", trials=100, parallel=2, strategy="random", project=project)
+        run = tune(
+            _sleep,
+            {"x": Float(low=0, high=1)},
+            maximize="s",
+            trials=100,
+            parallel=2,
+            strategy="random",
+            project=project,
+        )
         done = run.trials()
         wall = max(t.ended or 0 for t in done) - min(t.started or 0 for t in done)
     row("two workers, 100 trials of 200 ms", f"{100 * 0.2 / 2 / wall:.1%} busy", "aim: >= 98 %")
@@ -131,7 +153,12 @@ def first_trial() -> None:
             times = []
             for _ in range(5):
                 start = time.time()
-                subprocess.run([sys.executable, "-m", "cloudtune", "run", "job.yaml", "-q"], cwd=project, capture_output=True, check=True)
+                subprocess.run(
+                    [sys.executable, "-m", "cloudtune", "run", "job.yaml", "-q"],
+                    cwd=project,
+                    capture_output=True,
+                    check=True,
+                )
                 times.append(api.attach("latest", project=project).trials()[0].metrics["t"] - start)
         row(f"first trial of a {strategy} job, from process start", f"{min(times) * 1e3:.0f} ms", "aim: <= 300")
 
@@ -142,26 +169,46 @@ def resume(trials: int) -> None:
         job_fields = {"maximize": "s", "parallel": 1, "strategy": {"type": "random", "seed": 1}, "project": project}
         tune(nothing, SPACE, trials=2, run_id="it", **job_fields)
         store = Store(project).run("it")
-        store.write(trials=[Trial(n, {"x": n / trials, "y": 0.5}, TrialState.COMPLETED, {"s": 1.0}, "", 1, 1.0, 2.0) for n in range(2, trials)])
+        store.write(
+            trials=[
+                Trial(n, {"x": n / trials, "y": 0.5}, TrialState.COMPLETED, {"s": 1.0}, "", 1, 1.0, 2.0)
+                for n in range(2, trials)
+            ]
+        )
         record = store.record()
         data = json.loads(record.job)
         data["limits"]["trials"] = trials + 1
         store.write(columns={"state": "interrupted", "job": json.dumps(data)})
         took = seconds(lambda: api.attach("it", project=project).wait())
         assert len(store.trials()) == trials + 1
-    row(f"resume of {trials} trials and one more", f"{took * 1e3:.0f} ms", "aim: <= 500 (Optuna's journal 1,900, its SQLite 3,600)")
+    row(
+        f"resume of {trials} trials and one more",
+        f"{took * 1e3:.0f} ms",
+        "aim: <= 500 (Optuna's journal 1,900, its SQLite 3,600)",
+    )
 
 
 def starting() -> None:
     """Imports and the command line, each in processes of its own."""
 
     def best(*arguments: str) -> float:
-        return min(seconds(lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True)) for _ in range(9))
+        return min(
+            seconds(lambda: subprocess.run([sys.executable, *arguments], capture_output=True, check=True))
+            for _ in range(9)
+        )
 
     empty, pydantic, ours = best("-c", "pass"), best("-c", "import pydantic"), best("-c", "import cloudtune")
     job = best("-c", "from cloudtune import TuningJob")
-    row("import cloudtune", f"{(ours - empty) * 1e3:.1f} ms", f"{(ours - empty) / (pydantic - empty):.2f} x import pydantic (aim: <= 1.3)")
-    row("from cloudtune import TuningJob", f"{(job - empty) * 1e3:.1f} ms", f"{(job - empty) / (pydantic - empty):.2f} x import pydantic")
+    row(
+        "import cloudtune",
+        f"{(ours - empty) * 1e3:.1f} ms",
+        f"{(ours - empty) / (pydantic - empty):.2f} x import pydantic (aim: <= 1.3)",
+    )
+    row(
+        "from cloudtune import TuningJob",
+        f"{(job - empty) * 1e3:.1f} ms",
+        f"{(job - empty) / (pydantic - empty):.2f} x import pydantic",
+    )
     row("cloudtune --help", f"{best('-m', 'cloudtune', '--help') * 1e3:.0f} ms", "aim: <= 300")
 
 

@@ -1,0 +1,327 @@
+"""The command line, as a user meets it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudtune.cli.app import run_app
+from cloudtune.states import RunState
+from cloudtune.testing.conformance import wait_until
+
+JOB = """\
+name: line
+trial: {command: python train.py}
+objective: {metric: score, goal: maximize}
+space:
+  x: {type: float, low: 0, high: 1}
+  kind: {type: categorical, values: [a, null]}
+strategy: {type: random, seed: 3}
+limits: {trials: 4, parallel: 2}
+local: {grace: 0.2}
+"""
+
+SCRIPT = """\
+import cloudtune.trial as trial
+print("hello from", trial.number())
+trial.report(score=trial.params()["x"])
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "job.yaml").write_text(JOB)
+    (tmp_path / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Result:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def cli(capfdbinary: pytest.CaptureFixture[bytes]) -> Any:
+    def call(*arguments: str) -> Result:
+        code = run_app(list(arguments))
+        captured = capfdbinary.readouterr()
+        return Result(code, captured.out.decode(), captured.err.decode())
+
+    return call
+
+
+def test_init_gives_a_job_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = cli("init", "first")
+    assert made.code == 0
+    assert "cd first && cloudtune run job.yaml" in made.out
+    monkeypatch.chdir(tmp_path / "first")
+    done = cli("run", "job.yaml", "--trials", "6", "--report", "report.html")
+    assert done.code == 0, done.err
+    assert "completed" in done.out
+    assert "best trial" in done.out
+    assert (tmp_path / "first" / "report.html").stat().st_size > 100_000
+    again = cli("init")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+def test_run_shows_progress_on_stderr_and_the_result_on_stdout(project: Path, cli: Any) -> None:
+    done = cli("run", "job.yaml")
+    assert done.code == 0
+    assert "best so far: score = " in done.err
+    assert "hello" not in done.out + done.err
+    assert done.out.startswith("completed\n4 completed")
+
+
+def test_run_prints_json_alone_and_takes_overrides(project: Path, cli: Any) -> None:
+    done = cli(
+        "run", "job.yaml", "--json", "--trials", "3", "--seed", "9", "--set", "space.x.high=0.5", "--set", "retries=2"
+    )
+    result = done.json
+    assert result["state"] == "completed"
+    assert result["counts"] == {"completed": 3}
+    assert result["best"]["parameters"]["x"] <= 0.5
+    assert result["best"]["metrics"]["score"] == result["best"]["parameters"]["x"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "nothing.yaml"], 2, "nothing.yaml"),
+        (["run", "job.yaml", "--set", "limits.trails=3"], 2, "did you mean 'trials'?"),
+        (["run", "job.yaml", "--set", "limits"], 2, "PATH=VALUE"),
+        (["run", "job.yaml", "--on", "lokal"], 2, "did you mean 'local'?"),
+        (["run", "job.yaml", "--on", "aws"], 2, "pip install 'cloudtune[sagemaker]'"),
+        (["run", "job.yaml", "--set", "strategy.type=evolutionary"], 3, "use random, sobol or bayesian"),
+        (["plan", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
+        (["show", "nobody"], 5, "no run"),
+        (["rnu"], 2, "Did you mean 'run'?"),
+        (["trials", "--sort", "speed"], 5, "no runs"),
+    ],
+)
+def test_mistakes_are_messages_with_exit_codes(
+    project: Path, cli: Any, arguments: list[str], code: int, says: str
+) -> None:
+    done = cli(*arguments)
+    assert done.code == code, done.err
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_mistake_in_the_job_names_its_line(project: Path, cli: Any) -> None:
+    (project / "job.yaml").write_text(JOB.replace("goal: maximize", "goal: maximise").replace("parallel", "paralel"))
+    done = cli("run", "job.yaml")
+    assert done.code == 2
+    assert "line 3" in done.err
+    assert "did you mean 'maximize'?" in done.err
+    assert "line 8" in done.err
+    assert "did you mean 'parallel'?" in done.err
+
+
+def test_a_failed_run_exits_with_one_and_says_where_to_look(project: Path, cli: Any) -> None:
+    (project / "train.py").write_text("raise SystemExit('out of luck')")
+    done = cli("run", "job.yaml")
+    assert done.code == 1
+    assert "cloudtune logs" in done.out
+    assert "out of luck" in cli("trials").out
+    assert cli("logs").out == "out of luck\n"
+
+
+def test_an_unexpected_error_is_one_line(project: Path, cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("cloudtune.api.runs", breaks)
+    done = cli("ls")
+    assert done.code == 1
+    assert done.err == "error: unexpected: ZeroDivisionError: oh\n(CLOUDTUNE_DEBUG=1 shows where)\n"
+
+
+def test_what_was_run_can_be_looked_at(project: Path, cli: Any) -> None:
+    run_id = cli("run", "job.yaml", "--json").json["id"]
+    assert run_id in cli("ls").out
+    assert [run["id"] for run in cli("ls", "--json").json] == [run_id]
+    shown = cli("show", run_id[:8]).out
+    assert "4 completed" in shown
+    assert "best" in shown
+    trials = cli("trials", "--json").json
+    best = max(trials, key=lambda trial: trial["metrics"]["score"])
+    assert cli("best", "--json").json == best
+    assert cli("best", "--params-only").json == best["parameters"]
+    table = cli("trials", "--sort", "score", "--limit", "2").out.splitlines()
+    assert table[0].split() == ["trial", "state", "score", "x", "kind", "took", "why"]
+    assert int(table[1].split()[0]) == best["number"]
+    assert len(table) == 3
+    assert cli("logs", "2").out == "hello from 2\n"
+    assert cli("logs", run_id, "1").out == "hello from 1\n"
+    assert cli("trials", "--state", "failed", "--json").json == []
+    assert cli("show", "--json").json["counts"] == {"completed": 4}
+
+
+def test_trials_are_written_as_tables(project: Path, cli: Any) -> None:
+    import pyarrow.parquet as pq
+
+    cli("run", "job.yaml", "-q")
+    rows = list(csv.DictReader(io.StringIO(cli("trials", "-o", "csv").out)))
+    assert [row["state"] for row in rows] == ["completed"] * 4
+    assert cli("trials", "-o", "trials.parquet").code == 0
+    table = pq.read_table(project / "trials.parquet").to_pylist()
+    assert [row["params_x"] for row in table] == [float(row["params_x"]) for row in rows]
+    assert {row["params_kind"] for row in table} <= {"a", None}
+    assert cli("ls", "-o", "runs.csv").code == 0
+    wrong = cli("trials", "-o", "xlsx")
+    assert wrong.code == 2
+    assert "parquet" in wrong.err
+
+
+def test_plan_accounts_for_every_field_and_compares_profiles(project: Path, cli: Any) -> None:
+    table = cli("plan", "job.yaml", "--set", "compute.instance=large").out
+    assert "space.x.high" in table
+    assert "approximate" in table
+    assert cli("plan", "job.yaml", "--strict", "--set", "compute.instance=large").code == 3
+    (project / "cloudtune.toml").write_text('[profiles.mine]\nprovider = "local"\n')
+    header = cli("plan", "job.yaml", "--on", "local,mine").out.splitlines()[0].split()
+    assert header == ["field", "value", "local", "mine"]
+    assert cli("plan", "job.yaml", "--json").json["request"]["name"] == "line"
+
+
+def test_no_value_of_the_environment_is_printed(project: Path, cli: Any) -> None:
+    (project / "job.yaml").write_text(JOB.replace("train.py}", "train.py, environment: {TOKEN: s3cr3t}}"))
+    printed = [
+        cli("plan", "job.yaml"),
+        cli("plan", "job.yaml", "--json"),
+        cli("run", "job.yaml"),
+        cli("show", "--json"),
+    ]
+    assert all("s3cr3t" not in result.out + result.err for result in printed)
+
+
+def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:
+    assert cli("schema").json["title"] == "cloudtune job"
+    assert cli("schema", "-o", "schema.json").code == 0
+    assert json.loads((project / "schema.json").read_text())["title"] == "cloudtune job"
+    found = cli("check", "--json").json
+    assert {finding["subject"] for finding in found["local"]} >= {"python", "disk"}
+    assert [each["name"] for each in cli("providers", "--json").json] == ["local"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_of_the_shell(cli: Any, shell: str) -> None:
+    script = cli("completion", shell).out
+    assert "_CLOUDTUNE_COMPLETE" in script
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_run_ids_complete(project: Path, cli: Any) -> None:
+    run_id = cli("run", "job.yaml", "--json").json["id"]
+    environment = {
+        **os.environ,
+        "_CLOUDTUNE_COMPLETE": "bash_complete",
+        "COMP_WORDS": "cloudtune show li",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "cloudtune"], env=environment, capture_output=True, text=True, cwd=project
+    )
+    assert run_id in done.stdout
+
+
+def test_a_detached_run_goes_on_without_its_terminal(project: Path, cli: Any) -> None:
+    run_id = cli("run", "job.yaml", "--detach", "--json").json["id"]
+    assert cli("resume", run_id, "-q").code == 0
+    assert cli("show", "--json").json["state"] == "completed"
+
+
+def test_interrupt_cancel_and_resume_from_the_command_line(project: Path, cli: Any) -> None:
+    (project / "train.py").write_text(
+        textwrap.dedent("""
+            import pathlib, time
+            import cloudtune.trial as trial
+            pathlib.Path(f"begun-{trial.number()}").touch()
+            while not pathlib.Path("go").exists():
+                time.sleep(0.01)
+            trial.report(score=1.0)
+            """)
+    )
+    line = subprocess.Popen(
+        [sys.executable, "-m", "cloudtune", "run", "job.yaml"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: (project / "begun-0").exists() and (project / "begun-1").exists())
+    line.send_signal(signal.SIGINT)
+    (project / "go").touch()
+    out, _ = line.communicate(timeout=30)
+    assert line.returncode == 130
+    assert "cloudtune resume line-" in out
+    assert cli("show", "--json").json["state"] == RunState.INTERRUPTED.value
+    assert cli("resume").code == 0
+    assert cli("show", "--json").json["counts"] == {"completed": 4}
+    (project / "go").unlink()
+    (project / "begun-0").unlink()
+    cli("run", "job.yaml", "--detach")
+    wait_until(lambda: (project / "begun-0").exists())
+    ended = cli("cancel")
+    assert ended.code == 0
+    assert "cancelled" in ended.out
+    assert "has ended already" in cli("cancel").err
+
+
+def test_output_into_a_closed_pipe_is_no_error(project: Path, cli: Any) -> None:
+    cli("run", "job.yaml", "-q")
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m cloudtune schema | head -1"],
+        capture_output=True,
+        text=True,
+        cwd=project,
+    )
+    assert done.returncode in (0, 141)
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_there_for_every_command(cli: Any) -> None:
+    for command in (
+        "init",
+        "run",
+        "plan",
+        "check",
+        "providers",
+        "schema",
+        "ls",
+        "show",
+        "trials",
+        "best",
+        "logs",
+        "report",
+        "resume",
+        "drive",
+        "cancel",
+        "completion",
+    ):
+        done = cli(command, "--help")
+        assert done.code == 0
+        assert "Usage: cloudtune" in done.out
+    assert "Exit codes" in cli("--help").out
+    assert cli("--version").out.startswith("cloudtune 0.")
+
+
+def test_nothing_heavy_is_loaded_for_help() -> None:
+    code = "import sys; from cloudtune.cli.app import run_app; run_app(['--help']); print(sorted({'pydantic', 'numpy', 'rich', 'yaml', 'sqlite3'} & set(sys.modules)), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
