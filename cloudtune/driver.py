@@ -8,18 +8,19 @@ can be followed by another that goes on where it was.
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudtune.job import Objective, TuningJob
+from cloudtune.launcher import Ended, Launcher
 from cloudtune.outcome import losses
 from cloudtune.provider import Progress, Watcher
 from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
 from cloudtune.space import Space
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.store import RunStore
+from cloudtune.tally import Tally, keep_counting_values
 from cloudtune.units import format_duration
 
 TICK = 0.25
@@ -30,60 +31,6 @@ _SAVE_ELAPSED = 5.0
 
 _FILL_TIME = 0.005
 """Seconds of suggesting after which what is there is launched before the next slot is filled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A trial's program has ended.
-
-    Attributes:
-        number: the trial.
-        attempt: which start of it.
-        failure: why it failed; "" when it ended well.
-        retry: whether another attempt may end better.
-        lost: whether nothing is known against the trial itself (its machine or its keeper died): it is started
-            again without counting as a retry.
-        place: where the launcher keeps what is left of it; "" for no change.
-    """
-
-    number: int
-    attempt: int
-    failure: str = ""
-    retry: bool = False
-    lost: bool = False
-    place: str = ""
-
-
-class Launcher(ABC):
-    """Runs single trials somewhere."""
-
-    def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
-        """The name that the trial will have where it runs, known before it is launched; "" for none."""
-        return ""
-
-    @abstractmethod
-    def launch(self, trial: Trial) -> None:
-        """Starts a trial. Whatever goes wrong is told by `poll` as its end."""
-
-    @abstractmethod
-    def adopt(self, trial: Trial) -> bool:
-        """Takes over a trial that an earlier driver launched; `poll` tells all of it from its first report.
-
-        Returns:
-            False if it neither runs nor left how it ended: it has to be started again.
-        """
-
-    @abstractmethod
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        """What happened, in order; waits at most `timeout` seconds for something to happen."""
-
-    @abstractmethod
-    def stop(self, number: int) -> None:
-        """Asks a running trial to end, and makes it after its grace time; its end comes by `poll`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends what still runs and lets go of everything."""
 
 
 @dataclass(slots=True)
@@ -458,52 +405,6 @@ class Driver:
         if self._limits.time is not None:
             rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
         return max(rest, 0.0)
-
-
-class Tally:
-    """Counts of ended trials, and the best of them."""
-
-    def __init__(self, objectives: Sequence[Objective]) -> None:
-        self._single = len(objectives) == 1
-        self._metric = objectives[0].metric
-        self.counts = {state: 0 for state in TrialState if state.ended}
-        self.best: Trial | None = None
-        self.best_loss = math.inf
-        self.since_best = 0
-
-    def add(self, trial: Trial, values: tuple[float, ...] | None) -> None:
-        """Counts an ended trial."""
-        self.counts[trial.state] += 1
-        if trial.state is not TrialState.COMPLETED or values is None or not self._single:
-            return
-        if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):
-            self.since_best = 0 if values[0] < self.best_loss else self.since_best + 1
-            self.best, self.best_loss = trial, values[0]
-        else:
-            self.since_best += 1
-
-    @property
-    def best_value(self) -> float | None:
-        """The best trial's objective."""
-        return self.best.metrics[self._metric] if self.best else None
-
-    @property
-    def best_number(self) -> int | None:
-        """The best trial's number."""
-        return self.best.number if self.best else None
-
-
-def keep_counting_values(
-    objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
-) -> None:
-    """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
-    best_counts = {objective.metric: objective.goal for objective in objectives if objective.measurement == "best"}
-    for name, value in reported.items():
-        goal = best_counts.get(name)
-        if goal is None or name not in kept or math.isnan(kept[name]):
-            kept[name] = value
-        elif not math.isnan(value):
-            kept[name] = max(kept[name], value) if goal == "maximize" else min(kept[name], value)
 
 
 def _what_is_missing(objectives: Sequence[Objective], reported: dict[str, float]) -> str:

@@ -229,7 +229,7 @@ class RunStore:
                 )
                 database.executemany(
                     "INSERT INTO events VALUES (?, ?, ?, ?)",
-                    [(self.id, time.time(), number, message) for number, message in events],
+                    [(self.id, time.time(), number, _storable(message)) for number, message in events],
                 )
                 if columns:
                     row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
@@ -243,7 +243,7 @@ class RunStore:
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [
             (
-                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), trial.reason,
+                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _storable(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place,
             )
             for trial in trials
@@ -330,6 +330,11 @@ def _store_errors(path: Path) -> Iterator[None]:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
+
+
+def _storable(text: str) -> str:
+    """A text without lone surrogates, which names of files may bring along and UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _record(row: tuple[Any, ...]) -> RunRecord:

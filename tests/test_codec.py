@@ -14,18 +14,14 @@ from hypothesis.strategies import DrawFn
 from cloudtune import trial
 from cloudtune.axis import TAIL, Bell, Rounding, axis_of
 from cloudtune.codec import (
-    MAX_NAME,
     BellAsUnit,
     Codec,
-    Flattened,
     LogAsExponent,
     NumberAsText,
     ReverseLogAsExponent,
-    SpaceCodec,
     SteppedAsInt,
     ValuesAsIndex,
     ValuesAsText,
-    safe_names,
 )
 from cloudtune.parameters import (
     Categorical,
@@ -39,6 +35,7 @@ from cloudtune.parameters import (
     Scalar,
 )
 from cloudtune.space import Entries, Space, SpaceError
+from cloudtune.space_codec import MAX_NAME, Flattened, SpaceCodec, safe_names
 from cloudtune.testing.specs import parameter_names, parameters, spaces
 
 CODECS: tuple[type[Codec], ...] = (

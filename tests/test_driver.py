@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from cloudtune.driver import Driver, Ended, Interrupt, Launcher
+from cloudtune.driver import Driver, Interrupt
 from cloudtune.errors import StoreError
 from cloudtune.job import TuningJob
+from cloudtune.launcher import Ended, Launcher
 from cloudtune.provider import Progress
 from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store import RunStore, Store

@@ -465,3 +465,18 @@ def test_cancel_of_a_run_without_a_driver_ends_its_orphans(tmp_path: Path) -> No
     wait_until(lambda: all(gone(orphan) for orphan in orphans))
     assert time.time() - run.record.ended < 30
     assert run.folder.exists()
+
+
+def test_runs_of_one_id_in_two_projects_leave_each_other_alone(tmp_path: Path) -> None:
+    projects = [tmp_path / "one", tmp_path / "other"]
+    drivers = []
+    for project in projects:
+        project.mkdir()
+        drivers.append(_terminal(project, WAITS_FOR_A_FILE.format(folder=project)))
+        wait_until(_has_begun(project, "begun-0", "begun-1"))
+    drivers[0].kill()
+    drivers[0].wait()
+    api.attach("it", project=projects[0]).cancel()
+    (projects[1] / "go").touch()
+    assert drivers[1].wait(30) == 0
+    assert [trial.attempt for trial in api.attach("it", project=projects[1]).trials()] == [1, 1, 1, 1]

@@ -189,3 +189,9 @@ def test_ten_thousand_trials_with_a_hundred_reports_stay_usable(tmp_path: Path) 
 def test_the_store_keeps_itself_out_of_version_control(tmp_path: Path, run: RunStore) -> None:
     assert (tmp_path / ".cloudtune" / ".gitignore").read_text() == "*\n"
     assert isinstance(run.store.database, sqlite3.Connection)
+
+
+def test_a_reason_with_bytes_that_are_no_text_is_kept_readable(run: RunStore) -> None:
+    run.write(trials=[Trial(0, {}, reason="no file b\udcff")], events=[(0, "b\udcff")])
+    assert run.trials()[0].reason == "no file b\\udcff"
+    assert run.events()[0][2] == "b\\udcff"

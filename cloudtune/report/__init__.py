@@ -19,5 +19,5 @@ def write_report(run: "Run", path: Path) -> Path:
 
     text = page(study_of(run))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, "utf-8", "replace", newline="\n")  # a name may hold half a surrogate pair
+    path.write_text(text, "utf-8", newline="\n")
     return path

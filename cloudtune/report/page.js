@@ -6,7 +6,11 @@
   const figures = read("figures");
   const trials = read("trials");
   const rowOf = new Map(trials.rows.map((row) => [row[0], row]));
-  const words = (value) => (value === null ? "" : typeof value === "number" ? String(Number(value.toPrecision(7))) : value);
+  function words(value) {
+    if (typeof value !== "number") return value ?? "";
+    const short = Number(value.toPrecision(7));
+    return short !== 0 && Math.abs(short) < 1e-4 ? short.toExponential() : String(short);
+  }
 
   // Charts: drawn in the colours of the page, when they come into sight, and again when its width or colours change.
 
@@ -116,10 +120,13 @@
   const SIZE = 25, filter = byId("filter"), collator = new Intl.Collator(undefined, { numeric: true });
   let sorted = 0, down = false, page = 0;
 
-  /** Numbers before texts, each in their order. */
+  const RANKS = { number: 0, string: 1 };
+  const rank = (value) => RANKS[typeof value] ?? 2; // whichever the direction: numbers, texts, what is missing
+
   function compare(one, other) {
-    const numbers = (typeof other === "number") - (typeof one === "number");
-    return numbers || (typeof one === "number" ? one - other : collator.compare(one, other));
+    if (rank(one) !== rank(other)) return rank(one) - rank(other);
+    const order = typeof one === "number" ? one - other : collator.compare(one ?? "", other ?? "");
+    return down ? -order : order;
   }
 
   /** A test for a word of the filter: a condition on a column that exists, or a text that some cell has. */
@@ -149,11 +156,7 @@
   function show() {
     const tests = filter.value.toLowerCase().split(/\s+/).filter(Boolean).map(wanted);
     const found = trials.rows.filter((row) => tests.every((test) => test(row)));
-    found.sort((one, other) => {
-      const [left, right] = [one[sorted], other[sorted]];
-      if (left === null || right === null) return (left === null) - (right === null); // what is missing is always last
-      return (down ? -1 : 1) * compare(left, right);
-    });
+    found.sort((one, other) => compare(one[sorted], other[sorted]));
     const pages = Math.max(1, Math.ceil(found.length / SIZE));
     page = Math.min(page, pages - 1);
     table.tBodies[0].replaceChildren(...found.slice(page * SIZE, (page + 1) * SIZE).map(line));

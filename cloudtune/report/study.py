@@ -127,9 +127,10 @@ def study_of(run: "Run") -> Study:
     Raises:
         StoreError: the store cannot be read.
     """
-    study = Study(run.record, run.job, run.plan, run.trials(), events=run.events())
+    trials = run.trials()  # brings the run up to date, before the rest is read
+    study = Study(run.record, run.job, run.plan, trials, events=run.events())
     curves, more = _curves(run, study)
-    return replace(study, record=run.record, curves=curves, more_curves=more)
+    return replace(study, curves=curves, more_curves=more)
 
 
 def _curves(run: "Run", study: Study) -> tuple[dict[int, Curve], bool]:

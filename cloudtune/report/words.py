@@ -34,7 +34,7 @@ def duration(seconds: float | None) -> str:
     """A time span as people say it: 1.2s, 3m 20s, 2h 05m, 3d 4h; "" for None."""
     if seconds is None or not math.isfinite(seconds):
         return ""
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:

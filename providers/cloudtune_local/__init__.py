@@ -1,5 +1,1 @@
-"""The local provider: every trial is a process of this machine."""
-
-from cloudtune_local.provider import LocalProvider
-
-__all__ = ["LocalProvider"]
+"""The local provider: every trial is a process of this machine. `cloudtune_local.provider` has the class."""

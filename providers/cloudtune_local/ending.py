@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver import Ended
+from cloudtune.launcher import Ended
 from cloudtune.units import format_duration, format_size
 from cloudtune_local.setting import Setting
 

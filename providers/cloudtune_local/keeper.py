@@ -62,7 +62,7 @@ class Keeper:
         self._buffer = b""
         self._descriptors: list[int] = []
         self._function: Callable[..., object] | None = None
-        self._trial: Any = None
+        self._forked: Any = None
         self._load_error = ""
         self._next_memory_look = 0.0
         self._environment = dict(os.environb)  # decoding it anew for every trial would take longer than all else here
@@ -172,12 +172,13 @@ class Keeper:
         )
 
     def _load(self, request: dict[str, Any]) -> None:
+        """Loads the user's function, once for all trials, and what a forked process needs to run it."""
         os.chdir(request["cwd"])
         sys.path[:] = request["path"]
-        os.environ.pop("CLOUDTUNE_TRIAL", None)
-        from cloudtune import trial  # noqa: PLC0415  # only function trials need the package
+        from cloudtune import trial  # noqa: PLC0415  # only function trials need packages
+        from cloudtune_local import worker  # noqa: PLC0415
 
-        self._trial = trial
+        self._forked = worker
         try:
             if request["pickle"]:
                 import pickle  # noqa: PLC0415
@@ -201,7 +202,7 @@ class Keeper:
         if pid == 0:
             self._become_trial(log)
             os.environ.update(request["env"])
-            _leave(lambda: _run_function(self._trial, function, request))
+            self._forked.leave(lambda: self._forked.run_function(function, request))
         os.close(log)
         return pid
 
@@ -214,7 +215,7 @@ class Keeper:
             if pid == 0:
                 self._become_trial(log)
                 connection = socket.socket(fileno=descriptor)
-                _leave(lambda: _serve(self._trial, function, connection, request["run"]))
+                self._forked.leave(lambda: self._forked.serve(function, connection, request["run"]))
             os.close(log)
         finally:
             os.close(descriptor)
@@ -400,90 +401,6 @@ def write(path: str, text: str) -> None:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
-
-
-def _leave(body: Callable[[], int]) -> None:
-    """Runs the body of a forked child and ends the process without running the keeper's own clean-up."""
-    code = 1
-    try:
-        code = body()
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        if isinstance(error.code, str):
-            print(error.code, file=sys.stderr)  # as the interpreter does
-    except BaseException:  # noqa: BLE001  # everything else that the user's code raises is its traceback and exit code 1
-        import traceback  # noqa: PLC0415
-
-        traceback.print_exc()
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-
-
-def _run_function(trial: Any, function: Callable[..., object], request: dict[str, Any]) -> int:
-    """A function trial in a process of its own."""
-    _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
-    metrics = trial.call_function(function, trial.params(), request["metric"])
-    if metrics:
-        trial.report(metrics)
-    return 0
-
-
-def _reseed(text: str) -> None:
-    """Gives the trial random numbers of its own: forked processes would all draw the same ones."""
-    import random  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
-
-    seed = zlib.crc32(text.encode())
-    random.seed(seed)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed(seed)
-
-
-def _serve(trial: Any, function: Callable[..., object], connection: socket.socket, run: str) -> int:
-    """A worker of a pool: one trial after the other, until the driver closes the connection."""
-    stream = connection.makefile("rb")
-
-    def send(message: dict[str, Any]) -> None:
-        connection.sendall(json.dumps(message).encode() + b"\n")
-
-    for line in stream:
-        request = json.loads(line)
-        number = request["number"]
-
-        def sink(step: int, moment: float, metrics: dict[str, float], number: int = number) -> None:
-            send({"number": number, "step": step, "time": moment, "metrics": metrics})
-
-        start = os.lseek(1, 0, os.SEEK_END)
-        trial.enter(
-            trial.Context(
-                request["parameters"],
-                number=number,
-                attempt=request["attempt"],
-                run_id=run,
-                sink=sink,
-                folder=request["folder"],
-            )
-        )
-        failure = ""
-        try:
-            metrics = trial.call_function(function, request["parameters"], request["metric"])
-            if metrics:
-                trial.report(metrics)
-        except Exception as error:  # noqa: BLE001  # whatever the user's function raises fails this trial alone
-            import traceback  # noqa: PLC0415
-
-            traceback.print_exc()
-            failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        finally:
-            trial.leave()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        send({"number": number, "ended": failure, "log": [start, os.lseek(1, 0, os.SEEK_END)]})
-    return 0
 
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND

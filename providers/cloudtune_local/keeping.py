@@ -79,18 +79,19 @@ class KeeperClient:
             self._process.wait()
 
 
-def trial_environment(base: Mapping[str, str], run_id: str, python: str | None) -> dict[str, str]:
+def trial_environment(base: Mapping[str, str], run_id: str, folder: Path, python: str | None) -> dict[str, str]:
     """The environment that all trials of a run share: the user's own, and the mark by which leftovers are found.
 
     ``python`` is in it the interpreter that runs cloudtune (or the given one), whether or not its virtual
     environment is activated.
     """
-    environment = {name: value for name, value in base.items() if not name.startswith("CLOUDTUNE_TRIAL")}
-    folder = str(Path(python or sys.executable).parent)
+    own = {name: value for name, value in base.items() if not name.startswith("CLOUDTUNE_TRIAL")}
+    programs = str(Path(python or sys.executable).parent)
     search = base.get("PATH", os.defpath)
     return {
-        **environment,
+        **own,
         "CLOUDTUNE_RUN": run_id,
-        "PATH": search if search.split(os.pathsep)[0] == folder else folder + os.pathsep + search,
+        "CLOUDTUNE_RUN_FOLDER": str(folder),
+        "PATH": search if search.split(os.pathsep)[0] == programs else programs + os.pathsep + search,
         "PYTHONUNBUFFERED": base.get("PYTHONUNBUFFERED", "1"),
     }

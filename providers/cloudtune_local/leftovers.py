@@ -50,11 +50,12 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def end_leftovers(run_id: str, spare: set[int]) -> int:
+def end_leftovers(folder: Path, spare: set[int]) -> int:
     """Kills every process of this user that stems from a run, but for some and what belongs to them.
 
     Args:
-        run_id: what ``CLOUDTUNE_RUN`` says in the environment of the run's processes.
+        folder: the run's, as ``CLOUDTUNE_RUN_FOLDER`` says in the environment of its processes (ids are unique only
+            within a store).
         spare: trials that are still kept; they, their descendants and their keepers stay.
 
     Returns:
@@ -70,7 +71,7 @@ def end_leftovers(run_id: str, spare: set[int]) -> int:
             stay |= {child.pid for child in process.children(recursive=True)}
     killed = 0
     for process in psutil.process_iter():
-        if process.pid not in stay and _stems_from(process, run_id):
+        if process.pid not in stay and _stems_from(process, str(folder)):
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed += 1
@@ -82,10 +83,10 @@ def kept_pid(files: TrialFiles) -> int | None:
     return _recorded(files)[0] if kept(files) else None
 
 
-def _stems_from(process: "psutil.Process", run_id: str) -> bool:
+def _stems_from(process: "psutil.Process", folder: str) -> bool:
     import psutil  # noqa: PLC0415
 
     try:
-        return process.environ().get("CLOUDTUNE_RUN") == run_id
+        return process.environ().get("CLOUDTUNE_RUN_FOLDER") == folder
     except (psutil.Error, OSError):
         return False  # another user's, or gone meanwhile

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.driver import Ended, Launcher
+from cloudtune.launcher import Ended, Launcher
 from cloudtune.states import Report, Trial
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient

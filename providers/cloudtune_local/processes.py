@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver import Ended, Launcher
+from cloudtune.launcher import Ended, Launcher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of

@@ -23,7 +23,8 @@ from cloudtune.states import RunState, Trial, TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
 
 if TYPE_CHECKING:
-    from cloudtune.driver import Interrupt, Launcher
+    from cloudtune.driver import Interrupt
+    from cloudtune.launcher import Launcher
     from cloudtune.store import RunStore
     from cloudtune_local.setting import Setting
 
@@ -169,7 +170,7 @@ class LocalProvider(Provider):
     def _cancel_undriven(self, run: "RunStore") -> None:
         from cloudtune_local.leftovers import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
 
-        end_leftovers(run.id, set())
+        end_leftovers(run.folder, set())
         left = run.trials(TrialState.WAITING, TrialState.RUNNING)
         for trial in left:
             trial.state, trial.reason, trial.ended = (
@@ -232,7 +233,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str]) -> "Set
             own = json.loads(_environment_file(run).read_text())
         except FileNotFoundError:
             raise ProviderError("the values of trial.environment are gone; start the job anew") from None
-    environment = trial_environment(os.environ, run.id, settings.python)
+    environment = trial_environment(os.environ, run.id, run.folder, settings.python)
     for name, value in job.data.items():
         place = pick(value, PROVIDER)
         if place is not None:
@@ -278,7 +279,7 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
     from cloudtune_local.leftovers import end_leftovers, kept_pid  # noqa: PLC0415  # psutil is loaded only for this
 
     pids = [kept_pid(setting.files(trial)) for trial in running]
-    end_leftovers(run.id, {pid for pid in pids if pid is not None})
+    end_leftovers(run.folder, {pid for pid in pids if pid is not None})
 
 
 def _earlier_trials(run: "RunStore", job: TuningJob) -> list[Trial]:

@@ -1,0 +1,53 @@
+"""Keeping count while a run goes on: which value of a metric counts, how many trials ended how, and the best of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from cloudtune.job import Objective
+from cloudtune.states import Trial, TrialState
+
+
+class Tally:
+    """Counts of ended trials, and the best of them."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._single = len(objectives) == 1
+        self._metric = objectives[0].metric
+        self.counts = {state: 0 for state in TrialState if state.ended}
+        self.best: Trial | None = None
+        self.best_loss = math.inf
+        self.since_best = 0
+
+    def add(self, trial: Trial, values: tuple[float, ...] | None) -> None:
+        """Counts an ended trial."""
+        self.counts[trial.state] += 1
+        if trial.state is not TrialState.COMPLETED or values is None or not self._single:
+            return
+        if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):
+            self.since_best = 0 if values[0] < self.best_loss else self.since_best + 1
+            self.best, self.best_loss = trial, values[0]
+        else:
+            self.since_best += 1
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's objective."""
+        return self.best.metrics[self._metric] if self.best else None
+
+    @property
+    def best_number(self) -> int | None:
+        """The best trial's number."""
+        return self.best.number if self.best else None
+
+
+def keep_counting_values(
+    objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
+) -> None:
+    """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
+    best_counts = {objective.metric: objective.goal for objective in objectives if objective.measurement == "best"}
+    for name, value in reported.items():
+        goal = best_counts.get(name)
+        if goal is None or name not in kept or math.isnan(kept[name]):
+            kept[name] = value
+        elif not math.isnan(value):
+            kept[name] = max(kept[name], value) if goal == "maximize" else min(kept[name], value)

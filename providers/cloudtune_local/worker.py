@@ -1,0 +1,91 @@
+"""What a process does that the keeper has forked for the user's function: one trial, or one after the other."""
+
+import contextlib
+import json
+import os
+import random
+import socket
+import sys
+import traceback
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+from cloudtune import trial
+
+
+def leave(body: Callable[[], int]) -> None:
+    """Runs the body of a forked child and ends the process without running the keeper's own clean-up."""
+    code = 1
+    try:
+        code = body()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)  # as the interpreter does
+    except BaseException:  # noqa: BLE001  # everything else that the user's code raises is its traceback and exit code 1
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def run_function(function: Callable[..., object], request: dict[str, Any]) -> int:
+    """A function trial in a process of its own."""
+    _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
+    metrics = trial.call_function(function, trial.params(), request["metric"])
+    if metrics:
+        trial.report(metrics)
+    return 0
+
+
+def _reseed(text: str) -> None:
+    """Gives the trial random numbers of its own: forked processes would all draw the same ones."""
+    seed = zlib.crc32(text.encode())
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed)
+
+
+def serve(function: Callable[..., object], connection: socket.socket, run: str) -> int:
+    """A worker of a pool: one trial after the other, until the driver closes the connection."""
+    stream = connection.makefile("rb")
+
+    def send(message: dict[str, Any]) -> None:
+        connection.sendall(json.dumps(message).encode() + b"\n")
+
+    for line in stream:
+        request = json.loads(line)
+        number = request["number"]
+
+        def sink(step: int, moment: float, metrics: dict[str, float], number: int = number) -> None:
+            send({"number": number, "step": step, "time": moment, "metrics": metrics})
+
+        start = os.lseek(1, 0, os.SEEK_END)
+        trial.enter(
+            trial.Context(
+                request["parameters"],
+                number=number,
+                attempt=request["attempt"],
+                run_id=run,
+                sink=sink,
+                folder=request["folder"],
+            )
+        )
+        failure = ""
+        try:
+            metrics = trial.call_function(function, request["parameters"], request["metric"])
+            if metrics:
+                trial.report(metrics)
+        except Exception as error:  # noqa: BLE001  # whatever the user's function raises fails this trial alone
+            traceback.print_exc()
+            failure = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        finally:
+            trial.leave()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        send({"number": number, "ended": failure, "log": [start, os.lseek(1, 0, os.SEEK_END)]})
+    return 0
