@@ -29,6 +29,11 @@ TICK = 0.25
 _SAVE_ELAPSED = 5.0
 """Seconds after which the store learns how long the run has been driven, if nothing else told it."""
 
+_INTERRUPTED = {
+    1: "interrupted: the {} running trials come to their end, and no more are launched; once more ends them now",
+    2: "interrupted again: the {} running trials are ended; a resume starts them again",
+}
+
 _FILL_TIME = 0.005
 """Seconds of suggesting after which what is there is launched before the next slot is filled."""
 
@@ -98,6 +103,7 @@ class Driver:
         self._next_look = 0.0
         self._next_progress = 0.0
         self._message = ""
+        self._noted_interrupt = 0
         self._learn(earlier)
 
     def drive(self) -> RunState:
@@ -310,7 +316,10 @@ class Driver:
             self._drop_waiting(self._ending[1])
             for running in self._running.values():
                 self._stop(running, TrialState.CANCELLED, self._ending[1])
-        elif self._interrupt.level >= 2:
+        elif self._interrupt.level > self._noted_interrupt:
+            self._noted_interrupt = self._interrupt.level
+            self._event(None, _INTERRUPTED[self._interrupt.level].format(len(self._running)))
+        if self._ending is None and self._interrupt.level >= 2:
             for running in self._running.values():
                 self._stop(running, TrialState.WAITING, "")
 

@@ -103,6 +103,20 @@ def test_a_grid_of_more_points_than_memory_answers_at_once() -> None:
     assert list((grid.at(1_001) or {}).values()) == [1] * 8 + [2, 2]
 
 
+def test_a_condition_on_one_of_a_million_values_is_no_burden() -> None:
+    space = Space(
+        {
+            "n": Int(low=0, high=10**6),
+            "a": Categorical(values=("x", "y", "z"), when={"n": (7, 500_000)}),
+            "b": Int(low=0, high=10**6, when={"a": ("y",)}),
+        }
+    )
+    grid = GridSearch(space)
+    assert grid.size == (10**6 + 1 - 2) + 2 * (2 + 10**6 + 1)
+    assert [grid.at(number) for number in (6, 7, 8)] == [{"n": 6}, {"n": 7, "a": "x"}, {"n": 7, "a": "y", "b": 0}]
+    assert grid.at(grid.size - 1) == {"n": 10**6}
+
+
 def test_a_grid_over_a_continuum_needs_levels() -> None:
     with pytest.raises(UnsuitableStrategy, match="'x'.*levels"):
         GridSearch(Space({"x": Float(low=0, high=1)}))

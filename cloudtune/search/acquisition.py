@@ -35,7 +35,7 @@ def maximise(
     space: Space,
     score: Callable[[Array], Array],
     encode: Callable[[Sequence[Values]], Array],
-    good: Sequence[Array],
+    good: Sequence[Sequence[float]],
     taken: Callable[[Values], bool],
     source: random.Random,
 ) -> Values | None:

@@ -107,7 +107,7 @@ class BayesianSearch(Strategy):
             self.space,
             lambda candidates: log_expected_improvement(*posterior.predict(candidates), best),
             self._encode,
-            [np.nan_to_num(points[index], nan=0.5) for index in ranked],
+            [np.nan_to_num(points[index], nan=0.5).tolist() for index in ranked],
             self._taken,
             self.generator(number),
         )

@@ -1,5 +1,7 @@
 """Random search: independent draws from the space's distribution (Bergstra & Bengio 2012, JMLR 13:281-305)."""
 
+import random
+from functools import cached_property
 from typing import Any
 
 from cloudtune.search.base import Observation, Strategy
@@ -7,7 +9,7 @@ from cloudtune.search.grid import GridSearch
 from cloudtune.space import Space, Values
 
 _REDRAWS = 64
-"""Draws that may repeat a known trial before the rest of a finite space is enumerated."""
+"""Draws that may repeat a known trial before a finite space is searched for what is left."""
 
 _ENUMERABLE = 1_000_000
 """Spaces up to this size are drawn without repetition; in larger ones a repetition is no loss."""
@@ -25,6 +27,10 @@ class RandomSearch(Strategy):
         super().__init__(space, **about)
         self._finite = space.size is not None and space.size <= _ENUMERABLE
         self._seen: set[tuple[object, ...]] = set()
+
+    @cached_property
+    def _grid(self) -> GridSearch:
+        return GridSearch(self.space)
 
     def restore(self, number: int, parameters: Values) -> None:
         super().restore(number, parameters)
@@ -49,9 +55,17 @@ class RandomSearch(Strategy):
                 break
             values = self.space.at([source.random() for _ in self.space.dimensions])
         else:
-            left = [each for each in GridSearch(self.space).all() if self.space.key(each) not in self._seen]
-            if not left:
-                return None
-            values = source.choice(left)
+            return self._unseen(source)
         self._note(values)
         return values
+
+    def _unseen(self, source: random.Random) -> Values | None:
+        """A combination that has not been drawn: the next one of the grid from a random place; None if there is none."""
+        if len(self._seen) < self._grid.size:
+            start = source.randrange(self._grid.size)
+            for offset in range(self._grid.size):
+                values = self._grid.at((start + offset) % self._grid.size)
+                if values is not None and self.space.key(values) not in self._seen:
+                    self._note(values)
+                    return values
+        return None

@@ -1,11 +1,14 @@
 """Grid search: every combination once, without ever holding more than one of them."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
+from cloudtune.axis import Choices, Lattice
+from cloudtune.parameters import Scalar, scalar_key
 from cloudtune.search.base import Strategy, UnsuitableStrategy
-from cloudtune.space import Space, Values
+from cloudtune.space import Dimension, Space, Values
 
 
 class GridSearch(Strategy):
@@ -53,17 +56,14 @@ class GridSearch(Strategy):
             if not dimension.active(values):
                 continue
             axis = self._values[index]
-            if not self._parents_later(index)[0]:
+            for first, count in self._stretches[index]:
+                values[dimension.name] = axis[first]
                 width = self._below(index + 1, values)
-                choice, number = divmod(number, width)
-                values[dimension.name] = axis[choice]
-                continue
-            for value in axis:  # the branches differ in size
-                values[dimension.name] = value
-                width = self._below(index + 1, values)
-                if number < width:
+                if number < count * width:
+                    choice, number = divmod(number, width)
+                    values[dimension.name] = axis[first + choice]
                     break
-                number -= width
+                number -= count * width
         return {name: values[name] for name in self.space.names if name in values}
 
     def _propose(self, number: int) -> Values | None:
@@ -75,7 +75,7 @@ class GridSearch(Strategy):
             return 1
         key = (
             index,
-            *((name, type(values[name]), values[name]) for name in self._matter(index) if name in values),
+            *((name, type(values[name]), values[name]) for name in self._matter[index] if name in values),
         )
         if key not in self._counts:
             self._counts[key] = self._count(index, values)
@@ -85,18 +85,29 @@ class GridSearch(Strategy):
         dimension = self._dimensions[index]
         if not dimension.active(values):
             return self._below(index + 1, values)
-        is_parent, _ = self._parents_later(index)
-        if not is_parent:
-            return len(self._values[index]) * self._below(index + 1, values)
-        return sum(self._below(index + 1, {**values, dimension.name: value}) for value in self._values[index])
+        axis = self._values[index]
+        return sum(
+            count * self._below(index + 1, {**values, dimension.name: axis[first]})
+            for first, count in self._stretches[index]
+        )
 
-    def _parents_later(self, index: int) -> tuple[bool, frozenset[str]]:
-        """Whether a later dimension depends on this one, and the names that later ones depend on."""
-        names = self._later[index]
-        return self._dimensions[index].name in names, names
+    @cached_property
+    def _stretches(self) -> list[list[tuple[int, int]]]:
+        """For each dimension, the stretches of its values (first index, count) below which the same stands.
+
+        Each value that a condition names is a stretch of its own; all between two of them are one, however many.
+        """
+        return [
+            _stretches_between(
+                _indices(dimension, [value for _, value in self._named.get(dimension.name, ())]),
+                len(self._values[index]),
+            )
+            for index, dimension in enumerate(self._dimensions)
+        ]
 
     @cached_property
     def _later(self) -> list[frozenset[str]]:
+        """For each dimension, the names on which later dimensions depend."""
         later: list[frozenset[str]] = []
         names: frozenset[str] = frozenset()
         for dimension in reversed(self._dimensions):
@@ -104,10 +115,49 @@ class GridSearch(Strategy):
             names |= frozenset(dimension.parameter.when or ())
         return later[::-1]
 
-    def _matter(self, index: int) -> list[str]:
-        """The earlier names on which the dimensions from `index` on depend."""
-        names = self._later[index] | frozenset(self._dimensions[index].parameter.when or ())
-        return sorted(names & {dimension.name for dimension in self._dimensions[:index]})
+    @cached_property
+    def _matter(self) -> list[list[str]]:
+        """For each dimension, the earlier names on which it or a later one depends."""
+        matter = []
+        for index, dimension in enumerate(self._dimensions):
+            names = self._later[index] | frozenset(dimension.parameter.when or ())
+            matter.append(sorted(names & {earlier.name for earlier in self._dimensions[:index]}))
+        return matter
+
+    def _class_of(self, name: str, value: Scalar) -> object:
+        """What the count below depends on: which of the values that conditions name this is, if it is one."""
+        key = scalar_key(value)
+        return key if key in self._named[name] else None
+
+    @cached_property
+    def _named(self) -> dict[str, set[tuple[bool, Scalar]]]:
+        named: dict[str, set[tuple[bool, Scalar]]] = {}
+        for dimension in self._dimensions:
+            for parent, values in (dimension.parameter.when or {}).items():
+                named.setdefault(parent, set()).update(map(scalar_key, values))
+        return named
+
+
+def _indices(dimension: Dimension, values: list[Scalar]) -> list[int]:
+    """Where those of the values that a dimension has stand on its axis."""
+    axis, found = dimension.axis, set()
+    for value in values:
+        if isinstance(axis, Choices | Lattice):
+            with suppress(ValueError):  # another variant of the parameter has it
+                found.add(axis.index(value))
+    return sorted(found)
+
+
+def _stretches_between(indices: list[int], size: int) -> list[tuple[int, int]]:
+    stretches: list[tuple[int, int]] = []
+    after = 0
+    for index in [*indices, size]:
+        if index > after:
+            stretches.append((after, index - after))
+        if index < size:
+            stretches.append((index, 1))
+        after = index + 1
+    return stretches
 
 
 def grid_size(space: Space, levels: int | None = None) -> int:
