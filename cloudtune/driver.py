@@ -87,6 +87,8 @@ class Driver:
         self._interrupt = interrupt or Interrupt()
         self._space: Space = job.search_space()
         self._strategy: Strategy = strategy_for(job, self._space, seed)
+        ends = [end for end in (job.limits.trials, self._strategy.total) if end is not None]
+        self._total = min(ends) if ends else None
         self._rule: StoppingRule | None = rule_for(job)
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
@@ -396,7 +398,7 @@ class Driver:
             Progress(
                 state=now,
                 counts=counts,
-                total=self._limits.trials,
+                total=self._total,
                 best=self._tally.best,
                 elapsed=self._elapsed,
                 eta=self._eta(),
@@ -408,9 +410,9 @@ class Driver:
 
     def _eta(self) -> float | None:
         done = sum(self._tally.counts.values())
-        if not done or self._limits.trials is None:
+        if not done or self._total is None:
             return None
-        rest = self._elapsed / done * (self._limits.trials - done)
+        rest = self._elapsed / done * (self._total - done)
         if self._limits.time is not None:
             rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
         return max(rest, 0.0)

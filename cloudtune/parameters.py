@@ -167,11 +167,6 @@ class Ordinal(_Range):
     values: Annotated[tuple[ScalarField, ...], Field(min_length=1)]
     """The values in their order: numbers must increase, texts stand as they rank."""
 
-    @property
-    def numeric(self) -> bool:
-        """Whether all values are numbers."""
-        return all(isinstance(value, int | float) and not isinstance(value, bool) for value in self.values)
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         _distinct(self.values)

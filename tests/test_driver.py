@@ -319,8 +319,10 @@ def test_a_running_trial_is_taken_over_with_all_that_it_reported(run: RunStore) 
 
 def test_a_grid_ends_by_itself(run: RunStore) -> None:
     job = job_of(strategy={"type": "grid", "levels": 3}, limits={"trials": None})
-    assert drive(run, job, Script(good)) is RunState.COMPLETED
+    told: list[Progress] = []
+    assert drive(run, job, Script(good), watcher=told.append) is RunState.COMPLETED
     assert [trial.parameters["x"] for trial in run.trials()] == [0.0, 0.5, 1.0]
+    assert told[0].total == 3
 
 
 def test_a_run_without_any_good_trial_has_failed(run: RunStore) -> None:

@@ -16,7 +16,7 @@ from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, N
 from cloudtune.search import Observation, Strategy, UnsuitableStrategy, strategy_for
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
-from cloudtune.search.grid import GridSearch, grid_size
+from cloudtune.search.grid import GridSearch
 from cloudtune.search.sobol import SobolSearch
 from cloudtune.space import Space, Values
 from cloudtune.states import TrialState
@@ -56,7 +56,7 @@ def test_a_grid_is_the_product_of_its_axes_with_the_last_turning_fastest() -> No
         dict(zip("abc", values, strict=True)) for values in itertools.product((1, 2), ("x", None), (0.1, 0.2, 0.3))
     ]
     assert list(GridSearch(space).all()) == expected
-    assert grid_size(space) == 12
+    assert GridSearch(space).total == 12
 
 
 def test_a_conditional_grid_has_each_branch_once() -> None:

@@ -57,6 +57,11 @@ class Strategy(ABC):
     needs_history: ClassVar[bool] = True
     """Whether suggestions depend on what was observed; False spares a resume from telling it."""
 
+    @property
+    def total(self) -> int | None:
+        """After how many trials the search ends by itself; None where it does not, or where that is not known."""
+        return None
+
     def suggest(self, number: int) -> Values | None:
         """The values of the trial with this number, which is pending from now on; None when nothing is left.
 

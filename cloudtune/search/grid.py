@@ -43,6 +43,10 @@ class GridSearch(Strategy):
         """How many combinations there are."""
         return self._below(0, {})
 
+    @property
+    def total(self) -> int:
+        return self.size
+
     def all(self) -> Iterator[Values]:
         """All combinations in their order."""
         return (values for number in range(self.size) if (values := self.at(number)) is not None)
@@ -73,10 +77,7 @@ class GridSearch(Strategy):
         """How many combinations the dimensions from `index` on have, given the values of those before."""
         if index == len(self._dimensions):
             return 1
-        key = (
-            index,
-            *((name, type(values[name]), values[name]) for name in self._matter[index] if name in values),
-        )
+        key = (index, *((name, self._class_of(name, values[name])) for name in self._matter[index] if name in values))
         if key not in self._counts:
             self._counts[key] = self._count(index, values)
         return self._counts[key]
@@ -158,8 +159,3 @@ def _stretches_between(indices: list[int], size: int) -> list[tuple[int, int]]:
             stretches.append((index, 1))
         after = index + 1
     return stretches
-
-
-def grid_size(space: Space, levels: int | None = None) -> int:
-    """How many trials a grid over a space has."""
-    return GridSearch(space, levels=levels).size

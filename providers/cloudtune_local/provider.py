@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import Problem, ProviderError, RunBusy
 from cloudtune.job import TuningJob, pick
-from cloudtune.outcome import best_trial
 from cloudtune.plan import Plan
-from cloudtune.provider import Finding, Progress, Provider, Watcher
+from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.states import RunState, Trial, TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
 
@@ -135,15 +134,16 @@ class LocalProvider(Provider):
 
     def _watch(self, run: "RunStore", watcher: Watcher | None) -> RunState:
         """Watches a run that another process drives."""
-        objective = TuningJob.from_data(json.loads(run.record().job)).objective
-        total = json.loads(run.record().plan)["request"]["limits"]["trials"]
+        from cloudtune_local.watching import Watch  # noqa: PLC0415
+
+        watch = Watch(run)
         while True:
             alive = run.driven
-            record = run.record()
+            progress = watch.progress()
             if watcher is not None:
-                watcher(_progress_of(run, objective, total))
-            if record.state.ended:
-                return record.state
+                watcher(progress)
+            if progress.state.ended:
+                return progress.state
             if not alive:
                 self.refresh(run)
                 return run.record().state
@@ -286,12 +286,3 @@ def _earlier_trials(run: "RunStore", job: TuningJob) -> list[Trial]:
     if job.warm_start is None:
         return []
     return [trial for run_id in job.warm_start.runs for trial in run.store.run(run_id).trials() if trial.state.ended]
-
-
-def _progress_of(run: "RunStore", objective: Any, total: int | None) -> Progress:
-    record, counts = run.record(), run.counts()
-    done = sum(count for state, count in counts.items() if TrialState(state).ended)
-    eta = record.elapsed / done * (total - done) if done and total else None
-    best = best_trial(objective, run.trials(TrialState.COMPLETED))
-    running = tuple(run.trials(TrialState.RUNNING))
-    return Progress(record.state, counts, total, best, record.elapsed, eta, running)
