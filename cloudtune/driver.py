@@ -365,7 +365,7 @@ class Driver:
 
     def _finish(self) -> RunState:
         state, reason = self._outcome()
-        self._event(None, f"{state.value}: {reason}" if reason else state.value)
+        self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
         self._show_progress(state)

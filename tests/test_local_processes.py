@@ -407,7 +407,7 @@ def test_a_trial_that_ended_while_no_driver_lived_is_not_run_again(tmp_path: Pat
     driver.wait()
     (tmp_path / "go").touch()
     folder = tmp_path / ".cloudtune" / "runs" / "it" / "trials"
-    wait_until(lambda: all((folder / name / "ending.json").exists() for name in ("00000", "00001")))
+    wait_until(lambda: all("status" in (folder / name / "process.txt").read_text() for name in ("00000", "00001")))
     run = api.attach("it", project=tmp_path)
     assert run.resume().wait() is RunState.COMPLETED
     assert sorted((tmp_path / "runs").read_text().split()) == ["0", "1", "2", "3"]

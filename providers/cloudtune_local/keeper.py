@@ -42,7 +42,7 @@ class Child:
     def __init__(self, key: str, pid: int, request: dict[str, Any]) -> None:
         self.key = key
         self.pid = pid
-        self.exit_path: str | None = request.get("exit")
+        self.record: str | None = request.get("record")
         self.memory: int | None = request.get("memory")
         self.grace: float = request.get("grace", 10.0)
         self.why = ""
@@ -123,7 +123,7 @@ class Keeper:
             self._connection.close()
             self._connection = None
         for child in list(self._children.values()):
-            if child.exit_path is None:  # a worker of a pool: nobody is left who would take its results
+            if child.record is None:  # a worker of a pool: nobody is left who would take its results
                 self._signal(child, signal.SIGKILL)
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -139,21 +139,19 @@ class Keeper:
         try:
             pid = how(request)
             self._children[pid] = Child(request["key"], pid, request)
-            if "pid" in request:
-                write(request["pid"], f"{pid} {birth(pid)}\n{self._name}")
+            if "record" in request:
+                write(request["record"], f"{pid} {birth(pid)}\n{self._name}\n")
         except OSError as error:
             self._failed_to_start(request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}")
         except ImportError as error:
             self._failed_to_start(request, str(error))
 
     def _failed_to_start(self, request: dict[str, Any], message: str) -> None:
-        if "exit" in request:
+        outcome = {"status": None, "why": "start", "message": message, "peak": 0}
+        if "record" in request:
             with contextlib.suppress(OSError):  # the disk may be what failed; the driver is told all the same
-                write(
-                    request["exit"],
-                    json.dumps({"status": None, "why": "start", "message": message, "peak": 0}),
-                )
-        self._tell({"ended": request["key"], "status": None, "why": "start", "message": message})
+                write(request["record"], f"\n\n{json.dumps(outcome)}\n")
+        self._tell({"ended": request["key"], **outcome})
 
     def _spawn(self, request: dict[str, Any]) -> int:
         os.chdir(request["cwd"])
@@ -267,9 +265,9 @@ class Keeper:
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
         # The driver is told first: it goes on while the rest is done, which serves the case that it dies.
         self._tell({"ended": child.key, **outcome})
-        if child.exit_path is not None:
+        if child.record is not None:
             with contextlib.suppress(OSError):  # the disk is full; the driver knows how the trial ended
-                write(child.exit_path, json.dumps(outcome))
+                write(child.record, json.dumps(outcome) + "\n")
         _end_leftovers({other.pid for other in self._children.values()})
 
     def _patience(self) -> float | None:
@@ -365,7 +363,7 @@ def _trial_group_of(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
             variables = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
-        with open(variables[b"CLOUDTUNE_PID_FILE"]) as file:  # noqa: PTH123
+        with open(variables[b"CLOUDTUNE_PROCESS_FILE"]) as file:  # noqa: PTH123
             return int(file.read().split()[0])
     except (OSError, KeyError, ValueError, IndexError):
         return 0
@@ -395,8 +393,8 @@ def birth(pid: int) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Writes a small file in one go; a reader that comes in between finds it empty and looks again."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    """Adds a text to a file in one go: a reader finds all of it or nothing."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, text.encode())
     finally:

@@ -29,7 +29,7 @@ def signal_group(files: TrialFiles, number: int) -> None:
 def _recorded(files: TrialFiles) -> list[int]:
     """The pids of an attempt's process and of its keeper, as the keeper wrote them down; 0 for one that is gone."""
     try:
-        words = Path(files.pid).read_text().split("\n")
+        words = Path(files.record).read_text().split("\n")[:2]
     except OSError:
         return []
     pids = []

@@ -14,7 +14,6 @@ from cloudtune.launcher import Ended, Launcher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of
-from cloudtune_local.keeper import write
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.leftovers import kept, signal_group
 from cloudtune_local.setting import Setting, TrialFiles
@@ -64,7 +63,8 @@ class ProcessLauncher(Launcher):
         try:
             if trial.number not in self._made_ahead:
                 files.make_folders()
-            write(files.parameters, json.dumps({"parameters": trial.parameters}))
+            with open(files.parameters, "w") as file:  # noqa: PTH123  # a path a string: many are written
+                file.write(json.dumps({"parameters": trial.parameters}))
             self._keeper.send(self._request(trial, files))
             self._make_ahead(trial.number + 1)
         except ConnectionError:
@@ -91,8 +91,7 @@ class ProcessLauncher(Launcher):
         request: dict[str, Any] = {
             "key": f"{trial.number}.{trial.attempt}",
             "log": files.log,
-            "exit": files.ending,
-            "pid": files.pid,
+            "record": files.record,
             "env": files.environment(trial),
             "limit": self._setting.seconds,
             "memory": self._setting.memory,
@@ -110,7 +109,7 @@ class ProcessLauncher(Launcher):
 
     def adopt(self, trial: Trial) -> bool:
         files = self._setting.files(trial)
-        if not Path(files.ending).exists() and not kept(files):
+        if _read_ending(files) is None and not kept(files):
             return False
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
         return True
@@ -216,8 +215,9 @@ class _Process:
 
 
 def _read_ending(files: TrialFiles) -> dict[str, Any] | None:
+    """How an attempt ended, as the keeper wrote it below the pids; None if it has not, or nobody was there to write."""
     try:
-        ending: dict[str, Any] = json.loads(Path(files.ending).read_text())
-    except (FileNotFoundError, ValueError):  # not there, or not yet written
+        ending: dict[str, Any] = json.loads(Path(files.record).read_text().split("\n")[2])
+    except (FileNotFoundError, IndexError, ValueError):
         return None
     return ending

@@ -60,7 +60,7 @@ class TrialFiles:
         output: the folder for its outputs; None for one in the trial's folder.
     """
 
-    __slots__ = ("checkpoint", "ending", "folder", "log", "output", "parameters", "pid", "reports")
+    __slots__ = ("checkpoint", "folder", "log", "output", "parameters", "record", "reports")
 
     def __init__(self, folder: str, attempt: int, output: str | None = None) -> None:
         suffix = "" if attempt <= 1 else f".{attempt}"
@@ -70,8 +70,7 @@ class TrialFiles:
         self.output = output or f"{folder}/output"
         self.log = f"{folder}/log{suffix}.txt"
         self.reports = f"{folder}/reports{suffix}.jsonl"
-        self.ending = f"{folder}/ending{suffix}.json"
-        self.pid = f"{folder}/pid{suffix}"
+        self.record = f"{folder}/process{suffix}.txt"
 
     def make_folders(self) -> None:
         """Makes the trial's folders; those of an earlier attempt stay as they are."""
@@ -98,5 +97,5 @@ class TrialFiles:
             "CLOUDTUNE_REPORTS": self.reports,
             "CLOUDTUNE_CHECKPOINT_DIR": self.checkpoint,
             "CLOUDTUNE_OUTPUT_DIR": self.output,
-            "CLOUDTUNE_PID_FILE": self.pid,
+            "CLOUDTUNE_PROCESS_FILE": self.record,
         }
