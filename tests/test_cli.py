@@ -170,6 +170,7 @@ def test_what_was_run_can_be_looked_at(project: Path, cli: Any) -> None:
     assert cli("logs", run_id, "1").out == "hello from 1\n"
     assert cli("trials", "--state", "failed", "--json").json == []
     assert cli("show", "--json").json["counts"] == {"completed": 4}
+    assert cli("report", "-o", "r.html", "--json").json == {"run": run_id, "report": "r.html"}
 
 
 def test_trials_are_written_as_tables(project: Path, cli: Any) -> None:

@@ -8,7 +8,6 @@ import click
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
-    console,
     counts_text,
     duration,
     moment,
@@ -188,11 +187,15 @@ def _interesting(made: "Run") -> int:
 @click.command()
 @run_argument
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default RUN.html.")
-def report(run_id: str, output: Path | None) -> None:
+@json_option
+def report(run_id: str, output: Path | None, *, as_json: bool) -> None:
     """Write a run's report: one HTML page that needs no network."""
     made = _attach(run_id)
     path = made.report(output or Path(f"{made.id}.html"))
-    console(stderr=True).print(f"wrote {path}", soft_wrap=True)
+    if as_json:
+        print_json({"run": made.id, "report": str(path)})
+    else:
+        click.echo(f"wrote {path}", err=True)
 
 
 def _write(rows: "list[dict[str, object]]", output: str) -> None:
