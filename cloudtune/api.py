@@ -177,7 +177,10 @@ def tune(
 
     Raises:
         SpecError: the space or another argument is not valid.
-        KeyboardInterrupt: interrupted; the run can be resumed by its id.
+
+    Returns:
+        The run. Its state is INTERRUPTED if somebody pressed Ctrl-C (once: the running trials have ended; twice: they
+        were stopped); a call with its `run_id` goes on with it.
     """
     import cloudpickle  # noqa: PLC0415  # only here are functions sent
 
