@@ -106,7 +106,7 @@ def test_generated_jobs_reach_every_field_of_the_spec() -> None:
     seen: set[tuple[str, str]] = set()
 
     @given(job=jobs())
-    @settings(max_examples=180, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=400, deadline=None, database=None, derandomize=True)
     def collect(job: TuningJob) -> None:
         seen.update(_said(job))
 

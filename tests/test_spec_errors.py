@@ -80,7 +80,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             1,
             (
                 "strategy.type: 'type' is missing "
-                "(the types are: grid, random, sobol, bayesian, hyperband, evolutionary)"
+                "(the types are: grid, random, sobol, bayesian, hyperband, evolutionary, optuna, hyperopt)"
             ),
         ),
         (
@@ -150,7 +150,11 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             14,
             "warm_start.runs[0]: must be a text, not the number 1 (put it in quotes)",
         ),
-        ("warm_start: {kind: transfer}", 1, "warm_start.runs: 'runs' is missing"),
+        (
+            "warm_start: {kind: transfer}",
+            1,
+            "warm_start: names nothing to learn from; give runs, a table, or both",
+        ),
         (
             "compute: {accelerators: 'T4:0'}",
             11,

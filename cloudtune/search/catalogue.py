@@ -1,6 +1,10 @@
 """Which strategy and which stopping rule a job asks for."""
 
-from cloudtune.job import (
+from cloudtune.job import TuningJob
+from cloudtune.search.base import Strategy, UnsuitableStrategy
+from cloudtune.search.stopping import StoppingRule
+from cloudtune.space import Space
+from cloudtune.strategies import (
     Asha,
     Auto,
     Bandit,
@@ -8,14 +12,12 @@ from cloudtune.job import (
     Evolutionary,
     Grid,
     Hyperband,
+    HyperoptTpe,
     Median,
+    OptunaSampler,
     Sobol,
     Truncation,
-    TuningJob,
 )
-from cloudtune.search.base import Strategy, UnsuitableStrategy
-from cloudtune.search.stopping import StoppingRule
-from cloudtune.space import Space
 
 
 def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
@@ -43,6 +45,8 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
         from cloudtune.search.bayesian import BayesianSearch  # noqa: PLC0415
 
         return BayesianSearch(space, startup=getattr(asked, "startup", None), **about)
+    if isinstance(asked, OptunaSampler | HyperoptTpe):
+        raise UnsuitableStrategy(f"{asked.type} is not here yet")
     if isinstance(asked, Evolutionary):
         raise UnsuitableStrategy("there is no evolutionary search yet; use random, sobol or bayesian")
     from cloudtune.search.draws import RandomSearch  # noqa: PLC0415

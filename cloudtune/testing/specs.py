@@ -19,23 +19,12 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from cloudtune.job import (
     Accelerators,
-    Asha,
-    Auto,
-    Bandit,
-    Bayesian,
     Compute,
     Encryption,
-    Evolutionary,
-    Grid,
-    Hyperband,
     Limits,
-    Median,
     Network,
     Objective,
-    Random,
-    Sobol,
     TrialSpec,
-    Truncation,
     TuningJob,
     WarmStart,
 )
@@ -52,6 +41,21 @@ from cloudtune.parameters import (
     scalar_key,
 )
 from cloudtune.space import Space
+from cloudtune.strategies import (
+    Asha,
+    Auto,
+    Bandit,
+    Bayesian,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    HyperoptTpe,
+    Median,
+    OptunaSampler,
+    Random,
+    Sobol,
+    Truncation,
+)
 
 Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]
@@ -268,7 +272,20 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
             min_resource=least,
             max_resource=least.flatmap(lambda count: st.integers(count, 100)),
             eta=st.integers(2, 5),
-            searcher=st.sampled_from(["random", "bayesian"]),
+            searcher=st.sampled_from(["random", "bayesian", "evolutionary"]),
+        ),
+        st.builds(
+            OptunaSampler,
+            seed=seeds,
+            sampler=st.sampled_from(["TPESampler", "CmaEsSampler"]),
+            options=st.dictionaries(st.sampled_from(["n_startup_trials"]), st.integers(1, 9)),
+        ),
+        st.builds(
+            HyperoptTpe,
+            seed=seeds,
+            startup=st.integers(1, 50),
+            candidates=st.integers(1, 50),
+            gamma=st.floats(0.1, 0.5),
         ),
     )
 
@@ -346,6 +363,7 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
         "warm_start": st.builds(
             WarmStart,
             runs=st.lists(words, min_size=1, max_size=3).map(tuple),
+            table=st.none() | st.just("known.csv"),
             kind=st.sampled_from(["identical", "transfer"]),
         ),
         "mode": st.sampled_from(["auto", "managed", "driven"]),

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
-from cloudtune.job import Auto, Evolutionary, TuningJob, pick
+from cloudtune.job import TuningJob, pick
 from cloudtune.parameters import Part
 from cloudtune.plan import Ledger, Plan, Support, leaves
+from cloudtune.strategies import Auto, Evolutionary
 
 PROVIDER = "local"
 
