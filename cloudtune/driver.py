@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cloudtune.earlier import KnownTrial, observations
 from cloudtune.job import Objective, TuningJob
 from cloudtune.launcher import Ended, Launcher
 from cloudtune.outcome import losses
@@ -65,7 +66,7 @@ class Driver:
         seed: of the strategy.
         watcher: is told of progress.
         interrupt: is looked at in every turn.
-        earlier: trials of earlier runs to learn from, with their numbers.
+        earlier: trials to learn from that were run before the job.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Driver:
         seed: int,
         watcher: Watcher | None = None,
         interrupt: Interrupt | None = None,
-        earlier: Sequence[Trial] = (),
+        earlier: Sequence[KnownTrial] = (),
     ) -> None:
         self._job = job
         self._limits = job.limits
@@ -127,15 +128,13 @@ class Driver:
 
     # What the strategy knows at the start
 
-    def _learn(self, earlier: Sequence[Trial]) -> None:
-        known = 0
-        for trial in earlier:
-            if self._space.contains(trial.parameters):
-                known += 1
-                values = losses(self._job.objective, trial.metrics)
-                self._strategy.observe(Observation(-known, trial.parameters, trial.state, values))
+    def _learn(self, earlier: Sequence[KnownTrial]) -> None:
+        known = observations(self._job, self._space, earlier)
+        for observation in known:
+            tell = self._strategy.hint if observation.origin else self._strategy.observe
+            tell(observation)
         if earlier:
-            self._event(None, f"learnt from {known} of {len(earlier)} trials of earlier runs")
+            self._event(None, f"learnt from {len(known)} of {len(earlier)} trials of earlier runs")
 
     def _restore(self) -> None:
         """Takes up what an earlier driver left: finished trials are told, running ones adopted or started again."""

@@ -26,7 +26,7 @@ class Dimension:
     """One parameter, or one variant of it, as a dimension of the search.
 
     Attributes:
-        key: unique in the space: the name, or ``name[i]`` for the i-th variant.
+        key: unique in the space: the name, or ``name[i]`` for the i-th variant (with a ' where that is taken).
         name: what the trial calls the parameter.
         parameter: the parameter as the spec has it.
         axis: its values on the unit interval.
@@ -67,6 +67,8 @@ class Space:
         for name in order or []:
             for index, parameter in enumerate(variants[name]):
                 key = f"{name}[{index}]" if len(variants[name]) > 1 else name
+                while any(key == dimension.key for dimension in dimensions) or (key != name and key in variants):
+                    key += "'"  # somebody has named a parameter like a variant of another
                 try:
                     dimensions.append(Dimension(key, name, parameter, axis_of(parameter)))
                 except ValueError as error:

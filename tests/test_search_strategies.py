@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal
-from cloudtune.search import Observation, Strategy, UnsuitableStrategy, strategy_for
+from cloudtune.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
+from cloudtune.search import Observation, Strategy, UnsuitableStrategy
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
+from cloudtune.search.evolutionary import evolutionary
 from cloudtune.search.grid import GridSearch
 from cloudtune.search.sobol import SobolSearch
 from cloudtune.space import Space, Values
@@ -41,6 +40,7 @@ def make(strategy: str, space: Space, seed: int = 5, **more: Any) -> Strategy:
         "sobol": SobolSearch,
         "bayesian": lambda space, **about: BayesianSearch(space, startup=4, **about),
         "grid": lambda space, **about: GridSearch(space, levels=3, **about),
+        "evolutionary": lambda space, **about: evolutionary(space, population=4, **about),
     }
     return kinds[strategy](space, seed=seed, budget=30, **more)
 
@@ -142,6 +142,9 @@ def test_draws_are_distributed_as_the_space_says(strategy: str) -> None:
             "cut": Normal(mean=0, std=1, low=0),
             "int": Int(low=1, high=6),
             "logint": Int(low=1, high=3, scale="log"),
+            "step": Float(low=0.1, high=0.5, step=0.1),
+            "ordinal": Ordinal(values=(8, 16, 32, 64)),
+            "rounded": Normal(mean=0, std=1, step=1.0),
             "category": Categorical(values=("a", "b", None)),
             "free": Float(low=0, high=1),
         }
@@ -161,6 +164,11 @@ def test_draws_are_distributed_as_the_space_says(strategy: str) -> None:
         assert chi_square(cells, dict.fromkeys(range(16), 1 / 16)) < 37.7, f"{name}: p < 0.001"  # 15 degrees of freedom
     assert chi_square(Counter(v["int"] for v in drawn), dict.fromkeys(range(1, 7), 1 / 6)) < 20.5
     assert chi_square(Counter(v["category"] for v in drawn), dict.fromkeys(("a", "b", None), 1 / 3)) < 13.8
+    assert chi_square(Counter(v["step"] for v in drawn), dict.fromkeys((0.1, 0.2, 0.3, 0.4, 0.5), 1 / 5)) < 18.5
+    assert chi_square(Counter(v["ordinal"] for v in drawn), dict.fromkeys((8, 16, 32, 64), 1 / 4)) < 16.3
+    bell = {n: 0.5 * (math.erf((n + 0.5) / math.sqrt(2)) - math.erf((n - 0.5) / math.sqrt(2))) for n in range(-2, 3)}
+    inner = Counter(v["rounded"] for v in drawn if abs(float(v["rounded"] or 0)) <= 2)
+    assert chi_square(inner, {n: share / sum(bell.values()) for n, share in bell.items()}) < 18.5
     edges = [math.log(x) for x in (0.5, 1.5, 2.5, 3.5)]
     shares = {n: (edges[n] - edges[n - 1]) / (edges[3] - edges[0]) for n in (1, 2, 3)}
     assert chi_square(Counter(v["logint"] for v in drawn), shares) < 13.8
@@ -176,7 +184,7 @@ def test_a_finite_space_is_drawn_without_repetition_until_nothing_is_left() -> N
 
 def test_other_seeds_give_other_trials() -> None:
     space = Space({"x": Float(low=0, high=1)})
-    for strategy in ("random", "sobol", "bayesian"):
+    for strategy in ("random", "sobol", "bayesian", "evolutionary"):
         first = {str(make(strategy, space, seed).suggest(0)) for seed in range(10)}
         assert len(first) == 10
 
@@ -184,10 +192,19 @@ def test_other_seeds_give_other_trials() -> None:
 # All of them
 
 
-@pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "bayesian"])
+@pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "bayesian", "evolutionary"])
 def test_a_strategy_that_is_told_the_history_goes_on_as_the_old_one_would_have(strategy: str) -> None:
     """Thirty trials, four in flight, ending out of order; rebuilt at every point, it suggests the same."""
-    space = Space(MIXED)
+    _rebuilt_goes_on(strategy, Space(MIXED))
+
+
+def test_cma_es_that_is_told_the_history_goes_on_as_the_old_one_would_have() -> None:
+    _rebuilt_goes_on(
+        "evolutionary", Space({"x": Float(low=0, high=1), "n": Int(low=1, high=30), "y": Float(low=1, high=2)})
+    )
+
+
+def _rebuilt_goes_on(strategy: str, space: Space) -> None:
     chance = random.Random(2)
     search, log, running = make(strategy, space), [], {}
     suggestions: dict[int, Values] = {}
@@ -209,7 +226,7 @@ def test_a_strategy_that_is_told_the_history_goes_on_as_the_old_one_would_have(s
     assert all(space.contains(values) for values in suggestions.values())
 
 
-@pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "bayesian"])
+@pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "bayesian", "evolutionary"])
 @given(entries=spaces())
 @settings(max_examples=25)
 def test_every_suggestion_is_a_possible_trial(strategy: str, entries: dict[str, Any]) -> None:
@@ -223,161 +240,13 @@ def test_every_suggestion_is_a_possible_trial(strategy: str, entries: dict[str, 
         search.observe(told(number, values, float(number % 3)))
 
 
-# Bayesian
+def test_sobol_fills_the_cube_more_evenly_than_random() -> None:
+    from scipy.stats import qmc
 
-
-def branin(v: Values) -> float:
-    x, y = float(v["x"] or 0), float(v["y"] or 0)
-    return (
-        (y - 5.1 / (4 * math.pi**2) * x * x + 5 / math.pi * x - 6) ** 2
-        + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x)
-        + 10
-    )
-
-
-def mixed(v: Values) -> float:
-    base = {"a": 0.3, "b": 0.0, "c": 1.0}[str(v["kind"])] + (math.log10(float(v["count"] or 1)) - 1) ** 2
-    return base + (
-        0.3 * (math.log10(float(v["rate"] or 1)) + 2) ** 2 if "rate" in v else (float(v["part"] or 0) - 0.5) ** 2
-    )
-
-
-def best_of(search: Strategy, function: Callable[[Values], float], trials: int, parallel: int = 1) -> float:
-    best, running = math.inf, {}
-    for number in range(trials):
-        values = search.suggest(number)
-        assert values is not None
-        running[number] = values
-        if len(running) >= parallel:
-            ended = min(running)
-            loss = function(running[ended])
-            best = min(best, loss)
-            search.observe(told(ended, running.pop(ended), loss))
-    return best
-
-
-@pytest.mark.parametrize(("function", "entries", "good"), [
-    (branin, {"x": Float(low=-5, high=10), "y": Float(low=0, high=15)}, 0.45),
-    (mixed, MIXED, 0.02),
-])  # fmt: skip
-@pytest.mark.parametrize("parallel", [1, 4])
-def test_the_model_finds_what_random_search_does_not(function: Any, entries: Any, good: float, parallel: int) -> None:
-    space = Space(entries)
-    ours = sorted(best_of(BayesianSearch(space, seed=seed, budget=40), function, 40, parallel) for seed in range(3))
-    random_best = sorted(best_of(RandomSearch(space, seed=seed), function, 40) for seed in range(3))
-    assert ours[1] < random_best[1]
-    assert ours[1] <= good
-
-
-@pytest.mark.parametrize("losses", [
-    lambda n: 1.0, lambda n: [1e300, -1e300, 0.0, 1e-300][n % 4], lambda n: float(n % 2), lambda n: 1e-320 * n,
-], ids=["constant", "huge", "two values", "denormal"])  # fmt: skip
-def test_the_model_bears_any_numbers(losses: Callable[[int], float]) -> None:
-    search = BayesianSearch(Space(MIXED), startup=4, budget=20)
-    for number in range(20):
-        values = search.suggest(number)
-        assert values is not None
-        search.observe(told(number, values, losses(number)))
-
-
-def test_the_model_bears_failures_alone_and_among_others() -> None:
-    for fails in (lambda n: True, lambda n: n % 2 == 0):
-        search = BayesianSearch(Space(MIXED), startup=4, budget=20)
-        for number in range(16):
-            values = search.suggest(number)
-            assert values is not None
-            search.observe(told(number, values, 1.0, TrialState.FAILED if fails(number) else TrialState.COMPLETED))
-
-
-def test_the_model_exhausts_a_finite_space_without_repetition() -> None:
-    space = Space({"c": Categorical(values=("a", "b", "c")), "n": Int(low=1, high=4)})
-    search = BayesianSearch(space, budget=20)
-    seen = []
-    while (values := search.suggest(len(seen))) is not None:
-        search.observe(told(len(seen), values, float(values["n"] or 0)))
-        seen.append(space.key(values))
-    assert len(seen) == len(set(seen)) == 12
-
-
-@pytest.mark.parametrize("size", [1, 40])
-def test_the_model_searches_one_dimension_and_many(size: int) -> None:
-    entries = {f"x{index}": Float(low=0, high=1) for index in range(size)} | {"fixed": Constant(value="v")}
-    assert (
-        best_of(
-            BayesianSearch(Space(entries), startup=5), lambda v: sum(float(v[f"x{i}"] or 0) for i in range(size)), 12
-        )
-        < size
-    )
-
-
-def test_several_objectives_spread_over_their_front() -> None:
-    space = Space({"x": Float(low=0, high=1), "y": Float(low=0, high=1)})
-    search = BayesianSearch(space, objectives=2, budget=40, seed=1)
-    points = []
-    for number in range(40):
-        values = search.suggest(number)
-        assert values is not None
-        x, y = float(values["x"] or 0), float(values["y"] or 0)
-        points.append((x, (1 - x) + y))
-        search.observe(Observation(number, values, TrialState.COMPLETED, points[-1]))
-    front = [p for p in points[10:] if p[1] - (1 - p[0]) < 0.1]
-    assert len(front) >= 15, "most trials lie near the front, where y is 0"
-    assert min(p[0] for p in front) < 0.25
-    assert max(p[0] for p in front) > 0.75
-
-
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
-def test_warping_keeps_the_order_and_tames_the_size(losses: list[float]) -> None:
-    import numpy as np
-
-    from cloudtune.search.warp import warp
-
-    warped = warp(np.array(losses))
-    assert np.isfinite(warped).all()
-    assert abs(warped).max() < 20
-    order = np.argsort(losses, kind="stable")
-    assert (np.diff(warped[order]) >= -1e-9).all()
-
-
-@given(st.integers(2, 6), st.integers(1, 4))
-@settings(max_examples=20)
-def test_the_gradient_of_the_likelihood_is_the_one_of_its_differences(count: int, size: int) -> None:
-    import numpy as np
-    from scipy.optimize import check_grad
-
-    from cloudtune.search import gp
-
-    source = np.random.default_rng(count * 10 + size)
-    points = source.random((count, size))
-    points[0, 0] = np.nan
-    squares = gp.differences(points, points, np.arange(size) % 2 == 1)
-    targets = source.standard_normal(count)
-    at = source.uniform(-1, 1, size + 1)
-    error = check_grad(
-        lambda x: gp._negative_log_likelihood(x, squares, targets)[0],
-        lambda x: gp._negative_log_likelihood(x, squares, targets)[1],
-        at,
-    )
-    assert error < 1e-4
-
-
-def test_the_first_trials_of_a_bayesian_search_need_neither_numpy_nor_scipy() -> None:
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from cloudtune.space import Space; from cloudtune import Float\n"
-        "from cloudtune.search.bayesian import BayesianSearch\n"
-        "print(BayesianSearch(Space({'x': Float(low=0, high=1)})).suggest(0), 'numpy' in sys.modules, 'scipy' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split()[-2:] == ["False", "False"]
-
-
-def test_what_does_not_exist_is_refused_in_words() -> None:
-    job = TuningJob.from_data(
-        {"name": "j", "trial": {"command": "x"}, "objective": {"metric": "m", "goal": "minimize"},
-         "space": {"x": {"type": "float", "low": 0, "high": 1}}, "strategy": {"type": "evolutionary"}, "limits": {"trials": 1}}
-    )  # fmt: skip
-    with pytest.raises(UnsuitableStrategy, match="no evolutionary search yet"):
-        strategy_for(job, job.search_space(), 1)
+    space = Space({f"x{index}": Float(low=0, high=1) for index in range(4)})
+    discrepancy = {}
+    for strategy in ("random", "sobol"):
+        search = make(strategy, space)
+        points = [space.positions(search.suggest(number) or {}) for number in range(256)]
+        discrepancy[strategy] = qmc.discrepancy(points)
+    assert discrepancy["sobol"] < 0.2 * discrepancy["random"]

@@ -1,96 +1,143 @@
-"""Where to look next: the expected improvement, and the search for its maximum in a mixed space."""
+"""What a trial is worth before it is run: the improvement that is expected of it, by its logarithm.
 
-import random
-from collections.abc import Callable, Sequence
+All are of functions that Gaussian processes describe, lower is better, and come with their derivatives.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-from scipy.special import erfcx, log_ndtr
+from scipy.special import erfcx, log_ndtr, ndtr
 
-from cloudtune.search.gp import Array
-from cloudtune.space import Space, Values
-
-_LOG_SQRT_2PI = 0.5 * np.log(2 * np.pi)
-
-CANDIDATES = 384
-"""Random points that are looked at first."""
-
-_STARTS = 4
-_ROUNDS = 6
-_NEIGHBOURS = 16
+from cloudtune.search.arrays import Array
 
 
-def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
-    """log E[max(best - f, 0)] of normal f, also where that underflows (Ament et al. 2023, arXiv 2310.20708, eq. 9)."""
-    z = (best - mean) / deviation
+class Belief(Protocol):
+    """What is believed of a function at every point: normal distributions."""
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """The expected value and the standard deviation at m points."""
+
+    def slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """The same, and their m × f derivatives by the features."""
+
+
+_LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
+_LEAST = 1e-300
+
+
+def log_improvement(z: Array) -> Array:
+    """log(φ(z) + z Φ(z)), also where that underflows (Ament et al. 2023, arXiv 2310.20708, eq. 9)."""
     safe = np.maximum(z, -1.0)
     near = np.log(np.exp(-0.5 * safe * safe - _LOG_SQRT_2PI) + safe * np.exp(log_ndtr(safe)))
-    far_z = np.minimum(z, -1.0)
-    ratio = 1.0 + far_z * np.sqrt(np.pi / 2) * erfcx(-far_z / np.sqrt(2.0))
-    far = -0.5 * far_z * far_z - _LOG_SQRT_2PI + np.log(np.maximum(ratio, 1e-300))
-    logarithm: Array = np.where(z > -1.0, near, far) + np.log(deviation)
+    low = np.minimum(z, -1.0)
+    ratio = 1.0 + low * math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2.0))
+    far = -0.5 * low * low - _LOG_SQRT_2PI + np.log(np.maximum(ratio, _LEAST))
+    logarithm: Array = np.where(z > -1.0, near, far)
     return logarithm
 
 
-def maximise(
-    space: Space,
-    score: Callable[[Array], Array],
-    encode: Callable[[Sequence[Values]], Array],
-    good: Sequence[Sequence[float]],
-    taken: Callable[[Values], bool],
-    source: random.Random,
-) -> Values | None:
-    """The trial of the highest score that is found by random points and by steps from the best of them.
+class LogExpectedImprovement:
+    """log E[max(best - f, 0)] of a Gaussian process.
 
     Args:
-        space: what to search.
-        score: of n × d positions.
-        encode: from trials to positions.
-        good: positions to start from besides random ones: the best trials so far.
-        taken: whether a trial must not be suggested.
-        source: of randomness.
-
-    Returns:
-        None if every trial that was looked at is taken.
+        posterior: of the process.
+        best: the value to improve on.
     """
-    pool = [[source.random() for _ in space.dimensions] for _ in range(CANDIDATES)]
-    pool += [_step(list(point), source, width) for point in good for width in (0.2, 0.05, 0.01) for _ in range(6)]
-    trials, points, scores = _look(space, score, encode, pool, taken)
-    if not trials:
-        return None
-    starts = [points[index] for index in np.argsort(-scores, kind="stable")[:_STARTS]]
-    width = 0.1
-    for _ in range(_ROUNDS):
-        steps = [_step(list(point), source, width) for point in starts for _ in range(_NEIGHBOURS)]
-        more, more_points, more_scores = _look(space, score, encode, steps, taken)
-        trials, points, scores = (
-            [*trials, *more],
-            [*points, *more_points],
-            np.concatenate([scores, more_scores]),
-        )
-        starts = [points[index] for index in np.argsort(-scores, kind="stable")[:_STARTS]]
-        width *= 0.6
-    return trials[int(np.argmax(scores))]
+
+    def __init__(self, posterior: Belief, best: float) -> None:
+        self._posterior, self._best = posterior, best
+
+    def __call__(self, features: Array) -> Array:
+        """At m points, m numbers."""
+        mean, deviation = self._posterior.predict(features)
+        return log_improvement((self._best - mean) / deviation) + np.log(deviation)
+
+    def slopes(self, features: Array) -> tuple[Array, Array]:
+        """At m points, m numbers and their m × f derivatives by the features."""
+        mean, deviation, by_mean, by_deviation = self._posterior.slopes(features)
+        z = (self._best - mean) / deviation
+        logarithm = log_improvement(z)
+        steepness = np.exp(log_ndtr(z) - logarithm)[:, None]  # d log_improvement / dz
+        relative = by_deviation / deviation[:, None]
+        slope = relative - steepness * (by_mean / deviation[:, None] + z[:, None] * relative)
+        return logarithm + np.log(deviation), slope
 
 
-def _look(
-    space: Space,
-    score: Callable[[Array], Array],
-    encode: Callable[[Sequence[Values]], Array],
-    pool: Sequence[Sequence[float]],
-    taken: Callable[[Values], bool],
-) -> tuple[list[Values], list[Sequence[float]], Array]:
-    """The free trials at some positions, the positions, and their scores."""
-    found = [(values, point) for point in pool if not taken(values := space.at(point))]
-    if not found:
-        return [], [], np.empty(0)
-    trials = [values for values, _ in found]
-    return trials, [point for _, point in found], score(encode(trials))
+class LogExpectedVolume:
+    """The logarithm of the hypervolume that a trial is expected to add to a front of several losses.
+
+    Exact for independent processes: the space that the front leaves free is cut into boxes, over which the
+    expectation is a product of one-dimensional ones (Emmerich et al. 2011, doi 10.1109/CEC.2011.5949880; Daulton et
+    al. 2020, arXiv 2006.05078).
+
+    Args:
+        posteriors: of the m objectives.
+        lower: k × m lower corners of the free boxes (see `cloudtune.search.pareto.boxes`).
+        upper: k × m upper corners.
+    """
+
+    def __init__(self, posteriors: Sequence[Belief], lower: Array, upper: Array) -> None:
+        self._posteriors, self._lower, self._upper = posteriors, lower, upper
+
+    def __call__(self, features: Array) -> Array:
+        """At p points, p numbers."""
+        volume = np.ones((len(features), len(self._lower)))
+        for index, posterior in enumerate(self._posteriors):
+            volume *= self._side(index, *posterior.predict(features))
+        logarithm: Array = np.log(np.maximum(volume.sum(axis=1), _LEAST))
+        return logarithm
+
+    def _side(self, index: int, mean: Array, deviation: Array) -> Array:
+        """p × k: how much of a box's side lies above what is expected of one objective."""
+        mean, deviation = mean[:, None], deviation[:, None]
+        above = np.exp(log_improvement((self._upper[:, index] - mean) / deviation))
+        below = np.exp(log_improvement(np.maximum((self._lower[:, index] - mean) / deviation, -1e6)))
+        side: Array = deviation * np.maximum(above - below, 0.0)
+        return side
+
+    def slopes(self, features: Array) -> tuple[Array, Array]:
+        """At p points, p numbers and their p × f derivatives by the features."""
+        predictions = [posterior.slopes(features) for posterior in self._posteriors]
+        sides = [self._side(index, *prediction[:2]) for index, prediction in enumerate(predictions)]
+        total = np.maximum(np.prod(sides, axis=0).sum(axis=1), _LEAST)
+        slope = np.zeros_like(features)
+        for index, (mean, deviation, by_mean, by_deviation) in enumerate(predictions):
+            others = np.prod([side for other, side in enumerate(sides) if other != index], axis=0)
+            high = (self._upper[:, index] - mean[:, None]) / deviation[:, None]
+            low = np.maximum((self._lower[:, index] - mean[:, None]) / deviation[:, None], -1e6)
+            of_mean = (others * (ndtr(low) - ndtr(high))).sum(axis=1)
+            of_deviation = (others * (_density(high) - _density(low))).sum(axis=1)
+            slope += of_mean[:, None] * by_mean + of_deviation[:, None] * by_deviation
+        return np.log(total), slope / total[:, None]
 
 
-def _step(point: list[float], source: random.Random, width: float) -> list[float]:
-    """A neighbour: one or more coordinates moved a little, or drawn anew where a little changes nothing."""
-    count = max(1, round(len(point) * source.choice((0.0, 0.3, 1.0))))
-    for index in source.sample(range(len(point)), count):
-        moved = source.random() if source.random() < 0.15 else point[index] + source.gauss(0.0, width)
-        point[index] = min(max(moved, 0.0), 1.0)
-    return point
+def _density(z: Array) -> Array:
+    density: Array = np.exp(-0.5 * z * z - _LOG_SQRT_2PI)
+    return density
+
+
+class LogMixture:
+    """The logarithm of the weighted mean of what several models expect.
+
+    Args:
+        parts: what each expects, as a logarithm.
+        weights: of each, of sum 1.
+    """
+
+    def __init__(self, parts: "Sequence[LogExpectedImprovement]", weights: Array) -> None:
+        self._parts, self._logarithms = parts, np.log(np.maximum(weights, _LEAST))[:, None]
+
+    def __call__(self, features: Array) -> Array:
+        """At m points, m numbers."""
+        each = self._logarithms + np.stack([part(features) for part in self._parts])
+        mixture: Array = np.logaddexp.reduce(each, axis=0)
+        return mixture
+
+    def slopes(self, features: Array) -> tuple[Array, Array]:
+        """At m points, m numbers and their m × f derivatives by the features."""
+        worths, slopes = zip(*(part.slopes(features) for part in self._parts), strict=True)
+        each = self._logarithms + np.stack(worths)
+        total = np.logaddexp.reduce(each, axis=0)
+        return total, np.einsum("km,kmf->mf", np.exp(each - total), np.stack(slopes))

@@ -24,12 +24,15 @@ class Observation:
         state: completed, pruned, failed or cancelled.
         losses: one a objective, lower is better whatever the goal; None where the trial has no usable value.
             A pruned trial has the losses that it last reported.
+        origin: "" for a trial of this experiment; else the name of another one, near to it, whose losses are a hint
+            and cannot be compared with this one's. Parameters may be missing in its values.
     """
 
     number: int
     parameters: Values
     state: TrialState
     losses: tuple[float, ...] | None
+    origin: str = ""
 
 
 class Strategy(ABC):
@@ -84,6 +87,9 @@ class Strategy(ABC):
         self.pending.pop(observation.number, None)
         if self.needs_history:
             self.observed[observation.number] = observation
+
+    def hint(self, observation: Observation) -> None:  # noqa: B027  # most cannot use any
+        """Takes note of a trial of another experiment (see `Observation.origin`), before the first suggestion."""
 
     @abstractmethod
     def _propose(self, number: int) -> Values | None:

@@ -1,15 +1,13 @@
 """Which strategy and which stopping rule a job asks for."""
 
 from cloudtune.job import TuningJob
-from cloudtune.search.base import Strategy, UnsuitableStrategy
+from cloudtune.search.base import Strategy
 from cloudtune.search.stopping import StoppingRule
 from cloudtune.space import Space
 from cloudtune.strategies import (
     Asha,
     Auto,
     Bandit,
-    Bayesian,
-    Evolutionary,
     Grid,
     Hyperband,
     HyperoptTpe,
@@ -29,9 +27,10 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
         seed: used where the job gives none.
 
     Raises:
-        UnsuitableStrategy: it cannot search this space, or does not exist.
+        UnsuitableStrategy: it cannot search this space or these objectives, or what it needs is not installed.
     """
     asked = job.strategy
+    kind = asked.searcher if isinstance(asked, Hyperband) else asked.type
     about = {"objectives": len(job.objective), "seed": seed, "budget": job.limits.trials}
     if isinstance(asked, Grid):
         from cloudtune.search.grid import GridSearch  # noqa: PLC0415  # each is loaded when it is used
@@ -41,14 +40,22 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
         from cloudtune.search.sobol import SobolSearch  # noqa: PLC0415
 
         return SobolSearch(space, **about)
-    if isinstance(asked, Bayesian) or (isinstance(asked, Hyperband) and asked.searcher == "bayesian"):
+    if kind == "bayesian":
         from cloudtune.search.bayesian import BayesianSearch  # noqa: PLC0415
 
         return BayesianSearch(space, startup=getattr(asked, "startup", None), **about)
-    if isinstance(asked, OptunaSampler | HyperoptTpe):
-        raise UnsuitableStrategy(f"{asked.type} is not here yet")
-    if isinstance(asked, Evolutionary):
-        raise UnsuitableStrategy("there is no evolutionary search yet; use random, sobol or bayesian")
+    if kind == "evolutionary":
+        from cloudtune.search.evolutionary import evolutionary  # noqa: PLC0415
+
+        return evolutionary(space, population=getattr(asked, "population", None), **about)
+    if isinstance(asked, OptunaSampler):
+        from cloudtune.search.optuna_sampler import OptunaSearch  # noqa: PLC0415
+
+        return OptunaSearch(space, sampler=asked.sampler, options=asked.options, **about)
+    if isinstance(asked, HyperoptTpe):
+        from cloudtune.search.hyperopt_tpe import HyperoptSearch  # noqa: PLC0415
+
+        return HyperoptSearch(space, startup=asked.startup, candidates=asked.candidates, gamma=asked.gamma, **about)
     from cloudtune.search.draws import RandomSearch  # noqa: PLC0415
 
     return RandomSearch(space, **about)

@@ -1,50 +1,46 @@
-"""A Gaussian process over mixed and conditional spaces.
+"""A Gaussian process on features: hyperparameters by their most probable values, and what it then predicts.
 
-The kernel is Matérn-5/2 with one length scale a dimension (ARD). Two trials differ in an ordered dimension by the
-distance of their positions, in a categorical one by 0 or 1, and by up to 1 also where a conditional dimension exists
-in only one of them. Hyperparameters are at the maximum of the posterior (MAP), found by L-BFGS with the analytic
-gradient; the prior of the length scales grows with the number of dimensions (Hvarfner et al. 2024, arXiv 2402.02229).
+The kernel is Matérn-5/2 with one length scale a dimension (ARD). Its hyperparameters are at the maximum of their
+posterior (MAP), found by L-BFGS with the analytic gradient (Rasmussen & Williams 2006, eq. 5.9; Snoek et al. 2012,
+arXiv 1206.2944). The prior of the length scales grows with the number of dimensions, so that a space of many
+dimensions is not one of noise (Hvarfner et al. 2024, arXiv 2402.02229).
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg import lapack, solve_triangular
 from scipy.optimize import minimize
 
-Array = NDArray[np.float64]
+from cloudtune.search.arrays import Array, Indices
 
-_JITTER = 1e-8
-_CENTRE, _ABSENCE = 0.5, 0.75
-"""Where an absent dimension stands: beside the middle of its axis, at a squared distance of 1 from both ends. So the
-squared differences are those of points in a Euclidean space, without which the kernel would not be positive."""
-_MAX_ITERATIONS = 40
 _SQRT5 = math.sqrt(5.0)
+_LEAST_VARIANCE = 1e-12
+_JITTERS = (1e-8, 1e-6, 1e-4)
+"""Added to the diagonal, as shares of the amplitude: the first always, the others where rounding has eaten it."""
+
+_AMPLITUDE = (0.0, 0.7)
+_NOISE = (math.log(1e-3), 2.0)
+"""Means and standard deviations of the logarithms, in a prior for targets of variance 1."""
+
+_WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (math.log(1e-6), 0.0)
+"""Of the logarithms."""
 
 
-def differences(left: Array, right: Array, categorical: NDArray[np.bool_]) -> Array:
-    """Squared differences a dimension.
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is thought of length scales beforehand: normally distributed logarithms.
 
-    Args:
-        left: n points of d positions; NaN where a dimension does not exist.
-        right: m points of d positions.
-        categorical: which of the d dimensions have no order.
-
-    Returns:
-        d × n × m numbers from 0 to 1.
+    Attributes:
+        centre: the mean of log(length scale / √d), on axes of length 1.
+        spread: the standard deviation.
     """
-    absent_one, absent_other = np.isnan(left.T)[:, :, None], np.isnan(right.T)[:, None, :]
-    one, other = (
-        np.nan_to_num(left.T, nan=_CENTRE)[:, :, None],
-        np.nan_to_num(right.T, nan=_CENTRE)[:, None, :],
-    )
-    squares = np.square(one - other)
-    squares[categorical] = (one[categorical] != other[categorical]).astype(float)
-    apart: Array = np.minimum(squares + _ABSENCE * (absent_one ^ absent_other), 1.0)
-    return apart
+
+    centre: float
+    spread: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,87 +49,243 @@ class Hyperparameters:
 
     Attributes:
         weights: 1 / length scale² of each dimension.
-        noise: the variance of the observations, the signal's being 1.
+        amplitude: the variance of the function.
+        noise: the variance of the observations around it.
     """
 
     weights: Array
+    amplitude: float
     noise: float
 
 
-def fit(squares: Array, targets: Array) -> Hyperparameters:
+@dataclass(frozen=True, slots=True)
+class Data:
+    """What was observed.
+
+    Attributes:
+        features: n × f.
+        owner: the dimension of each of the f features, from 0 to d - 1.
+        targets: n numbers of mean about 0 and variance about 1.
+        doubt: n variances that are added to the noise: how little each observation says.
+    """
+
+    features: Array
+    owner: Indices
+    targets: Array
+    doubt: Array
+
+
+def squared_distances(left: Array, right: Array) -> Array:
+    """n × m squared Euclidean distances of two sets of points."""
+    squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :] - 2.0 * (left @ right.T)
+    nonnegative: Array = np.maximum(squares, 0.0, out=squares)
+    return nonnegative
+
+
+def matern(squares: Array) -> Array:
+    """The Matérn-5/2 correlation of squared scaled distances."""
+    root = _SQRT5 * np.sqrt(squares)
+    decay = np.exp(-root)
+    root += 1.0
+    root += (5.0 / 3.0) * squares
+    root *= decay
+    return root
+
+
+def matern_with_slope(squares: Array) -> tuple[Array, Array]:
+    """The Matérn-5/2 correlation of squared scaled distances, and its derivative by them."""
+    root = _SQRT5 * np.sqrt(squares)
+    decay = np.exp(-root)
+    slope = (1.0 + root) * decay
+    return slope + squares * (5.0 / 3.0) * decay, (-5.0 / 6.0) * slope
+
+
+def _cholesky(covariance: Array, amplitude: float, doubt: Array) -> Array:
+    """The lower Cholesky factor of a covariance, with as little jitter as it takes.
+
+    Raises:
+        np.linalg.LinAlgError: it is not positive even so.
+    """
+    for jitter in _JITTERS:
+        disturbed = covariance.copy()
+        disturbed[np.diag_indices_from(disturbed)] += doubt + jitter * amplitude
+        factor, failure = lapack.dpotrf(disturbed, lower=1, clean=1)
+        if not failure:
+            lower: Array = factor
+            return lower
+    raise np.linalg.LinAlgError("the covariance of the observations is not positive")
+
+
+# Hyperparameters
+
+
+def fit(data: Data, dimensions: int, prior: Prior, starts: Sequence[Hyperparameters] = ()) -> Hyperparameters:
     """The most probable hyperparameters.
 
     Args:
-        squares: d × n × n squared differences of the observed points.
-        targets: n observations of mean about 0 and variance about 1.
+        data: what was observed.
+        dimensions: d.
+        prior: of the length scales.
+        starts: where to look from; by default from what is likely, once with little noise and once with much.
     """
-    dimensions = len(squares)
-    centre = math.sqrt(2.0) + 0.5 * math.log(max(dimensions, 1))
-    start = np.concatenate([np.full(dimensions, -2.0 * (centre - 2.0)), [math.log(1e-3)]])
-    bounds = [(-12.0, 9.0)] * dimensions + [(math.log(1e-6), math.log(1.0))]
-    prior_mean = np.concatenate([np.full(dimensions, -2.0 * centre), [math.log(1e-3)]])
-    prior_std = np.concatenate([np.full(dimensions, 2.0 * math.sqrt(3.0)), [2.0]])
-
-    def loss(parameters: Array) -> tuple[float, Array]:
-        value, gradient = _negative_log_likelihood(parameters, squares, targets)
-        offset = (parameters - prior_mean) / prior_std
-        return value + 0.5 * float(offset @ offset), gradient + offset / prior_std
-
-    found: Any = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MAX_ITERATIONS})
-    return Hyperparameters(np.exp(found.x[:-1]), math.exp(found.x[-1]))
+    loss = _Loss(data, dimensions, prior)
+    firsts = [_packed(start) for start in starts] or [loss.likely(1e-3), loss.likely(0.1)]
+    bounds = [_WEIGHT_BOUNDS] * dimensions + [_AMPLITUDE_BOUNDS, _NOISE_BOUNDS]
+    found: list[Any] = [
+        minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}) for first in firsts
+    ]
+    return _unpacked(min(found, key=lambda each: float(each.fun)).x)
 
 
-def _negative_log_likelihood(parameters: Array, squares: Array, targets: Array) -> tuple[float, Array]:
-    weights, noise = np.exp(parameters[:-1]), math.exp(parameters[-1])
-    distance = np.tensordot(weights, squares, 1)
-    kernel, slope = _matern(distance)
-    kernel[np.diag_indices_from(kernel)] += noise + _JITTER
-    factor = cho_factor(kernel, lower=True, check_finite=False)
-    solved = cho_solve(factor, targets, check_finite=False)
-    value = 0.5 * float(targets @ solved) + float(np.log(np.diag(factor[0])).sum())
-    # d value / d K = (K⁻¹ - α αᵀ) / 2
-    sensitivity = 0.5 * (cho_solve(factor, np.eye(len(targets)), check_finite=False) - np.outer(solved, solved))
-    by_weight = weights * np.tensordot(squares, sensitivity * slope, 2)
-    by_noise = noise * float(np.trace(sensitivity))
-    return value, np.append(by_weight, by_noise)
+def _packed(hyper: Hyperparameters) -> Array:
+    logarithms: Array = np.log(np.append(hyper.weights, [hyper.amplitude, hyper.noise]))
+    return logarithms
 
 
-def _matern(distance: Array) -> tuple[Array, Array]:
-    """The kernel of squared scaled distances, and its derivative by them."""
-    root = _SQRT5 * np.sqrt(distance)
-    decay = np.exp(-root)
-    return (1.0 + root + root * root / 3.0) * decay, -(5.0 / 6.0) * (1.0 + root) * decay
+def _unpacked(packed: Array) -> Hyperparameters:
+    return Hyperparameters(np.exp(packed[:-2]), math.exp(packed[-2]), math.exp(packed[-1]))
+
+
+class _Loss:
+    """The negative logarithm of the hyperparameters' posterior, and its gradient, by their logarithms."""
+
+    def __init__(self, data: Data, dimensions: int, prior: Prior) -> None:
+        self._data = data
+        self._dimensions = dimensions
+        self._squares = data.features * data.features
+        middle = -2.0 * (prior.centre + 0.5 * math.log(max(len(np.unique(data.owner)), 1)))
+        self._mean = np.append(np.full(dimensions, middle), [_AMPLITUDE[0], _NOISE[0]])
+        self._std = np.append(np.full(dimensions, 2.0 * prior.spread), [_AMPLITUDE[1], _NOISE[1]])
+
+    def likely(self, noise: float) -> Array:
+        """The middle of the prior, with a given noise."""
+        return np.append(self._mean[:-1], math.log(noise))
+
+    def __call__(self, packed: Array) -> tuple[float, Array]:
+        value, gradient = self._of_likelihood(_unpacked(packed))
+        offset = (packed - self._mean) / self._std
+        return value + 0.5 * float(offset @ offset), gradient + offset / self._std
+
+    def _of_likelihood(self, hyper: Hyperparameters) -> tuple[float, Array]:
+        data = self._data
+        scaled = data.features * np.sqrt(hyper.weights)[data.owner]
+        correlation, slope = matern_with_slope(squared_distances(scaled, scaled))
+        factor = _cholesky(hyper.amplitude * correlation, hyper.amplitude, data.doubt + hyper.noise)
+        solved = lapack.dpotrs(factor, data.targets, lower=1)[0]
+        value = 0.5 * float(data.targets @ solved) + float(np.log(np.diag(factor)).sum())
+        # d value / d K = (K⁻¹ - α αᵀ) / 2
+        inverse = lapack.dpotri(factor, lower=1)[0]
+        sensitivity = 0.5 * (np.tril(inverse) + np.tril(inverse, -1).T - np.outer(solved, solved))
+        slope *= sensitivity
+        # Σ H_ij (f_i - f_j)² = 2 (Σ h_i f_i² - fᵀ H f), without a matrix a dimension
+        features = data.features
+        by_feature = 2.0 * (slope.sum(axis=1) @ self._squares - (features * (slope @ features)).sum(axis=0))
+        by_weight = np.bincount(data.owner, by_feature, minlength=self._dimensions)
+        by_amplitude = hyper.amplitude * float((sensitivity * correlation).sum())
+        by_noise = hyper.noise * float(np.trace(sensitivity))
+        return value, np.append(hyper.amplitude * hyper.weights * by_weight, [by_amplitude, by_noise])
+
+
+# Predictions
 
 
 class Posterior:
     """A Gaussian process given its data.
 
     Args:
-        points: n × d positions.
-        targets: n observations of mean about 0 and variance about 1.
-        categorical: which dimensions have no order.
-        hyperparameters: see `fit`.
+        data: what was observed.
+        hyper: of the process.
+        factor: the lower Cholesky factor of the covariance of the first observations, if it is known: the rows of
+            the others are added to it, in quadratic time.
+
+    Attributes:
+        factor: the lower Cholesky factor of the covariance of all observations.
     """
 
-    def __init__(
-        self, points: Array, targets: Array, categorical: NDArray[np.bool_], hyperparameters: Hyperparameters
-    ) -> None:
-        self._points, self._categorical, self._hyper = points, categorical, hyperparameters
-        kernel = self._kernel(points)
-        kernel[np.diag_indices_from(kernel)] += hyperparameters.noise + _JITTER
-        self._factor = cho_factor(kernel, lower=True, check_finite=False)
-        self._solved = cho_solve(self._factor, targets, check_finite=False)
+    def __init__(self, data: Data, hyper: Hyperparameters, factor: Array | None = None) -> None:
+        self._data, self._hyper = data, hyper
+        self._scale = np.sqrt(hyper.weights)[data.owner]
+        self._scaled = data.features * self._scale
+        self.factor = self._whole() if factor is None else self._extended(factor)
+        self._solved: Array = lapack.dpotrs(self.factor, data.targets, lower=1)[0]
 
-    def _kernel(self, points: Array) -> Array:
-        return _matern(np.tensordot(self._hyper.weights, differences(points, self._points, self._categorical), 1))[0]
+    def _whole(self) -> Array:
+        own = matern(squared_distances(self._scaled, self._scaled))
+        return _cholesky(self._hyper.amplitude * own, self._hyper.amplitude, self._data.doubt + self._hyper.noise)
 
-    def mean(self, points: Array) -> Array:
+    def _extended(self, factor: Array) -> Array:
+        known, amplitude = len(factor), self._hyper.amplitude
+        new = self._scaled[known:]
+        if not len(new):
+            return factor
+        cross = amplitude * matern(squared_distances(new, self._scaled[:known]))
+        below = solve_triangular(factor, cross.T, lower=True, check_finite=False).T
+        own = amplitude * matern(squared_distances(new, new)) - below @ below.T
+        whole = np.zeros((len(self._scaled), len(self._scaled)), order="F")
+        whole[:known, :known], whole[known:, :known] = factor, below
+        whole[known:, known:] = _cholesky(own, amplitude, self._data.doubt[known:] + self._hyper.noise)
+        return whole
+
+    def with_pending(self, features: Array) -> "Posterior":
+        """The process as it would be if q more trials had ended as expected: less doubt around them, no new hope.
+
+        Args:
+            features: q × f.
+        """
+        data = self._data
+        more = Data(
+            np.vstack([data.features, features]),
+            data.owner,
+            np.append(data.targets, self.mean(features)),
+            np.append(data.doubt, np.zeros(len(features))),
+        )
+        return Posterior(more, self._hyper, self.factor)
+
+    def leave_one_out(self) -> float:
+        """The logarithm of the density of each target given all others, summed (Rasmussen & Williams 2006, eq. 5.10-5.12).
+
+        Of two models of the same data, the one that will predict better has more of it, also where the other fits
+        better what it has seen.
+        """
+        inverse = lapack.dpotri(self.factor, lower=1)[0]
+        precision = np.diag(inverse)
+        return 0.5 * float(np.log(precision).sum() - (self._solved * self._solved / precision).sum())
+
+    @property
+    def best(self) -> float:
+        """The least expected value at the observations."""
+        return float(self.mean(self._data.features).min())
+
+    def _covariance(self, features: Array) -> Array:
+        """Of m points with the data, m × n."""
+        covariance = matern(squared_distances(features * self._scale, self._scaled))
+        covariance *= self._hyper.amplitude
+        return covariance
+
+    def mean(self, features: Array) -> Array:
         """The expected value at m points."""
-        return self._kernel(points) @ self._solved
+        return self._covariance(features) @ self._solved
 
-    def predict(self, points: Array) -> tuple[Array, Array]:
+    def predict(self, features: Array) -> tuple[Array, Array]:
         """The expected value and the standard deviation, without the noise, at m points."""
-        kernel = self._kernel(points)
-        half = solve_triangular(self._factor[0], kernel.T, lower=True, check_finite=False)
-        variance = np.maximum(1.0 - np.square(half).sum(axis=0), 1e-12)
-        return kernel @ self._solved, np.sqrt(variance)
+        covariance = self._covariance(features)
+        half = solve_triangular(self.factor, covariance.T, lower=True, check_finite=False)
+        variance = self._hyper.amplitude - np.einsum("ij,ij->j", half, half)
+        return covariance @ self._solved, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
+
+    def slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """The mean and the standard deviation at m points (m each), and their derivatives by the features (m × f)."""
+        correlation, slope = matern_with_slope(squared_distances(features * self._scale, self._scaled))
+        covariance, slope = self._hyper.amplitude * correlation, self._hyper.amplitude * slope
+        weighed: Array = lapack.dpotrs(self.factor, covariance.T, lower=1)[0].T
+        variance = np.maximum(self._hyper.amplitude - (covariance * weighed).sum(axis=1), _LEAST_VARIANCE)
+        deviation = np.sqrt(variance)
+        by_mean = self._pulled(features, slope * self._solved)
+        by_variance = -2.0 * self._pulled(features, slope * weighed)
+        return covariance @ self._solved, deviation, by_mean, by_variance / (2.0 * deviation[:, None])
+
+    def _pulled(self, features: Array, pull: Array) -> Array:
+        """Σ_i pull_i ∂ squared distance_i / ∂ feature, of m points with the data."""
+        scaled = features * self._scale
+        pulled: Array = 2.0 * (scaled * pull.sum(axis=1)[:, None] - pull @ self._scaled) * self._scale
+        return pulled

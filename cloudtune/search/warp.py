@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import ndtri
 
-from cloudtune.search.gp import Array
+from cloudtune.search.arrays import Array
 
 
 def warp(losses: Array) -> Array:
@@ -16,13 +16,13 @@ def warp(losses: Array) -> Array:
     Args:
         losses: n finite numbers, lower is better.
     """
-    scale = max(float(np.abs(losses).max(initial=0.0)), 1e-300)
+    if not len(losses):
+        return losses
+    scale = max(float(np.abs(losses).max()), 1e-300)
     values = losses / scale
     middle = float(np.median(values))
     better, worse = values <= middle, values > middle
-    spread = float(np.sqrt(np.mean(np.square(values[better] - middle)))) if better.any() else 0.0
-    if spread == 0.0:
-        spread = 1.0
+    spread = float(np.sqrt(np.mean(np.square(values[better] - middle)))) or 1.0
     ranks = np.searchsorted(np.sort(values), values, side="left")
     warped = values.copy()
     warped[worse] = middle + spread * ndtri((ranks[worse] + 0.5) / len(values))

@@ -18,6 +18,7 @@ from cloudtune.errors import Problem, ProviderError, RunBusy
 from cloudtune.job import TuningJob, pick
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding, Provider, Watcher
+from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState, Trial, TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
 
@@ -52,6 +53,14 @@ class LocalProvider(Provider):
         ]
         if job.trial.source is not None and not (base / job.trial.source).is_dir():
             problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
+        if job.warm_start is not None:
+            from cloudtune.earlier import table_problems  # noqa: PLC0415  # only jobs with a warm start need it
+
+            problems += table_problems(job.warm_start, base)
+        try:
+            strategy_for(job, job.search_space(), seed=0)
+        except UnsuitableStrategy as error:
+            problems.append(Problem("strategy", str(error)))
         return problems
 
     def check(self) -> list[Finding]:
@@ -70,10 +79,14 @@ class LocalProvider(Provider):
             descriptor = os.open(_environment_file(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 json.dump(job.trial.environment, file)
+        base = Path(run.record().native["base"])
+        if job.warm_start is not None:
+            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
+
+            earlier.keep(run.folder, earlier.known_trials(job, run.store, base))
         if job.trial.source is not None:
             from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
-            base = Path(run.record().native["base"])
             copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
 
     def start(self, run: "RunStore") -> None:
@@ -108,7 +121,8 @@ class LocalProvider(Provider):
             return self._watch(run, watcher)
 
     def _drive(self, run: "RunStore", watcher: Watcher | None) -> RunState:
-        from cloudtune.driver import Driver  # noqa: PLC0415  # reading a run needs none of this
+        from cloudtune import earlier  # noqa: PLC0415  # reading a run needs none of this
+        from cloudtune.driver import Driver  # noqa: PLC0415
 
         record = run.record()
         job = TuningJob.from_data(json.loads(record.job))
@@ -125,7 +139,7 @@ class LocalProvider(Provider):
                 seed=int(record.native["seed"]),
                 watcher=watcher,
                 interrupt=interrupt,
-                earlier=_earlier_trials(run, job),
+                earlier=earlier.kept(run.folder),
             )
             state = driver.drive()
         if state.ended:
@@ -280,9 +294,3 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
 
     pids = [kept_pid(setting.files(trial)) for trial in running]
     end_leftovers(run.folder, {pid for pid in pids if pid is not None})
-
-
-def _earlier_trials(run: "RunStore", job: TuningJob) -> list[Trial]:
-    if job.warm_start is None:
-        return []
-    return [trial for run_id in job.warm_start.runs for trial in run.store.run(run_id).trials() if trial.state.ended]

@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, ValidationError
 from cloudtune.job import TuningJob, pick
 from cloudtune.parameters import Part
 from cloudtune.plan import Ledger, Plan, Support, leaves
-from cloudtune.strategies import Auto, Evolutionary
+from cloudtune.strategies import Auto
 
 PROVIDER = "local"
 
@@ -25,7 +25,6 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "metrics": (Support.EXACT, ""),
     "space": (Support.EXACT, ""),
     "strategy": (Support.EXACT, ""),
-    "strategy.evolutionary": (Support.UNSUPPORTED, "there is no evolutionary search yet; use random, sobol or bayesian"),
     "stopping": (Support.EXACT, ""),
     "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
     "limits": (Support.EXACT, ""),
@@ -108,7 +107,7 @@ def translate(job: TuningJob) -> Plan:
     for field in ("source", "ignore", "command", "function", "environment"):
         ledger.carry(f"trial.{field}", field)
     ledger.carry("compute.memory", "memory")
-    _chosen(ledger, "strategy", "strategy.evolutionary" if isinstance(job.strategy, Evolutionary) else "strategy")
+    _chosen(ledger, "strategy", "strategy")
     _chosen(ledger, "stopping", "stopping.auto" if isinstance(job.stopping, Auto) else "stopping")
     _chosen(ledger, "mode", "mode.managed" if job.mode == "managed" else "mode")
     if job.trial.command is None and job.trial.function is None:

@@ -1,0 +1,111 @@
+"""Search spaces of other libraries, to and from cloudtune's.
+
+`cloudtune.interop.optuna` and `cloudtune.interop.hyperopt` each import the library that they are named after, which
+comes with the extra of that name. Here is what they share, which needs neither.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from cloudtune.axis import Axis, Bell, Choices, Continuum, Lattice
+from cloudtune.parameters import Parameter, Scalar
+from cloudtune.space import Dimension
+
+Way = Literal["value", "index", "position"]
+"""How a dimension's values travel through another library.
+
+``value``: as themselves. ``index``: as their place, from 0, among all values of a finite axis. ``position``: as their
+place in [0, 1], on which the dimension's distribution is uniform (see `cloudtune.axis`).
+"""
+
+_NARROWEST, _WIDEST = 1e-9, 1e100
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Takes the values of a dimension to another library and back.
+
+    Attributes:
+        dimension: of our space.
+        by: see `Way`; ``index`` needs a finite axis.
+    """
+
+    dimension: Dimension
+    by: Way
+
+    def encode(self, value: Scalar) -> Scalar:
+        """What stands for a value in the other library.
+
+        Raises:
+            ValueError: the dimension has no such value.
+        """
+        axis = self.dimension.axis
+        if self.by == "position":
+            return axis.position(value)
+        if not isinstance(axis, Choices | Lattice):
+            return axis.at(axis.position(value))
+        index = axis.index(value)
+        return index if self.by == "index" else axis.grid(1)[index]
+
+    def decode(self, raw: Scalar) -> Scalar:
+        """The value that something of the other library stands for; of a number that is out of range the nearest."""
+        axis = self.dimension.axis
+        if self.by == "value":
+            return axis.at(axis.position(_within(axis, raw)))
+        number = float(raw)  # type: ignore[arg-type]  # an index or a position
+        if self.by == "position":
+            return axis.at(min(max(number, 0.0), 1.0))
+        values = axis.grid(1)
+        return values[min(max(round(number), 0), len(values) - 1)]
+
+
+def _within(axis: Axis, raw: Scalar) -> Scalar:
+    """The raw value, brought within the axis: logarithms there and back may leave it by the last bit."""
+    if isinstance(axis, Continuum | Bell):
+        return min(max(float(raw), axis.low), axis.high)  # type: ignore[arg-type]  # a number
+    return raw
+
+
+def comfortable(width: float) -> bool:
+    """Whether density estimates on a range of this width (or standard deviation) stay clear of the limits of floats.
+
+    HyperOpt, for one, takes no deviation below 1e-12, and both square deviations.
+    """
+    return _NARROWEST <= width <= _WIDEST
+
+
+def plain(name: str, value: object) -> Scalar:
+    """A value of a spec, out of what another library allows: numpy's numbers become Python's.
+
+    Raises:
+        ValueError: it is not null, a boolean, a finite number or a text; the message names the parameter.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ValueError(
+        f"{name}: cloudtune has no value {value!r}; use texts, finite numbers, booleans or null, "
+        "and make of a text in the trial whatever it stands for"
+    )
+
+
+def build(kind: type[Parameter], name: str, **fields: object) -> Parameter:
+    """A parameter of a kind with these fields.
+
+    Raises:
+        ValueError: the fields do not fit the kind; the message names the parameter.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        found = error.errors()[0]
+        place = ".".join(str(part) for part in found["loc"])
+        message = found["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{'.'.join(filter(None, [name, place]))}: {message}") from None

@@ -1,0 +1,443 @@
+"""HyperOpt's search spaces, to and from cloudtune's (hyperopt.hp, and the pyll graphs that it makes)."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from hyperopt import hp
+from hyperopt.pyll.base import Literal, MissingArgument, as_apply
+
+from cloudtune.axis import SIGNIFICANT_DIGITS, Choices
+from cloudtune.interop import Carrier, Way, build, comfortable, plain
+from cloudtune.parameters import (
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+    Parameter,
+    Scalar,
+    same_scalar,
+    scalar_key,
+)
+from cloudtune.space import Dimension, Space, Values
+
+# From HyperOpt
+
+_USUAL_KEYS = ("type", "model", "kind", "name")
+"""Keys whose texts name the branches of a choice."""
+
+When = Mapping[str, tuple[Scalar, ...]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A parameter as it was found on one way through the choices.
+
+    Attributes:
+        name: of the parameter.
+        label: HyperOpt's; None for a constant.
+        parameter: without conditions.
+        when: the values of all choices on the way.
+    """
+
+    name: str
+    label: str | None
+    parameter: Parameter
+    when: When
+
+
+def space_from_hyperopt(space: object) -> dict[str, Parameter | tuple[Parameter, ...]]:
+    """The parameters of a space as it is written for ``fmin``: an ``hp`` expression, or dicts and lists of them.
+
+    A parameter is named by the keys under which the objective finds it, joined by dots: ``{"net": {"lr":
+    hp.uniform(…)}}`` makes ``net.lr``. What has no key, at the root or in a list, goes by its label, and a constant in
+    a list by its index. Constants become `Constant`.
+
+    A choice among constants becomes `Categorical`. A choice among dicts becomes `Categorical`, too, and what the dicts
+    hold exists under the condition that theirs is chosen. Its values are the texts that the branches have under
+    ``type``, ``model``, ``kind``, ``name``, or another key that all of them share, and by which they differ (which
+    then is no parameter of its own); constants stand for themselves; other branches are called by their index. A name
+    that is found in several branches becomes a tuple of variants, or, where it is the same parameter of HyperOpt or
+    the same constant, one parameter.
+
+    ``uniform``, ``loguniform``, ``normal``, ``lognormal``, ``randint`` and ``choice`` keep their distributions (but
+    ``randint`` is a range here, where near numbers are alike, and no list of categories). The others differ:
+
+    - ``quniform`` and ``uniformint`` round, so that the first and the last multiple of q are drawn less often than
+      others (1 and 10 half as often in ``quniform(1, 10, 1)``). Here all are equally likely; those that HyperOpt
+      draws are all there, also where they lie beyond its bounds.
+    - ``qloguniform``: likewise, each is as likely as its interval is wide on the log scale. A log scale has no 0:
+      where HyperOpt rounds to 0, the first multiple of q is the lowest.
+    - ``qnormal``, ``qlognormal``: a lognormal parameter is above 0, so that the first multiple of q also stands for
+      what HyperOpt rounds to 0.
+    - ``pchoice`` only with equal probabilities.
+
+    ``scope.int`` around a quantised draw makes an `Int`, around ``qnormal`` and ``qlognormal`` changes nothing: these
+    are real numbers without a fraction.
+
+    Raises:
+        ValueError: something is computed from draws, unequally likely, no value of a spec, or used under two names;
+            the message names it.
+    """
+    reader = _Reader()
+    reader.read(as_apply(space), "", {})
+    found: dict[str, list[_Found]] = {}
+    for each in reader.found:
+        _gather(found.setdefault(each.name, []), each)
+    for entries in found.values():
+        entries[:] = [_without_certain(each, found) for each in entries]
+    converted = {name: _entry([_conditional(each, found) for each in entries]) for name, entries in found.items()}
+    Space(converted)  # raises where a name is taken twice in one trial
+    return converted
+
+
+class _Reader:
+    """Walks a graph and collects its parameters in `found`."""
+
+    def __init__(self) -> None:
+        self.found: list[_Found] = []
+        self._places: dict[str, tuple[str, Any]] = {}
+
+    def read(self, node: Any, path: str, when: When) -> None:
+        """Collects what lies at and below a node that is reached by these keys and choices."""
+        if node.name == "literal":
+            name = path or "value"
+            self._add(name, None, build(Constant, name, value=plain(name, node.obj)), when)
+        elif node.name == "dict":
+            if node.pos_args:
+                raise ValueError(f"{path or 'the space'}: the keys of a dict must be texts")
+            for key, child in node.named_args:
+                self.read(child, _join(path, key), when)
+        elif node.name == "pos_args":
+            for index, child in enumerate(node.pos_args):
+                self.read(child, _join(path, _label(child) or str(index)), when)
+        elif node.name == "switch":
+            self._choice(node, path, when)
+        else:
+            self._draw(node, path, when)
+
+    def _add(self, name: str, label: str | None, parameter: Parameter, when: When, node: Any = None) -> None:
+        if label is not None:
+            known_name, known_node = self._places.setdefault(label, (name, node))
+            if known_name != name or known_node is not node:
+                raise ValueError(
+                    f"{name}: the label {label!r} stands twice in the space, also for {known_name}; "
+                    "a parameter of cloudtune has one name, and a name one parameter"
+                )
+        self.found.append(_Found(name, label, parameter, when))
+
+    def _draw(self, node: Any, path: str, when: When) -> None:
+        inner, whole = _unwrapped(node)
+        if inner.name != "hyperopt_param":
+            raise ValueError(
+                f"{path or 'the space'}: it is computed (by {inner.name!r}); "
+                "convert the hp expressions alone, and compute in the trial"
+            )
+        label = str(inner.arg["label"].obj)
+        name = path or label
+        self._add(name, label, _distribution(name, inner.arg["obj"], whole=whole), when, inner)
+
+    def _choice(self, node: Any, path: str, when: When) -> None:
+        label = _label(node)
+        if label is None:
+            raise ValueError(f"{path or 'the space'}: the choice has no label; write hp.choice")
+        name = path or label
+        options = node.pos_args[1:]
+        drawn, _ = _unwrapped(node.pos_args[0])
+        _refuse_unequal(name, drawn.arg["obj"], len(options))
+        values, key = _branches(name, options)
+        self._add(name, label, build(Categorical, name, values=values), when, drawn)
+        for value, option in zip(values, options, strict=True):
+            inside = {**when, name: (value,)}
+            if option.name == "dict" and not option.pos_args:
+                for each, child in option.named_args:
+                    if each != key:
+                        self.read(child, _join(path, each), inside)
+            elif option.name in ("dict", "pos_args"):
+                self.read(option, path, inside)
+            elif option.name != "literal" or not same_scalar(plain(name, option.obj), value):
+                self.read(option, _join(path, _label(option) or str(value)), inside)
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _unwrapped(node: Any) -> tuple[Any, bool]:
+    """What is below conversions to int and float, and whether one to int is among them."""
+    whole = False
+    while node.name in ("int", "float"):
+        whole, node = whole or node.name == "int", node.pos_args[0]
+    return node, whole
+
+
+def _label(node: Any) -> str | None:
+    """The label of the hp expression that a node is; None for other nodes."""
+    inner, _ = _unwrapped(node.pos_args[0] if node.name == "switch" else node)
+    return str(inner.arg["label"].obj) if inner.name == "hyperopt_param" else None
+
+
+def _refuse_unequal(name: str, drawn: Any, count: int) -> None:
+    given = dict(_arguments(name, drawn)) if drawn.name == "randint" else {}
+    if drawn.name != "categorical" and given != {"low": count}:
+        raise ValueError(f"{name}: {drawn.name} chooses among {count} options; write hp.choice")
+    if drawn.name == "categorical":
+        shares = [float(share.obj) for share in drawn.arg["p"].pos_args]
+        if any(not math.isclose(share, shares[0], rel_tol=1e-6) for share in shares):
+            raise ValueError(
+                f"{name}: the choices are not equally likely ({', '.join(map(str, shares))}), which cloudtune has not; "
+                "write hp.choice instead of hp.pchoice"
+            )
+
+
+def _branches(name: str, options: Sequence[Any]) -> tuple[tuple[Scalar, ...], str | None]:
+    """What the options of a choice are called, and the key that says so in those that are dicts."""
+    dicts = [dict(option.named_args) for option in options if option.name == "dict"]
+    key = _telling_key(dicts)
+    values: list[Scalar] = []
+    for index, option in enumerate(options):
+        if option.name == "literal":
+            values.append(plain(name, option.obj))
+        else:
+            named = option.name == "dict" and key is not None
+            values.append(dict(option.named_args)[key].obj if named else index)
+    if len({scalar_key(value) for value in values}) == len(values):
+        return tuple(values), key
+    if all(option.name == "literal" for option in options):
+        raise ValueError(f"{name}: an option stands twice, so that the choices are not equally likely; name each once")
+    return tuple(range(len(options))), None
+
+
+def _telling_key(branches: Sequence[Mapping[str, Any]]) -> str | None:
+    """A key under which every branch has a text of its own; not just any if there is one branch only."""
+    shared = [key for key in (branches[0] if branches else ()) if all(key in branch for branch in branches)]
+    usual = [key for key in _USUAL_KEYS if key in shared]
+    others = [key for key in shared if key not in usual] if len(branches) > 1 else []
+    for key in [*usual, *others]:
+        texts = {branch[key].obj for branch in branches if isinstance(getattr(branch[key], "obj", None), str)}
+        if len(texts) == len(branches):
+            return key
+    return None
+
+
+def _distribution(name: str, drawn: Any, *, whole: bool) -> Parameter:
+    """The parameter that has a distribution of HyperOpt, up to what `space_from_hyperopt` says."""
+    given = dict(_arguments(name, drawn))
+    q = given.get("q")
+    if whole and (q is None or q % 1) and drawn.name != "randint":
+        raise ValueError(f"{name}: scope.int cuts off a fraction here; use hp.uniformint, or a whole q")
+    match drawn.name:
+        case "uniform":
+            return build(Float, name, low=given["low"], high=given["high"])
+        case "loguniform":
+            return build(Float, name, low=_exp(given["low"]), high=_exp(given["high"]), scale="log")
+        case "quniform":
+            return _stepped(name, given["low"], given["high"], given["q"], "linear", whole=whole)
+        case "qloguniform":
+            low, high = math.exp(given["low"]), math.exp(given["high"])
+            return _stepped(name, low, high, given["q"], "log", whole=whole)
+        case "normal" | "qnormal":
+            return build(Normal, name, mean=given["mu"], std=given["sigma"], step=q)
+        case "lognormal" | "qlognormal":
+            return build(LogNormal, name, mean=given["mu"], std=given["sigma"], step=q)
+        case "randint":
+            low, high = (given["low"], given["high"]) if "high" in given else (0, given["low"])
+            return build(Int, name, low=int(low), high=int(high) - 1)
+        case _:
+            raise ValueError(f"{name}: cloudtune has no distribution {drawn.name!r}")
+
+
+def _arguments(name: str, drawn: Any) -> Iterator[tuple[str, float]]:
+    for key, argument in drawn.arg.items():
+        if argument is MissingArgument or key in ("rng", "size"):
+            continue
+        if not isinstance(argument, Literal):
+            raise ValueError(  # noqa: TRY004  # of the user's space
+                f"{name}: its {key} is itself drawn or computed; cloudtune's bounds are numbers"
+            )
+        if argument.obj is not None:
+            yield key, argument.obj.item() if hasattr(argument.obj, "item") else argument.obj
+
+
+def _exp(exponent: float) -> float:
+    """The exponential, rounded so that exp(log(1e-5)) is 1e-5."""
+    return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
+
+
+def _stepped(name: str, low: float, high: float, q: float, scale: str, *, whole: bool) -> Parameter:
+    """The multiples of q to which numbers from low to high are rounded."""
+    slack = 1e-9  # exp(log(9)) is a little above 9
+    first, last = math.floor(low / q + 0.5 + slack), math.ceil(high / q - 0.5 - slack)
+    if scale == "log":
+        first = max(first, 1)
+    last = max(first, last)
+    if whole:
+        return build(Int, name, low=first * int(q), high=last * int(q), step=int(q), scale=scale)
+    step = Decimal(repr(float(q)))
+    return build(Float, name, low=float(first * step), high=float(last * step), step=float(q), scale=scale)
+
+
+# Ways to one name
+
+
+def _gather(entries: list[_Found], new: _Found) -> None:
+    """Adds a find to those of its name; one that is there already gets the new one's conditions as well."""
+    for index, known in enumerate(entries):
+        differing = [key for key in known.when if known.when[key] != new.when.get(key)]
+        same = known.label == new.label and known.parameter == new.parameter
+        if same and known.when.keys() == new.when.keys() and len(differing) <= 1:
+            joined = {key: (*known.when[key], *new.when[key]) for key in differing}
+            entries.pop(index)
+            _gather(entries, replace(known, when={**known.when, **joined}))
+            return
+    entries.append(new)
+
+
+def _without_certain(each: _Found, found: Mapping[str, list[_Found]]) -> _Found:
+    """Without the conditions that allow every value of a choice."""
+    options = {
+        parent: len(choices[0].parameter.values)
+        for parent in each.when
+        if len(choices := found[parent]) == 1 and isinstance(choices[0].parameter, Categorical)
+    }
+    when = {parent: values for parent, values in each.when.items() if len(values) != options.get(parent)}
+    return replace(each, when=when)
+
+
+def _conditional(each: _Found, found: Mapping[str, list[_Found]]) -> Parameter:
+    """The parameter with its conditions, without those that one of its parents has already."""
+    implied = {
+        (grandparent, values)
+        for parent in each.when
+        if len(found[parent]) == 1
+        for grandparent, values in found[parent][0].when.items()
+    }
+    when = {parent: values for parent, values in each.when.items() if (parent, values) not in implied}
+    return each.parameter.model_copy(update={"when": when or None})
+
+
+def _entry(parameters: list[Parameter]) -> Parameter | tuple[Parameter, ...]:
+    return parameters[0] if len(parameters) == 1 else tuple(parameters)
+
+
+# To HyperOpt
+
+_MOST_INDICES = 2**20
+"""Up to so many values of a lattice are told apart; HyperOpt's estimates of one cell in more vanish in rounding."""
+
+
+def hyperopt_space(space: Space) -> dict[str, Any]:
+    """A space for HyperOpt's algorithms: an expression for each dimension, under its key, which also is its label.
+
+    - ``hp.choice`` for a categorical parameter, and below it the dimensions that exist under its values only:
+      its options are dicts then, with the value under the parameter's key. A dimension that exists in several
+      branches is one parameter of HyperOpt's in all of them.
+    - ``hp.uniform``, ``hp.loguniform``, ``hp.normal`` and ``hp.lognormal`` for float, normal and lognormal parameters
+      without steps and cuts.
+    - ``hp.quniform`` over indices from 0, of which all are equally likely, for ordinals and for steps on a linear
+      scale (up to 2^20 of them).
+    - ``hp.uniform`` over positions in [0, 1], on which our distribution is uniform, for the rest.
+    - A parameter of one value is that value.
+
+    Dimensions with several parents, or one that is not categorical or has variants, are always there; HyperOpt then
+    draws them also for trials in which they mean nothing.
+
+    `carriers` takes values to and from the labels, `values_from_hyperopt` makes a trial's values out of all labels.
+    """
+    nodes: dict[str, Any] = {}
+    places = {dimension.key: _place(space, dimension) for dimension in space.dimensions}
+    for dimension in reversed(space.dimensions):  # children come after their parents
+        inside = [(key, place[1]) for key, place in places.items() if place is not None and place[0] == dimension.key]
+        nodes[dimension.key] = _expression(dimension, [(key, values, nodes[key]) for key, values in inside])
+    return {dimension.key: nodes[dimension.key] for dimension in space.dimensions if places[dimension.key] is None}
+
+
+def _place(space: Space, dimension: Dimension) -> tuple[str, tuple[Scalar, ...]] | None:
+    """The key of the choice below which a dimension stands, and the values for which; None where it is always there."""
+    conditions = dimension.parameter.when or {}
+    if len(conditions) != 1:
+        return None
+    (name, values), *_ = conditions.items()
+    parents = [each for each in space.dimensions if each.name == name]
+    if len(parents) != 1 or not isinstance(parents[0].axis, Choices):
+        return None
+    if parents[0].axis.size == 1:  # it has its one value wherever it exists
+        return _place(space, parents[0])
+    return (parents[0].key, values) if isinstance(parents[0].parameter, Categorical) else None
+
+
+def _expression(dimension: Dimension, inside: list[tuple[str, tuple[Scalar, ...], Any]]) -> Any:
+    key, axis, parameter = dimension.key, dimension.axis, dimension.parameter
+    if axis.size == 1:
+        return axis.at(0.5)
+    if isinstance(parameter, Categorical):
+        return hp.choice(key, [_option(key, value, inside) for value in parameter.values])
+    by = _way(dimension)
+    if by == "index":
+        return hp.quniform(key, -0.5, len(axis.grid(1)) - 0.5, 1)
+    if by == "position":
+        return hp.uniform(key, 0, 1)
+    match parameter:
+        case Float(scale="log"):
+            return hp.loguniform(key, math.log(parameter.low), math.log(parameter.high))
+        case Normal():
+            return hp.normal(key, parameter.mean, parameter.std)
+        case LogNormal():
+            return hp.lognormal(key, parameter.mean, parameter.std)
+        case Float():
+            return hp.uniform(key, parameter.low, parameter.high)
+        case _:
+            raise TypeError(f"no expression for {parameter!r}")
+
+
+def _option(key: str, value: Scalar, inside: list[tuple[str, tuple[Scalar, ...], Any]]) -> Any:
+    if not inside:
+        return value
+    here = {child: node for child, values, node in inside if any(same_scalar(value, each) for each in values)}
+    return {key: value, **here}
+
+
+def _way(dimension: Dimension) -> Way:
+    axis, parameter = dimension.axis, dimension.parameter
+    match parameter:
+        case Float(step=None, scale="linear") if comfortable(parameter.high - parameter.low):
+            return "value"
+        case Float(step=None, scale="log") if comfortable(math.log(parameter.high) - math.log(parameter.low)):
+            return "value"
+        case Normal(low=None, high=None, step=None) | LogNormal(low=None, high=None, step=None):
+            return "value" if comfortable(parameter.std) and comfortable(1 + abs(parameter.mean)) else "position"
+        case Float(step=float(), scale="linear") | Int(scale="linear"):
+            return "index" if axis.size is not None and axis.size <= _MOST_INDICES else "position"
+        case _:
+            return "index" if isinstance(axis, Choices) else "position"
+
+
+def carriers(space: Space) -> dict[str, Carrier]:
+    """What takes values to and from the labels of `hyperopt_space`; dimensions of one value have no label."""
+    return {
+        dimension.key: Carrier(dimension, _way(dimension)) for dimension in space.dimensions if dimension.axis.size != 1
+    }
+
+
+def values_from_hyperopt(space: Space, labels: Mapping[str, Any]) -> Values:
+    """A trial's values out of what HyperOpt chose for the labels of `hyperopt_space`, such as the result of ``fmin``.
+
+    Raises:
+        ValueError: there is no value for a dimension that exists in the trial.
+    """
+    ways = carriers(space)
+    values: Values = {}
+    for dimension in space.dimensions:
+        if not dimension.active(values):
+            continue
+        if dimension.key not in ways:
+            values[dimension.name] = dimension.axis.at(0.5)
+        elif dimension.key not in labels:
+            raise ValueError(f"no value for the label {dimension.key!r}")
+        else:
+            values[dimension.name] = ways[dimension.key].decode(plain(dimension.key, labels[dimension.key]))
+    return values

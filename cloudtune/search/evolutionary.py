@@ -1,0 +1,197 @@
+"""Evolutionary search: a population of trials, of which the best have offspring."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from cloudtune.search.arrays import Array
+from cloudtune.search.base import Observation, Strategy
+from cloudtune.search.encoding import Encoding
+from cloudtune.search.fresh import FreshStrategy
+from cloudtune.search.pareto import crowding, ranks
+from cloudtune.space import Space, Values
+
+_MUTATION_SPREAD = 20.0
+_CROSSOVER_SPREAD = 15.0
+"""Distribution indices of polynomial mutation and simulated binary crossover: the higher, the nearer to the parents."""
+
+_CROSSOVER = 0.9
+_ATTEMPTS = 16
+"""Offspring that may repeat a known trial before a random trial takes its place."""
+
+
+def evolutionary(space: Space, *, population: int | None = None, **about: Any) -> Strategy:
+    """CMA-ES where one objective is sought on axes that all have an order, else a genetic algorithm.
+
+    Args:
+        space: what to search.
+        population: members of a generation; None for a number that suits the space and the budget.
+        about: see `Strategy`.
+    """
+    searched = [dimension.axis for dimension in space.dimensions if dimension.axis.size != 1]
+    plain = len(searched) > 1 and not space.conditional and all(axis.ordered for axis in searched)
+    if plain and about.get("objectives", 1) == 1:
+        return CovarianceSearch(space, population=population, **about)
+    return GeneticSearch(space, population=population, **about)
+
+
+class CovarianceSearch(FreshStrategy):
+    """CMA-ES: a normal distribution that moves and stretches towards the better trials (Hansen 2016, arXiv 1604.00772).
+
+    On axes with levels, with the margin that keeps it from settling on one too early (Hamano et al. 2022, arXiv
+    2205.13482). A generation is any `population` trials that ended one after the other, so that trials may run in
+    parallel and end in any order. Failed trials count as worse than all others. Where the distribution has shrunk to
+    a point it begins anew elsewhere, with twice the population (Auger & Hansen 2005, doi 10.1109/CEC.2005.1554902).
+    It begins at the best trial of earlier runs, or in the middle.
+    """
+
+    def __init__(self, space: Space, *, population: int | None = None, **about: Any) -> None:  # see Strategy
+        super().__init__(space, **about)
+        self._encoding = Encoding(space)
+        self._searched = self._encoding.searched
+        self._sizes = np.array([self._size(index) for index in self._searched], dtype=float)
+        self._population = population or 4 + int(3 * math.log(len(self._searched)))
+        self._starts = 0
+        self._best_earlier: tuple[float, Array] | None = None
+        self._distribution = self._begin()
+        self._generation: list[tuple[Array, float]] = []
+
+    def _size(self, index: int) -> int:
+        """How many levels a dimension is searched on; 1 for a continuum."""
+        levels = self._encoding.levels[index]
+        return 1 if levels is None else len(levels)
+
+    def _begin(self) -> Any:  # cmaes.CMAwM
+        from cmaes import CMAwM  # noqa: PLC0415  # loaded with the first search of its kind
+
+        width = np.maximum(self._sizes - 1.0, 1.0)
+        source = np.random.default_rng(self.generator(self._starts, "start").getrandbits(64))
+        mean = 0.5 * width if self._starts == 0 else source.random(len(width)) * width
+        if self._starts == 0 and self._best_earlier is not None:
+            mean = self._best_earlier[1]
+        return CMAwM(
+            mean=mean,
+            sigma=0.25,
+            cov=np.diag(width * width),
+            bounds=np.column_stack([np.zeros(len(width)), width]),
+            steps=(self._sizes > 1).astype(float),
+            population_size=self._population * 2**self._starts,
+        )
+
+    def observe(self, observation: Observation) -> None:
+        super().observe(observation)
+        loss = math.inf if observation.losses is None else observation.losses[0]
+        ended = loss, self._coordinates(observation.parameters)
+        if observation.number < 0:
+            if self._best_earlier is None or loss < self._best_earlier[0]:
+                self._best_earlier = ended
+                self._distribution = self._begin()
+            return
+        self._generation.append(ended[::-1])
+        if len(self._generation) == self._distribution.population_size:
+            self._distribution.tell(self._generation)
+            self._generation = []
+            if self._distribution.should_stop():
+                self._starts += 1
+                self._distribution = self._begin()
+
+    def _coordinates(self, values: Values) -> Array:
+        """Where a trial lies for the distribution: the position on a continuum, the index of a level."""
+        (row,) = self._encoding.rows([values])
+        return np.array(
+            [
+                row[index] if size == 1 else self._encoding.indices(index, row[index : index + 1])[0]
+                for index, size in zip(self._searched, self._sizes, strict=True)
+            ]
+        )
+
+    def _idea(self, number: int) -> Values | None:
+        values: Values = {}
+        for attempt in range(_ATTEMPTS):
+            self._distribution.reseed_rng(self.generator(number, f"{attempt}").getrandbits(32))
+            row = np.full(self._encoding.size, 0.5)
+            for index, size, coordinate in zip(self._searched, self._sizes, self._distribution.ask()[0], strict=True):
+                levels = self._encoding.levels[index]
+                row[index] = coordinate if size == 1 or levels is None else levels[round(coordinate)]
+            values = self._encoding.values(row)
+            if not self._taken(values):
+                break
+        return values
+
+
+class GeneticSearch(FreshStrategy):
+    """A genetic algorithm for axes of all kinds, with conditions: NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017).
+
+    It has no generations (Durillo et al. 2009, doi 10.1007/978-3-642-01020-0_18): each trial that ends takes the place
+    of the worst member if it is better, by its front and then by how alone it stands there. So trials may run in
+    parallel and end in any order. With one objective the front is the loss. Ordered axes are crossed and mutated as
+    numbers (simulated binary crossover, polynomial mutation), others by choice.
+
+    Args:
+        space: what to search.
+        population: members; None for a fifth of the budget, from 8 to 50.
+        about: see `Strategy`.
+    """
+
+    def __init__(self, space: Space, *, population: int | None = None, **about: Any) -> None:  # see Strategy
+        super().__init__(space, **about)
+        self._encoding = Encoding(space)
+        self._population = population or min(max((self.budget or 250) // 5, 8), 50)
+        self._rows = np.empty((0, self._encoding.size))
+        self._losses = np.empty((0, self.objectives))
+
+    def observe(self, observation: Observation) -> None:
+        super().observe(observation)
+        if observation.losses is None:
+            return
+        self._rows = np.vstack([self._rows, self._encoding.rows([observation.parameters])])
+        self._losses = np.vstack([self._losses, observation.losses])
+        if len(self._rows) > self._population:
+            stay = np.delete(np.arange(len(self._rows)), self._order()[-1])
+            self._rows, self._losses = self._rows[stay], self._losses[stay]
+
+    def _order(self) -> list[int]:
+        """The members from the best to the worst; of equals the older first."""
+        rank = ranks(self._losses)
+        alone = np.zeros(len(rank))
+        for level in range(rank.max() + 1):
+            members = np.flatnonzero(rank == level)
+            alone[members] = crowding(self._losses[members])
+        return sorted(range(len(rank)), key=lambda index: (rank[index], -alone[index], index))
+
+    def _idea(self, number: int) -> Values | None:
+        if len(self._rows) < min(self._population, 2) or number < self._population:
+            return None
+        source = np.random.default_rng(self.generator(number).getrandbits(64))
+        standing = np.argsort(self._order())
+        values: Values = {}
+        for _ in range(_ATTEMPTS):
+            values = self._encoding.values(
+                self._child(self._parent(standing, source), self._parent(standing, source), source)
+            )
+            if not self._taken(values):
+                break
+        return values
+
+    def _parent(self, standing: Any, source: np.random.Generator) -> Array:
+        """The better of two members; where a dimension does not exist in it, anywhere."""
+        one, other = source.integers(len(standing), size=2)
+        row = self._rows[one if standing[one] <= standing[other] else other]
+        return np.where(np.isnan(row), source.random(len(row)), row)
+
+    def _child(self, mother: Array, father: Array, source: np.random.Generator) -> Array:
+        ordered, size = self._encoding.ordered, len(mother)
+        child = mother
+        if source.random() < _CROSSOVER:
+            swap = source.random(size) < 0.5
+            share = source.random(size)
+            inner = np.where(share <= 0.5, 2.0 * share, 0.5 / (1.0 - share)) ** (1.0 / (_CROSSOVER_SPREAD + 1.0))
+            near, far = np.where(swap, father, mother), np.where(swap, mother, father)
+            child = np.where(ordered, 0.5 * ((1.0 + inner) * near + (1.0 - inner) * far), near)
+        share = source.random(size)
+        inner = np.where(share < 0.5, 2.0 * share, 2.0 - 2.0 * share) ** (1.0 / (_MUTATION_SPREAD + 1.0))
+        moved = np.where(ordered, child + np.where(share < 0.5, inner - 1.0, 1.0 - inner), source.random(size))
+        mutated = source.random(size) < 1.0 / max(len(self._encoding.searched), 1)
+        clipped: Array = np.clip(np.where(mutated, moved, child), 0.0, 1.0)
+        return clipped

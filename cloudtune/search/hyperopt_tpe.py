@@ -1,0 +1,85 @@
+"""The tree of Parzen estimators of HyperOpt (Bergstra et al. 2011; hyperopt.tpe), in its own code."""
+
+from typing import Any
+
+import numpy as np
+
+from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
+from cloudtune.space import Space, Values
+from cloudtune.states import TrialState
+
+try:
+    import hyperopt
+
+    from cloudtune.interop.hyperopt import carriers, hyperopt_space, values_from_hyperopt
+except ImportError:  # HyperoptSearch says what to install
+    hyperopt = None
+
+
+class HyperoptSearch(Strategy):
+    """Suggests what HyperOpt's ``tpe.suggest`` does of the same trials; see `hyperopt_space` for how it sees the space.
+
+    A pruned trial counts with its last loss, and a failed one as the worst. Running trials count as the worst, too,
+    so that parallel trials keep apart. A cancelled trial does not count.
+
+    Args:
+        space: what to search.
+        startup: random trials before the estimators decide, at least 1.
+        candidates: draws among which the best expected improvement is taken, at least 1.
+        gamma: the share of the trials that count as good, times the square root of their number; above 0.
+
+    Raises:
+        UnsuitableStrategy: there are several objectives, or HyperOpt is not installed.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        startup: int = 20,
+        candidates: int = 24,
+        gamma: float = 0.25,
+        **about: Any,  # see Strategy
+    ) -> None:
+        super().__init__(space, **about)
+        if hyperopt is None:
+            raise UnsuitableStrategy("the hyperopt strategy needs the extra: pip install 'cloudtune[hyperopt]'")
+        if self.objectives > 1:
+            raise UnsuitableStrategy("hyperopt searches for one objective; use random, sobol, bayesian or optuna")
+        self._settings = {"n_startup_jobs": startup, "n_EI_candidates": candidates, "gamma": gamma}
+        self._carriers = carriers(space)
+        self._domain = hyperopt.base.Domain(None, hyperopt_space(space))
+        self._documents: list[dict[str, Any]] = []
+
+    def observe(self, observation: Observation) -> None:
+        super().observe(observation)
+        if observation.state is TrialState.CANCELLED:
+            return
+        loss = observation.losses[0] if observation.losses and observation.state is not TrialState.FAILED else None
+        result = {"status": hyperopt.STATUS_FAIL} if loss is None else {"status": hyperopt.STATUS_OK, "loss": loss}
+        document = self._document(len(self._documents), observation.parameters, result)
+        self._documents.append(document | {"state": hyperopt.JOB_STATE_DONE})
+
+    def _document(self, tid: int, values: Values, result: dict[str, object]) -> dict[str, Any]:
+        """A trial as HyperOpt writes it; tid is its place in the history, by which HyperOpt tells old from new."""
+        active = {dimension.key for dimension in self.space.active(values)}
+        raw = {
+            key: [carrier.encode(values[carrier.dimension.name])] if key in active else []
+            for key, carrier in self._carriers.items()
+        }
+        misc = {"tid": tid, "cmd": self._domain.cmd, "idxs": {key: [tid] * len(raw[key]) for key in raw}, "vals": raw}
+        (document,) = hyperopt.Trials().new_trial_docs([tid], [None], [result], [misc])
+        return dict(document)
+
+    def _propose(self, number: int) -> Values | None:
+        trials = hyperopt.Trials()
+        documents = [*self._documents]
+        for values in self.pending.values():
+            waiting = self._document(len(documents), values, {"status": hyperopt.STATUS_RUNNING})
+            documents.append(waiting | {"state": hyperopt.JOB_STATE_RUNNING})
+        trials.insert_trial_docs(documents)
+        trials.refresh()
+        seed = self.generator(number).getrandbits(31)
+        with np.errstate(divide="ignore", invalid="ignore"):  # densities that vanish, of which it takes logarithms
+            (new,) = hyperopt.tpe.suggest([len(documents)], self._domain, trials, seed, verbose=False, **self._settings)
+        return values_from_hyperopt(self.space, hyperopt.base.spec_from_misc(new["misc"]))

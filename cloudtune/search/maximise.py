@@ -1,0 +1,178 @@
+"""The search for the trial that is worth most, in a space of numbers, levels and branches."""
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.optimize import minimize
+
+from cloudtune.search.arrays import Array, Indices, Mask
+from cloudtune.search.encoding import Encoding
+
+LOOKS = 256
+"""Trials that are looked at first anywhere, and as many near the best that are known."""
+
+_STARTS = 4
+_ROUNDS = 2
+_STEPS = 3
+_ITERATIONS = 20
+_FEW_LEVELS = 12
+"""Levels of an ordered axis up to which each is tried; of a longer one the neighbours are, after a climb."""
+
+
+class Worth(Protocol):
+    """What is to be maximised, of features (see `Encoding`)."""
+
+    def __call__(self, features: Array) -> Array:
+        """At m points, m numbers."""
+
+    def slopes(self, features: Array) -> tuple[Array, Array]:
+        """At m points, m numbers and their m × f derivatives."""
+
+
+class Maximiser:
+    """Random trials first; from the best of them steps on the levels and climbs on the continua, in turn.
+
+    So do Vizier's and SMAC's in their own ways: an acquisition function has many local maxima, most of them near
+    good trials, and no gradient on a level (Hutter et al. 2011, doi 10.1007/978-3-642-25566-3_40, section 4.3).
+
+    Args:
+        encoding: of the space.
+        worth: what to maximise.
+        source: of randomness.
+        looks: trials that are looked at first anywhere, and as many near the best that are known.
+    """
+
+    def __init__(self, encoding: Encoding, worth: Worth, source: np.random.Generator, looks: int = LOOKS) -> None:
+        self._encoding, self._worth, self._source, self._looks = encoding, worth, source, looks
+        searched = np.isin(np.arange(encoding.size), encoding.searched)
+        few = np.array([levels is not None and len(levels) <= _FEW_LEVELS for levels in encoding.levels])
+        self._climbed = np.flatnonzero(encoding.ordered & searched & ~few)
+        self._column = np.array([np.flatnonzero(encoding.owner == index)[0] for index in self._climbed], dtype=int)
+
+    def best(self, anchors: Array, taken: Collection[bytes]) -> Array | None:
+        """The row that is worth most of all that were looked at.
+
+        Args:
+            anchors: rows to look near: the best trials that are known.
+            taken: keys (see `keys`) of rows that must not be suggested.
+
+        Returns:
+            None if everything that was looked at is taken.
+        """
+        raw = np.vstack([self._source.random((self._looks, self._encoding.size)), self._near(anchors)])
+        rows, worths = self._look(raw)
+        order = np.argsort(-worths, kind="stable")
+        starts = self._different(rows, order)
+        climbed, climbed_worths = raw[starts], worths[starts]
+        for _ in range(_ROUNDS):
+            climbed, climbed_worths = self._step(climbed, climbed_worths)
+            climbed, climbed_worths = self._climb(climbed, climbed_worths)
+        ends = self._encoding.snap(climbed)
+        rows, worths = np.vstack([ends, rows]), np.append(climbed_worths, worths)
+        for index in np.argsort(-worths, kind="stable"):
+            if keys(rows[index : index + 1])[0] not in taken:
+                row: Array = rows[index]
+                return row
+        return None
+
+    def _look(self, raw: Array) -> tuple[Array, Array]:
+        rows = self._encoding.snap(raw)
+        return rows, self._worth(self._encoding.features(rows))
+
+    def _different(self, rows: Array, order: Indices) -> list[int]:
+        """The first few indices of an order that stand for different rows."""
+        chosen: dict[bytes, int] = {}
+        first = order[: 8 * _STARTS]
+        for index, identity in zip(first, keys(rows[first]), strict=True):
+            chosen.setdefault(identity, int(index))
+        return list(chosen.values())[:_STARTS]
+
+    def _near(self, anchors: Array) -> Array:
+        """Neighbours of the anchors: some coordinates moved by a little or more, levels drawn anew."""
+        source, size = self._source, self._encoding.size
+        filled = np.where(np.isnan(anchors), source.random(anchors.shape), anchors)
+        raw: Array = filled[np.arange(self._looks) % len(filled)]
+        share = source.choice([1.0 / size, 0.3, 1.0], self._looks)[:, None]
+        moved = source.random(raw.shape) < np.maximum(share, 1.0 / size)
+        width = 10.0 ** source.uniform(-2.5, -0.5, self._looks)[:, None]
+        steps = np.abs(raw + width * source.standard_normal(raw.shape))
+        steps = np.minimum(steps, 1.0 - np.abs(1.0 - steps) % 1.0)  # what leaves the cube is mirrored into it
+        anew = source.random(raw.shape) < np.where(self._encoding.ordered, 0.1, 0.5)
+        steps = np.where(anew, source.random(raw.shape), np.clip(steps, 0.0, 1.0))
+        return np.where(moved, steps, raw)
+
+    # Levels
+
+    def _step(self, raw: Array, worths: Array) -> tuple[Array, Array]:
+        """Moves each point to the best of its neighbours on the levels while that is better."""
+        for _ in range(_STEPS):
+            neighbours, origin = self._neighbours(raw)
+            if not len(neighbours):
+                break
+            found = self._look(neighbours)[1]
+            better = False
+            for index in range(len(raw)):
+                own = np.flatnonzero(origin == index)
+                if len(own) and found[best := own[np.argmax(found[own])]] > worths[index] + 1e-9:
+                    raw[index], worths[index], better = neighbours[best], found[best], True
+            if not better:
+                break
+        return raw, worths
+
+    def _neighbours(self, raw: Array) -> tuple[Array, Indices]:
+        """The points that differ from one of m by one level, and from which."""
+        rows = self._encoding.snap(raw)
+        found: list[Array] = []
+        origin: list[int] = []
+        for dimension in self._encoding.searched:
+            levels = self._encoding.levels[dimension]
+            if levels is None:
+                continue
+            every = not self._encoding.ordered[dimension] or len(levels) <= _FEW_LEVELS
+            for index in np.flatnonzero(~np.isnan(rows[:, dimension])):
+                here = int(self._encoding.indices(dimension, rows[index : index + 1, dimension])[0])
+                others = range(len(levels)) if every else (here - 1, here + 1)
+                for other in others:
+                    if other != here and 0 <= other < len(levels):
+                        neighbour = raw[index].copy()
+                        neighbour[dimension] = levels[other]
+                        found.append(neighbour)
+                        origin.append(int(index))
+        return np.array(found).reshape(len(found), raw.shape[1]), np.array(origin, dtype=int)
+
+    # Continua
+
+    def _climb(self, raw: Array, worths: Array) -> tuple[Array, Array]:
+        """Moves all points uphill on their continua, by L-BFGS on the sum of what they are worth."""
+        rows = self._encoding.snap(raw)
+        free: Mask = ~np.isnan(rows[:, self._climbed])
+        if not free.any():
+            return raw, worths
+        features = self._encoding.features(rows)
+        shape = free.shape
+
+        def descent(flat: Array) -> tuple[float, Array]:
+            features[:, self._column] = np.where(free, flat.reshape(shape), features[:, self._column])
+            worth, slope = self._worth.slopes(features)
+            return -float(worth.sum()), -np.where(free, slope[:, self._column], 0.0).ravel()
+
+        start = np.where(free, rows[:, self._climbed], 0.5).ravel()
+        found: Any = minimize(
+            descent,
+            start,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=[(0.0, 1.0)] * start.size,
+            options={"maxiter": _ITERATIONS},
+        )
+        ends = raw.copy()
+        ends[:, self._climbed] = np.where(free, found.x.reshape(shape), raw[:, self._climbed])
+        reached = self._look(ends)[1]
+        better = reached > worths
+        return np.where(better[:, None], ends, raw), np.where(better, reached, worths)
+
+
+def keys(rows: Array) -> list[bytes]:
+    """Hashable identities of rows."""
+    return [row.tobytes() for row in np.round(np.where(np.isnan(rows), -1.0, rows), 9)]

@@ -1,0 +1,78 @@
+"""What a model-based search has observed, as arrays."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cloudtune.search.arrays import Array, Mask
+from cloudtune.search.base import Observation
+from cloudtune.search.encoding import Encoding
+from cloudtune.search.maximise import keys
+from cloudtune.states import TrialState
+
+_DOUBT_OF_FAILURE = 0.5
+"""Variance that is added to a failed trial's: it may have been the machine's fault."""
+
+
+class Records:
+    """Observations in the order in which they came; those that say nothing are left out.
+
+    Args:
+        encoding: of the space.
+        objectives: losses of an observation.
+
+    Attributes:
+        rows: n × d positions.
+        features: n × f, see `Encoding`.
+        doubt: n variances to be added to the noise, for targets of variance 1.
+        usable: how many observations have losses.
+        keys: identities of the rows, see `cloudtune.search.maximise.keys`.
+    """
+
+    def __init__(self, encoding: Encoding, objectives: int) -> None:
+        self._encoding = encoding
+        self.rows = np.empty((0, encoding.size))
+        self.features = np.empty((0, len(encoding.owner)))
+        self.doubt = np.empty(0)
+        self.keys: set[bytes] = set()
+        self._losses = np.empty((0, objectives))
+        self._partial: Mask = np.empty(0, dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def usable(self) -> int:
+        return int(np.isfinite(self._losses).all(axis=1).sum())
+
+    def add(self, observations: Sequence[Observation]) -> None:
+        """Takes note of how trials ended."""
+        telling = [each for each in observations if each.losses is not None or each.state is TrialState.FAILED]
+        if not telling:
+            return
+        rows = self._encoding.rows([each.parameters for each in telling])
+        nothing = (math.nan,) * self._losses.shape[1]
+        self.rows = np.vstack([self.rows, rows])
+        self.keys.update(keys(rows))
+        self.features = np.vstack([self.features, self._encoding.features(rows)])
+        self._losses = np.vstack([self._losses, [each.losses or nothing for each in telling]])
+        failed = [_DOUBT_OF_FAILURE * (each.state is TrialState.FAILED) for each in telling]
+        self.doubt = np.append(self.doubt, failed)
+        self._partial = np.append(self._partial, [each.state is not TrialState.COMPLETED for each in telling])
+
+    def losses(self, count: int) -> Array:
+        """The losses of the first `count` observations, count × m, all finite.
+
+        A failed trial counts as bad as the worst that ended. A pruned one was worse than others at the same step:
+        its last loss counts, but as no better than the median of those that came to their end, since losses of
+        different steps do not compare.
+        """
+        losses, partial = self._losses[:count], self._partial[:count]
+        known = np.where(np.isfinite(losses), losses, math.nan)
+        if np.isnan(known).all(axis=0).any():
+            return np.zeros_like(losses)
+        whole = known[~partial] if not np.isnan(known[~partial]).all() and (~partial).any() else known
+        floor = np.nanmedian(whole, axis=0)
+        raised = np.where(partial[:, None] & ~np.isnan(known), np.maximum(known, floor), known)
+        return np.where(np.isnan(raised), np.nanmax(raised, axis=0), raised)

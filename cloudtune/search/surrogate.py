@@ -1,0 +1,140 @@
+"""What a model-based search believes of one objective: two Gaussian processes, and how far each is to be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from cloudtune.search.arrays import Array, Indices
+from cloudtune.search.encoding import Encoding
+from cloudtune.search.gp import Data, Hyperparameters, Posterior, Prior, fit
+from cloudtune.search.records import Records
+from cloudtune.search.transfer import Trend, Trended
+from cloudtune.search.warp import warp
+
+PRIORS = (Prior(-1.0, 0.4), Prior(1.0, 1.7))
+"""All dimensions matter about alike; or few do, and the others hardly."""
+
+MAX_POINTS = 400
+"""Observations that hyperparameters' models take; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
+
+LEAST = 3
+"""Usable observations below which there is no model."""
+
+_MAX_FIT_POINTS = 150
+"""Of these, how many hyperparameters are fitted to."""
+
+_MAX_STEP = 50
+_IGNORED = 0.02
+"""Weight below which a model is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """What was made of the first observations.
+
+    Attributes:
+        chosen: the observations that the models take.
+        models: the hyperparameters, the factor of the covariance and the weight of each model that counts.
+    """
+
+    chosen: Indices
+    models: Sequence[tuple[Hyperparameters, Array, float]]
+
+
+class Surrogate:
+    """Gaussian processes with different priors, weighed by how well each foretells what it has not seen.
+
+    Each observation is foretold from all others (leave-one-out), under hyperparameters that were fitted before the
+    latest of them came; the models' weights are as the densities of these forecasts, as in pseudo-Bayes model
+    averaging (Yao et al. 2018, doi 10.1214/17-BA1091, section 3.4). So a space where all depends on one parameter and
+    one where all matter are both learnt quickly, and a model that fits everything but foretells nothing has no say.
+
+    Hyperparameters are those of the first observations up to a count that grows by a tenth at a time, so that they
+    are fitted seldom, and are the same after a resume. Each fit starts where the one before it ended, but for those
+    at which the count doubles: they start anew, and there is never much to be made up for.
+
+    Args:
+        encoding: of the space.
+        records: what was observed.
+        objective: which of the losses.
+        others: what other experiments say of it; None for nothing.
+    """
+
+    def __init__(self, encoding: Encoding, records: Records, objective: int, others: Posterior | None = None) -> None:
+        self._encoding, self._records, self._objective, self._others = encoding, records, objective, others
+        self._known: dict[tuple[int, Prior], Hyperparameters] = {}
+        self._fitted: tuple[int, _Fitted] | None = None
+
+    def models(self) -> tuple[list[Posterior | Trended], Array]:
+        """The processes given what was observed, and their weights, of sum 1."""
+        count = len(self._records)
+        point = refit_point(count)
+        if self._fitted is None or self._fitted[0] != point:
+            self._fitted = point, self._fit(point)
+        fitted = self._fitted[1]
+        trend, data = self._data(self.targets(count), np.append(fitted.chosen, np.arange(point, count)))
+        posteriors: list[Posterior | Trended] = []
+        for hyper, factor, _ in fitted.models:
+            rest = Posterior(data, hyper, factor)
+            posteriors.append(rest if trend is None else Trended(rest, trend, data.features))
+        return posteriors, np.array([weight for _, _, weight in fitted.models])
+
+    def targets(self, count: int) -> Array:
+        """The first observations as a model takes them: warped, of mean 0 and variance 1."""
+        return warp(self._records.losses(count)[:, self._objective])
+
+    def _data(self, targets: Array, chosen: Indices) -> tuple[Trend | None, Data]:
+        """What others lead to expect of the chosen observations, and what that leaves over."""
+        features, kept = self._records.features[chosen], targets[chosen]
+        trend = None if self._others is None else Trend.of(self._others, features, kept)
+        rest = kept if trend is None else kept - trend(features)
+        return trend, Data(features, self._encoding.owner, rest, self._records.doubt[chosen])
+
+    def _fit(self, count: int) -> _Fitted:
+        targets = self.targets(count)
+        chosen = _chosen(targets, MAX_POINTS)
+        _, data = self._data(targets, chosen)
+        earlier = max(refit_point(count - 1), LEAST)
+        evidence = np.array(
+            [Posterior(data, self._hyperparameters(earlier, prior)).leave_one_out() for prior in PRIORS]
+        )
+        weights = np.exp(evidence - evidence.max())
+        weights[weights < _IGNORED * weights.sum()] = 0.0
+        weights /= weights.sum()
+        models = []
+        for prior, weight in zip(PRIORS, weights, strict=True):
+            if weight > 0:
+                hyper = self._hyperparameters(count, prior)
+                models.append((hyper, Posterior(data, hyper).factor, float(weight)))
+        return _Fitted(chosen, models)
+
+    def _hyperparameters(self, count: int, prior: Prior) -> Hyperparameters:
+        known = self._known.get((count, prior))
+        if known is None:
+            before = refit_point(count - 1)
+            anew = before < LEAST or before.bit_length() < count.bit_length()
+            starts = [] if anew else [self._hyperparameters(before, prior)]
+            targets = self.targets(count)
+            _, data = self._data(targets, _chosen(targets, _MAX_FIT_POINTS))
+            known = fit(data, self._encoding.size, prior, starts)
+            self._known[count, prior] = known
+        return known
+
+
+def _chosen(targets: Array, most: int) -> Indices:
+    """Which observations a model takes: all, or of many the best half and the latest, in their order."""
+    count = len(targets)
+    if count <= most:
+        return np.arange(count)
+    best = np.argsort(targets, kind="stable")[: most // 2]
+    others = np.setdiff1d(np.arange(count), best)
+    return np.sort(np.append(best, others[len(others) - (most - len(best)) :]))
+
+
+def refit_point(count: int) -> int:
+    """The largest number up to `count` of a fixed sequence that grows by one and later by a tenth, at most by 50."""
+    point = 1
+    while (following := point + min(max(1, point // 10), _MAX_STEP)) <= count:
+        point = following
+    return point
