@@ -297,7 +297,7 @@ class Driver:
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
         self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
         if self._rule is not None:
-            self._rule.ended(trial.number, good=trial.state in (TrialState.COMPLETED, TrialState.PRUNED))
+            self._rule.ended(trial.number, trial.state)
         self._tally.add(trial, values)
 
     # Limits and wishes

@@ -29,7 +29,7 @@ Scale = Literal["linear", "log", "reverse_log"]
 """
 
 
-def _no_text(value: object) -> object:
+def no_text(value: object) -> object:
     """Refuses what pydantic's lax mode would turn into a number: text and booleans."""
     if isinstance(value, str):
         raise ValueError(f"expected a number, not the text {value!r}; take the quotes away")  # noqa: TRY004
@@ -38,10 +38,10 @@ def _no_text(value: object) -> object:
     return value
 
 
-Number = Annotated[float, BeforeValidator(_no_text), Field(allow_inf_nan=False)]
-Integer = Annotated[int, BeforeValidator(_no_text)]
-Positive = Annotated[float, BeforeValidator(_no_text), Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, BeforeValidator(_no_text), Field(ge=1)]
+Number = Annotated[float, BeforeValidator(no_text), Field(allow_inf_nan=False)]
+Integer = Annotated[int, BeforeValidator(no_text)]
+Positive = Annotated[float, BeforeValidator(no_text), Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(no_text), Field(ge=1)]
 ScalarField = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr | None
 
 

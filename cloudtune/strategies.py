@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 
-from cloudtune.parameters import Count, Integer, Part, Positive
+from cloudtune.parameters import Count, Integer, Part, Positive, no_text
 
 Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 
@@ -95,7 +95,7 @@ class HyperoptTpe(Part):
     """Random trials before the estimators decide."""
     candidates: Count = 24
     """Draws among which the best expected improvement is taken."""
-    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    gamma: Annotated[float, BeforeValidator(no_text), Field(gt=0, lt=1)] = 0.25
     """The share of the trials that count as good, times the square root of their number."""
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
@@ -144,6 +144,14 @@ class Truncation(_Rule):
     """The share that is stopped."""
 
 
+class Curve(_Rule):
+    """Stops a trial that has hardly a chance of ending better than the best, as the curves of completed trials tell."""
+
+    type: Literal["curve"] = "curve"
+    probability: Annotated[float, BeforeValidator(no_text), Field(gt=0, lt=1)] = 0.05
+    """The chance of ending better than the best, below which a trial is stopped."""
+
+
 class Asha(Part):
     """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the top 1/eta go on."""
 
@@ -162,4 +170,4 @@ class Auto(Part):
     type: Literal["auto"] = "auto"
 
 
-Stopping = Annotated[Median | Bandit | Truncation | Asha | Auto, Field(discriminator="type")]
+Stopping = Annotated[Median | Bandit | Truncation | Curve | Asha | Auto, Field(discriminator="type")]

@@ -8,7 +8,9 @@ import pytest
 
 from cloudtune.job import TuningJob
 from cloudtune.search import StoppingRule, rule_for
+from cloudtune.search.curves import Curve
 from cloudtune.search.rules import Asha, Bandit, Median, Truncation
+from cloudtune.states import TrialState
 
 
 def stopped(rule: StoppingRule, reports: Iterable[tuple[int, int, float]]) -> list[tuple[int, int]]:
@@ -107,7 +109,7 @@ def test_a_trial_that_starts_again_is_judged_by_its_new_reports() -> None:
     rule = Median(0, 1)
     stopped(rule, GOOD)
     rule.observe(3, 1, 5.0)
-    rule.ended(3, good=False)
+    rule.ended(3, TrialState.FAILED)
     assert stopped(rule, [(3, 1, 9.0)]) == [(3, 1)]
 
 
@@ -142,3 +144,65 @@ def test_hyperband_brings_its_own_rule_and_a_job_without_one_has_none() -> None:
     assert rule_for(TuningJob.from_data(data)) is None
     hyperband = TuningJob.from_data({**data, "strategy": {"type": "hyperband", "max_resource": 27}})
     assert isinstance(rule_for(hyperband), Asha)
+
+
+# Curves
+
+
+def completed(rule: StoppingRule, number: int, losses: list[float]) -> None:
+    stopped(rule, curve(number, losses))  # whatever it says: this trial is let go on
+    rule.ended(number, TrialState.COMPLETED)
+
+
+def test_a_curve_that_will_not_become_the_best_is_stopped_and_one_that_may_is_not() -> None:
+    """Ends are half of the loss at the first step, give or take 0.01; the best end is 0.5."""
+    rule = Curve(grace=0, interval=1, probability=0.05)
+    for number, (first, off) in enumerate(
+        [(1.0, 0.0), (1.2, 0.01), (1.4, -0.01), (1.6, 0.0), (1.8, 0.01), (2.0, -0.01)]
+    ):
+        completed(rule, number, [first, 0.5 * first + off])
+    assert stopped(rule, curve(10, [0.9])) == [], "it will end at 0.45"
+    assert stopped(rule, curve(11, [1.01])) == [], "it may end below 0.5"
+    assert stopped(rule, curve(12, [1.5])) == [(12, 1)], "it will end at 0.75"
+
+
+def test_curves_say_nothing_before_five_have_come_to_their_end() -> None:
+    rule = Curve(grace=0, interval=1, probability=0.5)
+    for number in range(4):
+        completed(rule, number, [1.0, 0.5])
+    rule.observe(8, 1, 1.0)
+    rule.ended(8, TrialState.PRUNED)
+    rule.observe(9, 1, 1.0)
+    rule.ended(9, TrialState.FAILED)
+    assert stopped(rule, curve(10, [100.0])) == []
+
+
+def test_a_diverged_trial_does_not_blind_the_curves() -> None:
+    rule = Curve(grace=0, interval=1, probability=0.05)
+    for number, first in enumerate([1.0, 1.1, 1.2, 1.3, 1.4, 1e300, 1.5]):
+        completed(rule, number, [first, 0.5 * first])
+    assert stopped(rule, curve(10, [1.6])) == [(10, 1)]
+    assert stopped(rule, curve(11, [0.8])) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_curves_spare_most_steps_of_a_study_and_keep_its_best(seed: int) -> None:
+    """Power-law learning curves that cross; of 60 trials of 27 steps one after the other."""
+    source = random.Random(seed)
+    curves = []
+    for _ in range(60):
+        end, height, speed = source.uniform(0.1, 1.0), source.uniform(0.5, 2.0), source.uniform(0.3, 1.2)
+        curves.append([end + height * step**-speed + source.gauss(0, 0.01) for step in range(1, 28)])
+    rule = Curve(grace=2, interval=1, probability=0.05)
+    steps, best = 0, float("inf")
+    for number, losses in enumerate(curves):
+        for step, loss in enumerate(losses, 1):
+            steps += 1
+            if rule.observe(number, step, loss):
+                rule.ended(number, TrialState.PRUNED)
+                break
+        else:
+            best = min(best, *losses)
+            rule.ended(number, TrialState.COMPLETED)
+    assert steps < 0.6 * 60 * 27
+    assert best <= min(min(losses) for losses in curves) + 0.03

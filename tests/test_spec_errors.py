@@ -98,7 +98,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             18,
             (
                 "stopping.type: the number 3 is no type of stopping rule "
-                "(the types are: median, bandit, truncation, asha, auto)"
+                "(the types are: median, bandit, truncation, curve, asha, auto)"
             ),
         ),
         (

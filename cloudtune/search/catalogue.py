@@ -8,6 +8,7 @@ from cloudtune.strategies import (
     Asha,
     Auto,
     Bandit,
+    Curve,
     Grid,
     Hyperband,
     HyperoptTpe,
@@ -85,6 +86,10 @@ def rule_for(job: TuningJob) -> StoppingRule | None:
             )
         case Truncation():
             return rules.Truncation(asked.grace, asked.interval, asked.percentage)
+        case Curve():
+            from cloudtune.search import curves  # noqa: PLC0415  # loads scipy
+
+            return curves.Curve(asked.grace, asked.interval, asked.probability)
         case Asha():
             return rules.Asha(asked.min_resource, asked.max_resource, asked.eta)
         case Auto() | None:

@@ -10,12 +10,13 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 
 from cloudtune.search.stopping import StoppingRule
+from cloudtune.states import TrialState
 
 MIN_OTHERS = 3
 """Other trials that must have come as far before one is judged: the median of one or two says nothing."""
 
 
-class _SteppedRule(StoppingRule):
+class SteppedRule(StoppingRule):
     """A rule that judges at every `interval` steps after the first `grace`.
 
     These are ``evaluation_interval`` and ``delay_evaluation`` of Azure Machine Learning
@@ -34,7 +35,7 @@ class _SteppedRule(StoppingRule):
         bad = self._is_bad(number, step, loss)
         return bad and step > self._grace and (step - self._grace) % self._interval == 0
 
-    def ended(self, number: int, *, good: bool) -> None:  # noqa: ARG002  # what it reported stays true
+    def ended(self, number: int, state: TrialState) -> None:  # noqa: ARG002  # what it reported stays true
         self._last_step.pop(number, None)
 
     @abstractmethod
@@ -42,7 +43,7 @@ class _SteppedRule(StoppingRule):
         """Takes note of the report, and says whether the trial does badly at this step."""
 
 
-class Median(_SteppedRule):
+class Median(SteppedRule):
     """Stops a trial whose best value so far is worse than the median of the others' running averages.
 
     The median stopping rule of Google Vizier (Golovin et al., KDD 2017, section 3.2.2), which Azure Machine
@@ -66,8 +67,8 @@ class Median(_SteppedRule):
         insort(others, (total + loss) / (count + 1))
         return bad
 
-    def ended(self, number: int, *, good: bool) -> None:
-        super().ended(number, good=good)
+    def ended(self, number: int, state: TrialState) -> None:
+        super().ended(number, state)
         self._best.pop(number, None)
         self._sum.pop(number, None)
 
@@ -77,7 +78,7 @@ def _median(ordered: list[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-class Bandit(_SteppedRule):
+class Bandit(SteppedRule):
     """Stops a trial whose best value lies outside a slack of the best trial's by the same step.
 
     Azure Machine Learning's BanditPolicy. A factor means a ratio: of a metric that is maximised, trials below
@@ -114,12 +115,12 @@ class Bandit(_SteppedRule):
             return -(metric / (1 + self._factor) if metric >= 0 else metric * (1 + self._factor))
         return metric * (1 + self._factor) if metric >= 0 else metric / (1 + self._factor)
 
-    def ended(self, number: int, *, good: bool) -> None:
-        super().ended(number, good=good)
+    def ended(self, number: int, state: TrialState) -> None:
+        super().ended(number, state)
         self._best.pop(number, None)
 
 
-class Truncation(_SteppedRule):
+class Truncation(SteppedRule):
     """Stops a trial that is among the worst percentage of all that reported at the same step.
 
     Azure Machine Learning's TruncationSelectionPolicy, decided for each trial when it reports.
@@ -166,5 +167,5 @@ class Asha(StoppingRule):
         allowed = max(1, len(losses) // self._eta)
         return len(losses) >= self._eta and loss > losses[allowed - 1]
 
-    def ended(self, number: int, *, good: bool) -> None:  # noqa: ARG002  # what it reported stays true
+    def ended(self, number: int, state: TrialState) -> None:  # noqa: ARG002  # what it reported stays true
         self._next.pop(number, None)

@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+from cloudtune.states import TrialState
+
 
 class StoppingRule(ABC):
     """Judges running trials by what they report.
@@ -18,5 +20,5 @@ class StoppingRule(ABC):
         """
 
     @abstractmethod
-    def ended(self, number: int, *, good: bool) -> None:
-        """Takes note that a trial has ended; `good` is false for a failed or cancelled one."""
+    def ended(self, number: int, state: TrialState) -> None:
+        """Takes note that a trial has ended, and how."""

@@ -46,6 +46,7 @@ from cloudtune.strategies import (
     Auto,
     Bandit,
     Bayesian,
+    Curve,
     Evolutionary,
     Grid,
     Hyperband,
@@ -298,6 +299,7 @@ def stopping_rules() -> SearchStrategy[Any]:
         st.builds(Median, **times),
         st.builds(Bandit, slack_factor=slack, **times),
         st.builds(Bandit, slack_amount=slack, **times),
+        st.builds(Curve, probability=st.floats(0.01, 0.5), **times),
         st.builds(Truncation, percentage=st.integers(1, 99), **times),
         st.builds(
             Asha,

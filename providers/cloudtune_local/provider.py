@@ -19,7 +19,7 @@ from cloudtune.job import TuningJob, pick
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
-from cloudtune.states import RunState, Trial, TrialState
+from cloudtune.states import RunState, TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
 
 if TYPE_CHECKING:
