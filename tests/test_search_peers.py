@@ -54,12 +54,6 @@ SINGLE = list(KINDS)
 SEVERAL = ["random", "tpe", "nsgaii", "nsgaiii"]
 
 
-def has_a_key_each(entries: dict[str, Any]) -> bool:
-    """Whether no parameter is called as a variant's key is, such as ``a[0]`` beside variants of ``a``."""
-    dimensions = Space(entries).dimensions
-    return len({dimension.key for dimension in dimensions}) == len(dimensions)
-
-
 def _tpe(space: Space, options: dict[str, Any], **about: Any) -> Strategy:
     return OptunaSearch(space, options={"n_startup_trials": 4, "constant_liar": True, **options}, **about)
 
@@ -198,7 +192,7 @@ def test_optunas_gaussian_process() -> None:
 
 
 @pytest.mark.parametrize("kind", SINGLE)
-@given(entries=spaces().filter(has_a_key_each), seed=st.integers(0, 99))
+@given(entries=spaces(), seed=st.integers(0, 99))
 @settings(max_examples=20, deadline=None)
 def test_every_suggestion_is_a_possible_trial(kind: str, entries: dict[str, Any], seed: int) -> None:
     space = Space(entries)

@@ -130,3 +130,14 @@ def test_a_space_that_makes_no_sense_is_refused(entries: dict[str, Entry], path:
 
 def test_all_problems_of_a_space_are_told() -> None:
     assert [path for path, _ in problems_of(x=unit(a=1), y=unit(b=1))] == ["x.when.a", "y.when.b"]
+
+
+def test_every_dimension_has_a_key_of_its_own() -> None:
+    """Also where somebody calls a parameter as a variant of another is called."""
+    parent = Categorical(values=("p", "q"))
+    variants = (Float(low=0, high=1, when={"k": ("p",)}), Float(low=2, high=3, when={"k": ("q",)}))
+    for names in (("k", "a", "a[0]"), ("a[0]", "k", "a")):
+        entries = {"k": parent, "a": variants, "a[0]": Float(low=5, high=6)}
+        space = Space({name: entries[name] for name in names})
+        assert len({dimension.key for dimension in space.dimensions}) == 4
+        assert next(dimension.key for dimension in space.dimensions if dimension.name == "a[0]") == "a[0]"

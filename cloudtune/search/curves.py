@@ -2,6 +2,7 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
 from scipy.special import stdtr
 
@@ -45,16 +46,15 @@ class Curve(SteppedRule):
 
     def _chance(self, known: list[tuple[float, float]], now: float) -> float:
         """The probability that a trial of a loss now ends below the best, by pairs of a loss then and at the end."""
-        ends = sorted(end for _, end in known)
-        middle = ends[len(ends) // 2]
-        ceiling = middle + _WORST * max(middle - ends[0], 1e-12 * abs(middle))
-        pairs = [(min(then, ceiling), min(end, ceiling)) for then, end in known]
+        thens, ends = zip(*known, strict=True)
+        highest_then, highest_end = _ceiling(thens), _ceiling(ends)
+        pairs = [(min(then, highest_then), min(end, highest_end)) for then, end in known]
         count = len(pairs)
         mean_then, mean_end = (sum(each) / count for each in zip(*pairs, strict=True))
         width = sum((then - mean_then) ** 2 for then, _ in pairs)
         slope = sum((then - mean_then) * (end - mean_end) for then, end in pairs) / width if width > 0 else 0.0
         rest = sum((end - mean_end - slope * (then - mean_then)) ** 2 for then, end in pairs) / (count - 2)
-        away = min(now, ceiling) - mean_then
+        away = min(now, highest_then) - mean_then
         spread = math.sqrt(rest * (1 + 1 / count + (away * away / width if width > 0 else 0.0)))
         expected = mean_end + slope * away
         if spread == 0:
@@ -69,3 +69,10 @@ class Curve(SteppedRule):
             self._best = min(self._best, end)
             for step, loss in curve.items():
                 self._ended[step].append((loss, end))
+
+
+def _ceiling(losses: Sequence[float]) -> float:
+    """Above which losses count as no worse: one that has diverged would hide all others."""
+    ordered = sorted(losses)
+    middle = ordered[len(ordered) // 2]
+    return middle + _WORST * (middle - ordered[0])

@@ -11,7 +11,7 @@ from cloudtune.states import TrialState
 try:
     import hyperopt
 
-    from cloudtune.interop.hyperopt import carriers, hyperopt_space, values_from_hyperopt
+    from cloudtune.interop.to_hyperopt import carriers, hyperopt_space, values_from_hyperopt
 except ImportError:  # HyperoptSearch says what to install
     hyperopt = None
 

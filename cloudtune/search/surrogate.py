@@ -15,13 +15,13 @@ from cloudtune.search.warp import warp
 PRIORS = (Prior(-1.0, 0.4), Prior(1.0, 1.7))
 """All dimensions matter about alike; or few do, and the others hardly."""
 
-MAX_POINTS = 400
+MAX_POINTS = 600
 """Observations that hyperparameters' models take; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
 
 LEAST = 3
 """Usable observations below which there is no model."""
 
-_MAX_FIT_POINTS = 150
+_MAX_FIT_POINTS = 200
 """Of these, how many hyperparameters are fitted to."""
 
 _MAX_STEP = 50
