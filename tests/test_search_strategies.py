@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
+from cloudtune.job import TuningJob
 from cloudtune.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
-from cloudtune.search import Observation, Strategy, UnsuitableStrategy
+from cloudtune.search import Observation, Strategy, UnsuitableStrategy, rule_for, strategy_for
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
@@ -250,3 +251,38 @@ def test_sobol_fills_the_cube_more_evenly_than_random() -> None:
         points = [space.positions(search.suggest(number) or {}) for number in range(256)]
         discrepancy[strategy] = qmc.discrepancy(points)
     assert discrepancy["sobol"] < 0.2 * discrepancy["random"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "kind"),
+    [
+        ({"type": "random"}, "RandomSearch"),
+        ({"type": "grid", "levels": 2}, "GridSearch"),
+        ({"type": "sobol"}, "SobolSearch"),
+        ({"type": "bayesian", "startup": 3}, "BayesianSearch"),
+        ({"type": "evolutionary"}, "CovarianceSearch"),
+        ({"type": "hyperband", "max_resource": 9}, "RandomSearch"),
+        ({"type": "hyperband", "max_resource": 9, "searcher": "bayesian"}, "BayesianSearch"),
+        ({"type": "hyperband", "max_resource": 9, "searcher": "evolutionary"}, "CovarianceSearch"),
+        ({"type": "optuna", "sampler": "TPESampler", "options": {"n_startup_trials": 3}}, "OptunaSearch"),
+        ({"type": "hyperopt", "candidates": 5}, "HyperoptSearch"),
+    ],
+)
+def test_a_job_gets_the_strategy_that_it_asks_for(spec: dict[str, Any], kind: str) -> None:
+    if spec["type"] in ("optuna", "hyperopt"):
+        pytest.importorskip(spec["type"])
+    number = {"type": "float", "low": 0, "high": 1}
+    job = TuningJob.from_data(
+        {
+            "name": "j",
+            "trial": {"command": "x"},
+            "objective": {"metric": "m", "goal": "minimize"},
+            "space": {"x": number, "y": number},
+            "strategy": spec,
+            "limits": {"trials": 9},
+        }
+    )
+    strategy = strategy_for(job, job.search_space(), 1)
+    assert type(strategy).__name__ == kind
+    assert job.search_space().contains(strategy.suggest(0) or {})
+    assert (rule_for(job) is None) == (spec["type"] != "hyperband")

@@ -23,8 +23,9 @@ _JITTERS = (1e-8, 1e-6, 1e-4)
 """Added to the diagonal, as shares of the amplitude: the first always, the others where rounding has eaten it."""
 
 _AMPLITUDE = (0.0, 0.7)
-_NOISE = (math.log(1e-3), 2.0)
-"""Means and standard deviations of the logarithms, in a prior for targets of variance 1."""
+_NOISE = (math.log(1e-3), 1.0)
+"""Means and standard deviations of the logarithms, in a prior for targets of variance 1. A wider one of the noise lets a
+model explain everything as noise early on, after which it looks into nothing but the corners."""
 
 _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (math.log(1e-6), 0.0)
 """Of the logarithms."""
@@ -159,7 +160,7 @@ class _Loss:
 
     def likely(self, noise: float) -> Array:
         """The middle of the prior, with a given noise."""
-        return np.append(self._mean[:-1], math.log(noise))
+        return np.append(self._mean[:-1], min(math.log(noise), _NOISE_BOUNDS[1]))
 
     def __call__(self, packed: Array) -> tuple[float, Array]:
         value, gradient = self._of_likelihood(_unpacked(packed))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture
 from cloudtune.search.arrays import Array, Indices
@@ -39,6 +40,8 @@ class Model:
 
     def __init__(self, space: Space, objectives: int, hints: Sequence[Observation] = ()) -> None:
         self._encoding = Encoding(space)
+        # The matrices are small and the cores are the trials': more threads would wait for each other.
+        self._blas = ThreadpoolController().select(user_api="blas")
         self._records = Records(self._encoding, objectives)
         known = Hints(self._encoding, objectives)
         for hint in hints:
@@ -64,7 +67,10 @@ class Model:
             pending: trials whose end is not known.
             seed: of what is random in the search.
         """
-        waiting = self._encoding.rows(pending)
+        with self._blas.limit(limits=1):
+            return self._best_trial(self._encoding.rows(pending), seed)
+
+    def _best_trial(self, waiting: Array, seed: int) -> Values | None:
         targets = np.column_stack([surrogate.targets(len(self._records)) for surrogate in self._surrogates])
         worth = self._worth(targets, self._encoding.features(waiting))
         taken = self._records.keys.union(keys(waiting))
