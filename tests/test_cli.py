@@ -106,7 +106,7 @@ def test_run_prints_json_alone_and_takes_overrides(project: Path, cli: Any) -> N
         (["run", "job.yaml", "--set", "limits"], 2, "PATH=VALUE"),
         (["run", "job.yaml", "--on", "lokal"], 2, "did you mean 'local'?"),
         (["run", "job.yaml", "--on", "aws"], 2, "pip install 'cloudtune[sagemaker]'"),
-        (["run", "job.yaml", "--set", "strategy.type=evolutionary"], 3, "use random, sobol or bayesian"),
+        (["run", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["plan", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["show", "nobody"], 5, "no run"),
         (["rnu"], 2, "Did you mean 'run'?"),

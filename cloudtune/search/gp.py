@@ -23,7 +23,7 @@ _JITTERS = (1e-8, 1e-6, 1e-4)
 """Added to the diagonal, as shares of the amplitude: the first always, the others where rounding has eaten it."""
 
 _AMPLITUDE = (0.0, 0.7)
-_NOISE = (math.log(1e-3), 1.0)
+_NOISE = (math.log(1e-4), 1.0)
 """Means and standard deviations of the logarithms, in a prior for targets of variance 1. A wider one of the noise lets a
 model explain everything as noise early on, after which it looks into nothing but the corners."""
 
