@@ -391,7 +391,8 @@ def _roomy(parameter: Any) -> bool:
     """Whether a range has so many doubles that a value tells where in it it lies."""
     if not isinstance(parameter, Float):
         return True
-    return parameter.high - parameter.low > 1e-8 * max(abs(parameter.low), abs(parameter.high))
+    largest = 1.0 if parameter.scale == "reverse_log" else max(abs(parameter.low), abs(parameter.high))
+    return parameter.high - parameter.low > 1e-8 * largest
 
 
 @given(entries=spaces())
