@@ -18,7 +18,8 @@ _ENUMERABLE = 1_000_000
 class RandomSearch(Strategy):
     """Draws every trial from the space's distribution; a finite space without repetition.
 
-    The draw of a trial depends on the seed and its number alone, so that nothing has to be saved.
+    The draw of a parameter depends on the seed, the trial's number and the parameter's name alone: nothing has to be
+    saved, and whoever adds a parameter, or sends the space through a service, finds the others' draws as they were.
     """
 
     needs_history = False
@@ -46,16 +47,16 @@ class RandomSearch(Strategy):
             self._seen.add(self.space.key(values))
 
     def _propose(self, number: int) -> Values | None:
-        source = self.generator(number)
-        values = self.space.at([source.random() for _ in self.space.dimensions])
+        sources = [self.generator(number, dimension.key) for dimension in self.space.dimensions]
+        values = self.space.at([source.random() for source in sources])
         if not self._finite:
             return values
         for _ in range(_REDRAWS):
             if self.space.key(values) not in self._seen:
                 break
-            values = self.space.at([source.random() for _ in self.space.dimensions])
+            values = self.space.at([source.random() for source in sources])
         else:
-            return self._unseen(source)
+            return self._unseen(self.generator(number))
         self._note(values)
         return values
 
