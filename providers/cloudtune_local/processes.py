@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.launcher import Ended, Launcher
+from cloudtune.metrics import metric_patterns
 from cloudtune.states import Report, Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.leftovers import kept, signal_group
 from cloudtune_local.setting import Setting, TrialFiles
-from cloudtune_local.tail import Tail, metric_patterns
+from cloudtune_local.tail import Tail
 
 READING_INTERVAL = 0.1
 """Seconds between two looks at what the running trials have written."""

@@ -1,31 +1,18 @@
 """Reading what a trial writes while it writes it: its reports, and the metrics in its output."""
 
 import json
-import math
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from io import FileIO
 
-from cloudtune.job import Objective
+from cloudtune.metrics import PrintedMetrics
 from cloudtune.states import Report
 
 CHUNK = 1 << 20
 """Bytes read of one file in one turn, so that a chatty trial does not keep the driver from the others."""
 
 _LONGEST_LINE = 1 << 16
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-
-
-def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
-    """How each metric is found in a line of output: its own regex, or ``name=number`` and ``name: number``."""
-    patterns = {objective.metric: objective.regex or _default_pattern(objective.metric) for objective in objectives}
-    return {name: re.compile(regex) for name, regex in {**patterns, **metrics}.items()}
-
-
-def _default_pattern(metric: str) -> str:
-    return rf"(?i:(?<![\w.-])[\"']?{re.escape(metric)}[\"']?\s*[=:]\s*({_NUMBER})(?![\w]))"
 
 
 class Lines:
@@ -77,8 +64,7 @@ class Tail:
     ) -> None:
         self._number, self._attempt = number, attempt
         self._reports, self._log = Lines(reports), Lines(log)
-        self._patterns = dict(patterns)
-        self._seen: dict[str, int] = {}
+        self._metrics = PrintedMetrics(patterns)
 
     def new(self, *, last: bool = False) -> Iterator[Report]:
         """What was said since the last look; with `last` all of the rest."""
@@ -86,7 +72,7 @@ class Tail:
             report = self._reported(line)
             if report is not None:
                 yield report
-        for line in self._log.new(last=last) if self._patterns else ():
+        for line in () if self._metrics.exhausted else self._log.new(last=last):
             report = self._printed(line)
             if report is not None:
                 yield report
@@ -99,32 +85,14 @@ class Tail:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             return None  # half a line of a process that was killed, or not ours: what follows still counts
         for name in metrics:
-            self._patterns.pop(name, None)
+            self._metrics.ignore(name)
         return report
 
     def _printed(self, line: bytes) -> Report | None:
-        text = line.decode(errors="replace")
-        metrics: dict[str, float] = {}
-        for name, pattern in self._patterns.items():
-            for match in pattern.finditer(text):
-                value = _number(match)
-                if value is not None:
-                    metrics[name] = value
-                    self._seen[name] = self._seen.get(name, 0) + 1
-        if not metrics:
-            return None
-        step = max(self._seen[name] for name in metrics)
-        return Report(self._number, self._attempt, step, time.time(), metrics)
+        told = self._metrics.read(line.decode(errors="replace"))
+        return None if told is None else Report(self._number, self._attempt, told[0], time.time(), told[1])
 
     def close(self) -> None:
         """Lets go of the files."""
         self._reports.close()
         self._log.close()
-
-
-def _number(match: re.Match[str]) -> float | None:
-    text = next((group for group in match.groups() if group is not None), "")
-    try:
-        return float(text.replace(",", "")) if text else None
-    except ValueError:
-        return math.nan  # the pattern says that this is the metric, and it is no number

@@ -1,4 +1,4 @@
-"""Drives one run in a process of its own: ``python -m cloudtune_local.drive PROJECT RUN``."""
+"""Drives one run in a process of its own: ``python -m cloudtune.drive PROJECT RUN``."""
 
 import sys
 from pathlib import Path

@@ -1,0 +1,182 @@
+"""Runs that a process of this machine drives: starting, following, watching and ending them, whatever runs the trials."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from cloudtune.errors import ProviderError, RunBusy
+from cloudtune.job import TuningJob
+from cloudtune.states import RunState, TrialState
+
+if TYPE_CHECKING:
+    from cloudtune.driver import Interrupt
+    from cloudtune.launcher import Launcher
+    from cloudtune.provider import Watcher
+    from cloudtune.store import RunStore
+
+WATCHING_INTERVAL = 0.2
+"""Seconds between two looks at a run that another process drives."""
+
+_START_TIMEOUT = 30.0
+
+
+class Site(Protocol):
+    """Where trials run: what a provider gives so that its runs can be driven."""
+
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        """What launches the run's trials; whatever an earlier driver left and cannot be taken over is ended first."""
+
+    def abandon(self, run: "RunStore") -> None:
+        """Ends whatever a dead driver left running."""
+
+    def settle(self, run: "RunStore") -> None:
+        """Forgets what an ended run needs no more, such as its secrets."""
+
+
+def start(run: "RunStore", environment: Mapping[str, str] | None = None) -> None:
+    """Starts a process that drives the run and outlives this one; nothing if one does already.
+
+    Args:
+        run: the run.
+        environment: what the driver finds in its environment besides this process's own.
+
+    Raises:
+        ProviderError: the driver did not start.
+    """
+    if run.driven:
+        return
+    command = [sys.executable, "-m", "cloudtune.drive", str(run.store.project), run.id]
+    with (run.folder / "driver.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=run.store.project,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    until = time.monotonic() + _START_TIMEOUT
+    while not run.driven and run.record().state in (RunState.WAITING, RunState.INTERRUPTED):
+        if process.poll() is not None or time.monotonic() > until:
+            said = (run.folder / "driver.log").read_text(errors="replace").strip().splitlines()
+            raise ProviderError(f"the driver did not start: {said[-1] if said else 'it said nothing'}")
+        time.sleep(0.01)
+    # The driver is its own master from here on; whoever waits for it looks at the store.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> RunState:
+    """Drives the run until it ends, or watches whoever drives it; see `Provider.follow`."""
+    if run.record().state.ended:
+        return run.record().state
+    try:
+        with run.driving():
+            return _drive(run, site, watcher)
+    except RunBusy:
+        return _watch(run, watcher)
+
+
+def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
+    from cloudtune import earlier  # noqa: PLC0415  # reading a run needs none of this
+    from cloudtune.driver import Driver  # noqa: PLC0415
+
+    record = run.record()
+    job = TuningJob.from_data(json.loads(record.job))
+    with interruptible() as interrupt, contextlib.closing(site.launcher(run, job)) as launcher:
+        driver = Driver(
+            job,
+            run,
+            launcher,
+            seed=int(record.native["seed"]),
+            watcher=watcher,
+            interrupt=interrupt,
+            earlier=earlier.kept(run.folder),
+        )
+        state = driver.drive()
+    if state.ended:
+        site.settle(run)
+    return state
+
+
+def _watch(run: "RunStore", watcher: "Watcher | None") -> RunState:
+    """Watches a run that another process drives."""
+    from cloudtune.watching import Watch  # noqa: PLC0415
+
+    watch = Watch(run)
+    while True:
+        alive = run.driven
+        progress = watch.progress()
+        if watcher is not None:
+            watcher(progress)
+        if progress.state.ended:
+            return progress.state
+        if not alive:
+            refresh(run)
+            return run.record().state
+        time.sleep(WATCHING_INTERVAL)
+
+
+def refresh(run: "RunStore") -> None:
+    """Notes that a run whose driver is gone is interrupted."""
+    state = run.record().state
+    if state in (RunState.RUNNING, RunState.STOPPING) and not run.driven and run.record().state is state:
+        run.write(
+            columns={
+                "state": RunState.INTERRUPTED.value,
+                "reason": f"its driver is gone; `cloudtune resume {run.id}` goes on with it",
+            }
+        )
+
+
+def cancel(run: "RunStore", site: Site) -> None:
+    """Asks the driver to end the run, or ends it where there is no driver."""
+    run.write(columns={"wish": "cancel"})
+    try:
+        with run.driving():
+            site.abandon(run)
+            end_cancelled(run)
+            site.settle(run)
+    except RunBusy:
+        return  # its driver sees the wish
+
+
+def end_cancelled(run: "RunStore") -> None:
+    """Writes down that a run, and what is left of its trials, was cancelled."""
+    why, now = "cancelled by its user", time.time()
+    left = run.trials(TrialState.WAITING, TrialState.RUNNING)
+    for trial in left:
+        trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, now
+    columns = {"state": RunState.CANCELLED.value, "reason": why, "ended": now}
+    run.write(trials=left, events=[(None, why)], columns=columns)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator["Interrupt"]:
+    """Turns Ctrl-C into levels of urgency: once lets the running trials end, twice ends them; SIGTERM ends them at once.
+
+    Only the main thread can; elsewhere the interrupt stays as it is.
+    """
+    from cloudtune.driver import Interrupt  # noqa: PLC0415
+
+    interrupt = Interrupt()
+
+    def on_signal(number: int, _frame: object) -> None:
+        interrupt.level = min(interrupt.level + (1 if number == signal.SIGINT else 2), 2)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield interrupt
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

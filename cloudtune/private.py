@@ -1,0 +1,42 @@
+"""What a run needs and nobody else shall read: the values of its environment variables, while it may need them."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudtune.errors import ProviderError
+
+if TYPE_CHECKING:
+    from cloudtune.store import RunStore
+
+
+def keep_environment(run: "RunStore", environment: Mapping[str, str]) -> None:
+    """Keeps the values in a file that only its owner may read; none are in the store."""
+    if environment:
+        descriptor = os.open(_file(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(dict(environment), file)
+
+
+def kept_environment(run: "RunStore") -> dict[str, str]:
+    """The values that were kept.
+
+    Raises:
+        ProviderError: they are gone.
+    """
+    try:
+        kept: dict[str, str] = json.loads(_file(run).read_text())
+    except FileNotFoundError:
+        raise ProviderError("the values of trial.environment are gone; start the job anew") from None
+    return kept
+
+
+def forget_environment(run: "RunStore") -> None:
+    """Removes the values, if there are any."""
+    _file(run).unlink(missing_ok=True)
+
+
+def _file(run: "RunStore") -> Path:
+    return run.folder / "environment.json"
