@@ -17,10 +17,13 @@ As a program it runs somebody's command or function as a trial::
     python trial.py -- python train.py --rate {lr}
     python trial.py --function package.module:name --metric accuracy
 
+Where a file ``cloudtune_job.json`` lies beside it, it runs what that file says, whatever its arguments are: so a
+trial starts in a container of a service.
+
 It needs the standard library alone, no other file of cloudtune, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH103, PTH109, PTH118, PTH120, PTH123  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH100, PTH102, PTH103, PTH109, PTH110, PTH118, PTH120, PTH123  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -149,10 +152,14 @@ def data(name: str) -> str:
     Raises:
         LookupError: the job has no input of this name.
     """
-    variable = "CLOUDTUNE_DATA_" + "".join(char if char.isalnum() else "_" for char in name).upper()
+    variable = _data_variable(name)
     if variable not in os.environ:
         raise LookupError(f"the job has no data named {name!r}; name it in the job's data, or set {variable}")
     return os.environ[variable]
+
+
+def _data_variable(name: str) -> str:
+    return "CLOUDTUNE_DATA_" + "".join(char if char.isalnum() else "_" for char in name).upper()
 
 
 def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, **metrics: Any) -> None:
@@ -204,7 +211,7 @@ def _whole(step: Any) -> int:
 
 def _rank() -> int:
     """Which of a distributed trial's processes this is."""
-    for variable in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID"):
+    for variable in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "CLOUDTUNE_RANK"):
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable])
     return 0
@@ -682,36 +689,168 @@ _DECODERS = {
 }
 
 
+# In a container of a service
+
+JOB_FILE = "cloudtune_job.json"
+"""What travels beside this file: what to run, how its parameters were encoded, and what its inputs are called."""
+
+SOURCE_FILE = "sourcedir.tar.gz"
+"""The user's code, where it is not unpacked already."""
+
+
+class SageMaker:
+    """What SageMaker gives a training job: folders below ``/opt/ml``, and hyperparameters that are all texts.
+
+    https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo-running-container.html
+    """
+
+    def __init__(self) -> None:
+        configuration = os.environ.get("SM_INPUT_CONFIG_DIR", "/opt/ml/input/config")
+        self.root = os.path.dirname(os.path.dirname(os.path.abspath(configuration)))
+        self.configuration = configuration
+
+    def parameters(self) -> dict[str, str]:
+        """The hyperparameters by the service's names."""
+        with open(os.path.join(self.configuration, "hyperparameters.json"), encoding="utf-8") as file:
+            found: dict[str, str] = json.load(file)
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which this module finds its way in the processes of the trial."""
+        name = os.environ.get("TRAINING_JOB_NAME", "")
+        number = re.search(r"-(\d+)-[0-9a-z]+\Z", name)
+        return {
+            "CLOUDTUNE_TRIAL": str(max(int(number.group(1)) - 1, 0) if number else 0),
+            "CLOUDTUNE_RUN": os.environ.get("CLOUDTUNE_RUN") or name,
+            "CLOUDTUNE_OUTPUT_DIR": os.path.join(self.root, "model"),
+            "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(self.root, "checkpoints"),
+            "CLOUDTUNE_RANK": str(self._rank()),
+        }
+
+    def _rank(self) -> int:
+        """Which of the job's machines this is, as its resource configuration orders them."""
+        try:
+            with open(os.path.join(self.configuration, "resourceconfig.json"), encoding="utf-8") as file:
+                resources = json.load(file)
+            rank: int = sorted(resources["hosts"]).index(resources["current_host"])
+        except (OSError, ValueError, KeyError):
+            return 0  # an older service, or a test: one machine
+        return rank
+
+    def data(self, name: str) -> str:
+        """The folder of an input."""
+        return os.path.join(self.root, "input", "data", name)
+
+    def fail(self, reason: str) -> None:
+        """Tells the service why the trial failed; it shows the first 1,024 characters."""
+        folder = os.path.join(self.root, "output")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "failure"), "w", encoding="utf-8") as file:
+            file.write(reason)
+
+
+def _run_in_container(folder: str) -> int:
+    """Runs what the job file in a folder says as a trial of a service; returns the exit code."""
+    with open(os.path.join(folder, JOB_FILE), encoding="utf-8") as file:
+        job = json.load(file)
+    service = SageMaker()
+    source = _unpacked(folder)
+    own = _own_folder(decode_parameters(job["codecs"], service.parameters()))
+    os.environ.update(service.environment())
+    os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
+    for name, below in job["data"].items():
+        os.environ[_data_variable(name)] = os.path.join(service.data(name), below)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", ""), own]))
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    os.chdir(source)
+    reasons: list[str] = []
+    try:
+        if job["function"] is None:
+            code = _run_command(job["command"], job["names"], reasons)
+        else:
+            sys.path.insert(0, source)
+            code = _run_function(job["function"], job["metric"], reasons)
+    except Exception as error:
+        service.fail(f"{type(error).__name__}: {error}")
+        raise
+    if code:
+        service.fail("; ".join(reasons) or f"it exited with code {code}")
+    return code
+
+
+def _unpacked(folder: str) -> str:
+    """The folder of the user's code: the job file's own, or a new one for an archive beside it."""
+    archive = os.path.join(folder, SOURCE_FILE)
+    if not os.path.exists(archive):
+        return folder
+    import tarfile
+    import tempfile
+
+    target = tempfile.mkdtemp(prefix="cloudtune-source-")
+    with tarfile.open(archive) as packed:
+        packed.extractall(target)  # noqa: S202  # we packed it ourselves, beneath a hash of its content
+    return target
+
+
+def _own_folder(parameters: Mapping[str, Scalar]) -> str:
+    """A folder with the trial's parameters, and with ``cloudtune.trial`` for images that lack cloudtune."""
+    import importlib.util
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="cloudtune-trial-")
+    with open(os.path.join(folder, "parameters.json"), "w", encoding="utf-8") as file:
+        json.dump({"parameters": parameters}, file)
+    if importlib.util.find_spec("cloudtune") is None:
+        os.mkdir(os.path.join(folder, "cloudtune"))
+        open(os.path.join(folder, "cloudtune", "__init__.py"), "w").close()  # an empty file
+        shutil.copyfile(os.path.abspath(__file__), os.path.join(folder, "cloudtune", "trial.py"))
+    return folder
+
+
 # The program
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command or a function as a trial; returns the exit code."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if os.path.exists(os.path.join(here, JOB_FILE)):
+        return _run_in_container(here)
     rest = list(arguments)
     if rest[:1] == ["--"] and len(rest) > 1:
-        return _run_command(rest[1:])
+        return _run_command(rest[1:], _current().names)
     options = dict(zip(rest[::2], rest[1::2]))  # noqa: B905  # not in Python 3.8
     if len(rest) % 2 or "--function" not in options or set(options) - {"--function", "--metric"}:
         print(__doc__, file=sys.stderr)
         return 2
+    return _run_function(options["--function"], options.get("--metric"))
+
+
+def _run_function(place: str, metric: str | None, reasons: list[str] | None = None) -> int:
+    """Calls a function with the parameters and reports what it returns; adds why it could not to the reasons."""
     try:
-        function = load_function(options["--function"])
+        function = load_function(place)
     except ImportError as error:
-        print(f"the function cannot be loaded: {error}", file=sys.stderr)
-        return 1
-    metrics = call_function(function, params(), options.get("--metric"))
+        return _say(f"the function cannot be loaded: {error}", 1, reasons)
+    metrics = call_function(function, params(), metric)
     if metrics:
         report(metrics)
     return 0
 
 
-def _run_command(command: list[str]) -> int:
+def _say(what: str, code: int, reasons: list[str] | None) -> int:
+    print(what, file=sys.stderr)
+    if reasons is not None:
+        reasons.append(what)
+    return code
+
+
+def _run_command(command: str | list[str], names: Sequence[str], reasons: list[str] | None = None) -> int:
     """Runs a command with the parameters placed, passes on requests to end, and says how it ended."""
     import signal
     import subprocess
 
-    context = _current()
-    words = compile_command(command, context.names)(context.parameters)
+    words = compile_command(command, names)(_current().parameters)
     requests: list[int] = []
     children: list[subprocess.Popen[bytes]] = []
 
@@ -725,14 +864,14 @@ def _run_command(command: list[str]) -> int:
     try:
         child = subprocess.Popen(words)
     except OSError as error:
-        print(f"the command {words[0]!r} cannot be started: {error.strerror}", file=sys.stderr)
-        return 127 if isinstance(error, FileNotFoundError) else 126
+        code = 127 if isinstance(error, FileNotFoundError) else 126
+        return _say(f"the command {words[0]!r} cannot be started: {error.strerror}", code, reasons)
     children.append(child)
     for signum in requests[:]:  # those that came before there was a child
         child.send_signal(signum)
     code = child.wait()
     if code:
-        print(_ending(code), file=sys.stderr)
+        _say(_ending(code), code, reasons)
     return 128 - code if code < 0 else code
 
 
