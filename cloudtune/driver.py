@@ -6,23 +6,22 @@ committed to the store in one transaction before anything is launched, so a driv
 can be followed by another that goes on where it was.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudtune.earlier import KnownTrial, observations
-from cloudtune.job import Objective, TuningJob
+from cloudtune.job import TuningJob
 from cloudtune.launcher import Ended, Launcher
-from cloudtune.outcome import losses
+from cloudtune.limits import limit_reached, time_reached
+from cloudtune.outcome import losses, what_is_missing
 from cloudtune.provider import Progress, Watcher
 from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
 from cloudtune.space import Space
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.store import RunStore
 from cloudtune.tally import Tally, keep_counting_values
-from cloudtune.units import format_duration
 
 TICK = 0.25
 """Seconds after which the driver looks at limits and wishes even if nothing happens."""
@@ -289,7 +288,7 @@ class Driver:
         if end.failure:
             return TrialState.FAILED, end.failure
         if losses(self._job.objective, running.trial.metrics) is None:
-            return TrialState.FAILED, _what_is_missing(self._job.objective, running.reported)
+            return TrialState.FAILED, what_is_missing(self._job.objective, running.reported)
         return TrialState.COMPLETED, ""
 
     def _tell(self, trial: Trial) -> None:
@@ -333,28 +332,14 @@ class Driver:
 
     def _limit_reached(self) -> tuple[RunState, str] | None:
         """How the job has to end now, and why; None to go on."""
-        limits, tally = self._limits, self._tally
-        if limits.target is not None and tally.best_value is not None:
-            loss = losses(self._job.objective, {self._job.objective[0].metric: limits.target})
-            if loss is not None and tally.best_loss <= loss[0]:
-                return (
-                    RunState.COMPLETED,
-                    f"the target {limits.target:g} is reached by trial {tally.best_number}",
-                )
-        if limits.failed is not None and tally.counts[TrialState.FAILED] >= limits.failed:
-            return RunState.FAILED, f"{limits.failed} trials have failed, the most allowed (limits.failed)"
-        if limits.no_improvement is not None and tally.since_best >= limits.no_improvement:
-            return (
-                RunState.COMPLETED,
-                f"{tally.since_best} trials in a row brought no improvement (limits.no_improvement)",
-            )
+        reached = limit_reached(self._job, self._tally)
+        if reached is not None:
+            return reached
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + TICK
-            if limits.time is not None and self._elapsed >= limits.time.total_seconds():
-                return (
-                    RunState.COMPLETED,
-                    f"the time limit of {format_duration(limits.time)} is reached (limits.time)",
-                )
+            late = time_reached(self._job, self._elapsed)
+            if late is not None:
+                return late
             wish = self._run.wish()
             if wish == "cancel":
                 return RunState.CANCELLED, "cancelled by its user"
@@ -415,15 +400,3 @@ class Driver:
         if self._limits.time is not None:
             rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
         return max(rest, 0.0)
-
-
-def _what_is_missing(objectives: Sequence[Objective], reported: dict[str, float]) -> str:
-    for objective in objectives:
-        if objective.metric not in reported:
-            return (
-                f"it ended without reporting the objective {objective.metric!r}; print {objective.metric}=VALUE, "
-                f"call cloudtune.trial.report({objective.metric}=VALUE), or give objective.regex"
-            )
-        if not math.isfinite(reported[objective.metric]):
-            return f"its objective {objective.metric!r} was {reported[objective.metric]} at the end"
-    return "it has no usable objective"

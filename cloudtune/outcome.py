@@ -43,3 +43,16 @@ def _completed(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one != other and all(left <= right for left, right in zip(one, other, strict=True))
+
+
+def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, float]) -> str:
+    """Why a trial that ended well has no usable objective, in words, from the last value of all that it reported."""
+    for objective in objectives:
+        if objective.metric not in reported:
+            return (
+                f"it ended without reporting the objective {objective.metric!r}; print {objective.metric}=VALUE, "
+                f"call cloudtune.trial.report({objective.metric}=VALUE), or give objective.regex"
+            )
+        if not math.isfinite(reported[objective.metric]):
+            return f"its objective {objective.metric!r} was {reported[objective.metric]} at the end"
+    return "it has no usable objective"
