@@ -1,14 +1,17 @@
 """What a user calls from Python: plan, submit, attach, runs and tune."""
 
+import atexit
+import contextlib
 import json
+import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.config import load_profile, project_folder
+from cloudtune.config import load_profile, mounts, project_folder
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
@@ -95,6 +98,49 @@ def prepare(
     return Run(run, provider)
 
 
+@contextlib.contextmanager
+def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[Mapping[str, str]]:
+    """An emulator of a profile's service: within the context, whatever this process does there goes to the emulator.
+
+    Args:
+        on: a profile, a provider or an alias; None for the default profile.
+        project: the folder whose config counts; None for the one around the working folder.
+
+    Yields:
+        The environment variables that lead to the emulator, which are set meanwhile, also for processes started here.
+
+    Raises:
+        ConfigError: there is no such profile or provider, or no emulator of it.
+    """
+    folder = (project or project_folder()).resolve()
+    profile = load_profile(on, folder)
+    with load_provider(profile.provider).emulator(mounts(folder)) as variables:
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
+        try:
+            yield variables
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                os.environ.update({} if value is None else {name: value})
+
+
+_emulators = contextlib.ExitStack()
+"""The emulators that `submit` started; they end with this process."""
+
+_emulated: set[str] = set()
+"""The providers that have one."""
+
+
+def _emulate(on: str | None, project: Path | None) -> None:
+    provider = load_profile(on, (project or project_folder()).resolve()).provider
+    if provider not in _emulated:
+        if not _emulated:
+            atexit.register(_emulators.close)
+        _emulators.enter_context(emulated(on, project=project))
+        _emulated.add(provider)
+
+
 def submit(
     job: TuningJob,
     on: str | None = None,
@@ -102,8 +148,13 @@ def submit(
     project: Path | None = None,
     base: Path | None = None,
     run_id: str | None = None,
+    emulate: bool = False,
 ) -> Run:
     """Starts a job, which goes on without this process; see `prepare` for the arguments and errors.
+
+    Args:
+        emulate: whether to run it in an emulator of the service, which is started here and lives, with all that
+            goes to this service, until this process ends; see `emulated` for a shorter time.
 
     Returns:
         The handle: wait for it, look at it, or leave it and `attach` later.
@@ -111,6 +162,8 @@ def submit(
     Raises:
         ProviderError: the provider did not take the job.
     """
+    if emulate:
+        _emulate(on, project)
     run = prepare(job, on, project=project, base=base, run_id=run_id)
     run.start()
     return run
@@ -130,7 +183,7 @@ def attach(run_id: str = "latest", *, project: Path | None = None) -> Run:
         settings = load_profile(record.profile, folder).settings
     except ValueError:  # the profile has been taken away since; the run still can be read
         settings = {}
-    return Run(store, load_provider(record.provider)(settings))
+    return Run(store, load_provider(record.provider)(settings, mounts(folder)))
 
 
 def runs(*, project: Path | None = None) -> list[RunRecord]:
@@ -231,4 +284,4 @@ def _plain(value: Any) -> Any:
 def _resolve(on: str | None, project: Path | None) -> tuple[Provider, str, Path]:
     folder = (project or project_folder()).resolve()
     profile = load_profile(on, folder)
-    return load_provider(profile.provider)(profile.settings), profile.name, folder
+    return load_provider(profile.provider)(profile.settings, mounts(folder)), profile.name, folder

@@ -11,6 +11,10 @@
     provider = "sagemaker"
     region = "eu-west-1"
 
+    [mounts]
+    "s3://bucket/train" = "./data/train"
+
+Where a job runs on this machine, a mount's folder stands for the place in the cloud, so that the same job runs offline.
 What is said nearer wins: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION`` for a
 setting), project file, user file.
 """
@@ -26,6 +30,8 @@ from typing import Any
 from cloudtune.errors import ConfigError
 
 FILE = "cloudtune.toml"
+
+_KEYS = ("default", "profiles", "mounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,32 @@ def _merged(project: Path) -> dict[str, dict[str, Any]]:
         for name, settings in _read(path).get("profiles", {}).items():
             merged.setdefault(name, {}).update(settings)
     return merged
+
+
+def mounts(project: Path) -> dict[str, Path]:
+    """Folders of this machine by the places in the cloud that they stand for; the project's file wins.
+
+    Raises:
+        ConfigError: a file is not TOML, or says something else than mounts.
+    """
+    found: dict[str, Path] = {}
+    for path in (user_file(), project / FILE):
+        for place, folder in _read(path).get("mounts", {}).items():
+            found[place.rstrip("/")] = (path.parent / Path(folder).expanduser()).resolve()
+    return found
+
+
+def mounted(place: str, table: Mapping[str, Path]) -> Path | None:
+    """The file or folder of this machine that stands for a place in the cloud; None where none does.
+
+    Args:
+        place: such as ``s3://bucket/train/part.csv``.
+        table: what `mounts` gave; the longest fitting place wins.
+    """
+    for mount in sorted(table, key=len, reverse=True):
+        if place.rstrip("/") == mount or place.startswith(f"{mount}/"):
+            return table[mount] / place[len(mount) :].strip("/")
+    return None
 
 
 def load_profile(name: str | None, project: Path) -> Profile:
@@ -135,17 +167,30 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
+    _check(data, path)
+    return data
+
+
+def _check(data: Mapping[str, Any], path: Path) -> None:
+    """Refuses what is no config."""
     for key in data:
-        if key not in ("default", "profiles"):
+        if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{_nearest(key, ['default', 'profiles'])}; known are default and [profiles.NAME]"
+                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME] and [mounts]"
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "local"')
     tables = data.get("profiles", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{path}: profiles are tables; write [profiles.NAME] and its settings below")
-    return data
+    table = data.get("mounts", {})
+    if not isinstance(table, dict) or not all(isinstance(folder, str) for folder in table.values()):
+        raise ConfigError(f'{path}: mounts are folders by places; write [mounts] and below it "s3://bucket/x" = "./x"')
+    for place in table:
+        if "://" not in place:
+            raise ConfigError(
+                f"{path}: the mount {place!r} is no place in the cloud; write s3://bucket/prefix or the like"
+            )
 
 
 def _nearest(word: str, words: list[str]) -> str:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from cloudtune.errors import ProviderError, RunBusy
@@ -25,6 +25,9 @@ WATCHING_INTERVAL = 0.2
 """Seconds between two looks at a run that another process drives."""
 
 _START_TIMEOUT = 30.0
+
+_LOOK_UP = 0.1
+"""Seconds after which somebody who waits sees whether to leave."""
 
 
 class Site(Protocol):
@@ -81,7 +84,10 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
         with run.driving():
             return _drive(run, site, watcher)
     except RunBusy:
-        return _watch(run, watcher)
+        state = watch(run, watcher)
+    if not state.ended:
+        refresh(run)
+    return run.record().state
 
 
 def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
@@ -106,21 +112,20 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
     return state
 
 
-def _watch(run: "RunStore", watcher: "Watcher | None") -> RunState:
-    """Watches a run that another process drives."""
+def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
+    """Watches a run that another process drives or follows, through the store, until it ends or nobody does."""
     from cloudtune.watching import Watch  # noqa: PLC0415
 
-    watch = Watch(run)
+    seen = Watch(run)
     while True:
         alive = run.driven
-        progress = watch.progress()
+        progress = seen.progress()
         if watcher is not None:
             watcher(progress)
         if progress.state.ended:
             return progress.state
         if not alive:
-            refresh(run)
-            return run.record().state
+            return progress.state
         time.sleep(WATCHING_INTERVAL)
 
 
@@ -156,6 +161,20 @@ def end_cancelled(run: "RunStore") -> None:
         trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, now
     columns = {"state": RunState.CANCELLED.value, "reason": why, "ended": now}
     run.write(trials=left, events=[(None, why)], columns=columns)
+
+
+Condition = Callable[[], bool]
+
+
+def pause(seconds: float, leave: Condition) -> bool:
+    """Waits, but not once it is time to leave; returns whether it is."""
+    until = time.monotonic() + seconds
+    while not leave():
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(left, _LOOK_UP))
+    return True
 
 
 @contextlib.contextmanager

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, TrialError
 from cloudtune.states import RunState
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from cloudtune.errors import Problem
@@ -81,6 +82,7 @@ class Provider(ABC):
 
     Args:
         settings: what the profile says, apart from the provider's name.
+        mounts: folders of this machine that stand for places in the cloud where trials run here.
     """
 
     name: ClassVar[str]
@@ -95,8 +97,9 @@ class Provider(ABC):
     The plan's notes, the README's matrix and the errors all come from this table.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], mounts: "Mapping[str, Path] | None" = None) -> None:
         self.settings = settings
+        self.mounts = mounts or {}
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
@@ -115,6 +118,20 @@ class Provider(ABC):
 
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
         """Keeps what a later start or resume needs besides the store: the job comes with its secrets only here."""
+
+    @classmethod
+    def emulator(cls, mounts: "Mapping[str, Path]") -> "AbstractContextManager[Mapping[str, str]]":  # noqa: ARG003
+        """An emulator of the service on this machine, for as long as the context lasts.
+
+        Gives the environment variables by which this provider, and any other client of the service, finds it.
+
+        Args:
+            mounts: folders whose files are found at places of the emulated storage.
+
+        Raises:
+            ConfigError: there is none, or what it needs is not installed.
+        """
+        raise ConfigError(f"there is no emulator of {cls.name}; run with: --on local")
 
     @abstractmethod
     def start(self, run: "RunStore") -> None:
@@ -149,6 +166,14 @@ class Provider(ABC):
         Raises:
             TrialError: there is no such trial, or it has no log.
         """
+
+    def fetch(self, run: "RunStore", number: int, target: "Path") -> "list[Path]":  # noqa: ARG002  # none here
+        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
+
+        Raises:
+            TrialError: there is no such trial, or it left nothing.
+        """
+        raise TrialError(f"{self.name} keeps no files of trials")
 
     def resume(self, run: "RunStore") -> None:
         """Makes an interrupted run ready to go on; what follows is `start` or `follow`."""

@@ -119,6 +119,14 @@ class Run:
         """
         return self._provider.logs(self._store, number, follow=follow)
 
+    def fetch(self, number: int, target: str | Path) -> list[Path]:
+        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
+
+        Raises:
+            TrialError: there is no such trial, or it left nothing.
+        """
+        return self._provider.fetch(self._store, number, Path(target))
+
     def cancel(self) -> None:
         """Ends the run now: running trials are stopped, and it cannot be resumed."""
         if not self.state.ended:

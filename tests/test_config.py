@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudtune.config import load_profile, profiles, project_folder, user_file
-from cloudtune.errors import ConfigError
+from cloudtune import TuningJob, api
+from cloudtune.config import load_profile, mounted, mounts, profiles, project_folder, user_file
+from cloudtune.errors import ConfigError, TrialError
+from cloudtune.plan import Support
 
 TOML = """
 default = "laptop"
@@ -57,6 +59,8 @@ def test_the_project_is_the_nearest_folder_with_a_config(project: Path) -> None:
     ("toml", "says"),
     [
         ("[profile.x]\n", "did you mean 'profiles'"),
+        ("[mounts]\nbucket = './x'\n", r"no place in the cloud"),
+        ("[mounts]\n's3://b' = 3\n", r"folders by places"),
         ("[profiles.x]\nregion = 'r'\n", r"names no provider"),
         ("[profiles\n", r"cloudtune\.toml is not TOML.*line 1"),
         ("default = 3\n", "default must be the name"),
@@ -74,3 +78,45 @@ def test_a_name_that_nobody_knows_suggests_the_nearest(project: Path) -> None:
         load_profile("labtop", project)
     with pytest.raises(ConfigError, match=r"pip install 'cloudtune\[vertex\]'"):
         load_profile("gcp", project)
+
+
+def test_a_mount_stands_for_what_is_below_its_place(tmp_path: Path) -> None:
+    (tmp_path / "cloudtune.toml").write_text('[mounts]\n"s3://b" = "."\n"s3://b/train/" = "deep/folder"\n')
+    table = mounts(tmp_path)
+    assert mounted("s3://b/train", table) == tmp_path / "deep" / "folder"
+    assert mounted("s3://b/train/part/1.csv", table) == tmp_path / "deep" / "folder" / "part" / "1.csv"
+    assert mounted("s3://b/training", table) == tmp_path / "training"
+    assert mounted("s3://bb/train", table) is None
+
+
+def test_a_job_with_places_in_the_cloud_runs_here_through_mounts(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "number.txt").write_text("2.5")
+    script = (
+        "import pathlib, cloudtune.trial as t\n"
+        "pathlib.Path(t.output_dir(), 'model.txt').write_text('it')\n"
+        "t.report(score=float(pathlib.Path(t.data('train'), 'number.txt').read_text()))\n"
+    )
+    (tmp_path / "train.py").write_text(script)
+    job = TuningJob.from_data(
+        {
+            "name": "mounted",
+            "trial": {"command": "python train.py"},
+            "objective": {"metric": "score", "goal": "maximize"},
+            "space": {"x": {"type": "float", "low": 0, "high": 1}},
+            "limits": {"trials": 1},
+            "data": {"train": "s3://bucket/train"},
+            "output": "s3://bucket/out",
+        }
+    )
+    assert api.plan(job, "local", project=tmp_path).support("data.train") is Support.UNSUPPORTED
+    (tmp_path / "cloudtune.toml").write_text('[mounts]\n"s3://bucket/train" = "here"\n"s3://bucket" = "bucket"\n')
+    assert api.plan(job, "local", project=tmp_path).support("data.train") is Support.APPROXIMATE
+    run = api.submit(job, "local", project=tmp_path, base=tmp_path)
+    run.wait()
+    assert run.best is not None, run.events()
+    assert run.best.metrics == {"score": 2.5}
+    assert (tmp_path / "bucket" / "out" / run.id / "00000" / "model.txt").read_text() == "it"
+    assert [path.name for path in run.fetch(0, tmp_path / "fetched")] == ["model.txt"]
+    with pytest.raises(TrialError, match="no trial 7"):
+        run.fetch(7, tmp_path / "fetched")

@@ -1,5 +1,6 @@
 """run, resume, drive, cancel: what makes a run go on or end."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,12 @@ job_argument = click.argument(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the report to this file at the end.",
 )
+@click.option("--emulate", is_flag=True, help="Run it in an emulator of the service, on this machine.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     job_file: Path, on: str | None, overrides: tuple[str, ...], trials: int | None, parallel: int | None, seed: int | None,
-    *, detach: bool, report: Path | None, quiet: bool, as_json: bool,
+    *, detach: bool, report: Path | None, emulate: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run a job and follow it to its end.
 
@@ -78,8 +80,16 @@ def run(
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
     words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
     job = load_job(job_file, words)
-    made = api.prepare(job, on, project=project_folder(job_file.parent), base=job_file.parent)
-    return _detach(made, as_json=as_json) if detach else _follow(made, job, quiet=quiet, as_json=as_json, report=report)
+    project = project_folder(job_file.parent)
+    if detach and emulate:
+        raise click.UsageError(
+            "--emulate ends with this command; start an emulator with `cloudtune emulate`, then --detach"
+        )
+    with api.emulated(on, project=project) if emulate else contextlib.nullcontext():
+        made = api.prepare(job, on, project=project, base=job_file.parent)
+        if detach:
+            return _detach(made, as_json=as_json)
+        return _follow(made, job, quiet=quiet, as_json=as_json, report=report)
 
 
 def _detach(made: "Run", *, as_json: bool) -> int:

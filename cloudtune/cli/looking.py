@@ -174,6 +174,22 @@ def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
         click.echo(line)
 
 
+@click.command()
+@run_argument
+@click.option("--trial", "-t", type=int, help="Its number; default: the best.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="The folder; default RUN-TRIAL.")
+def fetch(run_id: str, trial: int | None, output: Path | None) -> None:
+    """Copy what a trial left (its model, its outputs) into a folder."""
+    made = _attach(run_id)
+    best = made.best
+    chosen = best.number if trial is None and best is not None else trial
+    if chosen is None:
+        raise CloudtuneError(f"{made.id} has no single best trial; choose one with --trial")
+    target = output or Path(f"{made.id}-{chosen}")
+    files = made.fetch(chosen, target)
+    click.echo(f"{len(files)} file{'s' if len(files) != 1 else ''} of trial {chosen} in {target}", err=True)
+
+
 def _interesting(made: "Run") -> int:
     started = [trial for trial in made.trials() if trial.attempt]
     if not started:

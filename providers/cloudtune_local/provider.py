@@ -1,5 +1,6 @@
 """The local provider: plans, drives, watches and ends runs on this machine."""
 
+import json
 import os
 import platform
 import shutil
@@ -9,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune import driving
-from cloudtune.errors import Problem
-from cloudtune.job import TuningJob, pick
+from cloudtune.errors import Problem, TrialError
+from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
 from cloudtune.private import forget_environment, keep_environment, kept_environment
 from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState, TrialState
-from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, is_remote, translate
+from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
     from cloudtune.launcher import Launcher
@@ -32,14 +33,14 @@ class LocalProvider(Provider):
     support = SUPPORT
 
     def plan(self, job: TuningJob) -> Plan:
-        return translate(job)
+        return translate(job, self.mounts)
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
-        places = {f"data.{name}": pick(value, PROVIDER) for name, value in job.data.items()}
+        places: Any = self.plan(job).request["data"]
         problems = [
-            Problem(path, f"there is no file or folder {place!r} in {base}")
-            for path, place in places.items()
-            if place is not None and not is_remote(place) and not (base / place.removeprefix("file://")).exists()
+            Problem(f"data.{name}", f"there is no file or folder {place!r} in {base}")
+            for name, place in places.items()
+            if not (base / place).exists()
         ]
         if job.trial.source is not None and not (base / job.trial.source).is_dir():
             problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
@@ -88,6 +89,18 @@ class LocalProvider(Provider):
     def cancel(self, run: "RunStore") -> None:
         driving.cancel(run, self)
 
+    def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
+        trial = run.trial(number)
+        if trial is None:
+            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        job = TuningJob.from_data(json.loads(run.record().job))
+        output = Path(_setting(run, job, run.record().native, secrets=False).files(trial).output)
+        files = sorted(path for path in output.rglob("*") if path.is_file())
+        if not files:
+            raise TrialError(f"trial {number} left no files in {output}")
+        shutil.copytree(output, target, dirs_exist_ok=True)
+        return [target / path.relative_to(output) for path in files]
+
     # What driving needs (see `driving.Site`)
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
@@ -110,28 +123,27 @@ class LocalProvider(Provider):
         return lines_of(run, number, follow=follow)
 
 
-def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str]) -> "Setting":
+def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secrets: bool = True) -> "Setting":
     from cloudtune_local.keeping import trial_environment  # noqa: PLC0415
     from cloudtune_local.setting import Setting  # noqa: PLC0415
 
     base = Path(native["base"])
     settings = LocalSettings.model_validate(job.local)
     source = run.folder / "source"
-    output = pick(job.output, PROVIDER)
-    own = kept_environment(run) if job.trial.environment else {}
+    plan = json.loads(run.record().plan)["request"]
+    output = plan["output"]
+    own = kept_environment(run) if secrets and job.trial.environment else {}
     environment = trial_environment(os.environ, run.id, run.folder, settings.python)
-    for name, value in job.data.items():
-        place = pick(value, PROVIDER)
-        if place is not None:
-            variable = "".join(char if char.isalnum() else "_" for char in name).upper()
-            environment[f"CLOUDTUNE_DATA_{variable}"] = str((base / place.removeprefix("file://")).resolve())
+    for name, place in plan["data"].items():
+        variable = "".join(char if char.isalnum() else "_" for char in name).upper()
+        environment[f"CLOUDTUNE_DATA_{variable}"] = str((base / place).resolve())
     limit = job.limits.trial_time
     return Setting(
         job=job,
         run_id=run.id,
         folder=run.folder,
         work=source if source.exists() else base,
-        outputs=None if output is None or is_remote(output) else base / output.removeprefix("file://") / run.id,
+        outputs=None if output is None else base / output / run.id,
         environment={**environment, **own},
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),

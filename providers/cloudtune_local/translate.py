@@ -1,10 +1,12 @@
 """What this machine does with each field of a job, and the request that the launcher works from."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, ValidationError
 
+from cloudtune.config import mounted
 from cloudtune.job import TuningJob, pick
 from cloudtune.parameters import Part
 from cloudtune.plan import Ledger, Plan, Support, leaves
@@ -43,9 +45,11 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.spot": (_NOT_HERE, "this machine is not taken away"),
     "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for"),
     "data": (Support.EXACT, ""),
-    "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the key local: {local: ./data, …}"),
+    "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the key local: {local: ./data, …}, or mount one in cloudtune.toml"),
+    "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
     "output": (Support.EXACT, ""),
     "output.remote": (_NOT_HERE, "nothing is uploaded: outputs stay in the run's folder; give a folder under the key local to copy them there"),
+    "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
     "network": (_NOT_HERE, "trials use the network of this machine"),
     "network.isolated": (Support.UNSUPPORTED, "trials here can reach the network; run without isolated, or in a container of your own"),
     "identity": (_NOT_HERE, "trials run as the user who started cloudtune"),
@@ -99,8 +103,14 @@ class LocalRequest(Part):
     settings: LocalSettings
 
 
-def translate(job: TuningJob) -> Plan:
-    """The plan for this machine: a `LocalRequest` as plain data, and where each leaf of the job went."""
+def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
+    """The plan for this machine: a `LocalRequest` as plain data, and where each leaf of the job went.
+
+    Args:
+        job: the spec.
+        mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
+    """
+    mounts = mounts or {}
     ledger = Ledger(PROVIDER)
     for field in ("name", "objective", "metrics", "space", "limits", "retries", "warm_start", "strict"):
         ledger.carry(field, field)
@@ -116,8 +126,8 @@ def translate(job: TuningJob) -> Plan:
             Support.UNSUPPORTED,
             "an image's own entrypoint does not run here; give a command or a function",
         )
-    data = _places_of_data(ledger, job)
-    output = _place_of_output(ledger, job)
+    data = _places_of_data(ledger, job, mounts)
+    output = _place_of_output(ledger, job, mounts)
     _account_for_what_is_not_here(ledger, job)
     settings = _settings(ledger, job)
     dumped = job.model_dump(mode="json")
@@ -155,28 +165,38 @@ def _local_path(place: str) -> str:
     return place.removeprefix("file://")
 
 
-def _places_of_data(ledger: Ledger, job: TuningJob) -> dict[str, str]:
+def _places_of_data(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path]) -> dict[str, str]:
     places: dict[str, str] = {}
     for name, value in job.data.items():
-        place = pick(value, PROVIDER)
-        path = f"data.{name}"
-        if place is None or is_remote(place):
-            support, remark = SUPPORT["data.remote"]
-            ledger.note(path, support, remark)
-        else:
+        place, path = pick(value, PROVIDER), f"data.{name}"
+        folder = _mounted(value, mounts)
+        if place is not None and not is_remote(place):
             places[name] = _local_path(place)
             _carry_own(ledger, path, value)
+        elif folder is not None:
+            places[name] = folder
+            ledger.note(path, *SUPPORT["data.mounted"], path)
+        else:
+            ledger.note(path, *SUPPORT["data.remote"])
     return places
 
 
-def _place_of_output(ledger: Ledger, job: TuningJob) -> str | None:
-    place = pick(job.output, PROVIDER)
-    if job.output is not None and (place is None or is_remote(place)):
-        ledger.note("output", *SUPPORT["output.remote"])
+def _mounted(value: str | dict[str, str], mounts: Mapping[str, Path]) -> str | None:
+    """The folder that stands for one of the places in the cloud that a setting names; None where none does."""
+    places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != PROVIDER]
+    found = (mounted(place, mounts) for place in places)
+    return next((str(folder) for folder in found if folder is not None), None)
+
+
+def _place_of_output(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path]) -> str | None:
+    if job.output is None:
         return None
-    if job.output is not None:
+    place, folder = pick(job.output, PROVIDER), _mounted(job.output, mounts)
+    if place is not None and not is_remote(place):
         _carry_own(ledger, "output", job.output)
-    return None if place is None else _local_path(place)
+        return _local_path(place)
+    ledger.note("output", *SUPPORT["output.remote" if folder is None else "output.mounted"])
+    return folder
 
 
 def _carry_own(ledger: Ledger, path: str, value: str | dict[str, str]) -> None:
