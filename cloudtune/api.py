@@ -18,7 +18,7 @@ from cloudtune.parameters import Parameter
 from cloudtune.plan import Plan
 from cloudtune.provider import Provider, Watcher, load_provider
 from cloudtune.run import Run
-from cloudtune.states import RunRecord
+from cloudtune.states import RunRecord, RunState
 from cloudtune.store import Store
 
 MASK = "***"
@@ -169,21 +169,53 @@ def submit(
     return run
 
 
-def attach(run_id: str = "latest", *, project: Path | None = None) -> Run:
-    """The run of an id, of the unambiguous beginning of one, or the latest.
+def attach(run_id: str = "latest", on: str | None = None, *, project: Path | None = None) -> Run:
+    """The run of an id, of the unambiguous beginning of one, or the latest; with `on` also one of another machine.
+
+    Args:
+        run_id: an id; with `on` also the service's own name of a job.
+        on: the profile or provider to ask for a job that the store does not know.
+        project: the folder of the store; None for the one around the working folder.
 
     Raises:
         RunNotFound: none, or several, answer to it.
         ConfigError: its provider is not installed.
     """
     folder = project or project_folder()
-    store = Store(folder).run(run_id)
+    try:
+        store = Store(folder).run(run_id)
+    except RunNotFound:
+        if on is None:
+            raise
+        return _adopt(run_id, on, folder)
     record = store.record()
     try:
         settings = load_profile(record.profile, folder).settings
     except ValueError:  # the profile has been taken away since; the run still can be read
         settings = {}
     return Run(store, load_provider(record.provider)(settings, mounts(folder)))
+
+
+def _adopt(name: str, on: str, project: Path) -> Run:
+    """Writes down a run that somebody started elsewhere."""
+    provider, profile, folder = _resolve(on, project)
+    store = Store(folder)
+    known = next((record.id for record in store.records() if record.native.get("job") == name), None)
+    if known is not None:
+        return Run(store.run(known), provider)
+    job, native = provider.find(name)
+    record = RunRecord(
+        id=name,
+        name=job.name,
+        provider=provider.name,
+        profile=profile,
+        job=json.dumps(masked(job).to_data()),
+        plan=json.dumps(provider.plan(job).to_data()),
+        state=RunState.RUNNING,
+        created=time.time(),
+        native={"base": str(folder), "seed": "0", **native},
+    )
+    return Run(store.create(record), provider)
 
 
 def runs(*, project: Path | None = None) -> list[RunRecord]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cloudtune.errors import ConfigError, TrialError
+from cloudtune.errors import ConfigError, RunNotFound, TrialError
 from cloudtune.states import RunState
 
 if TYPE_CHECKING:
@@ -174,6 +174,17 @@ class Provider(ABC):
             TrialError: there is no such trial, or it left nothing.
         """
         raise TrialError(f"{self.name} keeps no files of trials")
+
+    def find(self, name: str) -> "tuple[TuningJob, Mapping[str, str]]":
+        """A job that this provider runs already, by the service's own name for it.
+
+        Returns:
+            The spec, and what the run's record shall remember of the service (`RunRecord.native`).
+
+        Raises:
+            RunNotFound: the service has no such job.
+        """
+        raise RunNotFound(f"{self.name} keeps no runs but those in the store; `cloudtune ls` lists them, not {name!r}")
 
     def resume(self, run: "RunStore") -> None:
         """Makes an interrupted run ready to go on; what follows is `start` or `follow`."""

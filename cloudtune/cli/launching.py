@@ -161,6 +161,26 @@ def _summary(made: "Run", written: Path | None) -> None:
 
 
 @click.command()
+@click.argument("name")
+@on_option
+@click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
+def attach(name: str, on: str | None, *, as_json: bool) -> None:
+    """Take a job that was started elsewhere into this project, by the service's name of it.
+
+    Afterwards `show`, `trials`, `logs`, `resume` (which follows it) and `cancel` know it.
+    """
+    from cloudtune import api  # noqa: PLC0415
+    from cloudtune.config import load_profile, project_folder  # noqa: PLC0415
+
+    project = project_folder()
+    made = api.attach(name, on or load_profile(None, project).name, project=project)
+    if as_json:
+        print_json(run_data(made.refreshed()))
+    else:
+        click.echo(f"{made.id}: {made.state.value}; follow it with: cloudtune resume {made.id}")
+
+
+@click.command()
 @run_argument
 @click.option("--detach", is_flag=True, help="Let it go on without this terminal.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
