@@ -64,14 +64,15 @@ class ProviderConformance:
 
         def make(script: str, **fields: Any) -> TuningJob:  # any field of the job
             (project / "src" / "train.py").write_text(script)
+            own = {"source": "src", "command": "python train.py"}
             data = {
                 "name": "conformance",
-                "trial": {"source": "src", "command": "python train.py", **fields.pop("trial", {})},
+                "trial": {**own, **extras.get("trial", {}), **fields.pop("trial", {})},
                 "objective": {"metric": "score", "goal": "maximize"},
                 "space": {"x": X},
                 "strategy": {"type": "random", "seed": 3},
                 "limits": {"trials": 4, "parallel": 2, **fields.pop("limits", {})},
-                **extras,
+                **{name: value for name, value in extras.items() if name != "trial"},
                 **fields,
             }
             return TuningJob.from_data(data)
