@@ -2,13 +2,12 @@
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from cloudtune.errors import ProviderError, RunBusy
@@ -43,12 +42,8 @@ class Site(Protocol):
         """Forgets what an ended run needs no more, such as its secrets."""
 
 
-def start(run: "RunStore", environment: Mapping[str, str] | None = None) -> None:
+def start(run: "RunStore") -> None:
     """Starts a process that drives the run and outlives this one; nothing if one does already.
-
-    Args:
-        run: the run.
-        environment: what the driver finds in its environment besides this process's own.
 
     Raises:
         ProviderError: the driver did not start.
@@ -60,7 +55,6 @@ def start(run: "RunStore", environment: Mapping[str, str] | None = None) -> None
         process = subprocess.Popen(
             command,
             cwd=run.store.project,
-            env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

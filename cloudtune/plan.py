@@ -133,6 +133,11 @@ class Ledger:
         """The field at `path`, with all below it, is treated as the message says."""
         self._notes.append(Note(path, support, message, target))
 
+    def targets(self) -> Iterator[tuple[str, str]]:
+        """Each path that was carried or noted so far, with where it goes in the request ("" for nowhere)."""
+        yield from self._carried.items()
+        yield from ((note.path, note.target) for note in self._notes)
+
     def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
         """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))

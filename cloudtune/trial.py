@@ -720,7 +720,7 @@ class SageMaker:
         name = os.environ.get("TRAINING_JOB_NAME", "")
         number = re.search(r"-(\d+)-[0-9a-z]+\Z", name)
         return {
-            "CLOUDTUNE_TRIAL": str(max(int(number.group(1)) - 1, 0) if number else 0),
+            "CLOUDTUNE_TRIAL": os.environ.get("CLOUDTUNE_TRIAL") or str(int(number.group(1)) - 1 if number else 0),
             "CLOUDTUNE_RUN": os.environ.get("CLOUDTUNE_RUN") or name,
             "CLOUDTUNE_OUTPUT_DIR": os.path.join(self.root, "model"),
             "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(self.root, "checkpoints"),

@@ -29,6 +29,7 @@ _COMMANDS = {
     "attach": "cloudtune.cli.launching",
     "drive": "cloudtune.cli.launching",
     "cancel": "cloudtune.cli.launching",
+    "emulate": "cloudtune.cli.emulating",
     "completion": "cloudtune.cli.starting",
 }
 """Where each command is; its module is loaded when it is called or its help is asked for."""
@@ -51,6 +52,7 @@ _SUMMARIES = {
     "attach": "Take a job that was started elsewhere into this project.",
     "drive": "Drive a run in the foreground, without display.",
     "cancel": "End a run now, for good.",
+    "emulate": "Serve a cloud service's API on this machine.",
     "completion": "Print the shell's completion script.",
 }
 

@@ -1,0 +1,91 @@
+"""emulate: a cloud service on this machine, for any client of it."""
+
+import importlib
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cloudtune.cli.output import print_json
+
+
+def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        left, equals, right = value.rpartition("=") if option == "--mount" else value.partition("=")
+        if not equals or not left or not right:
+            raise click.BadParameter(f"{value!r} is not like {example}", param_hint=option)
+        pairs[left] = right
+    return pairs
+
+
+@click.command()
+@click.argument("provider", metavar="PROVIDER")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen on 127.0.0.1; 0: any free port."
+)
+@click.option(
+    "--image", "images", metavar="PATTERN=COMMAND", multiple=True, help="What stands for an image; repeatable."
+)
+@click.option(
+    "--mount", "mounts", metavar="URI=FOLDER", multiple=True, help="A folder as objects of the service; repeatable."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the variables as JSON.")
+def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str, ...], *, as_json: bool) -> int:
+    """Serve a cloud service's API on this machine until Ctrl-C.
+
+    Prints the environment variables by which its clients find it: cloudtune, SDKs, command lines. Training jobs really
+    run, as processes of this machine: there is no Docker, its Python plays the images' role.
+
+    \b
+    cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
+    """
+    programs = _pairs(images, "--image", "'*xgboost*=python3 train.py'")
+    folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}
+    with _emulator(provider)(port=port, images=programs, mounts=folders) as emulator:
+        if as_json:
+            print_json(emulator.environment)
+        else:
+            for name, value in emulator.environment.items():
+                click.echo(f"export {name}={value}")
+            click.echo(f"# {provider} is at {emulator.url}; Ctrl-C ends it", err=True)
+        _wait_for_signal()
+    return 0
+
+
+def _emulator(provider: str) -> Any:  # the class Emulator of the provider's package
+    """The class ``Emulator`` of the module ``emulator`` beside a provider."""
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.provider import ALIASES, providers  # noqa: PLC0415
+
+    name = ALIASES.get(provider, provider)
+    point = providers().get(name)
+    package = point.module.partition(".")[0] if point is not None else None
+    try:
+        return importlib.import_module(f"{package}.emulator").Emulator if package else _none(provider)
+    except ModuleNotFoundError as error:
+        if error.name == f"{package}.emulator":
+            return _none(provider)
+        message = (
+            f"the emulator of {name} needs {error.name}; install it with: pip install 'cloudtune[{name}-emulator]'"
+        )
+        raise ConfigError(message) from error
+
+
+def _none(provider: str) -> Any:
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
+
+    raise ConfigError(f"there is no emulator of {provider!r}; `cloudtune providers` lists what is installed")
+
+
+def _wait_for_signal() -> None:
+    """Waits until somebody wants this process to end."""
+    ended = threading.Event()
+    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        ended.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

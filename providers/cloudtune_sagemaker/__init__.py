@@ -1,0 +1,1 @@
+"""Amazon SageMaker: one tuning job there, or a training job a trial."""

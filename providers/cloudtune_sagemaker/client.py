@@ -1,0 +1,185 @@
+"""The way to AWS: boto3's clients, patient with what passes, and AWS's errors in our words."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune_sagemaker.settings import SageMakerSettings
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sagemaker import SageMakerClient
+    from mypy_boto3_service_quotas import ServiceQuotasClient
+    from mypy_boto3_sts import STSClient
+
+_PATIENT = Config(
+    retries={"mode": "standard", "total_max_attempts": 12},
+    connect_timeout=10,
+    read_timeout=60,
+    user_agent_extra="cloudtune",
+)
+"""Botocore's standard retries: throttling, 5xx and lost connections, with jittered exponential backoff up to 20 s.
+
+https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
+"""
+
+_CREDENTIAL_CODES = frozenset(
+    {
+        "AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException",
+        "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId", "MissingAuthenticationToken",
+        "NotAuthorized", "OptInRequired", "RequestExpired", "SignatureDoesNotMatch", "UnauthorizedOperation",
+        "UnrecognizedClientException",
+    }
+)  # fmt: skip
+_QUOTA_CODES = frozenset({"ResourceLimitExceeded", "LimitExceededException", "ServiceQuotaExceededException"})
+_PASSING_CODES = frozenset(
+    {
+        "InternalFailure", "InternalServerError", "InternalError", "RequestLimitExceeded", "RequestTimeout",
+        "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException",
+    }
+)  # fmt: skip
+_EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+
+
+class Aws:
+    """The clients of one profile; each is made when it is first needed.
+
+    Args:
+        settings: of the profile.
+    """
+
+    def __init__(self, settings: SageMakerSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def _session(self) -> boto3.Session:
+        with translated("making a session"):
+            return boto3.Session(profile_name=self.settings.profile, region_name=self.settings.region)
+
+    def _client(self, service: str) -> Any:  # each property gives its type
+        session: Any = self._session
+        with translated(f"making a client of {service}"):
+            return session.client(service, endpoint_url=self.settings.endpoint, config=_PATIENT)
+
+    @cached_property
+    def sagemaker(self) -> "SageMakerClient":
+        """The client of SageMaker."""
+        client: SageMakerClient = self._client("sagemaker")
+        return client
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """The client of S3."""
+        client: S3Client = self._client("s3")
+        return client
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """The client of CloudWatch Logs."""
+        client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    @cached_property
+    def sts(self) -> "STSClient":
+        """The client of the Security Token Service."""
+        client: STSClient = self._client("sts")
+        return client
+
+    @cached_property
+    def quotas(self) -> "ServiceQuotasClient":
+        """The client of Service Quotas."""
+        client: ServiceQuotasClient = self._client("service-quotas")
+        return client
+
+    @property
+    def region(self) -> str:
+        """The region that the clients speak to.
+
+        Raises:
+            ConfigError: none is known.
+        """
+        region = self._session.region_name
+        if not region:
+            raise _no_region()
+        return region
+
+    def bucket(self) -> str:
+        """The bucket for code and data: the profile's, or SageMaker's default one of the account and region."""
+        if self.settings.bucket:
+            return self.settings.bucket
+        with translated("asking who we are"):
+            account = self.sts.get_caller_identity()["Account"]
+        return f"sagemaker-{self.region}-{account}"
+
+
+def _no_region() -> ConfigError:
+    return ConfigError(
+        'no AWS region is known; write region = "…" in the profile of cloudtune.toml, or set AWS_DEFAULT_REGION'
+    )
+
+
+def code_of(error: ClientError) -> str:
+    """AWS's code of an error, e.g. ``ThrottlingException``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def next_page(token: str | None, name: str = "NextToken") -> dict[str, Any]:
+    """The argument that asks for the next page; none for the first."""
+    return {} if token is None else {name: token}
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns AWS's errors within it into ours.
+
+    Args:
+        doing: what is being done, as it follows ``while``.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _of_service(error, doing) from error
+    except (NoCredentialsError, PartialCredentialsError, TokenRetrievalError, UnauthorizedSSOTokenError) as error:
+        raise CredentialError(
+            f"AWS has no usable credentials ({error}); log in (aws sso login), set AWS_PROFILE, or name a profile in "
+            "cloudtune.toml",
+            code=type(error).__name__,
+        ) from error
+    except ProfileNotFound as error:
+        raise ConfigError(f"{error}; `aws configure list-profiles` lists them") from error
+    except NoRegionError as error:
+        raise _no_region() from error
+    except EndpointConnectionError as error:
+        raise ProviderError(
+            f"AWS cannot be reached while {doing}: {error}", code="Connection", retryable=True
+        ) from error
+    except BotoCoreError as error:
+        raise ProviderError(f"AWS failed while {doing}: {error}", code=type(error).__name__, retryable=True) from error
+
+
+def _of_service(error: ClientError, doing: str) -> ProviderError:
+    code = code_of(error)
+    said = str(error.response.get("Error", {}).get("Message", "")) or str(error)
+    if code in _CREDENTIAL_CODES:
+        todo = "log in again, then go on with: cloudtune resume" if code in _EXPIRED_CODES else "ask for the permission"
+        return CredentialError(f"AWS refused while {doing}: {code}: {said}; {todo}", code=code)
+    if code in _QUOTA_CODES:
+        return QuotaError(f"a limit of the account is reached while {doing}: {said}", code=code)
+    return ProviderError(f"AWS answered while {doing}: {code}: {said}", code=code, retryable=code in _PASSING_CODES)

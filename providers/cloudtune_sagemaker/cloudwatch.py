@@ -1,0 +1,138 @@
+"""What training jobs print, from CloudWatch Logs."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
+from cloudtune_sagemaker.names import LOG_GROUP
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs.type_defs import FilterLogEventsRequestTypeDef
+
+_LATE = 120.0
+"""Seconds by which a line may come later to CloudWatch than a line of another stream with a later time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a training job printed.
+
+    Attributes:
+        training_job: the job's name.
+        time: seconds since 1970.
+        text: the line.
+    """
+
+    training_job: str
+    time: float
+    text: str
+
+
+class LogStreams:
+    """The lines of all training jobs whose names begin alike, as they come: one call for any number of jobs.
+
+    Only the first machine of a job is listened to, as only the first process of a trial reports.
+
+    Args:
+        aws: the clients.
+        prefix: of the jobs' names.
+        since: seconds since 1970 before which there is nothing to read.
+    """
+
+    def __init__(self, aws: Aws, prefix: str, since: float) -> None:
+        self._aws = aws
+        self._prefix = prefix
+        self._since = since
+        self._token: str | None = None
+        self._newest = since
+        self._seen: dict[str, float] = {}
+
+    @property
+    def between_passes(self) -> bool:
+        """Whether the next call begins a new pass over what has come, rather than going on with one."""
+        return self._token is None
+
+    def read(self) -> list[Line]:
+        """The next lines, by one call; an empty list does not mean that there are no more in this pass."""
+        request: FilterLogEventsRequestTypeDef = {
+            "logGroupName": LOG_GROUP,
+            "logStreamNamePrefix": self._prefix,
+            "startTime": max(int(self._since * 1000) - 1, 0),
+        }
+        if self._token is not None:
+            request["nextToken"] = self._token
+        with translated("reading logs"):
+            try:
+                answer = self._aws.logs.filter_log_events(**request)
+            except ClientError as error:
+                if code_of(error) != "ResourceNotFoundException":
+                    raise
+                return []  # nothing was ever printed in this account
+        lines = []
+        for event in answer.get("events", []):
+            moment = event["timestamp"] / 1000
+            job, _, host = event["logStreamName"].partition("/")
+            if event["eventId"] in self._seen or not host.startswith("algo-1"):
+                continue
+            self._seen[event["eventId"]] = moment
+            self._newest = max(self._newest, moment)
+            lines.append(Line(job, moment, event["message"]))
+        self._token = answer.get("nextToken")
+        if self._token is None:
+            self._move_on()
+        return lines
+
+    def _move_on(self) -> None:
+        """Lets the next pass begin where lines may still come late."""
+        self._since = max(self._since, self._newest - _LATE)
+        self._seen = {event: moment for event, moment in self._seen.items() if moment >= self._since - 1}
+
+
+def lines_of(aws: Aws, training_job: str, over: Callable[[], bool], interval: float) -> Iterator[str]:
+    """The lines of one training job, those of its first machine, until it is over and all has been read.
+
+    Args:
+        aws: the clients.
+        training_job: its name.
+        over: whether nothing more will come.
+        interval: seconds between two looks for more.
+    """
+    stream: str | None = None
+    token: str | None = None
+    while True:
+        ended = over()  # before the look: what came until then is read
+        stream = stream or _stream_of(aws, training_job)
+        while stream is not None:
+            with translated(f"reading the log of {training_job}"):
+                page = aws.logs.get_log_events(
+                    logGroupName=LOG_GROUP,
+                    logStreamName=stream,
+                    startFromHead=True,
+                    **next_page(token, "nextToken"),
+                )
+            yield from (event["message"] for event in page["events"])
+            if page["nextForwardToken"] == token or not page["events"]:
+                token = page["nextForwardToken"]
+                break
+            token = page["nextForwardToken"]
+        if ended:
+            return
+        time.sleep(interval)
+
+
+def _stream_of(aws: Aws, training_job: str) -> str | None:
+    with translated(f"looking for the log of {training_job}"):
+        try:
+            answer = aws.logs.describe_log_streams(
+                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{training_job}/algo-1", limit=1
+            )
+        except ClientError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            return None
+    streams = answer["logStreams"]
+    return streams[0]["logStreamName"] if streams else None

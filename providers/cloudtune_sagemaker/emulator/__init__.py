@@ -1,0 +1,22 @@
+"""SageMaker on this machine, for tests and for trying a job before it is paid for."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator
+    from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator as Emulator
+    from cloudtune_sagemaker.emulator.faults import Faults
+
+__all__ = ["Emulator", "Faults", "SageMakerEmulator"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("SageMakerEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
+        from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator  # noqa: PLC0415  # loads moto
+
+        return SageMakerEmulator
+    if name == "Faults":
+        from cloudtune_sagemaker.emulator.faults import Faults  # noqa: PLC0415
+
+        return Faults
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

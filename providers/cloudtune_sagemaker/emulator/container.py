@@ -1,0 +1,391 @@
+"""One training job, run as SageMaker runs it, by processes of this machine.
+
+What the service says of it: "How Amazon SageMaker Runs Your Training Image", "… Provides Training Information",
+"… Processes Training Output", "… Signals Algorithm Success and Failure", "Managed Spot Training", StoppingCondition.
+
+The emulator has no Docker: this machine's Python and packages play the image's role. Network isolation takes a
+program's credentials, not its network. All machines of a training cluster are this one.
+"""
+
+import atexit
+import contextlib
+import shutil
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from cloudtune_sagemaker.emulator import channels, machine, toolkit
+from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
+from cloudtune_sagemaker.emulator.cloud import Cloud
+from cloudtune_sagemaker.emulator.contract import Room
+from cloudtune_sagemaker.emulator.failures import (
+    JobFailure,
+    algorithm_error,
+    last_words,
+    shorten,
+    speaks_of_missing_base,
+)
+from cloudtune_sagemaker.emulator.images import Images
+from cloudtune_sagemaker.emulator.logstream import LogStream
+from cloudtune_sagemaker.emulator.metrics import MetricFinder
+from cloudtune_sagemaker.emulator.mounting import Mounting, mounting
+from cloudtune_sagemaker.emulator.phases import LAST, MESSAGES
+from cloudtune_sagemaker.emulator.pipes import Pipe
+from cloudtune_sagemaker.emulator.processes import Limit, Processes, Why, Wish
+from cloudtune_sagemaker.emulator.training import BASE, Training
+
+_KEPT_LINES = 200  # of the output, for the reason of a failure
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a training job ended.
+
+    Attributes:
+        state: the job's status.
+        failure: the FailureReason; "" unless it failed.
+        artifacts: the address of the model in S3; "" if there is none.
+        why: what ended it: "time" MaxRuntimeInSeconds, "spot" MaxWaitTimeInSeconds, "stop" somebody; "" its program.
+        exit_code: of the program that failed first, else of the first machine's; 128 and more for a signal; None if
+            none was started.
+        started: seconds since 1970, when the machines began.
+        ended: seconds since 1970.
+        metrics: the last value of each metric, and when it was printed.
+    """
+
+    state: Literal["Completed", "Failed", "Stopped"]
+    failure: str
+    artifacts: str
+    why: Literal["", "time", "stop", "spot"]
+    exit_code: int | None
+    started: float
+    ended: float
+    metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+class _Closed(Exception):
+    """The emulator ends: nothing is to be kept or told any more."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """How the programs of one start ended."""
+
+    codes: list[int]
+    why: Why
+    first_failed: int | None
+    programs: list[machine.Program]
+
+    @property
+    def code(self) -> int:
+        """Of the program that failed first, or of the first machine's."""
+        if self.first_failed is not None:
+            return self.codes[self.first_failed]
+        return next((code for code in self.codes if code), 0)
+
+    @property
+    def number(self) -> int:
+        """Of the machine that `code` is of."""
+        if self.first_failed is not None:
+            return self.first_failed
+        return next((number for number, code in enumerate(self.codes) if code), 0)
+
+
+class Container:
+    """Runs one training job.
+
+    Args:
+        request: the members of CreateTrainingJob; taken as valid.
+        arn: of the job.
+        cloud: S3 and the logs.
+        folder: of the job's own; made, and emptied of what a container of that name left there.
+        images: what stands for images.
+        grace: seconds between SIGTERM and SIGKILL; the service gives 120.
+        environment: variables for the program, e.g. AWS_ENDPOINT_URL and credentials that fit it.
+        way: how ``/opt/ml`` is mounted; None finds out what works here.
+        on_phase: takes each secondary status and its message, the last of them Completed, Failed, Stopped,
+            MaxRuntimeExceeded or MaxWaitTimeExceeded.
+        on_metric: takes name, value and seconds since 1970 of each metric that a line holds.
+        on_end: takes the end, as the last of all. None of these is called once `close` has begun; all of them are
+            called from the container's own thread.
+    """
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        *,
+        arn: str,
+        cloud: Cloud,
+        folder: Path,
+        images: Images,
+        grace: float = 2.0,
+        environment: Mapping[str, str] = _NOTHING,
+        way: Mounting | None = None,
+        on_phase: Callable[[str, str], None],
+        on_metric: Callable[[str, float, float], None],
+        on_end: Callable[[Ended], None],
+    ) -> None:
+        self._training = Training(request, arn, cloud.region)
+        self._cloud, self._images, self._grace, self._environment = cloud, images, grace, dict(environment)
+        self._folder = folder.absolute()
+        self._way = way
+        self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
+        self._wish: Wish = ""
+        self._lock = threading.Lock()
+        self._listen, self._waker = socket.socketpair()
+        self._listen.setblocking(False)
+        self._waker.setblocking(False)
+        self._finder = MetricFinder(self._training.algorithm.get("MetricDefinitions") or [])
+        self._metrics: dict[str, tuple[float, float]] = {}
+        self._output: list[deque[str]] = []
+        self._streams: list[LogStream] = []
+        self._rooms: list[Room] = []
+        self._started = 0.0
+        self._thread = threading.Thread(target=self._run, name=f"training {self._training.name}", daemon=True)
+
+    # What others ask of it
+
+    def start(self) -> None:
+        """Starts the job; returns at once."""
+        atexit.register(self.close)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the programs to end (SIGTERM), and makes them after the grace time; what they saved is uploaded."""
+        self._ask("stop")
+
+    def interrupt(self) -> None:
+        """Takes the machines away, as an interruption of spot machines does: the job starts anew, with its checkpoints."""
+        self._ask("interrupt")
+
+    def close(self) -> None:
+        """Ends everything at once; nothing is uploaded, and no callback is called any more. May be called twice."""
+        self._ask("close")
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _ask(self, wish: Wish) -> None:
+        with self._lock:
+            stronger: tuple[Wish, ...] = ("", "interrupt", "stop", "close")
+            if stronger.index(wish) > stronger.index(self._wish):
+                self._wish = wish
+            with contextlib.suppress(OSError):  # it has ended, or many a request waits already
+                self._waker.send(b"x")
+
+    # The thread
+
+    def _run(self) -> None:
+        begun = time.monotonic()
+        try:
+            ended = self._job(begun)
+        except _Closed:
+            return
+        except JobFailure as error:
+            ended = self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
+            ended = self._failed(f"InternalServerError: the emulator failed: {type(error).__name__}: {error}")
+        finally:
+            atexit.unregister(self.close)
+            with self._lock:
+                self._listen.close()
+                self._waker.close()
+        self._tell_end(ended)
+
+    def _tell_end(self, ended: Ended) -> None:
+        last = LAST.get(ended.why, ended.state)
+        if self._wish != "close":
+            self._on_phase(last, MESSAGES[last])
+            self._on_end(ended)
+
+    def _job(self, begun: float) -> Ended:
+        trained = 0.0
+        max_wait = self._training.max_wait
+        while True:
+            self._prepare()
+            if self._wish == "stop":
+                return self._stopped_early()
+            now = time.monotonic()
+            limits = [Limit(now + self._training.max_runtime - trained, "time")]
+            if max_wait is not None:
+                limits.append(Limit(begun + max_wait, "spot"))
+            outcome = self._train(limits)
+            trained += time.monotonic() - now
+            if outcome.why == "close":
+                raise _Closed
+            for room in self._rooms:
+                self._checkpoints.save(room)
+            if outcome.why != "interrupt":
+                return self._finish(outcome)
+            self._phase("Interrupted")
+
+    @property
+    def _checkpoints(self) -> Checkpoints:
+        return Checkpoints(self._training, self._cloud)
+
+    def _prepare(self) -> None:
+        """Makes the machines: folders, checkpoints, input data."""
+        self._phase("Starting")
+        self._started = self._started or time.time()
+        way = self._mounting()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        machine.write_hosts(self._training, self._folder)
+        self._rooms = []
+        for host in self._training.hosts:
+            root = self._folder / host.name
+            self._rooms.append(Room(host, root, BASE if way.works else str(root)))
+        self._streams = [LogStream(self._cloud, self._training.name, room.host.name) for room in self._rooms]
+        self._output = [deque(maxlen=_KEPT_LINES) for _ in self._rooms]
+        for room in self._rooms:
+            room.prepare(self._training)
+        if self._training.channels or self._training.checkpoints:
+            self._phase("Downloading")
+        for room in self._rooms:
+            self._checkpoints.restore(room)
+            for channel in self._training.channels:
+                if self._training.input_mode(channel) != "Pipe":
+                    channels.download(channel, self._training, room, self._cloud)
+
+    def _mounting(self) -> Mounting:
+        return self._way or mounting()
+
+    def _train(self, limits: Sequence[Limit]) -> _Outcome:
+        programs = [machine.program_of(self._training, room, self._images, self._cloud) for room in self._rooms]
+        self._phase("Training")
+        pipes: list[Pipe] = []
+        try:
+            for room in self._rooms:
+                for channel in self._training.channels:
+                    if self._training.input_mode(channel) == "Pipe":
+                        pipes.append(self._pipe(channel, room))  # noqa: PERF401  # those before a failure are stopped
+            processes = self._start(programs)
+            codes, why = processes.run(limits, self._tick)
+        finally:
+            for pipe in pipes:
+                pipe.stop()
+            self._flush()
+        if why == "interrupt":
+            with self._lock:
+                self._wish = "" if self._wish == "interrupt" else self._wish
+        return _Outcome(codes, why, processes.first_failed, programs)
+
+    def _pipe(self, channel: Mapping[str, Any], room: Room) -> Pipe:
+        stream = self._streams[room.host.number]
+        return Pipe(channel, room, len(self._rooms), self._cloud, lambda text: stream.add(f"emulator: {text}"))
+
+    def _start(self, programs: Sequence[machine.Program]) -> Processes:
+        starts = []
+        for room, program, stream in zip(self._rooms, programs, self._streams, strict=True):
+            way = self._mounting()
+            starts.append(machine.start_of(self._training, room, program, way, self._environment, self._folder))
+            for remark in (*program.remarks, *(f"emulator: {problem}" for problem in self._finder.problems)):
+                stream.add(remark)
+        try:
+            return Processes(
+                starts,
+                mark=self._folder,
+                grace=self._grace,
+                on_line=self._on_line,
+                wake=self._listen,
+                wish=lambda: self._wish,
+            )
+        except OSError as error:
+            raise JobFailure(f"AlgorithmError: the program cannot be started: {error}, exit code: 127") from error
+
+    # Output
+
+    def _on_line(self, number: int, line: str) -> None:
+        self._streams[number].add(line)
+        self._output[number].append(line)
+        if self._wish == "close":
+            return
+        for name, value in self._finder.find(line):
+            now = time.time()
+            self._metrics[name] = (value, now)
+            self._on_metric(name, value, now)
+
+    def _tick(self) -> float | None:
+        """Sends the lines that have waited long enough; returns when to look again."""
+        now = time.monotonic()
+        for stream in self._streams:
+            if (due := stream.due) is not None and due <= now:
+                stream.flush()
+        waiting = [due for stream in self._streams if (due := stream.due) is not None]
+        return min(waiting) if waiting else None
+
+    def _flush(self) -> None:
+        for stream in self._streams:
+            stream.flush()
+
+    def _phase(self, status: str) -> None:
+        if self._wish == "close":
+            raise _Closed
+        self._on_phase(status, MESSAGES[status])
+
+    # Ends
+
+    def _finish(self, outcome: _Outcome) -> Ended:
+        if outcome.why:
+            self._phase("Stopping")
+        elif outcome.code:
+            upload_results(self._training, self._rooms, self._cloud, model="never")
+            return self._failed(self._reason(outcome), outcome.code)
+        self._phase("Uploading")
+        model = "if any" if outcome.why else "always"
+        artifacts = upload_results(self._training, self._rooms, self._cloud, model=model)
+        if outcome.why in ("stop", "time", "spot"):
+            return self._end("Stopped", artifacts=artifacts, why=outcome.why, code=outcome.code)
+        return self._end("Completed", artifacts=artifacts, code=0)
+
+    def _stopped_early(self) -> Ended:
+        self._phase("Stopping")
+        return self._end("Stopped", why="stop")
+
+    def _failed(self, reason: str, code: int | None = None) -> Ended:
+        return self._end("Failed", failure=shorten(reason), code=code)
+
+    def _end(
+        self,
+        state: Literal["Completed", "Failed", "Stopped"],
+        *,
+        failure: str = "",
+        artifacts: str = "",
+        why: Literal["", "time", "stop", "spot"] = "",
+        code: int | None = None,
+    ) -> Ended:
+        started = self._started or time.time()
+        return Ended(state, failure, artifacts, why, code, started, time.time(), dict(self._metrics))
+
+    def _reason(self, outcome: _Outcome) -> str:
+        """The FailureReason: what the program wrote to its failure file, or the end of its output."""
+        room, program = self._rooms[outcome.number], outcome.programs[outcome.number]
+        output = list(self._output[outcome.number])
+        written = _read_failure(room.root / "output" / "failure")
+        hint = ""
+        if not room.mounted and speaks_of_missing_base(output, BASE):
+            hint = (
+                f"the emulator could not mount {BASE} on this machine: {self._mounting().why_not}; a script finds its "
+                "folders in SM_MODEL_DIR, SM_CHANNEL_… and SM_OUTPUT_DATA_DIR"
+            )
+            self._streams[outcome.number].add(f"emulator: {hint}")
+            self._flush()
+        if written:
+            return algorithm_error(written, outcome.code, hint)
+        if program.script is not None:
+            text = toolkit.failure(program.words, outcome.code, last_words(output))
+            return algorithm_error(text, 1, hint)  # the toolkit ends with 1, whatever the script ended with
+        return algorithm_error(last_words(output), outcome.code, hint)
+
+
+def _read_failure(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""

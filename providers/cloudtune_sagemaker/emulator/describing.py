@@ -1,0 +1,128 @@
+"""What the service tells of a tuning job: DescribeHyperParameterTuningJob, and a row of ListHyperParameterTuningJobs."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from cloudtune_sagemaker.emulator.jobs import moment
+from cloudtune_sagemaker.emulator.tuned import static_of
+from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
+
+
+def described(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, Any]:
+    """The answer of DescribeHyperParameterTuningJob.
+
+    Args:
+        tuning: the job.
+        lag: seconds that it may be out of date.
+    """
+    state = tuning.state(lag)
+    answer: dict[str, Any] = {
+        "HyperParameterTuningJobName": tuning.name,
+        "HyperParameterTuningJobArn": tuning.arn,
+        "HyperParameterTuningJobConfig": _config(tuning.request["HyperParameterTuningJobConfig"]),
+        "HyperParameterTuningJobStatus": state.status,
+        "CreationTime": moment(tuning.created),
+        "LastModifiedTime": moment(state.modified),
+        **_counters(tuning, lag),
+        **_definitions(tuning),
+        "TuningJobCompletionDetails": {"NumberOfTrainingJobsObjectiveNotImproving": tuning.without_progress(lag)},
+        "ConsumedResources": {"RuntimeInSeconds": int((state.ended or time.time()) - tuning.created)},
+    }
+    for member in ("WarmStartConfig", "Autotune"):
+        if member in tuning.request:
+            answer[member] = tuning.request[member]
+    if state.ended is not None:
+        answer["HyperParameterTuningEndTime"] = moment(state.ended)
+    if state.failure:
+        answer["FailureReason"] = state.failure
+    if state.converged is not None:
+        answer["TuningJobCompletionDetails"]["ConvergenceDetectedTime"] = moment(state.converged)
+    return {**answer, **_best(tuning, lag)}
+
+
+def summarized(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, Any]:
+    """The job in the answer of ListHyperParameterTuningJobs."""
+    state, config = tuning.state(lag), tuning.request["HyperParameterTuningJobConfig"]
+    row = {
+        "HyperParameterTuningJobName": tuning.name,
+        "HyperParameterTuningJobArn": tuning.arn,
+        "HyperParameterTuningJobStatus": state.status,
+        "Strategy": config["Strategy"],
+        "CreationTime": moment(tuning.created),
+        "LastModifiedTime": moment(state.modified),
+        "ResourceLimits": config["ResourceLimits"],
+        **_counters(tuning, lag),
+    }
+    return row if state.ended is None else {**row, "HyperParameterTuningEndTime": moment(state.ended)}
+
+
+def _config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the defaults that the service fills in."""
+    answer = {"TrainingJobEarlyStoppingType": "Off", **config}
+    if "ParameterRanges" in config:
+        answer["ParameterRanges"] = _ranges(config["ParameterRanges"])
+    return answer
+
+
+def _ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
+    scaled = ("IntegerParameterRanges", "ContinuousParameterRanges")
+    return {
+        kind: [{"ScalingType": "Auto", **each} for each in found] if kind in scaled else found
+        for kind, found in ranges.items()
+    }
+
+
+def _definitions(tuning: HyperParameterTuningJob) -> dict[str, Any]:
+    found = [_definition(tuning, number) for number in range(len(tuning.search.definitions))]
+    return (
+        {"TrainingJobDefinitions": found}
+        if "TrainingJobDefinitions" in tuning.request
+        else {"TrainingJobDefinition": found[0]}
+    )
+
+
+def _definition(tuning: HyperParameterTuningJob, number: int) -> dict[str, Any]:
+    definition = tuning.search.definitions[number]
+    answer = {
+        "EnableNetworkIsolation": False,
+        "EnableInterContainerTrafficEncryption": False,
+        "EnableManagedSpotTraining": False,
+        **definition.request,
+        "StaticHyperParameters": static_of(definition),
+    }
+    if "HyperParameterRanges" in answer:
+        answer["HyperParameterRanges"] = _ranges(answer["HyperParameterRanges"])
+    return answer
+
+
+def _counters(tuning: HyperParameterTuningJob, lag: float) -> dict[str, Any]:
+    trials = list(tuning.trials)
+    statuses = Counter(trial.job.state(lag).status for trial in trials)
+    objectives = Counter(trial.objective_status(lag) for trial in trials)
+    return {
+        "TrainingJobStatusCounters": {
+            "Completed": statuses["Completed"],
+            "InProgress": statuses["InProgress"] + statuses["Stopping"],
+            "RetryableError": 0,
+            "NonRetryableError": statuses["Failed"],
+            "Stopped": statuses["Stopped"],
+        },
+        "ObjectiveStatusCounters": {status: objectives[status] for status in ("Succeeded", "Pending", "Failed")},
+    }
+
+
+def _best(tuning: HyperParameterTuningJob, lag: float) -> dict[str, Any]:
+    answer = {}
+    best = tuning.best(lag)
+    if best is not None:
+        answer["BestTrainingJob"] = best.summary(lag)
+    warm = tuning.request.get("WarmStartConfig")
+    if warm is not None and warm["WarmStartType"] == "IdenticalDataAndAlgorithm":
+        overall = tuning.best(
+            lag, among=[*(trial for parent in tuning.parents for trial in parent.trials), *tuning.trials]
+        )
+        if overall is not None:
+            answer["OverallBestTrainingJob"] = overall.summary(lag, named=True)
+    return answer

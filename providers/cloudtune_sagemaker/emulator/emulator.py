@@ -1,0 +1,301 @@
+"""SageMaker on this machine: moto, with training jobs and tuning jobs that really run."""
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.utilities.utils import get_partition
+
+from cloudtune.errors import ConfigError
+from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
+from cloudtune_sagemaker.emulator.faults import Faults
+from cloudtune_sagemaker.emulator.identity import IamOperations
+from cloudtune_sagemaker.emulator.images import Images
+from cloudtune_sagemaker.emulator.jobs import Workshop
+from cloudtune_sagemaker.emulator.operations import operations_on
+from cloudtune_sagemaker.emulator.registry import Jobs
+from cloudtune_sagemaker.emulator.routes import Operations, application, routed
+from cloudtune_sagemaker.emulator.server import Server
+from cloudtune_sagemaker.emulator.sharing import sharing
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_SERVICES = ("SAGEMAKER", "S3", "CLOUDWATCH_LOGS", "STS", "IAM", "SERVICE_QUOTAS", "ECR", "SAGEMAKER_METRICS")
+"""Services of which a variable AWS_ENDPOINT_URL_… would lead away from the emulator."""
+
+_TRUST = """{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"""
+
+
+class SageMakerEmulator:
+    """SageMaker, S3, CloudWatch Logs, IAM and the rest of moto on this machine; training jobs run as processes here.
+
+    There is no Docker: this machine's Python and packages play every image's role, except where `images` names a
+    program. As a context manager it serves from its entering to its leaving::
+
+        with SageMakerEmulator() as emulator:
+            sagemaker = boto3.client("sagemaker", endpoint_url=emulator.url, region_name=emulator.region, ...)
+
+    Within one process it works under ``moto.mock_aws`` too, without a server::
+
+        with mock_aws(), SageMakerEmulator().installed() as emulator:
+            sagemaker = boto3.client("sagemaker")
+
+    Moto keeps S3 and the like once a process: two emulators in one process share them, but not their jobs.
+
+    Args:
+        port: of 127.0.0.1; 0 for a free one.
+        folder: for what training jobs leave on this machine; None for one that is removed at the end.
+        images: programs that stand for images; see `Images`.
+        mounts: folders whose files are objects at the start, by ``s3://bucket/prefix``.
+        faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        account: twelve digits.
+        region: e.g. ``us-east-1``; clients may use others too, but `bucket` and `mounts` are there.
+        grace: seconds that a program has between SIGTERM and SIGKILL; the service gives 120.
+        quotas: machines that may be in use at a time, by instance type; others are not limited.
+
+    Attributes:
+        faults: what goes wrong on purpose; may be changed at any time.
+        calls: how often each operation of SageMaker and CloudWatch Logs was called.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        folder: Path | None = None,
+        *,
+        images: Mapping[str, str | Sequence[str]] = _NONE,
+        mounts: Mapping[str, str | Path] = _NONE,
+        faults: Faults | None = None,
+        account: str = "123456789012",
+        region: str = "us-east-1",
+        grace: float = 2.0,
+        quotas: Mapping[str, int] = _NONE,
+    ) -> None:
+        self.account, self.region = account, region
+        self.faults = Faults() if faults is None else faults
+        self.calls: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._keep = folder is not None
+        self._folder = folder
+        self._images, self._grace = Images(images), grace
+        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        self._closing: list[threading.Thread] = []
+        jobs: Any = partial(Jobs, workshop=self._workshop, quotas=quotas, closing=self._close_soon)
+        self._backends: BackendDict[Jobs] = BackendDict(jobs, "sagemaker")
+        self._operations: Operations = {
+            "sagemaker": operations_on(self._backends, self._count),
+            "iam": IamOperations,
+        }
+        self._server = Server(
+            port,
+            account=account,
+            faults=self.faults,
+            served=self._count,
+            create=lambda service: application(service, self._operations),
+        )
+        self._serving = False
+
+    # As a server
+
+    def start(self) -> Self:
+        """Serves from now on.
+
+        Raises:
+            ConfigError: the port is taken, or a mounted folder is not there.
+        """
+        try:
+            self._server.start()
+        except OSError as error:
+            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        self._serving = True
+        sharing.enter(self)
+        try:
+            self._furnish()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Ends all jobs with their processes and threads, and closes the port; moto forgets what it held for it."""
+        self._server.stop()
+        self._serving = False
+        self._end_jobs()
+        sharing.leave(self)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The address of the server, for every service."""
+        return self._server.url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which cloudtune and any other client of AWS find the emulator, and nothing else."""
+        settings = {
+            **({"endpoint": self.url} if self._serving else {}),
+            "region": self.region,
+            "role": self.role,
+            "bucket": self.bucket,
+            "profile": "",
+            "poll": "0.2",
+        }
+        return {**self._aws, **{f"CLOUDTUNE_SAGEMAKER_{name.upper()}": value for name, value in settings.items()}}
+
+    @property
+    def _aws(self) -> dict[str, str]:
+        """Variables of AWS; under mock_aws those that need no server."""
+        place = self._place
+        common = {
+            "AWS_ACCESS_KEY_ID": "AKIAEMULATOREMULATOR",
+            "AWS_SECRET_ACCESS_KEY": "emulator",
+            "AWS_SESSION_TOKEN": "emulator",
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        if not self._serving:
+            return common
+        endpoints = {f"AWS_ENDPOINT_URL_{service}": self.url for service in _SERVICES}
+        return {
+            **common,
+            "AWS_ENDPOINT_URL": self.url,
+            **endpoints,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_PROFILE": "default",
+            "AWS_CONFIG_FILE": str(place / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(place / "aws-credentials"),
+        }
+
+    # Under mock_aws
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[Self]:
+        """Makes boto3 under ``moto.mock_aws`` use the emulator's jobs, without a server, while the context lasts."""
+        with routed(self._operations):
+            try:
+                self._furnish()
+                yield self
+            finally:
+                self._end_jobs()
+
+    # What is there
+
+    @property
+    def bucket(self) -> str:
+        """A bucket that is there from the start: SageMaker's default one of the account and region."""
+        return f"sagemaker-{self.region}-{self.account}"
+
+    @property
+    def role(self) -> str:
+        """The ARN of a role that is there from the start, for SageMaker to assume."""
+        return f"arn:{get_partition(self.region)}:iam::{self.account}:role/cloudtune-emulator"
+
+    @property
+    def jobs(self) -> Jobs:
+        """The training jobs and tuning jobs of the account and region."""
+        return self._backends[self.account][self.region]
+
+    def wait(self, tuning_job: str, timeout: float | None = None) -> str:
+        """Waits for the end of a tuning job, at most so many seconds, and returns its status.
+
+        Raises:
+            SagemakerClientError: there is no such job (an exception of moto).
+        """
+        job = self.jobs.tuning_job(tuning_job)
+        job.join(timeout)
+        return job.state().status
+
+    def interrupt(self, training_job: str) -> None:
+        """Takes the machines of a spot training job away, as SageMaker does when the capacity is needed.
+
+        Raises:
+            SagemakerClientError: there is no such job, or it is not on spot machines (an exception of moto).
+        """
+        self.jobs.training_job(training_job).interrupt()
+
+    # Inside
+
+    def _furnish(self) -> None:
+        """Makes the role, the bucket and what is mounted."""
+        iam = get_backend("iam")[self.account][get_partition(self.region)]
+        if not any(role.name == "cloudtune-emulator" for role in iam.roles.values()):
+            iam.create_role(
+                role_name="cloudtune-emulator",
+                assume_role_policy_document=_TRUST,
+                path="/",
+                permissions_boundary=None,
+                description="",
+                tags=[],
+                max_session_duration=None,
+            )
+        self._make_bucket(self.bucket)
+        cloud = Cloud(self.account, self.region)
+        for uri, folder in self._mounts.items():
+            if not folder.is_dir():
+                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+            bucket, prefix = split_uri(uri)
+            self._make_bucket(bucket)
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                key = "/".join(part for part in (prefix.strip("/"), path.relative_to(folder).as_posix()) if part)
+                cloud.upload(path, bucket, key)
+
+    def _make_bucket(self, name: str) -> None:
+        s3 = get_backend("s3")[self.account][get_partition(self.region)]
+        if name not in s3.buckets:
+            s3.create_bucket(name, self.region)
+
+    @property
+    def _place(self) -> Path:
+        """The folder, made when it is first needed."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-sagemaker-"))
+        if not (self._folder / "aws-config").exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            (self._folder / "aws-config").write_text(f"[default]\nregion = {self.region}\n")
+            (self._folder / "aws-credentials").write_text("")
+        return self._folder
+
+    def _workshop(self, account: str, region: str) -> Workshop:
+        return Workshop(
+            cloud=Cloud(account, region),
+            folder=self._place / "jobs" / account / region,
+            keep=self._keep,
+            images=self._images,
+            grace=self._grace,
+            environment={**self._aws, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
+            faults=self.faults,
+        )
+
+    def _count(self, operation: str) -> None:
+        with self._counting:
+            self.calls[operation] += 1
+
+    def _close_soon(self, close: Callable[[], None]) -> None:
+        thread = threading.Thread(target=close, name="emulator closing", daemon=True)
+        self._closing.append(thread)
+        thread.start()
+
+    def _end_jobs(self) -> None:
+        for _, _, jobs in list(self._backends.iter_backends()):
+            jobs.reset()
+        self._backends.clear()
+        while self._closing:
+            self._closing.pop().join()
+        if not self._keep and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

@@ -1,0 +1,42 @@
+"""What the pytest fixture ``sagemaker_emulator`` does; the plugin offers it where moto is installed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator
+
+
+@contextmanager
+def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[SageMakerEmulator]:
+    """An emulator that every client of AWS in this process, and in those that it starts, finds while the test runs.
+
+    Args:
+        monkeypatch: of the test.
+        settings: of the emulator; see `SageMakerEmulator`.
+    """
+    with SageMakerEmulator(**settings) as emulator, monkeypatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in emulator.environment.items():
+            patch.setenv(name, value)
+        _forget_clients()
+        try:
+            yield emulator
+        finally:
+            _forget_clients()
+
+
+def _forget_clients() -> None:
+    """Lets ``boto3.client`` and SageMaker's SDK, which keep sessions and clients, make them of the environment anew."""
+    import boto3  # noqa: PLC0415  # the emulator itself needs it, through moto
+
+    boto3.DEFAULT_SESSION = None
+    sdk = sys.modules.get("sagemaker.core.utils.utils")
+    if sdk is not None:
+        sdk.SageMakerClient.reset()
+        sdk.SingletonMeta._instances.clear()  # noqa: SLF001  # there is no other way

@@ -1,0 +1,357 @@
+"""One training job: what the service tells of it, while a container runs it."""
+
+import math
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator.cloud import Cloud
+from cloudtune_sagemaker.emulator.container import Container, Ended
+from cloudtune_sagemaker.emulator.faults import Faults
+from cloudtune_sagemaker.emulator.images import Images
+from cloudtune_sagemaker.emulator.phases import LAST, MESSAGES
+from cloudtune_sagemaker.emulator.timeline import Timeline
+
+TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
+"""The statuses of training jobs and tuning jobs after which nothing more happens."""
+
+_ECHOED = (
+    "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
+    "VpcConfig", "CheckpointConfig", "DebugHookConfig", "ExperimentConfig", "DebugRuleConfigurations",
+    "TensorBoardOutputConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "Environment", "RetryStrategy",
+    "RemoteDebugConfig", "InfraCheckConfig", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig",
+)  # fmt: skip
+"""Members of CreateTrainingJob that DescribeTrainingJob gives back as they came."""
+
+_NO_CAPACITY = (
+    "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
+)
+_INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
+
+
+def moment(seconds: float) -> datetime:
+    """A time since 1970 as the service answers with it, to the millisecond."""
+    return datetime.fromtimestamp(round(seconds, 3), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What training jobs run with.
+
+    Attributes:
+        cloud: S3 and the logs of the account and region.
+        folder: for the jobs' own folders.
+        keep: whether a job's folder stays when it has ended.
+        images: what stands for images.
+        grace: seconds between SIGTERM and SIGKILL.
+        environment: variables for the programs.
+        faults: what goes wrong on purpose.
+    """
+
+    cloud: Cloud
+    folder: Path
+    keep: bool
+    images: Images
+    grace: float
+    environment: Mapping[str, str]
+    faults: Faults
+
+
+class Follower(Protocol):
+    """Is told what happens to a training job, in the thread of its container."""
+
+    def measured(self, job: "TrainingJob", name: str, value: float, at: float) -> None:
+        """A metric was printed, at so many seconds since 1970."""
+
+    def ended(self, job: "TrainingJob") -> None:
+        """The job has reached a terminal status."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """What is told of a training job at one moment; times are seconds since 1970.
+
+    Attributes:
+        status: of botocore's enum TrainingJobStatus.
+        transitions: secondary statuses in their order: status, start, end (None for the last), message.
+        started: when its machines were ready; None before.
+        ended: when it reached its terminal status; None before.
+        modified: when anything changed last.
+        failure: the FailureReason; "" for none.
+        artifacts: the address of its model; "" for none.
+        metrics: the last value of each metric, and when it was printed.
+    """
+
+    status: str
+    transitions: tuple[tuple[str, float, float | None, str], ...]
+    modified: float
+    started: float | None = None
+    ended: float | None = None
+    failure: str = ""
+    artifacts: str = ""
+    metrics: Mapping[str, tuple[float, float]] | None = None
+
+    @property
+    def secondary(self) -> str:
+        """The secondary status."""
+        return self.transitions[-1][0]
+
+    def metric(self, name: str) -> float | None:
+        """The last value of a metric, if it is a number."""
+        value = (self.metrics or {}).get(name, (math.nan, 0.0))[0]
+        return value if math.isfinite(value) else None
+
+
+class TrainingJob:
+    """One training job.
+
+    Args:
+        request: the members of CreateTrainingJob, which are valid.
+        arn: of the job.
+        workshop: what it runs with.
+        tuning_arn: of the tuning job that it is a trial of; "" for none.
+        follower: is told what happens.
+    """
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        *,
+        arn: str,
+        workshop: Workshop,
+        tuning_arn: str = "",
+        follower: Follower | None = None,
+    ) -> None:
+        self.request = dict(request)
+        self.name: str = request["TrainingJobName"]
+        self.arn, self.tuning_arn = arn, tuning_arn
+        self.tags: list[dict[str, str]] = list(request.get("Tags") or [])
+        self.created = time.time()
+        self._workshop = workshop
+        self._follower = follower
+        self._folder = workshop.folder / self.name
+        self._lock = threading.RLock()
+        self._stopping = self._closed = False
+        self._interruptible = bool(request.get("EnableManagedSpotTraining"))
+        self._container: Container | None = None
+        first = ("Starting", self.created, None, MESSAGES["Starting"])
+        self._timeline = Timeline(TrainingState("InProgress", (first,), self.created))
+
+    # What others ask of it
+
+    def start(self) -> None:
+        """Runs it; returns at once."""
+        fault = self._workshop.faults.at_start(self.name)
+        retries = int((self.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0))
+        while fault == "internal" and retries > 0:  # "when a training job fails due to an InternalServerError"
+            retries -= 1
+            self._on_phase("Restarting", "Restarting after an internal error")
+            fault = self._workshop.faults.at_start(self.name)
+        if fault:
+            now = time.time()
+            reason = _NO_CAPACITY if fault == "capacity" else _INTERNAL
+            self._on_end(Ended("Failed", reason, "", "", None, now, now))
+        else:
+            self._run()
+
+    def _run(self) -> None:
+        workshop = self._workshop
+        container = Container(
+            self.request,
+            arn=self.arn,
+            cloud=workshop.cloud,
+            folder=self._folder,
+            images=workshop.images,
+            grace=workshop.grace,
+            environment=workshop.environment,
+            on_phase=self._on_phase,
+            on_metric=self._on_metric,
+            on_end=self._on_end,
+        )
+        with self._lock:
+            if self._closed:
+                return
+            self._container = container
+            container.start()
+            if self._stopping:
+                container.stop()
+
+    def stop(self) -> None:
+        """Ends it early, keeping what it saved.
+
+        Raises:
+            SagemakerClientError: it has ended.
+        """
+        with self._lock:
+            if self.state().status in TERMINAL:
+                raise refusals.invalid(
+                    f"The request was rejected because the training job is in status {self.state().status}."
+                )
+            if not self._stopping:
+                self._stopping = True
+                self._put(replace(self.state(), status="Stopping"), "Stopping", MESSAGES["Stopping"])
+            if self._container is not None:
+                self._container.stop()
+
+    def interrupt(self) -> None:
+        """Takes its machines away, as an interruption of spot machines does.
+
+        Raises:
+            SagemakerClientError: it does not run on spot machines.
+        """
+        if not self.request.get("EnableManagedSpotTraining"):
+            raise refusals.invalid(f"{self.name} does not use managed spot training")
+        with self._lock:
+            if self._container is not None:
+                self._container.interrupt()
+
+    def close(self) -> None:
+        """Ends its programs at once; nothing more is told of it, and it cannot be started any more."""
+        with self._lock:
+            self._closed = True
+        if self._container is not None:
+            self._container.close()
+
+    def update(self, request: Mapping[str, Any]) -> None:
+        """Takes over members of UpdateTrainingJob, each into what it had under that name."""
+        with self._lock:
+            for name in ("ProfilerConfig", "ResourceConfig", "RemoteDebugConfig"):
+                if name in request:
+                    self.request[name] = {**self.request.get(name, {}), **request[name]}
+            if "ProfilerRuleConfigurations" in request:
+                self.request["ProfilerRuleConfigurations"] = request["ProfilerRuleConfigurations"]
+            self._timeline.put(replace(self.state(), modified=time.time()))
+
+    # What is told of it
+
+    def state(self, lag: float = 0.0) -> TrainingState:
+        """Its state so many seconds ago."""
+        return self._timeline.at(lag)
+
+    def describe(self, lag: float = 0.0) -> dict[str, Any]:
+        """The answer of DescribeTrainingJob."""
+        state = self.state(lag)
+        answer: dict[str, Any] = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "TrainingJobStatus": state.status,
+            "SecondaryStatus": state.secondary,
+            **{name: self.request[name] for name in _ECHOED if name in self.request},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **(self.request.get("StoppingCondition") or {})},
+            "EnableNetworkIsolation": bool(self.request.get("EnableNetworkIsolation")),
+            "EnableInterContainerTrafficEncryption": bool(self.request.get("EnableInterContainerTrafficEncryption")),
+            "EnableManagedSpotTraining": bool(self.request.get("EnableManagedSpotTraining")),
+            "CreationTime": moment(self.created),
+            "LastModifiedTime": moment(state.modified),
+            "SecondaryStatusTransitions": [_transition(*each) for each in state.transitions],
+            "ProfilingStatus": "Disabled",
+            **self._end(state),
+        }
+        if self.tuning_arn:
+            answer["TuningJobArn"] = self.tuning_arn
+        return answer
+
+    def _end(self, state: TrainingState) -> dict[str, Any]:
+        """What is told only from a certain moment on."""
+        answer: dict[str, Any] = {}
+        if state.started is not None:
+            answer["TrainingStartTime"] = moment(state.started)
+        if state.ended is not None:
+            answer["TrainingEndTime"] = moment(state.ended)
+        if state.started is not None and state.ended is not None:
+            seconds = max(1, math.ceil(state.ended - state.started))
+            answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
+        if state.failure:
+            answer["FailureReason"] = state.failure
+        if state.artifacts:
+            answer["ModelArtifacts"] = {"S3ModelArtifacts": state.artifacts}
+        values = [
+            {"MetricName": name, "Value": value, "Timestamp": moment(at)}
+            for name, (value, at) in (state.metrics or {}).items()
+            if math.isfinite(value)
+        ]
+        return {**answer, "FinalMetricDataList": values} if values else answer
+
+    def summary(self, lag: float = 0.0) -> dict[str, Any]:
+        """The job in the answer of ListTrainingJobs."""
+        state = self.state(lag)
+        row: dict[str, Any] = {
+            "TrainingJobName": self.name,
+            "TrainingJobArn": self.arn,
+            "CreationTime": moment(self.created),
+            "LastModifiedTime": moment(state.modified),
+            "TrainingJobStatus": state.status,
+            "SecondaryStatus": state.secondary,
+        }
+        if state.ended is not None:
+            row["TrainingEndTime"] = moment(state.ended)
+        if plan := (self.request.get("ResourceConfig") or {}).get("TrainingPlanArn"):
+            row["TrainingPlanArn"] = plan
+        return row
+
+    # What its container tells
+
+    def _on_phase(self, status: str, message: str) -> None:
+        if status in _LAST:
+            return  # told together with the end
+        with self._lock:
+            state = self.state()
+            if status == state.secondary:
+                return
+            if status == "Stopping":
+                state = replace(state, status="Stopping")
+            if state.started is None and status not in ("Starting", "Restarting", "Stopping"):
+                state = replace(state, started=time.time())
+            self._put(state, status, message)
+
+    def _on_metric(self, name: str, value: float, at: float) -> None:
+        with self._lock:
+            state = self.state()
+            metrics = {**(state.metrics or {}), name: (value, at)}
+            self._timeline.amend(replace(state, metrics=metrics))
+            interrupted = self._interruptible and self._workshop.faults.interrupts(self.name)
+            self._interruptible = False
+            if interrupted and self._container is not None:
+                self._container.interrupt()
+        if self._follower is not None:
+            self._follower.measured(self, name, value, at)
+
+    def _on_end(self, ended: Ended) -> None:
+        last = LAST.get(ended.why, ended.state)
+        with self._lock:
+            state = replace(
+                self.state(),
+                status=ended.state,
+                ended=ended.ended,
+                failure=ended.failure,
+                artifacts=ended.artifacts,
+                metrics={**(self.state().metrics or {}), **ended.metrics},
+            )
+            self._put(state, last, MESSAGES.get(last, last))
+        if not self._workshop.keep:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._follower is not None:
+            self._follower.ended(self)
+
+    def _put(self, state: TrainingState, status: str, message: str) -> None:
+        """Goes over to a secondary status; a terminal one has its end already."""
+        now = time.time()
+        before = state.transitions[:-1]
+        name, start, _, said = state.transitions[-1]
+        end = now if state.ended is not None else None
+        transitions = (*before, (name, start, now, said), (status, now, end, message))
+        self._timeline.put(replace(state, transitions=transitions, modified=now))
+
+
+_LAST = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
+
+
+def _transition(status: str, start: float, end: float | None, message: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"Status": status, "StartTime": moment(start), "StatusMessage": message}
+    return row if end is None else {**row, "EndTime": moment(end)}

@@ -1,0 +1,150 @@
+"""How the program of one machine is started: its words, its environment, its folder."""
+
+import functools
+import os
+import shlex
+import shutil
+import site
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloudtune_sagemaker.emulator import contract, toolkit
+from cloudtune_sagemaker.emulator.cloud import Cloud
+from cloudtune_sagemaker.emulator.contract import Room
+from cloudtune_sagemaker.emulator.failures import JobFailure
+from cloudtune_sagemaker.emulator.images import Images
+from cloudtune_sagemaker.emulator.mounting import Mounting
+from cloudtune_sagemaker.emulator.processes import Start
+from cloudtune_sagemaker.emulator.training import Training
+
+_OF_THIS_MACHINE = (
+    "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
+    "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+    "VIRTUAL_ENV", "CONDA_PREFIX",
+    "CLOUDTUNE_TEST_WORKER",  # by which tests find processes that outlive them
+)  # fmt: skip
+"""What a container takes from the emulator's own environment: the machine's language, libraries and processors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a machine runs.
+
+    Attributes:
+        words: the program and its arguments.
+        variables: what it needs in its environment besides the contract's.
+        script: the toolkit's part in it; None outside of script mode.
+        remarks: lines for the job's log.
+    """
+
+    words: list[str]
+    variables: Mapping[str, str]
+    script: toolkit.Script | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def program_of(training: Training, room: Room, images: Images, cloud: Cloud) -> Program:
+    """What to run on a machine; in script mode its code is unpacked.
+
+    As on the service the request's entrypoint comes first; then script mode, for which the emulator itself does what
+    the toolkit in a framework image does; then the program that its user gave for the image.
+
+    Raises:
+        JobFailure: there is nothing that the emulator could run, or the code cannot be had.
+    """
+    extra = [room.seen(word) for word in training.algorithm.get("ContainerArguments") or []]
+    entrypoint = training.algorithm.get("ContainerEntrypoint")
+    if entrypoint:
+        return Program([*(room.seen(word) for word in entrypoint), *extra], {})
+    script = toolkit.script_of(training, room)
+    if script is not None:
+        toolkit.install(script, room, cloud)
+        words, remarks = toolkit.command(script, room), toolkit.remarks(script, room)
+        return Program(words, toolkit.environment(room, training.environment), script, tuple(remarks))
+    words_of_image = images.program(training.image)
+    if words_of_image is not None:
+        return Program([*words_of_image, *extra], {})
+    raise JobFailure(
+        f"ClientError: the emulator has no Docker and cannot run the image {training.image!r}; this machine's Python "
+        "plays an image's role. Tell the emulator which program stands for this image (a pattern and a command, see "
+        "Images), or give AlgorithmSpecification.ContainerEntrypoint, or the hyperparameters sagemaker_program and "
+        "sagemaker_submit_directory"
+    )
+
+
+def start_of(
+    training: Training, room: Room, program: Program, way: Mounting, given: Mapping[str, str], mark: Path
+) -> Start:
+    """How to start a program on a machine.
+
+    Args:
+        training: the job.
+        room: the machine's folder.
+        program: what to run.
+        way: how the folder becomes ``/opt/ml``.
+        given: variables from the user of the emulator, e.g. AWS_ENDPOINT_URL and credentials for it.
+        mark: the job's folder, by which its processes are found.
+    """
+    home = mark / f"{room.host.name}.home"
+    home.mkdir(exist_ok=True)
+    hosts = mark / "hosts"
+    environment = {
+        **{name: os.environ[name] for name in _OF_THIS_MACHINE if name in os.environ},
+        "HOME": str(home),
+        "PYTHONUSERBASE": site.getuserbase(),  # the packages that HOME would have led to
+        "PYTHONUNBUFFERED": "1",  # as in the framework images: lines arrive when they are printed
+        **_handed_in(training, given),
+        **{name: room.seen(value) for name, value in training.environment.items()},
+        **contract.variables(training, room),
+        **program.variables,
+        "CLOUDTUNE_RUN": training.name,
+        "CLOUDTUNE_RUN_FOLDER": str(mark),
+    }
+    environment["PATH"] = _search_path(training.environment.get("PATH") or os.environ.get("PATH", os.defpath), mark)
+    words = way.words(room.root, hosts, [*_with_the_emulator(), *program.words])
+    return Start(words, environment, room.root / "code")
+
+
+@functools.cache
+def _with_the_emulator() -> tuple[str, ...]:
+    """Words before a command that have it asked to end (SIGTERM) when the emulator is killed; none where none can."""
+    program = shutil.which("setpriv")
+    if program is None:
+        return ()
+    words = (program, "--pdeathsig", "TERM")
+    done = subprocess.run([*words, "true"], capture_output=True, check=False)
+    return words if done.returncode == 0 else ()
+
+
+def _handed_in(training: Training, given: Mapping[str, str]) -> dict[str, str]:
+    """The user's variables; with EnableNetworkIsolation the container has no way to AWS, as on the service."""
+    return {name: value for name, value in given.items() if not (training.isolated and name.startswith("AWS_"))}
+
+
+def _search_path(path: str, mark: Path) -> str:
+    """A search path on which ``python`` and ``python3`` are the interpreter that runs the emulator."""
+    own = Path(sys.executable).parent
+    if not all(_is_this_python(own / name) for name in ("python", "python3")):
+        own = mark / "bin"
+        own.mkdir(exist_ok=True)
+        for name in ("python", "python3"):  # no links: Python finds its virtual environment by its own place
+            (own / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+            (own / name).chmod(0o755)
+    return f"{own}{os.pathsep}{path}"
+
+
+def _is_this_python(path: Path) -> bool:
+    return path.exists() and path.samefile(sys.executable)
+
+
+def write_hosts(training: Training, mark: Path) -> None:
+    """Writes the ``/etc/hosts`` of the job: the machine's own, and each host at an address of this machine."""
+    lines = [f"127.0.{1 + host.number // 250}.{1 + host.number % 250} {host.name}" for host in training.hosts]
+    try:
+        lines.append(Path("/etc/hosts").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        lines.append("127.0.0.1 localhost")
+    (mark / "hosts").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,168 @@
+"""The emulator's server: moto's, on loopback, with faults on the way and connections that end with it."""
+
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+from flask import Flask
+from moto.backends import SERVICE_NAMES
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
+from werkzeug.serving import make_server
+
+from cloudtune_sagemaker.emulator.faults import Fault, Faults
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Any], Iterable[bytes]]
+
+_LOOK_UP = 0.05
+"""Seconds after which the server sees that it has to stop."""
+
+_SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
+_ANSWERS: Mapping[Fault, tuple[str, str, str]] = {
+    "throttle": ("400 Bad Request", "ThrottlingException", "Rate exceeded"),
+    "error": ("500 Internal Server Error", "InternalFailure", "We encountered an internal error. Please try again."),
+    "expired": ("400 Bad Request", "ExpiredTokenException", "The security token included in the request is expired"),
+}
+"""What a client gets for a fault: status, code and message (the services' common errors)."""
+
+_XML = "<?xml version='1.0'?><ErrorResponse><Error><Code>{0}</Code><Message>{1}</Message></Error></ErrorResponse>"
+_WITH_XML: Mapping[str, str] = {
+    "s3": "<?xml version='1.0'?><Error><Code>{0}</Code><Message>{1}</Message></Error>",
+    "sts": _XML,
+    "iam": _XML,
+}
+"""Errors of services that do not speak JSON, by their names in a signature."""
+
+
+class _Handler(MotoRequestHandler):
+    """Serves in silence: a program that uses the emulator speaks for itself."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Says nothing."""
+
+
+class Server(ThreadedMotoServer):
+    """Moto's server on 127.0.0.1.
+
+    Args:
+        port: where it listens; 0 for a free one.
+        account: whose calls they are, whatever their credentials say.
+        faults: what goes wrong on purpose.
+        served: is told of every call of SageMaker and CloudWatch Logs: the operation.
+        create: makes the application of one service of moto.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        *,
+        account: str,
+        faults: Faults,
+        served: Callable[[str], None],
+        create: Callable[[SERVICE_NAMES], Flask],
+    ) -> None:
+        super().__init__(ip_address="127.0.0.1", port=port, verbose=False)
+        self._account, self._faults, self._served = account, faults, served
+        self._app: Application = DomainDispatcherApplication(create)
+        self._connections: WeakSet[socket.socket] = WeakSet()
+        self._threads: WeakSet[threading.Thread] = WeakSet()
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        host, port = self.get_host_and_port()
+        return f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Serves from now on.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        with socket.create_server((self._ip_address, self._port)) as listening:
+            self._server = make_server(
+                self._ip_address,
+                self._port,
+                self._serve,
+                threaded=True,
+                request_handler=_Handler,
+                fd=listening.fileno(),  # of which it makes its own; by itself it would end the process if it cannot listen
+            )
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=[_LOOK_UP], name="emulator", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Closes the port and every connection, and waits until no request is being answered."""
+        if self._server is None or self._thread is None:
+            return
+        self._server.shutdown()
+        self._thread.join()
+        for connection in list(self._connections):
+            _shut(connection)
+        for thread in list(self._threads):
+            thread.join(timeout=10)
+        self._server = self._thread = None
+
+    def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
+        self._connections.add(environ["werkzeug.socket"])
+        self._threads.add(threading.current_thread())
+        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
+        service, operation = _called(environ)
+        if service in ("sagemaker", "logs"):
+            self._served(operation)
+        fault = self._faults.of_call(service, operation)
+        try:
+            if not fault:
+                return self._app(environ, respond)
+            return self._lost(environ) if fault == "lost" else _refused(service, *_faulty(service, fault), respond)
+        except NotImplementedError:  # so moto says it; it has not begun to answer
+            return _refused(
+                service, "501 Not Implemented", "NotImplemented", f"moto has no {service} {operation}", respond
+            )
+
+    def _lost(self, environ: Environ) -> Iterable[bytes]:
+        """Does what is asked, and closes the connection."""
+        answer = self._app(environ, lambda *_: lambda _: None)
+        for _ in answer:
+            pass  # only its effect counts
+        _shut(environ["werkzeug.socket"])
+        raise ConnectionAbortedError("the answer is lost on purpose")
+
+
+def _called(environ: Environ) -> tuple[str, str]:
+    """The service that a request is signed for, and the operation it names: for S3 and the like the HTTP method."""
+    signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    operation = target.rpartition(".")[2] or environ.get("REQUEST_METHOD", "")
+    return (signed.group(1) if signed else ""), operation
+
+
+def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:
+    """Status, code and message of a fault, as the service has them."""
+    if service == "s3" and fault == "throttle":
+        return "503 Slow Down", "SlowDown", "Please reduce your request rate."
+    status, code, message = _ANSWERS[fault]
+    return status, code.removesuffix("Exception") if service in _WITH_XML else code, message
+
+
+def _refused(service: str, status: str, code: str, message: str, respond: Any) -> Iterable[bytes]:
+    if service in _WITH_XML:
+        kind, body = "text/xml", _WITH_XML[service].format(code, message)
+    else:
+        kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
+    respond(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    return [body.encode()]
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # its client was faster

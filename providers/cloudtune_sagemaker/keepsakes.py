@@ -1,0 +1,57 @@
+"""What is kept of a run in an emulator, which ends with it: each trial's log and the files that it left."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cloudtune.errors import TrialError
+from cloudtune_sagemaker.artifacts import download
+from cloudtune_sagemaker.client import Aws
+from cloudtune_sagemaker.cloudwatch import lines_of
+
+if TYPE_CHECKING:
+    from cloudtune.states import Trial
+    from cloudtune.store import RunStore
+
+
+def passing(endpoint: str | None) -> bool:
+    """Whether an endpoint is of this machine, so that what it keeps may be gone tomorrow."""
+    return endpoint is not None and urlsplit(endpoint).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+def keep(aws: Aws, run: "RunStore") -> None:
+    """Copies logs and files of all trials into the run's folder."""
+    for trial in run.trials():
+        if not trial.place:
+            continue
+        folder = _folder(run, trial)
+        folder.mkdir(parents=True, exist_ok=True)
+        lines = "".join(f"{line}\n" for line in lines_of(aws, trial.place, lambda: True, 0.0))
+        (folder / "log.txt").write_text(lines, "utf-8")
+        try:
+            download(aws, trial.place, folder / "output")
+        except TrialError:
+            shutil.rmtree(folder / "output")  # it left nothing
+
+
+def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
+    """The lines of a trial's log; None where nothing was kept."""
+    try:
+        return iter((_folder(run, trial) / "log.txt").read_text("utf-8").splitlines())
+    except FileNotFoundError:
+        return None
+
+
+def kept_files(run: "RunStore", trial: "Trial", target: Path) -> list[Path] | None:
+    """A trial's files, copied into a folder; None where none were kept."""
+    source = _folder(run, trial) / "output"
+    if not source.is_dir():
+        return None
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    return [target / path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
+
+
+def _folder(run: "RunStore", trial: "Trial") -> Path:
+    return run.folder / "trials" / f"{trial.number:05d}"

@@ -1,0 +1,357 @@
+"""A tuning job of the service as a run: what the service tells of it, kept in the store.
+
+A look at it costs two calls, however many trials there are: one describes the job, the other reads a page of its
+trials or of what they printed, in turn. A trial has ended for us when the service says so and its output has been
+read to the end. When the job has ended, everything that is still missing is read.
+"""
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from cloudtune.limits import limit_reached, time_reached
+from cloudtune.metrics import PrintedMetrics, metric_patterns
+from cloudtune.outcome import losses, what_is_missing
+from cloudtune.plan import Plan, Support
+from cloudtune.states import Report, RunState, Trial, TrialState
+from cloudtune.tally import Tally, keep_counting_values
+from cloudtune.units import format_duration
+from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
+from cloudtune_sagemaker.cloudwatch import LogStreams
+from cloudtune_sagemaker.names import trial_number
+from cloudtune_sagemaker.training_jobs import failure_text
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+    from cloudtune.space_codec import SpaceCodec
+    from cloudtune.store import RunStore
+
+JOB_STATES: Mapping[str, RunState] = {
+    "InProgress": RunState.RUNNING,
+    "Stopping": RunState.STOPPING,
+    "Completed": RunState.COMPLETED,
+    "Failed": RunState.FAILED,
+    "Stopped": RunState.CANCELLED,
+    "Deleting": RunState.STOPPING,
+    "DeleteFailed": RunState.CANCELLED,
+}
+"""Each HyperParameterTuningJobStatus of botocore as a state of a run, before the reasons are looked at."""
+
+TRIAL_STATES: Mapping[str, TrialState] = {
+    "InProgress": TrialState.RUNNING,
+    "Stopping": TrialState.RUNNING,
+    "Completed": TrialState.COMPLETED,
+    "Failed": TrialState.FAILED,
+    "Stopped": TrialState.CANCELLED,
+    "Deleting": TrialState.CANCELLED,
+}
+"""Each TrainingJobStatus of botocore as a state of a trial, before the reasons are looked at."""
+
+_GONE = frozenset({"ResourceNotFound", "ValidationException"})
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one training job of the tuning job."""
+
+    trial: Trial
+    metrics: PrintedMetrics
+    reported: dict[str, float]
+    summary: Mapping[str, Any]
+    drained: bool = False
+    finished: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the service says that it has ended."""
+        return TRIAL_STATES[self.summary["TrainingJobStatus"]].ended
+
+
+class TuningJobWatch:
+    """Keeps one run's part of the store up to date with its tuning job.
+
+    Args:
+        aws: the clients.
+        run: whose lock the caller holds while it looks.
+        job: the spec.
+        plan: which limits are watched.
+        codec: how the space travelled.
+        name: the tuning job's name.
+    """
+
+    def __init__(self, aws: Aws, run: "RunStore", job: "TuningJob", plan: Plan, codec: "SpaceCodec", name: str) -> None:
+        self._aws = aws
+        self._run = run
+        self._job = job
+        self._plan = plan
+        self._codec = codec
+        self._name = name
+        self._patterns = metric_patterns(job.objective, job.metrics)
+        self._trials: dict[int, _Known] = {}
+        self._tally = Tally(job.objective)
+        self._ending: tuple[RunState, str] | None = None
+        self._logs = LogStreams(aws, f"{name}-", run.record().created)
+        self._of_this_pass: set[int] = set()
+        self._page: str | None = None
+        self._list_next = True
+        self._changed: dict[int, Trial] = {}
+        self._reports: list[Report] = []
+        self._events: list[tuple[int | None, str]] = []
+        self._restore()
+
+    def _restore(self) -> None:
+        """Takes up what an earlier watch left: trials that have ended for us, and nothing of the others."""
+        for trial in self._run.history():
+            if trial.state.ended:
+                known = _Known(trial, PrintedMetrics({}), {}, {"TrainingJobStatus": "Completed"}, finished=True)
+                self._trials[trial.number] = known
+                self._count(trial)
+            else:
+                self._run.forget_reports(trial.number, trial.attempt)
+
+    # One look
+
+    def look(self) -> RunState:
+        """Learns what is new by two calls, and writes it down; all that is left when the job has ended."""
+        described = self._describe()
+        state = JOB_STATES[described["HyperParameterTuningJobStatus"]]
+        if state.ended:
+            self._read_all()
+        elif self._list_next:
+            self._list()
+        else:
+            self._read()
+        if not state.ended:
+            self._list_next = not self._list_next
+            self._enforce(described)
+        return self._write(described, state)
+
+    def _describe(self) -> Mapping[str, Any]:
+        with translated(f"looking at the tuning job {self._name}"):
+            try:
+                return self._aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self._name)
+            except ClientError as error:
+                if code_of(error) not in _GONE:
+                    raise
+        return {"HyperParameterTuningJobStatus": "DeleteFailed", "FailureReason": "the tuning job was deleted"}
+
+    def _list(self) -> bool:
+        """Reads a page of the trials, the newest first; goes on to older pages while they hold trials that run.
+
+        Returns:
+            Whether another page follows.
+        """
+        with translated(f"listing the trials of {self._name}"):
+            try:
+                answer = self._aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+                    HyperParameterTuningJobName=self._name,
+                    MaxResults=100,
+                    SortBy="CreationTime",
+                    SortOrder="Descending",
+                    **next_page(self._page),
+                )
+            except ClientError as error:
+                if code_of(error) not in _GONE:
+                    raise
+                return False
+        summaries = answer["TrainingJobSummaries"]
+        numbers = [self._heard_of(summary) for summary in summaries]
+        oldest = min(numbers, default=0)
+        older = any(number < oldest and not known.over for number, known in self._trials.items())
+        unknown = len(self._trials) < max(self._trials, default=-1) + 1
+        self._page = answer.get("NextToken") if older or unknown else None
+        return self._page is not None
+
+    def _heard_of(self, summary: Mapping[str, Any]) -> int:
+        """Takes note of what the service says of one training job; returns its trial's number."""
+        name = summary["TrainingJobName"]
+        number = trial_number(name)
+        if number is None:
+            number = len(self._trials)
+        known = self._trials.get(number)
+        if known is None:
+            trial = Trial(number, self._parameters(summary), TrialState.RUNNING, attempt=1, place=name)
+            known = self._trials[number] = _Known(trial, PrintedMetrics(self._patterns), {}, summary)
+            self._changed[number] = trial
+        known.summary = known.summary if known.finished else summary
+        start = summary.get("TrainingStartTime") or summary.get("CreationTime")
+        if not known.finished and start is not None and known.trial.started != start.timestamp():
+            known.trial.started = start.timestamp()
+            self._changed[number] = known.trial
+        return number
+
+    def _parameters(self, summary: Mapping[str, Any]) -> dict[str, Any]:
+        fixed = self._plan.request
+        definitions = fixed.get("TrainingJobDefinitions") or [fixed.get("TrainingJobDefinition") or {}]
+        name = summary.get("TrainingJobDefinitionName")
+        assert isinstance(definitions, list)
+        static: dict[str, Any] = {}
+        for definition in definitions:
+            if isinstance(definition, dict) and (len(definitions) == 1 or definition.get("DefinitionName") == name):
+                static = dict(definition.get("StaticHyperParameters") or {})  # type: ignore[arg-type]
+        sent = {**static, **summary.get("TunedHyperParameters", {})}
+        try:
+            return self._codec.decode(sent)
+        except ValueError:  # a job of another client, which encodes values in a way of its own
+            return {name: value for name, value in sent.items() if name in summary.get("TunedHyperParameters", {})}
+
+    def _read(self) -> None:
+        """Reads a page of what the trials printed, and finishes those that had ended when the pass began."""
+        if self._logs.between_passes:
+            self._of_this_pass = {number for number, known in self._trials.items() if known.over}
+        for line in self._logs.read():
+            number = trial_number(line.training_job)
+            known = None if number is None else self._trials.get(number)
+            told = None if known is None or known.finished else known.metrics.read(line.text)
+            if known is not None and told is not None:
+                self._reports.append(Report(known.trial.number, 1, told[0], line.time, told[1]))
+                known.reported.update(told[1])
+                keep_counting_values(self._job.objective, known.trial.metrics, told[1])
+                self._changed[known.trial.number] = known.trial
+        if self._logs.between_passes:
+            self._finish(self._of_this_pass)
+
+    def _read_all(self) -> None:
+        self._page = None
+        while self._list():
+            pass  # page after page
+        self._read()
+        while not self._logs.between_passes:
+            self._read()
+        self._read()  # a pass that began after all trials had ended
+        while not self._logs.between_passes:
+            self._read()
+        self._finish(self._trials.keys())
+
+    # How a trial ended
+
+    def _finish(self, numbers: Iterable[int]) -> None:
+        left = [self._trials[number] for number in numbers if not self._trials[number].finished]
+        for known in sorted(left, key=lambda known: (_ended_at(known.summary), known.trial.number)):
+            trial, summary = known.trial, known.summary
+            final = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
+            if final is not None:
+                trial.metrics[self._job.objective[0].metric] = final["Value"]
+            trial.state, trial.reason = self._verdict(known)
+            trial.ended = _ended_at(summary)
+            trial.started = trial.started or trial.ended
+            known.finished = True
+            self._changed.pop(trial.number, None)
+            self._changed[trial.number] = trial  # behind those that ended before it
+            self._count(trial)
+            if trial.state is TrialState.FAILED:
+                self._events.append((trial.number, f"failed: {trial.reason}"))
+
+    def _verdict(self, known: _Known) -> tuple[TrialState, str]:
+        summary, objectives = known.summary, self._job.objective
+        state = TRIAL_STATES[summary["TrainingJobStatus"]]
+        if state is TrialState.FAILED:
+            return state, failure_text(summary.get("FailureReason", "")) or "the service gave no reason"
+        if state is TrialState.COMPLETED and losses(objectives, known.trial.metrics) is None:
+            return TrialState.FAILED, what_is_missing(objectives, {**known.trial.metrics, **known.reported})
+        if summary["TrainingJobStatus"] == "Stopped":
+            return self._why_stopped(known)
+        return state, "" if state is TrialState.COMPLETED else "the job ended before it did"
+
+    def _why_stopped(self, known: _Known) -> tuple[TrialState, str]:
+        """A stopped training job ran too long, was stopped early for doing badly, or had to end with its job."""
+        limit = self._job.limits.trial_time
+        if limit is not None and self._ran_too_long(known.trial.place):
+            return TrialState.FAILED, f"it ran longer than {format_duration(limit)} (limits.trial_time)"
+        if self._ending is not None or self._run.wish():
+            return TrialState.CANCELLED, self._ending[1] if self._ending is not None else "cancelled by its user"
+        if self._job.stopping is not None and losses(self._job.objective, known.trial.metrics) is not None:
+            return TrialState.PRUNED, "stopped early by the service"
+        return TrialState.CANCELLED, "it was stopped on the service"
+
+    def _ran_too_long(self, name: str) -> bool:
+        with translated(f"asking how {name} ended"):
+            answer = self._aws.sagemaker.describe_training_job(TrainingJobName=name)
+        return answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
+
+    def _count(self, trial: Trial) -> None:
+        values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
+        self._tally.add(trial, values)
+
+    # Limits that the service has not
+
+    def _enforce(self, described: Mapping[str, Any]) -> None:
+        """Stops the tuning job when a limit is reached that only a client can watch."""
+        if self._ending is not None or described["HyperParameterTuningJobStatus"] != "InProgress":
+            return
+        watched = {note.path for note in self._plan.notes if note.support is Support.WATCHED}
+        reached = time_reached(self._job, _elapsed(described)) if "limits.time" in watched else None
+        if watched & {"limits.failed", "limits.no_improvement", "limits.target"}:
+            reached = reached or limit_reached(self._job, self._tally)
+        if reached is not None:
+            self._ending = reached
+            self._events.append((None, reached[1]))
+            stop_tuning_job(self._aws, self._name)
+
+    # The run as a whole
+
+    def _write(self, described: Mapping[str, Any], state: RunState) -> RunState:
+        state, reason = self._outcome(described, state)
+        created = described.get("CreationTime")
+        columns: dict[str, object] = {"state": state.value, "reason": reason, "elapsed": _elapsed(described)}
+        if created is not None:
+            columns["started"] = created.timestamp()
+        if state.ended:
+            columns["ended"] = time.time()
+            self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
+        self._run.write(
+            trials=list(self._changed.values()), reports=self._reports, events=self._events, columns=columns
+        )
+        self._changed, self._reports, self._events = {}, [], []
+        return state
+
+    def _outcome(self, described: Mapping[str, Any], state: RunState) -> tuple[RunState, str]:
+        """The run's state and why, from the tuning job's."""
+        if not state.ended:
+            return state, self._ending[1] if self._ending is not None else ""
+        if self._ending is not None:
+            return self._ending
+        if self._run.wish() == "cancel":
+            return RunState.CANCELLED, "cancelled by its user"
+        reached = limit_reached(self._job, self._tally) or time_reached(self._job, _elapsed(described))
+        if reached is not None:
+            return reached
+        if state is RunState.FAILED:
+            return state, failure_text(described.get("FailureReason", "")) or "the service gave no reason"
+        if state is RunState.CANCELLED:
+            return state, str(described.get("FailureReason") or "the tuning job was stopped on the service")
+        if not self._tally.counts[TrialState.COMPLETED] and not self._tally.counts[TrialState.PRUNED]:
+            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
+        return state, self._why_complete(described)
+
+    def _why_complete(self, described: Mapping[str, Any]) -> str:
+        """Why the service ended the job before its last trial; "" if it did not."""
+        if described.get("TuningJobCompletionDetails", {}).get("ConvergenceDetectedTime") is not None:
+            return "the service found that the search has converged"
+        return ""
+
+
+def stop_tuning_job(aws: Aws, name: str) -> None:
+    """Asks a tuning job to end; nothing if it has, or was never made."""
+    with translated(f"stopping the tuning job {name}"):
+        try:
+            aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        except ClientError as error:
+            if code_of(error) not in _GONE:
+                raise
+
+
+def _ended_at(summary: Mapping[str, Any]) -> float:
+    moment = summary.get("TrainingEndTime") or summary.get("LastModifiedTime") or summary.get("CreationTime")
+    return time.time() if moment is None else float(moment.timestamp())
+
+
+def _elapsed(described: Mapping[str, Any]) -> float:
+    """Seconds from the making of the job to its end, or until now."""
+    created, ended = described.get("CreationTime"), described.get("HyperParameterTuningEndTime")
+    if created is None:
+        return 0.0
+    return (ended.timestamp() if ended is not None else time.time()) - float(created.timestamp())

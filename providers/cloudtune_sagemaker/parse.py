@@ -1,0 +1,239 @@
+"""From SageMaker's request, or what it describes of a live job, to the spec; nothing is lost.
+
+Whatever the neutral fields can say goes there, so that the job runs on another provider. The rest, and every way of
+writing that is not ours (``1e-05`` for ``1e-5``, JSON in categories), becomes native settings: the difference between
+our translation of the neutral fields and the request. So the job's own request is the given one, by construction.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.job import TuningJob, check_regex
+from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
+from cloudtune_sagemaker.native import difference, merge
+from cloudtune_sagemaker.rules import members, problems, response_members
+from cloudtune_sagemaker.spaces import space_of
+from cloudtune_sagemaker.spec_text import unpacked_spec
+from cloudtune_sagemaker.translate import CONFIG, bare_request, with_environment
+from cloudtune_sagemaker.wire import DEFINITION, PROGRAM
+
+SOURCE = "the SageMaker request"
+"""How messages call what is parsed."""
+
+_STRATEGIES = {"Bayesian": "bayesian", "Random": "random", "Grid": "grid", "Hyperband": "hyperband"}
+_KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
+_MAX_RESOURCE = 100
+"""For a Hyperband whose resources the service is to choose."""
+
+
+def parse(data: Any) -> TuningJob:
+    """The spec of a tuning job.
+
+    Args:
+        data: a body of CreateHyperParameterTuningJob, or an answer of DescribeHyperParameterTuningJob.
+
+    Returns:
+        A job whose translation is the request again; see `translate.native_request`.
+
+    Raises:
+        SpecError: it is no such request, or one that the service would refuse; says where in the request.
+    """
+    request = _request(data)
+    static = _definitions(request)[0].get("StaticHyperParameters") or {}
+    spec = unpacked_spec(static)
+    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
+    if spec is not None:
+        neutral = _with_environment_of(neutral, request)
+    return _with_native(neutral, request)
+
+
+def _request(data: Any) -> dict[str, Any]:
+    """The members of a request, without those that only an answer has."""
+    if not isinstance(data, Mapping):
+        raise SpecError([Problem("", "it is no object; give the body of CreateHyperParameterTuningJob")], SOURCE)
+    answer = response_members("DescribeHyperParameterTuningJob") - members()
+    request = {name: value for name, value in data.items() if name not in answer and value is not None}
+    found = [Problem(each.path, each.message) for each in problems(request)]
+    if found:
+        raise SpecError(found, SOURCE)
+    return request
+
+
+def _definitions(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    several: list[dict[str, Any]] = request.get(f"{DEFINITION}s") or []
+    return several or [request[DEFINITION]]
+
+
+def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """The neutral job with native settings that make its request the given one."""
+    job = neutral.model_copy(update={"sagemaker": {}})
+    program = {DEFINITION: {"StaticHyperParameters": {PROGRAM: "…"}}}
+    own = PROGRAM in (_definitions(request)[0].get("StaticHyperParameters") or {})
+    if own and not any(
+        each["ChannelName"] == CHANNEL for each in _definitions(request)[0].get("InputDataConfig") or ()
+    ):
+        job = job.model_copy(update={"sagemaker": program})  # the toolkit starts the user's own program
+    ours = with_environment(bare_request(job), job.trial.environment)
+    native = difference(ours, dict(request))
+    assert merge(ours, native) == dict(request)
+    return neutral.model_copy(update={"sagemaker": native})
+
+
+def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """A job that travelled with its values masked, with those of the request, if it has them."""
+    own = _definitions(request)[0].get("Environment") or {}
+    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
+    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
+
+
+# The neutral fields
+
+
+def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
+    config, definitions = request[CONFIG], _definitions(request)
+    definition = definitions[0]
+    objective = config.get("HyperParameterTuningJobObjective") or definition["TuningObjective"]
+    regexes = _regexes(definition)
+    data = {
+        "name": request["HyperParameterTuningJobName"],
+        "trial": _trial(definition),
+        "objective": _objective(objective, regexes),
+        "metrics": {name: regex for name, regex in regexes.items() if name != objective["MetricName"]},
+        "space": space_of(config, definitions),
+        "strategy": _strategy(config),
+        "stopping": {"type": "auto"} if config.get("TrainingJobEarlyStoppingType") == "Auto" else None,
+        "limits": _limits(config, definition),
+        "warm_start": _warm_start(request),
+        "compute": _compute(definition),
+        "data": _data(definition),
+        "output": definition["OutputDataConfig"]["S3OutputPath"],
+        "network": _network(definition),
+        "identity": definition["RoleArn"],
+        "encryption": _encryption(definition),
+        "tags": {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
+    }
+    if not data["space"]:
+        raise SpecError([Problem(f"{CONFIG}.ParameterRanges", "names nothing to search")], SOURCE)
+    return {name: value for name, value in data.items() if value not in (None, {})}
+
+
+def _trial(definition: Mapping[str, Any]) -> dict[str, Any]:
+    static = definition.get("StaticHyperParameters") or {}
+    trial: dict[str, Any] = {"environment": dict(definition.get("Environment") or {})}
+    image = definition["AlgorithmSpecification"].get("TrainingImage")
+    program = _decoded(static[PROGRAM]) if PROGRAM in static else None
+    if program is not None:
+        trial["command"] = f"{'python' if program.endswith('.py') else 'sh'} {program}"
+    # An algorithm of the service's own stands for an image: the spec must say what a trial runs.
+    trial["image"] = image or {"sagemaker": definition["AlgorithmSpecification"]["AlgorithmName"]}
+    return trial
+
+
+def _decoded(text: str) -> str:
+    """A text that the SDK may have put into JSON."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str) else text
+
+
+def _regexes(definition: Mapping[str, Any]) -> dict[str, str]:
+    """The metric definitions whose regexes we understand; one of a name."""
+    found: dict[str, str] = {}
+    for each in definition["AlgorithmSpecification"].get("MetricDefinitions") or ():
+        try:
+            found.setdefault(each["Name"], check_regex(each["Regex"]))
+        except ValueError:
+            continue  # it stays in the native settings
+    return found
+
+
+def _objective(declared: Mapping[str, str], regexes: Mapping[str, str]) -> dict[str, Any]:
+    name = declared["MetricName"]
+    objective = {"metric": name, "goal": declared["Type"].lower()}
+    return {**objective, "regex": regexes[name]} if name in regexes else objective
+
+
+def _strategy(config: Mapping[str, Any]) -> dict[str, Any]:
+    strategy: dict[str, Any] = {"type": _STRATEGIES[config["Strategy"]]}
+    seed = config.get("RandomSeed")
+    if seed is not None and strategy["type"] != "grid" and seed < 2**31:
+        strategy["seed"] = seed
+    if strategy["type"] == "hyperband":
+        resources = (config.get("StrategyConfig") or {}).get("HyperbandStrategyConfig") or {}
+        most = resources.get("MaxResource", max(_MAX_RESOURCE, resources.get("MinResource", 1)))
+        strategy |= {"min_resource": resources.get("MinResource", 1), "max_resource": most}
+    return strategy
+
+
+def _limits(config: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Any]:
+    resources, completion = config["ResourceLimits"], config.get("TuningJobCompletionCriteria") or {}
+    longest = definition["StoppingCondition"].get("MaxRuntimeInSeconds")
+    target = completion.get("TargetObjectiveMetricValue")
+    limits = {
+        "trials": resources.get("MaxNumberOfTrainingJobs"),
+        "parallel": resources["MaxParallelTrainingJobs"],
+        "time": resources.get("MaxRuntimeInSeconds"),
+        "trial_time": None if longest == DEFAULT_TRIAL_TIME else longest,
+        "target": target if target is not None and math.isfinite(target) else None,
+        "no_improvement": (completion.get("BestObjectiveNotImproving") or {}).get(
+            "MaxNumberOfTrainingJobsNotImproving"
+        ),
+    }
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _warm_start(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    declared = request.get("WarmStartConfig")
+    if declared is None:
+        return None
+    runs = [parent["HyperParameterTuningJobName"] for parent in declared["ParentHyperParameterTuningJobs"]]
+    return {"runs": runs, "kind": _KINDS[declared["WarmStartType"]]} if all(runs) else None
+
+
+def _compute(definition: Mapping[str, Any]) -> dict[str, Any]:
+    resources = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig") or {}
+    several = resources.get("InstanceConfigs") or resources.get("InstanceGroups") or [{}]
+    disk = resources.get("VolumeSizeInGB") or several[0].get("VolumeSizeInGB") or DEFAULT_DISK
+    spot = bool(definition.get("EnableManagedSpotTraining"))
+    compute = {
+        "instance": resources.get("InstanceType") or several[0].get("InstanceType"),
+        "count": resources.get("InstanceCount") or several[0].get("InstanceCount") or 1,
+        "disk": None if disk == DEFAULT_DISK else f"{disk}GB",
+        "spot": spot or None,
+        "max_wait": definition["StoppingCondition"].get("MaxWaitTimeInSeconds") if spot else None,
+    }
+    return {name: value for name, value in compute.items() if value is not None and (name, value) != ("count", 1)}
+
+
+def _data(definition: Mapping[str, Any]) -> dict[str, str]:
+    places = {}
+    for each in definition.get("InputDataConfig") or ():
+        source = each["DataSource"].get("S3DataSource")
+        if source is not None and source["S3Uri"].startswith("s3://"):
+            places[each["ChannelName"]] = source["S3Uri"]
+    return places
+
+
+def _network(definition: Mapping[str, Any]) -> dict[str, Any] | None:
+    vpc = definition.get("VpcConfig") or {}
+    network = {
+        "subnets": vpc.get("Subnets"),
+        "security_groups": vpc.get("SecurityGroupIds"),
+        "isolated": definition.get("EnableNetworkIsolation"),
+    }
+    return {name: value for name, value in network.items() if value} or None
+
+
+def _encryption(definition: Mapping[str, Any]) -> dict[str, Any] | None:
+    resources = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig") or {}
+    encryption = {
+        "key": definition["OutputDataConfig"].get("KmsKeyId"),
+        "volume_key": resources.get("VolumeKmsKeyId"),
+        "traffic": definition.get("EnableInterContainerTrafficEncryption"),
+    }
+    return {name: value for name, value in encryption.items() if value} or None

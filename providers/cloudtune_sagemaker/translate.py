@@ -1,0 +1,386 @@
+"""From the spec to SageMaker's request, and an account of where each field went. Pure: no network, no credentials."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloudtune.api import MASK
+from cloudtune.job import TuningJob
+from cloudtune.plan import Ledger, Plan, Support, leaves
+from cloudtune.states import Trial
+from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune_sagemaker.definition import PROVIDER, DefinitionWriter
+from cloudtune_sagemaker.modes import driven, reasons
+from cloudtune_sagemaker.names import legal, plan_name
+from cloudtune_sagemaker.native import merge
+from cloudtune_sagemaker.rules import members, problems
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.spec_text import packed_spec
+from cloudtune_sagemaker.support import SUPPORT
+from cloudtune_sagemaker.wire import DEFINITION, PROGRAM, Branch, branches_of, codec_of, helped, text_of
+
+CONFIG = "HyperParameterTuningJobConfig"
+DIRECTORY = "sagemaker_submit_directory"
+"""The static hyperparameter by which the training toolkit knows where the code is."""
+
+_SHORTEST, _LONGEST = 120, 15_768_000
+"""Seconds that a tuning job may be limited to (botocore: HyperParameterTuningMaxRuntimeInSeconds)."""
+
+_LEAST_PATIENCE = 3
+"""The least MaxNumberOfTrainingJobsNotImproving (botocore)."""
+
+_STRATEGIES = {Grid: "Grid", Random: "Random", Bayesian: "Bayesian", Hyperband: "Hyperband"}
+_GOALS = {"maximize": "Maximize", "minimize": "Minimize"}
+_KINDS = {"identical": "IdenticalDataAndAlgorithm", "transfer": "TransferLearning"}
+_OTHERS = ("local", "vertex", "azureml", "ray", "native")
+
+
+def translate(job: TuningJob, settings: SageMakerSettings | None = None) -> Plan:
+    """The plan for SageMaker: the whole request, and a note for each field that is not carried as it stands.
+
+    Args:
+        job: the spec.
+        settings: of the profile.
+
+    Returns:
+        A plan whose mode says whether the request is that of a tuning job (managed), or of the training job that
+        each trial is (driven). ``${bucket}``, ``${code}`` and ``${data:NAME}`` in it are known when the run starts.
+    """
+    return _Translation(job, settings or SageMakerSettings()).plan()
+
+
+def bare_request(job: TuningJob, settings: SageMakerSettings | None = None) -> dict[str, Any]:
+    """The request of a tuning job as the neutral fields alone say it, without the native settings."""
+    return _Translation(job, settings or SageMakerSettings()).bare()
+
+
+def native_request(job: TuningJob, settings: SageMakerSettings | None = None) -> dict[str, Any]:
+    """The request of a job with the values of its environment variables, which a plan masks.
+
+    Raises:
+        UnsupportedError: SageMaker cannot run the job as it stands.
+    """
+    plan = translate(job, settings)
+    plan.refuse()
+    return with_environment(plan.request, job.trial.environment)
+
+
+def with_environment(request: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """A request with the values of environment variables where a plan has masks."""
+    filled = dict(request)
+    if "Environment" in filled:
+        own = filled["Environment"]
+        filled["Environment"] = {name: values.get(name, text) if text == MASK else text for name, text in own.items()}
+    if DEFINITION in filled:
+        filled[DEFINITION] = with_environment(filled[DEFINITION], values)
+    if f"{DEFINITION}s" in filled:
+        filled[f"{DEFINITION}s"] = [with_environment(each, values) for each in filled[f"{DEFINITION}s"]]
+    return filled
+
+
+def hyperparameters_of(job: TuningJob, trial: Trial) -> dict[str, str]:
+    """The hyperparameters of the training job that a driven trial is: all of them texts."""
+    values = codec_of(job).encode(trial.parameters) if helped(job) else trial.parameters
+    return {name: text_of(value) for name, value in values.items()}
+
+
+class _Translation:
+    """One translation of one job."""
+
+    def __init__(self, job: TuningJob, settings: SageMakerSettings) -> None:
+        self._job = job
+        self._settings = settings
+        self._ledger = Ledger(PROVIDER)
+        self._codec = codec_of(job)
+        self._branches = branches_of(job, self._codec)
+        self._driven = driven(job, self._branches)
+
+    def plan(self) -> Plan:
+        self._account_for_the_rest()
+        request = self._training_job() if self._driven else self._tuning_job()
+        request = self._with_native(request)
+        self._check(request)
+        return self._ledger.close(self._job, "driven" if self._driven else "managed", request)
+
+    def bare(self) -> dict[str, Any]:
+        """See `bare_request`."""
+        return self._tuning_job()
+
+    # A training job a trial
+
+    def _training_job(self) -> dict[str, Any]:
+        if self._job.mode == "auto":
+            for path, row in reasons(self._job, self._branches):
+                self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
+        for path in ("objective", "strategy", "stopping", "limits", "retries", "warm_start", "space", "mode", "name"):
+            self._ledger.carry(path, "")  # cloudtune's own driver does what they say
+        request = DefinitionWriter(self._job, self._settings, self._ledger, "").write()
+        self._tags(request)
+        return {"TrainingJobName": plan_name(self._job.name), **request}
+
+    # A tuning job
+
+    def _tuning_job(self) -> dict[str, Any]:
+        for path, row in reasons(self._job, self._branches):
+            self._ledger.note(
+                path, Support.UNSUPPORTED, f"{SUPPORT[row][1].partition(':')[0]}; take mode: managed away"
+            )
+        writer = DefinitionWriter(self._job, self._settings, self._ledger, self._place(0))
+        definition = writer.write()
+        request: dict[str, Any] = {
+            "HyperParameterTuningJobName": plan_name(self._job.name),
+            CONFIG: self._config(),
+            **self._definitions(definition, writer.code()),
+        }
+        if legal(self._job.name) == plan_name(self._job.name) == self._job.name:
+            self._ledger.carry("name", "HyperParameterTuningJobName")
+        else:
+            self._ledger.note("name", *SUPPORT["name"], "HyperParameterTuningJobName")
+        self._ledger.carry("mode", CONFIG)
+        if not self._job.retries:
+            self._ledger.carry("retries", "")
+        self._warm_start(request)
+        self._tags(request)
+        return request
+
+    def _place(self, index: int) -> str:
+        return DEFINITION if len(self._branches) == 1 else f"{DEFINITION}s[{index}]"
+
+    def _config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {"Strategy": self._strategy(), "ResourceLimits": self._limits()}
+        if isinstance(self._job.strategy, Hyperband):
+            config["StrategyConfig"] = self._hyperband(self._job.strategy)
+        if len(self._branches) == 1:
+            config["HyperParameterTuningJobObjective"] = self._objective(f"{CONFIG}.HyperParameterTuningJobObjective")
+            config["ParameterRanges"] = self._branches[0].ranges
+            self._account_for_space(f"{CONFIG}.ParameterRanges")
+        config["TrainingJobEarlyStoppingType"] = "Off" if self._job.stopping is None else "Auto"
+        self._stopping()
+        completion = self._completion()
+        if completion:
+            config["TuningJobCompletionCriteria"] = completion
+        seed = getattr(self._job.strategy, "seed", None)
+        if seed is not None:
+            config["RandomSeed"] = seed
+        return config
+
+    def _strategy(self) -> str:
+        strategy = self._job.strategy
+        self._ledger.carry("strategy", f"{CONFIG}.Strategy")
+        self._ledger.carry("strategy.seed", f"{CONFIG}.RandomSeed")
+        if isinstance(strategy, Grid) and strategy.levels is not None:
+            message = "the grid's values travel as categories"
+            self._ledger.note("strategy.levels", Support.ENCODED, message, f"{CONFIG}.ParameterRanges")
+        return _STRATEGIES.get(type(strategy), "Random")
+
+    def _hyperband(self, strategy: Hyperband) -> dict[str, Any]:
+        place = f"{CONFIG}.StrategyConfig.HyperbandStrategyConfig"
+        self._ledger.carry("strategy.min_resource", f"{place}.MinResource")
+        self._ledger.carry("strategy.max_resource", f"{place}.MaxResource")
+        if strategy.eta != Hyperband(max_resource=1).eta or "eta" in strategy.model_fields_set:
+            self._ledger.note("strategy.eta", *SUPPORT["strategy.hyperband.eta"])
+        config = {"MinResource": strategy.min_resource, "MaxResource": strategy.max_resource}
+        return {"HyperbandStrategyConfig": config}
+
+    def _limits(self) -> dict[str, int]:
+        limits, place = self._job.limits, f"{CONFIG}.ResourceLimits"
+        found = {"MaxParallelTrainingJobs": min(limits.parallel, limits.trials or limits.parallel)}
+        self._ledger.carry("limits.parallel", f"{place}.MaxParallelTrainingJobs")
+        if limits.trials is not None:
+            found["MaxNumberOfTrainingJobs"] = limits.trials
+            self._ledger.carry("limits.trials", f"{place}.MaxNumberOfTrainingJobs")
+        if limits.time is not None:
+            seconds = limits.time.total_seconds()
+            if _SHORTEST <= seconds <= _LONGEST and seconds == math.ceil(seconds):
+                found["MaxRuntimeInSeconds"] = int(seconds)
+                self._ledger.carry("limits.time", f"{place}.MaxRuntimeInSeconds")
+            else:
+                self._ledger.note("limits.time", *SUPPORT["limits.time"])
+        if limits.failed is not None:
+            self._ledger.note("limits.failed", *SUPPORT["limits.failed"])
+        return found
+
+    def _completion(self) -> dict[str, Any]:
+        limits, place = self._job.limits, f"{CONFIG}.TuningJobCompletionCriteria"
+        criteria: dict[str, Any] = {}
+        if limits.target is not None:
+            criteria["TargetObjectiveMetricValue"] = limits.target
+            self._ledger.carry("limits.target", f"{place}.TargetObjectiveMetricValue")
+        if limits.no_improvement is not None and limits.no_improvement >= _LEAST_PATIENCE:
+            criteria["BestObjectiveNotImproving"] = {"MaxNumberOfTrainingJobsNotImproving": limits.no_improvement}
+            self._ledger.carry("limits.no_improvement", f"{place}.BestObjectiveNotImproving")
+        elif limits.no_improvement is not None:
+            self._ledger.note("limits.no_improvement", *SUPPORT["limits.no_improvement"])
+        return criteria
+
+    def _stopping(self) -> None:
+        target = f"{CONFIG}.TrainingJobEarlyStoppingType"
+        if isinstance(self._job.stopping, Median):
+            self._ledger.note("stopping", *SUPPORT["stopping.median"], target)
+        elif isinstance(self._job.stopping, Auto):
+            self._ledger.carry("stopping", target)
+
+    def _objective(self, place: str) -> dict[str, str]:
+        objective = self._job.objective[0]
+        self._ledger.carry("objective[0].metric", f"{place}.MetricName")
+        self._ledger.carry("objective[0].goal", f"{place}.Type")
+        if objective.measurement == "last":
+            self._ledger.carry("objective[0].measurement", place)
+        return {"Type": _GOALS[objective.goal], "MetricName": objective.metric}
+
+    # Definitions
+
+    def _definitions(self, definition: Mapping[str, Any], code: str) -> dict[str, Any]:
+        if len(self._branches) == 1:
+            static = self._static(self._branches[0], code)
+            return {DEFINITION: {**definition, **({"StaticHyperParameters": static} if static else {})}}
+        several = []
+        for index, branch in enumerate(self._branches):
+            place = self._place(index)
+            several.append(
+                {
+                    "DefinitionName": branch.name,
+                    "TuningObjective": self._objective(f"{place}.TuningObjective"),
+                    "HyperParameterRanges": branch.ranges,
+                    **definition,
+                    "StaticHyperParameters": self._static(branch, code),
+                }
+            )
+        self._account_for_branches()
+        return {f"{DEFINITION}s": several}
+
+    def _static(self, branch: Branch, code: str) -> dict[str, str]:
+        if not helped(self._job):
+            return branch.static
+        start = {PROGRAM: "cloudtune_trial.py", DIRECTORY: f"{code}/sourcedir.tar.gz"}
+        return {**start, **packed_spec(self._job), **branch.static}
+
+    def _account_for_space(self, ranges: str) -> None:
+        said = self._steps()
+        for name, place in self._branches[0].places.items():
+            fixed = place.startswith("static.")
+            target = f"{self._place(0)}.StaticHyperParameters.{place[7:]}" if fixed else f"{ranges}.{place}"
+            if name in said:
+                self._ledger.note(f"space.{name}", Support.ENCODED, said[name], target)
+            else:
+                self._ledger.carry(f"space.{name}", target)
+
+    def _account_for_branches(self) -> None:
+        said = self._steps()
+        for index, branch in reversed(list(enumerate(self._branches))):
+            for name in branch.places:
+                parts = [*([said[name]] if name in said else []), "is searched in a training job definition a branch"]
+                self._ledger.carry(f"space.{name}", f"{self._place(index)}.HyperParameterRanges")
+                if index == 0 or name not in self._branches[0].places:
+                    self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(parts), self._place(index))
+        missing = {travel.dimension.name for travel in self._codec.travels} - {
+            name for branch in self._branches for name in branch.places
+        }
+        for name in missing:  # the parameter that the branches are of
+            message = "each of its values has a training job definition of its own"
+            self._ledger.note(f"space.{name}", Support.ENCODED, message, f"{self._place(0)}.StaticHyperParameters")
+
+    def _steps(self) -> dict[str, str]:
+        """How each parameter that does not travel as it stands does, by its name in the spec."""
+        by_key = self._codec.describe()
+        found: dict[str, list[str]] = {}
+        for travel in self._codec.travels:
+            if travel.dimension.key in by_key:
+                found.setdefault(travel.dimension.name, []).append(by_key[travel.dimension.key])
+        return {name: "; ".join(dict.fromkeys(steps)) for name, steps in found.items()}
+
+    # What stands beside
+
+    def _warm_start(self, request: dict[str, Any]) -> None:
+        warm = self._job.warm_start
+        if warm is None or not warm.runs:
+            return
+        parents = [{"HyperParameterTuningJobName": run} for run in warm.runs]
+        request["WarmStartConfig"] = {"ParentHyperParameterTuningJobs": parents, "WarmStartType": _KINDS[warm.kind]}
+        self._ledger.carry("warm_start.runs", "WarmStartConfig.ParentHyperParameterTuningJobs")
+        self._ledger.carry("warm_start.kind", "WarmStartConfig.WarmStartType")
+
+    def _tags(self, request: dict[str, Any]) -> None:
+        self._ledger.carry("tags", "Tags" if self._job.tags else "")
+        if self._job.tags:
+            request["Tags"] = [{"Key": key, "Value": value} for key, value in self._job.tags.items()]
+
+    def _account_for_the_rest(self) -> None:
+        self._ledger.carry("strict", "")
+        self._ledger.carry("mode", "")
+        for field in _OTHERS:
+            if any(path == field or path.startswith(f"{field}.") for path, _ in leaves(self._job)):
+                self._ledger.note(field, *SUPPORT["native"])
+
+    # Native settings, and what the service would say
+
+    def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
+        own = self._job.sagemaker
+        if not own:
+            return request
+        if self._driven:
+            return self._with_native_definition(request, own)
+        known = members()
+        for name in own:
+            self._ledger.carry(f"sagemaker.{name}", name if name in known and own[name] is not None else "")
+        patched: dict[str, Any] = merge(request, own)
+        if len(self._branches) == 1 and patched.get(f"{DEFINITION}s") and DEFINITION not in own:
+            patched.pop(DEFINITION)  # several definitions take the place of the one
+        return patched
+
+    def _with_native_definition(self, request: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """What the native settings say of the one training job definition holds for a training job as well."""
+        allowed = members("CreateTrainingJob")
+        definition = own.get(DEFINITION)
+        patch = {}
+        for name, value in definition.items() if isinstance(definition, Mapping) else ():
+            if name in allowed:
+                patch[name] = value
+                self._ledger.carry(f"sagemaker.{DEFINITION}.{name}", name if value is not None else "")
+            else:
+                message = "a training job has no such setting: of no effect in a driven run"
+                self._ledger.note(f"sagemaker.{DEFINITION}.{name}", Support.APPROXIMATE, message)
+        for name in own:
+            if name != DEFINITION or not isinstance(definition, Mapping) or not definition:
+                message = "is a setting of tuning jobs: of no effect in a driven run"
+                self._ledger.note(f"sagemaker.{name}", Support.APPROXIMATE, message)
+        patched: dict[str, Any] = merge(request, patch)
+        return patched
+
+    def _check(self, request: Mapping[str, Any]) -> None:
+        operation = "CreateTrainingJob" if self._driven else "CreateHyperParameterTuningJob"
+        for violation in problems(request, operation):
+            self._ledger.note(
+                self._path_of(violation.path), Support.UNSUPPORTED, self._in_words(violation.path, violation.message)
+            )
+
+    def _path_of(self, target: str) -> str:
+        """The field of the spec that a member of the request came from."""
+        for end, path in _MISSING.items():
+            if target.endswith(end):
+                return path
+        said = {path for path, _ in leaves(self._job)}
+        found = [
+            (len(place), path)
+            for path, place in self._ledger.targets()
+            if place and (target == place or target.startswith((f"{place}.", f"{place}[")) or place.startswith(f"{target}."))
+            and any(leaf == path or leaf.startswith((f"{path}.", f"{path}[")) for leaf in said)
+        ]  # fmt: skip
+        return max(found)[1] if found else f"sagemaker.{target}"
+
+    def _in_words(self, target: str, message: str) -> str:
+        missing = next((end for end in _MISSING if target.endswith(end)), None)
+        if (missing is not None and "not be null" in message) or "exactly one of TrainingImage" in message:
+            return _TO_GIVE[_MISSING[missing or "AlgorithmSpecification.TrainingImage"]]
+        return f"SageMaker refuses {target}: {message}"
+
+
+_MISSING = {"RoleArn": "identity", "AlgorithmSpecification.TrainingImage": "trial.image"}
+"""Members that a job may leave to the profile, and the field that gives them."""
+
+_TO_GIVE = {
+    "identity": 'no role to run as; give identity: arn:aws:iam::…:role/…, or role = "…" in the profile',
+    "trial.image": 'no image to run in; give trial.image, or image = "…" in the profile',
+}
+
+__all__: Sequence[str] = ["PROVIDER", "codec_of", "hyperparameters_of", "translate"]

@@ -1,0 +1,228 @@
+"""Clients of SageMaker that we did not write work with the emulator: the AWS CLI, boto3, and SageMaker's own SDK."""
+
+import importlib.util
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("moto")
+
+import boto3
+from cloudtune_sagemaker.emulator import SageMakerEmulator
+
+AWS = Path(sys.executable).parent / "aws"
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
+ECHO = 'echo "score=$SM_HP_RATE;"'
+BEST = {"SortBy": "FinalObjectiveMetricValue", "MaxResults": 1}
+
+needs_cli = pytest.mark.skipif(not AWS.exists(), reason="the AWS CLI (awscli) is not installed")
+needs_sdk = pytest.mark.skipif(not importlib.util.find_spec("sagemaker"), reason="sagemaker-train is not installed")
+
+
+def request(emulator: SageMakerEmulator, name: str, trials: int) -> dict[str, Any]:
+    """A CreateHyperParameterTuningJob request."""
+    return {
+        "HyperParameterTuningJobName": name,
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Random",
+            "RandomSeed": 1,
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "score"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": trials, "MaxParallelTrainingJobs": 2},
+            "ParameterRanges": {"ContinuousParameterRanges": [{"Name": "rate", "MinValue": "0", "MaxValue": "1"}]},
+        },
+        "TrainingJobDefinition": {
+            "AlgorithmSpecification": {
+                "TrainingImage": IMAGE,
+                "TrainingInputMode": "File",
+                "MetricDefinitions": [{"Name": "score", "Regex": "score=(.*?);"}],
+            },
+            "RoleArn": emulator.role,
+            "OutputDataConfig": {"S3OutputPath": f"s3://{emulator.bucket}/out"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 600},
+        },
+    }
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Waits until something is true."""
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not come about"
+        threading.Event().wait(0.05)
+    return found
+
+
+# The AWS CLI
+
+
+def aws(service: str, *words: str) -> Any:
+    """What the AWS CLI answers."""
+    line = [str(AWS), service, *words, "--output", "json"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout) if done.stdout.strip() else None
+
+
+@needs_cli
+@pytest.mark.sagemaker_emulator(images={"*": ECHO})
+def test_the_aws_cli_tunes(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request(sagemaker_emulator, "cli", 12)))
+    name = ("--hyper-parameter-tuning-job-name", "cli")
+    made = aws("sagemaker", "create-hyper-parameter-tuning-job", "--cli-input-json", f"file://{file}")
+    assert made["HyperParameterTuningJobArn"].endswith(":hyper-parameter-tuning-job/cli")
+    assert sagemaker_emulator.wait("cli", 60) == "Completed"
+    job = aws("sagemaker", "describe-hyper-parameter-tuning-job", *name)
+    trials = aws("sagemaker", "list-training-jobs-for-hyper-parameter-tuning-job", *name)["TrainingJobSummaries"]
+    assert len(trials) == 12, "the CLI reads all pages"
+    assert job["BestTrainingJob"]["TunedHyperParameters"] == min(
+        (trial["TunedHyperParameters"] for trial in trials), key=lambda tuned: float(tuned["rate"])
+    )
+    assert aws("sagemaker", "list-tags", "--resource-arn", made["HyperParameterTuningJobArn"])["Tags"] == []
+    model = f"s3://{sagemaker_emulator.bucket}/out/{trials[0]['TrainingJobName']}/output/model.tar.gz"
+    subprocess.run([str(AWS), "s3", "cp", model, str(tmp_path)], check=True, capture_output=True, timeout=60)
+    assert tarfile.is_tarfile(tmp_path / "model.tar.gz")
+
+
+@needs_cli
+@pytest.mark.sagemaker_emulator(images={"*": "sleep 60"}, grace=0.2)
+def test_the_aws_cli_stops(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request(sagemaker_emulator, "cli", 4)))
+    aws("sagemaker", "create-hyper-parameter-tuning-job", "--cli-input-json", f"file://{file}")
+    aws("sagemaker", "stop-hyper-parameter-tuning-job", "--hyper-parameter-tuning-job-name", "cli")
+    assert sagemaker_emulator.wait("cli", 60) == "Stopped"
+    (row,) = aws("sagemaker", "list-hyper-parameter-tuning-jobs", "--status-equals", "Stopped")[
+        "HyperParameterTuningJobSummaries"
+    ]
+    assert row["HyperParameterTuningJobName"] == "cli"
+
+
+# boto3
+
+
+@pytest.mark.sagemaker_emulator(images={"*": ECHO})
+def test_boto3_tunes(sagemaker_emulator: SageMakerEmulator) -> None:
+    sagemaker, s3, logs = (boto3.client(service) for service in ("sagemaker", "s3", "logs"))
+    sagemaker.create_hyper_parameter_tuning_job(**request(sagemaker_emulator, "boto", 5))
+    describe = lambda: sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="boto")  # noqa: E731
+    eventually(lambda: describe()["HyperParameterTuningJobStatus"] == "Completed")
+    listing = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job
+    (best,) = listing(HyperParameterTuningJobName="boto", **BEST)["TrainingJobSummaries"]
+    assert describe()["BestTrainingJob"] == best
+    job = sagemaker.describe_training_job(TrainingJobName=best["TrainingJobName"])
+    bucket, _, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    assert s3.get_object(Bucket=bucket, Key=key)["ContentLength"] > 0
+    found = logs.filter_log_events(
+        logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"{best['TrainingJobName']}/"
+    )
+    assert any("score=" in event["message"] for event in found["events"])
+
+
+@pytest.mark.sagemaker_emulator(images={"*": ECHO})
+def test_boto3s_waiter_sees_the_end_of_a_training_job(sagemaker_emulator: SageMakerEmulator) -> None:
+    sagemaker = boto3.client("sagemaker")
+    definition = request(sagemaker_emulator, "any", 2)["TrainingJobDefinition"]
+    sagemaker.create_training_job(TrainingJobName="waited", HyperParameters={"rate": "1"}, **definition)
+    waiter = sagemaker.get_waiter("training_job_completed_or_stopped")
+    waiter.wait(TrainingJobName="waited", WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    assert sagemaker.describe_training_job(TrainingJobName="waited")["TrainingJobStatus"] == "Completed"
+
+
+# SageMaker's SDK
+
+SCRIPT = """
+import argparse, os, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--rate", type=float)
+parser.add_argument("--kind")
+parser.add_argument("--epochs", type=int)
+given = parser.parse_args()
+assert given.epochs == 3
+print(f"score={given.rate};", flush=True)
+pathlib.Path(os.environ["SM_MODEL_DIR"], "rate.txt").write_text(str(given.rate))
+"""
+
+
+def tuner(emulator: SageMakerEmulator, source: Path, **settings: Any) -> Any:
+    """A HyperparameterTuner with a ModelTrainer of a local script."""
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.configs import Compute, SourceCode, StoppingCondition
+    from sagemaker.train.tuner import HyperparameterTuner
+
+    # The bucket must be given: to make up its name the SDK asks the real STS, whatever the endpoints are.
+    session = Session(boto_session=boto3.Session(), default_bucket=emulator.bucket)
+    trainer = ModelTrainer(
+        sagemaker_session=session,
+        role=emulator.role,
+        training_image=IMAGE,
+        source_code=SourceCode(source_dir=str(source), entry_script="train.py"),
+        compute=Compute(instance_type="ml.m5.large", instance_count=1, volume_size_in_gb=1),
+        hyperparameters={"epochs": 3},
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=600),
+        base_job_name="sdk",
+    )
+    ranges = {"rate": ContinuousParameter(0, 1), "kind": CategoricalParameter(["a", "b"])}
+    return HyperparameterTuner(
+        trainer,
+        "score",
+        ranges,
+        metric_definitions=[{"Name": "score", "Regex": "score=(.*?);"}],
+        **{"strategy": "Random", "max_jobs": 4, "max_parallel_jobs": 2, "random_seed": 3, **settings},
+    )
+
+
+@needs_sdk
+def test_the_sdks_tuner_with_a_model_trainer_tunes(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT)
+    search = tuner(sagemaker_emulator, tmp_path)
+    search.tune(wait=False)
+    search.latest_tuning_job.wait(poll=1)
+    job = search.describe() or search.latest_tuning_job
+    assert job.hyper_parameter_tuning_job_status == "Completed"
+    table = search.analytics().dataframe()
+    assert list(table.sort_values("FinalObjectiveValue")["TrainingJobName"])[-1] == search.best_training_job()
+    assert list(table["FinalObjectiveValue"]) == list(table["rate"])
+    found = boto3.client("s3").get_object(
+        Bucket=sagemaker_emulator.bucket, Key=f"sdk/{search.best_training_job()}/output/model.tar.gz"
+    )
+    with tarfile.open(fileobj=io.BytesIO(found["Body"].read())) as model:
+        content = model.extractfile("rate.txt")
+        assert content is not None
+        assert float(content.read()) == table["rate"].max()
+
+
+@needs_sdk
+def test_the_sdks_tuner_stops_and_starts_warm(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
+    from sagemaker.core.resources import HyperParameterTuningJob
+    from sagemaker.core.shapes import HyperParameterTuningJobWarmStartConfig
+
+    (tmp_path / "train.py").write_text(SCRIPT + "\nimport time; time.sleep(60)")
+    first = tuner(sagemaker_emulator, tmp_path, max_jobs=2)
+    first.tune(wait=False, job_name="first")
+    eventually(lambda: len(sagemaker_emulator.jobs.tuning_job("first").trials) == 2)
+    first.stop_tuning_job()
+    assert sagemaker_emulator.wait("first", 60) == "Stopped"
+    assert [each.hyper_parameter_tuning_job_name for each in HyperParameterTuningJob.get_all()] == ["first"]
+    (tmp_path / "train.py").write_text(SCRIPT)
+    parent = HyperParameterTuningJobWarmStartConfig(
+        parent_hyper_parameter_tuning_jobs=[{"hyper_parameter_tuning_job_name": "first"}],
+        warm_start_type="TransferLearning",
+    )
+    second = tuner(sagemaker_emulator, tmp_path, max_jobs=2, warm_start_config=parent)
+    second.tune(wait=False, job_name="second")
+    assert sagemaker_emulator.wait("second", 60) == "Completed"
+    parents = second.latest_tuning_job.refresh().warm_start_config.parent_hyper_parameter_tuning_jobs
+    assert [each.hyper_parameter_tuning_job_name for each in parents] == ["first"]

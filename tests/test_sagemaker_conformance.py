@@ -1,0 +1,48 @@
+"""SageMaker passes the conformance suite, by its own tuner and driven, through boto3 against the emulator."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudtune.testing import ProviderConformance
+
+pytest.importorskip("moto")
+
+from cloudtune_sagemaker.emulator import SageMakerEmulator
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[SageMakerEmulator]:
+    with SageMakerEmulator(grace=0.2) as running:
+        yield running
+
+
+def profile_for(emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Writes a profile that leads to the emulator, and sets the environment that AWS's clients need."""
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    (project / "cloudtune.toml").write_text(
+        f'[profiles.emulated]\nprovider = "sagemaker"\nendpoint = "{emulator.url}"\nregion = "{emulator.region}"\n'
+        f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\npoll = 0.1\n'
+    )
+    return "emulated"
+
+
+class TestManaged(ProviderConformance):
+    @pytest.fixture
+    def on(self, emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        return profile_for(emulator, project, monkeypatch)
+
+    @pytest.fixture
+    def extras(self) -> dict[str, Any]:
+        return {"trial": {"image": IMAGE}}
+
+
+class TestDriven(TestManaged):
+    @pytest.fixture
+    def extras(self) -> dict[str, Any]:
+        return {"trial": {"image": IMAGE}, "mode": "driven"}
