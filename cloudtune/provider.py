@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from pydantic import JsonValue
+
     from cloudtune.errors import Problem
     from cloudtune.job import TuningJob
     from cloudtune.plan import Plan, Support
@@ -107,6 +109,25 @@ class Provider(ABC):
 
         An unsupported field is a note of the plan, not an exception.
         """
+
+    def to_native(self, job: "TuningJob") -> "JsonValue":  # noqa: ARG002  # none here
+        """The service's own request for a job, as data for JSON.
+
+        Raises:
+            UnsupportedError: the provider cannot run the job as it stands.
+            ConfigError: the provider has no requests of its own.
+        """
+        raise ConfigError(f"{self.name} has no requests of its own; `cloudtune plan --json` shows what it is told")
+
+    @classmethod
+    def from_native(cls, data: object) -> "TuningJob":  # noqa: ARG003  # none here
+        """The spec of one of the service's own requests, from the data of its JSON; nothing is lost.
+
+        Raises:
+            SpecError: it is no such request; says where in it.
+            ConfigError: the provider has no requests of its own.
+        """
+        raise ConfigError(f"{cls.name} has no requests of its own to import")
 
     @abstractmethod
     def check(self) -> list[Finding]:

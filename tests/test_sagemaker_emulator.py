@@ -372,6 +372,52 @@ def test_definitions_are_a_choice_with_ranges_of_their_own(shared: Used) -> None
     assert shared.describe("definitions")["BestTrainingJob"]["TrainingJobDefinitionName"] == "small"
 
 
+def test_autotune_searches_around_the_hints(shared: Used) -> None:
+    hints = [
+        {"Name": "x", "ValueHint": "0.5"},
+        {"Name": "epochs", "ValueHint": "4"},
+        {"Name": "kind", "ValueHint": "adam"},
+    ]
+    shared.tune("autotune", 6, changes={"ParameterRanges": {"AutoParameters": hints}}, Autotune={"Mode": "Enabled"})
+    for tuned in (row["TunedHyperParameters"] for row in shared.trials("autotune")):
+        assert 0.05 <= float(tuned["x"]) <= 5
+        assert 1 <= int(tuned["epochs"]) <= 40
+        assert tuned["kind"] == "adam"
+
+
+def test_names_that_cloudtune_does_not_take_arrive_as_they_are(emulate: Callable[..., Used]) -> None:
+    used = emulate('echo "score=1;"')
+    odd = ["--lr", "two words", "{x}", "a=b"]
+    ranges = {"IntegerParameterRanges": [{"Name": name, "MinValue": "1", "MaxValue": "5"} for name in odd]}
+    used.tune("odd", 2, changes={"ParameterRanges": ranges})
+    assert all(set(row["TunedHyperParameters"]) == set(odd) for row in used.trials("odd"))
+
+
+def test_a_trial_has_the_first_machines_and_checkpoints_of_its_own(shared: Used) -> None:
+    flexible = {
+        "AllocationStrategy": "Prioritized",
+        "InstanceConfigs": [
+            {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 3},
+            {"InstanceType": "ml.m4.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 3},
+        ],
+        "VolumeKmsKeyId": "key",
+    }
+    declared = definition(
+        shared.emulator,
+        HyperParameterTuningResourceConfig=flexible,
+        CheckpointConfig={"S3Uri": f"s3://{shared.emulator.bucket}/checkpoints/"},
+    )
+    del declared["ResourceConfig"]
+    shared.tune("flexible", 1, TrainingJobDefinition=declared)
+    (row,) = shared.trials("flexible")
+    job = shared.training_job(row["TrainingJobName"])
+    assert job["ResourceConfig"] == {
+        "InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 3, "VolumeKmsKeyId": "key",
+    }  # fmt: skip
+    assert job["CheckpointConfig"]["S3Uri"] == f"s3://{shared.emulator.bucket}/checkpoints/{row['TrainingJobName']}"
+    assert shared.describe("flexible")["TrainingJobDefinition"]["HyperParameterTuningResourceConfig"] == flexible
+
+
 # When a tuning job ends
 
 
@@ -524,6 +570,16 @@ def test_what_is_not_emulated_is_motos(shared: Used) -> None:
     )
     assert shared.sagemaker.list_tags(ResourceArn=made["ModelArn"])["Tags"] == [{"Key": "a", "Value": "b"}]
     assert shared.client("sts").get_caller_identity()["Account"] == "123456789012"
+    simulated = shared.client("iam").simulate_principal_policy(
+        PolicySourceArn=shared.emulator.role, ActionNames=["s3:ListBucket"]
+    )
+    assert [each["EvalDecision"] for each in simulated["EvaluationResults"]] == ["allowed"]
+    code, _ = refused(
+        lambda: shared.client("iam", config=Config(retries={"total_max_attempts": 1})).simulate_custom_policy(
+            PolicyInputList=["{}"], ActionNames=["s3:ListBucket"]
+        )
+    )
+    assert code == "NotImplemented"
     assert shared.client("iam").get_role(RoleName="cloudtune-emulator")["Role"]["Arn"] == shared.emulator.role
 
 
@@ -880,6 +936,15 @@ for _ in range(2):
 
 def test_the_next_emulator_knows_nothing_of_the_one_before() -> None:
     subprocess.run([sys.executable, "-c", TWICE], check=True)
+
+
+def test_what_moto_held_before_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with mock_aws():
+        boto3.client("s3").create_bucket(Bucket="of-the-test")
+        with SageMakerEmulator() as emulator:
+            Used(emulator, "").client("s3").put_object(Bucket="of-the-test", Key="key", Body=b"")
+        assert boto3.client("s3").list_objects_v2(Bucket="of-the-test")["KeyCount"] == 1
 
 
 def test_boto3_under_mock_aws_really_tunes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import keyword
 import os
 import sys
 import traceback
@@ -18,6 +19,8 @@ _COMMANDS = {
     "check": "cloudtune.cli.planning",
     "providers": "cloudtune.cli.planning",
     "schema": "cloudtune.cli.planning",
+    "import": "cloudtune.cli.exchange",
+    "export": "cloudtune.cli.exchange",
     "ls": "cloudtune.cli.looking",
     "show": "cloudtune.cli.looking",
     "trials": "cloudtune.cli.looking",
@@ -41,6 +44,8 @@ _SUMMARIES = {
     "check": "Say what each profile needs and lacks.",
     "providers": "List the providers that are installed.",
     "schema": "Print the JSON Schema of a job, for editors.",
+    "import": "Make a job of a service's own request.",
+    "export": "Print a job as a service's own request.",
     "ls": "List the runs of this project.",
     "show": "Show a run: state, counts, best trial, what happened.",
     "trials": "List the trials of a run.",
@@ -73,7 +78,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), cmd_name)
+        function = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name]), function)
         return command
 
     def resolve_command(

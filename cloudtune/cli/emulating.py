@@ -55,29 +55,24 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
     return 0
 
 
-def _emulator(provider: str) -> Any:  # the class Emulator of the provider's package
-    """The class ``Emulator`` of the module ``emulator`` beside a provider."""
+def _emulator(provider: str) -> Any:  # a class of the provider's package
+    """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.provider import ALIASES, providers  # noqa: PLC0415
 
     name = ALIASES.get(provider, provider)
     point = providers().get(name)
-    package = point.module.partition(".")[0] if point is not None else None
+    module = f"{point.module.partition('.')[0]}.emulator" if point is not None else ""
     try:
-        return importlib.import_module(f"{package}.emulator").Emulator if package else _none(provider)
+        found = importlib.import_module(module).Emulator if module else None
     except ModuleNotFoundError as error:
-        if error.name == f"{package}.emulator":
-            return _none(provider)
-        message = (
-            f"the emulator of {name} needs {error.name}; install it with: pip install 'cloudtune[{name}-emulator]'"
-        )
-        raise ConfigError(message) from error
-
-
-def _none(provider: str) -> Any:
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
-
-    raise ConfigError(f"there is no emulator of {provider!r}; `cloudtune providers` lists what is installed")
+        if error.name != module:
+            hint = f"pip install 'cloudtune[{name}-emulator]'"
+            raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error
+        found = None
+    if found is None:
+        raise ConfigError(f"there is no emulator of {provider!r}; `cloudtune providers` lists what is installed")
+    return found
 
 
 def _wait_for_signal() -> None:

@@ -31,7 +31,7 @@ def reasons(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:
         yield "retries", "retries"
     if job.warm_start is not None and job.warm_start.table is not None:
         yield "warm_start.table", "warm_start.table"
-    if not helped(job) and len(branches) == 1:
+    if not helped(job) and len(branches) == 1 and f"{DEFINITION}s" not in job.sagemaker:
         yield from _of_plain_space(job)
 
 

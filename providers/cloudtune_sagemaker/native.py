@@ -2,7 +2,8 @@
 
 A part is merged as a JSON merge patch (RFC 7396): objects member by member, null takes a member away, anything else
 takes its place. Only lists whose items are told apart by a member, such as channels by their names, are merged item
-by item: an item takes the place of nothing but what it says, null as an item's sole other member takes it away.
+by item: ``$gone`` takes an item away, items that were not there come last, and a part that names all items has its
+order.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,16 @@ def merge(request: Data, patch: Data) -> Data:
 
 
 def _merge_items(ours: Sequence[Data], theirs: Sequence[Data], mark: str) -> list[Data]:
+    known = {item[mark]: item for item in ours}
     patches = {item[mark]: item for item in theirs}
-    merged = [merge(item, patches.pop(item[mark])) if item[mark] in patches else item for item in ours]
-    return [item for item in [*merged, *map(_clean, patches.values())] if GONE not in item]
+    order = [*([] if known.keys() <= patches.keys() else known), *patches]
+    merged = [
+        merge(known[name], patches[name])
+        if name in known and name in patches
+        else _clean(patches.get(name, known.get(name)))
+        for name in dict.fromkeys(order)
+    ]
+    return [item for item in merged if GONE not in item]
 
 
 def _clean(value: Data) -> Data:
@@ -78,20 +86,20 @@ def _difference(ours: Data, wanted: Data) -> Data:
     if isinstance(ours, Mapping) and isinstance(wanted, Mapping):
         return difference(ours, wanted)
     mark = _mark(ours, wanted)
-    if mark is not None:
-        items = _items(ours, wanted, mark)
-        if merge(ours, items) == wanted:
-            return items
-    return wanted
+    if mark is None:
+        return wanted
+    few = _items(ours, wanted, mark, every=False)
+    return few if few and merge(ours, few) == wanted else _items(ours, wanted, mark, every=True)
 
 
-def _items(ours: Sequence[Data], wanted: Sequence[Data], mark: str) -> list[Data]:
+def _items(ours: Sequence[Data], wanted: Sequence[Data], mark: str, *, every: bool) -> list[Data]:
+    """The items to merge: those that differ, or every one, which gives the list its order."""
     known = {item[mark]: item for item in ours}
     names = {item[mark] for item in wanted}
     gone = [{mark: name, GONE: True} for name in known if name not in names]
     changed = [
         {mark: item[mark], **difference(known[item[mark]], item)} if item[mark] in known else item
         for item in wanted
-        if known.get(item[mark]) != item
+        if every or known.get(item[mark]) != item
     ]
     return [*gone, *changed]

@@ -25,6 +25,9 @@ SOURCE = "the SageMaker request"
 
 _STRATEGIES = {"Bayesian": "bayesian", "Random": "random", "Grid": "grid", "Hyperband": "hyperband"}
 _KINDS = {"IdenticalDataAndAlgorithm": "identical", "TransferLearning": "transfer"}
+_OBJECTIVE = "_tuning_objective_metric"
+"""The static hyperparameter by which the service tells a training job what it is measured by."""
+
 _MAX_RESOURCE = 100
 """For a Hyperband whose resources the service is to choose."""
 
@@ -56,10 +59,27 @@ def _request(data: Any) -> dict[str, Any]:
         raise SpecError([Problem("", "it is no object; give the body of CreateHyperParameterTuningJob")], SOURCE)
     answer = response_members("DescribeHyperParameterTuningJob") - members()
     request = {name: value for name, value in data.items() if name not in answer and value is not None}
+    if answer & data.keys():
+        request = _as_it_was_sent(request)
     found = [Problem(each.path, each.message) for each in problems(request)]
     if found:
         raise SpecError(found, SOURCE)
     return request
+
+
+def _as_it_was_sent(described: dict[str, Any]) -> dict[str, Any]:
+    """A described request without what the service itself has put among the static hyperparameters."""
+    own = {"StaticHyperParameters": {_OBJECTIVE: None}}
+    several = described.get(f"{DEFINITION}s")
+    if several is not None:
+        return {**described, f"{DEFINITION}s": [merge(each, own) if _has_objective(each) else each for each in several]}
+    one = described.get(DEFINITION)
+    return {**described, DEFINITION: merge(one, own)} if _has_objective(one) else described
+
+
+def _has_objective(definition: Any) -> bool:
+    static = definition.get("StaticHyperParameters") if isinstance(definition, Mapping) else None
+    return isinstance(static, Mapping) and _OBJECTIVE in static
 
 
 def _definitions(request: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,7 +129,7 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
         "warm_start": _warm_start(request),
         "compute": _compute(definition),
         "data": _data(definition),
-        "output": definition["OutputDataConfig"]["S3OutputPath"],
+        "output": _s3(definition["OutputDataConfig"]["S3OutputPath"]),
         "network": _network(definition),
         "identity": definition["RoleArn"],
         "encryption": _encryption(definition),
@@ -214,9 +234,15 @@ def _data(definition: Mapping[str, Any]) -> dict[str, str]:
     places = {}
     for each in definition.get("InputDataConfig") or ():
         source = each["DataSource"].get("S3DataSource")
-        if source is not None and source["S3Uri"].startswith("s3://"):
-            places[each["ChannelName"]] = source["S3Uri"]
+        place = None if source is None else _s3(source["S3Uri"])
+        if place is not None:
+            places[each["ChannelName"]] = place
     return places
+
+
+def _s3(place: str) -> str | None:
+    """A place in S3 as the spec writes it; the service also takes the https:// of a bucket, which stays native."""
+    return place if place.startswith("s3://") else None
 
 
 def _network(definition: Mapping[str, Any]) -> dict[str, Any] | None:

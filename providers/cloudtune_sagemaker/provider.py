@@ -24,11 +24,14 @@ if TYPE_CHECKING:
     from cloudtune.launcher import Launcher
     from cloudtune.store import RunStore
     from cloudtune_sagemaker.client import Aws
-    from cloudtune_sagemaker.emulator import SageMakerEmulator
     from cloudtune_sagemaker.managed import TuningJobWatch
 
 _GLANCE = 1.0
 """Seconds within which a run is not looked at again by `refresh`."""
+
+
+_EMULATED_IMAGE = "emulated:python"
+"""The image of jobs that name none, in an emulator, where the Python that runs it takes the place of every image."""
 
 
 class SageMakerProvider(Provider):
@@ -112,7 +115,7 @@ class SageMakerProvider(Provider):
             message = f"the emulator needs {error.name}; install it with: pip install 'cloudtune[sagemaker-emulator]'"
             raise ConfigError(message) from error
         with SageMakerEmulator(mounts=mounts) as emulator:
-            yield {**emulator.environment, **_settings_of(emulator)}
+            yield {**emulator.environment, "CLOUDTUNE_SAGEMAKER_IMAGE": _EMULATED_IMAGE}
 
     # A run
 
@@ -259,19 +262,6 @@ class SageMakerProvider(Provider):
         forget_environment(run)
         if keepsakes.passing(self._settings.endpoint):
             keepsakes.keep(self._aws, run)
-
-
-def _settings_of(emulator: "SageMakerEmulator") -> dict[str, str]:
-    """The variables by which any profile of this provider leads to an emulator (see `cloudtune.config`)."""
-    settings = {
-        "endpoint": emulator.url,
-        "region": emulator.region,
-        "role": emulator.role,
-        "bucket": emulator.bucket,
-        "profile": "",
-        "poll": "0.2",
-    }
-    return {f"CLOUDTUNE_SAGEMAKER_{name.upper()}": value for name, value in settings.items()}
 
 
 def _job(run: "RunStore") -> TuningJob:

@@ -20,7 +20,8 @@ _LENGTH = 2400
 
 def packed_spec(job: TuningJob) -> dict[str, str]:
     """The hyperparameters that hold a spec; values of environment variables are masked."""
-    text = json.dumps(masked(job).to_data(), ensure_ascii=False, separators=(",", ":"))
+    own = masked(job).model_copy(update={"sagemaker": {}})  # what they say is in the request itself
+    text = json.dumps(own.to_data(), ensure_ascii=False, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     parts = [packed[start : start + _LENGTH] for start in range(0, len(packed), _LENGTH)]
     return {f"{_NAME}_{index}": part for index, part in enumerate(parts)}
@@ -28,7 +29,7 @@ def packed_spec(job: TuningJob) -> dict[str, str]:
 
 def unpacked_spec(static: Mapping[str, str]) -> dict[str, Any] | None:
     """The spec in static hyperparameters, as data; None where there is none, or a damaged one."""
-    parts = []
+    parts: list[str] = []
     while (name := f"{_NAME}_{len(parts)}") in static:
         parts.append(static[name])
     if not parts:

@@ -294,6 +294,8 @@ class SageMakerEmulator:
         for _, _, jobs in list(self._backends.iter_backends()):
             jobs.reset()
         self._backends.clear()
+        with contextlib.suppress(ValueError):  # moto has forgotten it already
+            BackendDict._instances.remove(self._backends)  # type: ignore[misc]  # noqa: SLF001
         while self._closing:
             self._closing.pop().join()
         if not self._keep and self._folder is not None:

@@ -16,15 +16,13 @@ from cloudtune.parameters import Categorical, Entry, Scalar
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.ranges import Range, free_name, ranges_of
+from cloudtune_sagemaker.rules import MAX_JOBS
 
 METRIC = "objective"
 """What the objective is called inside: definitions may call theirs differently."""
 
 OBJECTIVE_MARK = "_tuning_objective_metric"
 """The hyperparameter by which the service tells a training job of a tuning job what it is tuned for."""
-
-_MOST = 750
-"""Training jobs of a tuning job whose request gives no number (quota "Number of training jobs per tuning job")."""
 
 _AUTOTUNED = 10
 """Training jobs where Autotune chooses the number; the service does not tell how it does."""
@@ -187,7 +185,7 @@ class Search:
     def _default_trials(self) -> int | None:
         if self._config["Strategy"] == "Grid":
             return None
-        return _AUTOTUNED if (self.request.get("Autotune") or {}).get("Mode") == "Enabled" else _MOST
+        return _AUTOTUNED if (self.request.get("Autotune") or {}).get("Mode") == "Enabled" else MAX_JOBS
 
     # Trials
 

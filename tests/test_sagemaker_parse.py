@@ -1,0 +1,368 @@
+"""From SageMaker's requests to jobs and back: nothing is lost."""
+
+import copy
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloudtune_sagemaker.native import difference, merge
+from cloudtune_sagemaker.parse import parse
+from cloudtune_sagemaker.rules import problems
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.translate import native_request, translate
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloudtune import TuningJob, api
+from cloudtune.api import masked
+from cloudtune.cli.app import run_app
+from cloudtune.errors import SpecError, UnsupportedError
+from cloudtune.plan import Support
+from cloudtune.testing.specs import jobs
+
+ROLE = "arn:aws:iam::123456789012:role/tuner"
+IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:latest"
+
+# Requests as other clients make them
+
+numbers = st.sampled_from(["0", "0.0", "1e-05", "1e-5", "0.001", "2", "2.50"])
+larger = st.sampled_from(["3", "10.0", "1e2", "1000"])
+names = st.from_regex(r"[a-z][a-z0-9_.-]{0,8}", fullmatch=True)
+texts = st.sampled_from(["adam", '"sgd"', "1", "0.5", "true", "[64, 32]", "", "größer", "a b", '{"a": 1}', "1e-3"])
+S3 = st.sampled_from(["s3://bucket/train", "s3://bucket/a/b/", "https://s3.amazonaws.com/bucket/key"])
+
+
+def optional(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=members)
+
+
+@st.composite
+def ranges(draw: st.DrawFn, prefix: str = "") -> dict[str, Any]:
+    unique = draw(st.lists(names, min_size=1, max_size=6, unique=True))
+    found: dict[str, Any] = {}
+    for name in unique:
+        kind = draw(st.sampled_from(["Integer", "Continuous", "Categorical"]))
+        each: dict[str, Any] = {"Name": f"{prefix}{name}"}
+        if kind == "Categorical":
+            each["Values"] = draw(st.lists(texts, min_size=1, max_size=4, unique=True))
+        else:
+            low, high = (
+                (("1", "9.0") if draw(st.booleans()) else ("2", "300"))
+                if kind == "Integer"
+                else (draw(numbers), draw(larger))
+            )
+            each |= {"MinValue": low, "MaxValue": high}
+            scales = ["Auto", "Linear"] + (["Logarithmic"] if float(low) > 0 else [])
+            each |= draw(optional(ScalingType=st.sampled_from(scales)))
+        found.setdefault(f"{kind}ParameterRanges", []).append(each)
+    return found | draw(
+        st.sampled_from([{}, {"CategoricalParameterRanges": found.get("CategoricalParameterRanges", [])}])
+    )
+
+
+def channels() -> st.SearchStrategy[list[dict[str, Any]]]:
+    source = st.builds(
+        lambda uri, more: {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri, **more}},
+        S3,
+        optional(
+            S3DataDistributionType=st.sampled_from(["FullyReplicated", "ShardedByS3Key"]), AttributeNames=st.just(["a"])
+        ),
+    )
+    disk = st.just({"FileSystemDataSource": {"FileSystemId": "fs-12345678901", "FileSystemAccessMode": "ro", "FileSystemType": "EFS", "DirectoryPath": "/x"}})  # fmt: skip
+    one = st.builds(
+        lambda name, place, more: {"ChannelName": name, "DataSource": place, **more},
+        names,
+        source | disk,
+        optional(
+            ContentType=st.just("text/csv"),
+            CompressionType=st.sampled_from(["None", "Gzip"]),
+            InputMode=st.sampled_from(["File", "Pipe", "FastFile"]),
+        ),
+    )
+    return st.lists(one, min_size=1, max_size=3, unique_by=lambda each: each["ChannelName"])
+
+
+@st.composite
+def definitions(draw: st.DrawFn, tuned: set[str]) -> dict[str, Any]:
+    spot = draw(st.booleans())
+    algorithm = draw(
+        st.sampled_from(
+            [{"TrainingImage": IMAGE}, {"AlgorithmName": "arn:aws:sagemaker:eu-west-1:123456789012:algorithm/own"}]
+        )
+    )
+    metrics = st.lists(
+        st.fixed_dictionaries({"Name": st.sampled_from(["loss", "loss", "val:acc (top 1)"]), "Regex": st.sampled_from([r"loss=(.*?);", r"a(b)?(\d+)$", "no group"])}),
+        max_size=3,
+    )  # fmt: skip
+    one = {
+        "InstanceType": "ml.m5.xlarge",
+        "InstanceCount": draw(st.integers(1, 3)),
+        "VolumeSizeInGB": draw(st.integers(1, 60)),
+    }
+    several = {"InstanceConfigs": [one, {**one, "InstanceType": "ml.c5.xlarge"}], "AllocationStrategy": "Prioritized"}
+    static = draw(st.dictionaries(names.filter(lambda name: name not in tuned), texts, max_size=3))
+    script = {"sagemaker_program": '"train.py"', "sagemaker_submit_directory": "s3://bucket/code.tar.gz"}
+    resources = st.sampled_from(
+        [
+            {"ResourceConfig": one},
+            {"HyperParameterTuningResourceConfig": one},
+            {"HyperParameterTuningResourceConfig": several},
+        ]
+    )
+    stopping = {"MaxRuntimeInSeconds": draw(st.sampled_from([1, 3600, 86400]))}
+    return {
+        "AlgorithmSpecification": {
+            "TrainingInputMode": "File",
+            **algorithm,
+            **draw(optional(MetricDefinitions=metrics)),
+        },
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": draw(S3), **draw(optional(KmsKeyId=st.just("alias/key")))},
+        "StoppingCondition": stopping | ({"MaxWaitTimeInSeconds": 90000} if spot else {}),
+        **({"EnableManagedSpotTraining": True} if spot else {}),
+        **draw(resources),
+        **draw(
+            optional(
+                StaticHyperParameters=st.sampled_from([static, static | script]),
+                InputDataConfig=channels(),
+                VpcConfig=st.just({"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}),
+                EnableNetworkIsolation=st.booleans(),
+                EnableInterContainerTrafficEncryption=st.booleans(),
+                CheckpointConfig=st.just({"S3Uri": "s3://bucket/checkpoints", "LocalPath": "/opt/ml/checkpoints"}),
+                RetryStrategy=st.just({"MaximumRetryAttempts": 3}),
+                Environment=st.just({"TOKEN": "visible", "B": ""}),
+            )
+        ),
+    }
+
+
+def names_of(declared: dict[str, Any]) -> set[str]:
+    return {each["Name"] for kind in declared.values() for each in kind}
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, Any]:
+    jobs_at_most = draw(st.integers(2, 50))
+    config: dict[str, Any] = {
+        "Strategy": draw(st.sampled_from(["Bayesian", "Random", "Hyperband"])),
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": jobs_at_most, "MaxParallelTrainingJobs": draw(st.integers(1, 2)), **draw(optional(MaxRuntimeInSeconds=st.integers(120, 9999)))},
+        **draw(
+            optional(
+                RandomSeed=st.sampled_from([0, 7, 2**31]),
+                TrainingJobEarlyStoppingType=st.just("Off"),
+                TuningJobCompletionCriteria=optional(
+                    TargetObjectiveMetricValue=st.sampled_from([0, 0.5, -1.25]),
+                    BestObjectiveNotImproving=st.just({"MaxNumberOfTrainingJobsNotImproving": 5}),
+                    ConvergenceDetected=st.just({"CompleteOnConvergence": "Enabled"}),
+                ),
+            )
+        ),
+    }  # fmt: skip
+    if config["Strategy"] == "Hyperband":
+        config |= draw(
+            optional(StrategyConfig=st.just({"HyperbandStrategyConfig": {"MinResource": 2, "MaxResource": 27}}))
+        )
+    elif draw(st.booleans()):
+        config["TrainingJobEarlyStoppingType"] = "Auto"
+    objective = {
+        "Type": draw(st.sampled_from(["Maximize", "Minimize"])),
+        "MetricName": draw(st.sampled_from(["loss", "val:acc (top 1)"])),
+    }
+    request: dict[str, Any] = {
+        "HyperParameterTuningJobName": draw(st.sampled_from(["a", "My-Job-7"])),
+        "HyperParameterTuningJobConfig": config,
+    }
+    if draw(st.booleans()):
+        several = []
+        for name in draw(st.sampled_from([["one", "two"], ["x1"], ["a", "b", "c"]])):
+            own = draw(ranges(draw(st.sampled_from(["", f"{name}."]))))
+            part = draw(definitions(names_of(own)))
+            several.append({"DefinitionName": name, "TuningObjective": objective, "HyperParameterRanges": own, **part})
+        request["TrainingJobDefinitions"] = several
+    else:
+        own = draw(ranges())
+        config |= {"ParameterRanges": own, "HyperParameterTuningJobObjective": objective}
+        request["TrainingJobDefinition"] = draw(definitions(names_of(own)))
+    warm = {
+        "WarmStartType": "TransferLearning",
+        "ParentHyperParameterTuningJobs": [{"HyperParameterTuningJobName": "before"}],
+    }
+    return request | draw(
+        optional(
+            Tags=st.just([{"Key": "team", "Value": ""}, {"Key": "b", "Value": "ads"}]),
+            WarmStartConfig=st.just(warm),
+            Autotune=st.just({"Mode": "Enabled"}),
+        )
+    )
+
+
+@given(request=requests())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_request_becomes_a_job_whose_request_it_is(request: dict[str, Any]) -> None:
+    before = copy.deepcopy(request)
+    assert problems(request) == []
+    job = parse(request)
+    assert request == before
+    assert native_request(job) == request
+    assert [type(each) for each in _scalars(native_request(job))] == [type(each) for each in _scalars(request)]
+    written = TuningJob.from_yaml(job.to_yaml())
+    assert written == job
+    assert native_request(written) == request
+    assert translate(job).mode == "managed"
+
+
+def _scalars(data: Any) -> list[Any]:
+    """The leaves of plain data in an order of their own."""
+    if isinstance(data, dict):
+        return [leaf for name in sorted(data) for leaf in _scalars(data[name])]
+    return [leaf for part in data for leaf in _scalars(part)] if isinstance(data, list) else [data]
+
+
+@given(job=jobs())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_job_comes_back_from_its_request(job: TuningJob) -> None:
+    job = job.model_copy(update={"sagemaker": {}})
+    given_by_profile = SageMakerSettings(role=ROLE, image=IMAGE, bucket="bucket")
+    plan = translate(job, given_by_profile)
+    refused = [note for note in plan.notes if note.support is Support.UNSUPPORTED]
+    if refused:
+        with pytest.raises(UnsupportedError):
+            plan.refuse()
+        assert all(note.path and note.message for note in refused)
+        return
+    operation = "CreateTrainingJob" if plan.mode == "driven" else "CreateHyperParameterTuningJob"
+    assert problems(plan.request, operation) == []
+    if plan.mode == "managed" and (job.trial.command or job.trial.function):
+        back = parse(plan.request)
+        assert back.model_copy(update={"sagemaker": {}}).to_data() == masked(job).to_data()
+        assert native_request(back) == plan.request
+
+
+def test_a_described_job_is_parsed_like_its_request() -> None:
+    request = PLAIN
+    described = request | {
+        "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/plain",
+        "HyperParameterTuningJobStatus": "Completed",
+        "CreationTime": datetime(2026, 1, 1, tzinfo=UTC),
+        "TrainingJobStatusCounters": {"Completed": 4},
+        "BestTrainingJob": {"TrainingJobName": "plain-001-1a2b3c4d"},
+        "TrainingJobDefinition": merge(
+            request["TrainingJobDefinition"], {"StaticHyperParameters": {"_tuning_objective_metric": "loss"}}
+        ),
+        "ResponseMetadata": {"HTTPStatusCode": 200},
+    }
+    assert parse(described) == parse(request)
+
+
+PLAIN: dict[str, Any] = {
+    "HyperParameterTuningJobName": "plain",
+    "HyperParameterTuningJobConfig": {
+        "Strategy": "Bayesian",
+        "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+        "ResourceLimits": {"MaxNumberOfTrainingJobs": 4, "MaxParallelTrainingJobs": 2},
+        "ParameterRanges": {
+            "ContinuousParameterRanges": [{"Name": "lr", "MinValue": "1e-05", "MaxValue": "0.1", "ScalingType": "Logarithmic"}],
+            "CategoricalParameterRanges": [{"Name": "optimizer", "Values": ['"adam"', '"sgd"']}],
+        },
+    },
+    "TrainingJobDefinition": {
+        "StaticHyperParameters": {"epochs": "3", "sagemaker_program": "train.py", "sagemaker_submit_directory": "s3://b/code.tar.gz"},
+        "AlgorithmSpecification": {"TrainingImage": IMAGE, "TrainingInputMode": "File", "MetricDefinitions": [{"Name": "loss", "Regex": "loss=(.*)"}]},
+        "RoleArn": ROLE,
+        "OutputDataConfig": {"S3OutputPath": "s3://b/out"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
+    },
+}  # fmt: skip
+
+
+def test_what_the_neutral_fields_can_say_is_there(tmp_path: Path) -> None:
+    job = parse(PLAIN)
+    assert job.to_data()["space"] == {
+        "lr": {"type": "float", "low": 1e-5, "high": 0.1, "scale": "log"},
+        "optimizer": {"type": "categorical", "values": ["adam", "sgd"]},
+        "epochs": {"type": "constant", "value": 3},
+    }
+    assert job.trial.command == "python train.py"
+    assert str(job.limits.trial_time) == "1:00:00"
+    api.plan(job, "local", project=tmp_path).refuse()  # another provider can run it
+
+
+def test_definitions_that_search_different_things_become_conditions() -> None:
+    several = copy.deepcopy(PLAIN)
+    config = several["HyperParameterTuningJobConfig"]
+    objective, one = config.pop("HyperParameterTuningJobObjective"), several.pop("TrainingJobDefinition")
+    del config["ParameterRanges"], one["StaticHyperParameters"]
+    several["TrainingJobDefinitions"] = [
+        {**one, "DefinitionName": name, "TuningObjective": objective, "HyperParameterRanges": {"IntegerParameterRanges": [{"Name": tuned, "MinValue": "1", "MaxValue": "9", "ScalingType": "Linear"}]}}
+        for name, tuned in (("knn", "k"), ("fm", "factors"))
+    ]  # fmt: skip
+    job = parse(several)
+    assert job.to_data()["space"] == {
+        "definition": {"type": "categorical", "values": ["knn", "fm"]},
+        "k": {"type": "int", "low": 1, "high": 9, "when": {"definition": "knn"}},
+        "factors": {"type": "int", "low": 1, "high": 9, "when": {"definition": "fm"}},
+    }
+    assert native_request(job) == several
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        ([], "no object"),
+        ({"HyperParameterTuningJobName": "a b"}, "HyperParameterTuningJobName"),
+        (PLAIN | {"WarmStart": {}}, "did you mean 'WarmStartConfig'"),
+        (PLAIN | {"TrainingJobDefinitions": [PLAIN["TrainingJobDefinition"]]}, "exactly one"),
+    ],
+)
+def test_what_is_no_request_is_refused_with_its_place(data: Any, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        parse(data)
+
+
+plain_data = st.recursive(
+    st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "b"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["Name", "Values", "Key", "x"]), inner, max_size=3)
+        | st.lists(st.fixed_dictionaries({"Name": st.sampled_from(["a", "b", "c"])}, optional={"x": inner}), max_size=3)
+    ),
+    max_leaves=8,
+)
+objects = st.dictionaries(st.sampled_from(["A", "B", "Name"]), plain_data, max_size=3)
+
+
+@given(ours=objects, wanted=objects)
+@settings(max_examples=300, deadline=None)
+def test_a_difference_merged_in_gives_what_was_wanted(ours: Any, wanted: Any) -> None:
+    patch = difference(ours, wanted)
+    assert merge(ours, patch) == wanted
+    assert difference(wanted, wanted) == {}
+
+
+def test_only_the_item_that_differs_is_in_a_difference() -> None:
+    ours = {"Channels": [{"ChannelName": "a", "x": 1}, {"ChannelName": "b", "x": 1}, {"ChannelName": "c"}]}
+    wanted = {"Channels": [{"ChannelName": "a", "x": 1}, {"ChannelName": "b", "x": 2}]}
+    patch = difference(ours, wanted)
+    assert patch == {"Channels": [{"ChannelName": "c", "$gone": True}, {"ChannelName": "b", "x": 2}]}
+
+
+def test_import_and_export_give_the_same_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "request.json").write_text(json.dumps(PLAIN))
+    assert (
+        run_app(["import", str(tmp_path / "request.json"), "--from", "sagemaker", "-o", str(tmp_path / "job.yaml")])
+        == 0
+    )
+    assert "settings of sagemaker alone: " in capsys.readouterr().err
+    assert run_app(["export", str(tmp_path / "job.yaml"), "--to", "aws"]) == 0
+    assert json.loads(capsys.readouterr().out) == PLAIN
+    assert run_app(["export", str(tmp_path / "job.yaml"), "--to", "local"]) == 2
+    assert "no requests of its own" in capsys.readouterr().err
+
+
+def test_a_mistake_in_what_is_imported_has_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "broken.json").write_text('{"HyperParameterTuningJobName": "a",\n  oops}')
+    assert run_app(["import", str(tmp_path / "broken.json"), "--from", "sagemaker"]) == 2
+    assert "line 2, column 3" in capsys.readouterr().err
