@@ -105,7 +105,7 @@ def test_run_prints_json_alone_and_takes_overrides(project: Path, cli: Any) -> N
         (["run", "job.yaml", "--set", "limits.trails=3"], 2, "did you mean 'trials'?"),
         (["run", "job.yaml", "--set", "limits"], 2, "PATH=VALUE"),
         (["run", "job.yaml", "--on", "lokal"], 2, "did you mean 'local'?"),
-        (["run", "job.yaml", "--on", "aws"], 2, "pip install 'cloudtune[sagemaker]'"),
+        (["run", "job.yaml", "--on", "gcp"], 2, "pip install 'cloudtune[vertex]'"),
         (["run", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["plan", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["show", "nobody"], 5, "no run"),
@@ -217,7 +217,7 @@ def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:
     assert json.loads((project / "schema.json").read_text())["title"] == "cloudtune job"
     found = cli("check", "--json").json
     assert {finding["subject"] for finding in found["local"]} >= {"python", "disk"}
-    assert [each["name"] for each in cli("providers", "--json").json] == ["local"]
+    assert [each["name"] for each in cli("providers", "--json").json] == ["local", "sagemaker"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

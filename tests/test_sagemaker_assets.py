@@ -94,7 +94,9 @@ def test_a_source_folder_that_is_too_large_is_refused(base: Path, monkeypatch: p
         pack(job_of(), base, "packed")
 
 
-def start(root: Path, packed: Path, parameters: dict[str, str], *, unpacked: bool) -> "subprocess.CompletedProcess[str]":
+def start(
+    root: Path, packed: Path, parameters: dict[str, str], *, unpacked: bool
+) -> "subprocess.CompletedProcess[str]":
     """Starts what was packed in the folders that SageMaker gives, by the training toolkit or by the channel."""
     for folder in ("input/config", "input/data/train", "input/data/cloudtune", "code", "model"):
         (root / folder).mkdir(parents=True)

@@ -14,7 +14,8 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.job import TuningJob, check_regex
 from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
 from cloudtune_sagemaker.native import difference, merge
-from cloudtune_sagemaker.rules import members, problems, response_members
+from cloudtune_sagemaker.rules import problems
+from cloudtune_sagemaker.shapes import members, response_members
 from cloudtune_sagemaker.spaces import space_of
 from cloudtune_sagemaker.spec_text import unpacked_spec
 from cloudtune_sagemaker.translate import CONFIG, bare_request, with_environment

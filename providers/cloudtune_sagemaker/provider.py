@@ -16,9 +16,11 @@ from cloudtune.private import forget_environment, keep_environment
 from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState, Trial, TrialState
+from cloudtune_sagemaker.definition import PROVIDER
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.translate import PROVIDER, codec_of, hyperparameters_of, native_request, translate
+from cloudtune_sagemaker.translate import hyperparameters_of, native_request, translate
+from cloudtune_sagemaker.wire import codec_of
 
 if TYPE_CHECKING:
     from cloudtune.launcher import Launcher

@@ -4,6 +4,7 @@ However many trials run, a look at them costs two calls: one lists the run's tra
 printed. Only of a job that failed or was stopped, the reason is asked for, once.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -230,4 +231,6 @@ def stop_training_job(aws: Aws, name: str) -> None:
 def failure_text(reason: str) -> str:
     """What went wrong, from the service's FailureReason: without the class of the error, one line."""
     text = reason.removeprefix("AlgorithmError: ").removeprefix("ClientError: ")
-    return " ".join(text.split())[:500]
+    said = " ".join(text.split())
+    told_already = re.sub(r", exit code: \d+$", "", said)
+    return (told_already if "exit code" in told_already else said)[:500]

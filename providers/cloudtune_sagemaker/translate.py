@@ -1,20 +1,21 @@
 """From the spec to SageMaker's request, and an account of where each field went. Pure: no network, no credentials."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.api import MASK
 from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger, Plan, Support, leaves
+from cloudtune.plan import Ledger, Plan, Support, covers, leaves
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
 from cloudtune_sagemaker.definition import PROVIDER, DefinitionWriter
 from cloudtune_sagemaker.modes import driven, reasons
 from cloudtune_sagemaker.names import legal, plan_name
 from cloudtune_sagemaker.native import merge
-from cloudtune_sagemaker.rules import members, problems
+from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.shapes import members
 from cloudtune_sagemaker.spec_text import packed_spec
 from cloudtune_sagemaker.support import SUPPORT
 from cloudtune_sagemaker.wire import DEFINITION, PROGRAM, Branch, branches_of, codec_of, helped, text_of
@@ -349,38 +350,49 @@ class _Translation:
 
     def _check(self, request: Mapping[str, Any]) -> None:
         operation = "CreateTrainingJob" if self._driven else "CreateHyperParameterTuningJob"
-        for violation in problems(request, operation):
-            self._ledger.note(
-                self._path_of(violation.path), Support.UNSUPPORTED, self._in_words(violation.path, violation.message)
-            )
+        for violation in problems(self._with_what_a_profile_gives(request), operation):
+            message = f"SageMaker refuses {violation.path}: {violation.message}"
+            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, message)
+
+    def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The request with something in the place of a role and an image that nobody gave, which is noted."""
+        whole = dict(request)
+        if self._driven:
+            filled: dict[str, Any] = self._with_role_and_image(whole)
+            return filled
+        if DEFINITION in whole:
+            whole[DEFINITION] = self._with_role_and_image(whole[DEFINITION])
+        if isinstance(whole.get(f"{DEFINITION}s"), list):
+            whole[f"{DEFINITION}s"] = [self._with_role_and_image(each) for each in whole[f"{DEFINITION}s"]]
+        return whole
+
+    def _with_role_and_image(self, definition: Any) -> Any:  # native settings may have put anything there
+        if not isinstance(definition, Mapping) or not isinstance(definition.get("AlgorithmSpecification"), Mapping):
+            return definition
+        algorithm = definition["AlgorithmSpecification"]
+        if not definition.get("RoleArn"):
+            self._ledger.note("identity", Support.UNSUPPORTED, _NO_ROLE)
+        if not algorithm.get("TrainingImage") and not algorithm.get("AlgorithmName"):
+            self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
+            algorithm = {**algorithm, "TrainingImage": "missing"}
+        role = definition.get("RoleArn") or "arn:aws:iam::000000000000:role/missing"
+        return {**definition, "RoleArn": role, "AlgorithmSpecification": algorithm}
 
     def _path_of(self, target: str) -> str:
         """The field of the spec that a member of the request came from."""
-        for end, path in _MISSING.items():
-            if target.endswith(end):
-                return path
         said = {path for path, _ in leaves(self._job)}
         found = [
             (len(place), path)
             for path, place in self._ledger.targets()
-            if place and (target == place or target.startswith((f"{place}.", f"{place}[")) or place.startswith(f"{target}."))
-            and any(leaf == path or leaf.startswith((f"{path}.", f"{path}[")) for leaf in said)
-        ]  # fmt: skip
+            if _meet(place, target) and any(covers(path, leaf) for leaf in said)
+        ]
         return max(found)[1] if found else f"sagemaker.{target}"
 
-    def _in_words(self, target: str, message: str) -> str:
-        missing = next((end for end in _MISSING if target.endswith(end)), None)
-        if (missing is not None and "not be null" in message) or "exactly one of TrainingImage" in message:
-            return _TO_GIVE[_MISSING[missing or "AlgorithmSpecification.TrainingImage"]]
-        return f"SageMaker refuses {target}: {message}"
+
+def _meet(place: str, target: str) -> bool:
+    """Whether one of two members of a request holds the other."""
+    return bool(place) and (covers(place, target) or covers(target, place))
 
 
-_MISSING = {"RoleArn": "identity", "AlgorithmSpecification.TrainingImage": "trial.image"}
-"""Members that a job may leave to the profile, and the field that gives them."""
-
-_TO_GIVE = {
-    "identity": 'no role to run as; give identity: arn:aws:iam::…:role/…, or role = "…" in the profile',
-    "trial.image": 'no image to run in; give trial.image, or image = "…" in the profile',
-}
-
-__all__: Sequence[str] = ["PROVIDER", "codec_of", "hyperparameters_of", "translate"]
+_NO_ROLE = 'no role to run as; give identity: arn:aws:iam::…:role/…, or role = "…" in the profile'
+_NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'
