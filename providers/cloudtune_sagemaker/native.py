@@ -6,6 +6,7 @@ by item: ``$gone`` takes an item away, items that were not there come last, and 
 order.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,7 +78,7 @@ def difference(ours: Data, wanted: Data) -> Data:
     for name, value in wanted.items():
         if name not in ours:
             patch[name] = value
-        elif ours[name] != value or type(ours[name]) is not type(value):
+        elif not _alike(ours[name], value):
             patch[name] = _difference(ours[name], value)
     return {name: patch[name] for name in sorted(patch)}
 
@@ -89,7 +90,7 @@ def _difference(ours: Data, wanted: Data) -> Data:
     if mark is None:
         return wanted
     few = _items(ours, wanted, mark, every=False)
-    return few if few and merge(ours, few) == wanted else _items(ours, wanted, mark, every=True)
+    return few if few and _alike(merge(ours, few), wanted) else _items(ours, wanted, mark, every=True)
 
 
 def _items(ours: Sequence[Data], wanted: Sequence[Data], mark: str, *, every: bool) -> list[Data]:
@@ -100,6 +101,11 @@ def _items(ours: Sequence[Data], wanted: Sequence[Data], mark: str, *, every: bo
     changed = [
         {mark: item[mark], **difference(known[item[mark]], item)} if item[mark] in known else item
         for item in wanted
-        if every or known.get(item[mark]) != item
+        if every or not _alike(known.get(item[mark]), item)
     ]
     return [*gone, *changed]
+
+
+def _alike(one: Data, other: Data) -> bool:
+    """Whether two parts are written alike: 0 and 0.0 are not."""
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
