@@ -141,7 +141,8 @@ class Ledger:
     def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
         """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
-        lost = [path for path, _ in leaves(job) if plan.support(path) is None]
+        known = self._carried.keys() | {note.path for note in self._notes}
+        lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes)) if lost else plan
@@ -150,6 +151,14 @@ class Ledger:
 def covers(path: str, leaf: str) -> bool:
     """Whether a path is the leaf's own or one of a part that holds it."""
     return leaf == path or leaf.startswith((path + ".", path + "["))
+
+
+def _parts_with(leaf: str) -> Iterator[str]:
+    """The paths that cover a leaf: its own, and those of the parts that hold it."""
+    yield leaf
+    for end, char in enumerate(leaf):
+        if char in ".[":
+            yield leaf[:end]
 
 
 def leaves(job: TuningJob) -> Iterator[tuple[str, object]]:

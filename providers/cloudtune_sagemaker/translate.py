@@ -310,7 +310,7 @@ class _Translation:
         self._ledger.carry("strict", "")
         self._ledger.carry("mode", "")
         for field in _OTHERS:
-            if any(path == field or path.startswith(f"{field}.") for path, _ in leaves(self._job)):
+            if getattr(self._job, field) or field in self._job.model_fields_set:
                 self._ledger.note(field, *SUPPORT["native"])
 
     # Native settings, and what the service would say

@@ -27,6 +27,7 @@ from cloudtune.parameters import (
     Scalar,
     same_scalar,
 )
+from cloudtune.space import Space
 from cloudtune.space_codec import Flattened, SpaceCodec, Travel
 from cloudtune.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
@@ -119,9 +120,8 @@ def _listed(values: Sequence[Scalar]) -> list[type[Codec]]:
 def codec_of(job: TuningJob) -> SpaceCodec:
     """How the job's space travels, whoever reads it: the helper in the container, and the client."""
     choose = partial(codecs_for, plain=not helped(job))
-    entries = _grid_entries(job) if isinstance(job.strategy, Grid) else job.space
-    conditional = job.search_space().conditional
-    return Flattened(entries, choose) if conditional else SpaceCodec(entries, choose)
+    space = Space(_grid_entries(job)) if isinstance(job.strategy, Grid) else job.search_space()
+    return Flattened(space, choose) if space.conditional else SpaceCodec(space, choose)
 
 
 def _grid_entries(job: TuningJob) -> dict[str, Any]:
