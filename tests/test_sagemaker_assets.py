@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudtune_sagemaker import assets
 
 from cloudtune import TuningJob
 from cloudtune.codec import NumberAsText, ValuesAsText
 from cloudtune.errors import SpecError
 from cloudtune.parameters import Categorical, Parameter
 from cloudtune.space_codec import Flattened
+from cloudtune_sagemaker import assets
 
 SCRIPT = """
 import json, pathlib, sys

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("moto")
 
 import boto3
+
 from cloudtune_sagemaker.emulator import SageMakerEmulator
 
 AWS = Path(sys.executable).parent / "aws"
@@ -226,3 +227,60 @@ def test_the_sdks_tuner_stops_and_starts_warm(sagemaker_emulator: SageMakerEmula
     assert sagemaker_emulator.wait("second", 60) == "Completed"
     parents = second.latest_tuning_job.refresh().warm_start_config.parent_hyper_parameter_tuning_jobs
     assert [each.hyper_parameter_tuning_job_name for each in parents] == ["first"]
+
+
+@needs_sdk
+def test_a_model_trainer_is_the_trial_of_a_job(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
+    from sagemaker.core.helper.session_helper import Session
+    from sagemaker.train import ModelTrainer
+    from sagemaker.train.configs import Compute, InputData, Networking, OutputDataConfig, SourceCode, StoppingCondition
+
+    from cloudtune import api
+    from cloudtune_sagemaker.model_trainer import job_of
+
+    emulator = sagemaker_emulator
+    (tmp_path / "code").mkdir()
+    script = "import argparse\np = argparse.ArgumentParser()\nfor n in ('rate', 'epochs'):\n    p.add_argument('--' + n, type=float)\na = p.parse_args()\nprint(f'score={a.rate * a.epochs}')\n"
+    (tmp_path / "code" / "train.py").write_text(script)
+    boto3.client("s3").put_object(Bucket=emulator.bucket, Key="train/number.txt", Body=b"7")
+    trainer = ModelTrainer(
+        sagemaker_session=Session(boto_session=boto3.Session(), default_bucket=emulator.bucket),
+        role=emulator.role,
+        training_image=IMAGE,
+        source_code=SourceCode(source_dir=str(tmp_path / "code"), entry_script="train.py"),
+        compute=Compute(instance_type="ml.m5.xlarge", instance_count=1, volume_size_in_gb=7),
+        networking=Networking(enable_network_isolation=True, enable_inter_container_traffic_encryption=True),
+        hyperparameters={"epochs": 3, "rate": 0.5},
+        environment={"MODE": "fast"},
+        input_data_config=[
+            InputData(channel_name="train", data_source=f"s3://{emulator.bucket}/train", content_type="text/plain")
+        ],
+        output_data_config=OutputDataConfig(s3_output_path=f"s3://{emulator.bucket}/out", kms_key_id="alias/out"),
+        stopping_condition=StoppingCondition(max_runtime_in_seconds=600),
+        base_job_name="trainer",
+    )
+    job = job_of(
+        trainer,
+        objective={"metric": "score", "goal": "maximize"},
+        space={"rate": {"type": "float", "low": 0.0, "high": 1.0}},
+        strategy={"type": "random", "seed": 3},
+        limits={"trials": 3, "parallel": 2},
+    )
+    plan = api.plan(job, "aws", project=tmp_path)
+    plan.refuse()
+    made: Any = plan.request["TrainingJobDefinition"]
+    assert made["RoleArn"] == emulator.role
+    assert made["AlgorithmSpecification"]["TrainingImage"] == IMAGE
+    assert made["StaticHyperParameters"]["epochs"] == "3"
+    assert made["ResourceConfig"] == {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 7}
+    assert made["StoppingCondition"] == {"MaxRuntimeInSeconds": 600}
+    assert made["InputDataConfig"][0]["ContentType"] == "text/plain"
+    output = {"S3OutputPath": f"s3://{emulator.bucket}/out", "KmsKeyId": "alias/out", "CompressionType": "GZIP"}
+    assert made["OutputDataConfig"] == output
+    assert made["EnableNetworkIsolation"]
+    assert made["EnableInterContainerTrafficEncryption"]
+    assert made["Environment"] == {"MODE": "***"}
+    run = api.submit(job, "aws", project=tmp_path, base=tmp_path)
+    run.wait()
+    assert len(run.trials()) == 3
+    assert all(trial.metrics["score"] == pytest.approx(3 * trial.parameters["rate"]) for trial in run.trials())

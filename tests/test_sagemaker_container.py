@@ -17,12 +17,13 @@ from typing import Any
 
 import boto3
 import pytest
+from moto import mock_aws
+
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.images import Images
 from cloudtune_sagemaker.emulator.logstream import GROUP
 from cloudtune_sagemaker.emulator.mounting import Bubblewrap, NotMounted, mounting, problem
-from moto import mock_aws
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 NOT_MOUNTED = NotMounted("the test says so")

@@ -22,14 +22,14 @@ import botocore.session
 import moto.sagemaker.urls
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
-from cloudtune_sagemaker.emulator import Faults, SageMakerEmulator
-from cloudtune_sagemaker.emulator.jobs import TERMINAL
 from moto import mock_aws
 from moto.sagemaker.responses import SageMakerResponse
 
 from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob
 from cloudtune.search import strategy_for
+from cloudtune_sagemaker.emulator import Faults, SageMakerEmulator
+from cloudtune_sagemaker.emulator.jobs import TERMINAL
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 ECHO = 'echo "score=$SM_HP_X;"'

@@ -7,11 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudtune_sagemaker.native import difference, merge
-from cloudtune_sagemaker.parse import parse
-from cloudtune_sagemaker.rules import problems
-from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.translate import native_request, translate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +16,11 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.plan import Support
 from cloudtune.testing.specs import jobs
+from cloudtune_sagemaker.native import difference, merge
+from cloudtune_sagemaker.parse import parse
+from cloudtune_sagemaker.rules import problems
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.translate import native_request, translate
 
 ROLE = "arn:aws:iam::123456789012:role/tuner"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:latest"

@@ -13,11 +13,6 @@ from typing import Any
 
 import boto3
 import pytest
-from cloudtune_sagemaker.client import Aws
-from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
-from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.shapes import service_model
 
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
@@ -25,6 +20,11 @@ from cloudtune.errors import CredentialError, RunNotFound, TrialError
 from cloudtune.run import Run
 from cloudtune.states import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
+from cloudtune_sagemaker.client import Aws
+from cloudtune_sagemaker.emulator import SageMakerEmulator
+from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.shapes import service_model
 
 SCRIPT = """
 import pathlib

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloudtune_sagemaker.rules import problems
-from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.translate import translate
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.plan import Plan, Support
+from cloudtune_sagemaker.rules import problems
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.translate import translate
 
 PROFILE = SageMakerSettings(role="arn:aws:iam::123456789012:role/tuner", bucket="bucket")
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:latest"

@@ -9,11 +9,10 @@ import time
 import warnings
 from collections.abc import Callable
 
-from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.translate import translate
-
 from cloudtune import TuningJob
 from cloudtune.parameters import Categorical, Float, Int, Parameter
+from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.translate import translate
 
 ROUNDS = 200
 
