@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -283,7 +284,22 @@ def test_branches_are_definitions_of_their_own(submit: Any, tmp_path: Path) -> N
         assert json.loads(seen[2:]) == trial.parameters
 
 
-def test_spot_and_capacity_and_failures_of_the_service(
+def test_an_outage_is_sat_out(
+    emulator: SageMakerEmulator, submit: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
+    run = submit(job_of(tmp_path, SLOW))
+    emulator.faults.errors, emulator.faults.operations = 1.0, ["DescribeHyperParameterTuningJob"]
+
+    def mend(progress: Any) -> None:
+        emulator.faults.errors = 0.0
+
+    assert run.wait(mend) is RunState.COMPLETED
+    assert emulator.faults.counts["error"] >= 12  # more than one call bears
+    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 4
+
+
+def test_capacity_that_is_not_there_fails_the_trials_and_says_so(
     emulator: SageMakerEmulator, submit: Any, tmp_path: Path
 ) -> None:
     emulator.faults.capacity = 1.0
@@ -295,6 +311,16 @@ def test_spot_and_capacity_and_failures_of_the_service(
 def test_check_tells_what_is_there_and_what_is_missing(
     emulator: SageMakerEmulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    ecr = boto3.client("ecr")
+    registry = ecr.create_repository(repositoryName="own")["repository"]["repositoryUri"]
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", f"{registry}:1")
+    assert run_app(["check", "--on", "aws", "--json"]) == 1
+    missing = [each for each in json.loads(capsys.readouterr().out)["aws"] if each["ok"] is False]
+    assert [each["subject"] for each in missing] == ["image"]
+    manifest = json.dumps(
+        {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}
+    )
+    ecr.put_image(repositoryName="own", imageManifest=manifest, imageTag="1")
     assert run_app(["check", "--on", "aws"]) == 0, capsys.readouterr().out
     assert emulator.bucket in capsys.readouterr().out
     monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_BUCKET", "not-there")
@@ -311,6 +337,25 @@ def test_a_job_without_a_role_or_an_image_says_what_to_give(tmp_path: Path) -> N
     said = {note.path: note.message for note in plan.notes}
     assert "role" in said["identity"]
     assert "trial.image" in said["trial.image"]
+
+
+def test_the_example_finds_the_same_best_trial_in_the_emulator_as_here(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    example = Path(__file__).parent.parent / "examples" / "digits"
+    shutil.copytree(example, tmp_path / "digits", ignore=shutil.ignore_patterns(".cloudtune"))
+    options = ["--set", "strategy.type=random", "--trials", "4", "--json", "--quiet"]
+    found = []
+    for place in (["--on", "local"], ["--on", "aws", "--emulate"]):
+        command = [sys.executable, "-m", "cloudtune", "run", "job.yaml", *place, *options]
+        done = subprocess.run(command, cwd=tmp_path / "digits", capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append(json.loads(done.stdout)["best"])
+    here, there = found
+    assert (there["number"], there["parameters"], there["metrics"]) == (
+        here["number"],
+        here["parameters"],
+        here["metrics"],
+    )
 
 
 def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(

@@ -100,7 +100,7 @@ def test_a_strategy_that_is_told_the_history_goes_on_as_the_old_one_would_have(k
 
 
 PROGRAM = """
-import tests.test_search_peers as here
+import test_search_peers as here
 for kind in ("hyperopt", "grouped", "nsgaii"):
     search = here.KINDS[kind](here.Space(here.MIXED), seed=3)
     for number in range(12):
@@ -117,7 +117,7 @@ def test_another_process_suggests_the_same() -> None:
             [sys.executable, "-c", PROGRAM],
             check=True,
             capture_output=True,
-            cwd=Path(__file__).resolve().parents[1],
+            cwd=Path(__file__).resolve().parent,
             env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")

@@ -1,33 +1,37 @@
 """What a run on SageMaker needs, and whether it is there."""
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.errors import ConfigError, CredentialError, ProviderError
 from cloudtune.provider import Finding
 from cloudtune_sagemaker.client import Aws, translated
 
 if TYPE_CHECKING:
     from cloudtune_sagemaker.settings import SageMakerSettings
 
+_ECR = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>.+))?"
+)
+"""An image in a registry of AWS."""
+
 _SERVICE = "sagemaker"
 _QUOTAS_SHOWN = 5
 
 
 def findings(settings: "SageMakerSettings") -> list[Finding]:
-    """Looks at credentials, region, role, bucket, the permission to tune, and quotas."""
+    """Looks at credentials, region, role, image, bucket, the permission to tune, and quotas."""
     aws = Aws(settings)
     found = [_try("region", lambda: aws.region), _try("credentials", lambda: _who(aws))]
     if settings.endpoint:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not AWS itself"))
     if not all(each.ok for each in found[:2]):
         return found
-    role = settings.role
     return [
         *found,
-        Finding(
-            "role", bool(role), role or 'write role = "arn:aws:iam::…:role/…" in the profile, or identity in the job'
-        ),
+        _role(aws, settings.role),
+        _image(aws, settings.image),
         _try("bucket", lambda: _bucket(aws)),
         _try("tuning jobs", lambda: _may_tune(aws)),
         *_quotas(aws),
@@ -39,6 +43,46 @@ def _try(subject: str, look: Callable[[], str]) -> Finding:
         return Finding(subject, ok=True, message=look())
     except (ConfigError, ProviderError) as error:
         return Finding(subject, ok=False, message=str(error))
+
+
+def _role(aws: Aws, role: str | None) -> Finding:
+    """Whether the role is there; whoever may not ask IAM cannot know."""
+    if not role:
+        message = 'write role = "arn:aws:iam::…:role/…" in the profile, or identity in the job'
+        return Finding("role", ok=False, message=message)
+    try:
+        with translated(f"looking at {role}"):
+            aws.iam.get_role(RoleName=role.rpartition("/")[2])
+    except CredentialError:
+        return Finding("role", None, f"{role}; whether it is there may not be asked")
+    except ProviderError as error:
+        return Finding("role", ok=False, message=str(error))
+    return Finding("role", ok=True, message=role)
+
+
+def _image(aws: Aws, image: str | None) -> Finding:
+    """Whether the image is there, as far as it lies in a registry that we may ask."""
+    if not image:
+        return Finding(
+            "image", None, 'none in the profile; each job needs trial.image, or write image = "…" in the profile'
+        )
+    place = _ECR.fullmatch(image)
+    if place is None:
+        return Finding("image", None, f"{image}; whether it is there cannot be asked: it is in no registry of AWS")
+    try:
+        with translated(f"looking at {image}"):
+            aws.ecr.describe_images(
+                registryId=place["account"],
+                repositoryName=place["name"],
+                imageIds=[
+                    {"imageDigest": place["digest"]} if place["digest"] else {"imageTag": place["tag"] or "latest"}
+                ],
+            )
+    except CredentialError:
+        return Finding("image", None, f"{image}; whether it is there may not be asked")
+    except ProviderError as error:
+        return Finding("image", ok=False, message=str(error))
+    return Finding("image", ok=True, message=image)
 
 
 def _who(aws: Aws) -> str:

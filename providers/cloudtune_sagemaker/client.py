@@ -23,6 +23,8 @@ from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaE
 from cloudtune_sagemaker.settings import SageMakerSettings
 
 if TYPE_CHECKING:
+    from mypy_boto3_ecr import ECRClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sagemaker import SageMakerClient
@@ -103,6 +105,18 @@ class Aws:
         return client
 
     @cached_property
+    def iam(self) -> "IAMClient":
+        """The client of Identity and Access Management."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @cached_property
+    def ecr(self) -> "ECRClient":
+        """The client of the Elastic Container Registry."""
+        client: ECRClient = self._client("ecr")
+        return client
+
+    @cached_property
     def quotas(self) -> "ServiceQuotasClient":
         """The client of Service Quotas."""
         client: ServiceQuotasClient = self._client("service-quotas")
@@ -143,6 +157,34 @@ def code_of(error: ClientError) -> str:
 def next_page(token: str | None, name: str = "NextToken") -> dict[str, Any]:
     """The argument that asks for the next page; none for the first."""
     return {} if token is None else {name: token}
+
+
+class Patience:
+    """Bears with a service that cannot be reached for a while, beyond what each call bears: an outage, a lost network.
+
+    Args:
+        failures: in a row that are borne; with botocore's own retries each is some minutes long.
+    """
+
+    def __init__(self, failures: int = 20) -> None:
+        self._most = failures
+        self._failures = 0
+
+    @contextlib.contextmanager
+    def borne(self) -> Iterator[None]:
+        """Swallows an error that may pass; the next try is the caller's.
+
+        Raises:
+            ProviderError: the error will not pass, or it has been borne often enough.
+        """
+        try:
+            yield
+        except ProviderError as error:
+            self._failures += 1
+            if not error.retryable or self._failures > self._most:
+                raise
+        else:
+            self._failures = 0
 
 
 @contextlib.contextmanager

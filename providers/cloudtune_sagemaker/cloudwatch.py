@@ -76,9 +76,10 @@ class LogStreams:
         for event in answer.get("events", []):
             moment = event["timestamp"] / 1000
             job, _, host = event["logStreamName"].partition("/")
-            if event["eventId"] in self._seen or not host.startswith("algo-1"):
+            key = f"{event['logStreamName']} {event['eventId']}"
+            if key in self._seen or not host.startswith("algo-1"):
                 continue
-            self._seen[event["eventId"]] = moment
+            self._seen[key] = moment
             self._newest = max(self._newest, moment)
             lines.append(Line(job, moment, event["message"]))
         self._token = answer.get("nextToken")

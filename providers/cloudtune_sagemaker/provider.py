@@ -151,10 +151,13 @@ class SageMakerProvider(Provider):
 
     def _watch_to_the_end(self, run: "RunStore", watcher: Watcher | None, leave: "driving.Condition") -> RunState:
         from cloudtune.watching import Watch  # noqa: PLC0415
+        from cloudtune_sagemaker.client import Patience  # noqa: PLC0415
 
-        watch, seen = self._watch_of(run), Watch(run)
+        watch, seen, patience = self._watch_of(run), Watch(run), Patience()
+        state = RunState.RUNNING
         while True:
-            state = watch.look()
+            with patience.borne():
+                state = watch.look()
             if watcher is not None:
                 watcher(seen.progress())
             if state.ended:

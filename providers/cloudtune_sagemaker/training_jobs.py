@@ -18,7 +18,7 @@ from cloudtune.launcher import Ended, Launcher
 from cloudtune.metrics import PrintedMetrics, metric_patterns
 from cloudtune.states import Report, Trial
 from cloudtune.units import format_duration
-from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
+from cloudtune_sagemaker.client import Aws, Patience, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import LogStreams
 from cloudtune_sagemaker.names import trial_name
 
@@ -85,6 +85,7 @@ class TrainingJobLauncher(Launcher):
         self._next_look = 0.0
         self._of_this_pass: set[str] = set()
         self._page: str | None = None
+        self._patience = Patience()
         self._unlisted: set[str] = set()
 
     def place(self, trial: Trial) -> str:
@@ -131,7 +132,8 @@ class TrainingJobLauncher(Launcher):
         if not self._happened:
             now = time.monotonic()
             if self._running and now >= self._next_look:
-                self._look()
+                with self._patience.borne():
+                    self._look()
                 self._next_look = time.monotonic() + (min(_SOON, self._interval) if self._questions else self._interval)
             elif timeout > 0:
                 time.sleep(min(timeout, max(self._next_look - now, 0.0) if self._running else timeout))
@@ -143,7 +145,8 @@ class TrainingJobLauncher(Launcher):
 
     def _look(self) -> None:
         if self._questions:
-            self._ask_why(self._questions.popleft())
+            self._ask_why(self._questions[0])
+            self._questions.popleft()
         else:
             self._list()
         self._read()
