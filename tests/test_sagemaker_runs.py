@@ -109,6 +109,17 @@ def test_a_look_costs_two_calls_at_any_number_of_trials(
     assert len(run.trials()) == 40
 
 
+def test_lines_that_come_before_their_trial_is_listed_count(
+    emulator: SageMakerEmulator, submit: Any, tmp_path: Path
+) -> None:
+    run = submit(job_of(tmp_path))
+    emulator.wait(run.record.native["job"], 60)
+    watch = run._provider._watch_of(run._store)
+    watch._read()
+    assert watch.look() is RunState.COMPLETED
+    assert all(len(list(run.reports(trial.number))) == 3 for trial in run.trials())
+
+
 def test_a_look_at_driven_trials_costs_two_calls(emulator: SageMakerEmulator, submit: Any, tmp_path: Path) -> None:
     run = submit(job_of(tmp_path, "raise SystemExit(1)" + SLOW, mode="driven", limits={"trials": 12, "parallel": 6}))
     run.wait()

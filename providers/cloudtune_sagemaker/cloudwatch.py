@@ -77,7 +77,7 @@ class LogStreams:
             moment = event["timestamp"] / 1000
             job, _, host = event["logStreamName"].partition("/")
             key = f"{event['logStreamName']} {event['eventId']}"
-            if key in self._seen or not host.startswith("algo-1"):
+            if key in self._seen or not (job.startswith(self._prefix) and host.startswith("algo-1")):
                 continue
             self._seen[key] = moment
             self._newest = max(self._newest, moment)

@@ -20,7 +20,7 @@ from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.tally import Tally, keep_counting_values
 from cloudtune.units import format_duration
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.cloudwatch import LogStreams
+from cloudtune_sagemaker.cloudwatch import Line, LogStreams
 from cloudtune_sagemaker.names import trial_number
 from cloudtune_sagemaker.training_jobs import failure_text
 
@@ -95,6 +95,7 @@ class TuningJobWatch:
         self._ending: tuple[RunState, str] | None = None
         self._logs = LogStreams(aws, f"{name}-", run.record().created)
         self._of_this_pass: set[int] = set()
+        self._early: dict[int, list[Line]] = {}
         self._page: str | None = None
         self._list_next = True
         self._changed: dict[int, Trial] = {}
@@ -176,6 +177,8 @@ class TuningJobWatch:
             trial = Trial(number, self._parameters(summary), TrialState.RUNNING, attempt=1, place=name)
             known = self._trials[number] = _Known(trial, PrintedMetrics(self._patterns), {}, summary)
             self._changed[number] = trial
+            for line in self._early.pop(number, []):
+                self._take(known, line)
         known.summary = known.summary if known.finished else summary
         start = summary.get("TrainingStartTime") or summary.get("CreationTime")
         if not known.finished and start is not None and known.trial.started != start.timestamp():
@@ -204,15 +207,20 @@ class TuningJobWatch:
             self._of_this_pass = {number for number, known in self._trials.items() if known.over}
         for line in self._logs.read():
             number = trial_number(line.training_job)
-            known = None if number is None else self._trials.get(number)
-            told = None if known is None or known.finished else known.metrics.read(line.text)
-            if known is not None and told is not None:
-                self._reports.append(Report(known.trial.number, 1, told[0], line.time, told[1]))
-                known.reported.update(told[1])
-                keep_counting_values(self._job.objective, known.trial.metrics, told[1])
-                self._changed[known.trial.number] = known.trial
+            if number is not None and number not in self._trials:
+                self._early.setdefault(number, []).append(line)  # the next page of trials will have it
+            elif number is not None:
+                self._take(self._trials[number], line)
         if self._logs.between_passes:
             self._finish(self._of_this_pass)
+
+    def _take(self, known: _Known, line: Line) -> None:
+        told = None if known.finished else known.metrics.read(line.text)
+        if told is not None:
+            self._reports.append(Report(known.trial.number, 1, told[0], line.time, told[1]))
+            known.reported.update(told[1])
+            keep_counting_values(self._job.objective, known.trial.metrics, told[1])
+            self._changed[known.trial.number] = known.trial
 
     def _read_all(self) -> None:
         self._page = None
