@@ -18,8 +18,8 @@ from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.shapes import members, response_members
 from cloudtune_sagemaker.spaces import space_of
 from cloudtune_sagemaker.spec_text import unpacked_spec
-from cloudtune_sagemaker.translate import CONFIG, bare_request, with_environment
-from cloudtune_sagemaker.wire import DEFINITION, PROGRAM
+from cloudtune_sagemaker.translate import bare_request, with_environment
+from cloudtune_sagemaker.wire import CONFIG, DEFINITION, PROGRAM
 
 SOURCE = "the SageMaker request"
 """How messages call what is parsed."""

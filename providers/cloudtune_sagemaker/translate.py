@@ -16,11 +16,11 @@ from cloudtune_sagemaker.native import merge
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.shapes import members
+from cloudtune_sagemaker.space_notes import account_for_branches, account_for_one
 from cloudtune_sagemaker.spec_text import packed_spec
 from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.wire import DEFINITION, PROGRAM, Branch, branches_of, codec_of, helped, text_of
+from cloudtune_sagemaker.wire import CONFIG, DEFINITION, PROGRAM, Branch, branches_of, codec_of, helped, text_of
 
-CONFIG = "HyperParameterTuningJobConfig"
 DIRECTORY = "sagemaker_submit_directory"
 """The static hyperparameter by which the training toolkit knows where the code is."""
 
@@ -154,7 +154,7 @@ class _Translation:
         if len(self._branches) == 1:
             config["HyperParameterTuningJobObjective"] = self._objective(f"{CONFIG}.HyperParameterTuningJobObjective")
             config["ParameterRanges"] = self._branches[0].ranges
-            self._account_for_space(f"{CONFIG}.ParameterRanges")
+            account_for_one(self._ledger, self._job, self._codec, self._branches[0])
         config["TrainingJobEarlyStoppingType"] = "Off" if self._job.stopping is None else "Auto"
         self._stopping()
         completion = self._completion()
@@ -247,7 +247,7 @@ class _Translation:
                     "StaticHyperParameters": self._static(branch, code),
                 }
             )
-        self._account_for_branches()
+        account_for_branches(self._ledger, self._job, self._codec, self._branches)
         return {f"{DEFINITION}s": several}
 
     def _static(self, branch: Branch, code: str) -> dict[str, str]:
@@ -255,40 +255,6 @@ class _Translation:
             return branch.static
         start = {PROGRAM: "cloudtune_trial.py", DIRECTORY: f"{code}/sourcedir.tar.gz"}
         return {**start, **packed_spec(self._job), **branch.static}
-
-    def _account_for_space(self, ranges: str) -> None:
-        said = self._steps()
-        for name, place in self._branches[0].places.items():
-            fixed = place.startswith("static.")
-            target = f"{self._place(0)}.StaticHyperParameters.{place[7:]}" if fixed else f"{ranges}.{place}"
-            if name in said:
-                self._ledger.note(f"space.{name}", Support.ENCODED, said[name], target)
-            else:
-                self._ledger.carry(f"space.{name}", target)
-
-    def _account_for_branches(self) -> None:
-        said = self._steps()
-        for index, branch in reversed(list(enumerate(self._branches))):
-            for name in branch.places:
-                parts = [*([said[name]] if name in said else []), "is searched in a training job definition a branch"]
-                self._ledger.carry(f"space.{name}", f"{self._place(index)}.HyperParameterRanges")
-                if index == 0 or name not in self._branches[0].places:
-                    self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(parts), self._place(index))
-        missing = {travel.dimension.name for travel in self._codec.travels} - {
-            name for branch in self._branches for name in branch.places
-        }
-        for name in missing:  # the parameter that the branches are of
-            message = "each of its values has a training job definition of its own"
-            self._ledger.note(f"space.{name}", Support.ENCODED, message, f"{self._place(0)}.StaticHyperParameters")
-
-    def _steps(self) -> dict[str, str]:
-        """How each parameter that does not travel as it stands does, by its name in the spec."""
-        by_key = self._codec.describe()
-        found: dict[str, list[str]] = {}
-        for travel in self._codec.travels:
-            if travel.dimension.key in by_key:
-                found.setdefault(travel.dimension.name, []).append(by_key[travel.dimension.key])
-        return {name: "; ".join(dict.fromkeys(steps)) for name, steps in found.items()}
 
     # What stands beside
 
@@ -370,10 +336,12 @@ class _Translation:
         if not isinstance(definition, Mapping) or not isinstance(definition.get("AlgorithmSpecification"), Mapping):
             return definition
         algorithm = definition["AlgorithmSpecification"]
-        if not definition.get("RoleArn"):
+        noted = {path for path, _ in self._ledger.targets()}
+        if not definition.get("RoleArn") and "identity" not in noted:
             self._ledger.note("identity", Support.UNSUPPORTED, _NO_ROLE)
         if not algorithm.get("TrainingImage") and not algorithm.get("AlgorithmName"):
-            self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
+            if "trial.image" not in noted:
+                self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
             algorithm = {**algorithm, "TrainingImage": "missing"}
         role = definition.get("RoleArn") or "arn:aws:iam::000000000000:role/missing"
         return {**definition, "RoleArn": role, "AlgorithmSpecification": algorithm}

@@ -32,6 +32,9 @@ from cloudtune.space_codec import Flattened, SpaceCodec, Travel
 from cloudtune.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
 
+CONFIG = "HyperParameterTuningJobConfig"
+"""The member of a request that says what is searched, and how far."""
+
 DEFINITION = "TrainingJobDefinition"
 """The member of a request that says what a trial is; with an s where there are several."""
 
@@ -162,6 +165,12 @@ def branches_of(job: TuningJob, codec: SpaceCodec) -> list[Branch]:
         )
         found.append(branch)
     return found if all(any(branch.ranges.values()) for branch in found) else [_branch("", codec.travels, {})]
+
+
+def root_name(branches: Sequence[Branch], codec: SpaceCodec) -> str:
+    """The parameter of the spec whose values the branches are: the one that none of them searches."""
+    searched = {name for branch in branches for name in branch.places}
+    return next(travel.dimension.name for travel in codec.travels if travel.dimension.name not in searched)
 
 
 def _definition_names(values: Sequence[Scalar]) -> list[str]:
