@@ -32,10 +32,6 @@ _GLANCE = 1.0
 """Seconds within which a run is not looked at again by `refresh`."""
 
 
-_EMULATED_IMAGE = "emulated:python"
-"""The image of jobs that name none, in an emulator, where the Python that runs it takes the place of every image."""
-
-
 class SageMakerProvider(Provider):
     """Runs jobs as tuning jobs of Amazon SageMaker, or drives them with a training job a trial."""
 
@@ -117,7 +113,7 @@ class SageMakerProvider(Provider):
             message = f"the emulator needs {error.name}; install it with: pip install 'cloudtune[sagemaker-emulator]'"
             raise ConfigError(message) from error
         with SageMakerEmulator(mounts=mounts) as emulator:
-            yield {**emulator.environment, "CLOUDTUNE_SAGEMAKER_IMAGE": _EMULATED_IMAGE}
+            yield emulator.environment
 
     # A run
 

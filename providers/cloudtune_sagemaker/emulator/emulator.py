@@ -35,6 +35,10 @@ _TRUST = """{"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"""
 
 
+IMAGE = "emulated:python"
+"""The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
+
+
 class SageMakerEmulator:
     """SageMaker, S3, CloudWatch Logs, IAM and the rest of moto on this machine; training jobs run as processes here.
 
@@ -151,6 +155,7 @@ class SageMakerEmulator:
             "region": self.region,
             "role": self.role,
             "bucket": self.bucket,
+            "image": IMAGE,
             "profile": "",
             "poll": "0.2",
         }
