@@ -217,6 +217,22 @@ def test_what_the_service_would_refuse_is_refused_at_its_place(fields: dict[str,
     assert [message for place, message in messages.items() if place.startswith(path) and says in message], messages
 
 
+def test_a_built_in_algorithm_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sagemaker.core")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    plan = plan_of(trial={"image": {"sagemaker": "builtin:xgboost:1.7-1"}})
+    plan.refuse()
+    image = definition(plan)["AlgorithmSpecification"]["TrainingImage"]
+    assert image == "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:1.7-1"
+    for name, says in [("builtin:xgbost", "did you mean 'xgboost'"), ("builtin:xgboost:77", "77")]:
+        with pytest.raises(UnsupportedError, match=says):
+            plan_of(trial={"image": name}).refuse()
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(UnsupportedError, match="region"):
+        plan_of(trial={"image": "builtin:xgboost:1.7-1"}).refuse()
+
+
 def test_watched_limits_are_said_to_be_watched() -> None:
     plan = plan_of(limits={"failed": 2, "time": "30s", "no_improvement": 2})
     assert {

@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.api import MASK
+from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob, pick
 from cloudtune.metrics import plain_patterns
 from cloudtune.plan import Ledger, Support
+from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
 from cloudtune_sagemaker.wire import helped, starts_itself
@@ -69,7 +71,7 @@ class DefinitionWriter:
     def _algorithm(self) -> dict[str, Any]:
         place = f"{self._at}AlgorithmSpecification"
         algorithm: dict[str, Any] = {"TrainingInputMode": "File"}
-        image = pick(self._job.trial.image, PROVIDER) or self._settings.image
+        image = self._image()
         if image is not None:
             algorithm["TrainingImage"] = image
         if self._job.trial.image is not None:
@@ -77,6 +79,23 @@ class DefinitionWriter:
         self._program(algorithm, place)
         algorithm["MetricDefinitions"] = self._metrics(place)
         return algorithm
+
+    def _image(self) -> str | None:
+        own = pick(self._job.trial.image, PROVIDER)
+        image = own or (None if self._names_algorithm() else self._settings.image)
+        if image is None or not image.startswith(SCHEME):
+            return image
+        try:
+            return image_of(image, self._settings.region)
+        except ConfigError as error:
+            self._ledger.note("trial.image", Support.UNSUPPORTED, str(error))
+            return image
+
+    def _names_algorithm(self) -> bool:
+        """Whether the native settings name an algorithm, which takes the place of an image."""
+        definition = self._job.sagemaker.get("TrainingJobDefinition")
+        algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
+        return isinstance(algorithm, dict) and algorithm.get("AlgorithmName") is not None
 
     def _program(self, algorithm: dict[str, Any], place: str) -> None:
         source = "" if not helped(self._job) else f"{self._at}InputDataConfig"
