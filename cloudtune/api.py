@@ -16,13 +16,11 @@ from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
 from cloudtune.plan import Plan
+from cloudtune.private import masked
 from cloudtune.provider import Provider, Watcher, load_provider
 from cloudtune.run import Run
 from cloudtune.states import RunRecord, RunState
 from cloudtune.store import Store
-
-MASK = "***"
-"""What stands for the value of an environment variable wherever it might be read."""
 
 
 def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None) -> Plan:
@@ -292,12 +290,6 @@ def tune(
     (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
     run.wait(watcher)
     return run
-
-
-def masked(job: TuningJob) -> TuningJob:
-    """The job without the values of its environment variables."""
-    trial = job.trial.model_copy(update={"environment": dict.fromkeys(job.trial.environment, MASK)})
-    return job.model_copy(update={"trial": trial})
 
 
 def _names(metrics: str | Sequence[str]) -> Sequence[str]:

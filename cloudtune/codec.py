@@ -10,6 +10,7 @@ doubles of all values.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -338,6 +339,18 @@ class NumberAsText(Codec):
 
     def describe(self) -> str:
         return "travels as it stands; its type is restored when it comes back"
+
+
+def codecs_of_texts(values: Sequence[Scalar]) -> list[type[Codec]]:
+    """The codecs by which listed values travel to a service whose values are texts; none for texts themselves."""
+    if all(isinstance(value, str) for value in values):
+        return []
+    return [NumberAsText] if all(map(_survives_as_double, values)) else [ValuesAsText]
+
+
+def text_of(value: Scalar) -> str:
+    """A value as a service whose values are texts gets it."""
+    return value if isinstance(value, str) else trial.json_text(value)
 
 
 def _listed(parameter: Categorical | Ordinal | Constant) -> tuple[Scalar, ...]:

@@ -133,6 +133,15 @@ class Ledger:
         """The field at `path`, with all below it, is treated as the message says."""
         self._notes.append(Note(path, support, message, target))
 
+    def carry_per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
+        """Carries a setting that may differ from provider to provider; what it says for others is not for here."""
+        if isinstance(value, str):
+            self.carry(path, target)
+            return
+        self.carry(f"{path}.{self.provider}", target)
+        for other in value.keys() - {self.provider}:
+            self.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+
     def targets(self) -> Iterator[tuple[str, str]]:
         """Each path that was carried or noted so far, with where it goes in the request ("" for nowhere)."""
         yield from self._carried.items()

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from cloudtune.errors import ProviderError
 
 if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
     from cloudtune.store import RunStore
+
+MASK = "***"
+"""What stands for the value of an environment variable wherever it might be read."""
+
+
+def masked(job: "TuningJob") -> "TuningJob":
+    """The job without the values of its environment variables."""
+    trial = job.trial.model_copy(update={"environment": dict.fromkeys(job.trial.environment, MASK)})
+    return job.model_copy(update={"trial": trial})
 
 
 def keep_environment(run: "RunStore", environment: Mapping[str, str]) -> None:

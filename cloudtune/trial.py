@@ -23,7 +23,7 @@ trial starts in a container of a service.
 It needs the standard library alone, no other file of cloudtune, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH100, PTH102, PTH103, PTH109, PTH110, PTH118, PTH120, PTH123  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH100, PTH102, PTH103, PTH109, PTH110, PTH118, PTH120, PTH123, PTH202  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     Scalar = bool | int | float | str | None
     Sink = Callable[[int, float, dict[str, float]], None]
     Place = Callable[[Mapping[str, Scalar]], list[str]]
+    Listen = Callable[[str], None]
 
 
 class Context:
@@ -152,14 +153,15 @@ def data(name: str) -> str:
     Raises:
         LookupError: the job has no input of this name.
     """
-    variable = _data_variable(name)
+    variable = data_variable(name)
     if variable not in os.environ:
         raise LookupError(f"the job has no data named {name!r}; name it in the job's data, or set {variable}")
     return os.environ[variable]
 
 
-def _data_variable(name: str) -> str:
-    return "CLOUDTUNE_DATA_" + "".join(char if char.isalnum() else "_" for char in name).upper()
+def data_variable(name: str) -> str:
+    """The environment variable that says where an input is."""
+    return "CLOUDTUNE_DATA_" + "".join(char if char.isascii() and char.isalnum() else "_" for char in name).upper()
 
 
 def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, **metrics: Any) -> None:
@@ -689,6 +691,69 @@ _DECODERS = {
 }
 
 
+# Metrics in what a trial prints
+
+_STEP = re.compile(r"step (\d+): ")  # how a report begins that is printed
+
+
+class PrintedMetrics:
+    """The metrics in the lines of one trial, as they come.
+
+    Args:
+        patterns: by the metrics' names; see `metric_patterns`.
+    """
+
+    def __init__(self, patterns: Mapping[str, re.Pattern[str]]) -> None:
+        self._patterns = dict(patterns)
+        self._seen: dict[str, int] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is nothing left to look for."""
+        return not self._patterns
+
+    def ignore(self, name: str) -> None:
+        """Looks no more for a metric that the trial reports itself: it would be heard twice."""
+        self._patterns.pop(name, None)
+
+    def read(self, line: str) -> tuple[int, dict[str, float]] | None:
+        """The step and the metrics that a line tells; None if it tells none.
+
+        The step is the one that the line names itself, or how often its metrics have been told.
+        """
+        metrics: dict[str, float] = {}
+        for name, pattern in self._patterns.items():
+            for match in pattern.finditer(line):
+                value = _printed_number(match)
+                if value is not None:
+                    metrics[name] = value
+                    self._seen[name] = self._seen.get(name, 0) + 1
+        if not metrics:
+            return None
+        step = _STEP.match(line)
+        return (int(step.group(1)) if step else max(self._seen[name] for name in metrics)), metrics
+
+
+def _printed_number(match: re.Match[str]) -> float | None:
+    text = next((group for group in match.groups() if group is not None), "")
+    try:
+        return float(text.replace(",", "")) if text else None
+    except ValueError:
+        return math.nan  # the pattern says that this is the metric, and it is no number
+
+
+def _listener(patterns: Mapping[str, str], sink: Sink) -> Listen:
+    """Tells a sink of the metrics in each line of output."""
+    printed = PrintedMetrics({name: re.compile(pattern) for name, pattern in patterns.items()})
+
+    def listen(line: str) -> None:
+        told = printed.read(line)
+        if told is not None:
+            sink(told[0], time.time(), told[1])
+
+    return listen
+
+
 # In a container of a service
 
 JOB_FILE = "cloudtune_job.json"
@@ -741,6 +806,9 @@ class SageMaker:
         """The folder of an input."""
         return os.path.join(self.root, "input", "data", name)
 
+    def sink(self) -> None:
+        """None: the service reads the output itself."""
+
     def fail(self, reason: str) -> None:
         """Tells the service why the trial failed; it shows the first 1,024 characters."""
         folder = os.path.join(self.root, "output")
@@ -749,24 +817,126 @@ class SageMaker:
             file.write(reason)
 
 
+class Vertex:
+    """What Vertex AI gives a trial: arguments, buckets as folders below ``/gcs``, and a file for metrics.
+
+    https://cloud.google.com/vertex-ai/docs/training/code-requirements
+    """
+
+    def __init__(self) -> None:
+        self.root = os.environ.get("CLOUDTUNE_GCS", "/gcs")
+
+    def parameters(self) -> dict[str, str]:
+        """The arguments by the service's names."""
+        words = [word[2:].partition("=") for word in sys.argv[1:] if word.startswith("--")]
+        return {name: text for name, equals, text in words if equals}
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which this module finds its way in the processes of the trial."""
+        trial_id = os.environ.get("CLOUD_ML_TRIAL_ID", "")  # counts from 1
+        found = {
+            "CLOUDTUNE_TRIAL": os.environ.get("CLOUDTUNE_TRIAL") or str(int(trial_id) - 1 if trial_id.isdigit() else 0),
+            "CLOUDTUNE_RANK": str(self._rank()),
+        }
+        for variable, given in (("OUTPUT", "AIP_MODEL_DIR"), ("CHECKPOINT", "AIP_CHECKPOINT_DIR")):
+            if os.environ.get(given):
+                found[f"CLOUDTUNE_{variable}_DIR"] = self.path(os.environ[given])
+        return found
+
+    def _rank(self) -> int:
+        """Which of the trial's machines this is: the first pool's comes first."""
+        try:
+            cluster = json.loads(os.environ["CLUSTER_SPEC"])
+            task, pools = cluster["task"], sorted(cluster["cluster"])
+            before = pools[: pools.index(task["type"])]
+            rank: int = sum(len(cluster["cluster"][pool]) for pool in before) + int(task["index"])
+        except (ValueError, KeyError):
+            return 0  # one machine, or a test
+        return rank
+
+    def path(self, place: str) -> str:
+        """A place in Cloud Storage, ``gs://bucket/name``, as the file or folder that the service shows."""
+        return place.replace("gs:/", self.root, 1) if place.startswith("gs://") else place
+
+    def data(self, name: str) -> str:
+        """The folder or file of an input."""
+        return self.path(os.environ.get(data_variable(name), ""))
+
+    def sink(self) -> Sink | None:
+        """Writes what a trial reports into the file that the service reads; None on all machines but the first."""
+        place = os.environ.get("CLOUD_ML_HP_METRIC_FILE")
+        if not place or self._rank():
+            return None
+        return _hypertune_sink(place.replace("/gcs/", self.root + "/", 1) if place.startswith("/gcs/") else place)
+
+    def fail(self, reason: str) -> None:
+        """Says why the trial failed; the service has no other place for it than the output."""
+        print(reason, file=sys.stderr, flush=True)
+
+
+def metric_id(name: str) -> str:
+    """A metric's name as Vertex AI takes it: without white space."""
+    return re.sub(r"\s+", "_", name)
+
+
+def _hypertune_sink(path: str) -> Sink:
+    """Adds each report to a file as the package cloudml-hypertune writes it: a line of JSON a metric.
+
+    A program that reports by that package itself writes the file anew: it is left to it then.
+    """
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+
+    def sink(step: int, moment: float, metrics: dict[str, float]) -> None:
+        nonlocal size
+        if os.path.exists(path) and os.path.getsize(path) != size:
+            return
+        with open(path, "a", encoding="utf-8") as file:
+            for name, value in metrics.items():
+                line = {"timestamp": moment, "trial": os.environ.get("CLOUD_ML_TRIAL_ID", "0")}
+                told = {metric_id(name): str(value), "global_step": str(step), "checkpoint_path": ""}
+                file.write(json.dumps({**line, **told}) + "\n")
+        size = os.path.getsize(path)
+
+    return sink
+
+
+def _service() -> SageMaker | Vertex:
+    """The service whose container this is."""
+    vertex = any(name in os.environ for name in ("CLOUDTUNE_CODE", "CLOUD_ML_TRIAL_ID", "AIP_MODEL_DIR"))
+    return Vertex() if vertex else SageMaker()
+
+
 def _run_in_container(folder: str) -> int:
     """Runs what the job file in a folder says as a trial of a service; returns the exit code."""
     with open(os.path.join(folder, JOB_FILE), encoding="utf-8") as file:
         job = json.load(file)
-    service = SageMaker()
+    service = _service()
     source = _unpacked(folder)
     own = _own_folder(decode_parameters(job["codecs"], service.parameters()))
     os.environ.update(service.environment())
     os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
     for name, below in job["data"].items():
-        os.environ[_data_variable(name)] = os.path.join(service.data(name), below)
+        os.environ[data_variable(name)] = os.path.join(service.data(name), below) if below else service.data(name)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", ""), own]))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.chdir(source)
+    sink = service.sink()
+    listen = None if sink is None else _listener(job["patterns"], sink)
     reasons: list[str] = []
     try:
         if job["function"] is None:
-            code = _run_command(job["command"], job["names"], reasons)
+            code = _run_command(job["command"], job["names"], reasons, listen)
+        elif listen is not None:  # in a process of its own: what it prints is listened to
+            words = [
+                sys.executable,
+                os.path.abspath(__file__),
+                "--function",
+                job["function"],
+                "--metric",
+                job["metric"],
+            ]
+            code = _run_words(words, reasons, listen)
         else:
             sys.path.insert(0, source)
             code = _run_function(job["function"], job["metric"], reasons)
@@ -814,9 +984,9 @@ def _own_folder(parameters: Mapping[str, Scalar]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Runs a command or a function as a trial; returns the exit code."""
     here = os.path.dirname(os.path.abspath(__file__))
-    if os.path.exists(os.path.join(here, JOB_FILE)):
-        return _run_in_container(here)
     rest = list(arguments)
+    if os.path.exists(os.path.join(here, JOB_FILE)) and "CLOUDTUNE_PARAMETERS" not in os.environ:
+        return _run_in_container(here)
     if rest[:1] == ["--"] and len(rest) > 1:
         return _run_command(rest[1:], _current().names)
     options = dict(zip(rest[::2], rest[1::2]))  # noqa: B905  # not in Python 3.8
@@ -845,12 +1015,24 @@ def _say(what: str, code: int, reasons: list[str] | None) -> int:
     return code
 
 
-def _run_command(command: str | list[str], names: Sequence[str], reasons: list[str] | None = None) -> int:
-    """Runs a command with the parameters placed, passes on requests to end, and says how it ended."""
+def _run_command(
+    command: str | list[str], names: Sequence[str], reasons: list[str] | None = None, listen: Listen | None = None
+) -> int:
+    """Runs a command with the parameters placed; see `_run_words`."""
+    return _run_words(compile_command(command, names)(_current().parameters), reasons, listen)
+
+
+def _run_words(words: list[str], reasons: list[str] | None, listen: Listen | None = None) -> int:
+    """Runs a program, passes on requests to end, and says how it ended.
+
+    Args:
+        words: the program and its arguments.
+        reasons: takes why it failed.
+        listen: takes each line of its output, which is passed on; None to leave the output as it is.
+    """
     import signal
     import subprocess
 
-    words = compile_command(command, names)(_current().parameters)
     requests: list[int] = []
     children: list[subprocess.Popen[bytes]] = []
 
@@ -861,18 +1043,41 @@ def _run_command(command: str | list[str], names: Sequence[str], reasons: list[s
 
     signal.signal(signal.SIGTERM, pass_on)
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too
+    output, errors = (None, None) if listen is None else (subprocess.PIPE, subprocess.STDOUT)
     try:
-        child = subprocess.Popen(words)
+        child: subprocess.Popen[bytes] = subprocess.Popen(words, stdout=output, stderr=errors)
     except OSError as error:
         code = 127 if isinstance(error, FileNotFoundError) else 126
         return _say(f"the command {words[0]!r} cannot be started: {error.strerror}", code, reasons)
     children.append(child)
     for signum in requests[:]:  # those that came before there was a child
         child.send_signal(signum)
+    if listen is not None:
+        reader = _pass_on_output(child, listen)
     code = child.wait()
+    if listen is not None:
+        reader.join(_LAST_WORDS)
     if code:
         _say(_ending(code), code, reasons)
     return 128 - code if code < 0 else code
+
+
+_LAST_WORDS = 5.0  # seconds for what a command's own children may still write when it has ended
+
+
+def _pass_on_output(child: Any, listen: Listen) -> Any:
+    """Passes a command's output on, line by line, in a thread of its own."""
+    import threading
+
+    def read() -> None:
+        for line in child.stdout:
+            sys.stdout.buffer.write(line)
+            sys.stdout.buffer.flush()
+            listen(line.decode("utf-8", "replace"))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    return reader
 
 
 def _ending(code: int) -> str:

@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-from cloudtune import TuningJob
+from cloudtune import TuningJob, packing
 from cloudtune.codec import NumberAsText, ValuesAsText
 from cloudtune.errors import SpecError
 from cloudtune.parameters import Categorical, Parameter
 from cloudtune.space_codec import Flattened
-from cloudtune_sagemaker import assets
 
 SCRIPT = """
 import json, pathlib, sys
@@ -66,7 +65,7 @@ def job_of(**trial: Any) -> TuningJob:
 
 def pack(job: TuningJob, base: Path, name: str) -> tuple[str, Path]:
     target = base / name
-    return assets.pack(job, Flattened(job.search_space(), choose), base, target), target
+    return packing.pack(job, Flattened(job.search_space(), choose), base, target, provider="sagemaker"), target
 
 
 def test_the_same_job_is_packed_to_the_same_bytes(base: Path) -> None:
@@ -89,7 +88,7 @@ def test_secrets_and_ignored_files_stay_behind(base: Path) -> None:
 
 
 def test_a_source_folder_that_is_too_large_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(assets, "MAX_SIZE", 100)
+    monkeypatch.setattr(packing, "MAX_SIZE", 100)
     with pytest.raises(SpecError, match="trial.ignore"):
         pack(job_of(), base, "packed")
 
@@ -160,8 +159,8 @@ def test_local_data_is_named_by_its_content(base: Path) -> None:
     (base / "data" / "deep").mkdir(parents=True)
     (base / "data" / "a.txt").write_text("a")
     (base / "data" / "deep" / "b.txt").write_text("b")
-    digest, uploads = assets.data_uploads(base / "data")
+    digest, uploads = packing.data_uploads(base / "data")
     assert [upload.key for upload in uploads] == ["a.txt", "deep/b.txt"]
     (base / "data" / "a.txt").write_text("c")
-    assert assets.data_uploads(base / "data")[0] != digest
-    assert [upload.key for upload in assets.data_uploads(base / "number.txt")[1]] == ["number.txt"]
+    assert packing.data_uploads(base / "data")[0] != digest
+    assert [upload.key for upload in packing.data_uploads(base / "number.txt")[1]] == ["number.txt"]

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtune import TuningJob, api
-from cloudtune.api import masked
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.plan import Support
+from cloudtune.private import masked
 from cloudtune.testing.specs import jobs
-from cloudtune_sagemaker.native import difference, merge
 from cloudtune_sagemaker.parse import parse
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.translate import native_request, translate
+from cloudtune_sagemaker.wire import MERGING
 
 ROLE = "arn:aws:iam::123456789012:role/tuner"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:latest"
@@ -248,7 +248,7 @@ def test_a_described_job_is_parsed_like_its_request() -> None:
         "CreationTime": datetime(2026, 1, 1, tzinfo=UTC),
         "TrainingJobStatusCounters": {"Completed": 4},
         "BestTrainingJob": {"TrainingJobName": "plain-001-1a2b3c4d"},
-        "TrainingJobDefinition": merge(
+        "TrainingJobDefinition": MERGING.merge(
             request["TrainingJobDefinition"], {"StaticHyperParameters": {"_tuning_objective_metric": "loss"}}
         ),
         "ResponseMetadata": {"HTTPStatusCode": 200},
@@ -337,15 +337,15 @@ objects = st.dictionaries(st.sampled_from(["A", "B", "Name"]), plain_data, max_s
 @given(ours=objects, wanted=objects)
 @settings(max_examples=300, deadline=None)
 def test_a_difference_merged_in_gives_what_was_wanted(ours: Any, wanted: Any) -> None:
-    patch = difference(ours, wanted)
-    assert merge(ours, patch) == wanted
-    assert difference(wanted, wanted) == {}
+    patch = MERGING.difference(ours, wanted)
+    assert MERGING.merge(ours, patch) == wanted
+    assert MERGING.difference(wanted, wanted) == {}
 
 
 def test_only_the_item_that_differs_is_in_a_difference() -> None:
     ours = {"Channels": [{"ChannelName": "a", "x": 1}, {"ChannelName": "b", "x": 1}, {"ChannelName": "c"}]}
     wanted = {"Channels": [{"ChannelName": "a", "x": 1}, {"ChannelName": "b", "x": 2}]}
-    patch = difference(ours, wanted)
+    patch = MERGING.difference(ours, wanted)
     assert patch == {"Channels": [{"ChannelName": "c", "$gone": True}, {"ChannelName": "b", "x": 2}]}
 
 

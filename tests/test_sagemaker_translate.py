@@ -242,10 +242,10 @@ def test_watched_limits_are_said_to_be_watched() -> None:
 
 def test_a_setting_that_there_is_not_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match="did you mean 'bucket'"):
-        SageMakerSettings.of({"buckett": "x"})
+        SageMakerSettings.of({"buckett": "x"}, "sagemaker")
     with pytest.raises(ConfigError, match="'poll'"):
-        SageMakerSettings.of({"poll": "soon"})
-    assert SageMakerSettings.of({"poll": "0.5", "profile": ""}) == SageMakerSettings(poll=0.5)
+        SageMakerSettings.of({"poll": "soon"}, "sagemaker")
+    assert SageMakerSettings.of({"poll": "0.5", "profile": ""}, "sagemaker") == SageMakerSettings(poll=0.5)
 
 
 def test_a_plan_from_the_command_line_loads_no_client(tmp_path: Path) -> None:

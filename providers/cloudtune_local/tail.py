@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping
 from io import FileIO
 
-from cloudtune.metrics import PrintedMetrics
 from cloudtune.states import Report
+from cloudtune.trial import PrintedMetrics
 
 CHUNK = 1 << 20
 """Bytes read of one file in one turn, so that a chatty trial does not keep the driver from the others."""

@@ -159,34 +159,6 @@ def next_page(token: str | None, name: str = "NextToken") -> dict[str, Any]:
     return {} if token is None else {name: token}
 
 
-class Patience:
-    """Bears with a service that cannot be reached for a while, beyond what each call bears: an outage, a lost network.
-
-    Args:
-        failures: in a row that are borne; with botocore's own retries each is some minutes long.
-    """
-
-    def __init__(self, failures: int = 20) -> None:
-        self._most = failures
-        self._failures = 0
-
-    @contextlib.contextmanager
-    def borne(self) -> Iterator[None]:
-        """Swallows an error that may pass; the next try is the caller's.
-
-        Raises:
-            ProviderError: the error will not pass, or it has been borne often enough.
-        """
-        try:
-            yield
-        except ProviderError as error:
-            self._failures += 1
-            if not error.retryable or self._failures > self._most:
-                raise
-        else:
-            self._failures = 0
-
-
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turns AWS's errors within it into ours.

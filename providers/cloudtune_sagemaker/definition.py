@@ -1,14 +1,13 @@
 """A training job of a request: program, machines, inputs, outputs, network and keys, for a tuning job or for one trial."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.api import MASK
 from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob, pick
 from cloudtune.metrics import plain_patterns
 from cloudtune.plan import Ledger, Support
+from cloudtune.private import MASK
 from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
@@ -75,7 +74,9 @@ class DefinitionWriter:
         if image is not None:
             algorithm["TrainingImage"] = image
         if self._job.trial.image is not None:
-            self._per_provider("trial.image", self._job.trial.image, f"{place}.TrainingImage" if image else "")
+            self._ledger.carry_per_provider(
+                "trial.image", self._job.trial.image, f"{place}.TrainingImage" if image else ""
+            )
         self._program(algorithm, place)
         algorithm["MetricDefinitions"] = self._metrics(place)
         return algorithm
@@ -135,7 +136,7 @@ class DefinitionWriter:
             if uri is None:
                 self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
                 continue
-            self._per_provider(f"data.{name}", value, f"{self._at}InputDataConfig[{len(channels)}]")
+            self._ledger.carry_per_provider(f"data.{name}", value, f"{self._at}InputDataConfig[{len(channels)}]")
             channels.append(channel(name, uri))
         if helped(self._job):
             channels.append(channel(CHANNEL, code_place(self._bucket, self._settings)))
@@ -167,7 +168,7 @@ class DefinitionWriter:
             output["S3OutputPath"] = own
         if self._job.output is not None:
             if own is None or own.startswith("s3://"):
-                self._per_provider("output", self._job.output, f"{place}.S3OutputPath")
+                self._ledger.carry_per_provider("output", self._job.output, f"{place}.S3OutputPath")
             else:
                 self._ledger.note("output", *SUPPORT["output.remote"])
         key = self._key("key", f"{place}.KmsKeyId")
@@ -176,7 +177,7 @@ class DefinitionWriter:
     def _key(self, name: str, target: str) -> str | None:
         value = getattr(self._job.encryption, name, None)
         if value is not None:
-            self._per_provider(f"encryption.{name}", value, target if pick(value, PROVIDER) else "")
+            self._ledger.carry_per_provider(f"encryption.{name}", value, target if pick(value, PROVIDER) else "")
         return pick(value, PROVIDER)
 
     # Machines
@@ -184,14 +185,14 @@ class DefinitionWriter:
     def _role(self) -> str | None:
         role = pick(self._job.identity, PROVIDER) or self._settings.role
         if self._job.identity is not None:
-            self._per_provider("identity", self._job.identity, f"{self._at}RoleArn" if role else "")
+            self._ledger.carry_per_provider("identity", self._job.identity, f"{self._at}RoleArn" if role else "")
         return role
 
     def _resources(self) -> dict[str, Any]:
         compute, place = self._job.compute, f"{self._at}ResourceConfig"
         instance = pick(compute.instance, PROVIDER)
         if compute.instance is not None:
-            self._per_provider("compute.instance", compute.instance, f"{place}.InstanceType")
+            self._ledger.carry_per_provider("compute.instance", compute.instance, f"{place}.InstanceType")
         self._ledger.carry("compute.count", f"{place}.InstanceCount")
         self._ledger.carry("compute.disk", f"{place}.VolumeSizeInGB")
         for name in ("accelerators", "cpus", "memory"):
@@ -255,15 +256,6 @@ class DefinitionWriter:
             target = f"{self._at}EnableInterContainerTrafficEncryption" if encryption.traffic else ""
             self._ledger.carry("encryption.traffic", target)
         return members
-
-    def _per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
-        """Carries a per-provider setting; what it says for others is not for here."""
-        if isinstance(value, str):
-            self._ledger.carry(path, target)
-            return
-        self._ledger.carry(f"{path}.{PROVIDER}", target)
-        for other in value.keys() - {PROVIDER}:
-            self._ledger.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
 
 
 def channel(name: str, uri: str) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.limits import limit_reached, time_reached
-from cloudtune.metrics import PrintedMetrics, metric_patterns
+from cloudtune.managed import ManagedWatch, Sight
+from cloudtune.metrics import metric_patterns
 from cloudtune.outcome import losses, what_is_missing
-from cloudtune.plan import Plan, Support
+from cloudtune.plan import Plan
 from cloudtune.states import Report, RunState, Trial, TrialState
-from cloudtune.tally import Tally, keep_counting_values
+from cloudtune.tally import keep_counting_values
+from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import Line, LogStreams
@@ -70,7 +71,7 @@ class _Known:
         return TRIAL_STATES[self.summary["TrainingJobStatus"]].ended
 
 
-class TuningJobWatch:
+class TuningJobWatch(ManagedWatch):
     """Keeps one run's part of the store up to date with its tuning job.
 
     Args:
@@ -83,35 +84,24 @@ class TuningJobWatch:
     """
 
     def __init__(self, aws: Aws, run: "RunStore", job: "TuningJob", plan: Plan, codec: "SpaceCodec", name: str) -> None:
+        super().__init__(run, job, plan)
         self._aws = aws
-        self._run = run
-        self._job = job
-        self._plan = plan
         self._codec = codec
         self._name = name
         self._patterns = metric_patterns(job.objective, job.metrics)
         self._trials: dict[int, _Known] = {}
-        self._tally = Tally(job.objective)
-        self._ending: tuple[RunState, str] | None = None
         self._logs = LogStreams(aws, f"{name}-", run.record().created)
         self._of_this_pass: set[int] = set()
         self._early: dict[int, list[Line]] = {}
         self._page: str | None = None
         self._list_next = True
-        self._changed: dict[int, Trial] = {}
-        self._reports: list[Report] = []
-        self._events: list[tuple[int | None, str]] = []
         self._restore()
 
     def _restore(self) -> None:
         """Takes up what an earlier watch left: trials that have ended for us, and nothing of the others."""
-        for trial in self._run.history():
-            if trial.state.ended:
-                known = _Known(trial, PrintedMetrics({}), {}, {"TrainingJobStatus": "Completed"}, finished=True)
-                self._trials[trial.number] = known
-                self._count(trial)
-            else:
-                self._run.forget_reports(trial.number, trial.attempt)
+        for trial in self.restored():
+            known = _Known(trial, PrintedMetrics({}), {}, {"TrainingJobStatus": "Completed"}, finished=True)
+            self._trials[trial.number] = known
 
     # One look
 
@@ -127,8 +117,11 @@ class TuningJobWatch:
             self._read()
         if not state.ended:
             self._list_next = not self._list_next
-            self._enforce(described)
-        return self._write(described, state)
+            self.enforce(_sight(described, state))
+        return self.write(_sight(described, state))
+
+    def stop(self) -> None:
+        stop_tuning_job(self._aws, self._name)
 
     def _describe(self) -> Mapping[str, Any]:
         with translated(f"looking at the tuning job {self._name}"):
@@ -176,18 +169,18 @@ class TuningJobWatch:
         if known is None:
             trial = Trial(number, self._parameters(summary), TrialState.RUNNING, attempt=1, place=name)
             known = self._trials[number] = _Known(trial, PrintedMetrics(self._patterns), {}, summary)
-            self._changed[number] = trial
+            self.changed(trial)
             for line in self._early.pop(number, []):
                 self._take(known, line)
         known.summary = known.summary if known.finished else summary
         start = summary.get("TrainingStartTime") or summary.get("CreationTime")
         if not known.finished and start is not None and known.trial.started != start.timestamp():
             known.trial.started = start.timestamp()
-            self._changed[number] = known.trial
+            self.changed(known.trial)
         return number
 
     def _parameters(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        fixed = self._plan.request
+        fixed = self.plan.request
         definitions = fixed.get("TrainingJobDefinitions") or [fixed.get("TrainingJobDefinition") or {}]
         name = summary.get("TrainingJobDefinitionName")
         assert isinstance(definitions, list)
@@ -217,10 +210,10 @@ class TuningJobWatch:
     def _take(self, known: _Known, line: Line) -> None:
         told = None if known.finished else known.metrics.read(line.text)
         if told is not None:
-            self._reports.append(Report(known.trial.number, 1, told[0], line.time, told[1]))
+            self.reported(Report(known.trial.number, 1, told[0], line.time, told[1]))
             known.reported.update(told[1])
-            keep_counting_values(self._job.objective, known.trial.metrics, told[1])
-            self._changed[known.trial.number] = known.trial
+            keep_counting_values(self.job.objective, known.trial.metrics, told[1])
+            self.changed(known.trial)
 
     def _read_all(self) -> None:
         self._page = None
@@ -242,19 +235,15 @@ class TuningJobWatch:
             trial, summary = known.trial, known.summary
             final = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
             if final is not None:
-                trial.metrics[self._job.objective[0].metric] = final["Value"]
+                trial.metrics[self.job.objective[0].metric] = final["Value"]
             trial.state, trial.reason = self._verdict(known)
             trial.ended = _ended_at(summary)
             trial.started = trial.started or trial.ended
             known.finished = True
-            self._changed.pop(trial.number, None)
-            self._changed[trial.number] = trial  # behind those that ended before it
-            self._count(trial)
-            if trial.state is TrialState.FAILED:
-                self._events.append((trial.number, f"failed: {trial.reason}"))
+            self.finished(trial)
 
     def _verdict(self, known: _Known) -> tuple[TrialState, str]:
-        summary, objectives = known.summary, self._job.objective
+        summary, objectives = known.summary, self.job.objective
         state = TRIAL_STATES[summary["TrainingJobStatus"]]
         if state is TrialState.FAILED:
             return state, failure_text(summary.get("FailureReason", "")) or "the service gave no reason"
@@ -266,12 +255,13 @@ class TuningJobWatch:
 
     def _why_stopped(self, known: _Known) -> tuple[TrialState, str]:
         """A stopped training job ran too long, was stopped early for doing badly, or had to end with its job."""
-        limit = self._job.limits.trial_time
+        limit = self.job.limits.trial_time
         if limit is not None and self._ran_too_long(known.trial.place):
             return TrialState.FAILED, f"it ran longer than {format_duration(limit)} (limits.trial_time)"
-        if self._ending is not None or self._run.wish():
-            return TrialState.CANCELLED, self._ending[1] if self._ending is not None else "cancelled by its user"
-        if self._job.stopping is not None and losses(self._job.objective, known.trial.metrics) is not None:
+        why = self.why_ended()
+        if why is not None:
+            return TrialState.CANCELLED, why
+        if self.job.stopping is not None and losses(self.job.objective, known.trial.metrics) is not None:
             return TrialState.PRUNED, "stopped early by the service"
         return TrialState.CANCELLED, "it was stopped on the service"
 
@@ -279,67 +269,6 @@ class TuningJobWatch:
         with translated(f"asking how {name} ended"):
             answer = self._aws.sagemaker.describe_training_job(TrainingJobName=name)
         return answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
-
-    def _count(self, trial: Trial) -> None:
-        values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
-        self._tally.add(trial, values)
-
-    # Limits that the service has not
-
-    def _enforce(self, described: Mapping[str, Any]) -> None:
-        """Stops the tuning job when a limit is reached that only a client can watch."""
-        if self._ending is not None or described["HyperParameterTuningJobStatus"] != "InProgress":
-            return
-        watched = {note.path for note in self._plan.notes if note.support is Support.WATCHED}
-        reached = time_reached(self._job, _elapsed(described)) if "limits.time" in watched else None
-        if watched & {"limits.failed", "limits.no_improvement", "limits.target"}:
-            reached = reached or limit_reached(self._job, self._tally)
-        if reached is not None:
-            self._ending = reached
-            self._events.append((None, reached[1]))
-            stop_tuning_job(self._aws, self._name)
-
-    # The run as a whole
-
-    def _write(self, described: Mapping[str, Any], state: RunState) -> RunState:
-        state, reason = self._outcome(described, state)
-        created = described.get("CreationTime")
-        columns: dict[str, object] = {"state": state.value, "reason": reason, "elapsed": _elapsed(described)}
-        if created is not None:
-            columns["started"] = created.timestamp()
-        if state.ended:
-            columns["ended"] = time.time()
-            self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
-        self._run.write(
-            trials=list(self._changed.values()), reports=self._reports, events=self._events, columns=columns
-        )
-        self._changed, self._reports, self._events = {}, [], []
-        return state
-
-    def _outcome(self, described: Mapping[str, Any], state: RunState) -> tuple[RunState, str]:
-        """The run's state and why, from the tuning job's."""
-        if not state.ended:
-            return state, self._ending[1] if self._ending is not None else ""
-        if self._ending is not None:
-            return self._ending
-        if self._run.wish() == "cancel":
-            return RunState.CANCELLED, "cancelled by its user"
-        reached = limit_reached(self._job, self._tally) or time_reached(self._job, _elapsed(described))
-        if reached is not None:
-            return reached
-        if state is RunState.FAILED:
-            return state, failure_text(described.get("FailureReason", "")) or "the service gave no reason"
-        if state is RunState.CANCELLED:
-            return state, str(described.get("FailureReason") or "the tuning job was stopped on the service")
-        if not self._tally.counts[TrialState.COMPLETED] and not self._tally.counts[TrialState.PRUNED]:
-            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
-        return state, self._why_complete(described)
-
-    def _why_complete(self, described: Mapping[str, Any]) -> str:
-        """Why the service ended the job before its last trial; "" if it did not."""
-        if described.get("TuningJobCompletionDetails", {}).get("ConvergenceDetectedTime") is not None:
-            return "the service found that the search has converged"
-        return ""
 
 
 def stop_tuning_job(aws: Aws, name: str) -> None:
@@ -363,3 +292,17 @@ def _elapsed(described: Mapping[str, Any]) -> float:
     if created is None:
         return 0.0
     return (ended.timestamp() if ended is not None else time.time()) - float(created.timestamp())
+
+
+def _sight(described: Mapping[str, Any], state: RunState) -> Sight:
+    created = described.get("CreationTime")
+    return Sight(state, created and created.timestamp(), _elapsed(described), _reason(described, state))
+
+
+def _reason(described: Mapping[str, Any], state: RunState) -> str:
+    """Why a job failed, was stopped, or ended before its last trial; "" if the service says nothing."""
+    if state is RunState.COMPLETED:
+        converged = described.get("TuningJobCompletionDetails", {}).get("ConvergenceDetectedTime")
+        return "" if converged is None else "the service found that the search has converged"
+    reason = str(described.get("FailureReason") or "")
+    return failure_text(reason) if state is RunState.FAILED else reason

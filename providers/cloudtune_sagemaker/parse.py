@@ -13,13 +13,12 @@ from typing import Any
 from cloudtune.errors import Problem, SpecError
 from cloudtune.job import TuningJob, check_regex
 from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
-from cloudtune_sagemaker.native import difference, merge
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.shapes import members, response_members
 from cloudtune_sagemaker.spaces import space_of
 from cloudtune_sagemaker.spec_text import unpacked_spec
 from cloudtune_sagemaker.translate import bare_request, with_environment
-from cloudtune_sagemaker.wire import CONFIG, DEFINITION, PROGRAM
+from cloudtune_sagemaker.wire import CONFIG, DEFINITION, MERGING, PROGRAM
 
 SOURCE = "the SageMaker request"
 """How messages call what is parsed."""
@@ -73,9 +72,12 @@ def _as_it_was_sent(described: dict[str, Any]) -> dict[str, Any]:
     own = {"StaticHyperParameters": {_OBJECTIVE: None}}
     several = described.get(f"{DEFINITION}s")
     if several is not None:
-        return {**described, f"{DEFINITION}s": [merge(each, own) if _has_objective(each) else each for each in several]}
+        return {
+            **described,
+            f"{DEFINITION}s": [MERGING.merge(each, own) if _has_objective(each) else each for each in several],
+        }
     one = described.get(DEFINITION)
-    return {**described, DEFINITION: merge(one, own)} if _has_objective(one) else described
+    return {**described, DEFINITION: MERGING.merge(one, own)} if _has_objective(one) else described
 
 
 def _has_objective(definition: Any) -> bool:
@@ -98,8 +100,8 @@ def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
     ):
         job = job.model_copy(update={"sagemaker": program})  # the toolkit starts the user's own program
     ours = with_environment(bare_request(job), job.trial.environment)
-    native = difference(ours, dict(request))
-    assert merge(ours, native) == dict(request)
+    native = MERGING.difference(ours, dict(request))
+    assert MERGING.merge(ours, native) == dict(request)
     return neutral.model_copy(update={"sagemaker": native})
 
 

@@ -1,18 +1,13 @@
 """The settings of a SageMaker profile."""
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import Field
 
-from cloudtune.errors import ConfigError
-from cloudtune.parameters import Part
-
-Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
+from cloudtune.settings import Settings, Text
 
 
-class SageMakerSettings(Part):
+class SageMakerSettings(Settings):
     """What a profile may say besides ``provider = "sagemaker"``; from the environment everything comes as text."""
 
     region: Text = None
@@ -33,25 +28,3 @@ class SageMakerSettings(Part):
     """The URL of another service than AWS, such as an emulator."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """Seconds between two looks at a run that is followed."""
-
-    @classmethod
-    def of(cls, said: Mapping[str, Any]) -> Self:
-        """The settings of a profile.
-
-        Raises:
-            ConfigError: a setting is unknown or has an impossible value.
-        """
-        try:
-            return cls.model_validate(dict(said))
-        except ValidationError as error:
-            raise ConfigError("; ".join(_in_words(problem) for problem in error.errors())) from None
-
-
-def _in_words(problem: Any) -> str:  # pydantic's ErrorDetails
-    name = str(problem["loc"][0])
-    known = list(SageMakerSettings.model_fields)
-    if problem["type"] != "extra_forbidden":
-        return f"the setting {name!r} of the sagemaker profile: {problem['msg']}"
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-    return f"the sagemaker profile has no setting {name!r}; {hint}"

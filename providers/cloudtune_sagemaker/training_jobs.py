@@ -15,10 +15,12 @@ from botocore.exceptions import ClientError
 
 from cloudtune.errors import ProviderError
 from cloudtune.launcher import Ended, Launcher
-from cloudtune.metrics import PrintedMetrics, metric_patterns
+from cloudtune.metrics import metric_patterns
+from cloudtune.patience import Patience
 from cloudtune.states import Report, Trial
+from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
-from cloudtune_sagemaker.client import Aws, Patience, code_of, next_page, translated
+from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import LogStreams
 from cloudtune_sagemaker.names import trial_name
 

@@ -4,22 +4,31 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.api import MASK
+from cloudtune.codec import text_of
 from cloudtune.job import TuningJob
 from cloudtune.plan import Ledger, Plan, Support, covers, leaves
+from cloudtune.private import MASK
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
 from cloudtune_sagemaker.definition import PROVIDER, DefinitionWriter
 from cloudtune_sagemaker.modes import driven, reasons
 from cloudtune_sagemaker.names import legal, plan_name
-from cloudtune_sagemaker.native import merge
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.shapes import members
 from cloudtune_sagemaker.space_notes import account_for_branches, account_for_one
 from cloudtune_sagemaker.spec_text import packed_spec
 from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.wire import CONFIG, DEFINITION, PROGRAM, Branch, branches_of, codec_of, helped, text_of
+from cloudtune_sagemaker.wire import (
+    CONFIG,
+    DEFINITION,
+    MERGING,
+    PROGRAM,
+    Branch,
+    branches_of,
+    codec_of,
+    helped,
+)
 
 DIRECTORY = "sagemaker_submit_directory"
 """The static hyperparameter by which the training toolkit knows where the code is."""
@@ -290,7 +299,7 @@ class _Translation:
         known = members()
         for name in own:
             self._ledger.carry(f"sagemaker.{name}", name if name in known and own[name] is not None else "")
-        patched: dict[str, Any] = merge(request, own)
+        patched: dict[str, Any] = MERGING.merge(request, own)
         if len(self._branches) == 1 and patched.get(f"{DEFINITION}s") and DEFINITION not in own:
             patched.pop(DEFINITION)  # several definitions take the place of the one
         return patched
@@ -311,7 +320,7 @@ class _Translation:
             if name != DEFINITION or not isinstance(definition, Mapping) or not definition:
                 message = "is a setting of tuning jobs: of no effect in a driven run"
                 self._ledger.note(f"sagemaker.{name}", Support.APPROXIMATE, message)
-        patched: dict[str, Any] = merge(request, patch)
+        patched: dict[str, Any] = MERGING.merge(request, patch)
         return patched
 
     def _check(self, request: Mapping[str, Any]) -> None:

@@ -5,7 +5,6 @@ categories (API reference, ParameterRanges). A parameter with a single value is 
 hyperparameters.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from cloudtune.axis import axis_of
-from cloudtune.codec import BellAsUnit, Codec, NumberAsText, SteppedAsInt, ValuesAsIndex, ValuesAsText
+from cloudtune.codec import BellAsUnit, Codec, NumberAsText, SteppedAsInt, ValuesAsIndex, codecs_of_texts, text_of
 from cloudtune.job import TuningJob
+from cloudtune.native import Merging
 from cloudtune.parameters import (
     Categorical,
     Constant,
@@ -37,6 +37,9 @@ CONFIG = "HyperParameterTuningJobConfig"
 
 DEFINITION = "TrainingJobDefinition"
 """The member of a request that says what a trial is; with an s where there are several."""
+
+MERGING = Merging(("Name", "ChannelName", "Key", "DefinitionName", "InstanceGroupName", "HyperParameterTuningJobName"))
+"""How native settings are merged into a request: these members of botocore's structures tell the items of lists apart."""
 
 PROGRAM = "sagemaker_program"
 """The static hyperparameter by which the training toolkit knows what to start."""
@@ -62,11 +65,6 @@ class Branch:
     ranges: dict[str, list[dict[str, Any]]]
     static: dict[str, str]
     places: dict[str, str] = field(default_factory=dict)
-
-
-def text_of(value: Scalar) -> str:
-    """A value as the service gets it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def helped(job: TuningJob) -> bool:
@@ -101,23 +99,14 @@ def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
         case Normal() | LogNormal():
             return [BellAsUnit, NumberAsText]
         case Ordinal():
-            return _listed(parameter.values) if plain else [ValuesAsIndex, NumberAsText]
+            return codecs_of_texts(parameter.values) if plain else [ValuesAsIndex, NumberAsText]
         case Categorical():
             fits = len(parameter.values) <= MAX_VALUES and all(
                 len(text_of(value)) <= MAX_TEXT for value in parameter.values
             )
-            return _listed(parameter.values) if fits or plain else [ValuesAsIndex, NumberAsText]
+            return codecs_of_texts(parameter.values) if fits or plain else [ValuesAsIndex, NumberAsText]
         case Constant():
-            return _listed((parameter.value,))
-
-
-def _listed(values: Sequence[Scalar]) -> list[type[Codec]]:
-    if all(isinstance(value, str) for value in values):
-        return []
-    numbers = all(
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 2**53 for value in values
-    )
-    return [NumberAsText] if numbers else [ValuesAsText]
+            return codecs_of_texts((parameter.value,))
 
 
 def codec_of(job: TuningJob) -> SpaceCodec:

@@ -1,4 +1,4 @@
-"""What travels to SageMaker beside the request: the user's code with the trial helper, and local data."""
+"""What travels to a service beside the request: the user's code with the trial helper, and local data."""
 
 import gzip
 import hashlib
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune import trial
-from cloudtune.api import masked
 from cloudtune.errors import Problem, SpecError
+from cloudtune.metrics import metric_patterns
+from cloudtune.private import masked
 from cloudtune.source import MAX_SIZE, files_of
 from cloudtune.units import format_size
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from cloudtune.space_codec import SpaceCodec
 
 HELPER = "cloudtune_trial.py"
-"""The helper's name beside the user's code: the program that the training toolkit starts."""
+"""The helper's name beside the user's code: the program that a service starts."""
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that goes to S3 under a name that tells its content.
+    """A file that goes to the service's storage under a name that tells its content.
 
     Attributes:
         source: the file here.
@@ -39,7 +40,7 @@ class Upload:
     key: str
 
 
-def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path) -> str:
+def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
     """Packs the code and the helper of a job into files of a new folder, byte for byte the same for the same input.
 
     The folder then holds ``sourcedir.tar.gz`` (the code, the helper, and what the helper runs), and beside it the
@@ -50,6 +51,7 @@ def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path) -> str
         codec: how its space travels.
         base: where the job's relative paths start.
         target: the folder, which is made.
+        provider: whose places of the job's inputs count.
 
     Returns:
         The hash of all that was packed: 16 hexadecimal digits.
@@ -59,7 +61,7 @@ def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path) -> str
     """
     target.mkdir(parents=True)
     helper = Path(trial.__file__).read_bytes()
-    own = {HELPER: helper, trial.JOB_FILE: _job_file(job, codec, base)}
+    own = {HELPER: helper, trial.JOB_FILE: _job_file(job, codec, base, provider)}
     source = None if job.trial.source is None else base / job.trial.source
     code = target / trial.SOURCE_FILE
     with code.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
@@ -69,17 +71,18 @@ def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path) -> str
     return _hash_of(sorted(target.iterdir()))
 
 
-def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path) -> bytes:
-    command = job.trial.command
+def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) -> bytes:
+    command, local = job.trial.command, local_data(job, provider)
     content = {
         "codecs": codec.to_data(),
         "names": list(job.space),
         "command": command if command is None or isinstance(command, str) else list(command),
         "function": job.trial.function,
         "metric": job.objective[0].metric,
+        "patterns": {name: pattern.pattern for name, pattern in metric_patterns(job.objective, job.metrics).items()},
         "spec": masked(job).to_data(),
-        "data": {name: _file_below(place, base) for name, place in local_data(job).items()}
-        | dict.fromkeys(job.data.keys() - local_data(job).keys(), ""),
+        "data": {name: _file_below(place, base) for name, place in local.items()}
+        | dict.fromkeys(job.data.keys() - local.keys(), ""),
     }
     return json.dumps(content, sort_keys=True).encode()
 
@@ -90,11 +93,16 @@ def _file_below(place: str, base: Path) -> str:
     return path.name if path.is_file() else ""
 
 
-def local_data(job: "TuningJob") -> dict[str, str]:
-    """The job's inputs that lie on this machine: paths by name."""
+def local_data(job: "TuningJob", provider: str) -> dict[str, str]:
+    """The job's inputs that lie on this machine: paths by name.
+
+    Args:
+        job: the spec.
+        provider: whose places count.
+    """
     from cloudtune.job import pick  # noqa: PLC0415  # the spec is loaded when there is one
 
-    places = {name: pick(value, "sagemaker") for name, value in job.data.items()}
+    places = {name: pick(value, provider) for name, value in job.data.items()}
     return {
         name: place.removeprefix("file://")
         for name, place in places.items()

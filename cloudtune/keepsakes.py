@@ -1,39 +1,44 @@
 """What is kept of a run in an emulator, which ends with it: each trial's log and the files that it left."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cloudtune.errors import TrialError
-from cloudtune_sagemaker.artifacts import download
-from cloudtune_sagemaker.client import Aws
-from cloudtune_sagemaker.cloudwatch import lines_of
 
 if TYPE_CHECKING:
     from cloudtune.states import Trial
     from cloudtune.store import RunStore
 
 
-def passing(endpoint: str | None) -> bool:
+def on_this_machine(endpoint: str | None) -> bool:
     """Whether an endpoint is of this machine, so that what it keeps may be gone tomorrow."""
     return endpoint is not None and urlsplit(endpoint).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def keep(aws: Aws, run: "RunStore") -> None:
-    """Copies logs and files of all trials into the run's folder."""
+def keep(
+    run: "RunStore", lines_of: "Callable[[Trial], Iterable[str]]", download: "Callable[[Trial, Path], object]"
+) -> None:
+    """Copies logs and files of all trials into the run's folder.
+
+    Args:
+        run: the run.
+        lines_of: what a trial printed.
+        download: copies what a trial left into a folder; raises TrialError where it left nothing.
+    """
     for trial in run.trials():
         if not trial.place:
             continue
         folder = _folder(run, trial)
         folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{line}\n" for line in lines_of(aws, trial.place, lambda: True, 0.0))
+        lines = "".join(f"{line}\n" for line in lines_of(trial))
         (folder / "log.txt").write_text(lines, "utf-8")
         try:
-            download(aws, trial.place, folder / "output")
+            download(trial, folder / "output")
         except TrialError:
-            shutil.rmtree(folder / "output")  # it left nothing
+            shutil.rmtree(folder / "output", ignore_errors=True)  # it left nothing
 
 
 def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:

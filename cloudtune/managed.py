@@ -1,0 +1,153 @@
+"""A tuning job of a service as a run: what is the same whichever service tunes.
+
+A provider's watch looks at the service and says what it saw of each trial; this keeps it in the store, enforces the
+limits that the service has not, and finds out how the run as a whole ended.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloudtune.limits import limit_reached, time_reached
+from cloudtune.outcome import losses
+from cloudtune.plan import Plan, Support
+from cloudtune.states import Report, RunState, Trial, TrialState
+from cloudtune.tally import Tally
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+    from cloudtune.store import RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a service says of a tuning job itself.
+
+    Attributes:
+        state: of the job, before the reasons are looked at.
+        created: seconds since 1970; None where the service does not say.
+        elapsed: seconds from the making of the job to its end, or until now.
+        reason: why it failed, was stopped or ended early; "" for none.
+    """
+
+    state: RunState
+    created: float | None
+    elapsed: float
+    reason: str = ""
+
+
+class ManagedWatch(ABC):
+    """Keeps one run's part of the store up to date with its tuning job.
+
+    Args:
+        run: whose lock the caller holds while it looks.
+        job: the spec.
+        plan: which limits are watched.
+    """
+
+    def __init__(self, run: "RunStore", job: "TuningJob", plan: Plan) -> None:
+        self.run = run
+        self.job = job
+        self.plan = plan
+        self._tally = Tally(job.objective)
+        self._ending: tuple[RunState, str] | None = None
+        self._changed: dict[int, Trial] = {}
+        self._reports: list[Report] = []
+        self._events: list[tuple[int | None, str]] = []
+
+    @abstractmethod
+    def look(self) -> RunState:
+        """Learns what is new at the service, and writes it down; all that is left when the job has ended."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Asks the tuning job to end; nothing if it has, or was never made."""
+
+    # For whoever looks
+
+    def restored(self) -> list[Trial]:
+        """The trials that an earlier watch saw end; what it knew of the others is forgotten, to be told anew."""
+        ended = []
+        for trial in self.run.history():
+            if trial.state.ended:
+                self._count(trial)
+                ended.append(trial)
+            else:
+                self.run.forget_reports(trial.number, trial.attempt)
+        return ended
+
+    def changed(self, trial: Trial) -> None:
+        """Notes that a trial is not as it was."""
+        self._changed[trial.number] = trial
+
+    def reported(self, report: Report) -> None:
+        """Notes a report."""
+        self._reports.append(report)
+
+    def finished(self, trial: Trial) -> None:
+        """Notes that a trial has ended, behind those that ended before it."""
+        self._changed.pop(trial.number, None)
+        self._changed[trial.number] = trial
+        self._count(trial)
+        if trial.state is TrialState.FAILED:
+            self._events.append((trial.number, f"failed: {trial.reason}"))
+
+    def _count(self, trial: Trial) -> None:
+        values = losses(self.job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
+        self._tally.add(trial, values)
+
+    def why_ended(self) -> str | None:
+        """Why the job was told to end; None if nobody did."""
+        if self._ending is not None:
+            return self._ending[1]
+        return "cancelled by its user" if self.run.wish() else None
+
+    # Limits that the service has not
+
+    def enforce(self, sight: Sight) -> None:
+        """Stops a running tuning job when a limit is reached that only a client can watch."""
+        if self._ending is not None or sight.state is not RunState.RUNNING:
+            return
+        watched = {note.path for note in self.plan.notes if note.support is Support.WATCHED}
+        reached = time_reached(self.job, sight.elapsed) if "limits.time" in watched else None
+        if watched & {"limits.failed", "limits.no_improvement", "limits.target"}:
+            reached = reached or limit_reached(self.job, self._tally)
+        if reached is not None:
+            self._ending = reached
+            self._events.append((None, reached[1]))
+            self.stop()
+
+    # The run as a whole
+
+    def write(self, sight: Sight) -> RunState:
+        """Writes down all that was noted, and how the run is; returns that."""
+        state, reason = self._outcome(sight)
+        columns: dict[str, object] = {"state": state.value, "reason": reason, "elapsed": sight.elapsed}
+        if sight.created is not None:
+            columns["started"] = sight.created
+        if state.ended:
+            columns["ended"] = time.time()
+            self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
+        self.run.write(trials=list(self._changed.values()), reports=self._reports, events=self._events, columns=columns)
+        self._changed, self._reports, self._events = {}, [], []
+        return state
+
+    def _outcome(self, sight: Sight) -> tuple[RunState, str]:
+        """The run's state and why, from the tuning job's."""
+        if not sight.state.ended:
+            return sight.state, self._ending[1] if self._ending is not None else ""
+        if self._ending is not None:
+            return self._ending
+        if self.run.wish() == "cancel":
+            return RunState.CANCELLED, "cancelled by its user"
+        reached = limit_reached(self.job, self._tally) or time_reached(self.job, sight.elapsed)
+        if reached is not None:
+            return reached
+        if sight.state is RunState.FAILED:
+            return sight.state, sight.reason or "the service gave no reason"
+        if sight.state is RunState.CANCELLED:
+            return sight.state, sight.reason or "the tuning job was stopped on the service"
+        if not self._tally.counts[TrialState.COMPLETED] and not self._tally.counts[TrialState.PRUNED]:
+            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
+        return sight.state, sight.reason

@@ -1,0 +1,1 @@
+"""Google Vertex AI: one tuning job there, or a custom job a trial."""

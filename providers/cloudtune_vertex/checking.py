@@ -1,0 +1,71 @@
+"""What a run on Vertex AI needs, and whether it is there."""
+
+from collections.abc import Callable
+
+from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.provider import Finding
+from cloudtune_vertex.client import Google, translated
+from cloudtune_vertex.settings import VertexSettings
+
+
+def findings(settings: VertexSettings) -> list[Finding]:
+    """Looks at project, credentials, the permission to tune, bucket, image, and logs."""
+    google = Google(settings)
+    found = [_try("project", lambda: f"{google.project}, {settings.location}")]
+    if settings.endpoint:
+        found.append(Finding("endpoint", None, f"{settings.endpoint}, not Google itself"))
+    if not found[0].ok:
+        return found
+    return [
+        *found,
+        _try("tuning jobs", lambda: _may_tune(google)),
+        _try("bucket", lambda: _bucket(google)),
+        _image(settings.image),
+        _account(settings.service_account),
+        _try("logs", lambda: _logs(google)),
+    ]
+
+
+def _try(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, ok=True, message=look())
+    except (ConfigError, ProviderError) as error:
+        return Finding(subject, ok=False, message=str(error))
+
+
+def _may_tune(google: Google) -> str:
+    pages = google.call(
+        "listing tuning jobs", google.jobs.list_hyperparameter_tuning_jobs, parent=google.parent, page_size=1
+    )
+    next(iter(pages), None)
+    return "may be listed"
+
+
+def _bucket(google: Google) -> str:
+    name = google.settings.bucket or f"{google.project}-vertex-staging-{google.settings.location}"
+    with translated(f"looking at gs://{name}"):
+        if google.storage.lookup_bucket(name) is None:
+            if google.settings.bucket:
+                raise ConfigError(f"there is no bucket gs://{name}; make it, or name another one in the profile")
+            return f"gs://{name}, which the first run makes"
+    return f"gs://{name}"
+
+
+def _image(image: str | None) -> Finding:
+    if not image:
+        message = 'none in the profile; each job needs trial.image, or write image = "…" in the profile'
+        return Finding("image", None, message)
+    return Finding("image", None, f"{image}; whether it is there is seen when a trial starts")
+
+
+def _account(account: str | None) -> Finding:
+    if not account:
+        return Finding("service account", None, "Vertex AI's own, which may read and write the project's buckets")
+    return Finding("service account", None, f"{account}; whoever starts jobs must be allowed to act as it")
+
+
+def _logs(google: Google) -> str:
+    with translated("reading Cloud Logging"):
+        entries = google.logging.list_entries(filter_='resource.type="ml_job"', page_size=1)  # type: ignore[no-untyped-call]
+        next(iter(entries), None)
+    return "may be read"

@@ -1,0 +1,214 @@
+"""The way to Google: the clients of one profile, patient with what passes, and Google's errors in our words."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import google.auth
+from google.api_core import exceptions
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+from requests.exceptions import RequestException
+
+from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune_vertex.settings import VertexSettings
+
+if TYPE_CHECKING:
+    from google.cloud.aiplatform_v1 import JobServiceClient
+    from google.cloud.logging import Client as LoggingClient
+    from google.cloud.storage import Client as StorageClient
+
+_TIMEOUT = 60.0
+"""Seconds that one call may take."""
+
+_PASSING = (
+    exceptions.TooManyRequests, exceptions.InternalServerError, exceptions.BadGateway, exceptions.ServiceUnavailable,
+    exceptions.GatewayTimeout, exceptions.Aborted, exceptions.RetryError, TransportError, RequestException,
+)  # fmt: skip
+"""Errors that may pass: throttling, 5xx (also UNAVAILABLE, INTERNAL, DEADLINE_EXCEEDED) and lost connections."""
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether the same call may succeed a little later."""
+    return isinstance(error, _PASSING) and not _is_quota(error)
+
+
+PATIENT = Retry(predicate=may_pass, initial=0.5, maximum=20.0, multiplier=2.0, timeout=120.0)
+"""Retries with jittered exponential backoff; Vertex AI's own client retries nothing."""
+
+
+class Google:
+    """The clients of one profile; each is made when it is first needed.
+
+    Args:
+        settings: of the profile.
+    """
+
+    def __init__(self, settings: VertexSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def _found(self) -> tuple[Any, str | None]:
+        """Credentials and the project that goes with them; none are sent to an address without TLS."""
+        if _is_plain(self.settings.endpoint):
+            return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
+        with translated("looking for credentials"):
+            credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+        return credentials, project
+
+    @property
+    def project(self) -> str:
+        """The project.
+
+        Raises:
+            ConfigError: none is known.
+        """
+        project = self.settings.project or os.environ.get("GOOGLE_CLOUD_PROJECT") or self._found[1]
+        if not project:
+            raise ConfigError(
+                'no Google Cloud project is known; write project = "…" in the profile of cloudtune.toml, or set '
+                "GOOGLE_CLOUD_PROJECT"
+            )
+        return str(project)
+
+    @property
+    def parent(self) -> str:
+        """The resource that all jobs are below."""
+        return f"projects/{self.project}/locations/{self.settings.location}"
+
+    @cached_property
+    def jobs(self) -> "JobServiceClient":
+        """The client of Vertex AI's JobService."""
+        from google.cloud.aiplatform_v1 import JobServiceClient  # noqa: PLC0415  # takes a second
+
+        endpoint, transport = self.settings.endpoint, self.settings.transport
+        if endpoint is not None and transport == "grpc" and _is_plain(endpoint):
+            return JobServiceClient(transport=_plain_transport(endpoint))
+        options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
+        return JobServiceClient(credentials=self._found[0], transport=transport, client_options=options)
+
+    @cached_property
+    def storage(self) -> "StorageClient":
+        """The client of Cloud Storage; STORAGE_EMULATOR_HOST leads it elsewhere."""
+        from google.cloud import storage  # noqa: PLC0415
+
+        return storage.Client(project=self.project, credentials=self._found[0])
+
+    @cached_property
+    def logging(self) -> "LoggingClient":
+        """The client of Cloud Logging.
+
+        Raises:
+            ConfigError: it is not installed.
+        """
+        try:
+            from google.cloud import logging  # noqa: PLC0415
+        except ImportError as error:
+            hint = "pip install google-cloud-logging"
+            raise ConfigError(f"what trials print is in Cloud Logging; to read it: {hint}") from error
+        endpoint = self.settings.logging_endpoint
+        options = None if endpoint is None else ClientOptions(api_endpoint=endpoint)
+        return logging.Client(  # type: ignore[no-untyped-call]
+            project=self.project, credentials=self._found[0], client_options=options, _use_grpc=False
+        )
+
+    def bucket(self) -> str:
+        """The bucket for code and data: the profile's, or the one that the SDK stages in, which is made if need be."""
+        if self.settings.bucket:
+            return self.settings.bucket
+        name = f"{self.project}-vertex-staging-{self.settings.location}"
+        with translated(f"looking for gs://{name}"):
+            if self.storage.lookup_bucket(name) is None:
+                with contextlib.suppress(exceptions.Conflict):  # somebody else has just made it
+                    self.storage.create_bucket(name, location=self.settings.location)
+        return name
+
+    def call(self, doing: str, method: Callable[..., Any], /, **request: Any) -> Any:
+        """Calls a method that may be called twice, patiently.
+
+        Args:
+            doing: what is being done, as it follows ``while``.
+            method: of one of the clients of Vertex AI.
+            **request: its fields.
+        """
+        with translated(doing):
+            return PATIENT(method)(request=request, timeout=_TIMEOUT)
+
+    def create_once(self, doing: str, create: Callable[[], Any], find: Callable[[], Any], *, look_first: bool) -> Any:
+        """Makes something once, though answers may be lost.
+
+        Args:
+            doing: what is being done, as it follows ``while``.
+            create: makes it, and returns it.
+            find: returns it if an earlier call made it, else None.
+            look_first: whether there may have been an earlier call.
+        """
+        tried = look_first
+
+        def attempt() -> Any:
+            nonlocal tried
+            found = find() if tried else None
+            tried = True
+            return create() if found is None else found
+
+        with translated(doing):
+            return PATIENT(attempt)()
+
+
+def _is_plain(endpoint: str | None) -> bool:
+    return endpoint is not None and endpoint.startswith("http://")
+
+
+def _plain_transport(endpoint: str) -> Any:
+    import grpc  # noqa: PLC0415
+    from google.cloud.aiplatform_v1.services.job_service.transports.grpc import (  # noqa: PLC0415
+        JobServiceGrpcTransport,
+    )
+
+    return JobServiceGrpcTransport(channel=grpc.insecure_channel(urlsplit(endpoint).netloc))
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns Google's errors within it into ours.
+
+    Args:
+        doing: what is being done, as it follows ``while``.
+    """
+    try:
+        yield
+    except exceptions.RetryError as error:
+        raise _in_words(error.cause or error, doing) from error
+    except (exceptions.GoogleAPICallError, GoogleAuthError, RequestException) as error:
+        raise _in_words(error, doing) from error
+
+
+def _in_words(error: Exception, doing: str) -> ProviderError:
+    code = type(error).__name__
+    said = str(getattr(error, "message", "") or error)
+    if isinstance(error, DefaultCredentialsError | RefreshError):
+        todo = "log in with: gcloud auth application-default login"
+        return CredentialError(f"Google has no usable credentials ({said}); {todo}", code=code)
+    if isinstance(error, exceptions.Unauthenticated | exceptions.Unauthorized):
+        todo = "log in again (gcloud auth application-default login), then go on with: cloudtune resume"
+        return CredentialError(f"Google refused while {doing}: {said}; {todo}", code=code)
+    if isinstance(error, exceptions.Forbidden):
+        return CredentialError(f"Google refused while {doing}: {said}; ask for the permission", code=code)
+    if _is_quota(error):
+        return QuotaError(f"a limit of the project is reached while {doing}: {said}", code=code)
+    if isinstance(error, RequestException | TransportError):
+        return ProviderError(f"Google cannot be reached while {doing}: {said}", code=code, retryable=True)
+    return ProviderError(f"Google answered while {doing}: {said}", code=code, retryable=may_pass(error))
+
+
+def _is_quota(error: Exception) -> bool:
+    """Whether a quota of machines is used up: it does not pass as a limit of calls a minute does.
+
+    https://cloud.google.com/vertex-ai/docs/quotas: the names of those quotas begin with ``custom_model_training``.
+    """
+    return isinstance(error, exceptions.TooManyRequests) and "custom_model_training" in str(error)

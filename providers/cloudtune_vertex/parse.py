@@ -1,0 +1,228 @@
+"""From Vertex AI's HyperparameterTuningJob, as it is sent or as the service tells it, to the spec; nothing is lost.
+
+Whatever the neutral fields can say goes there, so that the job runs on another provider. The rest becomes native
+settings: the difference between our translation of the neutral fields and the request. So the job's own request means
+the same as the given one, by construction; it is written in one form (see `shapes`), however the given one was.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.job import TuningJob
+from cloudtune.spec_text import unpacked_spec
+from cloudtune_vertex.pools import DEFAULT_MACHINE, SPEC_VARIABLE
+from cloudtune_vertex.rules import problems
+from cloudtune_vertex.shapes import normal, seconds_of
+from cloudtune_vertex.spaces import space_of
+from cloudtune_vertex.translate import bare_request, with_values
+from cloudtune_vertex.wire import MERGING
+
+SOURCE = "the Vertex AI request"
+"""How messages call what is parsed."""
+
+_OUTPUT_ONLY = (
+    "name", "trials", "state", "createTime", "startTime", "endTime", "updateTime", "error", "satisfiesPzs",
+    "satisfiesPzi",
+)  # fmt: skip
+"""Fields that only the service fills in (hyperparameter_tuning_job.proto)."""
+
+_GCLOUD = {"studySpec", "trialJobSpec"}
+"""Fields of the file that ``gcloud ai hp-tuning-jobs create --config`` takes; the rest are its options."""
+
+_NAME = "hyperparameter-tuning-job"
+_MEASUREMENTS = {"BEST_MEASUREMENT": "best"}
+
+
+def parse(data: Any) -> TuningJob:
+    """The spec of a tuning job.
+
+    Args:
+        data: the message as JSON or YAML, in camelCase or snake_case; what the service tells of a live job; or the
+            configuration file of gcloud, which leaves the rest to options (their defaults are taken).
+
+    Returns:
+        A job whose translation means the same; see `translate.native_request`.
+
+    Raises:
+        SpecError: it is no such message, or one that the service would refuse; says where in it.
+    """
+    request = _request(data)
+    spec = _travelled(request)
+    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
+    if spec is not None:
+        neutral = _with_environment_of(neutral, request)
+    return _with_native(neutral, request)
+
+
+def _request(data: Any) -> dict[str, Any]:
+    """The message in its normal form, without what only the service says."""
+    if not isinstance(data, Mapping):
+        raise SpecError([Problem("", "it is no object; give a HyperparameterTuningJob")], SOURCE)
+    form, violations = normal(data)
+    request = {name: value for name, value in form.items() if name not in _OUTPUT_ONLY}
+    if request.keys() <= _GCLOUD <= request.keys():
+        # https://cloud.google.com/sdk/gcloud/reference/ai/hp-tuning-jobs/create
+        request = {"displayName": _NAME, "maxTrialCount": 1, "parallelTrialCount": 1, **request}
+    found = [Problem(each.path, each.message) for each in violations or problems(request)]
+    if found:
+        raise SpecError(found, SOURCE)
+    return request
+
+
+def _travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The spec that travels with jobs whose trials start through the trial helper; None for others."""
+    packed = _variables(_pool(request)).get(SPEC_VARIABLE)
+    return None if packed is None else unpacked_spec(packed)
+
+
+def _pool(request: Mapping[str, Any]) -> dict[str, Any]:
+    pool: dict[str, Any] = request["trialJobSpec"]["workerPoolSpecs"][0]
+    return pool
+
+
+def _program(pool: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = pool.get("containerSpec") or pool["pythonPackageSpec"]
+    return found
+
+
+def _variables(pool: Mapping[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in _program(pool).get("env", [])}
+
+
+def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """A job that travelled with its values masked, with those of the request, if it has them."""
+    own = _variables(_pool(request))
+    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
+    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
+
+
+def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """The neutral job with native settings that make its request the given one."""
+    own = {} if _travelled(request) is not None else _program_of(request)
+    job = neutral.model_copy(update={"vertex": own})
+    ours, _ = normal(with_values(bare_request(job), job.trial.environment))
+    native = MERGING.difference(ours, dict(request))
+    assert MERGING.merge(ours, native) == dict(request)
+    return neutral.model_copy(update={"vertex": native})
+
+
+def _program_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Native settings that say that the container starts by itself, if it does."""
+    pool = _pool(request)
+    named = {"pythonPackageSpec": pool["pythonPackageSpec"]} if "pythonPackageSpec" in pool else {}
+    if "command" in pool.get("containerSpec", {}):
+        named = {"containerSpec": {"command": pool["containerSpec"]["command"]}}
+    return {"trialJobSpec": {"workerPoolSpecs": [named]}} if named else {}
+
+
+# The neutral fields
+
+
+def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
+    study, spec = request["studySpec"], request["trialJobSpec"]
+    data = {
+        "name": _name(request["displayName"]),
+        "trial": _trial(_pool(request)),
+        "objective": _objectives(study),
+        "space": space_of(study["parameters"]),
+        "strategy": _strategy(study),
+        "stopping": _stopping(study),
+        "limits": _limits(request),
+        "compute": _compute(spec),
+        "output": spec.get("baseOutputDirectory", {}).get("outputUriPrefix"),
+        "network": {"name": spec["network"]} if "network" in spec else None,
+        "identity": spec.get("serviceAccount"),
+        "encryption": _encryption(request),
+        "tags": request.get("labels"),
+    }
+    if not data["space"]:
+        raise SpecError([Problem("studySpec.parameters", "names nothing to search")], SOURCE)
+    return {name: value for name, value in data.items() if value not in (None, {})}
+
+
+def _name(display: str) -> str:
+    """A name of a run from a display name, which may be any text."""
+    legal = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in display)
+    return legal.strip("-_")[:63].strip("-_") or _NAME
+
+
+def _trial(pool: Mapping[str, Any]) -> dict[str, Any]:
+    program = _program(pool)
+    command: Sequence[str] | None = None
+    if "pythonPackageSpec" in pool:
+        command = ["python", "-m", program["pythonModule"], *program.get("args", [])]
+    elif program.get("command"):
+        command = [*program["command"], *program.get("args", [])]
+    trial = {
+        "image": program.get("imageUri") or program.get("executorImageUri"),
+        "command": None if command is None or "" in command else command,
+        "environment": _variables(pool),
+    }
+    return {name: value for name, value in trial.items() if value}
+
+
+def _objectives(study: Mapping[str, Any]) -> list[dict[str, Any]]:
+    measurement = _MEASUREMENTS.get(study.get("measurementSelectionType", ""))
+    found = []
+    for metric in study["metrics"]:
+        # "GOAL_TYPE_UNSPECIFIED: Goal Type will default to maximize."
+        goal = "minimize" if metric.get("goal") == "MINIMIZE" else "maximize"
+        each = {"metric": metric["metricId"], "goal": goal}
+        found.append({**each, "measurement": measurement} if measurement else each)
+    return found
+
+
+def _strategy(study: Mapping[str, Any]) -> dict[str, str]:
+    known = {"GRID_SEARCH": "grid", "RANDOM_SEARCH": "random"}
+    return {"type": known.get(study.get("algorithm", ""), "bayesian")}
+
+
+def _stopping(study: Mapping[str, Any]) -> dict[str, str] | None:
+    if "medianAutomatedStoppingSpec" in study:
+        return {"type": "median"}
+    automatic = "decayCurveStoppingSpec" in study or "convexAutomatedStoppingSpec" in study
+    return {"type": "auto"} if automatic else None
+
+
+def _limits(request: Mapping[str, Any]) -> dict[str, Any]:
+    stopping = request["studySpec"].get("studyStoppingConfig", {})
+    longest = stopping.get("maximumRuntimeConstraint", {}).get("maxDuration")
+    timeout = request["trialJobSpec"].get("scheduling", {}).get("timeout")
+    limits = {
+        "trials": request["maxTrialCount"],
+        "parallel": request["parallelTrialCount"],
+        "failed": request.get("maxFailedTrialCount"),
+        "time": _seconds(longest),
+        "trial_time": _seconds(timeout),
+        "no_improvement": stopping.get("maxNumTrialsNoProgress") or None,
+    }
+    return {name: value for name, value in limits.items() if value is not None}
+
+
+def _seconds(duration: str | None) -> float | None:
+    return (seconds_of(duration) or None) if duration is not None else None
+
+
+def _compute(spec: Mapping[str, Any]) -> dict[str, Any]:
+    first, *others = spec["workerPoolSpecs"]
+    machine, disk = first.get("machineSpec", {}), first.get("diskSpec", {}).get("bootDiskSizeGb")
+    kind = machine.get("machineType")
+    count = 1 + sum(pool.get("replicaCount", 1) for pool in others if pool)
+    compute = {
+        "instance": None if kind == DEFAULT_MACHINE else kind,
+        "accelerators": _accelerators(machine),
+        "count": None if count == 1 else count,
+        "disk": None if disk is None else f"{disk}GB",
+        "spot": spec.get("scheduling", {}).get("strategy") == "SPOT" or None,
+    }
+    return {name: value for name, value in compute.items() if value is not None}
+
+
+def _accelerators(machine: Mapping[str, Any]) -> dict[str, Any] | None:
+    kind, count = machine.get("acceleratorType"), machine.get("acceleratorCount", 0)
+    return {"type": kind, "count": count} if kind and count else None
+
+
+def _encryption(request: Mapping[str, Any]) -> dict[str, str] | None:
+    return {"key": request["encryptionSpec"]["kmsKeyName"]} if "encryptionSpec" in request else None

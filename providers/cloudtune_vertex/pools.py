@@ -1,0 +1,259 @@
+"""A CustomJobSpec: program, machines, inputs, outputs, network and identity, for a tuning job or for one trial."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from cloudtune.job import TuningJob, pick
+from cloudtune.plan import Ledger, Support
+from cloudtune.private import MASK
+from cloudtune.spec_text import packed_spec
+from cloudtune.trial import data_variable
+from cloudtune_vertex.settings import VertexSettings
+from cloudtune_vertex.shapes import duration_text
+from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.wire import PROVIDER, helped, starts_itself
+
+SPEC_VARIABLE = "CLOUDTUNE_SPEC"
+"""The environment variable with which the spec travels; see `cloudtune.spec_text`."""
+
+DEFAULT_MACHINE = "n1-standard-4"
+
+_GB = 1_000_000_000
+
+
+class JobSpecWriter:
+    """Writes the CustomJobSpec that both kinds of jobs have, and keeps the account of where each field went.
+
+    Args:
+        job: the spec.
+        settings: of the profile.
+        ledger: keeps the account.
+        at: where it stands in the request: ``trialJobSpec`` or ``jobSpec``.
+    """
+
+    def __init__(self, job: TuningJob, settings: VertexSettings, ledger: Ledger, at: str) -> None:
+        self._job = job
+        self._settings = settings
+        self._ledger = ledger
+        self._at = at
+        self._pool = f"{at}.workerPoolSpecs[0]"
+        self._bucket = settings.bucket or _bucket_of(pick(job.output, PROVIDER)) or "${bucket}"
+
+    def write(self, arguments: list[str]) -> dict[str, Any]:
+        """The job spec.
+
+        Args:
+            arguments: of every trial's program.
+        """
+        spec = {
+            "workerPoolSpecs": self._pools(arguments),
+            "scheduling": self._scheduling(),
+            "serviceAccount": self._identity(),
+            "network": self._network(),
+            "baseOutputDirectory": {"outputUriPrefix": self._output()},
+        }
+        return {name: value for name, value in spec.items() if value not in (None, {})}
+
+    # Pools
+
+    def _pools(self, arguments: list[str]) -> list[dict[str, Any]]:
+        count = self._job.compute.count
+        pool = {
+            "machineSpec": self._machine(),
+            "replicaCount": 1,
+            **self._disk(),
+            "containerSpec": self._container(arguments),
+        }
+        self._ledger.carry("compute.count", f"{self._pool}.replicaCount")
+        if count == 1:
+            return [pool]
+        self._ledger.carry("compute.count", f"{self._at}.workerPoolSpecs[1].replicaCount")
+        return [pool, {**pool, "replicaCount": count - 1}]  # the first pool is a single machine, the chief
+
+    def _machine(self) -> dict[str, Any]:
+        compute, place = self._job.compute, f"{self._pool}.machineSpec"
+        if compute.instance is not None:
+            self._ledger.carry_per_provider("compute.instance", compute.instance, f"{place}.machineType")
+        for name in ("cpus", "memory"):
+            if getattr(compute, name) is not None:
+                self._ledger.note(f"compute.{name}", *SUPPORT[f"compute.{name}"], f"{place}.machineType")
+        machine: dict[str, Any] = {
+            "machineType": pick(compute.instance, PROVIDER) or self._settings.machine or DEFAULT_MACHINE
+        }
+        if compute.accelerators is not None:
+            self._ledger.carry("compute.accelerators.type", f"{place}.acceleratorType")
+            self._ledger.carry("compute.accelerators.count", f"{place}.acceleratorCount")
+            machine["acceleratorType"] = compute.accelerators.type.upper().replace("-", "_")
+            machine["acceleratorCount"] = compute.accelerators.count
+        return machine
+
+    def _disk(self) -> dict[str, Any]:
+        if self._job.compute.disk is None:
+            return {}
+        self._ledger.carry("compute.disk", f"{self._pool}.diskSpec.bootDiskSizeGb")
+        return {"diskSpec": {"bootDiskSizeGb": math.ceil(self._job.compute.disk / _GB)}}
+
+    # Program
+
+    def _container(self, arguments: list[str]) -> dict[str, Any]:
+        place = f"{self._pool}.containerSpec"
+        image = pick(self._job.trial.image, PROVIDER) or self._settings.image
+        if self._job.trial.image is not None:
+            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{place}.imageUri" if image else "")
+        container = {
+            "imageUri": image,
+            "command": self._command(place),
+            "args": arguments,
+            "env": [{"name": name, "value": value} for name, value in self._variables(place).items()],
+        }
+        return {name: value for name, value in container.items() if value not in (None, [])}
+
+    def _command(self, place: str) -> list[str] | None:
+        """What starts the trial helper from the mounted bucket; an emulator without mounts names another root."""
+        name = "command" if self._job.trial.command is not None else "function"
+        if starts_itself(self._job):
+            self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
+        for part in ("source", "ignore"):
+            self._ledger.carry(f"trial.{part}", f"{place}.command" if helped(self._job) else "")
+        if not helped(self._job):
+            return None
+        self._ledger.note(f"trial.{name}", *SUPPORT[f"trial.{name}"], f"{place}.command")
+        path = f"{self._bucket}/{self._settings.prefix}/${{code}}/trial.py"
+        return ["sh", "-c", f'exec python3 "${{CLOUDTUNE_GCS:-/gcs}}/{path}" "$@"', "trial"]
+
+    def code(self) -> str:
+        """Where the packed code lies."""
+        return f"gs://{self._bucket}/{self._settings.prefix}/${{code}}"
+
+    def _variables(self, place: str) -> dict[str, str]:
+        target = f"{place}.env" if self._job.trial.environment else ""
+        self._ledger.carry("trial.environment", target)
+        own = dict.fromkeys(self._job.trial.environment, MASK)
+        data = self._data(f"{place}.env")
+        if not helped(self._job):
+            return {**own, **data}
+        return {**own, **data, "CLOUDTUNE_CODE": self.code(), SPEC_VARIABLE: packed_spec(self._job, PROVIDER)}
+
+    # Inputs and outputs
+
+    def _data(self, target: str) -> dict[str, str]:
+        """The places of inputs, as variables from which the trial helper makes paths."""
+        places = {}
+        for name, value in self._job.data.items():
+            place = self._place_of_data(name, pick(value, PROVIDER))
+            if place is None:
+                self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
+                continue
+            places[data_variable(name)] = place
+            if not isinstance(value, str):
+                self._ledger.carry_per_provider(f"data.{name}", value, target)
+                self._ledger.note(f"data.{name}.{PROVIDER}", *SUPPORT["data"], target)
+            else:
+                self._ledger.note(f"data.{name}", *SUPPORT["data"], target)
+        return places
+
+    def _place_of_data(self, name: str, place: str | None) -> str | None:
+        if place is None or place.startswith("gs://"):
+            return place
+        if "://" in place and not place.startswith("file://"):
+            return None
+        return f"gs://{self._bucket}/{self._settings.prefix}/data/${{data:{name}}}"
+
+    def _output(self) -> str:
+        """The folder of the run's trials: its own below what the job names, unless the program starts by itself."""
+        own, target = pick(self._job.output, PROVIDER), f"{self._at}.baseOutputDirectory.outputUriPrefix"
+        remote = own is not None and own.startswith("gs://")
+        if self._job.output is not None:
+            if own is not None and not remote:
+                self._ledger.note("output", *SUPPORT["output.remote"])
+            else:
+                self._ledger.carry_per_provider("output", self._job.output, target)
+                if remote and helped(self._job):
+                    path = "output" if isinstance(self._job.output, str) else f"output.{PROVIDER}"
+                    self._ledger.note(path, *SUPPORT["output"], target)
+        if own is not None and remote:
+            return f"{own.rstrip('/')}/${{run}}" if helped(self._job) else own
+        return f"gs://{self._bucket}/{self._settings.prefix}/output/${{run}}"
+
+    # The rest
+
+    def _scheduling(self) -> dict[str, Any]:
+        compute, limits, place = self._job.compute, self._job.limits, f"{self._at}.scheduling"
+        scheduling: dict[str, Any] = {}
+        if limits.trial_time is not None:
+            scheduling["timeout"] = duration_text(limits.trial_time.total_seconds())
+            self._ledger.carry("limits.trial_time", f"{place}.timeout")
+        if compute.spot:
+            scheduling["strategy"] = "SPOT"
+        self._ledger.carry("compute.spot", f"{place}.strategy" if compute.spot else "")
+        if compute.max_wait is not None:
+            self._ledger.note("compute.max_wait", *SUPPORT["compute.max_wait"])
+        return scheduling
+
+    def _identity(self) -> str | None:
+        account = pick(self._job.identity, PROVIDER) or self._settings.service_account
+        if self._job.identity is not None:
+            target = f"{self._at}.serviceAccount" if account else ""
+            self._ledger.carry_per_provider("identity", self._job.identity, target)
+        return account
+
+    def _network(self) -> str | None:
+        network = self._job.network
+        if network is None:
+            return None
+        self._ledger.carry("network.name", f"{self._at}.network" if network.name else "")
+        for name in ("subnets", "security_groups"):
+            if getattr(network, name):
+                self._ledger.note(f"network.{name}", *SUPPORT[f"network.{name}"])
+            else:
+                self._ledger.carry(f"network.{name}", "")
+        if network.isolated:
+            self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
+        else:
+            self._ledger.carry("network.isolated", "")
+        return network.name
+
+
+def encryption_of(job: TuningJob, ledger: Ledger) -> dict[str, str] | None:
+    """The EncryptionSpec of a job; None for Google's own keys."""
+    encryption = job.encryption
+    if encryption is None:
+        return None
+    key = pick(encryption.key, PROVIDER)
+    if encryption.key is not None:
+        ledger.carry_per_provider("encryption.key", encryption.key, "encryptionSpec.kmsKeyName" if key else "")
+    if encryption.volume_key is not None:
+        if pick(encryption.volume_key, PROVIDER) == key:
+            ledger.carry("encryption.volume_key", "encryptionSpec.kmsKeyName" if key else "")
+        else:
+            ledger.note("encryption.volume_key", Support.APPROXIMATE, SUPPORT["encryption.volume_key"][1])
+    if encryption.traffic:
+        ledger.note("encryption.traffic", *SUPPORT["encryption.traffic"])
+    else:
+        ledger.carry("encryption.traffic", "")
+    return None if key is None else {"kmsKeyName": key}
+
+
+def with_environment(spec: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """A CustomJobSpec with the values of environment variables where a plan has masks."""
+    pools = [_pool_with(pool, values) for pool in spec.get("workerPoolSpecs", [])]
+    return {**spec, "workerPoolSpecs": pools}
+
+
+def _pool_with(pool: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    filled = dict(pool)
+    for kind in ("containerSpec", "pythonPackageSpec"):
+        if kind in pool and "env" in pool[kind]:
+            env = [
+                {**each, "value": values.get(each["name"], MASK)} if each.get("value") == MASK else each
+                for each in pool[kind]["env"]
+            ]
+            filled[kind] = {**pool[kind], "env": env}
+    return filled
+
+
+def _bucket_of(place: str | None) -> str | None:
+    if place is None or not place.startswith("gs://"):
+        return None
+    return place.removeprefix("gs://").partition("/")[0] or None

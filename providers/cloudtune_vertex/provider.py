@@ -1,0 +1,155 @@
+"""The Vertex AI provider: plans, starts, follows and ends runs there, by its own tuner or driven by cloudtune's."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.cloud import CloudProvider, plan_of
+from cloudtune.errors import TrialError
+from cloudtune.job import TuningJob
+from cloudtune.keepsakes import on_this_machine
+from cloudtune.plan import Plan
+from cloudtune.provider import Finding
+from cloudtune_vertex.names import id_of, run_name
+from cloudtune_vertex.settings import VertexSettings
+from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.translate import arguments_of, native_request, translate
+from cloudtune_vertex.wire import PROVIDER, codec_of
+
+if TYPE_CHECKING:
+    from cloudtune.driving import Condition
+    from cloudtune.launcher import Launcher
+    from cloudtune.managed import ManagedWatch
+    from cloudtune.space_codec import SpaceCodec
+    from cloudtune.states import Trial
+    from cloudtune.store import RunStore
+    from cloudtune_vertex.client import Google
+
+
+class VertexProvider(CloudProvider):
+    """Runs jobs as hyperparameter tuning jobs of Google Vertex AI, or drives them with a custom job a trial."""
+
+    name = PROVIDER
+    service = "Vertex AI"
+    summary = "Google Vertex AI: its tuner, or cloudtune's with a custom job a trial"
+    support = SUPPORT
+
+    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
+        super().__init__(settings, mounts)
+        self._settings = VertexSettings.of(settings, PROVIDER)
+
+    @cached_property
+    def _google(self) -> "Google":
+        from cloudtune_vertex.client import Google  # noqa: PLC0415  # loaded when the service is needed
+
+        return Google(self._settings)
+
+    @property
+    def poll(self) -> float:
+        return self._settings.poll
+
+    @property
+    def passing(self) -> bool:
+        return on_this_machine(self._settings.endpoint)
+
+    # Before a run
+
+    def plan(self, job: TuningJob) -> Plan:
+        return translate(job, self._settings)
+
+    def codec(self, job: TuningJob) -> "SpaceCodec":
+        return codec_of(job)
+
+    def to_native(self, job: TuningJob) -> dict[str, Any]:
+        return native_request(job, self._settings)
+
+    @classmethod
+    def from_native(cls, data: Any) -> TuningJob:
+        from cloudtune_vertex.parse import parse  # noqa: PLC0415
+
+        return parse(data)
+
+    def check(self) -> list[Finding]:
+        from cloudtune_vertex.checking import findings  # noqa: PLC0415
+
+        return findings(self._settings)
+
+    def find(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+        from cloudtune_vertex.finding import find  # noqa: PLC0415
+
+        job, full = find(self._google, name)
+        return job, {"job": full}
+
+    # A run
+
+    def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
+        from cloudtune_vertex.launching import create_tuning_job  # noqa: PLC0415
+
+        return create_tuning_job(self._google, run, job, plan)
+
+    def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
+        from cloudtune_vertex.managed import TuningJobWatch  # noqa: PLC0415
+
+        return TuningJobWatch(self._google, run, job, plan, codec_of(job), run.record().native["job"])
+
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        from cloudtune_vertex.custom_jobs import CustomJobLauncher  # noqa: PLC0415
+        from cloudtune_vertex.launching import final_request  # noqa: PLC0415
+
+        return CustomJobLauncher(
+            self._google,
+            job,
+            run_name(job.name, run.id),
+            final_request(self._google, run, job, plan_of(run)),
+            lambda trial: arguments_of(job, trial),
+            interval=self.poll,
+        )
+
+    def stop_trial(self, place: str) -> None:
+        from cloudtune_vertex.custom_jobs import cancel_custom_job  # noqa: PLC0415
+
+        found = self._custom_job(place)
+        if found is not None:
+            cancel_custom_job(self._google, found.name)
+
+    def _custom_job(self, place: str) -> Any:  # CustomJob, or None
+        """The custom job of a driven run's trial."""
+        from cloudtune_vertex.client import translated  # noqa: PLC0415
+        from cloudtune_vertex.custom_jobs import labels_of  # noqa: PLC0415
+        from cloudtune_vertex.launching import find_custom_job  # noqa: PLC0415
+
+        with translated("looking for a trial"):
+            return find_custom_job(self._google, labels_of(place))
+
+    def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:
+        from cloudtune_vertex.cloud_logging import lines_of, of_custom_job  # noqa: PLC0415
+
+        record = run.record()
+        if "job" in record.native:
+            own = id_of(trial.place) if "/customJobs/" in trial.place else ""
+            condition = of_custom_job(own, tuning_job=id_of(record.native["job"]), trial=str(trial.number + 1))
+        else:
+            found = self._custom_job(trial.place)
+            if found is None:
+                raise TrialError(f"trial {trial.number} has no custom job any more")
+            condition = of_custom_job(id_of(found.name))
+        return lines_of(self._google, condition, record.created, over, min(self.poll, 1.0))
+
+    def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:
+        from cloudtune_vertex.storing import download  # noqa: PLC0415
+
+        if "job" in run.record().native:
+            job = self._google.call(
+                "looking at the tuning job",
+                self._google.jobs.get_hyperparameter_tuning_job,
+                name=run.record().native["job"],
+            )
+            root = job.trial_job_spec.base_output_directory.output_uri_prefix
+            place = f"{root.rstrip('/')}/{trial.number + 1}" if root else ""
+        else:
+            found = self._custom_job(trial.place)
+            place = "" if found is None else found.job_spec.base_output_directory.output_uri_prefix
+        if not place:
+            raise TrialError(f"trial {trial.number} has no folder in Cloud Storage")
+        return download(self._google, place, target)

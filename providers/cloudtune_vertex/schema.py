@@ -1,0 +1,140 @@
+"""Where the fields of Vertex AI's messages come from: ``python -m cloudtune_vertex.schema`` writes them down anew.
+
+The SDK takes a second to import, and a plan shall take milliseconds: so the fields of the messages that a tuning job
+and a custom job are made of stand in ``schema.json`` beside this file. They are the SDK's own, and a test compares
+them with those of the SDK that is installed. A field that is not written down is looked up in the SDK itself, so that
+a newer one may know more.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("schema.json")
+
+ROOTS = ("HyperparameterTuningJob", "CustomJob")
+
+_PACKAGE = "google.cloud.aiplatform.v1."
+_SCALARS = {1: "double", 2: "double", 3: "int64", 5: "int32", 8: "bool", 9: "string"}
+"""Types of `google.protobuf.descriptor.FieldDescriptor` as they are called here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a message.
+
+    Attributes:
+        kind: ``double``, ``int64``, ``int32``, ``bool``, ``string``, ``duration``, ``timestamp``, ``any``, or the name
+            of a message or enum.
+        many: "" for one value, ``list`` or ``map`` (of texts to values).
+        present: whether its default value differs from its absence.
+        oneof: the group of fields of which one may be given; "" for none.
+    """
+
+    kind: str
+    many: str = ""
+    present: bool = False
+    oneof: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Messages and enums by their names, without the package; fields by their names in JSON."""
+
+    messages: Mapping[str, Mapping[str, Field]]
+    enums: Mapping[str, tuple[str, ...]]
+
+
+@cache
+def written() -> Schema:
+    """The schema in the file."""
+    data = json.loads(FILE.read_text("utf-8"))
+    messages = {
+        name: {field: Field(*parts) for field, parts in fields.items()} for name, fields in data["messages"].items()
+    }
+    return Schema(messages, {name: tuple(values) for name, values in data["enums"].items()})
+
+
+@cache
+def of_sdk() -> Schema:
+    """The schema of the installed SDK; takes a second.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    from google.cloud import aiplatform_v1  # noqa: PLC0415
+
+    messages: dict[str, dict[str, Field]] = {}
+    enums: dict[str, tuple[str, ...]] = {}
+    waiting = [getattr(aiplatform_v1, name).pb().DESCRIPTOR for name in ROOTS]
+    while waiting:
+        message = waiting.pop()
+        name = _name(message)
+        if name in messages:
+            continue
+        messages[name] = {field.json_name: _field(field) for field in message.fields}
+        for field in message.fields:
+            if field.enum_type is not None:
+                values = sorted(field.enum_type.values, key=lambda value: value.number)
+                enums[_name(field.enum_type)] = tuple(f"{value.number} {value.name}" for value in values)
+            waiting += _below(field)
+    return Schema(messages, enums)
+
+
+def _name(descriptor: Any) -> str:  # protobuf's descriptors have no types of their own
+    return str(descriptor.full_name).removeprefix(_PACKAGE)
+
+
+def _below(field: Any) -> Iterator[Any]:
+    """The message of a field, if it is one of Vertex AI's own."""
+    message = field.message_type
+    if message is not None and message.full_name.startswith(_PACKAGE) and not message.GetOptions().map_entry:
+        yield message
+
+
+def _field(field: Any) -> Field:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return Field(_field(field.message_type.fields_by_name["value"]).kind, "map")
+    oneof = field.containing_oneof
+    group = "" if oneof is None or oneof.name.startswith("_") else oneof.name
+    alone = not field.is_repeated
+    return Field(_kind(field), "" if alone else "list", present=alone and field.has_presence, oneof=group)
+
+
+_KNOWN = {
+    "google.protobuf.Duration": "duration",
+    "google.protobuf.Timestamp": "timestamp",
+    "google.protobuf.Int32Value": "int32",
+    "google.protobuf.BoolValue": "bool",
+}
+
+
+def _kind(field: Any) -> str:
+    if field.enum_type is not None:
+        return _name(field.enum_type)
+    if field.message_type is None:
+        return _SCALARS[field.type]
+    full = field.message_type.full_name
+    return _name(field.message_type) if full.startswith(_PACKAGE) else _KNOWN.get(full, "any")
+
+
+def _as_text(schema: Schema) -> str:
+    messages = {
+        name: {key: [field.kind, field.many, field.present, field.oneof] for key, field in sorted(fields.items())}
+        for name, fields in sorted(schema.messages.items())
+    }
+    lines = [
+        f"  {json.dumps(name)}: {{\n"
+        + ",\n".join(f"   {json.dumps(key)}: {json.dumps(parts)}" for key, parts in fields.items())
+        + "\n  }"
+        for name, fields in messages.items()
+    ]
+    enums = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(schema.enums.items())]
+    return '{"messages": {\n' + ",\n".join(lines) + '\n},\n"enums": {\n' + ",\n".join(enums) + "\n}}\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(_as_text(of_sdk()), "utf-8")

@@ -1,0 +1,34 @@
+"""The settings of a Vertex AI profile."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cloudtune.settings import Settings, Text
+
+
+class VertexSettings(Settings):
+    """What a profile may say besides ``provider = "vertex"``; from the environment everything comes as text."""
+
+    project: Text = None
+    """The Google Cloud project; null for the one that Google's own configuration names."""
+    location: str = "us-central1"
+    """The region of the jobs."""
+    bucket: Text = None
+    """The bucket for code, data and results; null for ``PROJECT-vertex-staging-LOCATION``, as the SDK calls it."""
+    prefix: Annotated[str, Field(pattern=r"^[^/].*[^/]$|^[^/]$")] = "cloudtune"
+    """Below which the bucket holds what cloudtune puts there."""
+    image: Text = None
+    """The container image, where the job names none."""
+    machine: Text = None
+    """The machine type, where the job names none."""
+    service_account: Text = None
+    """The service account that trials run as, where the job has no identity; null for Vertex AI's own."""
+    transport: Literal["grpc", "rest"] = "grpc"
+    """How Vertex AI is spoken to."""
+    endpoint: Text = None
+    """The address of another service than Google's, such as an emulator: ``http://host:port``."""
+    logging_endpoint: Text = None
+    """The address of another Cloud Logging than Google's: ``http://host:port``."""
+    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """Seconds between two looks at a run that is followed."""

@@ -1,0 +1,68 @@
+"""What Vertex AI does with each field of a job, and which fields only cloudtune's own driver can do there."""
+
+from collections.abc import Mapping
+
+from cloudtune.plan import Support
+
+_MACHINE_DECIDES = "the machine type decides; choose one that has it (compute.instance)"
+_DRIVEN = "cloudtune's driver asks, with a custom job a trial"
+
+SUPPORT: Mapping[str, tuple[Support, str]] = {
+    "name": (Support.EXACT, ""),
+    "trial.source": (Support.EXACT, ""),
+    "trial.ignore": (Support.EXACT, ""),
+    "trial.command": (Support.ENCODED, "started by the trial helper, from the bucket that the service shows at /gcs; the image needs sh and Python"),
+    "trial.command.native": (Support.APPROXIMATE, "the container starts what the native settings name; the command is for other providers"),
+    "trial.function": (Support.ENCODED, "called by the trial helper, started as a command is"),
+    "trial.image": (Support.EXACT, ""),
+    "trial.environment": (Support.EXACT, ""),
+    "objective": (Support.EXACT, ""),
+    "objective.several": (Support.EXACT, ""),
+    "objective.measurement": (Support.DRIVEN, f"Vertex AI's tuner selects all metrics' measurements alike: {_DRIVEN}"),
+    "objective.regex": (Support.ENCODED, "the trial helper looks for it in the output and writes the metrics file of the service"),
+    "objective.regex.native": (Support.APPROXIMATE, "the service reads no output: an image that starts by itself reports with the package cloudml-hypertune"),
+    "metrics": (Support.ENCODED, "the trial helper looks for them in the output and writes the metrics file of the service"),
+    "metrics.managed": (Support.APPROXIMATE, "Vertex AI's tuner tells the objectives alone: they are in the output only"),
+    "space": (Support.EXACT, ""),
+    "space.driven": (Support.DRIVEN, f"the program reads what the service sends, which cannot say this: {_DRIVEN}"),
+    "strategy": (Support.EXACT, ""),
+    "strategy.driven": (Support.DRIVEN, f"Vertex AI's tuner has no such strategy: {_DRIVEN}"),
+    "strategy.seed": (Support.APPROXIMATE, "Vertex AI's tuner has no seed: another run draws other values; mode: driven keeps it"),
+    "stopping": (Support.DRIVEN, f"Vertex AI's tuner has no such rule: {_DRIVEN}"),
+    "stopping.auto": (Support.EXACT, "by decay curves; whether tuning jobs heed it is not documented"),
+    "stopping.median": (Support.APPROXIMATE, "Vertex AI judges by its own grace and interval; whether tuning jobs heed it is not documented"),
+    "limits": (Support.EXACT, ""),
+    "limits.time": (Support.WATCHED, "whoever follows the run stops it; studyStoppingConfig says it, too, but whether tuning jobs heed it is not documented"),
+    "limits.target": (Support.WATCHED, "Vertex AI has no such limit: whoever follows the run stops it"),
+    "limits.no_improvement": (Support.WATCHED, "whoever follows the run stops it; studyStoppingConfig says it, too, but whether tuning jobs heed it is not documented"),
+    "retries": (Support.DRIVEN, f"Vertex AI's tuner tries again after errors of its own alone: {_DRIVEN}"),
+    "warm_start": (Support.DRIVEN, f"Vertex AI's tuner learns from no other job: {_DRIVEN}"),
+    "mode": (Support.EXACT, ""),
+    "strict": (Support.EXACT, ""),
+    "compute.instance": (Support.EXACT, ""),
+    "compute.count": (Support.EXACT, ""),
+    "compute.accelerators": (Support.EXACT, ""),
+    "compute.cpus": (Support.APPROXIMATE, _MACHINE_DECIDES),
+    "compute.memory": (Support.APPROXIMATE, _MACHINE_DECIDES),
+    "compute.disk": (Support.EXACT, ""),
+    "compute.spot": (Support.EXACT, ""),
+    "compute.max_wait": (Support.APPROXIMATE, "Vertex AI's maxWaitDuration counts for FLEX_START; its spot machines wait as long as they must"),
+    "data": (Support.ENCODED, "CLOUDTUNE_DATA_NAME names its place, which the service shows below /gcs; the trial helper makes a path of it"),
+    "data.remote": (Support.UNSUPPORTED, "Vertex AI reads gs:// and what is uploaded from here; give one under the key vertex: {vertex: gs://…, …}"),
+    "output": (Support.ENCODED, "each run has a folder of its own there, and in it each trial"),
+    "output.native": (Support.EXACT, ""),
+    "output.remote": (Support.UNSUPPORTED, "Vertex AI writes to gs://; give such a place under the key vertex: {vertex: gs://…, …}"),
+    "network": (Support.EXACT, ""),
+    "network.subnets": (Support.APPROXIMATE, "Vertex AI's machines stand in a peered network; give network.name: projects/NUMBER/global/networks/NAME"),
+    "network.security_groups": (Support.APPROXIMATE, "the firewall of the peered network decides; give network.name: projects/NUMBER/global/networks/NAME"),
+    "network.isolated": (Support.UNSUPPORTED, "Vertex AI does not cut trials off the network; take isolated away, or use VPC Service Controls"),
+    "identity": (Support.EXACT, ""),
+    "encryption": (Support.EXACT, ""),
+    "encryption.volume_key": (Support.APPROXIMATE, "Vertex AI has one key for all of a job; give it as encryption.key"),
+    "encryption.traffic": (Support.APPROXIMATE, "Google encrypts the traffic between its machines by itself"),
+    "tags": (Support.EXACT, ""),
+    "tags.legal": (Support.APPROXIMATE, "labels there are of lowercase letters, digits, dashes and underscores, 63 at most"),
+    "vertex": (Support.EXACT, ""),
+    "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
+}  # fmt: skip
+"""A path, or a field and one of its ways, → support and a remark."""

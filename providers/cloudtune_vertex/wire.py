@@ -1,0 +1,255 @@
+"""How a space travels to Vertex AI: which codecs its parameters need, and the parameter specs that the service gets.
+
+The service takes real and whole numbers on linear and logarithmic scales, increasing numbers, and categories, which
+are texts; each may exist only for some values of another (StudySpec.ParameterSpec). Values come to a trial as
+arguments ``--name=value`` and are told as doubles and texts.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from cloudtune.axis import axis_of
+from cloudtune.codec import (
+    BellAsUnit,
+    Codec,
+    NumberAsText,
+    ReverseLogAsExponent,
+    SteppedAsInt,
+    ValuesAsIndex,
+    codecs_of_texts,
+    text_of,
+)
+from cloudtune.job import TuningJob
+from cloudtune.native import Merging
+from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
+from cloudtune.space import Space
+from cloudtune.space_codec import SpaceCodec, Travel
+from cloudtune.strategies import Grid
+from cloudtune_vertex.rules import MAX_DISCRETE, MIN_DISTANCE
+
+PROVIDER = "vertex"
+
+MERGING = Merging(("parameterId", "metricId", "name"), frozenset({"workerPoolSpecs"}))
+"""How native settings are merged into a request: which fields tell the items of its lists apart."""
+
+SCALES = {"linear": "UNIT_LINEAR_SCALE", "log": "UNIT_LOG_SCALE", "reverse_log": "UNIT_REVERSE_LOG_SCALE"}
+
+
+def helped(job: TuningJob) -> bool:
+    """Whether trials start through cloudtune's helper, which decodes parameters and reports what the program prints."""
+    return (job.trial.command is not None or job.trial.function is not None) and not starts_itself(job)
+
+
+def starts_itself(job: TuningJob) -> bool:
+    """Whether the native settings say what the container starts: the user's own way, which stays as it is."""
+    spec = job.vertex.get("trialJobSpec")
+    pools = spec.get("workerPoolSpecs") if isinstance(spec, dict) else None
+    first = pools[0] if isinstance(pools, list) and pools else None
+    if not isinstance(first, dict):
+        return False
+    container = first.get("containerSpec")
+    return bool(first.get("pythonPackageSpec")) or (isinstance(container, dict) and bool(container.get("command")))
+
+
+# Codecs
+
+
+def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
+    """The codecs that a parameter needs, the first applied first.
+
+    Args:
+        parameter: of the spec, with lists of values in the place of steps where the service takes such a list.
+        plain: whether the program reads what the service sends, without the helper that decodes it.
+    """
+    match parameter:
+        case Int() | Float() if not plain and _stepped(parameter):
+            return [SteppedAsInt, NumberAsText]
+        case Float(scale="reverse_log") if not plain:
+            return [ReverseLogAsExponent, NumberAsText]
+        case Int() | Float():
+            return [NumberAsText]
+        case Normal() | LogNormal():
+            return [BellAsUnit, NumberAsText]
+        case Ordinal():
+            if _is_discrete(parameter):
+                return [NumberAsText]
+            return codecs_of_texts(parameter.values) if plain else [ValuesAsIndex, NumberAsText]
+        case Categorical():
+            return codecs_of_texts(parameter.values)
+        case Constant():
+            return codecs_of_texts((parameter.value,))
+
+
+def _stepped(parameter: Int | Float) -> bool:
+    return parameter.step != 1 if isinstance(parameter, Int) else parameter.step is not None
+
+
+def _is_discrete(parameter: Ordinal) -> bool:
+    """Whether the service takes the values as they are (DiscreteValueSpec)."""
+    values = [value for value in parameter.values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return (
+        len(values) == len(parameter.values) <= MAX_DISCRETE
+        and parameter.scale != "reverse_log"
+        and all(abs(value) <= 2**53 for value in values)
+        and all(float(later) - float(value) >= MIN_DISTANCE for value, later in itertools.pairwise(values))
+    )
+
+
+class Nested(SpaceCodec):
+    """A space whose conditions the service carries, as far as each hangs on the values of one parameter.
+
+    The others are always sampled, and masked in the trial.
+    """
+
+    def __init__(self, space: Space, job: TuningJob) -> None:
+        super().__init__(space, partial(codecs_for, plain=not helped(job)))
+        self.parents = {travel.sent_as: self._parent(travel) for travel in self.travels}
+
+    def _check(self) -> None:
+        """Every space can be carried."""
+
+    def _parent(self, travel: Travel) -> Travel | None:
+        """The parameter below which a conditional one stands; None for none, or where none says all of it."""
+        when = travel.dimension.parameter.when or {}
+        for name, values in when.items():
+            found = self._named(name)
+            if len(found) == 1 and _decides(found[0].parameter):
+                implied = found[0].dimension.parameter.when or {}
+                if all(_covers(allowed, implied.get(other)) for other, allowed in when.items() if other != name):
+                    return found[0] if values else None
+        return None
+
+    def condition(self, travel: Travel) -> tuple[Scalar, ...]:
+        """The parent's values, as they travel, for which a nested parameter exists."""
+        parent = self.parents[travel.sent_as]
+        when = travel.dimension.parameter.when
+        assert parent is not None
+        assert when is not None
+        return tuple(map(parent.encode, when[parent.dimension.name]))
+
+    def masked(self, travel: Travel) -> bool:
+        """Whether a parameter is sampled where it does not exist."""
+        return bool(travel.dimension.parameter.when) and self.parents[travel.sent_as] is None
+
+
+def _decides(parameter: Parameter) -> bool:
+    """Whether a condition can hang on such a parameter: one with listed or whole values."""
+    return isinstance(parameter, Categorical | Ordinal | Int)
+
+
+def _covers(allowed: Sequence[Scalar], implied: Sequence[Scalar] | None) -> bool:
+    return implied is not None and all(value in allowed for value in implied)
+
+
+def codec_of(job: TuningJob) -> Nested:
+    """How the job's space travels, whoever reads it: the helper in the container, and the client."""
+    return Nested(Space(_listed_entries(job)), job)
+
+
+def _listed_entries(job: TuningJob) -> dict[str, Any]:
+    """The space with lists of values in the place of steps, and of ranges that a grid walks by levels."""
+    levels = job.strategy.levels if isinstance(job.strategy, Grid) else None
+    return {
+        name: tuple(_with_values(each, levels) for each in entry)
+        if isinstance(entry, tuple)
+        else _with_values(entry, levels)
+        for name, entry in job.space.items()
+    }
+
+
+def _with_values(parameter: Parameter, levels: int | None) -> Parameter:
+    if isinstance(parameter, Categorical | Constant | Ordinal):
+        return parameter
+    axis = axis_of(parameter)
+    if isinstance(parameter, Int) and parameter.step == 1 and parameter.scale == "linear" and levels is None:
+        return parameter
+    if (axis.size is None and levels is None) or (axis.size or 0) > MAX_DISCRETE:
+        return parameter
+    if isinstance(parameter, Int) and parameter.step == 1:
+        return parameter  # a range of whole numbers has all of them
+    scale = parameter.scale if isinstance(parameter, Int | Float) else "linear"
+    if scale == "reverse_log" or (isinstance(parameter, Normal | LogNormal) and levels is None):
+        return parameter
+    values = tuple(dict.fromkeys(axis.grid(levels or 1)))
+    listed = Ordinal(values=values, scale=scale, when=parameter.when)
+    return listed if _is_discrete(listed) else parameter
+
+
+# Parameter specs
+
+
+@dataclass(slots=True)
+class Written:
+    """A space as the service gets it.
+
+    Attributes:
+        specs: StudySpec.parameters.
+        fixed: what does not vary: arguments of every trial, by their names.
+        places: where each dimension went, by its name in the spec: a path within the request, or of an argument.
+    """
+
+    specs: list[dict[str, Any]] = field(default_factory=list)
+    fixed: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+
+def write(codec: Nested) -> Written:
+    """The parameter specs of a space, parents with their children inside."""
+    written = Written()
+    known: dict[str, tuple[dict[str, Any], str]] = {}
+    for travel in codec.travels:
+        if isinstance(travel.parameter, Constant):
+            written.fixed[travel.sent_as] = text_of(travel.parameter.value)
+            written.places.setdefault(travel.dimension.name, "")
+            continue
+        spec, parent = spec_of(travel.sent_as, travel.parameter), codec.parents[travel.sent_as]
+        if parent is None:
+            place = f"studySpec.parameters[{len(written.specs)}]"
+            written.specs.append(spec)
+        else:
+            above, where = known[parent.sent_as]
+            children = above.setdefault("conditionalParameterSpecs", [])
+            place = f"{where}.conditionalParameterSpecs[{len(children)}].parameterSpec"
+            children.append({**_condition(above, codec.condition(travel)), "parameterSpec": spec})
+        known[travel.sent_as] = spec, place
+        written.places.setdefault(travel.dimension.name, place)
+    return written
+
+
+def _condition(above: Mapping[str, Any], values: Sequence[Scalar]) -> dict[str, Any]:
+    if "categoricalValueSpec" in above:
+        return {"parentCategoricalValues": {"values": [text_of(value) for value in values]}}
+    name = "parentIntValues" if "integerValueSpec" in above else "parentDiscreteValues"
+    return {name: {"values": list(values)}}
+
+
+def spec_of(name: str, parameter: Parameter) -> dict[str, Any]:
+    """The ParameterSpec of a parameter that varies.
+
+    Args:
+        name: the service's.
+        parameter: as it travels: the codecs have left none of a kind that the service has not.
+    """
+    match parameter:
+        case Int() | Float():
+            kind = "integerValueSpec" if isinstance(parameter, Int) else "doubleValueSpec"
+            spec = {kind: {"minValue": parameter.low, "maxValue": parameter.high}}
+            return {"parameterId": name, **spec, "scaleType": SCALES[parameter.scale]}
+        case Ordinal() if _is_discrete(parameter):
+            values = [float(value) for value in parameter.values if isinstance(value, int | float)]
+            return {"parameterId": name, "discreteValueSpec": {"values": values}, "scaleType": SCALES[parameter.scale]}
+        case Categorical() | Ordinal():
+            return {
+                "parameterId": name,
+                "categoricalValueSpec": {"values": [text_of(value) for value in parameter.values]},
+            }
+        case _:
+            raise AssertionError(parameter)
+
+
+def arguments(values: Mapping[str, Scalar]) -> list[str]:
+    """Values as the service passes them to a trial."""
+    return [f"--{name}={text_of(value)}" for name, value in values.items()]
