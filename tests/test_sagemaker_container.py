@@ -19,17 +19,18 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cloudtune.emulation.images import Images
+from cloudtune.emulation.mounting import Bubblewrap, NotMounted, mounting, problem
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
-from cloudtune_sagemaker.emulator.images import Images
 from cloudtune_sagemaker.emulator.logstream import GROUP
-from cloudtune_sagemaker.emulator.mounting import Bubblewrap, NotMounted, mounting, problem
+from cloudtune_sagemaker.emulator.training import BASE
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 NOT_MOUNTED = NotMounted("the test says so")
 BUBBLEWRAP = Bubblewrap(shutil.which("bwrap") or "bwrap")
-needs_mount = pytest.mark.skipif(not mounting().works, reason=mounting().why_not)
-needs_bubblewrap = pytest.mark.skipif(bool(problem(BUBBLEWRAP)), reason=problem(BUBBLEWRAP))
+needs_mount = pytest.mark.skipif(not mounting(BASE).works, reason=mounting(BASE).why_not)
+needs_bubblewrap = pytest.mark.skipif(bool(problem(BUBBLEWRAP, BASE)), reason=problem(BUBBLEWRAP, BASE))
 WAYS = [
     pytest.param(None, id="mounted", marks=needs_mount),
     pytest.param(BUBBLEWRAP, id="bubblewrap", marks=needs_bubblewrap),
@@ -842,7 +843,7 @@ KILLED = """
 import os, pathlib, signal, sys, threading
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container
-from cloudtune_sagemaker.emulator.images import Images
+from cloudtune.emulation.images import Images
 from moto import mock_aws
 with mock_aws():
     seen = threading.Event()

@@ -110,7 +110,7 @@ class LocalProvider(Provider):
         return _launcher(setting, run, native)
 
     def abandon(self, run: "RunStore") -> None:
-        from cloudtune_local.leftovers import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
+        from cloudtune.leftovers import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
 
         end_leftovers(run.folder, set())
 
@@ -174,7 +174,8 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return
-    from cloudtune_local.leftovers import end_leftovers, kept_pid  # noqa: PLC0415  # psutil is loaded only for this
+    from cloudtune.leftovers import end_leftovers  # noqa: PLC0415
+    from cloudtune_local.leftovers import kept_pid  # noqa: PLC0415
 
     pids = [kept_pid(setting.files(trial)) for trial in running]
     end_leftovers(run.folder, {pid for pid in pids if pid is not None})

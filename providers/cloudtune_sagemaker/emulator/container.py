@@ -20,6 +20,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from cloudtune.emulation.images import Images
+from cloudtune.emulation.mounting import Mounting, mounting
+from cloudtune.emulation.processes import Limit, Processes, Why, Wish
 from cloudtune_sagemaker.emulator import channels, machine, toolkit
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
 from cloudtune_sagemaker.emulator.cloud import Cloud
@@ -31,13 +34,10 @@ from cloudtune_sagemaker.emulator.failures import (
     shorten,
     speaks_of_missing_base,
 )
-from cloudtune_sagemaker.emulator.images import Images
 from cloudtune_sagemaker.emulator.logstream import LogStream
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
-from cloudtune_sagemaker.emulator.mounting import Mounting, mounting
 from cloudtune_sagemaker.emulator.phases import LAST, MESSAGES
 from cloudtune_sagemaker.emulator.pipes import Pipe
-from cloudtune_sagemaker.emulator.processes import Limit, Processes, Why, Wish
 from cloudtune_sagemaker.emulator.training import BASE, Training
 
 _KEPT_LINES = 200  # of the output, for the reason of a failure
@@ -254,7 +254,7 @@ class Container:
                     channels.download(channel, self._training, room, self._cloud)
 
     def _mounting(self) -> Mounting:
-        return self._way or mounting()
+        return self._way or mounting(BASE)
 
     def _train(self, limits: Sequence[Limit]) -> _Outcome:
         programs = [machine.program_of(self._training, room, self._images, self._cloud) for room in self._rooms]

@@ -15,11 +15,11 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.utilities.utils import get_partition
 
+from cloudtune.emulation.images import Images
 from cloudtune.errors import ConfigError
 from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
 from cloudtune_sagemaker.emulator.faults import Faults
 from cloudtune_sagemaker.emulator.identity import IamOperations
-from cloudtune_sagemaker.emulator.images import Images
 from cloudtune_sagemaker.emulator.jobs import Workshop
 from cloudtune_sagemaker.emulator.operations import operations_on
 from cloudtune_sagemaker.emulator.registry import Jobs

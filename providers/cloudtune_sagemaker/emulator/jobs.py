@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from cloudtune.emulation.images import Images
+from cloudtune.emulation.timeline import Timeline
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.faults import Faults
-from cloudtune_sagemaker.emulator.images import Images
 from cloudtune_sagemaker.emulator.phases import LAST, MESSAGES
-from cloudtune_sagemaker.emulator.timeline import Timeline
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 """The statuses of training jobs and tuning jobs after which nothing more happens."""

@@ -1,32 +1,18 @@
 """How the program of one machine is started: its words, its environment, its folder."""
 
-import functools
-import os
-import shlex
-import shutil
-import site
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloudtune.emulation.images import Images
+from cloudtune.emulation.mounting import Mounting
+from cloudtune.emulation.processes import Start
+from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune_sagemaker.emulator import contract, toolkit
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.contract import Room
 from cloudtune_sagemaker.emulator.failures import JobFailure
-from cloudtune_sagemaker.emulator.images import Images
-from cloudtune_sagemaker.emulator.mounting import Mounting
-from cloudtune_sagemaker.emulator.processes import Start
-from cloudtune_sagemaker.emulator.training import Training
-
-_OF_THIS_MACHINE = (
-    "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
-    "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-    "VIRTUAL_ENV", "CONDA_PREFIX",
-    "CLOUDTUNE_TEST_WORKER",  # by which tests find processes that outlive them
-)  # fmt: skip
-"""What a container takes from the emulator's own environment: the machine's language, libraries and processors."""
+from cloudtune_sagemaker.emulator.training import BASE, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,56 +74,29 @@ def start_of(
         given: variables from the user of the emulator, e.g. AWS_ENDPOINT_URL and credentials for it.
         mark: the job's folder, by which its processes are found.
     """
-    home = mark / f"{room.host.name}.home"
-    home.mkdir(exist_ok=True)
-    hosts = mark / "hosts"
-    environment = {
-        **{name: os.environ[name] for name in _OF_THIS_MACHINE if name in os.environ},
-        "HOME": str(home),
-        "PYTHONUSERBASE": site.getuserbase(),  # the packages that HOME would have led to
-        "PYTHONUNBUFFERED": "1",  # as in the framework images: lines arrive when they are printed
+    variables = {
         **_handed_in(training, given),
         **{name: room.seen(value) for name, value in training.environment.items()},
         **contract.variables(training, room),
         **program.variables,
         "CLOUDTUNE_RUN": training.name,
-        "CLOUDTUNE_RUN_FOLDER": str(mark),
     }
-    environment["PATH"] = _search_path(training.environment.get("PATH") or os.environ.get("PATH", os.defpath), mark)
-    words = way.words(room.root, hosts, [*_with_the_emulator(), *program.words])
+    variables.pop("PATH", None)
+    if "PATH" in training.environment:
+        variables["PATH"] = training.environment["PATH"]
+    environment = environment_of(variables, mark, mark / f"{room.host.name}.home")
+    words = way.words(
+        {BASE: room.root, **({"/etc/hosts": mark / "hosts"} if Path("/etc/hosts").is_file() else {})},
+        mark / f"{room.host.name}.stage",
+        f"{BASE}/code",
+        [*with_the_emulator(), *program.words],
+    )
     return Start(words, environment, room.root / "code")
-
-
-@functools.cache
-def _with_the_emulator() -> tuple[str, ...]:
-    """Words before a command that have it asked to end (SIGTERM) when the emulator is killed; none where none can."""
-    program = shutil.which("setpriv")
-    if program is None:
-        return ()
-    words = (program, "--pdeathsig", "TERM")
-    done = subprocess.run([*words, "true"], capture_output=True, check=False)
-    return words if done.returncode == 0 else ()
 
 
 def _handed_in(training: Training, given: Mapping[str, str]) -> dict[str, str]:
     """The user's variables; with EnableNetworkIsolation the container has no way to AWS, as on the service."""
     return {name: value for name, value in given.items() if not (training.isolated and name.startswith("AWS_"))}
-
-
-def _search_path(path: str, mark: Path) -> str:
-    """A search path on which ``python`` and ``python3`` are the interpreter that runs the emulator."""
-    own = Path(sys.executable).parent
-    if not all(_is_this_python(own / name) for name in ("python", "python3")):
-        own = mark / "bin"
-        own.mkdir(exist_ok=True)
-        for name in ("python", "python3"):  # no links: Python finds its virtual environment by its own place
-            (own / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-            (own / name).chmod(0o755)
-    return f"{own}{os.pathsep}{path}"
-
-
-def _is_this_python(path: Path) -> bool:
-    return path.exists() and path.samefile(sys.executable)
 
 
 def write_hosts(training: Training, mark: Path) -> None:

@@ -13,12 +13,12 @@ from typing import Any
 
 from cloudtune.driver import Driver, Interrupt
 from cloudtune.earlier import KnownTrial
+from cloudtune.emulation.timeline import Timeline
 from cloudtune.states import RunRecord, RunState, Trial
 from cloudtune.store import Store
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search
-from cloudtune_sagemaker.emulator.timeline import Timeline
 from cloudtune_sagemaker.emulator.trials import Closed, TrainingJobs
 from cloudtune_sagemaker.emulator.tuned import TunedJob
 

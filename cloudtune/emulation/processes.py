@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from cloudtune_local.leftovers import end_leftovers
+from cloudtune.leftovers import end_leftovers
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20

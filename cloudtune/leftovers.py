@@ -1,0 +1,49 @@
+"""Ending processes that outlived whoever started them."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+VARIABLE = "CLOUDTUNE_RUN_FOLDER"
+"""The environment variable by which processes are known: the folder that they belong to."""
+
+
+def end_leftovers(folder: Path, spare: set[int]) -> int:
+    """Kills every process of this user that stems from a run, but for some and what belongs to them.
+
+    Args:
+        folder: the run's, as ``CLOUDTUNE_RUN_FOLDER`` says in the environment of its processes (ids are unique only
+            within a store).
+        spare: trials that are still kept; they, their descendants and their keepers stay.
+
+    Returns:
+        How many were killed.
+    """
+    import psutil  # noqa: PLC0415  # loaded only when a dead driver may have left something
+
+    stay = {os.getpid(), *spare}
+    for pid in spare:
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            stay |= {parent.pid for parent in process.parents()}
+            stay |= {child.pid for child in process.children(recursive=True)}
+    killed = 0
+    for process in psutil.process_iter():
+        if process.pid not in stay and _stems_from(process, str(folder)):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+                killed += 1
+    return killed
+
+
+def _stems_from(process: "psutil.Process", folder: str) -> bool:
+    import psutil  # noqa: PLC0415
+
+    try:
+        return process.environ().get(VARIABLE) == folder
+    except (psutil.Error, OSError):
+        return False  # another user's, or gone meanwhile
