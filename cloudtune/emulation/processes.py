@@ -13,14 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from cloudtune.emulation.wishes import Wishes
 from cloudtune.leftovers import end_leftovers
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
 _ROUNDS = 100  # of killing; each may show what the killed had just started
-
-Wish = Literal["", "stop", "interrupt", "close"]
-"""What somebody asked of a running training."""
 
 Why = Literal["", "stop", "interrupt", "close", "time", "spot"]
 """Why processes were ended; "" where they ended by themselves."""
@@ -126,8 +124,8 @@ class Processes:
         mark: the job's folder, as CLOUDTUNE_RUN_FOLDER says in the environment of its processes.
         grace: seconds between SIGTERM and SIGKILL.
         on_line: takes the machine's number and a line of its output.
-        wake: becomes readable when `wish` may have changed.
-        wish: what somebody asks for now.
+        wishes: what somebody asks of the job.
+        primary: the machine whose good end is the job's: the others are ended then; None where all must end.
 
     Attributes:
         first_failed: the number of the machine that failed while others still ran.
@@ -143,11 +141,11 @@ class Processes:
         mark: Path,
         grace: float,
         on_line: Callable[[int, str], None],
-        wake: socket.socket,
-        wish: Callable[[], Wish],
+        wishes: Wishes,
+        primary: int | None = None,
     ) -> None:
-        self._mark, self._grace, self._on_line, self._wish = mark, grace, on_line, wish
-        self._wake = wake
+        self._primary = primary
+        self._mark, self._grace, self._on_line, self._wishes = mark, grace, on_line, wishes
         self._ends, ended = socket.socketpair()
         self._ends.setblocking(False)
         self._ended_socket = ended
@@ -176,7 +174,7 @@ class Processes:
             The exit codes, and why the processes were ended.
         """
         selector = selectors.DefaultSelector()
-        selector.register(self._wake, selectors.EVENT_READ, None)
+        selector.register(self._wishes.listen, selectors.EVENT_READ, None)
         selector.register(self._ends, selectors.EVENT_READ, None)
         for process in self._processes:
             selector.register(process.output, selectors.EVENT_READ, process)
@@ -206,7 +204,7 @@ class Processes:
         return all(process.ended and process.silent for process in self._processes) or self._kill_at <= time.monotonic()
 
     def _enforce(self, limits: Sequence[Limit]) -> None:
-        wish = self._wish()
+        wish = self._wishes.now
         now = time.monotonic()
         if wish == "close":
             self._why, self._kill_at = "close", now
@@ -215,10 +213,12 @@ class Processes:
             if wish or due:
                 self._why = wish or due[0].why
                 self._ask(now)
-        if self._kill_at is None:
-            failed = [process for process in self._processes if process.ended and process.failed]
-            if failed and not self._over():
-                self.first_failed = failed[0].number
+        if self._kill_at is None and not self._over():
+            failed = [process.number for process in self._processes if process.ended and process.failed]
+            done = self._primary is not None and self._processes[self._primary].ended and self._primary not in failed
+            if failed and not done:
+                self.first_failed = failed[0]
+            if failed or done:
                 self._ask(now)  # the other machines end, too
 
     def _ask(self, now: float) -> None:

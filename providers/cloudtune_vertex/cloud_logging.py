@@ -11,21 +11,25 @@ _LATE = 30.0
 """Seconds by which a line may come later to Cloud Logging than one that was printed after it."""
 
 
-def lines_of(google: Google, condition: str, since: float, over: Callable[[], bool], interval: float) -> Iterator[str]:
+def lines_of(
+    google: Google, condition: Callable[[], str], since: float, over: Callable[[], bool], interval: float
+) -> Iterator[str]:
     """The lines that match, with those to come until it is over.
 
     Args:
         google: the clients.
-        condition: in the query language of Cloud Logging.
+        condition: gives a query of Cloud Logging; "" while it is not known yet.
         since: seconds since 1970 before which there is nothing to read.
         over: says whether no more are to come.
         interval: seconds between two looks.
     """
     seen: set[str] = set()
     newest = since
+    query = ""
     while True:
         last = over()
-        for entry in _entries(google, condition, newest - _LATE):
+        query = query or condition()
+        for entry in _entries(google, query, newest - _LATE) if query else ():
             if entry.insert_id not in seen:
                 seen.add(entry.insert_id)
                 newest = max(newest, entry.timestamp.timestamp() if entry.timestamp else newest)

@@ -17,6 +17,7 @@ from cloudtune.plan import Plan
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.tally import keep_counting_values
 from cloudtune.trial import metric_id
+from cloudtune.units import format_duration
 from cloudtune_vertex.client import Google
 from cloudtune_vertex.failures import failure_text
 from cloudtune_vertex.names import id_of
@@ -57,6 +58,8 @@ TRIAL_STATES: Mapping[str, TrialState] = {
 """Each Trial.State of the service as a state of a trial, before the reasons are looked at."""
 
 Message = Mapping[str, Any]
+
+_NO_REASON = "the service gave no reason"
 
 
 @dataclass(slots=True)
@@ -183,9 +186,9 @@ class TuningJobWatch(ManagedWatch):
         if not known.measured and final:
             self._take(trial, final)  # the service tells no others
         trial.metrics.update(self._values(final))
-        trial.state, trial.reason = self._verdict(known, message)
         trial.ended = moment(message.get("endTime")) or time.time()
         trial.started = trial.started or trial.ended
+        trial.state, trial.reason = self._verdict(known, message)
         known.finished = True
         self.finished(trial)
 
@@ -195,7 +198,7 @@ class TuningJobWatch(ManagedWatch):
         if state is TrialState.FAILED:
             if why is not None:
                 return TrialState.CANCELLED, why
-            return state, failure_text(message.get("infeasibleReason", "")) or "the service gave no reason"
+            return state, self._too_long(trial) or self._infeasible(trial, message)
         if losses(self.job.objective, trial.metrics) is None:
             if why is not None:
                 return TrialState.CANCELLED, why
@@ -203,6 +206,21 @@ class TuningJobWatch(ManagedWatch):
         if known.stopping:
             return TrialState.PRUNED, "stopped early by the service"
         return state, ""
+
+    def _infeasible(self, trial: Trial, message: Message) -> str:
+        """Why the service calls a trial infeasible; a program that did not fail lacks its objective."""
+        said = failure_text(message.get("infeasibleReason", ""))
+        if "non-zero" in said or losses(self.job.objective, trial.metrics) is not None:
+            return said or _NO_REASON
+        return " ".join(filter(None, [said, what_is_missing(self.job.objective, trial.metrics)]))
+
+    def _too_long(self, trial: Trial) -> str:
+        """Why a trial failed that ran as long as it may; "" if it did not."""
+        limit = self.job.limits.trial_time
+        if limit is None or trial.started is None or trial.ended is None:
+            return ""
+        over = trial.ended - trial.started >= limit.total_seconds()
+        return f"it ran longer than {format_duration(limit)} (limits.trial_time)" if over else ""
 
     def _end_the_rest(self) -> None:
         """Trials that the service left as they were when the job ended."""

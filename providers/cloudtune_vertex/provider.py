@@ -126,14 +126,14 @@ class VertexProvider(CloudProvider):
         from cloudtune_vertex.cloud_logging import lines_of, of_custom_job  # noqa: PLC0415
 
         record = run.record()
-        if "job" in record.native:
-            own = id_of(trial.place) if "/customJobs/" in trial.place else ""
-            condition = of_custom_job(own, tuning_job=id_of(record.native["job"]), trial=str(trial.number + 1))
-        else:
-            found = self._custom_job(trial.place)
-            if found is None:
-                raise TrialError(f"trial {trial.number} has no custom job any more")
-            condition = of_custom_job(id_of(found.name))
+
+        def condition() -> str:
+            if "job" in record.native:
+                own = id_of(trial.place) if "/customJobs/" in trial.place else ""
+                return of_custom_job(own, tuning_job=id_of(record.native["job"]), trial=str(trial.number + 1))
+            found = self._custom_job(trial.place)  # the store knows of a trial before its job is made
+            return "" if found is None else of_custom_job(id_of(found.name))
+
         return lines_of(self._google, condition, record.created, over, min(self.poll, 1.0))
 
     def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:

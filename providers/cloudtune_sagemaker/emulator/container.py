@@ -8,9 +8,7 @@ program's credentials, not its network. All machines of a training cluster are t
 """
 
 import atexit
-import contextlib
 import shutil
-import socket
 import threading
 import time
 from collections import deque
@@ -22,7 +20,9 @@ from typing import Any, Literal
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Mounting, mounting
-from cloudtune.emulation.processes import Limit, Processes, Why, Wish
+from cloudtune.emulation.output import last_words, speaks_of_missing
+from cloudtune.emulation.processes import Limit, Processes, Why
+from cloudtune.emulation.wishes import Wishes
 from cloudtune_sagemaker.emulator import channels, machine, toolkit
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
 from cloudtune_sagemaker.emulator.cloud import Cloud
@@ -30,9 +30,7 @@ from cloudtune_sagemaker.emulator.contract import Room
 from cloudtune_sagemaker.emulator.failures import (
     JobFailure,
     algorithm_error,
-    last_words,
     shorten,
-    speaks_of_missing_base,
 )
 from cloudtune_sagemaker.emulator.logstream import LogStream
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
@@ -137,11 +135,7 @@ class Container:
         self._folder = folder.absolute()
         self._way = way
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
-        self._wish: Wish = ""
-        self._lock = threading.Lock()
-        self._listen, self._waker = socket.socketpair()
-        self._listen.setblocking(False)
-        self._waker.setblocking(False)
+        self._wishes = Wishes()
         self._finder = MetricFinder(self._training.algorithm.get("MetricDefinitions") or [])
         self._metrics: dict[str, tuple[float, float]] = {}
         self._output: list[deque[str]] = []
@@ -159,25 +153,17 @@ class Container:
 
     def stop(self) -> None:
         """Asks the programs to end (SIGTERM), and makes them after the grace time; what they saved is uploaded."""
-        self._ask("stop")
+        self._wishes.ask("stop")
 
     def interrupt(self) -> None:
         """Takes the machines away, as an interruption of spot machines does: the job starts anew, with its checkpoints."""
-        self._ask("interrupt")
+        self._wishes.ask("interrupt")
 
     def close(self) -> None:
         """Ends everything at once; nothing is uploaded, and no callback is called any more. May be called twice."""
-        self._ask("close")
+        self._wishes.ask("close")
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
-
-    def _ask(self, wish: Wish) -> None:
-        with self._lock:
-            stronger: tuple[Wish, ...] = ("", "interrupt", "stop", "close")
-            if stronger.index(wish) > stronger.index(self._wish):
-                self._wish = wish
-            with contextlib.suppress(OSError):  # it has ended, or many a request waits already
-                self._waker.send(b"x")
 
     # The thread
 
@@ -193,14 +179,12 @@ class Container:
             ended = self._failed(f"InternalServerError: the emulator failed: {type(error).__name__}: {error}")
         finally:
             atexit.unregister(self.close)
-            with self._lock:
-                self._listen.close()
-                self._waker.close()
+            self._wishes.release()
         self._tell_end(ended)
 
     def _tell_end(self, ended: Ended) -> None:
         last = LAST.get(ended.why, ended.state)
-        if self._wish != "close":
+        if self._wishes.now != "close":
             self._on_phase(last, MESSAGES[last])
             self._on_end(ended)
 
@@ -209,7 +193,7 @@ class Container:
         max_wait = self._training.max_wait
         while True:
             self._prepare()
-            if self._wish == "stop":
+            if self._wishes.now == "stop":
                 return self._stopped_early()
             now = time.monotonic()
             limits = [Limit(now + self._training.max_runtime - trained, "time")]
@@ -272,8 +256,7 @@ class Container:
                 pipe.stop()
             self._flush()
         if why == "interrupt":
-            with self._lock:
-                self._wish = "" if self._wish == "interrupt" else self._wish
+            self._wishes.grant("interrupt")
         return _Outcome(codes, why, processes.first_failed, programs)
 
     def _pipe(self, channel: Mapping[str, Any], room: Room) -> Pipe:
@@ -293,8 +276,7 @@ class Container:
                 mark=self._folder,
                 grace=self._grace,
                 on_line=self._on_line,
-                wake=self._listen,
-                wish=lambda: self._wish,
+                wishes=self._wishes,
             )
         except OSError as error:
             raise JobFailure(f"AlgorithmError: the program cannot be started: {error}, exit code: 127") from error
@@ -304,7 +286,7 @@ class Container:
     def _on_line(self, number: int, line: str) -> None:
         self._streams[number].add(line)
         self._output[number].append(line)
-        if self._wish == "close":
+        if self._wishes.now == "close":
             return
         for name, value in self._finder.find(line):
             now = time.time()
@@ -325,7 +307,7 @@ class Container:
             stream.flush()
 
     def _phase(self, status: str) -> None:
-        if self._wish == "close":
+        if self._wishes.now == "close":
             raise _Closed
         self._on_phase(status, MESSAGES[status])
 
@@ -369,7 +351,7 @@ class Container:
         output = list(self._output[outcome.number])
         written = _read_failure(room.root / "output" / "failure")
         hint = ""
-        if not room.mounted and speaks_of_missing_base(output, BASE):
+        if not room.mounted and speaks_of_missing(output, BASE):
             hint = (
                 f"the emulator could not mount {BASE} on this machine: {self._mounting().why_not}; a script finds its "
                 "folders in SM_MODEL_DIR, SM_CHANNEL_… and SM_OUTPUT_DATA_DIR"

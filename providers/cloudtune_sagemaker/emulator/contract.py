@@ -8,7 +8,6 @@ every program, since they lead to the folder where ``/opt/ml`` cannot be mounted
 import functools
 import json
 import logging
-import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloudtune.emulation.output import whole
 from cloudtune_sagemaker.emulator.training import BASE, Host, Training, processors
 
 PREFIX = "sagemaker_"
@@ -53,7 +53,7 @@ class Room:
 
     def seen(self, text: str) -> str:
         """A text with its paths below ``/opt/ml`` as the program can open them."""
-        return text if self.mounted else re.sub(rf"(?<![\w.-]){BASE}(?![\w.-])", lambda _: self.base, text)
+        return text if self.mounted else whole(BASE).sub(lambda _: self.base, text)
 
     def prepare(self, training: Training) -> None:
         """Makes the folders, empty, and the files of ``input/config``."""

@@ -2,25 +2,16 @@
 
 import json
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from weakref import WeakSet
 
 from flask import Flask
 from moto.backends import SERVICE_NAMES
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
-from werkzeug.serving import make_server
 
-from cloudtune_sagemaker.emulator.faults import Fault, Faults
-
-Environ = dict[str, Any]
-Application = Callable[[Environ, Any], Iterable[bytes]]
-
-_LOOK_UP = 0.05
-"""Seconds after which the server sees that it has to stop."""
+from cloudtune.emulation.faults import Fault
+from cloudtune.emulation.serving import Application, Environ, LoopbackServer, cut
+from cloudtune_sagemaker.emulator.faults import Faults
 
 _SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
 _ANSWERS: Mapping[Fault, tuple[str, str, str]] = {
@@ -46,8 +37,8 @@ class _Handler(MotoRequestHandler):
         """Says nothing."""
 
 
-class Server(ThreadedMotoServer):
-    """Moto's server on 127.0.0.1.
+class Server(LoopbackServer):
+    """Moto's applications on 127.0.0.1.
 
     Args:
         port: where it listens; 0 for a free one.
@@ -66,53 +57,11 @@ class Server(ThreadedMotoServer):
         served: Callable[[str], None],
         create: Callable[[SERVICE_NAMES], Flask],
     ) -> None:
-        super().__init__(ip_address="127.0.0.1", port=port, verbose=False)
+        super().__init__(port, self._serve, handler=_Handler)
         self._account, self._faults, self._served = account, faults, served
         self._app: Application = DomainDispatcherApplication(create)
-        self._connections: WeakSet[socket.socket] = WeakSet()
-        self._threads: WeakSet[threading.Thread] = WeakSet()
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        host, port = self.get_host_and_port()
-        return f"http://{host}:{port}"
-
-    def start(self) -> None:
-        """Serves from now on.
-
-        Raises:
-            OSError: the port is taken.
-        """
-        with socket.create_server((self._ip_address, self._port)) as listening:
-            self._server = make_server(
-                self._ip_address,
-                self._port,
-                self._serve,
-                threaded=True,
-                request_handler=_Handler,
-                fd=listening.fileno(),  # of which it makes its own; by itself it would end the process if it cannot listen
-            )
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=[_LOOK_UP], name="emulator", daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Closes the port and every connection, and waits until no request is being answered."""
-        if self._server is None or self._thread is None:
-            return
-        self._server.shutdown()
-        self._thread.join()
-        for connection in list(self._connections):
-            _shut(connection)
-        for thread in list(self._threads):
-            thread.join(timeout=10)
-        self._server = self._thread = None
 
     def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
-        self._connections.add(environ["werkzeug.socket"])
-        self._threads.add(threading.current_thread())
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
         service, operation = _called(environ)
         if service in ("sagemaker", "logs"):
@@ -132,7 +81,7 @@ class Server(ThreadedMotoServer):
         answer = self._app(environ, lambda *_: lambda _: None)
         for _ in answer:
             pass  # only its effect counts
-        _shut(environ["werkzeug.socket"])
+        cut(environ)
         raise ConnectionAbortedError("the answer is lost on purpose")
 
 
@@ -159,10 +108,3 @@ def _refused(service: str, status: str, code: str, message: str, respond: Any) -
         kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
     respond(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return [body.encode()]
-
-
-def _shut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # its client was faster

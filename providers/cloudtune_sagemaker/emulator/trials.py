@@ -1,22 +1,18 @@
 """What cloudtune's driver launches for a tuning job: a training job a trial."""
 
-import queue
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from moto.sagemaker.exceptions import SagemakerClientError
 
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.emulation.driving import ThreadedLauncher
+from cloudtune.launcher import Ended
 from cloudtune.states import Report, Trial
 from cloudtune_sagemaker.emulator.jobs import TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search
 from cloudtune_sagemaker.emulator.tuned import TunedJob
 
 
-class Closed(Exception):  # nothing has gone wrong, so it is no Error
-    """The emulator ends: the driver shall leave, and tell nothing any more."""
-
-
-class TrainingJobs(Launcher):
+class TrainingJobs(ThreadedLauncher):
     """Runs each trial as a training job.
 
     Args:
@@ -31,46 +27,26 @@ class TrainingJobs(Launcher):
         name: Callable[[int], str],
         create: Callable[[Trial], TunedJob],
     ) -> None:
+        super().__init__()
         self._search = search
         self._name = name
         self._create = create
-        self._happened: queue.SimpleQueue[Report | Ended | None] = queue.SimpleQueue()
         self._numbers: dict[str, int] = {}
         self._trials: dict[int, TunedJob] = {}
         self._steps: dict[str, int] = {}
-        self._closed = False
 
     def place(self, trial: Trial) -> str:
         return self._name(trial.number)
 
-    def launch(self, trial: Trial) -> None:
-        if self._closed:
-            raise Closed
+    def begin(self, trial: Trial) -> None:
         try:
             tuned = self._create(trial)
         except SagemakerClientError as error:
-            self._happened.put(Ended(trial.number, trial.attempt, failure=f"{error.code}: {error.message}"))
+            self.tell(Ended(trial.number, trial.attempt, failure=f"{error.code}: {error.message}"))
             return
         self._numbers[tuned.job.name] = trial.number
         self._trials[trial.number] = tuned
         tuned.job.start()
-
-    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # a tuning job does not outlive its driver
-        return False
-
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        happened: list[Report | Ended] = []
-        try:
-            while True:
-                one = self._happened.get(timeout=0 if happened or timeout <= 0 else timeout)
-                if one is None:
-                    break
-                happened.append(one)
-        except queue.Empty:
-            pass  # that was all
-        if self._closed:
-            raise Closed
-        return happened
 
     def stop(self, number: int) -> None:
         try:
@@ -84,15 +60,6 @@ class TrainingJobs(Launcher):
 
     # From other threads
 
-    def wake(self) -> None:
-        """Lets a waiting `poll` return."""
-        self._happened.put(None)
-
-    def abandon(self) -> None:
-        """Makes the driver leave; the training jobs are ended by whoever owns them."""
-        self._closed = True
-        self.wake()
-
     def measured(self, job: TrainingJob, name: str, value: float, at: float) -> None:
         """A training job printed a metric; see `Follower`."""
         number = self._numbers[job.name]
@@ -100,9 +67,9 @@ class TrainingJobs(Launcher):
         if name == definition.metric:
             self._steps[job.name] = step = self._steps.get(job.name, 0) + 1
             counted = self._search.counted(definition, value)
-            self._happened.put(Report(number, 1, step, at, {METRIC: counted}))
+            self.tell(Report(number, 1, step, at, {METRIC: counted}))
 
     def ended(self, job: TrainingJob) -> None:
         """A training job has ended; see `Follower`."""
         state = job.state()
-        self._happened.put(Ended(self._numbers[job.name], 1, failure=state.failure if state.status == "Failed" else ""))
+        self.tell(Ended(self._numbers[job.name], 1, failure=state.failure if state.status == "Failed" else ""))

@@ -13,13 +13,14 @@ from typing import Any
 
 from cloudtune.driver import Driver, Interrupt
 from cloudtune.earlier import KnownTrial
+from cloudtune.emulation.driving import Closed
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.states import RunRecord, RunState, Trial
 from cloudtune.store import Store
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search
-from cloudtune_sagemaker.emulator.trials import Closed, TrainingJobs
+from cloudtune_sagemaker.emulator.trials import TrainingJobs
 from cloudtune_sagemaker.emulator.tuned import TunedJob
 
 _ATTEMPTS = 5

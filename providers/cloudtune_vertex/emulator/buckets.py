@@ -1,0 +1,236 @@
+"""Cloud Storage's objects as plain files, so that a folder of buckets can be shown to trials as ``/gcs``.
+
+What a trial writes there is an object at once, as with Cloud Storage FUSE, and an object that a client uploads is a
+file there. A file's time is its generation: a changed one is a new generation.
+"""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_LONGEST = 255
+"""Bytes of a part of a file's name; an object's whole name may have 1,024."""
+
+
+class BucketMissing(LookupError):
+    """There is no such bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object.
+
+    Attributes:
+        bucket: the bucket's name.
+        name: the object's, with slashes.
+        path: its file.
+        size: bytes.
+        generation: grows with every change: nanoseconds since 1970.
+        metadata: what its client said of it: fields of the JSON API, e.g. ``contentType``.
+    """
+
+    bucket: str
+    name: str
+    path: Path
+    size: int
+    generation: int
+    metadata: dict[str, Any]
+
+
+class Buckets:
+    """All buckets.
+
+    Args:
+        folder: where they are; made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._objects = folder / "gcs"
+        self._said = folder / "metadata"
+        self._lock = threading.RLock()
+        self._objects.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def folder(self) -> Path:
+        """What trials see at ``/gcs``: a folder a bucket."""
+        return self._objects
+
+    # Buckets
+
+    def make(self, bucket: str) -> None:
+        """Makes a bucket; nothing if it is there.
+
+        Raises:
+            ValueError: the name cannot be a bucket's.
+        """
+        self._bucket_folder(bucket).mkdir(exist_ok=True)
+
+    def exists(self, bucket: str) -> bool:
+        """Whether there is such a bucket."""
+        return self._bucket_folder(bucket).is_dir()
+
+    def names(self) -> list[str]:
+        """The names of all buckets."""
+        return sorted(path.name for path in self._objects.iterdir() if path.is_dir())
+
+    def remove(self, bucket: str) -> None:
+        """Removes an empty bucket.
+
+        Raises:
+            OSError: it holds objects.
+        """
+        folder = self._bucket_folder(bucket)
+        if any(True for _ in self.listed(bucket)):
+            raise OSError(f"the bucket {bucket} is not empty")
+        shutil.rmtree(folder)
+        shutil.rmtree(self._said / bucket, ignore_errors=True)
+
+    def _bucket_folder(self, bucket: str) -> Path:
+        if not bucket or bucket in (".", "..") or "/" in bucket or "\0" in bucket:
+            raise ValueError(f"{bucket!r} is no name of a bucket")
+        return self._objects / bucket
+
+    # Objects
+
+    def file(self, bucket: str, name: str) -> Path:
+        """Where an object is, or would be.
+
+        Raises:
+            BucketMissing: there is no such bucket.
+            ValueError: the name cannot be a file's: it leads out of the bucket, or a part is empty or too long.
+        """
+        folder = self._bucket_folder(bucket)
+        if not folder.is_dir():
+            raise BucketMissing(bucket)
+        parts = name.removesuffix("/").split("/")
+        if not name or any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise ValueError(f"the emulator keeps objects as files, and {name!r} cannot be one's name")
+        if any(len(os.fsencode(part)) > _LONGEST for part in parts):
+            raise ValueError(f"the emulator keeps objects as files, and a part of {name!r} is too long for a name")
+        return folder.joinpath(*parts)
+
+    def path(self, uri: str) -> Path:
+        """The file of a place, ``gs://bucket/name``.
+
+        Raises:
+            ValueError: it is no such place, or its name cannot be a file's.
+            BucketMissing: there is no such bucket.
+        """
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        if not uri.startswith("gs://"):
+            raise ValueError(f"{uri!r} is no place in Cloud Storage")
+        return self.file(bucket, name)
+
+    def get(self, bucket: str, name: str) -> Stored | None:
+        """An object; None if there is none.
+
+        Raises:
+            BucketMissing, ValueError: see `file`.
+        """
+        path = self.file(bucket, name)
+        with self._lock:
+            if name.endswith("/") != path.is_dir() or not path.exists():
+                return None
+            return self._stored(bucket, name, path)
+
+    def _stored(self, bucket: str, name: str, path: Path) -> Stored:
+        state = path.stat()
+        size = 0 if path.is_dir() else state.st_size
+        return Stored(bucket, name, path, size, state.st_mtime_ns, self._read_said(bucket, name))
+
+    def put(self, bucket: str, name: str, content: bytes, metadata: dict[str, Any]) -> Stored:
+        """Makes or replaces an object, at once and whole.
+
+        Raises:
+            BucketMissing, ValueError: see `file`; ValueError also where a folder is in the way.
+        """
+        path = self.file(bucket, name)
+        with self._lock:
+            try:
+                if name.endswith("/"):
+                    path.mkdir(parents=True, exist_ok=True)
+                else:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    fresh = self._objects.parent / f"upload-{threading.get_ident()}"
+                    fresh.write_bytes(content)
+                    fresh.replace(path)
+            except (NotADirectoryError, IsADirectoryError, FileExistsError):
+                message = f"the emulator keeps objects as files, and {name!r} is a folder or below a file"
+                raise ValueError(message) from None
+            self._write_said(bucket, name, metadata)
+            return self._stored(bucket, name, path)
+
+    def say(self, stored: Stored, metadata: dict[str, Any]) -> Stored:
+        """Gives an object other metadata."""
+        self._write_said(stored.bucket, stored.name, metadata)
+        return self._stored(stored.bucket, stored.name, stored.path)
+
+    def delete(self, stored: Stored) -> None:
+        """Removes an object, and the folders that are empty without it."""
+        with self._lock:
+            if stored.path.is_dir():
+                stored.path.rmdir()
+            else:
+                stored.path.unlink(missing_ok=True)
+            self._said_file(stored.bucket, stored.name).unlink(missing_ok=True)
+            root = self._bucket_folder(stored.bucket)
+            for parent in stored.path.parents:
+                if parent == root or any(parent.iterdir()):
+                    break
+                parent.rmdir()
+
+    def listed(self, bucket: str, prefix: str = "") -> Iterator[Stored]:
+        """The objects whose names begin so, by name.
+
+        Raises:
+            BucketMissing: there is no such bucket.
+        """
+        folder = self._bucket_folder(bucket)
+        if not folder.is_dir():
+            raise BucketMissing(bucket)
+        names = sorted(self._names(folder, ""))
+        for name in names:
+            if name.startswith(prefix):
+                found = self.get(bucket, name)
+                if found is not None:  # it may have been removed meanwhile
+                    yield found
+
+    def _names(self, folder: Path, above: str) -> Iterator[str]:
+        try:
+            entries = list(os.scandir(folder))
+        except FileNotFoundError:
+            return
+        for entry in entries:
+            name = f"{above}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._names(Path(entry.path), f"{name}/")
+            elif entry.is_file():
+                yield name
+
+    def uris(self, place: str) -> list[str]:
+        """The places of all objects below one."""
+        bucket, _, prefix = place.removeprefix("gs://").partition("/")
+        return [f"gs://{bucket}/{stored.name}" for stored in self.listed(bucket, prefix)]
+
+    # What clients said of objects
+
+    def _said_file(self, bucket: str, name: str) -> Path:
+        return self._said / bucket / f"{name.removesuffix('/')}.json"
+
+    def _read_said(self, bucket: str, name: str) -> dict[str, Any]:
+        try:
+            said: dict[str, Any] = json.loads(self._said_file(bucket, name).read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return {}  # a program wrote it
+        return said
+
+    def _write_said(self, bucket: str, name: str, metadata: dict[str, Any]) -> None:
+        file = self._said_file(bucket, name)
+        if metadata or file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(metadata), "utf-8")

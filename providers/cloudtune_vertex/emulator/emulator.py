@@ -1,0 +1,228 @@
+"""Vertex AI on this machine: JobService over gRPC and REST, Cloud Storage and Cloud Logging; jobs really run."""
+
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Self
+
+from cloudtune.emulation.images import Images
+from cloudtune.errors import ConfigError
+from cloudtune_vertex.emulator.buckets import Buckets
+from cloudtune_vertex.emulator.entries import LogEntries
+from cloudtune_vertex.emulator.faults import Faults
+from cloudtune_vertex.emulator.grpc_api import GrpcServer
+from cloudtune_vertex.emulator.http import HttpServer
+from cloudtune_vertex.emulator.logging_api import LoggingApi
+from cloudtune_vertex.emulator.registry import Jobs
+from cloudtune_vertex.emulator.rest_api import RestApi, called
+from cloudtune_vertex.emulator.service import JobService
+from cloudtune_vertex.emulator.storage_api import StorageApi
+from cloudtune_vertex.emulator.worker import Workshop
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+IMAGE = "emulated:python"
+"""The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
+
+
+class VertexEmulator:
+    """Vertex AI's jobs, Cloud Storage and Cloud Logging on this machine; custom jobs run as processes here.
+
+    There is no Docker: this machine's Python and packages play every image's role, except where `images` names a
+    program. A context manager, which serves from its entering to its leaving::
+
+        with VertexEmulator() as emulator:
+            aiplatform.init(
+                project=emulator.project, location=emulator.location, credentials=AnonymousCredentials(),
+                api_endpoint=emulator.url, api_transport="rest",
+            )
+
+    Args:
+        port: of 127.0.0.1, for REST, Cloud Storage and Cloud Logging; 0 for a free one. gRPC has a free one of its own.
+        folder: for buckets and what jobs leave on this machine; None for one that is removed at the end.
+        transport: what `environment` has cloudtune speak; both are served.
+        images: programs that stand for images; see `Images`.
+        mounts: folders whose files are objects at the start, by ``gs://bucket/prefix``.
+        faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        project: its id.
+        location: clients may use others too.
+        grace: seconds that a program has between SIGTERM and SIGKILL.
+        seed: of the searches; None for any, as on the service.
+
+    Attributes:
+        faults: what goes wrong on purpose; may be changed at any time.
+        calls: how often each operation was called.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        folder: Path | None = None,
+        *,
+        transport: Literal["grpc", "rest"] = "grpc",
+        images: Mapping[str, str | Sequence[str]] = _NONE,
+        mounts: Mapping[str, str | Path] = _NONE,
+        faults: Faults | None = None,
+        project: str = "cloudtune-emulator",
+        location: str = "us-central1",
+        grace: float = 2.0,
+        seed: int | None = None,
+    ) -> None:
+        self.project, self.location, self.transport = project, location, transport
+        self.faults = Faults() if faults is None else faults
+        self.calls: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._keep = folder is not None
+        self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-vertex-")) if folder is None else folder.absolute()
+        self._images, self._grace, self._seed = Images(images), grace, seed
+        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        self._buckets, self._entries = Buckets(self._folder), LogEntries()
+        self._http = HttpServer(port, faults=self.faults, served=self._count)
+        self._jobs: Jobs | None = None
+        self._grpc: GrpcServer | None = None
+
+    def start(self) -> Self:
+        """Serves from now on.
+
+        Raises:
+            ConfigError: the port is taken, or a mounted folder is not there.
+        """
+        self._furnish()
+        for prefix in ("/storage/", "/upload/", "/download/"):
+            self._http.mount(prefix, StorageApi(self._buckets), lambda request: ("storage", request.method))
+        self._http.mount("/v2/", LoggingApi(self._entries), lambda request: ("logging", request.path[4:]))
+        try:
+            self._http.start()
+        except OSError as error:
+            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        self._jobs = Jobs(self._workshop(), self._seed)
+        service = JobService(self._jobs)
+        self._http.mount("/v1/", RestApi(service), called)
+        self._grpc = GrpcServer(service, faults=self.faults, served=self._count)
+        self._grpc.start()
+        return self
+
+    def stop(self) -> None:
+        """Ends all jobs with their processes and threads, and closes the ports."""
+        if self._grpc is not None:
+            self._grpc.stop()
+        self._http.stop()
+        if self._jobs is not None:
+            self._jobs.close()
+        if not self._keep:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Where it is
+
+    @property
+    def url(self) -> str:
+        """The address of REST, Cloud Storage and Cloud Logging."""
+        return self._http.url
+
+    @property
+    def target(self) -> str:
+        """The address of gRPC, ``host:port``; "" before the start."""
+        return "" if self._grpc is None else self._grpc.target
+
+    @property
+    def parent(self) -> str:
+        """The resource that jobs are below."""
+        return f"projects/{self.project}/locations/{self.location}"
+
+    @property
+    def bucket(self) -> str:
+        """A bucket that is there from the start: the one that the SDK stages in."""
+        return f"{self.project}-vertex-staging-{self.location}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which cloudtune, and clients of Cloud Storage, find the emulator."""
+        settings = {
+            "endpoint": self.url if self.transport == "rest" else f"http://{self.target}",
+            "transport": self.transport,
+            "logging_endpoint": self.url,
+            "project": self.project,
+            "location": self.location,
+            "bucket": self.bucket,
+            "image": IMAGE,
+            "service_account": "",
+            "poll": "0.2",
+        }
+        return {**self._storage, **{f"CLOUDTUNE_VERTEX_{name.upper()}": value for name, value in settings.items()}}
+
+    @property
+    def _storage(self) -> dict[str, str]:
+        """Variables of Google's own clients; with a host of their own they ask no metadata server for credentials."""
+        return {
+            "STORAGE_EMULATOR_HOST": self.url,
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "NO_GCE_CHECK": "true",
+        }
+
+    # What is there
+
+    @property
+    def buckets(self) -> Buckets:
+        """Cloud Storage."""
+        return self._buckets
+
+    @property
+    def jobs(self) -> Jobs:
+        """All jobs."""
+        assert self._jobs is not None
+        return self._jobs
+
+    def wait(self, tuning_job: str, timeout: float | None = None) -> str:
+        """Waits for the end of a tuning job, at most so many seconds, and returns its state.
+
+        Raises:
+            Refused: there is no such job.
+        """
+        return self.jobs.wait(tuning_job, timeout)
+
+    def preempt(self, custom_job: str) -> None:
+        """Takes the machines of a custom job away, as happens to spot machines.
+
+        Raises:
+            Refused: there is no such job.
+        """
+        self.jobs.preempt(custom_job)
+
+    # Inside
+
+    def _furnish(self) -> None:
+        """Makes the bucket and what is mounted."""
+        self._buckets.make(self.bucket)
+        for uri, folder in self._mounts.items():
+            if not folder.is_dir():
+                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+            bucket, _, prefix = uri.removeprefix("gs://").partition("/")
+            self._buckets.make(bucket)
+            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+                parts = (prefix.strip("/"), path.relative_to(folder).as_posix())
+                self._buckets.put(bucket, "/".join(part for part in parts if part), path.read_bytes(), {})
+
+    def _workshop(self) -> Workshop:
+        return Workshop(
+            buckets=self._buckets,
+            entries=self._entries,
+            folder=self._folder / "jobs",
+            images=self._images,
+            grace=self._grace,
+            environment=self._storage,
+            faults=self.faults,
+        )
+
+    def _count(self, operation: str) -> None:
+        with self._counting:
+            self.calls[operation] += 1

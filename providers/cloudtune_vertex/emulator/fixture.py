@@ -1,0 +1,53 @@
+"""What the pytest fixture ``vertex_emulator`` does; the plugin offers it where Google's SDK is installed."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+
+from cloudtune_vertex.emulator.emulator import VertexEmulator
+
+
+@contextmanager
+def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[VertexEmulator]:
+    """An emulator that cloudtune, Cloud Storage's client and the SDK of this process find while the test runs.
+
+    Vertex AI's SDK has no variable for its address: `aiplatform.init` is called here, so that code which names its
+    project and location alone reaches the emulator. It speaks REST; gRPC would need TLS there.
+
+    Args:
+        monkeypatch: of the test.
+        settings: of the emulator; see `VertexEmulator`.
+    """
+    from google.cloud import aiplatform  # noqa: PLC0415  # takes seconds
+
+    with VertexEmulator(**settings) as emulator, monkeypatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_"))]:
+            patch.delenv(name)
+        for name, value in emulator.environment.items():
+            patch.setenv(name, value)
+        before = dict(vars(aiplatform.initializer.global_config))
+        aiplatform.init(
+            project=emulator.project,
+            location=emulator.location,
+            staging_bucket=f"gs://{emulator.bucket}",
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            api_endpoint=emulator.url,
+            api_transport="rest",
+        )
+        try:
+            yield emulator
+        finally:
+            vars(aiplatform.initializer.global_config).clear()
+            vars(aiplatform.initializer.global_config).update(before)
+
+
+def shorten_waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Has the SDK look at its jobs more often than every few seconds."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("google.cloud.aiplatform") and hasattr(module, "_JOB_WAIT_TIME"):
+            monkeypatch.setattr(module, "_JOB_WAIT_TIME", seconds)

@@ -1,0 +1,76 @@
+"""One HTTP server for Cloud Storage, Cloud Logging and Vertex AI's REST API, told apart by the path; with faults on the way."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from werkzeug.wrappers import Request, Response
+
+from cloudtune.emulation.faults import Fault
+from cloudtune.emulation.serving import Application, Environ, LoopbackServer, cut
+from cloudtune_vertex.emulator.faults import Faults
+
+Called = Callable[[Request], tuple[str, str]]
+"""From a request to its service and operation, as `Faults` knows them."""
+
+REFUSALS: Mapping[Fault, tuple[int, str, str]] = {
+    "throttle": (429, "RESOURCE_EXHAUSTED", "Quota exceeded for requests per minute. Please try again later."),
+    "error": (503, "UNAVAILABLE", "The service is currently unavailable."),
+    "expired": (401, "UNAUTHENTICATED", "Request had invalid authentication credentials."),
+}
+"""What a client gets for a fault: the HTTP status, the code of google.rpc, and a message."""
+
+
+class HttpServer(LoopbackServer):
+    """Serves what is mounted.
+
+    Args:
+        port: of 127.0.0.1; 0 for a free one.
+        faults: what goes wrong on purpose.
+        served: is told of every call that is not hit by a fault: its operation.
+    """
+
+    def __init__(self, port: int, *, faults: Faults, served: Callable[[str], None]) -> None:
+        super().__init__(port, self._serve)
+        self._faults, self._served = faults, served
+        self._mounted: list[tuple[str, Application, Called]] = []
+
+    def mount(self, prefix: str, application: Application, called: Called) -> None:
+        """Serves an application for all paths that begin so.
+
+        Args:
+            prefix: e.g. ``/storage/``.
+            application: what answers.
+            called: says what is called.
+        """
+        self._mounted.append((prefix, application, called))
+
+    def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
+        request = Request(environ)
+        for prefix, application, called in self._mounted:
+            if request.path.startswith(prefix):
+                service, operation = called(request)
+                self._served(operation)
+                fault = self._faults.of_call(service, operation)
+                if fault == "lost":
+                    return _lost(application, environ)
+                return application(environ, respond) if not fault else _refused(fault)(environ, respond)
+        message = f"the emulator serves nothing at {request.path}"
+        return _answer(404, "NOT_FOUND", message)(environ, respond)
+
+
+def _refused(fault: Fault) -> Response:
+    return _answer(*REFUSALS[fault])
+
+
+def _answer(status: int, code: str, message: str) -> Response:
+    body = {"error": {"code": status, "message": message, "status": code}}
+    return Response(json.dumps(body), status, mimetype="application/json")
+
+
+def _lost(application: Application, environ: Environ) -> Iterable[bytes]:
+    """Does what is asked, and closes the connection."""
+    for _ in application(environ, lambda *_: lambda _: None):
+        pass  # only its effect counts
+    cut(environ)
+    raise ConnectionAbortedError("the answer is lost on purpose")

@@ -1,0 +1,102 @@
+"""JobService over REST: the HTTP rules of its calls (google.api.http in job_service.proto)."""
+
+import json
+from typing import Any
+
+from google.protobuf import json_format
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from cloudtune_vertex.emulator.refusals import HTTP_STATUS, Refused
+from cloudtune_vertex.emulator.service import Call, JobService
+
+_PARENT = "/v1/projects/<project>/locations/<location>"
+_BODIES = {"CustomJob": "customJob", "HyperparameterTuningJob": "hyperparameterTuningJob"}
+
+
+def _rules() -> list[Rule]:
+    rules = []
+    for kind, collection in (("CustomJob", "customJobs"), ("HyperparameterTuningJob", "hyperparameterTuningJobs")):
+        plural = f"{kind}s"
+        rules += [
+            Rule(f"{_PARENT}/{collection}", endpoint=f"Create{kind}", methods=["POST"]),
+            Rule(f"{_PARENT}/{collection}", endpoint=f"List{plural}", methods=["GET"]),
+            Rule(f"{_PARENT}/{collection}/<name>", endpoint=f"Get{kind}", methods=["GET"]),
+            Rule(f"{_PARENT}/{collection}/<name>", endpoint=f"Delete{kind}", methods=["DELETE"]),
+            Rule(f"{_PARENT}/{collection}/<name>:cancel", endpoint=f"Cancel{kind}", methods=["POST"]),
+        ]
+    operations = f"{_PARENT}/operations"
+    return [
+        *rules,
+        Rule(f"{operations}/<name>", endpoint="GetOperation", methods=["GET"]),
+        Rule(f"{operations}/<name>:wait", endpoint="WaitOperation", methods=["POST"]),
+        Rule(f"{operations}/<name>", endpoint="DeleteOperation", methods=["DELETE"]),
+        Rule(operations, endpoint="ListOperations", methods=["GET"]),
+    ]
+
+
+_URLS = Map(_rules())
+
+
+def called(request: Request) -> tuple[str, str]:
+    """The service, and the name of the call that a request is; "" for none."""
+    try:
+        endpoint, _ = _URLS.bind_to_environ(request.environ).match()
+    except HTTPException:
+        return "aiplatform", ""
+    return "aiplatform", str(endpoint)
+
+
+class RestApi:
+    """JobService as a WSGI application.
+
+    Args:
+        service: what it serves.
+    """
+
+    def __init__(self, service: JobService) -> None:
+        self._calls: dict[str, Call] = {**service.calls, **service.operations}
+
+    def __call__(self, environ: Any, respond: Any) -> Any:
+        request = Request(environ)
+        try:
+            answer = self._answer(request)
+        except Refused as refused:
+            answer = _error(HTTP_STATUS[refused.code], refused.code, refused.message)
+        return answer(environ, respond)
+
+    def _answer(self, request: Request) -> Response:
+        _, name = called(request)
+        if not name:
+            raise Refused("UNIMPLEMENTED", f"the emulator has no {request.method} {request.path}")
+        call = self._calls[name]
+        message = call.request()
+        try:
+            json_format.ParseDict(_data(request, name), message)
+        except json_format.ParseError as error:
+            raise Refused("INVALID_ARGUMENT", f"Invalid JSON payload received. {error}") from None
+        numbers = "enum-encoding=int" in request.args.get("$alt", "")
+        text = json_format.MessageToJson(call.answer(message), use_integers_for_enums=numbers, indent=None)
+        return Response(text, mimetype="application/json")
+
+
+def _data(request: Request, name: str) -> dict[str, Any]:
+    """The fields of the call's request: of the path, the query and the body."""
+    resource = request.path.removeprefix("/v1/").partition(":")[0]
+    if name.startswith("Create"):
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict):
+            raise Refused("INVALID_ARGUMENT", "Invalid JSON payload received. Expected an object.")
+        return {"parent": resource.rpartition("/")[0], _BODIES[name.removeprefix("Create")]: body}
+    query = {key: value for key, value in request.args.items() if not key.startswith("$")}
+    if name == "ListOperations":
+        return {**query, "name": resource.rpartition("/")[0]}
+    if name.startswith("List"):
+        return {**query, "parent": resource.rpartition("/")[0]}
+    return {"name": resource}
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    body = {"error": {"code": status, "message": message, "status": code}}
+    return Response(json.dumps(body), status, mimetype="application/json")

@@ -1,0 +1,160 @@
+"""What a study searches, as a job of cloudtune: the emulator tunes with cloudtune's own strategies.
+
+The service's (Vertex AI Vizier) are its own: values and their order differ from the service's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from cloudtune.job import Limits, Objective, TrialSpec, TuningJob
+from cloudtune.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
+from cloudtune.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
+from cloudtune_vertex.emulator.refusals import Refused
+from cloudtune_vertex.rules import CONDITIONS
+from cloudtune_vertex.shapes import seconds_of
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """One parameter of a study.
+
+    Attributes:
+        name: the service's; inside it is called `key`, as names of specs are narrower.
+        key: its name inside.
+        parameter: what is searched inside.
+        mirror: the sum of both bounds for a reverse logarithmic scale, which is a logarithmic one looked at from the
+            other side (ScaleType.UNIT_REVERSE_LOG_SCALE: "values close to the top … are spread out more"); else None.
+    """
+
+    name: str
+    key: str
+    parameter: Parameter
+    mirror: float | None = None
+
+    def told(self, value: Scalar) -> str | float:
+        """A value as the service tells it: numbers are doubles."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value if self.mirror is None else self.mirror - value)
+        return str(value)
+
+    def argument(self, value: Scalar) -> str | float:
+        """A value as the trial gets it: whole numbers for integers, doubles for discrete ones."""
+        told = self.told(value)
+        return int(told) if isinstance(self.parameter, Int) else told
+
+
+class Search:
+    """What a tuning job searches.
+
+    Args:
+        request: the HyperparameterTuningJob in its normal form, which is valid.
+
+    Raises:
+        Refused: its parameters make no space.
+    """
+
+    def __init__(self, request: Message) -> None:
+        self._request = request
+        self._study: Message = request["studySpec"]
+        self._axes: list[_Axis] = []
+        for parameter in self._study["parameters"]:
+            self._add(parameter, None)
+        try:
+            self.job = self._job()
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise Refused("INVALID_ARGUMENT", f"The study is not valid: {said}") from None
+
+    # The space
+
+    def _add(self, declared: Message, when: dict[str, tuple[Scalar, ...]] | None) -> None:
+        axis = _axis(declared, f"p{len(self._axes)}", when)
+        self._axes.append(axis)
+        for child in declared.get("conditionalParameterSpecs", []):
+            condition = next(each for each in CONDITIONS if each in child)
+            values = tuple(child[condition]["values"])
+            self._add(child["parameterSpec"], {axis.key: values})
+
+    def told(self, values: Mapping[str, Scalar]) -> list[dict[str, Any]]:
+        """A trial's parameters as the service tells them (Trial.parameters)."""
+        return [
+            {"parameterId": axis.name, "value": axis.told(values[axis.key])}
+            for axis in self._axes
+            if axis.key in values
+        ]
+
+    def arguments(self, values: Mapping[str, Scalar]) -> dict[str, str | float]:
+        """A trial's parameters as its program gets them."""
+        return {axis.name: axis.argument(values[axis.key]) for axis in self._axes if axis.key in values}
+
+    # The job
+
+    def _job(self) -> TuningJob:
+        space: dict[str, Entry] = {axis.key: axis.parameter for axis in self._axes}
+        return TuningJob(
+            name="tuning",
+            trial=TrialSpec(command="the custom job"),
+            objective=self._objectives(),
+            space=space,
+            strategy=self._strategy(),
+            stopping=self._stopping(),
+            limits=self._limits(),
+        )
+
+    def _objectives(self) -> tuple[Objective, ...]:
+        best = self._study.get("measurementSelectionType") == "BEST_MEASUREMENT"
+        return tuple(
+            Objective(
+                metric=metric["metricId"],
+                goal="minimize" if metric.get("goal") == "MINIMIZE" else "maximize",
+                measurement="best" if best else "last",
+            )
+            for metric in self._study["metrics"]
+        )
+
+    def _strategy(self) -> Strategy:
+        known: dict[str, Strategy] = {"GRID_SEARCH": Grid(), "RANDOM_SEARCH": Random()}
+        return known.get(self._study.get("algorithm", ""), Bayesian())
+
+    def _stopping(self) -> Stopping | None:
+        """The rule that is nearest to the service's, whose grace and confidence are not documented."""
+        if len(self._study["metrics"]) > 1:
+            return None  # "Automated stopping is not supported for multi-objective studies" in Vizier
+        if "medianAutomatedStoppingSpec" in self._study:
+            return Median()
+        curves = "decayCurveStoppingSpec" in self._study or "convexAutomatedStoppingSpec" in self._study
+        return Curve() if curves else None
+
+    def _limits(self) -> Limits:
+        stopping = self._study.get("studyStoppingConfig", {})
+        longest = stopping.get("maximumRuntimeConstraint", {}).get("maxDuration")
+        trials = [self._request["maxTrialCount"], stopping.get("maxNumTrials", 0)]
+        return Limits(
+            trials=min(count for count in trials if count),
+            parallel=self._request["parallelTrialCount"],
+            failed=self._request.get("maxFailedTrialCount"),
+            time=None if longest is None else timedelta(seconds=seconds_of(longest)),
+            no_improvement=stopping.get("maxNumTrialsNoProgress") or None,
+        )
+
+
+def _axis(declared: Message, key: str, when: dict[str, tuple[Scalar, ...]] | None) -> _Axis:
+    name, scale = declared["parameterId"], declared.get("scaleType", "")
+    if "categoricalValueSpec" in declared:
+        return _Axis(name, key, Categorical(values=tuple(declared["categoricalValueSpec"]["values"]), when=when))
+    if "discreteValueSpec" in declared:
+        values = tuple(float(value) for value in declared["discreteValueSpec"]["values"])
+        inner = "log" if scale == "UNIT_LOG_SCALE" and values[0] > 0 else "linear"
+        return _Axis(name, key, Ordinal(values=values, scale=inner, when=when))
+    spec = declared.get("integerValueSpec") or declared["doubleValueSpec"]
+    low, high = spec["minValue"], spec["maxValue"]
+    inner = "linear" if scale in ("", "UNIT_LINEAR_SCALE") else "log"
+    mirror = low + high if scale == "UNIT_REVERSE_LOG_SCALE" else None
+    kind = Int if "integerValueSpec" in declared else Float
+    return _Axis(name, key, kind(low=low, high=high, scale=inner, when=when), mirror)

@@ -1,0 +1,129 @@
+"""JobService, whatever carries its messages: each call by its name, from a request's message to an answer's.
+
+https://cloud.google.com/vertex-ai/docs/reference/rpc/google.cloud.aiplatform.v1#jobservice
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.cloud import aiplatform_v1 as v1
+from google.longrunning import operations_pb2
+from google.protobuf import any_pb2, empty_pb2, json_format
+
+from cloudtune_vertex.emulator.refusals import Refused
+from cloudtune_vertex.emulator.registry import Jobs
+
+Message = Any
+"""A message of protobuf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a service.
+
+    Attributes:
+        request: the type of its request, of protobuf.
+        answer: from a request to an answer, both of protobuf.
+    """
+
+    request: Any
+    answer: Callable[[Message], Message]
+
+
+class JobService:
+    """The calls for custom jobs and tuning jobs, and for the operations that delete them.
+
+    Args:
+        jobs: what they are about.
+
+    Attributes:
+        calls: of JobService, by their names.
+        operations: of google.longrunning.Operations, by their names.
+    """
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+        self._done: dict[str, operations_pb2.Operation] = {}
+        self._lock = threading.Lock()
+        self.calls: dict[str, Call] = {
+            **self._calls_of("CustomJob", "custom_job", "CustomJobs"),
+            **self._calls_of("HyperparameterTuningJob", "hyperparameter_tuning_job", "HyperparameterTuningJobs"),
+        }
+        self.operations: dict[str, Call] = {
+            "GetOperation": Call(operations_pb2.GetOperationRequest, self._get_operation),
+            "WaitOperation": Call(operations_pb2.WaitOperationRequest, self._get_operation),
+            "ListOperations": Call(operations_pb2.ListOperationsRequest, self._list_operations),
+            "DeleteOperation": Call(operations_pb2.DeleteOperationRequest, self._delete_operation),
+        }
+
+    def _calls_of(self, kind: str, field: str, plural: str) -> Mapping[str, Call]:
+        resource, page = getattr(v1, kind).pb(), getattr(v1, f"List{plural}Response").pb()
+
+        def create(request: Message) -> Message:
+            message = json_format.MessageToDict(getattr(request, field))
+            return _message(resource, self._jobs.create(kind, request.parent, message))
+
+        def get(request: Message) -> Message:
+            return _message(resource, self._jobs.get(kind, request.name))
+
+        def list_(request: Message) -> Message:
+            found, token = self._jobs.list(kind, json_format.MessageToDict(request))
+            name = plural[0].lower() + plural[1:]
+            return _message(page, {name: found, "nextPageToken": token})
+
+        def cancel(request: Message) -> Message:
+            self._jobs.cancel(kind, request.name)
+            return empty_pb2.Empty()
+
+        def delete(request: Message) -> Message:
+            self._jobs.delete(kind, request.name)
+            return self._finished(request.name)
+
+        return {
+            f"Create{kind}": Call(getattr(v1, f"Create{kind}Request").pb(), create),
+            f"Get{kind}": Call(getattr(v1, f"Get{kind}Request").pb(), get),
+            f"List{plural}": Call(getattr(v1, f"List{plural}Request").pb(), list_),
+            f"Cancel{kind}": Call(getattr(v1, f"Cancel{kind}Request").pb(), cancel),
+            f"Delete{kind}": Call(getattr(v1, f"Delete{kind}Request").pb(), delete),
+        }
+
+    # Operations: a job is deleted at once
+
+    def _finished(self, name: str) -> operations_pb2.Operation:
+        with self._lock:
+            parent = "/".join(name.split("/")[:4])
+            operation = operations_pb2.Operation(name=f"{parent}/operations/{len(self._done) + 1}", done=True)
+            operation.response.CopyFrom(_packed(empty_pb2.Empty()))
+            operation.metadata.CopyFrom(_packed(v1.DeleteOperationMetadata.pb()()))
+            self._done[operation.name] = operation
+            return operation
+
+    def _get_operation(self, request: Message) -> operations_pb2.Operation:
+        found = self._done.get(request.name)
+        if found is None:
+            raise Refused("NOT_FOUND", f"There is no operation {request.name}")
+        return found
+
+    def _list_operations(self, request: Message) -> operations_pb2.ListOperationsResponse:
+        found = [operation for name, operation in self._done.items() if name.startswith(request.name)]
+        return operations_pb2.ListOperationsResponse(operations=found)
+
+    def _delete_operation(self, request: Message) -> empty_pb2.Empty:
+        self._get_operation(request)
+        with self._lock:
+            self._done.pop(request.name, None)
+        return empty_pb2.Empty()
+
+
+def _message(kind: Any, data: Mapping[str, Any]) -> Message:
+    message = kind()
+    json_format.ParseDict(dict(data), message)
+    return message
+
+
+def _packed(message: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,341 @@
+"""The JSON API of Cloud Storage, as far as staging and results need it.
+
+https://cloud.google.com/storage/docs/json_api/v1: buckets (insert, get, list, delete), objects (insert by media,
+multipart and resumable uploads, get, list, patch, update, copy, rewrite, delete) with preconditions on generations.
+"""
+
+import base64
+import fnmatch
+import hashlib
+import itertools
+import json
+import re
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+
+import google_crc32c
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule
+from werkzeug.wrappers import Request, Response
+
+from cloudtune_vertex.emulator.buckets import BucketMissing, Buckets, Stored
+
+_PAGE = 1000
+"""Most items of a page (``maxResults``)."""
+
+_OWN = frozenset({"name", "bucket", "size", "generation", "kind", "id"})
+"""Fields of an object that a client does not decide."""
+
+_B, _O = "/storage/v1/b", "/storage/v1/b/<bucket>/o"
+_URLS = Map(
+    [
+        Rule(_B, endpoint="list_buckets", methods=["GET"]),
+        Rule(_B, endpoint="insert_bucket", methods=["POST"]),
+        Rule(f"{_B}/<bucket>", endpoint="get_bucket", methods=["GET"]),
+        Rule(f"{_B}/<bucket>", endpoint="delete_bucket", methods=["DELETE"]),
+        Rule(_O, endpoint="list_objects", methods=["GET"]),
+        Rule(f"{_O}/<path:name>/copyTo/b/<target>/o/<path:copy>", endpoint="copy_object", methods=["POST"]),
+        Rule(f"{_O}/<path:name>/rewriteTo/b/<target>/o/<path:copy>", endpoint="rewrite_object", methods=["POST"]),
+        Rule(f"{_O}/<path:name>", endpoint="get_object", methods=["GET"]),
+        Rule(f"/download{_O}/<path:name>", endpoint="get_object", methods=["GET"]),
+        Rule(f"{_O}/<path:name>", endpoint="patch_object", methods=["PATCH", "PUT"]),
+        Rule(f"{_O}/<path:name>", endpoint="delete_object", methods=["DELETE"]),
+        Rule(f"/upload{_O}", endpoint="upload", methods=["POST"]),
+        Rule(f"/upload{_O}", endpoint="resume", methods=["PUT"]),
+    ],
+    merge_slashes=False,
+)
+
+
+class _Refused(Exception):  # an answer, not an error of ours
+    """A request that is answered with an error."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+        super().__init__(message)
+
+
+class StorageApi:
+    """Cloud Storage over HTTP: a WSGI application.
+
+    Args:
+        buckets: what it serves.
+    """
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._uploads: dict[str, _Upload] = {}
+        self._lock = threading.RLock()
+
+    def __call__(self, environ: Any, respond: Any) -> Any:
+        request = Request(environ)
+        # The path is taken as it was sent: a slash in a name is quoted there, and means no other part of the path.
+        try:
+            endpoint, arguments = _URLS.bind_to_environ(environ).match()
+            answer = getattr(self, f"_{endpoint}")(request, **arguments)
+        except BucketMissing as error:
+            answer = _error(404, f"The specified bucket does not exist: {error}")
+        except _Refused as refused:
+            answer = _error(refused.status, refused.message)
+        except ValueError as error:
+            answer = _error(400, str(error))
+        except HTTPException as error:
+            answer = _error(error.code or 500, f"the emulator has no {request.method} {request.path}")
+        return answer(environ, respond)
+
+    # Buckets
+
+    def _list_buckets(self, request: Request) -> Response:
+        prefix = request.args.get("prefix", "")
+        items = [_bucket(name) for name in self._buckets.names() if name.startswith(prefix)]
+        return _json({"kind": "storage#buckets", **({"items": items} if items else {})})
+
+    def _insert_bucket(self, request: Request) -> Response:
+        name = str((request.get_json(silent=True) or {}).get("name", ""))
+        if self._buckets.exists(name):
+            raise _Refused(409, "Your previous request to create the named bucket succeeded and you already own it.")
+        self._buckets.make(name)
+        return _json(_bucket(name))
+
+    def _get_bucket(self, _request: Request, bucket: str) -> Response:
+        if not self._buckets.exists(bucket):
+            raise BucketMissing(bucket)
+        return _json(_bucket(bucket))
+
+    def _delete_bucket(self, _request: Request, bucket: str) -> Response:
+        if not self._buckets.exists(bucket):
+            raise BucketMissing(bucket)
+        try:
+            self._buckets.remove(bucket)
+        except OSError:
+            raise _Refused(409, "The bucket you tried to delete is not empty.") from None
+        return Response(status=204)
+
+    # Objects
+
+    def _list_objects(self, request: Request, bucket: str) -> Response:
+        arguments = request.args
+        prefix, delimiter = arguments.get("prefix", ""), arguments.get("delimiter", "")
+        begin, end = arguments.get("startOffset", ""), arguments.get("endOffset", "")
+        glob, after = arguments.get("matchGlob"), _token(arguments.get("pageToken"))
+        size = min(int(arguments.get("maxResults", _PAGE)), _PAGE)
+        found: dict[str, Stored | None] = {}  # None for a prefix
+        for stored in self._buckets.listed(bucket, prefix):
+            name = stored.name
+            if name < begin or (end and name >= end) or (glob and not fnmatch.fnmatchcase(name, glob)):
+                continue
+            head, cut, _ = name[len(prefix) :].partition(delimiter) if delimiter else (name, "", "")
+            key = f"{prefix}{head}{cut}" if cut else name
+            if key > after:
+                found.setdefault(key, None if cut else stored)
+        page = dict(itertools.islice(found.items(), size))
+        items = [_object(stored) for stored in page.values() if stored is not None]
+        prefixes = [key for key, stored in page.items() if stored is None]
+        more = (
+            {"nextPageToken": base64.urlsafe_b64encode(max(page).encode()).decode()} if len(found) > len(page) else {}
+        )
+        answer = {"kind": "storage#objects", **({"items": items} if items else {}), **more}
+        return _json({**answer, "prefixes": prefixes} if prefixes else answer)
+
+    def _get_object(self, request: Request, bucket: str, name: str) -> Response:
+        stored = self._found(request, bucket, name)
+        if request.args.get("alt") != "media":
+            return _json(_object(stored))
+        content = stored.path.read_bytes()
+        headers = {
+            "X-Goog-Hash": f"crc32c={_crc32c(content)},md5={_md5(content)}",
+            "X-Goog-Generation": str(stored.generation),
+            "X-Goog-Metageneration": "1",
+            "X-Goog-Stored-Content-Length": str(len(content)),
+            "ETag": f'"{stored.generation}"',
+        }
+        kind = stored.metadata.get("contentType", "application/octet-stream")
+        answer = Response(content, mimetype=kind, headers=headers)
+        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=len(content))
+
+    def _found(self, request: Request, bucket: str, name: str) -> Stored:
+        stored = self._buckets.get(bucket, name)
+        if stored is None:
+            raise _Refused(404, f"No such object: {bucket}/{name}")
+        _check(request, stored.generation, reading=request.method == "GET")
+        return stored
+
+    def _patch_object(self, request: Request, bucket: str, name: str) -> Response:
+        stored = self._found(request, bucket, name)
+        said = _said(request.get_json(silent=True) or {})
+        before = stored.metadata if request.method == "PATCH" else {}
+        return _json(_object(self._buckets.say(stored, {**before, **said})))
+
+    def _delete_object(self, request: Request, bucket: str, name: str) -> Response:
+        self._buckets.delete(self._found(request, bucket, name))
+        return Response(status=204)
+
+    def _copy_object(self, request: Request, bucket: str, name: str, target: str, copy: str) -> Response:
+        source = self._buckets.get(bucket, name)
+        if source is None:
+            raise _Refused(404, f"No such object: {bucket}/{name}")
+        with self._lock:
+            self._check_target(request, target, copy)
+            said = {**source.metadata, **_said(request.get_json(silent=True) or {})}
+            return _json(_object(self._buckets.put(target, copy, source.path.read_bytes(), said)))
+
+    def _rewrite_object(self, request: Request, bucket: str, name: str, target: str, copy: str) -> Response:
+        resource = json.loads(self._copy_object(request, bucket, name, target, copy).get_data())
+        size = resource["size"]
+        answer = {"kind": "storage#rewriteResponse", "totalBytesRewritten": size, "objectSize": size, "done": True}
+        return _json({**answer, "resource": resource})
+
+    def _check_target(self, request: Request, bucket: str, name: str) -> None:
+        there = self._buckets.get(bucket, name)
+        _check(request, 0 if there is None else there.generation, reading=False)
+
+    # Uploads
+
+    def _upload(self, request: Request, bucket: str) -> Response:
+        kind = request.args.get("uploadType")
+        if kind == "resumable":
+            return self._begin(request, bucket)
+        if kind == "multipart":
+            said, content, content_type = _parts(request)
+        else:
+            said, content, content_type = {}, request.get_data(), request.headers.get("Content-Type", "")
+        name = str(said.get("name") or request.args.get("name", ""))
+        return self._insert(request, bucket, name, content, {"contentType": content_type, **_said(said)})
+
+    def _insert(self, request: Request, bucket: str, name: str, content: bytes, said: dict[str, Any]) -> Response:
+        if said.get("crc32c", _crc32c(content)) != _crc32c(content) or said.get("md5Hash", _md5(content)) != _md5(
+            content
+        ):
+            raise _Refused(400, "The content does not match the hash that was sent with it.")
+        kept = {key: value for key, value in said.items() if key not in ("crc32c", "md5Hash") and value}
+        with self._lock:
+            self._check_target(request, bucket, name)
+            return _json(_object(self._buckets.put(bucket, name, content, kept)))
+
+    def _begin(self, request: Request, bucket: str) -> Response:
+        """Begins a resumable upload; its chunks come to the address in the answer."""
+        said = request.get_json(silent=True) or {}
+        name = str(said.get("name") or request.args.get("name", ""))
+        self._buckets.file(bucket, name)
+        self._check_target(request, bucket, name)
+        kind = request.headers.get("X-Upload-Content-Type", "")
+        upload = _Upload(bucket, name, {"contentType": kind, **_said(said)}, bytearray())
+        key = secrets.token_urlsafe(24)
+        self._uploads[key] = upload
+        conditions = "".join(f"&{name}={value}" for name, value in request.args.items() if name.startswith("if"))
+        place = f"{request.host_url}upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={key}{conditions}"
+        return Response(headers={"Location": place, "X-GUploader-UploadID": key})
+
+    def _resume(self, request: Request, bucket: str) -> Response:
+        upload = self._uploads.get(request.args.get("upload_id", ""))
+        if upload is None or upload.bucket != bucket:
+            raise _Refused(404, "There is no such upload.")
+        span = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", request.headers.get("Content-Range", "bytes 0-0/*"))
+        if span is None:
+            raise _Refused(400, "The Content-Range cannot be read.")
+        with upload.lock:
+            first, total = span.groups()
+            if first is not None:
+                if int(first) > len(upload.content):
+                    raise _Refused(400, f"The chunk begins at {first}, but {len(upload.content)} bytes are there.")
+                upload.content[int(first) :] = request.get_data()
+            if total == "*" or len(upload.content) < int(total):
+                until = {"Range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
+                return Response(status=308, headers=until)
+            if upload.answer is None:
+                upload.answer = self._insert(
+                    request, bucket, upload.name, bytes(upload.content), upload.said
+                ).get_data()
+            return Response(upload.answer, mimetype="application/json")
+
+
+class _Upload:
+    """A resumable upload that goes on."""
+
+    def __init__(self, bucket: str, name: str, said: dict[str, Any], content: bytearray) -> None:
+        self.bucket, self.name, self.said, self.content = bucket, name, said, content
+        self.answer: bytes | None = None
+        self.lock = threading.Lock()
+
+
+def _parts(request: Request) -> tuple[dict[str, Any], bytes, str]:
+    """The metadata and the content of a multipart upload, and the content's type."""
+    head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+    said, content = BytesParser(policy=HTTP).parsebytes(head + request.get_data()).iter_parts()
+    return json.loads(said.get_content()), bytes(content.get_payload(decode=True)), content.get_content_type()
+
+
+def _said(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in resource.items() if key not in _OWN}
+
+
+_CONDITIONS: Mapping[str, Callable[[int, int], bool]] = {
+    "ifGenerationMatch": lambda actual, wanted: actual == wanted,
+    "ifGenerationNotMatch": lambda actual, wanted: actual != wanted,
+    "ifMetagenerationMatch": lambda _, wanted: wanted == 1,
+}
+
+
+def _check(request: Request, generation: int, *, reading: bool) -> None:
+    """Compares an object's generation, 0 for none, with what the request asks for."""
+    for name, holds in _CONDITIONS.items():
+        wanted = request.args.get(name)
+        if wanted is not None and not holds(generation, int(wanted)):
+            if reading and name == "ifGenerationNotMatch":
+                raise _Refused(304, "")
+            raise _Refused(412, "At least one of the pre-conditions you specified did not hold.")
+
+
+def _token(text: str | None) -> str:
+    return base64.urlsafe_b64decode(text).decode() if text else ""
+
+
+def _bucket(name: str) -> dict[str, Any]:
+    return {"kind": "storage#bucket", "id": name, "name": name, "location": "US", "storageClass": "STANDARD"}
+
+
+def _object(stored: Stored) -> dict[str, Any]:
+    content = b"" if stored.path.is_dir() else stored.path.read_bytes()
+    moment = datetime.fromtimestamp(stored.generation / 1e9, UTC).isoformat(timespec="milliseconds")
+    moment = moment.replace("+00:00", "Z")
+    return {
+        "kind": "storage#object",
+        "id": f"{stored.bucket}/{stored.name}/{stored.generation}",
+        "name": stored.name,
+        "bucket": stored.bucket,
+        "generation": str(stored.generation),
+        "metageneration": "1",
+        "contentType": "application/octet-stream",
+        "storageClass": "STANDARD",
+        "size": str(len(content)),
+        "md5Hash": _md5(content),
+        "crc32c": _crc32c(content),
+        "etag": str(stored.generation),
+        "timeCreated": moment,
+        "updated": moment,
+        **stored.metadata,
+    }
+
+
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _crc32c(content: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+
+
+def _json(value: Mapping[str, Any]) -> Response:
+    return Response(json.dumps(value), mimetype="application/json")
+
+
+def _error(status: int, message: str) -> Response:
+    if status == 304:  # nothing may follow it
+        return Response(status=status)
+    error = {"code": status, "message": message, "errors": [{"message": message, "domain": "global", "reason": "x"}]}
+    return Response(json.dumps({"error": error}), status=status, mimetype="application/json")
