@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from cloudtune.errors import ProviderError, RunNotFound
 from cloudtune.job import TuningJob
 from cloudtune_vertex.client import Google
-from cloudtune_vertex.parse import parse
+from cloudtune_vertex.parse import parse, travelled
 
 
 def find(google: Google, name: str) -> tuple[TuningJob, str]:
@@ -29,7 +29,9 @@ def find(google: Google, name: str) -> tuple[TuningJob, str]:
     if job is None:
         hint = f"`gcloud ai hp-tuning-jobs list --region={google.settings.location}` lists them"
         raise RunNotFound(f"Vertex AI has no tuning job {name!r} in {google.parent}; {hint}")
-    return parse(json_format.MessageToDict(job._pb)), str(job.name)  # noqa: SLF001  # proto-plus's own way
+    told = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
+    spec = travelled(told)
+    return parse(told) if spec is None else TuningJob.from_data(spec, name), str(job.name)
 
 
 def _get(google: Google, name: str) -> Any:  # HyperparameterTuningJob, or None

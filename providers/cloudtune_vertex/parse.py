@@ -48,7 +48,7 @@ def parse(data: Any) -> TuningJob:
         SpecError: it is no such message, or one that the service would refuse; says where in it.
     """
     request = _request(data)
-    spec = _travelled(request)
+    spec = travelled(request)
     neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
     if spec is not None:
         neutral = _with_environment_of(neutral, request)
@@ -70,8 +70,12 @@ def _request(data: Any) -> dict[str, Any]:
     return request
 
 
-def _travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The spec that travels with jobs whose trials start through the trial helper; None for others."""
+def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The spec that travels with jobs whose trials start through the trial helper; None for others.
+
+    Args:
+        request: a HyperparameterTuningJob in camelCase.
+    """
     packed = _variables(_pool(request)).get(SPEC_VARIABLE)
     return None if packed is None else unpacked_spec(packed)
 
@@ -99,7 +103,7 @@ def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJo
 
 def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
     """The neutral job with native settings that make its request the given one."""
-    own = {} if _travelled(request) is not None else _program_of(request)
+    own = {} if travelled(request) is not None else _program_of(request)
     job = neutral.model_copy(update={"vertex": own})
     ours, _ = normal(with_values(bare_request(job), job.trial.environment))
     native = MERGING.difference(ours, dict(request))

@@ -137,7 +137,7 @@ class VertexProvider(CloudProvider):
         return lines_of(self._google, condition, record.created, over, min(self.poll, 1.0))
 
     def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:
-        from cloudtune_vertex.storing import download  # noqa: PLC0415
+        from cloudtune_vertex.storing import download_outputs  # noqa: PLC0415
 
         if "job" in run.record().native:
             job = self._google.call(
@@ -152,4 +152,4 @@ class VertexProvider(CloudProvider):
             place = "" if found is None else found.job_spec.base_output_directory.output_uri_prefix
         if not place:
             raise TrialError(f"trial {trial.number} has no folder in Cloud Storage")
-        return download(self._google, place, target)
+        return download_outputs(self._google, place, target)
