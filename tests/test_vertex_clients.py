@@ -238,7 +238,9 @@ def test_the_gapic_client_makes_gets_lists_cancels_and_deletes(vertex_emulator: 
     made = [
         client.create_hyperparameter_tuning_job(
             parent=parent,
-            hyperparameter_tuning_job=request(["sleep", "60"], displayName=f"job {n}", labels={"n": str(n % 2)}),
+            hyperparameter_tuning_job=request(
+                ["sh", "-c", "sleep 60", "trial"], displayName=f"job {n}", labels={"n": str(n % 2)}
+            ),
         )
         for n in range(5)
     ]

@@ -25,6 +25,8 @@ _ANY = TuningJob.from_data(
 )
 """Stands for what a custom job does not say: what to search."""
 
+_ANY_LIMITS = ("trials", "parallel")
+
 
 def job_of(custom_job: Any, *, objective: Any, space: Mapping[str, Any], **fields: Any) -> TuningJob:
     """The tuning job whose trials run as a ``CustomJob`` does.
@@ -45,9 +47,8 @@ def job_of(custom_job: Any, *, objective: Any, space: Mapping[str, Any], **field
     own = json_format.MessageToDict(message._pb)  # noqa: SLF001  # proto-plus's own way
     request = {**bare_request(_ANY), "displayName": own["displayName"], "trialJobSpec": own["jobSpec"]}
     request |= {name: own[name] for name in ("labels", "encryptionSpec") if name in own}
-    data = parse(request).to_data()
-    for name in ("trials", "parallel"):
-        data["limits"].pop(name, None)
+    data: dict[str, Any] = parse(request).to_data()
+    data["limits"] = {name: value for name, value in data["limits"].items() if name not in _ANY_LIMITS}
     wanted = {"objective": objective, "space": {name: _plain(entry) for name, entry in space.items()}, **fields}
     for name, value in wanted.items():
         both = name != "space" and isinstance(value, Mapping) and isinstance(data.get(name), Mapping)
