@@ -12,7 +12,7 @@ from cloudtune.trial import data_variable
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.shapes import duration_text
 from cloudtune_vertex.support import SUPPORT
-from cloudtune_vertex.wire import PROVIDER, helped, starts_itself
+from cloudtune_vertex.wire import PROVIDER, helped, helper_command, starts_itself
 
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
 """The environment variable with which the spec travels; see `cloudtune.spec_text`."""
@@ -110,7 +110,7 @@ class JobSpecWriter:
         return {name: value for name, value in container.items() if value not in (None, [])}
 
     def _command(self, place: str) -> list[str] | None:
-        """What starts the trial helper from the mounted bucket; an emulator without mounts names another root."""
+        """What starts the trial helper; None where the image starts by itself."""
         name = "command" if self._job.trial.command is not None else "function"
         if starts_itself(self._job):
             self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
@@ -119,8 +119,7 @@ class JobSpecWriter:
         if not helped(self._job):
             return None
         self._ledger.note(f"trial.{name}", *SUPPORT[f"trial.{name}"], f"{place}.command")
-        path = f"{self._bucket}/{self._settings.prefix}/${{code}}/trial.py"
-        return ["sh", "-c", f'exec python3 "${{CLOUDTUNE_GCS:-/gcs}}/{path}" "$@"', "trial"]
+        return helper_command(self.code().removeprefix("gs://"))
 
     def code(self) -> str:
         """Where the packed code lies."""

@@ -6,6 +6,7 @@ arguments ``--name=value`` and are told as doubles and texts.
 """
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -51,7 +52,26 @@ def starts_itself(job: TuningJob) -> bool:
     if not isinstance(first, dict):
         return False
     container = first.get("containerSpec")
-    return bool(first.get("pythonPackageSpec")) or (isinstance(container, dict) and bool(container.get("command")))
+    command = container.get("command") if isinstance(container, dict) else None
+    return bool(first.get("pythonPackageSpec")) or (bool(command) and not _starts_helper(command))
+
+
+def helper_command(folder: str) -> list[str]:
+    """What starts the trial helper from the mounted bucket; an emulator without mounts names another root.
+
+    Args:
+        folder: bucket and path.
+    """
+    return ["sh", "-c", f'exec python3 "${{CLOUDTUNE_GCS:-/gcs}}/{folder}/trial.py" "$@"', "trial"]
+
+
+_FOLDER = re.compile(r"/gcs\}/(.+)/trial\.py")
+
+
+def _starts_helper(command: Any) -> bool:
+    """Whether a native command is the helper's all the same: of a job that was sent, with its own code."""
+    found = _FOLDER.search(str(command[2])) if isinstance(command, list) and len(command) > 2 else None
+    return found is not None and command == helper_command(found[1])
 
 
 # Codecs

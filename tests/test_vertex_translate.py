@@ -1,0 +1,344 @@
+"""From jobs to Vertex AI's messages: what each field becomes, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from cloudtune import TuningJob, api
+from cloudtune.errors import ConfigError, UnsupportedError
+from cloudtune.plan import Plan, Support, covers, leaves
+from cloudtune.testing.specs import jobs
+from cloudtune_vertex import schema
+from cloudtune_vertex.rules import problems
+from cloudtune_vertex.settings import VertexSettings
+from cloudtune_vertex.translate import translate
+
+PROFILE = VertexSettings(project="project", bucket="bucket", image="profile/image:1")
+NETWORK = "projects/12345/global/networks/mine"
+KEY = "projects/p/locations/us-central1/keyRings/ring/cryptoKeys/key"
+
+
+def plan_of(**fields: Any) -> Plan:
+    data = {
+        "name": "digits-svc",
+        "trial": {"image": "own/image:1", **fields.pop("trial", {"command": "python train.py"})},
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "space": {"x": {"type": "float", "low": 0.5, "high": 1.5}},
+        "limits": {"trials": 20, **fields.pop("limits", {})},
+        **fields,
+    }
+    return translate(TuningJob.from_data(data), PROFILE)
+
+
+def study(plan: Plan) -> Any:
+    return plan.request["studySpec"]
+
+
+def pool(plan: Plan, number: int = 0) -> Any:
+    return plan.request["trialJobSpec" if plan.mode == "managed" else "jobSpec"]["workerPoolSpecs"][number]
+
+
+def test_every_field_reaches_its_member() -> None:
+    plan = plan_of(
+        trial={"command": "python train.py", "environment": {"A": "1"}},
+        strategy={"type": "random"},
+        stopping={"type": "median"},
+        limits={"trials": 20, "parallel": 4, "time": "2h", "trial_time": "20m", "failed": 3, "no_improvement": 5},
+        compute={"instance": "a2-highgpu-1g", "count": 3, "disk": "200GB", "spot": True, "accelerators": {"type": "nvidia-tesla-a100", "count": 1}},
+        data={"train": "gs://bucket/train", "test": "./here"},
+        output="gs://bucket/out",
+        network={"name": NETWORK},
+        identity="trainer@project.iam.gserviceaccount.com",
+        encryption={"key": KEY, "volume_key": KEY},
+        tags={"team": "ads"},
+        metrics={"accuracy": "acc: ([0-9.]+)"},
+        vertex={
+            "trialJobSpec": {
+                "enableWebAccess": True,
+                "tensorboard": "projects/1/locations/us-central1/tensorboards/2",
+                "reservedIpRanges": ["range"],
+                "scheduling": {"restartJobOnWorkerRestart": True},
+                "workerPoolSpecs": [{"machineSpec": {"reservationAffinity": {"reservationAffinityType": "ANY_RESERVATION"}}, "diskSpec": {"bootDiskType": "pd-standard"}}],
+            },
+            "studySpec": {"observationNoise": "HIGH"},
+        },
+    )  # fmt: skip
+    plan.refuse()
+    assert plan.mode == "managed"
+    made: Any = plan.request
+    assert problems(made) == []
+    assert {name: made[name] for name in ("displayName", "maxTrialCount", "parallelTrialCount", "maxFailedTrialCount", "labels", "encryptionSpec")} == {
+        "displayName": "digits-svc",
+        "maxTrialCount": 20,
+        "parallelTrialCount": 4,
+        "maxFailedTrialCount": 3,
+        "labels": {"team": "ads"},
+        "encryptionSpec": {"kmsKeyName": KEY},
+    }  # fmt: skip
+    assert study(plan) == {
+        "metrics": [{"metricId": "loss", "goal": "MINIMIZE"}],
+        "parameters": [{"parameterId": "x", "doubleValueSpec": {"minValue": 0.5, "maxValue": 1.5}, "scaleType": "UNIT_LINEAR_SCALE"}],
+        "algorithm": "RANDOM_SEARCH",
+        "measurementSelectionType": "LAST_MEASUREMENT",
+        "medianAutomatedStoppingSpec": {},
+        "studyStoppingConfig": {"maximumRuntimeConstraint": {"maxDuration": "7200s"}, "maxNumTrialsNoProgress": 5},
+        "observationNoise": "HIGH",
+    }  # fmt: skip
+    spec = dict(made["trialJobSpec"])
+    chief, workers = spec.pop("workerPoolSpecs")
+    assert spec == {
+        "scheduling": {"timeout": "1200s", "strategy": "SPOT", "restartJobOnWorkerRestart": True},
+        "serviceAccount": "trainer@project.iam.gserviceaccount.com",
+        "network": NETWORK,
+        "baseOutputDirectory": {"outputUriPrefix": "gs://bucket/out/${run}"},
+        "enableWebAccess": True,
+        "tensorboard": "projects/1/locations/us-central1/tensorboards/2",
+        "reservedIpRanges": ["range"],
+    }
+    assert chief["machineSpec"] == {
+        "machineType": "a2-highgpu-1g",
+        "acceleratorType": "NVIDIA_TESLA_A100",
+        "acceleratorCount": 1,
+        "reservationAffinity": {"reservationAffinityType": "ANY_RESERVATION"},
+    }
+    assert chief["diskSpec"] == {"bootDiskSizeGb": 200, "bootDiskType": "pd-standard"}
+    assert (chief["replicaCount"], workers["replicaCount"]) == (1, 2)
+    container = chief["containerSpec"]
+    assert container["imageUri"] == "own/image:1"
+    assert "bucket/cloudtune/${code}/trial.py" in container["command"][2]
+    values = {each["name"]: each["value"] for each in container["env"]}
+    assert values["A"] == "***"
+    assert values["CLOUDTUNE_DATA_TRAIN"] == "gs://bucket/train"
+    assert values["CLOUDTUNE_DATA_TEST"] == "gs://bucket/cloudtune/data/${data:test}"
+    assert values["CLOUDTUNE_CODE"] == "gs://bucket/cloudtune/${code}"
+
+
+@pytest.mark.parametrize(
+    ("parameter", "expected"),
+    [
+        ({"type": "float", "low": 1e-5, "high": 1, "scale": "log"}, {"doubleValueSpec": {"minValue": 1e-5, "maxValue": 1.0}, "scaleType": "UNIT_LOG_SCALE"}),
+        ({"type": "float", "low": 0, "high": 1, "step": 0.25}, {"discreteValueSpec": {"values": [0.0, 0.25, 0.5, 0.75, 1.0]}, "scaleType": "UNIT_LINEAR_SCALE"}),
+        ({"type": "float", "low": 0, "high": 1, "step": 0.0005}, {"integerValueSpec": {"minValue": 0, "maxValue": 2000}, "scaleType": "UNIT_LINEAR_SCALE"}),
+        ({"type": "int", "low": 1, "high": 64, "scale": "log"}, {"integerValueSpec": {"minValue": 1, "maxValue": 64}, "scaleType": "UNIT_LOG_SCALE"}),
+        ({"type": "int", "low": 1, "high": 9, "step": 2}, {"discreteValueSpec": {"values": [1.0, 3.0, 5.0, 7.0, 9.0]}, "scaleType": "UNIT_LINEAR_SCALE"}),
+        ({"type": "ordinal", "values": [8, 16, 32], "scale": "log"}, {"discreteValueSpec": {"values": [8.0, 16.0, 32.0]}, "scaleType": "UNIT_LOG_SCALE"}),
+        ({"type": "ordinal", "values": ["low", "high"]}, {"integerValueSpec": {"minValue": 0, "maxValue": 1}, "scaleType": "UNIT_LINEAR_SCALE"}),
+        ({"type": "categorical", "values": ["a", "b"]}, {"categoricalValueSpec": {"values": ["a", "b"]}}),
+        ({"type": "categorical", "values": [1, 2.5]}, {"categoricalValueSpec": {"values": ["1", "2.5"]}}),
+        ({"type": "categorical", "values": ["a", True, None]}, {"categoricalValueSpec": {"values": ['"a"', "true", "null"]}}),
+    ],
+)  # fmt: skip
+def test_every_kind_of_parameter_has_its_spec(parameter: dict[str, Any], expected: dict[str, Any]) -> None:
+    plan = plan_of(space={"x": parameter})
+    assert study(plan)["parameters"] == [{"parameterId": "x", **expected}]
+    assert problems(plan.request) == []
+
+
+def test_a_reverse_logarithm_is_ours_and_not_the_services() -> None:
+    """The service's UNIT_REVERSE_LOG_SCALE mirrors the bounds and needs them above 0; ours is -log(1 - x)."""
+    plan = plan_of(space={"x": {"type": "float", "low": 0, "high": 0.99, "scale": "reverse_log"}})
+    (spec,) = study(plan)["parameters"]
+    assert spec["scaleType"] != "UNIT_REVERSE_LOG_SCALE"
+    assert plan.support("space.x") is Support.ENCODED
+
+
+def test_what_does_not_vary_is_an_argument() -> None:
+    plan = plan_of(space={"x": {"type": "int", "low": 1, "high": 5}, "a": {"type": "constant", "value": "text"}, "b": {"type": "constant", "value": True}})  # fmt: skip
+    assert pool(plan)["containerSpec"]["args"] == ["--a=text", "--b=true"]
+
+
+def test_conditions_are_nested_where_one_parent_decides() -> None:
+    space = {
+        "model": {"type": "categorical", "values": ["tree", "line", "none"]},
+        "depth": {"type": "int", "low": 1, "high": 5, "when": {"model": "tree"}},
+        "rate": {"type": "float", "low": 0.1, "high": 0.9, "when": {"model": ["line", "none"]}},
+        "leaf": {"type": "float", "low": 0, "high": 1, "when": {"depth": [2, 3]}},
+        "both": {"type": "float", "low": 0, "high": 1, "when": {"model": "tree", "other": 1}},
+        "other": {"type": "ordinal", "values": [1, 2]},
+    }
+    plan = plan_of(space=space)
+    plan.refuse()
+    roots = {each["parameterId"]: each for each in study(plan)["parameters"]}
+    assert set(roots) == {"model", "both", "other"}
+    first, second = roots["model"]["conditionalParameterSpecs"]
+    assert first["parentCategoricalValues"] == {"values": ["tree"]}
+    assert first["parameterSpec"]["conditionalParameterSpecs"][0]["parentIntValues"] == {"values": [2, 3]}
+    assert second["parentCategoricalValues"] == {"values": ["line", "none"]}
+    said = {note.path: note for note in plan.notes}
+    assert "always sampled" in said["space.both"].message
+    assert problems(plan.request) == []
+
+
+def test_a_grid_has_lists_and_ends_by_itself() -> None:
+    plan = plan_of(strategy={"type": "grid", "levels": 3}, space={"x": {"type": "float", "low": 0, "high": 1}, "k": {"type": "int", "low": 1, "high": 2}}, limits={"trials": None})  # fmt: skip
+    plan.refuse()
+    assert plan.mode == "managed"
+    assert (plan.request["maxTrialCount"], study(plan)["algorithm"]) == (6, "GRID_SEARCH")
+    assert study(plan)["parameters"][0]["discreteValueSpec"] == {"values": [0.0, 0.5, 1.0]}
+
+
+def test_several_objectives_are_several_metrics() -> None:
+    plan = plan_of(objective=[{"metric": "val loss", "goal": "minimize"}, {"metric": "gain", "goal": "maximize"}])
+    plan.refuse()
+    assert plan.mode == "managed"
+    assert study(plan)["metrics"] == [
+        {"metricId": "val_loss", "goal": "MINIMIZE"},
+        {"metricId": "gain", "goal": "MAXIMIZE"},
+    ]
+    assert plan.support("objective[0].metric") is Support.ENCODED
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"strategy": {"type": "sobol"}}, "strategy"),
+        ({"strategy": {"type": "evolutionary"}}, "strategy"),
+        ({"strategy": {"type": "hyperband", "max_resource": 9}}, "strategy"),
+        ({"strategy": {"type": "bayesian", "startup": 3}}, "strategy.startup"),
+        ({"stopping": {"type": "bandit", "slack_factor": 0.1}}, "stopping"),
+        ({"retries": 1}, "retries"),
+        ({"warm_start": {"runs": ["before"]}}, "warm_start"),
+        ({"objective": [{"metric": "a", "goal": "minimize"}, {"metric": "b", "goal": "minimize", "measurement": "best"}]}, "objective"),
+        ({"strategy": {"type": "grid"}, "space": {"m": {"type": "categorical", "values": ["a", "b"]}, "k": {"type": "int", "low": 1, "high": 2, "when": {"m": "a"}}}}, "strategy"),
+        ({"trial": {}, "space": {"x": {"type": "normal", "mean": 0, "std": 1}}}, "space.x"),
+    ],
+)  # fmt: skip
+def test_what_the_tuner_cannot_do_is_driven_unless_it_must_be_managed(fields: dict[str, Any], path: str) -> None:
+    plan = plan_of(**fields)
+    plan.refuse()
+    assert plan.mode == "driven"
+    assert plan.support(path) is Support.DRIVEN
+    assert problems(plan.request, "CustomJob") == []
+    with pytest.raises(UnsupportedError, match=path.replace("[", r"\[")):
+        plan_of(**fields, mode="managed").refuse()
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "says"),
+    [
+        ({"compute": {"accelerators": {"type": "nvidia-tesla-t5", "count": 1}}}, "compute.accelerators", "did you mean 'NVIDIA_TESLA_T4'"),
+        ({"network": {"name": "default"}}, "network.name", "projects/NUMBER/global/networks/NAME"),
+        ({"network": {"isolated": True}}, "network.isolated", "VPC Service Controls"),
+        ({"encryption": {"key": "alias/key"}}, "encryption.key", "cryptoKeys"),
+        ({"data": {"train": "s3://b/c"}}, "data.train", "gs://"),
+        ({"output": "s3://b/c"}, "output", "gs://"),
+        ({"trial": {"command": "x", "environment": {f"V{index}": "1" for index in range(101)}}}, "trial.environment", "100"),
+        ({"trial": {"command": "x", "environment": {"not-c": "1"}}}, "trial.environment", "C identifier"),
+        ({"vertex": {"trialJobSpecs": {}}}, "vertex.trialJobSpecs", "did you mean 'trialJobSpec'"),
+        ({"vertex": {"trialJobSpec": {"scheduling": {"strategy": "SPOTT"}}}}, "vertex.trialJobSpec", "did you mean 'SPOT'"),
+        ({"vertex": {"studySpec": {"metrics": [{"metricId": "loss", "safetyConfig": {"desiredMinSafeTrialsFraction": 2}}]}}}, "", "between 0 and 1"),
+        ({"vertex": {"trialJobSpec": {"tensorboard": "t"}}}, "vertex.trialJobSpec", "serviceAccount"),
+        ({"vertex": {"maxTrialCount": 0}}, "vertex.maxTrialCount", "1 or more"),
+    ],
+)  # fmt: skip
+def test_what_the_service_would_refuse_is_refused_at_its_place(fields: dict[str, Any], path: str, says: str) -> None:
+    plan = plan_of(**fields)
+    with pytest.raises(UnsupportedError) as refused:
+        plan.refuse()
+    messages = {problem.path: problem.message for problem in refused.value.problems}
+    assert [message for place, message in messages.items() if place.startswith(path) and says in message], messages
+
+
+def test_tags_become_labels() -> None:
+    plan = plan_of(tags={"Cost Center": "R&D", "ok": "fine"})
+    plan.refuse()
+    assert plan.request["labels"]["ok"] == "fine"
+    assert plan.support("tags.Cost Center") is Support.APPROXIMATE
+    assert problems(plan.request) == []
+
+
+def test_watched_limits_are_said_to_be_watched() -> None:
+    plan = plan_of(limits={"target": 0.1, "time": "30s", "no_improvement": 2})
+    paths = ("limits.target", "limits.time", "limits.no_improvement")
+    assert {path: plan.support(path) for path in paths} == dict.fromkeys(paths, Support.WATCHED)
+
+
+def test_a_seed_that_the_service_has_not_is_told() -> None:
+    plan = plan_of(strategy={"type": "random", "seed": 3})
+    assert plan.support("strategy.seed") is Support.APPROXIMATE
+    assert plan_of(strategy={"type": "random", "seed": 3}, mode="driven").support("strategy.seed") is Support.EXACT
+
+
+@given(jobs())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_leaf_of_a_job_is_accounted_for_and_the_message_is_valid_or_refused(job: TuningJob) -> None:
+    plan = translate(job, PROFILE)
+    assert [path for path, _ in leaves(job) if plan.support(path) is None] == []
+    refused = any(note.support is Support.UNSUPPORTED for note in plan.notes)
+    if not refused:
+        assert problems(plan.request, "HyperparameterTuningJob" if plan.mode == "managed" else "CustomJob") == []
+    for path, target in plan.carried.items():
+        if target and any(covers(path, leaf) for leaf, _ in leaves(job)):
+            assert _reached(plan.request, target), (path, target)
+
+
+def _reached(request: Any, target: str) -> bool:
+    node = request
+    for part in target.replace("[", ".[").split("."):
+        if part.startswith("["):
+            index = int(part[1:-1])
+            if not isinstance(node, list | tuple) or index >= len(node):
+                return False
+            node = node[index]
+        elif isinstance(node, dict) and part in node:
+            node = node[part]
+        else:
+            return False
+    return True
+
+
+@given(jobs())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_sdk_takes_every_message(job: TuningJob) -> None:
+    json_format = pytest.importorskip("google.protobuf.json_format")
+    v1 = pytest.importorskip("google.cloud.aiplatform_v1")
+    plan = translate(job, PROFILE)
+    if not any(note.support is Support.UNSUPPORTED for note in plan.notes):
+        kind = v1.HyperparameterTuningJob if plan.mode == "managed" else v1.CustomJob
+        json_format.ParseDict(plan.request, kind.pb()())
+
+
+def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
+    pytest.importorskip("google.cloud.aiplatform_v1")
+    written, installed = schema.written(), schema.of_sdk()
+    assert written.enums == {name: installed.enums[name] for name in written.enums}
+    assert written == installed, "python -m cloudtune_vertex.schema writes them down anew"
+
+
+def test_a_setting_that_there_is_not_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'bucket'"):
+        VertexSettings.of({"buckett": "x"}, "vertex")
+    with pytest.raises(ConfigError, match="transport"):
+        VertexSettings.of({"transport": "pigeon"}, "vertex")
+    assert VertexSettings.of({"poll": "0.5", "project": ""}, "vertex") == VertexSettings(poll=0.5)
+
+
+def test_a_plan_from_the_command_line_loads_no_client(tmp_path: Path) -> None:
+    job = TuningJob.from_data({"name": "a", "trial": {"command": "x"}, "objective": {"metric": "m", "goal": "minimize"}, "space": {"x": {"type": "int", "low": 1, "high": 3}}, "limits": {"trials": 1}})  # fmt: skip
+    (tmp_path / "job.yaml").write_text(job.to_yaml())
+    script = (
+        "import sys; from cloudtune.cli.app import run_app; code = run_app(['plan', 'job.yaml', '--on', 'gcp', '--json']);"
+        "loaded = {'google.api_core', 'google.auth', 'google.protobuf', 'grpc', 'proto', 'requests'} & set(sys.modules);"
+        "assert not loaded, loaded; sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3, done.stderr  # nobody gave an image
+    assert json.loads(done.stdout)["mode"] == "managed"
+    assert "trial.image" in done.stderr
+
+
+def test_the_profile_gives_what_the_job_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "cloudtune.toml").write_text('[profiles.team]\nprovider = "vertex"\nimage = "team:1"\nmachine = "n2-standard-8"\nservice_account = "a@b.iam.gserviceaccount.com"\nbucket = "team"\n')  # fmt: skip
+    job = TuningJob.from_data({"name": "a_b", "trial": {"command": "x"}, "objective": {"metric": "m", "goal": "minimize"}, "space": {"x": {"type": "int", "low": 1, "high": 3}}, "limits": {"trials": 1}})  # fmt: skip
+    plan = api.plan(job, "team", project=tmp_path)
+    plan.refuse()
+    assert pool(plan)["containerSpec"]["imageUri"] == "team:1"
+    assert pool(plan)["machineSpec"] == {"machineType": "n2-standard-8"}
+    spec: Any = plan.request["trialJobSpec"]
+    assert spec["serviceAccount"] == "a@b.iam.gserviceaccount.com"
+    assert spec["baseOutputDirectory"] == {"outputUriPrefix": "gs://team/cloudtune/output/${run}"}
