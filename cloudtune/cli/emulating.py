@@ -27,7 +27,11 @@ def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]
     "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen on 127.0.0.1; 0: any free port."
 )
 @click.option(
-    "--image", "images", metavar="PATTERN=COMMAND", multiple=True, help="What stands for an image; repeatable."
+    "--image",
+    "images",
+    metavar="PATTERN=COMMAND",
+    multiple=True,
+    help='What stands for an image, with its arguments in "$@"; repeatable.',
 )
 @click.option(
     "--mount", "mounts", metavar="URI=FOLDER", multiple=True, help="A folder as objects of the service; repeatable."
@@ -42,7 +46,7 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
     \b
     cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
     """
-    programs = _pairs(images, "--image", "'*xgboost*=python3 train.py'")
+    programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")
     folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}
     with _emulator(provider)(port=port, images=programs, mounts=folders) as emulator:
         if as_json:

@@ -12,7 +12,8 @@ class Images:
 
     Args:
         programs: by the image's address, or a pattern for it as of a shell (``*/xgboost:*``), or the name of an
-            algorithm: a line for the shell, or a program and its arguments. The first pattern that fits counts.
+            algorithm: a line for the shell, which finds the container's arguments in ``"$@"``, or a program and its
+            first arguments, which the container's follow. The first pattern that fits counts.
     """
 
     def __init__(self, programs: Mapping[str, str | Sequence[str]] = _NONE) -> None:
@@ -22,5 +23,5 @@ class Images:
         """The words to execute for an image; None where nothing stands for it."""
         for pattern, program in self._programs.items():
             if image == pattern or fnmatchcase(image, pattern):
-                return ["/bin/sh", "-c", program] if isinstance(program, str) else list(program)
+                return ["/bin/sh", "-c", program, "image"] if isinstance(program, str) else list(program)
         return None

@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def vertex_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "Iterator[VertexEmulator]":
     """An emulator of Vertex AI, with the environment and the SDK set so that they find it.
 
-    The marker of the same name takes settings: ``@pytest.mark.vertex_emulator(images={"*": "python3 train.py"})``.
+    The marker of the same name takes settings: ``@pytest.mark.vertex_emulator(images={"*": ["python3", "train.py"]})``.
     """
     from cloudtune_vertex.emulator.fixture import emulated  # noqa: PLC0415  # loads Google's SDK
 
