@@ -1,0 +1,495 @@
+"""The emulator of Vertex AI: tuning jobs and what is told of them, lists and filters, faults, and the emulator as a whole."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("google.cloud.aiplatform_v1")
+
+import requests
+from google.api_core import exceptions
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform_v1 as v1
+from google.cloud import storage
+from google.protobuf import json_format
+
+from cloudtune.errors import ConfigError
+from cloudtune.job import TuningJob
+from cloudtune.search import strategy_for
+from cloudtune_vertex.emulator import Faults, VertexEmulator
+from cloudtune_vertex.emulator.queries import BadQuery, compiled
+
+METRICS = "import argparse, json, os, sys, time\np = argparse.ArgumentParser()\n"
+WRITE = (
+    "def tell(step=0, **metrics):\n"
+    "    with open(os.environ['CLOUD_ML_HP_METRIC_FILE'], 'a') as file:\n"
+    "        file.write(json.dumps({'timestamp': time.time(), 'global_step': str(step), **metrics}) + '\\n')\n"
+)
+X = f"{METRICS}p.add_argument('--x', type=float)\nx = p.parse_args().x\n{WRITE}"
+
+
+def request(code: str, **fields: Any) -> dict[str, Any]:
+    """A HyperparameterTuningJob in JSON whose trials run Python."""
+    container = {"imageUri": "own:1", "command": ["python3", "-c", code]}
+    pool = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": container}
+    study = {
+        "metrics": [{"metricId": "loss", "goal": "MINIMIZE"}],
+        "parameters": [{"parameterId": "x", "doubleValueSpec": {"minValue": 0, "maxValue": 1}}],
+        "algorithm": "RANDOM_SEARCH",
+        **fields.pop("studySpec", {}),
+    }
+    return {
+        "displayName": "tuned",
+        "studySpec": study,
+        "maxTrialCount": 4,
+        "parallelTrialCount": 2,
+        "trialJobSpec": {"workerPoolSpecs": [pool], **fields.pop("trialJobSpec", {})},
+        **fields,
+    }
+
+
+class Used:
+    """An emulator and a client."""
+
+    def __init__(self, emulator: VertexEmulator) -> None:
+        self.emulator = emulator
+        options = ClientOptions(api_endpoint=emulator.url)
+        self.client = v1.JobServiceClient(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+
+    def create(self, data: dict[str, Any]) -> str:
+        message = v1.HyperparameterTuningJob.from_json(json.dumps(data))
+        made = self.client.create_hyperparameter_tuning_job(
+            parent=self.emulator.parent, hyperparameter_tuning_job=message
+        )
+        return str(made.name)
+
+    def get(self, name: str) -> Any:
+        return self.client.get_hyperparameter_tuning_job(name=name)
+
+    def run(self, data: dict[str, Any]) -> Any:
+        name = self.create(data)
+        self.emulator.wait(name, 60)
+        return self.get(name)
+
+    def custom(self, code: str, **spec: Any) -> str:
+        job = {"displayName": "one", "jobSpec": {**request(code)["trialJobSpec"], **spec}}
+        message = v1.CustomJob.from_json(json.dumps(job))
+        return str(self.client.create_custom_job(parent=self.emulator.parent, custom_job=message).name)
+
+    def custom_end(self, name: str) -> Any:
+        eventually(lambda: self.client.get_custom_job(name=name).end_time)
+        return self.client.get_custom_job(name=name)
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "it did not come about"
+        threading.Event().wait(0.02)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Used]:
+    with VertexEmulator(grace=0.2, seed=5) as emulator:
+        yield Used(emulator)
+
+
+@pytest.fixture
+def emulate() -> Iterator[Callable[..., Used]]:
+    running: list[VertexEmulator] = []
+
+    def start(**settings: Any) -> Used:
+        running.append(VertexEmulator(**{"grace": 0.2, **settings}).start())
+        return Used(running[-1])
+
+    yield start
+    for emulator in running:
+        emulator.stop()
+
+
+def values(trial: Any) -> dict[str, Any]:
+    return {each.parameter_id: each.value for each in trial.parameters}
+
+
+# A tuning job
+
+
+def test_a_tuning_job_runs_its_trials_and_tells_all_of_them(shared: Used) -> None:
+    job = shared.run(request(f"{X}for step in (1, 2): tell(step, loss=x * step)"))
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    assert job.create_time <= job.start_time <= job.end_time
+    assert [trial.id for trial in job.trials] == ["1", "2", "3", "4"]
+    for trial in job.trials:
+        assert trial.state.name == "SUCCEEDED"
+        assert [each.step_count for each in trial.measurements] == [1, 2]
+        assert trial.final_measurement.metrics[0].value == pytest.approx(2 * values(trial)["x"])
+        custom = shared.client.get_custom_job(name=trial.custom_job)
+        assert custom.state.name == "JOB_STATE_SUCCEEDED"
+    assert trial.custom_job not in {each.name for each in shared.client.list_custom_jobs(parent=shared.emulator.parent)}
+
+
+def test_random_values_are_those_of_the_local_random_strategy(emulate: Callable[..., Used]) -> None:
+    used = emulate(seed=7)
+    job = used.run(request(f"{X}tell(loss=x)"))
+    spec = TuningJob.from_data(
+        {
+            "name": "same",
+            "trial": {"command": "x"},
+            "objective": {"metric": "loss", "goal": "minimize"},
+            "space": {"p0": {"type": "float", "low": 0, "high": 1}},
+            "strategy": {"type": "random", "seed": 7},
+            "limits": {"trials": 4},
+        }
+    )
+    strategy = strategy_for(spec, spec.search_space(), 7)
+    expected = [(strategy.suggest(number) or {})["p0"] for number in range(4)]
+    assert [values(trial)["x"] for trial in job.trials] == expected
+
+
+def test_a_grid_tries_every_combination_once(shared: Used) -> None:
+    code = f"{METRICS}p.add_argument('--k', type=int)\np.add_argument('--c')\nk = p.parse_args().k\n{WRITE}tell(loss=k)"
+    parameters = [
+        {"parameterId": "k", "integerValueSpec": {"minValue": 1, "maxValue": 3}},
+        {"parameterId": "c", "categoricalValueSpec": {"values": ["a", "b"]}},
+    ]
+    job = shared.run(request(code, studySpec={"parameters": parameters, "algorithm": "GRID_SEARCH"}, maxTrialCount=20))
+    tried = [(values(trial)["k"], values(trial)["c"]) for trial in job.trials]
+    assert sorted(tried) == [(float(k), c) for k in (1, 2, 3) for c in ("a", "b")]
+
+
+def test_every_kind_of_parameter_arrives_as_the_service_writes_it(shared: Used) -> None:
+    code = f"import sys\n{METRICS}{WRITE}open(os.environ['SEEN'], 'w').write(json.dumps(sys.argv[1:]))\ntell(loss=1)"
+    parameters = [
+        {"parameterId": "d", "doubleValueSpec": {"minValue": 0.001, "maxValue": 1}, "scaleType": "UNIT_LOG_SCALE"},
+        {"parameterId": "r", "doubleValueSpec": {"minValue": 0.5, "maxValue": 1}, "scaleType": "UNIT_REVERSE_LOG_SCALE"},
+        {"parameterId": "i", "integerValueSpec": {"minValue": 1, "maxValue": 3}},
+        {"parameterId": "v", "discreteValueSpec": {"values": [16, 32]}},
+        {"parameterId": "größe.1", "categoricalValueSpec": {"values": ["a b", "c"]}},
+    ]  # fmt: skip
+    seen = shared.emulator.buckets.path(f"gs://{shared.emulator.bucket}/seen.json")
+    data = request(code, studySpec={"parameters": parameters, "algorithm": ""}, maxTrialCount=1, parallelTrialCount=1)
+    data["studySpec"].pop("algorithm")
+    data["trialJobSpec"]["workerPoolSpecs"][0]["containerSpec"]["env"] = [{"name": "SEEN", "value": str(seen)}]
+    (trial,) = shared.run(data).trials
+    given = dict(word.removeprefix("--").split("=", 1) for word in json.loads(seen.read_text()))
+    assert set(given) == {"d", "r", "i", "v", "größe.1"}
+    assert given["i"] in ("1", "2", "3")
+    assert given["v"] in ("16", "32")
+    assert 0.5 <= float(given["r"]) <= 1
+    told = values(trial)
+    assert {name: float(given[name]) for name in "driv"} == {name: told[name] for name in "driv"}
+    assert told["größe.1"] == given["größe.1"]
+
+
+def test_conditional_parameters_are_there_when_their_parent_says_so(shared: Used) -> None:
+    code = f"{METRICS}p.add_argument('--m')\np.add_argument('--k', type=int)\np.add_argument('--l', type=float)\na = p.parse_args()\n{WRITE}assert (a.k is None) == (a.m == 'b'), a\nassert (a.l is None) == (a.k != 2), a\ntell(loss=1)"
+    leaf = {"parameterId": "l", "doubleValueSpec": {"minValue": 0, "maxValue": 1}}
+    inner = {"parameterId": "k", "integerValueSpec": {"minValue": 1, "maxValue": 2}, "conditionalParameterSpecs": [{"parameterSpec": leaf, "parentIntValues": {"values": [2]}}]}  # fmt: skip
+    outer = {"parameterId": "m", "categoricalValueSpec": {"values": ["a", "b"]}, "conditionalParameterSpecs": [{"parameterSpec": inner, "parentCategoricalValues": {"values": ["a"]}}]}  # fmt: skip
+    job = shared.run(request(code, studySpec={"parameters": [outer]}, maxTrialCount=10, parallelTrialCount=4))
+    assert {trial.state.name for trial in job.trials} == {"SUCCEEDED"}
+    assert {len(trial.parameters) for trial in job.trials} == {1, 2, 3}
+
+
+def test_the_best_measurement_may_count(shared: Used) -> None:
+    code = f"{X}for step, loss in enumerate((5, 1, 3)): tell(step + 1, loss=loss)"
+    best = shared.run(request(code, studySpec={"measurementSelectionType": "BEST_MEASUREMENT"}, maxTrialCount=1))
+    assert best.trials[0].final_measurement.metrics[0].value == 1
+    last = shared.run(request(code, studySpec={"measurementSelectionType": "LAST_MEASUREMENT"}, maxTrialCount=1))
+    assert last.trials[0].final_measurement.metrics[0].value == 3
+
+
+def test_early_stopping_stops_a_trial_that_does_badly(shared: Used) -> None:
+    code = (
+        f"{X}"
+        "bad = os.environ['CLOUD_ML_TRIAL_ID'] == '6'\n"
+        "for step in range(1, 300 if bad else 6):\n"
+        "    tell(step, loss=100 if bad else x)\n"
+        "    time.sleep(0.1 if bad else 0.01)\n"
+    )
+    job = shared.run(request(code, studySpec={"medianAutomatedStoppingSpec": {}}, maxTrialCount=6, parallelTrialCount=1))  # fmt: skip
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    assert len(job.trials[5].measurements) < 250
+    assert job.trials[5].state.name == "SUCCEEDED"
+
+
+def test_a_study_stops_when_nothing_improves(shared: Used) -> None:
+    job = shared.run(request(f"{X}tell(loss=1)", studySpec={"studyStoppingConfig": {"maxNumTrialsNoProgress": 2}}, maxTrialCount=20, parallelTrialCount=1))  # fmt: skip
+    assert job.state.name == "JOB_STATE_SUCCEEDED"
+    assert len(job.trials) == 3
+
+
+def test_too_many_failed_trials_fail_the_job(shared: Used) -> None:
+    job = shared.run(
+        request("raise SystemExit('broken')", maxFailedTrialCount=2, maxTrialCount=9, parallelTrialCount=1)
+    )
+    assert job.state.name == "JOB_STATE_FAILED"
+    assert "broken" in job.error.message
+    assert {trial.state.name for trial in job.trials} == {"INFEASIBLE"}
+    assert "status of 1" in job.trials[0].infeasible_reason
+
+
+def test_a_trial_without_a_metric_is_infeasible_and_others_are_not(shared: Used) -> None:
+    code = f"{X}\nif os.environ['CLOUD_ML_TRIAL_ID'] != '2': tell(loss=x)"
+    job = shared.run(request(code))
+    assert [trial.state.name for trial in job.trials] == ["SUCCEEDED", "INFEASIBLE", "SUCCEEDED", "SUCCEEDED"]
+    assert "metrics" in job.trials[1].infeasible_reason
+
+
+def test_numbers_that_are_none_are_told_as_they_are(shared: Used) -> None:
+    job = shared.run(request(f"{X}tell(1, loss=float('inf'))\ntell(2, loss=x)", maxTrialCount=1))
+    (trial,) = job.trials
+    assert [each.metrics[0].value for each in trial.measurements] == [float("inf"), values(trial)["x"]]
+
+
+def test_cancelling_ends_the_trials(shared: Used) -> None:
+    name = shared.create(request("import time; time.sleep(60)"))
+    eventually(lambda: [trial.state.name for trial in shared.get(name).trials] == ["ACTIVE", "ACTIVE"])
+    shared.client.cancel_hyperparameter_tuning_job(name=name)
+    assert shared.emulator.wait(name, 30) == "JOB_STATE_CANCELLED"
+    shared.client.cancel_hyperparameter_tuning_job(name=name)
+    assert {shared.client.get_custom_job(name=trial.custom_job).state.name for trial in shared.get(name).trials} == {
+        "JOB_STATE_CANCELLED"
+    }
+
+
+def test_trials_have_folders_of_their_own(shared: Used) -> None:
+    code = f"{X}tell(loss=x)\nopen(os.environ['SEEN'] + '/' + os.environ['CLOUD_ML_TRIAL_ID'], 'w').write(os.environ['AIP_MODEL_DIR'])"
+    folder = shared.emulator.buckets.folder / shared.emulator.bucket / "seen"
+    folder.mkdir()
+    data = request(code, trialJobSpec={"baseOutputDirectory": {"outputUriPrefix": "gs://bucket/out/"}})
+    data["trialJobSpec"]["workerPoolSpecs"][0]["containerSpec"]["env"] = [{"name": "SEEN", "value": str(folder)}]
+    shared.run(data)
+    assert [(folder / n).read_text() for n in "12"] == ["gs://bucket/out/1/model/", "gs://bucket/out/2/model/"]
+
+
+# Lists
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", "abc"),
+        ('display_name="b"', "b"),
+        ('displayName="b" OR displayName="c"', "bc"),
+        ("labels.team=ads AND NOT display_name=a", "b"),
+        ('labels.team="ads"', "ab"),
+        ("labels.team:*", "ab"),
+        ('state="JOB_STATE_RUNNING"', "abc"),
+        ('state!="JOB_STATE_RUNNING"', ""),
+        ('create_time>"2020-01-01T00:00:00Z"', "abc"),
+    ],
+)
+def test_filters(query: str, expected: str) -> None:
+    jobs = [
+        {"displayName": "a", "labels": {"team": "ads"}, "state": "JOB_STATE_RUNNING", "createTime": "2026-01-01T00:00:00Z"},
+        {"displayName": "b", "labels": {"team": "ads"}, "state": "JOB_STATE_RUNNING", "createTime": "2026-01-01T00:00:00Z"},
+        {"displayName": "c", "state": "JOB_STATE_RUNNING", "createTime": "2026-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    holds = compiled(query)
+    assert "".join(job["displayName"] for job in jobs if holds(job)) == expected
+
+
+@pytest.mark.parametrize("query", ['display_name="a" AND', "(a=b", '"', "=x"])
+def test_a_filter_that_cannot_be_read_is_refused(query: str, shared: Used) -> None:
+    with pytest.raises(BadQuery):
+        compiled(query)
+    with pytest.raises(exceptions.BadRequest):
+        list(shared.client.list_custom_jobs(request={"parent": shared.emulator.parent, "filter": query}))
+
+
+def test_what_is_not_there_is_told_as_the_service_does(shared: Used) -> None:
+    name = f"{shared.emulator.parent}/hyperparameterTuningJobs/1"
+    for call in (
+        shared.client.get_hyperparameter_tuning_job,
+        shared.client.cancel_hyperparameter_tuning_job,
+        shared.client.delete_hyperparameter_tuning_job,
+    ):
+        with pytest.raises(exceptions.NotFound, match="hyperparameterTuningJobs/1"):
+            call(name=name)
+    with pytest.raises(exceptions.GoogleAPICallError, match="the emulator"):
+        shared.client.list_batch_prediction_jobs(parent=shared.emulator.parent)
+    answer = requests.post(f"{shared.emulator.url}/v1/{shared.emulator.parent}/customJobs", json={"display": 1})
+    assert answer.status_code == 400
+    assert "display" in answer.json()["error"]["message"]
+
+
+def test_projects_and_locations_are_apart(shared: Used) -> None:
+    other = "projects/other/locations/europe-west4"
+    message = v1.CustomJob.from_json(json.dumps({"displayName": "x", "jobSpec": request("pass")["trialJobSpec"]}))
+    made = shared.client.create_custom_job(parent=other, custom_job=message)
+    assert made.name.startswith(f"{other}/customJobs/")
+    assert [job.name for job in shared.client.list_custom_jobs(parent=other)] == [made.name]
+
+
+# Faults
+
+
+def test_throttling_does_nothing_and_is_counted(emulate: Callable[..., Used]) -> None:
+    used = emulate(faults=Faults(throttle=1.0))
+    with pytest.raises(exceptions.TooManyRequests):
+        used.create(request("pass"))
+    used.emulator.faults.throttle = 0.0
+    assert list(used.client.list_hyperparameter_tuning_jobs(parent=used.emulator.parent)) == []
+    assert used.emulator.faults.counts == Counter(throttle=1)
+
+
+def test_a_lost_answer_has_its_effect(emulate: Callable[..., Used]) -> None:
+    used = emulate(faults=Faults(lost=1.0))
+    with pytest.raises((requests.ConnectionError, exceptions.GoogleAPICallError)):
+        used.create(request("pass"))
+    used.emulator.faults.lost = 0.0
+    assert len(list(used.client.list_hyperparameter_tuning_jobs(parent=used.emulator.parent))) == 1
+
+
+def test_errors_and_expired_credentials_are_the_services(emulate: Callable[..., Used]) -> None:
+    used = emulate(faults=Faults(errors=1.0))
+    with pytest.raises(exceptions.ServiceUnavailable):
+        used.create(request("pass"))
+    used.emulator.faults.errors, used.emulator.faults.expired = 0.0, 1.0
+    answer = requests.get(f"{used.emulator.url}/v1/{used.emulator.parent}/customJobs")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
+
+
+def test_a_slow_status_lags_behind(emulate: Callable[..., Used]) -> None:
+    used = emulate()
+    name = used.create(request(f"{X}tell(loss=x)"))
+    used.emulator.wait(name, 60)
+    assert used.get(name).state.name == "JOB_STATE_SUCCEEDED"
+    used.emulator.faults.slow = 3600.0
+    assert used.get(name).state.name == "JOB_STATE_PENDING"
+
+
+def test_capacity_and_internal_errors_fail_a_job(emulate: Callable[..., Used]) -> None:
+    used = emulate(faults=Faults(capacity=1.0))
+    job = used.custom_end(used.custom("pass"))
+    assert (job.state.name, job.error.code) == ("JOB_STATE_FAILED", 8)
+    used.emulator.faults.capacity, used.emulator.faults.internal = 0.0, 1.0
+    assert used.custom_end(used.custom("pass")).error.code == 13
+
+
+def test_spot_machines_are_taken_away_once(emulate: Callable[..., Used]) -> None:
+    used = emulate(faults=Faults(spot=1.0))
+    code = f"{X}tell(1, loss=x)\ntime.sleep(0.5)\ntell(2, loss=x)"
+    job = used.run(request(code, trialJobSpec={"scheduling": {"strategy": "SPOT"}}, maxTrialCount=1))
+    assert job.trials[0].state.name == "SUCCEEDED"
+    assert used.emulator.faults.counts["spot"] == 1
+
+
+def test_machines_can_be_taken_away_by_hand(emulate: Callable[..., Used], tmp_path: Path) -> None:
+    used = emulate()
+    name = used.custom(
+        f"import pathlib, time\nm = pathlib.Path({str(tmp_path / 'm')!r})\nif not m.exists():\n    m.touch()\n    time.sleep(60)"
+    )
+    eventually((tmp_path / "m").exists)
+    used.emulator.preempt(name)
+    assert used.custom_end(name).state.name == "JOB_STATE_SUCCEEDED"
+
+
+# The emulator as a whole
+
+
+def _sleepers(seconds: int) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").strip("\0")
+        except OSError:
+            continue
+        if words == f"sleep\0{seconds}":
+            found.append(folder.name)
+    return found
+
+
+def test_it_ends_all_processes_and_threads() -> None:
+    before = set(threading.enumerate())
+    with VertexEmulator() as emulator:
+        used = Used(emulator)
+        used.create(request("import os; os.execvp('sleep', ['sleep', '67'])"))
+        used.custom("import os; os.execvp('sleep', ['sleep', '67'])")
+        eventually(lambda: len(_sleepers(67)) == 3)
+        ports = [int(emulator.url.rpartition(":")[2]), int(emulator.target.rpartition(":")[2])]
+        folder = emulator.buckets.folder
+    assert _sleepers(67) == []
+    assert {thread for thread in set(threading.enumerate()) - before if "emulator" in thread.name} == set()
+    assert not folder.exists()
+    for port in ports:
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_what_is_in_a_given_folder_stays(tmp_path: Path) -> None:
+    with VertexEmulator(folder=tmp_path / "cloud") as emulator:
+        emulator.buckets.put(emulator.bucket, "a/b.txt", b"kept", {})
+    with VertexEmulator(folder=tmp_path / "cloud") as emulator:
+        assert emulator.buckets.path(f"gs://{emulator.bucket}/a/b.txt").read_bytes() == b"kept"
+
+
+def test_mounted_folders_are_objects(tmp_path: Path, emulate: Callable[..., Used]) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.csv").write_text("1,2")
+    used = emulate(mounts={"gs://data/train/": tmp_path})
+    assert used.emulator.buckets.path("gs://data/train/deep/a.csv").read_bytes() == b"1,2"
+    with pytest.raises(ConfigError, match="no folder"):
+        VertexEmulator(mounts={"gs://data/train": tmp_path / "missing"}).start()
+
+
+def test_a_port_that_is_taken_is_told(shared: Used) -> None:
+    port = int(shared.emulator.url.rpartition(":")[2])
+    with pytest.raises(ConfigError, match="another port"):
+        VertexEmulator(port=port).start()
+
+
+def test_calls_are_counted_by_their_names(emulate: Callable[..., Used]) -> None:
+    used = emulate()
+    used.run(request(f"{X}tell(loss=x)", maxTrialCount=1))
+    assert used.emulator.calls["CreateHyperparameterTuningJob"] == 1
+    assert used.emulator.calls["GetHyperparameterTuningJob"] == 1
+
+
+def test_answers_are_messages_of_the_sdk(shared: Used) -> None:
+    job = shared.run(request(f"{X}tell(loss=x)", labels={"a": "b"}, maxTrialCount=1))
+    told = requests.get(f"{shared.emulator.url}/v1/{job.name}").json()
+    message = json_format.ParseDict(told, v1.HyperparameterTuningJob.pb()())
+    assert message == job._pb
+
+
+def test_the_plugin_does_not_import_google() -> None:
+    code = "import sys, cloudtune_vertex.pytest_plugin; sys.exit('google.api_core' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    words = ["emulate", "vertex", "--json", "--mount", f"gs://data/x={tmp_path}", "--image", "*=true"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloudtune", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            text += process.stdout.readline()
+        variables: Mapping[str, str] = json.loads(text)
+        options = ClientOptions(api_endpoint=variables["STORAGE_EMULATOR_HOST"])
+        client = storage.Client(project="p", credentials=AnonymousCredentials(), client_options=options)
+        assert client.bucket("data").blob("x/a.txt").download_as_bytes() == b"a"
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
