@@ -1,57 +1,28 @@
-"""What a translation to SageMaker costs, beside building the same request with SageMaker's own SDK: ``python tests/bench/translate.py``.
+"""A CreateHyperParameterTuningJob request, by cloudtune and by SageMaker's SDK.
 
-The peer's part is `HyperparameterTuner`'s ranges, static hyperparameters and typed shapes for the same 30 parameters,
-serialised to what boto3 sends, without its network calls; it is left out where sagemaker-train is not installed.
+The peer's part is `HyperparameterTuner`'s ranges, static hyperparameters and typed shapes, serialised to what boto3
+sends, without its network calls.
 """
 
-import statistics
-import time
-import warnings
 from collections.abc import Callable
 
-from cloudtune import TuningJob
-from cloudtune.parameters import Categorical, Float, Int, Parameter
+from thirty import job, space
+
+from cloudtune.parameters import Float, Int
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.translate import translate
 
-ROUNDS = 200
-
-
-def space() -> dict[str, Parameter]:
-    kinds: list[Parameter] = [
-        Float(low=1e-5, high=1, scale="log"),
-        Int(low=1, high=100),
-        Categorical(values=("a", "b", "c")),
-    ]
-    return {f"parameter_{index}": kinds[index % 3] for index in range(30)}
-
-
-def median_ms(work: Callable[[], object]) -> float:
-    work()
-    took = []
-    for _ in range(ROUNDS):
-        since = time.perf_counter()
-        work()
-        took.append(time.perf_counter() - since)
-    return 1000 * statistics.median(took)
-
 
 def ours() -> Callable[[], object]:
-    data = {
-        "name": "thirty",
-        "trial": {"command": "python train.py"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {name: parameter.model_dump(mode="json") for name, parameter in space().items()},
-        "strategy": {"type": "bayesian", "seed": 1},
-        "limits": {"trials": 100, "parallel": 4},
-    }
-    job = TuningJob.from_data(data)
+    """The plan, its rules checked."""
+    thirty = job()
     settings = SageMakerSettings(role="arn:aws:iam::123456789012:role/x", image="own:1", bucket="bucket")
-    translate(job, settings).refuse()
-    return lambda: translate(job, settings)
+    translate(thirty, settings).refuse()
+    return lambda: translate(thirty, settings)
 
 
 def theirs() -> Callable[[], object]:
+    """The same by the SDK, which checks nothing but types."""
     from sagemaker.core.helper.session_helper import container_def  # noqa: F401  # fails early where it is missing
     from sagemaker.core.parameter import CategoricalParameter, ContinuousParameter, IntegerParameter
     from sagemaker.core.shapes import shapes
@@ -103,16 +74,3 @@ def _range(shape: Callable[..., object], declared: dict[str, object]) -> object:
         max_value=declared["MaxValue"],
         scaling_type=declared["ScalingType"],
     )
-
-
-if __name__ == "__main__":
-    mine = median_ms(ours())
-    print(f"cloudtune, rules checked: {mine:.2f} ms for 30 parameters")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            other = median_ms(theirs())
-    except ImportError as error:
-        print(f"SageMaker's SDK: not installed ({error.name})")
-    else:
-        print(f"SageMaker's SDK, nothing checked but types: {other:.2f} ms; ratio {mine / other:.2f}")
