@@ -4,7 +4,8 @@ import contextlib
 import json
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +14,7 @@ from cloudtune.errors import ConfigError, Problem, RunBusy, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
 from cloudtune.private import forget_environment, keep_environment
-from cloudtune.provider import Provider, Watcher
+from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState, Trial, TrialState
 
@@ -36,6 +37,9 @@ class CloudProvider(Provider):
     service: ClassVar[str]
     """What messages call the service, e.g. ``SageMaker``."""
 
+    sdk: ClassVar[Sequence[str]]
+    """Modules of the service's SDK, without which jobs can be planned and nothing else."""
+
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
         self._watches: dict[str, tuple[ManagedWatch, float]] = {}
@@ -50,6 +54,14 @@ class CloudProvider(Provider):
     @abstractmethod
     def codec(self, job: TuningJob) -> "SpaceCodec":
         """How a job's space travels."""
+
+    @abstractmethod
+    def findings(self) -> list[Finding]:
+        """See `check`."""
+
+    @abstractmethod
+    def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+        """See `find`."""
 
     @abstractmethod
     def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
@@ -86,7 +98,30 @@ class CloudProvider(Provider):
 
     # Before a run
 
+    def need_sdk(self) -> None:
+        """Makes sure that the service's SDK is there.
+
+        Raises:
+            ConfigError: it is not; says how to install it.
+        """
+        missing = [name for name in self.sdk if not _is_installed(name)]
+        if missing:
+            install = f"pip install 'cloudtune[{self.name}]'"
+            raise ConfigError(f"{self.service} needs {', '.join(missing)}; install it with: {install}")
+
+    def check(self) -> list[Finding]:
+        try:
+            self.need_sdk()
+        except ConfigError as error:
+            return [Finding("SDK", ok=False, message=str(error))]
+        return self.findings()
+
+    def find(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+        self.need_sdk()
+        return self.look_up(name)
+
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        self.need_sdk()
         from cloudtune.packing import local_data  # noqa: PLC0415  # only who starts a run packs
 
         problems = [
@@ -180,6 +215,7 @@ class CloudProvider(Provider):
 
     def _watch_of(self, run: "RunStore") -> "ManagedWatch":
         """The watch of a run: a new one begins what has not ended anew."""
+        self.need_sdk()
         if run.id not in self._watches:
             self._watches[run.id] = self.watch(run, job_of(run), plan_of(run)), 0.0
         return self._watches[run.id][0]
@@ -226,6 +262,7 @@ class CloudProvider(Provider):
             now = run.trial(number)
             return now is None or now.state.ended
 
+        self.need_sdk()
         return self.lines(run, trial, over)
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
@@ -233,7 +270,10 @@ class CloudProvider(Provider):
 
         trial = _trial(run, number)
         kept = kept_files(run, trial, target)
-        return self.download(run, trial, target) if kept is None else kept
+        if kept is not None:
+            return kept
+        self.need_sdk()
+        return self.download(run, trial, target)
 
     # What driving needs (see `driving.Site`)
 
@@ -253,6 +293,13 @@ class CloudProvider(Provider):
                 lambda trial: self.lines(run, trial, lambda: True),
                 lambda trial, target: self.download(run, trial, target),
             )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 def job_of(run: "RunStore") -> TuningJob:

@@ -37,8 +37,9 @@ def keep(
         (folder / "log.txt").write_text(lines, "utf-8")
         try:
             download(trial, folder / "output")
-        except TrialError:
-            shutil.rmtree(folder / "output", ignore_errors=True)  # it left nothing
+        except TrialError:  # it left nothing, and an empty folder says so
+            shutil.rmtree(folder / "output", ignore_errors=True)
+            (folder / "output").mkdir()
 
 
 def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
@@ -50,10 +51,16 @@ def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
 
 
 def kept_files(run: "RunStore", trial: "Trial", target: Path) -> list[Path] | None:
-    """A trial's files, copied into a folder; None where none were kept."""
+    """A trial's files, copied into a folder; None where nothing was kept of the trial.
+
+    Raises:
+        TrialError: it left none.
+    """
     source = _folder(run, trial) / "output"
     if not source.is_dir():
         return None
+    if not any(source.iterdir()):
+        raise TrialError(f"trial {trial.number} left no files")
     shutil.copytree(source, target, dirs_exist_ok=True)
     return [target / path.relative_to(source) for path in sorted(source.rglob("*")) if path.is_file()]
 

@@ -14,7 +14,7 @@ import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
-from cloudtune.errors import CredentialError, RunNotFound, TrialError
+from cloudtune.errors import ConfigError, CredentialError, RunNotFound, TrialError
 from cloudtune.run import Run
 from cloudtune.states import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
@@ -450,3 +450,21 @@ def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
     assert run_app(["fetch", "latest", "-o", "model"]) in (0, None)
     assert float((tmp_path / "model" / "model.txt").read_text()) == result["best"]["parameters"]["x"]
     assert "CLOUDTUNE_VERTEX_ENDPOINT" not in os.environ
+    (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": 1}).to_yaml())
+    assert run_app(["run", "job.yaml", "--on", "gcp", "--emulate", "--quiet"]) == 0
+    capsys.readouterr()
+    assert run_app(["fetch", "latest", "-o", "nothing"]) != 0
+    assert "trial 0 left no files" in capsys.readouterr().err
+
+
+def test_an_sdk_that_is_not_installed_is_named_before_anything_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cloudtune_vertex.provider.VertexProvider.sdk", ("google.cloud.not_there",))
+    job = job_of(tmp_path, trial={"image": "own:1"})
+    api.plan(job, "gcp", project=tmp_path).refuse()
+    with pytest.raises(ConfigError, match=r"pip install 'cloudtune\[vertex\]'"):
+        api.submit(job, "gcp", project=tmp_path, base=tmp_path)
+    assert api.runs(project=tmp_path) == []
+    assert run_app(["check", "--on", "gcp"]) == 1
+    assert "google.cloud.not_there" in capsys.readouterr().out

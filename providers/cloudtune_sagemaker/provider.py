@@ -31,6 +31,7 @@ class SageMakerProvider(CloudProvider):
 
     name = PROVIDER
     service = "SageMaker"
+    sdk = ("boto3",)
     summary = "Amazon SageMaker: its tuner, or cloudtune's with a training job a trial"
     support = SUPPORT
 
@@ -69,12 +70,12 @@ class SageMakerProvider(CloudProvider):
 
         return parse(data)
 
-    def check(self) -> list[Finding]:
+    def findings(self) -> list[Finding]:
         from cloudtune_sagemaker.checking import findings  # noqa: PLC0415
 
         return findings(self._settings)
 
-    def find(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+    def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_sagemaker.finding import find  # noqa: PLC0415
 
         return find(self._aws, name), {"job": name}

@@ -32,6 +32,7 @@ class VertexProvider(CloudProvider):
 
     name = PROVIDER
     service = "Vertex AI"
+    sdk = ("google.cloud.aiplatform_v1", "google.cloud.storage")
     summary = "Google Vertex AI: its tuner, or cloudtune's with a custom job a trial"
     support = SUPPORT
 
@@ -70,12 +71,12 @@ class VertexProvider(CloudProvider):
 
         return parse(data)
 
-    def check(self) -> list[Finding]:
+    def findings(self) -> list[Finding]:
         from cloudtune_vertex.checking import findings  # noqa: PLC0415
 
         return findings(self._settings)
 
-    def find(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+    def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_vertex.finding import find  # noqa: PLC0415
 
         job, full = find(self._google, name)
