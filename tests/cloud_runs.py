@@ -1,0 +1,289 @@
+"""Runs on any cloud service, through its own client against its emulator: what may go wrong, and what must come out all the same."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from cloudtune import TuningJob, api
+from cloudtune.cli.app import run_app
+from cloudtune.errors import CredentialError, RunNotFound, TrialError
+from cloudtune.run import Run
+from cloudtune.states import RunState, TrialState
+from cloudtune.testing.conformance import wait_until
+
+SCRIPT = """
+import pathlib
+import cloudtune.trial as t
+x = t.params()["x"]
+pathlib.Path(t.output_dir(), "model.txt").write_text(str(x))
+for step in range(1, 4):
+    t.report(score=x * step, step=step)
+"""
+SLOW = "import time, cloudtune.trial as t\ntime.sleep(0.4)\nt.report(score=t.params()['x'])\n"
+
+Submit = Callable[[TuningJob], Run]
+
+
+def job_of(folder: Path, script: str = SCRIPT, **fields: Any) -> TuningJob:
+    """A job whose script lies in a folder."""
+    (folder / "src").mkdir(exist_ok=True)
+    (folder / "src" / "train.py").write_text(script)
+    return TuningJob.from_data(
+        {
+            "name": "runs",
+            "trial": {"source": "src", "command": "python train.py", **fields.pop("trial", {})},
+            "objective": {"metric": "score", "goal": "maximize"},
+            "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+            "strategy": {"type": "random", "seed": 3},
+            "limits": {"trials": 4, "parallel": 2, **fields.pop("limits", {})},
+            **fields,
+        }
+    )
+
+
+def submitting(on: str) -> Any:
+    """A fixture `submit` that submits jobs to a provider, whose emulator is the fixture `emulator`."""
+
+    @pytest.fixture
+    def submit(emulator: Any, tmp_path: Path) -> Submit:
+        return lambda job: api.submit(job, on, project=tmp_path, base=tmp_path)
+
+    return submit
+
+
+class CloudRuns(ABC):
+    """What runs on every cloud service show; each service's own test class inherits it.
+
+    Its module has the fixtures `emulator` (the service's, which the provider finds by the environment), `submit` (see
+    `submitting`), and `impatient`, which has clients try again at once, as often as ever, in this process.
+    """
+
+    on: ClassVar[str]
+    """The short name of the provider, e.g. ``aws``."""
+
+    variables: ClassVar[str]
+    """How the environment variables of its settings begin, e.g. ``CLOUDTUNE_SAGEMAKER_``."""
+
+    look: ClassVar[str]
+    """The operation by which a tuning job is looked at."""
+
+    keeps_the_seed: ClassVar[bool]
+    """Whether the service's own tuner has a seed."""
+
+    @abstractmethod
+    def tuning_jobs(self, emulator: Any) -> int:
+        """How many tuning jobs there are."""
+
+    @abstractmethod
+    def trial_jobs(self, emulator: Any) -> int:
+        """How many jobs there are that were made for driven trials."""
+
+    # What comes out
+
+    def test_the_same_trials_as_on_this_machine(self, submit: Submit, tmp_path: Path) -> None:
+        space = {
+            "lr": {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"},
+            "x": {"type": "float", "low": 0, "high": 1},
+            "kind": {"type": "categorical", "values": ["a", "b"]},
+        }
+        job = job_of(tmp_path, space=space)
+        here = api.submit(job, "local", project=tmp_path, base=tmp_path)
+        here.wait()
+        assert here.best is not None
+        for mode in ("managed", "driven") if self.keeps_the_seed else ("driven",):
+            run = submit(job.model_copy(update={"mode": mode}))
+            assert run.wait() is RunState.COMPLETED, run.events()
+            assert [trial.parameters for trial in run.trials()] == [trial.parameters for trial in here.trials()]
+            assert run.best is not None
+            assert (run.best.number, run.best.metrics) == (here.best.number, here.best.metrics)
+
+    @pytest.mark.parametrize("mode", ["managed", "driven"])
+    def test_what_a_trial_left_comes_back(self, mode: str, submit: Submit, tmp_path: Path) -> None:
+        run = submit(job_of(tmp_path, mode=mode))
+        run.wait()
+        assert run.best is not None
+        files = run.fetch(run.best.number, tmp_path / "model")
+        assert [file.name for file in files] == ["model.txt"]
+        assert float(files[0].read_text()) == run.best.parameters["x"]
+        with pytest.raises(TrialError, match="no trial 77"):
+            run.fetch(77, tmp_path / "model")
+
+    def test_values_of_the_environment_reach_the_trial_and_nothing_that_is_kept(
+        self, submit: Submit, tmp_path: Path
+    ) -> None:
+        script = "import os, cloudtune.trial as t\nt.report(score=float(os.environ['SECRET']))\n"
+        run = submit(job_of(tmp_path, script, trial={"environment": {"SECRET": "0.87654321"}}))
+        run.wait()
+        assert run.best is not None
+        assert run.best.metrics["score"] == 0.87654321
+        kept = [path for path in (tmp_path / ".cloudtune").rglob("*") if path.is_file() and path.name != "log.txt"]
+        assert not [
+            path for path in kept if b"0.87654321" in path.read_bytes() and path.suffix not in (".db", ".db-wal")
+        ]
+        packed = json.loads((run.folder / "assets" / "cloudtune_job.json").read_text())
+        assert packed["spec"]["trial"]["environment"] == {"SECRET": "***"}
+
+    def test_the_example_is_tuned_as_on_this_machine(self, tmp_path: Path) -> None:
+        pytest.importorskip("sklearn")
+        example = Path(__file__).parent.parent / "examples" / "digits"
+        shutil.copytree(example, tmp_path / "digits", ignore=shutil.ignore_patterns(".cloudtune"))
+        options = ["--set", "strategy.type=random", "--trials", "4", "--json", "--quiet"]
+        emulated = ["--on", self.on, "--emulate"]
+        found = []
+        for place in (["--on", "local"], emulated, [*emulated, "--set", "mode=driven"]):
+            command = [sys.executable, "-m", "cloudtune", "run", "job.yaml", *place, *options]
+            done = subprocess.run(command, cwd=tmp_path / "digits", capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            found.append(json.loads(done.stdout))
+        here, managed, driven = found
+        same = [driven, managed] if self.keeps_the_seed else [driven]
+        for part in ("number", "parameters", "metrics"):
+            assert all(there["best"][part] == here["best"][part] for there in same)
+        assert managed["counts"] == {"completed": 4}
+        assert 0.1 <= managed["best"]["parameters"]["C"] <= 1e3
+        assert managed["best"]["metrics"]["accuracy"] > 0.5
+
+    def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "job.yaml").write_text(job_of(tmp_path).to_yaml())
+        emulated = ["run", "job.yaml", "--on", self.on, "--emulate"]
+        assert run_app([*emulated, "--json", "--quiet"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert result["counts"] == {"completed": 4}
+        best = result["best"]["number"]
+        assert run_app(["logs", str(best)]) in (0, None)  # the emulator is gone, what was printed is not
+        assert "step 3: score=" in capsys.readouterr().out
+        assert run_app(["fetch", "latest", "-o", "model"]) in (0, None)
+        assert float((tmp_path / "model" / "model.txt").read_text()) == result["best"]["parameters"]["x"]
+        assert f"{self.variables}ENDPOINT" not in os.environ
+        (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": 1}).to_yaml())
+        assert run_app([*emulated, "--quiet"]) == 0
+        capsys.readouterr()
+        assert run_app(["fetch", "latest", "-o", "nothing"]) != 0
+        assert "trial 0 left no files" in capsys.readouterr().err
+
+    # What may go wrong
+
+    @pytest.mark.parametrize("mode", ["managed", "driven"])
+    @pytest.mark.usefixtures("impatient")
+    def test_throttling_and_lost_answers_make_no_job_twice(
+        self, mode: str, emulator: Any, submit: Submit, tmp_path: Path
+    ) -> None:
+        faults = emulator.faults
+        faults.throttle, faults.lost, faults.errors = 0.3, 0.1, 0.05
+        run = submit(job_of(tmp_path, mode=mode, limits={"trials": 6, "parallel": 3}))
+        if mode == "driven":
+            faults.throttle = 0.1  # its driver is a process of its own, with the real patience
+        assert run.wait() is RunState.COMPLETED, run.events()
+        faults.throttle = faults.lost = faults.errors = 0.0
+        assert faults.counts["throttle"] > 0
+        trials = run.trials()
+        assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 6
+        assert all(trial.metrics["score"] == pytest.approx(3 * trial.parameters["x"]) for trial in trials)
+        assert self.tuning_jobs(emulator) == (1 if mode == "managed" else 0)
+        assert self.trial_jobs(emulator) == (0 if mode == "managed" else 6)
+
+    def test_expired_credentials_stop_nothing_but_the_watching(
+        self, emulator: Any, submit: Submit, tmp_path: Path
+    ) -> None:
+        run = submit(job_of(tmp_path, SLOW))
+        emulator.faults.expired = 1.0
+        with pytest.raises(CredentialError, match="log in again"):
+            run.wait()
+        emulator.faults.expired = 0.0
+        assert run.wait() is RunState.COMPLETED
+        assert len(run.trials()) == 4
+
+    @pytest.mark.usefixtures("impatient")
+    def test_an_outage_is_sat_out(self, emulator: Any, submit: Submit, tmp_path: Path) -> None:
+        run = submit(job_of(tmp_path, SLOW))
+        emulator.faults.errors, emulator.faults.operations = 1.0, [self.look]
+
+        def mend(progress: Any) -> None:
+            emulator.faults.errors = 0.0
+
+        assert run.wait(mend) is RunState.COMPLETED
+        assert emulator.faults.counts["error"] >= 12  # more than one call bears
+        assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 4
+
+    def test_who_follows_may_be_killed_and_another_goes_on(self, emulator: Any, tmp_path: Path) -> None:
+        (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": 8}).to_yaml())
+        follower = self._started(tmp_path)
+        wait_until(
+            lambda: (
+                bool(api.runs(project=tmp_path))
+                and any(trial.state.ended for trial in api.attach(project=tmp_path).trials())
+            )
+        )
+        _kill(follower)
+        run = api.attach(project=tmp_path)
+        assert run.wait() is RunState.COMPLETED
+        assert [trial.number for trial in run.trials()] == list(range(8))
+        assert all(len(list(run.reports(trial.number))) == 1 for trial in run.trials())
+        assert self.tuning_jobs(emulator) == 1
+
+    def test_a_killed_driver_is_resumed_with_the_jobs_that_run(self, emulator: Any, tmp_path: Path) -> None:
+        (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, mode="driven", limits={"trials": 6}).to_yaml())
+        driver = self._started(tmp_path)
+        wait_until(lambda: self.trial_jobs(emulator) >= 3)
+        _kill(driver)
+        run = api.attach(project=tmp_path).resume()
+        assert run.wait() is RunState.COMPLETED, run.events()
+        assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 6
+        assert self.trial_jobs(emulator) == 6
+
+    def _started(self, folder: Path) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "cloudtune", "run", "job.yaml", "--on", self.on, "--quiet"]
+        return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    def test_another_machine_takes_a_job_in_by_its_name(self, submit: Submit, tmp_path: Path) -> None:
+        space = {
+            "x": {"type": "float", "low": 0, "high": 1},
+            "k": {"type": "int", "low": 1, "high": 9, "step": 2, "when": {"m": ["a", "b"]}},
+            "m": {"type": "categorical", "values": ["a", "b", "c"]},
+        }
+        run = submit(job_of(tmp_path, space=space, limits={"trials": 6}))
+        run.wait()
+        (tmp_path / "elsewhere").mkdir()
+        name = run.record.native["job"]
+        other = api.attach(name, self.on, project=tmp_path / "elsewhere")
+        assert other.wait() is RunState.COMPLETED
+        assert other.job == run.job
+        assert [(t.parameters, t.metrics, t.state) for t in other.trials()] == [
+            (t.parameters, t.metrics, t.state) for t in run.trials()
+        ]
+        assert api.attach(name, self.on, project=tmp_path / "elsewhere").id == other.id
+        with pytest.raises(RunNotFound, match="no tuning job 'nothing'"):
+            api.attach("nothing", self.on, project=tmp_path / "elsewhere")
+
+    def test_an_sdk_that_is_not_installed_is_named_before_anything_is_done(
+        self, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from cloudtune.errors import ConfigError
+        from cloudtune.provider import ALIASES, load_provider
+
+        provider = ALIASES[self.on]
+        monkeypatch.setattr(load_provider(provider), "sdk", ("not_there",))
+        job = job_of(tmp_path)
+        api.plan(job, self.on, project=tmp_path).refuse()
+        with pytest.raises(ConfigError, match=rf"pip install 'cloudtune\[{provider}\]'"):
+            submit(job)
+        assert api.runs(project=tmp_path) == []
+        assert run_app(["check", "--on", self.on]) == 1
+        assert "not_there" in capsys.readouterr().out
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
