@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from cloudtune.cli.app import run_app
+from cloudtune.provider import ALIASES
 from cloudtune.states import RunState
 from cloudtune.testing.conformance import wait_until
 
@@ -105,7 +106,6 @@ def test_run_prints_json_alone_and_takes_overrides(project: Path, cli: Any) -> N
         (["run", "job.yaml", "--set", "limits.trails=3"], 2, "did you mean 'trials'?"),
         (["run", "job.yaml", "--set", "limits"], 2, "PATH=VALUE"),
         (["run", "job.yaml", "--on", "lokal"], 2, "did you mean 'local'?"),
-        (["run", "job.yaml", "--on", "gcp"], 2, "pip install 'cloudtune[vertex]'"),
         (["run", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["plan", "job.yaml", "--set", "data.train=s3://b/x"], 3, "data.train"),
         (["show", "nobody"], 5, "no run"),
@@ -211,13 +211,22 @@ def test_no_value_of_the_environment_is_printed(project: Path, cli: Any) -> None
     assert all("s3cr3t" not in result.out + result.err for result in printed)
 
 
+def test_a_provider_that_is_not_installed_is_named_with_its_extra(
+    project: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ALIASES, "elsewhere", "notthere")
+    done = cli("run", "job.yaml", "--on", "elsewhere")
+    assert done.code == 2
+    assert "pip install 'cloudtune[notthere]'" in done.err
+
+
 def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:
     assert cli("schema").json["title"] == "cloudtune job"
     assert cli("schema", "-o", "schema.json").code == 0
     assert json.loads((project / "schema.json").read_text())["title"] == "cloudtune job"
     found = cli("check", "--json").json
     assert {finding["subject"] for finding in found["local"]} >= {"python", "disk"}
-    assert [each["name"] for each in cli("providers", "--json").json] == ["local", "sagemaker"]
+    assert [each["name"] for each in cli("providers", "--json").json] == ["local", "sagemaker", "vertex"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

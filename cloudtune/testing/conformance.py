@@ -25,7 +25,7 @@ from cloudtune.testing.specs import jobs
 X = {"type": "float", "low": 0.0, "high": 1.0}
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     """Waits for something that happens in other processes; fails the test if it does not."""
     until = time.monotonic() + seconds
     while not condition():

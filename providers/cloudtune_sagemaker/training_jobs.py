@@ -5,18 +5,17 @@ printed. Only of a job that failed or was stopped, the reason is asked for, once
 """
 
 import re
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended
 from cloudtune.metrics import metric_patterns
-from cloudtune.patience import Patience
+from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
@@ -49,7 +48,7 @@ class _Running:
     read_since_end: bool = False
 
 
-class TrainingJobLauncher(Launcher):
+class TrainingJobLauncher(PolledLauncher):
     """Runs each trial as a training job.
 
     Args:
@@ -73,21 +72,18 @@ class TrainingJobLauncher(Launcher):
         interval: float,
         since: float,
     ) -> None:
+        super().__init__(interval)
         self._aws = aws
         self._job = job
         self._name = name
         self._template = template
         self._hyperparameters = hyperparameters
-        self._interval = interval
         self._patterns = metric_patterns(job.objective, job.metrics)
         self._running: dict[str, _Running] = {}
         self._logs = LogStreams(aws, f"{name}-", since)
         self._questions: deque[str] = deque()
-        self._happened: deque[Report | Ended] = deque()
-        self._next_look = 0.0
         self._of_this_pass: set[str] = set()
         self._page: str | None = None
-        self._patience = Patience()
         self._unlisted: set[str] = set()
 
     def place(self, trial: Trial) -> str:
@@ -130,22 +126,16 @@ class TrainingJobLauncher(Launcher):
         self._take(trial)
         return True
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        if not self._happened:
-            now = time.monotonic()
-            if self._running and now >= self._next_look:
-                with self._patience.borne():
-                    self._look()
-                self._next_look = time.monotonic() + (min(_SOON, self._interval) if self._questions else self._interval)
-            elif timeout > 0:
-                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self._running else timeout))
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    def pause(self) -> float:
+        return min(_SOON, self.interval) if self._questions else self.interval
 
     # One look
 
-    def _look(self) -> None:
+    def look(self) -> None:
         if self._questions:
             self._ask_why(self._questions[0])
             self._questions.popleft()
@@ -155,7 +145,7 @@ class TrainingJobLauncher(Launcher):
         for running in list(self._running.values()):
             if running.ended is not None and running.read_since_end:
                 del self._running[running.name]
-                self._happened.append(running.ended)
+                self.happened.append(running.ended)
 
     def _list(self) -> None:
         """One page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
@@ -209,7 +199,7 @@ class TrainingJobLauncher(Launcher):
             told = None if running is None else running.metrics.read(line.text)
             if running is not None and told is not None:
                 trial = running.trial
-                self._happened.append(Report(trial.number, trial.attempt, told[0], line.time, told[1]))
+                self.happened.append(Report(trial.number, trial.attempt, told[0], line.time, told[1]))
         if self._logs.between_passes:
             for name in self._of_this_pass & self._running.keys():
                 self._running[name].read_since_end = True

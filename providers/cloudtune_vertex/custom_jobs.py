@@ -5,16 +5,15 @@ A look at them lists the run's custom jobs, one page a look, and reads the metri
 
 import json
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.patience import Patience
+from cloudtune.launcher import Ended
+from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import metric_id
 from cloudtune.units import format_duration
@@ -49,7 +48,7 @@ class _Running:
     reports: int = 0
 
 
-class CustomJobLauncher(Launcher):
+class CustomJobLauncher(PolledLauncher):
     """Runs each trial as a custom job.
 
     Args:
@@ -71,19 +70,16 @@ class CustomJobLauncher(Launcher):
         *,
         interval: float,
     ) -> None:
+        super().__init__(interval)
         self._google = google
         self._job = job
         self._name = name
         self._template = template
         self._arguments = arguments
-        self._interval = interval
         self._metrics = {metric_id(name): name for name in (*_objectives(job), *job.metrics)}
         self._running: dict[str, _Running] = {}
-        self._happened: deque[Report | Ended] = deque()
-        self._next_look = 0.0
         self._page = ""
         self._unlisted: set[str] = set()
-        self._patience = Patience()
 
     def place(self, trial: Trial) -> str:
         return f"{self._name}/{trial.number}/{trial.attempt}"
@@ -141,28 +137,19 @@ class CustomJobLauncher(Launcher):
         self._take(trial).name = found.name
         return True
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        if not self._happened:
-            now = time.monotonic()
-            if self._running and now >= self._next_look:
-                with self._patience.borne():
-                    self._look()
-                self._next_look = time.monotonic() + self._interval
-            elif timeout > 0:
-                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self._running else timeout))
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
 
     # One look
 
-    def _look(self) -> None:
+    def look(self) -> None:
         self._list()
         for place, running in list(self._running.items()):
             self._read(running)  # after the list: all that it wrote before its end is there
             if running.ended is not None:
                 del self._running[place]
-                self._happened.append(running.ended)
+                self.happened.append(running.ended)
 
     def _list(self) -> None:
         """One page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
@@ -213,7 +200,7 @@ class CustomJobLauncher(Launcher):
                 continue
             running.lines.add(line)
             self._hear(running, line, waiting)
-        self._happened.extend(waiting)
+        self.happened.extend(waiting)
 
     def _hear(self, running: _Running, line: str, waiting: list[Report]) -> None:
         try:

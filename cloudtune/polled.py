@@ -1,0 +1,57 @@
+"""Trials as jobs of a service that tells nothing by itself: the launcher asks it, once in a while."""
+
+import time
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Sequence
+
+from cloudtune.launcher import Ended, Launcher
+from cloudtune.patience import Patience
+from cloudtune.states import Report
+
+
+class PolledLauncher(Launcher):
+    """Looks at the service as long as trials run; what is left to each service has no body here.
+
+    Args:
+        interval: seconds between two looks.
+
+    Attributes:
+        happened: what a look has found; taken by the next `poll`.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.happened: deque[Report | Ended] = deque()
+        self._next_look = 0.0
+        self._patience = Patience()
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether trials run."""
+
+    @abstractmethod
+    def look(self) -> None:
+        """Looks once, by few calls, and adds to `happened` what is new.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return self.interval
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        if not self.happened:
+            now = time.monotonic()
+            if self.busy and now >= self._next_look:
+                with self._patience.borne():
+                    self.look()
+                self._next_look = time.monotonic() + self.pause()
+            elif timeout > 0:
+                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
+        happened = list(self.happened)
+        self.happened.clear()
+        return happened
