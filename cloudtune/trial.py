@@ -901,8 +901,94 @@ def _hypertune_sink(path: str) -> Sink:
     return sink
 
 
-def _service() -> SageMaker | Vertex:
+class AzureMl:
+    """What Azure Machine Learning gives a job: the words of its command, variables, and MLflow to report to.
+
+    https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters
+    """
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by the service's names, those of branches beside the others.
+
+        Its variables have the very values; in the words of the command a shell may have taken quotes away.
+        """
+        words = [word[2:].partition("=") for word in sys.argv[1:] if word.startswith("--")]
+        found: dict[str, Any] = {name: text for name, equals, text in words if equals}
+        return flattened_branches({name: os.environ.get(f"AZUREML_SWEEP_{name}", text) for name, text in found.items()})
+
+    def environment(self) -> dict[str, str]:
+        """The variables by which this module finds its way in the processes of the trial."""
+        rank = next(
+            (os.environ[name] for name in ("NODE_RANK", "OMPI_COMM_WORLD_RANK", "RANK") if name in os.environ), ""
+        )
+        child = re.search(r"_(\d+)\Z", os.environ.get("AZUREML_RUN_ID", ""))  # SWEEP_0, SWEEP_1, …
+        found = {
+            "CLOUDTUNE_TRIAL": os.environ.get("CLOUDTUNE_TRIAL") or (child.group(1) if child else "0"),
+            "CLOUDTUNE_RANK": rank or "0",
+        }
+        output = os.environ.get("CLOUDTUNE_AZUREML_OUTPUT")
+        if output:
+            found["CLOUDTUNE_OUTPUT_DIR"] = output
+        return found
+
+    def data(self, name: str) -> str:
+        """The folder or file of an input, which stands in the command already."""
+        return os.environ.get(data_variable(name), "")
+
+    def sink(self) -> Sink | None:
+        """Logs what a trial reports to MLflow; None on all machines but the first, and where MLflow is not installed."""
+        if self.environment()["CLOUDTUNE_RANK"] != "0":
+            return None
+        try:
+            import mlflow
+        except ImportError:
+            print("cloudtune: the environment has no mlflow, so the service learns no metrics", file=sys.stderr)
+            return None
+        run_id = os.environ.get("MLFLOW_RUN_ID") or mlflow.start_run().info.run_id
+        client = mlflow.MlflowClient()
+
+        def sink(step: int, moment: float, metrics: dict[str, float]) -> None:
+            for name, value in metrics.items():
+                client.log_metric(run_id, name, value, timestamp=int(moment * 1000), step=step)
+
+        return sink
+
+    def fail(self, reason: str) -> None:
+        """Says why the trial failed; the service shows the end of the output."""
+        print(reason, file=sys.stderr, flush=True)
+
+
+def flattened_branches(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by name; those of a branch, which come as a dict or its text, beside the others."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        branch = _branch(value)
+        found.update({name: value} if branch is None else flattened_branches(branch))
+    return found
+
+
+def _branch(value: Any) -> dict[str, Any] | None:
+    """The dict that a value is, or that its text says: as JSON, or as Python writes it."""
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str) or not value.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(value)
+    except ValueError:
+        import ast
+
+        try:
+            found = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            return None
+    return found if isinstance(found, dict) else None
+
+
+def _service() -> SageMaker | Vertex | AzureMl:
     """The service whose container this is."""
+    if "AZUREML_RUN_ID" in os.environ:
+        return AzureMl()
     vertex = any(name in os.environ for name in ("CLOUDTUNE_CODE", "CLOUD_ML_TRIAL_ID", "AIP_MODEL_DIR"))
     return Vertex() if vertex else SageMaker()
 

@@ -186,7 +186,7 @@ def _with_values(parameter: Parameter, levels: int | None) -> Parameter:
     axis = axis_of(parameter)
     if isinstance(parameter, Int) and parameter.step == 1 and parameter.scale == "linear" and levels is None:
         return parameter
-    if (axis.size is None and levels is None) or (axis.size or 0) > MAX_DISCRETE:
+    if (axis.size is None and levels is None) or (axis.size or levels or 0) > MAX_DISCRETE:
         return parameter
     if isinstance(parameter, Int) and parameter.step == 1:
         return parameter  # a range of whole numbers has all of them

@@ -1,0 +1,195 @@
+"""From Azure Machine Learning's sweep jobs, as files or as the service tells them, to the spec; nothing is lost.
+
+Whatever the neutral fields can say goes there, so that the job runs on another provider. The rest becomes native
+settings: the difference between our translation of the neutral fields and the file. So the job's own file is the
+given one again, by construction.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.job import TuningJob
+from cloudtune.spec_text import unpacked_spec
+from cloudtune_azureml.files import sweep_of
+from cloudtune_azureml.rest import file_of, is_body
+from cloudtune_azureml.rules import problems
+from cloudtune_azureml.spaces import command_of, space_of
+from cloudtune_azureml.translate import bare_request
+from cloudtune_azureml.v2 import READ_ONLY, snake
+from cloudtune_azureml.wire import MERGING
+from cloudtune_azureml.writing import SPEC_VARIABLE, with_values
+
+SOURCE = "the Azure Machine Learning job"
+"""How messages call what is parsed."""
+
+_NAME = "sweep"
+_IDENTITIES = {"user_identity": "user", "aml_token": "token", "managed": "managed", "managed_identity": "managed"}
+
+
+def parse(data: Any, folder: Path | None = None) -> TuningJob:
+    """The spec of a sweep job.
+
+    Args:
+        data: a file of the v2 schema; a pipeline with one sweep in it; or a body of the REST API, as the service
+            tells a live job.
+        folder: what paths to further files are relative to; None for the working directory.
+
+    Returns:
+        A job whose translation is the file again; see `translate.native_request`.
+
+    Raises:
+        SpecError: it is no such job, or one that the service would refuse; says where in it.
+    """
+    request = _request(data, folder or Path())
+    spec = travelled(request)
+    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
+    if spec is not None:
+        neutral = _with_environment_of(neutral, request)
+    return _with_native(neutral, request)
+
+
+def _request(data: Any, folder: Path) -> dict[str, Any]:
+    """The file, without what only the service says."""
+    if not isinstance(data, Mapping):
+        raise SpecError([Problem("", "it is no mapping; give a sweep job")], SOURCE)
+    given = file_of(data) if is_body(data) else sweep_of(data, folder)
+    request = {name: value for name, value in given.items() if name not in READ_ONLY and value is not None}
+    found = [Problem(each.path, each.message) for each in problems(request)]
+    if found:
+        raise SpecError(found, SOURCE)
+    return request
+
+
+def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The spec that travels with jobs whose trials start through the trial helper; None for others.
+
+    Args:
+        request: a sweep job's file.
+    """
+    packed = (request["trial"].get("environment_variables") or {}).get(SPEC_VARIABLE)
+    return None if packed is None else unpacked_spec(packed)
+
+
+def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """A job that travelled with its values masked, with those of the file, if it has them."""
+    own = request["trial"].get("environment_variables") or {}
+    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
+    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
+
+
+def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
+    """The neutral job with native settings that make its file the given one."""
+    own = {} if travelled(request) is not None else {"trial": {"command": request["trial"]["command"]}}
+    ours = with_values(bare_request(neutral.model_copy(update={"azureml": own})), neutral.trial.environment)
+    native = MERGING.difference(ours, dict(request))
+    if own and "command" not in native.get("trial", {}):
+        native = MERGING.merge(native, own)
+    assert MERGING.merge(ours, native) == dict(request)
+    return neutral.model_copy(update={"azureml": native})
+
+
+# The neutral fields
+
+
+def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
+    trial, objective = request["trial"], request["objective"]
+    data = {
+        "name": _name(request.get("display_name") or request.get("experiment_name") or request.get("name") or _NAME),
+        "trial": _trial(trial, request.get("inputs") or {}),
+        "objective": {"metric": objective["primary_metric"], "goal": snake(objective["goal"])},
+        "space": space_of(request["search_space"]),
+        "strategy": _strategy(request.get("sampling_algorithm") or "random"),
+        "stopping": _stopping(request.get("early_termination")),
+        "limits": _limits(request["limits"]),
+        "compute": _compute(request),
+        "data": _data(request.get("inputs") or {}),
+        "output": None,
+        "identity": _identity(request.get("identity")),
+        "tags": {name: str(value) for name, value in (request.get("tags") or {}).items() if isinstance(value, str)},
+    }
+    return {name: value for name, value in data.items() if value not in (None, {})}
+
+
+def _name(display: str) -> str:
+    """A name of a run from a display name, which may be any text."""
+    legal = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in display)
+    return legal.strip("-_")[:63].strip("-_") or _NAME
+
+
+def _trial(trial: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
+    code, environment = trial.get("code"), trial["environment"]
+    local = code is not None and not code.startswith(("azureml:", "git", "http"))
+    image = environment if isinstance(environment, str) else environment.get("image")
+    variables = trial.get("environment_variables") or {}
+    found = {
+        "source": code if local else None,
+        "command": command_of(trial["command"], inputs),
+        "image": {"azureml": image} if image else None,
+        "environment": {name: value for name, value in variables.items() if isinstance(value, str)},
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _strategy(algorithm: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"type": algorithm} if isinstance(algorithm, str) else dict(algorithm)
+    kind = snake(given["type"])
+    if kind == "random" and snake(given.get("rule")) == "sobol":
+        kind = "sobol"
+    seed = given.get("seed")
+    return {"type": kind, **({"seed": seed} if seed is not None and seed >= 0 and kind in ("random", "sobol") else {})}
+
+
+def _stopping(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    if policy is None:
+        return None
+    steps = {
+        "interval": policy.get("evaluation_interval") or 1,
+        "grace": policy.get("delay_evaluation") or 0,
+    }
+    kind = snake(policy["type"])
+    if kind == "median_stopping":
+        return {"type": "median", **steps}
+    if kind == "truncation_selection":
+        return {"type": "truncation", **steps, "percentage": policy["truncation_percentage"]}
+    slack = "slack_factor" if policy.get("slack_factor") else "slack_amount"  # with both, which one counts is not known
+    return {"type": "bandit", **steps, slack: policy[slack]}
+
+
+def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+    trials = limits["max_total_trials"]
+    found = {
+        "trials": trials,
+        # "If not specified, max_concurrent_trials = max_total_trials"
+        "parallel": min(limits.get("max_concurrent_trials") or trials, trials),
+        "time": limits.get("timeout"),
+        "trial_time": limits.get("trial_timeout"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _compute(request: Mapping[str, Any]) -> dict[str, Any]:
+    resources = request.get("resources") or request["trial"].get("resources") or {}
+    cluster = request.get("compute")
+    instance = cluster if cluster and cluster.startswith("azureml:") else resources.get("instance_type")
+    count = resources.get("instance_count")
+    tier = (request.get("queue_settings") or {}).get("job_tier")
+    found = {
+        "instance": {"azureml": instance} if instance else None,
+        "count": count if count and count > 1 else None,
+        "spot": snake(tier) == "spot" or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _data(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs that are places; values stand in the command."""
+    places = {name: given.get("path") for name, given in inputs.items() if isinstance(given, Mapping)}
+    return {name: {"azureml": place} if "://" in place or place.startswith("azureml:") else place for name, place in places.items() if place}  # fmt: skip
+
+
+def _identity(identity: Mapping[str, Any] | None) -> dict[str, str] | None:
+    if identity is None:
+        return None
+    return {"azureml": identity.get("client_id") or _IDENTITIES[str(snake(identity["type"]))]}

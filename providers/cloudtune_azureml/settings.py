@@ -1,0 +1,28 @@
+"""The settings of an Azure Machine Learning profile."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cloudtune.settings import Settings, Text
+
+
+class AzureMlSettings(Settings):
+    """What a profile may say besides ``provider = "azureml"``; from the environment everything comes as text."""
+
+    subscription: Text = None
+    """The id of the Azure subscription; null for that of the Azure CLI's or SDK's configuration."""
+    resource_group: Text = None
+    """The resource group of the workspace."""
+    workspace: Text = None
+    """The workspace."""
+    compute: Text = None
+    """The compute cluster, where the job names none; null for serverless compute."""
+    environment: Text = None
+    """The environment, where the job names no image: ``azureml:NAME@latest``, ``azureml:NAME:VERSION``, or an image's address."""
+    experiment: Text = None
+    """The experiment that jobs are put into; null for the job's name."""
+    endpoint: Text = None
+    """The address of another service than Azure's, such as an emulator: ``https://host:port``."""
+    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """Seconds between two looks at a run that is followed."""

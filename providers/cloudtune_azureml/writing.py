@@ -1,0 +1,269 @@
+"""What sweep jobs and command jobs have alike: program, machines, inputs, outputs, identity."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+from cloudtune.job import TuningJob, pick
+from cloudtune.plan import Ledger, Support
+from cloudtune.private import MASK
+from cloudtune.space_codec import safe_names
+from cloudtune.spec_text import packed_spec
+from cloudtune.trial import data_variable
+from cloudtune_azureml.settings import AzureMlSettings
+from cloudtune_azureml.support import SUPPORT
+from cloudtune_azureml.wire import HELPER, PROVIDER, helped, starts_itself
+
+OUTPUT = "model"
+"""The output in which a trial leaves its files."""
+
+SPEC_VARIABLE = "CLOUDTUNE_SPEC"
+"""The environment variable with which the spec travels; see `cloudtune.spec_text`."""
+
+CODE = "${code}"
+"""Stands for the folder of the packed code, which is known when the run starts."""
+
+_REMOTE = ("azureml:", "https://", "http://", "wasbs://", "wasb://", "abfss://", "abfs://")
+_DATASTORES = "azureml:"
+_MANAGED = {"managed": "managed_identity", "user": "user_identity", "token": "aml_token"}
+
+
+class JobWriter:
+    """Writes what both kinds of jobs have, and keeps the account of where each field went.
+
+    Args:
+        job: the spec.
+        settings: of the profile.
+        ledger: keeps the account.
+        at: what precedes the program's fields: ``trial.`` in a sweep, "" in a command job.
+    """
+
+    def __init__(self, job: TuningJob, settings: AzureMlSettings, ledger: Ledger, at: str) -> None:
+        self._job = job
+        self._settings = settings
+        self._ledger = ledger
+        self._at = at
+
+    # The program
+
+    def program(self, words: Mapping[str, str]) -> dict[str, Any]:
+        """The fields of a trial: command, code, environment, variables, distribution.
+
+        Args:
+            words: what stands for each parameter in the command, ready for the shell.
+        """
+        found = {
+            "command": self._command(words),
+            "code": self._code(),
+            "environment": self._environment(),
+            "environment_variables": self._variables(),
+            "distribution": self._distribution(),
+        }
+        return {name: value for name, value in found.items() if value not in (None, {})}
+
+    def _command(self, words: Mapping[str, str]) -> str | None:
+        """What starts the trial helper: the places of inputs and outputs as variables, then the parameters."""
+        name = "command" if self._job.trial.command is not None else "function"
+        if starts_itself(self._job):
+            self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
+        if not helped(self._job):
+            return None
+        self._ledger.note(f"trial.{name}", *SUPPORT[f"trial.{name}"], f"{self._at}command")
+        names = self._input_names()
+        places = [f"{data_variable(each)}='${{{{inputs.{names[each]}}}}}'" for each in self._data_names()]
+        places.append(f"CLOUDTUNE_AZUREML_OUTPUT='${{{{outputs.{OUTPUT}}}}}'")
+        arguments = [f"--{name}={word}" for name, word in words.items()]
+        return " ".join([*places, f"python {HELPER}", *arguments])
+
+    def _code(self) -> str | None:
+        for part in ("source", "ignore"):
+            has_code = helped(self._job) or self._job.trial.source is not None
+            self._ledger.carry(f"trial.{part}", f"{self._at}code" if has_code else "")
+        return CODE if helped(self._job) else self._job.trial.source
+
+    def _environment(self) -> Any:
+        given = pick(self._job.trial.image, PROVIDER)
+        image = given or self._settings.environment
+        if self._job.trial.image is not None:
+            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{self._at}environment" if image else "")  # fmt: skip
+        if image is None or image.startswith(("azureml:", "azureml://")):
+            return image
+        return {"image": image}
+
+    def _variables(self) -> dict[str, str]:
+        own = dict.fromkeys(self._job.trial.environment, MASK)
+        self._ledger.carry("trial.environment", f"{self._at}environment_variables" if own else "")
+        return {**own, SPEC_VARIABLE: packed_spec(self._job, PROVIDER)} if helped(self._job) else own
+
+    def _distribution(self) -> dict[str, Any] | None:
+        if self._job.compute.count == 1:
+            return None
+        return {"type": "mpi", "process_count_per_instance": 1}
+
+    # Machines
+
+    def machines(self) -> dict[str, Any]:
+        """Compute, resources and queue settings."""
+        compute = self._job.compute
+        for name in ("accelerators", "cpus", "memory", "disk", "max_wait"):
+            if getattr(compute, name) is not None:
+                self._ledger.note(f"compute.{name}", *SUPPORT[f"compute.{name}"])
+        instance = pick(compute.instance, PROVIDER)
+        cluster = instance is not None and instance.startswith("azureml:")
+        if compute.instance is not None:
+            target = "" if instance is None else "compute" if cluster else "resources.instance_type"
+            self._ledger.carry_per_provider("compute.instance", compute.instance, target)
+        resources: dict[str, Any] = {}
+        if instance is not None and not cluster:
+            resources["instance_type"] = instance
+        if compute.count != 1:
+            resources["instance_count"] = compute.count
+            self._ledger.note("compute.count", *SUPPORT["compute.count"], "resources.instance_count")
+        else:
+            self._ledger.carry("compute.count", "")
+        found = {"compute": instance if cluster else self._cluster(), "resources": resources, **self._tier()}
+        return {name: value for name, value in found.items() if value}
+
+    def _cluster(self) -> str | None:
+        name = self._settings.compute
+        return name if name is None or name.startswith("azureml:") else f"azureml:{name}"
+
+    def _tier(self) -> dict[str, Any]:
+        if not self._job.compute.spot:
+            self._ledger.carry("compute.spot", "")
+            return {}
+        self._ledger.note("compute.spot", *SUPPORT["compute.spot"], "queue_settings.job_tier")
+        return {"queue_settings": {"job_tier": "spot"}}
+
+    # Inputs and outputs
+
+    def _data_names(self) -> list[str]:
+        return [name for name, value in self._job.data.items() if self._is_readable(pick(value, PROVIDER))]
+
+    def _input_names(self) -> dict[str, str]:
+        """The service's names of the inputs."""
+        return safe_names(list(self._job.data))
+
+    def inputs(self, fixed: Mapping[str, str]) -> dict[str, Any]:
+        """The inputs; those that lie on this machine are uploaded when the run starts.
+
+        Args:
+            fixed: parameters that do not vary, for a program that starts by itself: its command may name them.
+        """
+        found: dict[str, Any] = dict(fixed)
+        names = self._input_names()
+        for name, value in self._job.data.items():
+            place = pick(value, PROVIDER)
+            if place is None or not self._is_readable(place):
+                self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
+                continue
+            target = f"inputs.{names[name]}.path"
+            self._ledger.carry_per_provider(f"data.{name}", value, target)
+            if names[name] != name:
+                path = f"data.{name}" if isinstance(value, str) else f"data.{name}.{PROVIDER}"
+                self._ledger.note(path, Support.ENCODED, f"is called {names[name]}", target)
+            found[names[name]] = {"type": _type_of(place), "path": place.removeprefix("file://")}
+        return found
+
+    def _is_readable(self, place: str | None) -> bool:
+        return place is not None and ("://" not in place or place.startswith(("file://", *_REMOTE)))
+
+    def outputs(self) -> dict[str, Any]:
+        """The output of a trial's files, in a folder of the trial's own."""
+        own, target = pick(self._job.output, PROVIDER), f"outputs.{OUTPUT}.path"
+        remote = own is not None and own.startswith(_DATASTORES)
+        if self._job.output is not None:
+            if own is not None and not remote:
+                self._ledger.note("output", *SUPPORT["output.remote"])
+            else:
+                self._ledger.carry_per_provider("output", self._job.output, target)
+                if remote:
+                    path = "output" if isinstance(self._job.output, str) else f"output.{PROVIDER}"
+                    self._ledger.note(path, *SUPPORT["output"], target)
+        if not helped(self._job) and not remote:
+            return {}
+        where = {"path": f"{own.rstrip('/')}/${{{{name}}}}"} if own is not None and remote else {}
+        return {OUTPUT: {"type": "uri_folder", **where}}
+
+    # The rest
+
+    def rest(self) -> dict[str, Any]:
+        """Name, experiment, tags, identity; and the account of what Azure Machine Learning has elsewhere."""
+        self._ledger.carry("name", "display_name")
+        self._without_place()
+        found = {
+            "display_name": self._job.name,
+            "experiment_name": self._settings.experiment or self._job.name,
+            "tags": dict(self._job.tags),
+            "identity": self._identity(),
+        }
+        for key in self._job.tags:
+            self._ledger.carry(f"tags.{key}", f"tags.{key}")
+        return {name: value for name, value in found.items() if value}
+
+    def _identity(self) -> dict[str, str] | None:
+        """``user``, ``token``, ``managed``, or the client id of a managed identity."""
+        own = pick(self._job.identity, PROVIDER)
+        if self._job.identity is not None:
+            self._ledger.carry_per_provider("identity", self._job.identity, "identity" if own else "")
+        if own is None:
+            return None
+        if own in _MANAGED:
+            return {"type": _MANAGED[own]}
+        return {"type": "managed_identity", "client_id": own}
+
+    def _without_place(self) -> None:
+        network, encryption = self._job.network, self._job.encryption
+        if network is not None:
+            for name in ("name", "subnets", "security_groups"):
+                if getattr(network, name):
+                    self._ledger.note(f"network.{name}", *SUPPORT["network"])
+                else:
+                    self._ledger.carry(f"network.{name}", "")
+            if network.isolated:
+                self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
+            else:
+                self._ledger.carry("network.isolated", "")
+        if encryption is not None:
+            for name in ("key", "volume_key"):
+                if getattr(encryption, name) is not None:
+                    self._ledger.note(f"encryption.{name}", *SUPPORT["encryption"])
+            if encryption.traffic:
+                self._ledger.note("encryption.traffic", *SUPPORT["encryption"])
+            else:
+                self._ledger.carry("encryption.traffic", "")
+
+
+def _type_of(place: str) -> str:
+    """Whether a place is a file's or a folder's, as its name tells."""
+    return "uri_file" if PurePosixPath(place).suffix and not place.endswith("/") else "uri_folder"
+
+
+def seconds_of(duration: timedelta, path: str, target: str, ledger: Ledger) -> int:
+    """A time limit as whole seconds, 60 at least (`SweepJobLimits` raises 1 to 59 to that)."""
+    exact = duration.total_seconds()
+    seconds = max(60, math.ceil(exact))
+    if seconds == exact:
+        ledger.carry(path, target)
+    else:
+        ledger.note(path, Support.APPROXIMATE, f"{SUPPORT['limits.short'][1]}: {seconds} s", target)
+    return seconds
+
+
+def word_of(text: str) -> str:
+    """A word of a command for the shell."""
+    return shlex.quote(text)
+
+
+def with_values(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
+    """A job with the values of environment variables where a plan has masks."""
+    part = job.get("trial", job)
+    given = part.get("environment_variables") or {}
+    filled = {name: values.get(name, MASK) if value == MASK else value for name, value in given.items()}
+    if not filled:
+        return dict(job)
+    part = {**part, "environment_variables": filled}
+    return {**job, "trial": part} if "trial" in job else part

@@ -1,0 +1,297 @@
+"""From Azure Machine Learning's sweep jobs to jobs and back: nothing is lost."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloudtune import TuningJob, api
+from cloudtune.errors import SpecError
+from cloudtune.plan import Support
+from cloudtune.private import masked
+from cloudtune.testing.specs import jobs
+from cloudtune_azureml import v2
+from cloudtune_azureml.parse import parse
+from cloudtune_azureml.rest import file_of
+from cloudtune_azureml.rules import problems
+from cloudtune_azureml.settings import AzureMlSettings
+from cloudtune_azureml.translate import native_request, translate
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
+texts = st.sampled_from(["adam", '"sgd"', "1", "0.5", "true", "[64, 32]", "größer", "a b", "it's"])
+numbers = st.sampled_from([0, 1, 0.5, 1e-3])
+
+
+def optional(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=members)
+
+
+def expressions(depth: int = 0) -> st.SearchStrategy[dict[str, Any]]:
+    plain = [
+        st.builds(lambda kind, low: {"type": kind, "min_value": low, "max_value": low + 2}, st.sampled_from(["uniform", "loguniform"]), numbers),
+        st.builds(lambda kind, q: {"type": kind, "min_value": 1, "max_value": 9, "q": q}, st.sampled_from(["quniform", "qloguniform"]), st.sampled_from([1, 2, 0.5])),
+        st.builds(lambda kind: {"type": kind, "mu": 1, "sigma": 0.5}, st.sampled_from(["normal", "lognormal"])),
+        st.builds(lambda kind: {"type": kind, "mu": 10, "sigma": 3, "q": 1}, st.sampled_from(["qnormal", "qlognormal"])),
+        st.builds(lambda upper: {"type": "randint", "upper": upper}, st.integers(1, 99)),
+        st.builds(lambda values: {"type": "choice", "values": values}, st.lists(texts, min_size=1, max_size=4, unique=True)),
+        st.builds(lambda values: {"type": "choice", "values": values}, st.lists(st.integers(1, 9), min_size=1, max_size=4, unique=True)),
+    ]  # fmt: skip
+    if depth:
+        return st.one_of(plain)
+    branch = st.builds(lambda name, inner: {"name": name, **inner}, st.sampled_from(["adam", "a b", "true"]), st.dictionaries(st.sampled_from(["inner_a", "inner_b"]), expressions(1), max_size=2))  # fmt: skip
+    branches = st.builds(lambda values: {"type": "choice", "values": values}, st.lists(branch, min_size=1, max_size=3, unique_by=lambda one: one["name"]))  # fmt: skip
+    return st.one_of(*plain, branches)
+
+
+@st.composite
+def sweeps(draw: st.DrawFn) -> dict[str, Any]:
+    space = draw(st.dictionaries(names, expressions(), min_size=1, max_size=4))
+    inputs = draw(optional(data=st.sampled_from([{"type": "uri_folder", "path": "azureml:data:1", "mode": "ro_mount"}, {"path": "./local"}]), epochs=st.integers(1, 9), note=st.just("a b")))  # fmt: skip
+    places = [f"--{name} ${{{{search_space.{name}}}}}" for name in space]
+    places += [f"--{name} ${{{{ inputs.{name} }}}}" for name in inputs]
+    environment = st.sampled_from(["azureml:own@latest", {"image": "own:1", "conda_file": "conda.yml"}, {"image": "own:1"}])  # fmt: skip
+    trial = {
+        "command": " ".join(["python train.py", *places]),
+        "environment": draw(environment),
+        **draw(
+            optional(
+                code=st.sampled_from(["src", "azureml:code:1"]),
+                environment_variables=st.just({"TOKEN": "visible", "B": ""}),
+                distribution=st.just({"type": "pytorch", "process_count_per_instance": 2}),
+                resources=st.just({"instance_count": 2, "shm_size": "2g"}),
+            )
+        ),
+    }
+    policy = st.sampled_from(
+        [
+            {"type": "median_stopping", "delay_evaluation": 5, "evaluation_interval": 1},
+            {"type": "bandit", "slack_factor": 0.1, "evaluation_interval": 2},
+            {"type": "bandit", "slack_amount": 0.1, "slack_factor": 0.2},
+            {"type": "truncation_selection", "truncation_percentage": 20},
+        ]
+    )
+    sampling = st.sampled_from(["random", {"type": "random", "rule": "sobol", "seed": 3}, {"type": "random", "logbase": "e"}, {"type": "random", "seed": 1}])  # fmt: skip
+    return {
+        "type": "sweep",
+        "trial": trial,
+        "sampling_algorithm": draw(sampling),
+        "search_space": space,
+        "objective": {"goal": draw(st.sampled_from(["minimize", "maximize", "Maximize"])), "primary_metric": "acc"},
+        "limits": {"max_total_trials": draw(st.integers(1, 99)), **draw(optional(max_concurrent_trials=st.integers(1, 99), timeout=st.just(7200), trial_timeout=st.just(600)))},
+        **({"inputs": inputs} if inputs else {}),
+        **draw(
+            optional(
+                name=st.just("sweep_1"),
+                display_name=st.sampled_from(["simple", "Größer: ein Versuch"]),
+                experiment_name=st.just("mine"),
+                description=st.just("text"),
+                compute=st.sampled_from(["azureml:cpu", "cpu"]),
+                early_termination=policy,
+                tags=st.just({"team": "ads", "n": "1"}),
+                properties=st.just({"a": "b"}),
+                identity=st.sampled_from([{"type": "managed_identity", "client_id": "1"}, {"type": "user_identity"}, {"type": "aml_token"}]),
+                resources=st.just({"instance_type": "Standard_DS3_v2", "instance_count": 1}),
+                queue_settings=st.sampled_from([{"job_tier": "spot"}, {"job_tier": "Standard", "priority": "high"}]),
+                outputs=st.just({"model": {"type": "mlflow_model", "mode": "rw_mount"}}),
+            )
+        ),
+    }  # fmt: skip
+
+
+@given(sweeps())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_sweep_comes_back_as_it_was(sweep: dict[str, Any]) -> None:
+    assert problems(sweep) == []
+    before = copy.deepcopy(sweep)
+    job = parse(sweep)
+    assert sweep == before
+    again = TuningJob.from_yaml(job.to_yaml())
+    assert again == job
+    assert native_request(again) == sweep
+
+
+@given(jobs())
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_job_that_was_sent_comes_back(job: TuningJob) -> None:
+    profile = AzureMlSettings(environment="azureml:own@latest")
+    plan = translate(job, profile)
+    if plan.mode != "managed" or any(note.support is Support.UNSUPPORTED for note in plan.notes):
+        return
+    sent = native_request(job, profile)
+    back = parse(sent)
+    assert native_request(back) == sent
+    if "CLOUDTUNE_SPEC" not in json.dumps(sent):
+        return  # a program that starts by itself: the file is all there is
+    ours, theirs = masked(job).to_data(), masked(back).to_data()
+    for field in ("space", "objective", "strategy", "stopping", "limits", "metrics"):
+        assert theirs.get(field) == ours.get(field), field
+
+
+SWEEP: dict[str, Any] = {
+    "$schema": "https://azuremlschemas.azureedge.net/latest/sweepJob.schema.json",
+    "type": "sweep",
+    "trial": {
+        "code": "src",
+        "command": "python main.py --data ${{inputs.data}} --lr ${{search_space.lr}} --kind ${{search_space.kind}} --epochs ${{inputs.epochs}}",
+        "environment": "azureml:own@latest",
+    },
+    "inputs": {"data": {"type": "uri_folder", "path": "azureml:iris:1"}, "epochs": 3},
+    "compute": "azureml:cpu",
+    "sampling_algorithm": "random",
+    "search_space": {
+        "lr": {"type": "loguniform", "min_value": -6.907755278982137, "max_value": 0},
+        "kind": {"type": "choice", "values": ["a", {"name": "b", "depth": {"type": "randint", "upper": 5}}]},
+    },
+    "objective": {"goal": "maximize", "primary_metric": "accuracy"},
+    "early_termination": {"type": "bandit", "evaluation_interval": 1, "slack_factor": 0.1},
+    "limits": {"max_total_trials": 10, "max_concurrent_trials": 2, "timeout": 3600},
+    "experiment_name": "iris",
+    "display_name": "iris",
+}
+
+
+def test_what_can_be_said_anywhere_is_said_in_neutral_fields() -> None:
+    data = parse(SWEEP).to_data()
+    assert data["trial"] == {
+        "source": "src",
+        "command": "python main.py --data $CLOUDTUNE_DATA_DATA --lr {lr} --kind {kind} --epochs 3",
+        "image": {"azureml": "azureml:own@latest"},
+    }
+    assert data["space"] == {
+        "lr": {"type": "float", "low": 0.001, "high": 1.0, "scale": "log"},
+        "kind": {"type": "categorical", "values": ["a", "b"]},
+        "depth": {"type": "int", "low": 0, "high": 4, "when": {"kind": "b"}},
+    }
+    assert data["stopping"] == {"type": "bandit", "slack_factor": 0.1}
+    assert data["limits"] == {"trials": 10, "parallel": 2, "time": "1h"}
+    assert data["data"] == {"data": {"azureml": "azureml:iris:1"}}
+    assert data["compute"] == {"instance": {"azureml": "azureml:cpu"}}
+
+
+def test_an_imported_sweep_runs_elsewhere_as_well(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    sweep = copy.deepcopy(SWEEP)
+    sweep["inputs"]["data"] = {"type": "uri_folder", "path": "./src"}
+    plan = api.plan(parse(sweep), "local", project=tmp_path)
+    plan.refuse()
+
+
+def test_a_trial_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    component = {"type": "command", "name": "train", "inputs": {"epochs": {"type": "integer", "default": 3}, "lr": {"type": "number"}, "data": {"type": "uri_folder"}}, "code": "../src", **{name: SWEEP["trial"][name] for name in ("command", "environment")}}  # fmt: skip
+    (tmp_path / "parts" / "train.yml").write_text(yaml.safe_dump(component))
+    for reference in ("file:parts/train.yml", "./parts/train.yml", {"component": "parts/train.yml"}):
+        sweep = {**SWEEP, "trial": reference, "inputs": {"data": SWEEP["inputs"]["data"]}}
+        job = parse(sweep, tmp_path)
+        made = native_request(job)
+        assert made["trial"]["command"] == SWEEP["trial"]["command"]
+        assert made["inputs"] == SWEEP["inputs"]
+        assert made["trial"]["code"] == "parts/../src"
+    with pytest.raises(SpecError, match="cannot be read"):
+        parse({**SWEEP, "trial": "file:nothing.yml"}, tmp_path)
+    with pytest.raises(SpecError, match="component of a workspace"):
+        parse({**SWEEP, "trial": "azureml:train:1"}, tmp_path)
+
+
+def test_a_pipelines_one_sweep_is_taken() -> None:
+    step = {name: value for name, value in SWEEP.items() if name not in ("$schema", "compute", "display_name")}
+    pipeline = {"type": "pipeline", "settings": {"default_compute": "azureml:cpu"}, "jobs": {"prepare": {"type": "command"}, "tune": step}}  # fmt: skip
+    job = parse(pipeline)
+    assert job.name == "tune"
+    assert native_request(job)["compute"] == "azureml:cpu"
+    with pytest.raises(SpecError, match="has 2 sweeps"):
+        parse({**pipeline, "jobs": {"a": step, "b": step}})
+    bound = {**step, "inputs": {**step["inputs"], "data": "${{parent.jobs.prepare.outputs.data}}"}}
+    with pytest.raises(SpecError, match="comes from another step"):
+        parse({**pipeline, "jobs": {"tune": bound}})
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "says"),
+    [
+        (lambda s: s.update(type="automl"), "type", "AutoML"),
+        (lambda s: s.update(type="command"), "type", "must be 'sweep'"),
+        (lambda s: s.pop("objective"), "objective", "must be given"),
+        (lambda s: s.update(limit=3), "limit", "did you mean 'limits'"),
+        (lambda s: s["search_space"]["lr"].update(min_value="low"), "search_space.lr.min_value", "valid number"),
+        (lambda s: s["search_space"].update(lr={"type": "unifrom"}), "search_space.lr", "must have a type"),
+        (lambda s: s["limits"].update(timeout="2h"), "limits.timeout", "valid integer"),
+        (lambda s: s["trial"].update(command="x ${{inputs.nothing}}"), "trial.command", "names nothing"),
+    ],
+)
+def test_what_is_no_sweep_is_told_with_its_place(change: Any, path: str, says: str) -> None:
+    sweep = copy.deepcopy(SWEEP)
+    change(sweep)
+    with pytest.raises(SpecError) as raised:
+        parse(sweep)
+    assert [each for each in raised.value.problems if each.path == path and says in each.message], raised.value
+
+
+# The SDK is the judge
+
+UNIONS = {"environment", "identity", "trial", "distribution", "inputs", "outputs", "services", "type", "$schema"}
+
+
+def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
+    sdk = pytest.importorskip("azure.ai.ml._schema._sweep.sweep_job")
+    from azure.ai.ml._schema.assets.environment import AnonymousEnvironmentSchema
+    from azure.ai.ml._schema.job.input_output_entry import DataInputSchema, InputLiteralValueSchema, OutputSchema
+    from azure.ai.ml._schema.job.job_limits import SweepJobLimitsSchema
+    from azure.ai.ml._schema.job.parameterized_command import ParameterizedCommandSchema
+    from azure.ai.ml._schema.job_resource_configuration import JobResourceConfigurationSchema
+    from azure.ai.ml._schema.queue_settings import QueueSettingsSchema
+
+    def fields(*schemas: Any) -> set[str]:
+        return {
+            each.data_key or name
+            for schema in schemas
+            for name, each in schema._declared_fields.items()
+            if not each.dump_only
+        }
+
+    def own(model: type[v2.Node]) -> set[str]:
+        return {field.alias or name for name, field in model.model_fields.items()}
+
+    assert own(v2.SweepJob) == fields(sdk.SweepJobSchema) | {"$schema"}
+    assert own(v2.Trial) == fields(ParameterizedCommandSchema)
+    assert own(v2.SweepLimits) == fields(SweepJobLimitsSchema)
+    assert own(v2.Resources) == fields(JobResourceConfigurationSchema)
+    assert own(v2.QueueSettings) == fields(QueueSettingsSchema)
+    assert own(v2.Output) == fields(OutputSchema)
+    assert own(v2.Input) == fields(DataInputSchema, InputLiteralValueSchema)
+    assert own(v2.Environment) >= fields(AnonymousEnvironmentSchema) - {
+        "id",
+        "latest_version",
+        "stage",
+        "creation_context",
+    }
+
+
+@given(sweeps())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_sdk_takes_every_sweep_and_tells_it_as_we_read_it(sweep: dict[str, Any]) -> None:
+    entities = pytest.importorskip("azure.ai.ml.entities._job.sweep.sweep_job")
+    sweep = {**sweep, "trial": {**sweep["trial"], "code": "azureml:code:1", "environment": "azureml:own:1"}}
+    sweep.pop("properties", None)
+    if "inputs" in sweep:
+        sweep["inputs"].pop("data", None)
+        sweep["trial"]["command"] = "python train.py"
+    job = parse(sweep)
+    entity = entities.SweepJob._load_from_dict(native_request(job), {"base_path": Path(), "params_override": []}, "")
+    body = json.loads(json.dumps(entity._to_rest_object().as_dict(), default=str))
+    told = file_of(body)
+    assert told["search_space"] == sweep["search_space"]
+    assert told["limits"] == sweep["limits"]
+    assert told["objective"]["primary_metric"] == "acc"
+    assert told["trial"]["command"] == sweep["trial"]["command"]
+    policy, given = told.get("early_termination"), sweep.get("early_termination")
+    assert (policy or {}).get("type") == (given or {}).get("type")
+    space = parse(body).space
+    assert {name: space[name] for name in sweep["search_space"]} == {
+        name: job.space[name] for name in sweep["search_space"]
+    }
