@@ -1,6 +1,7 @@
 """An HTTP server on this machine alone, whose connections and requests end with it."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -31,12 +32,18 @@ class LoopbackServer:
         port: where it listens; 0 for a free one.
         application: what it serves.
         handler: reads the requests.
+        tls: with which it serves https; None for http.
     """
 
     def __init__(
-        self, port: int, application: Application, *, handler: type[WSGIRequestHandler] = SilentHandler
+        self,
+        port: int,
+        application: Application,
+        *,
+        handler: type[WSGIRequestHandler] = SilentHandler,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._port, self._application, self._handler = port, application, handler
+        self._port, self._application, self._handler, self._tls = port, application, handler, tls
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
         self._connections: WeakSet[socket.socket] = WeakSet()
@@ -46,7 +53,7 @@ class LoopbackServer:
     def url(self) -> str:
         """Its address."""
         port = self._port if self._server is None else self._server.server_address[1]
-        return f"http://127.0.0.1:{port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{port}"
 
     def start(self) -> None:
         """Serves from now on.
@@ -61,6 +68,7 @@ class LoopbackServer:
                 self._answer,
                 threaded=True,
                 request_handler=self._handler,
+                ssl_context=self._tls,
                 fd=listening.fileno(),  # of which it makes its own; by itself it would end the process if it cannot listen
             )
         self._thread = threading.Thread(

@@ -100,9 +100,9 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
         "trial": _trial(trial, request.get("inputs") or {}),
         "objective": {"metric": objective["primary_metric"], "goal": snake(objective["goal"])},
         "space": space_of(request["search_space"]),
-        "strategy": _strategy(request.get("sampling_algorithm") or "random"),
-        "stopping": _stopping(request.get("early_termination")),
-        "limits": _limits(request["limits"]),
+        "strategy": strategy_of(request.get("sampling_algorithm") or "random"),
+        "stopping": stopping_of(request.get("early_termination")),
+        "limits": limits_of(request["limits"]),
         "compute": _compute(request),
         "data": _data(request.get("inputs") or {}),
         "output": None,
@@ -132,7 +132,8 @@ def _trial(trial: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any
     return {name: value for name, value in found.items() if value}
 
 
-def _strategy(algorithm: Any) -> dict[str, Any]:
+def strategy_of(algorithm: Any) -> dict[str, Any]:
+    """The strategy of a sampling algorithm, by its name or with settings."""
     given: dict[str, Any] = {"type": algorithm} if isinstance(algorithm, str) else dict(algorithm)
     kind = snake(given["type"])
     if kind == "random" and snake(given.get("rule")) == "sobol":
@@ -141,7 +142,8 @@ def _strategy(algorithm: Any) -> dict[str, Any]:
     return {"type": kind, **({"seed": seed} if seed is not None and seed >= 0 and kind in ("random", "sobol") else {})}
 
 
-def _stopping(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def stopping_of(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The stopping rule of an early termination policy."""
     if policy is None:
         return None
     steps = {
@@ -157,7 +159,8 @@ def _stopping(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return {"type": "bandit", **steps, slack: policy[slack]}
 
 
-def _limits(limits: Mapping[str, Any]) -> dict[str, Any]:
+def limits_of(limits: Mapping[str, Any]) -> dict[str, Any]:
+    """The limits of a sweep; times in seconds."""
     trials = limits["max_total_trials"]
     found = {
         "trials": trials,

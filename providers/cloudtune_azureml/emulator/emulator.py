@@ -1,0 +1,187 @@
+"""Azure Machine Learning on this machine: Resource Manager, run history, MLflow and blob storage over https; jobs really run."""
+
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+from cloudtune.emulation.serving import LoopbackServer
+from cloudtune.errors import ConfigError
+from cloudtune_azureml.emulator.api import Api
+from cloudtune_azureml.emulator.blobs import Blobs
+from cloudtune_azureml.emulator.certificate import throw_away
+from cloudtune_azureml.emulator.faults import Faults
+from cloudtune_azureml.emulator.records import Runs
+from cloudtune_azureml.emulator.worker import DATASTORES
+from cloudtune_azureml.emulator.workspace import Workspace
+
+_NONE: Mapping[str, Any] = MappingProxyType({})
+
+ENVIRONMENT = "azureml:emulated:1"
+"""The environment of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every one."""
+
+
+class AzureMlEmulator:
+    """One workspace of Azure Machine Learning on this machine; jobs run as processes here.
+
+    There is no Docker: this machine's Python and packages play every environment's role. A context manager, which
+    serves from its entering to its leaving.
+
+    Args:
+        port: of 127.0.0.1; 0 for a free one.
+        folder: for storage and what jobs leave on this machine; None for one that is removed at the end.
+        images: nothing stands for an image here: commands are run as they are; for the sake of other emulators.
+        mounts: folders whose files are in datastores at the start, by ``azureml://datastores/NAME/paths/PREFIX``.
+        faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        subscription: its id.
+        resource_group: its name.
+        workspace: its name.
+        grace: seconds that a program has between SIGTERM and SIGKILL.
+
+    Attributes:
+        faults: what goes wrong on purpose; may be changed at any time.
+        calls: how often each operation was called.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        folder: Path | None = None,
+        *,
+        images: Mapping[str, Any] = _NONE,
+        mounts: Mapping[str, str | Path] = _NONE,
+        faults: Faults | None = None,
+        subscription: str = "00000000-0000-0000-0000-000000000000",
+        resource_group: str = "emulated",
+        workspace: str = "emulated",
+        grace: float = 2.0,
+    ) -> None:
+        if images:
+            raise ConfigError(
+                "Azure Machine Learning runs commands, not images' own programs: nothing can stand for one"
+            )
+        self.subscription, self.resource_group, self.workspace = subscription, resource_group, workspace
+        self.faults = Faults() if faults is None else faults
+        self.calls: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._keep = folder is not None
+        self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-azureml-")) if folder is None else folder.absolute()
+        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        self.blobs = Blobs(self._folder / "storage")
+        context, self.certificate = throw_away(self._folder / "tls")
+        self.jobs = Workspace(
+            self.arm_id,
+            runs=Runs(),
+            blobs=self.blobs,
+            faults=self.faults,
+            folder=self._folder,
+            grace=grace,
+            environment=self._of_job,
+            url=lambda: self.url,
+        )
+        api = Api(self.jobs, faults=self.faults, served=self._count, url=lambda: self.url)
+        self._server = LoopbackServer(port, api, tls=context)
+
+    def start(self) -> Self:
+        """Serves from now on.
+
+        Raises:
+            ConfigError: the port is taken, or a mounted folder is not there.
+        """
+        self._furnish()
+        try:
+            self._server.start()
+        except OSError as error:
+            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        return self
+
+    def stop(self) -> None:
+        """Ends all jobs with their processes and threads, and closes the port."""
+        self._server.stop()
+        self.jobs.close()
+        if not self._keep:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Where it is
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return self._server.url
+
+    @property
+    def arm_id(self) -> str:
+        """The full id of the workspace."""
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
+        return f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow finds the workspace's runs."""
+        return f"{self.url}/mlflow/v1.0{self.arm_id}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which cloudtune and MLflow find the emulator and trust it."""
+        settings = {
+            "endpoint": self.url,
+            "subscription": self.subscription,
+            "resource_group": self.resource_group,
+            "workspace": self.workspace,
+            "environment": ENVIRONMENT,
+            "compute": "cpu-cluster",
+            "poll": "0.2",
+        }
+        own = {f"CLOUDTUNE_AZUREML_{name.upper()}": value for name, value in settings.items()}
+        return {**own, **self._trusted, "MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_TRACKING_TOKEN": "emulated"}
+
+    @property
+    def _trusted(self) -> dict[str, str]:
+        return {"REQUESTS_CA_BUNDLE": str(self.certificate), "MLFLOW_TRACKING_SERVER_CERT_PATH": str(self.certificate)}
+
+    def wait(self, job: str, timeout: float | None = None) -> str:
+        """Waits for the end of a job, at most so many seconds, and returns its state.
+
+        Raises:
+            Refused: there is no such job.
+        """
+        return self.jobs.wait(job, timeout)
+
+    # Inside
+
+    def _of_job(self, name: str, experiment: str) -> dict[str, str]:
+        """Variables of a job: those by which MLflow finds its own run."""
+        return {
+            **self._trusted,
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_TRACKING_TOKEN": "emulated",
+            "MLFLOW_EXPERIMENT_NAME": experiment,
+            "MLFLOW_EXPERIMENT_ID": experiment,
+            "MLFLOW_RUN_ID": name,
+            "AZUREML_ARM_SUBSCRIPTION": self.subscription,
+            "AZUREML_ARM_RESOURCEGROUP": self.resource_group,
+            "AZUREML_ARM_WORKSPACE_NAME": self.workspace,
+        }
+
+    def _furnish(self) -> None:
+        for container in (*DATASTORES.values(), "uploads"):
+            (self.blobs.folder / container).mkdir(parents=True, exist_ok=True)
+        for uri, folder in self._mounts.items():
+            if not folder.is_dir():
+                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+            store, _, prefix = uri.partition("datastores/")[2].partition("/paths/")
+            self.blobs.copy(folder, DATASTORES.get(store, store), prefix.strip("/"))
+
+    def _count(self, operation: str) -> None:
+        with self._counting:
+            self.calls[operation] += 1

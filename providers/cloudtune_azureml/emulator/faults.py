@@ -1,0 +1,17 @@
+"""What can go wrong on the way to Azure Machine Learning and inside it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from cloudtune.emulation import faults
+
+
+@dataclass(slots=True)
+class Faults(faults.Faults):
+    """See `cloudtune.emulation.faults.Faults`; services are ``arm``, ``history``, ``mlflow`` and ``blob``.
+
+    Operations of ``arm`` are ``PutJob``, ``GetJob``, ``ListJobs``, ``CancelJob``, ``DeleteJob`` and the like; those of
+    ``mlflow`` are called as its paths are, e.g. ``runs/search``.
+    """
+
+    services: Collection[str] = ("arm", "history", "mlflow")

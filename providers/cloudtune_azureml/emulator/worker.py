@@ -1,0 +1,241 @@
+"""One command job, run as Azure Machine Learning runs it, by processes of this machine.
+
+The emulator has no Docker: this machine's Python and packages play the environment's role. What the service says of
+it: "Access data in a job", "Use environment variables", the reference of command jobs, and CommandJob of its SDK.
+"""
+
+import atexit
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from cloudtune.emulation.output import last_words
+from cloudtune.emulation.processes import Limit, Processes, Start
+from cloudtune.emulation.starting import environment_of, with_the_emulator
+from cloudtune.emulation.wishes import Wishes
+from cloudtune_azureml.emulator.blobs import Blobs
+
+CONTAINER = "azureml"
+"""The container of outputs and logs."""
+
+DATASTORES = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore": CONTAINER}
+"""Datastores and the containers behind them."""
+
+_PLACE = re.compile(r"\$\{\{\s*(search_space|inputs|outputs)\.([\w.]+?)\s*\}\}|(?<!\$)\{search_space\.(\w+)\}")
+_DATASTORE = re.compile(r"azureml:(?://.*)?/?/?datastores/([^/]+)/paths/(.*)")
+_KEPT_LINES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What command jobs run with.
+
+    Attributes:
+        blobs: the storage account.
+        folder: for the jobs' own folders.
+        grace: seconds between SIGTERM and SIGKILL.
+        environment: variables for the programs, by which they find MLflow.
+        place_of: the folder or file of an asset, ``azureml:NAME:VERSION`` or its full id.
+    """
+
+    blobs: Blobs
+    folder: Path
+    grace: float
+    environment: Callable[[str, str], Mapping[str, str]]
+    place_of: Callable[[str], Path | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command job ended.
+
+    Attributes:
+        state: Completed, Failed or Canceled.
+        failure: why; "" unless it failed.
+    """
+
+    state: Literal["Completed", "Failed", "Canceled"]
+    failure: str
+
+
+class JobFailure(Exception):
+    """A command job cannot be started; the message says why."""
+
+
+class Worker:
+    """Runs one command job.
+
+    Args:
+        job: its file: command, code, environment_variables, inputs, outputs, limits, resources.
+        name: its id.
+        experiment: the experiment that it is in.
+        values: what stands for ``${{search_space.x}}``, for a trial of a sweep.
+        workshop: what it runs with.
+        on_running: is told when the program starts.
+        on_line: takes each line that it prints.
+        on_end: takes the end, as the last of all. None of these is called once `close` has begun.
+    """
+
+    def __init__(
+        self,
+        job: Mapping[str, Any],
+        name: str,
+        experiment: str,
+        values: Mapping[str, Any],
+        workshop: Workshop,
+        *,
+        on_running: Callable[[], None],
+        on_line: Callable[[str], None],
+        on_end: Callable[[Ended], None],
+    ) -> None:
+        self._job, self._name, self._experiment, self._values = job, name, experiment, values
+        self._shop = workshop
+        self._on_running, self._on_line, self._on_end = on_running, on_line, on_end
+        self._folder = workshop.folder.absolute() / name
+        self._artifacts = workshop.blobs.file(CONTAINER, f"ExperimentRun/dcid.{name}")
+        self._log = self._artifacts / "user_logs" / "std_log.txt"
+        self._lines: list[str] = []
+        self._wishes = Wishes()
+        self._thread = threading.Thread(target=self._run, name=f"command job {name}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the job; returns at once."""
+        atexit.register(self.close)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks the program to end (SIGTERM), and makes it after the grace time."""
+        self._wishes.ask("stop")
+
+    def close(self) -> None:
+        """Ends everything at once; no callback is called any more. May be called twice."""
+        self._wishes.ask("close")
+        if self._thread.ident is None:
+            self._wishes.release()
+        elif threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    # The thread
+
+    def _run(self) -> None:
+        try:
+            ended = Ended("Canceled", "") if self._wishes.now == "stop" else self._train()
+        except JobFailure as error:
+            ended = Ended("Failed", str(error))
+        except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
+            ended = Ended("Failed", f"the emulator failed: {type(error).__name__}: {error}")
+        finally:
+            atexit.unregister(self.close)
+            self._wishes.release()
+        if self._wishes.now != "close":
+            self._on_end(ended)
+
+    def _train(self) -> Ended:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        start = self._start()
+        timeout = (self._job.get("limits") or {}).get("timeout")
+        limits = [Limit(time.monotonic() + timeout, "time")] if timeout else []
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log.touch()
+        self._on_running()
+        try:
+            processes = Processes(
+                [start], mark=self._folder, grace=self._shop.grace, on_line=self._hear, wishes=self._wishes
+            )
+        except OSError as error:
+            raise JobFailure(f"the program cannot be started: {error}") from error
+        codes, why = processes.run(limits, lambda: None)
+        shutil.copytree(self._folder / "wd" / "outputs", self._artifacts / "outputs", dirs_exist_ok=True)
+        if why == "stop":
+            return Ended("Canceled", "")
+        if why == "time":
+            return Ended("Failed", f"The job has run longer than its timeout of {timeout:g} s.")
+        if codes[0]:
+            said = last_words(self._lines[-_KEPT_LINES:])
+            message = f"Execution failed. User process '/bin/bash' exited with status code {codes[0]}. Please check log file 'user_logs/std_log.txt' for error details. Error: {said}"
+            return Ended("Failed", message)
+        return Ended("Completed", "")
+
+    def _hear(self, number: int, line: str) -> None:  # noqa: ARG002  # one machine
+        self._lines.append(line)
+        with self._log.open("a", encoding="utf-8") as log:
+            log.write(f"{line}\n")
+        self._on_line(line)
+
+    # Starting
+
+    def _start(self) -> Start:
+        work = self._folder / "wd"
+        code = self._job.get("code")
+        source = None if code is None else self._shop.place_of(code)
+        if code is not None and source is None:
+            raise JobFailure(f"the code {code} is not there")
+        if source is None:
+            work.mkdir()
+        else:
+            shutil.copytree(source, work)
+        (work / "outputs").mkdir(exist_ok=True)
+        command = _PLACE.sub(self._put, self._job["command"])
+        given = {
+            **self._shop.environment(self._name, self._experiment),
+            "AZUREML_RUN_ID": self._name,
+            **{f"AZUREML_SWEEP_{name}": _text(value) for name, value in self._values.items()},
+            **{f"AZURE_ML_INPUT_{name}": str(self._input(name)) for name in self._job.get("inputs") or {}},
+            **{f"AZURE_ML_OUTPUT_{name}": str(self._output(name)) for name in self._job.get("outputs") or {}},
+            **{name: str(value) for name, value in (self._job.get("environment_variables") or {}).items()},
+        }
+        environment = environment_of(given, self._folder, self._folder / "home")
+        shell = shutil.which("bash") or "/bin/sh"
+        return Start([*with_the_emulator(), shell, "-c", command], environment, work)
+
+    def _put(self, found: re.Match[str]) -> str:
+        part, name = found[1] or "search_space", found[2] or found[3]
+        if part == "search_space":
+            if name not in self._values:
+                raise JobFailure(f"the command names ${{{{search_space.{name}}}}}, which the search space has not")
+            return _text(self._values[name])
+        return str(self._input(name) if part == "inputs" else self._output(name))
+
+    def _input(self, name: str) -> Path | str:
+        """The file or folder of an input, or its value."""
+        given = (self._job.get("inputs") or {}).get(name)
+        if not isinstance(given, Mapping):
+            return _text(given)
+        if given.get("value") is not None:
+            return _text(given["value"])
+        place = str(given.get("path"))
+        found = self._of_datastore(place) or self._shop.place_of(place)
+        if found is None or not found.exists():
+            raise JobFailure(f"the input {name} is not there: {place}")
+        return found
+
+    def _output(self, name: str) -> Path:
+        """The folder of an output, in the storage account."""
+        declared = (self._job.get("outputs") or {}).get(name) or {}
+        place = (declared.get("path") or "").replace("${{name}}", self._name).replace("${{output_name}}", name)
+        default = f"azureml://datastores/workspaceblobstore/paths/azureml/{self._name}/{name}"
+        folder = self._of_datastore(place or default)
+        if folder is None:
+            raise JobFailure(f"the output {name} goes to a place that the emulator has not: {place}")
+        (folder.parent if declared.get("type") == "uri_file" else folder).mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _of_datastore(self, place: str) -> Path | None:
+        found = _DATASTORE.fullmatch(place)
+        if found is None:
+            return None
+        return self._shop.blobs.file(DATASTORES.get(found[1], found[1]), found[2].strip("/"))
+
+
+def _text(value: Any) -> str:
+    """A value as it stands in a command: a branch as JSON."""
+    if isinstance(value, Mapping):
+        return json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value)

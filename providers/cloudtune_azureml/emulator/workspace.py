@@ -1,0 +1,278 @@
+"""One workspace: its jobs, code and environment versions, as the bodies of Azure Resource Manager's API tell them."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
+from cloudtune_azureml.emulator.faults import Faults
+from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
+from cloudtune_azureml.emulator.records import TERMINAL, Run, Runs
+from cloudtune_azureml.emulator.worker import DATASTORES, Workshop
+from cloudtune_azureml.rest import file_of
+from cloudtune_azureml.rules import problems
+
+Body = dict[str, Any]
+
+
+class Refused(Exception):  # an answer, not an error of ours
+    """A call that is answered with an error.
+
+    Attributes:
+        status: of HTTP.
+        code: the service's.
+        message: for its reader.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status, self.code, self.message = status, code, message
+        super().__init__(message)
+
+
+def not_found(what: str) -> Refused:
+    """The answer where there is no such thing."""
+    return Refused(404, "NotFound", f"{what} was not found in this workspace.")
+
+
+class Workspace:
+    """What is in the workspace.
+
+    Args:
+        arm_id: its full id.
+        runs: which tell the states of jobs.
+        blobs: the storage account.
+        faults: what goes wrong on purpose.
+        folder: for what jobs leave on this machine.
+        grace: seconds between SIGTERM and SIGKILL.
+        environment: variables of a job, by its name and experiment.
+        url: gives the service's address.
+    """
+
+    def __init__(
+        self,
+        arm_id: str,
+        *,
+        runs: Runs,
+        blobs: Blobs,
+        faults: Faults,
+        folder: Path,
+        grace: float,
+        environment: Callable[[str, str], Mapping[str, str]],
+        url: Callable[[], str],
+    ) -> None:
+        self._url = url
+        self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
+        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of)
+        self._lock = threading.RLock()
+        self._bodies: dict[str, Body] = {}
+        self._jobs: dict[str, SweepJob | CommandJob] = {}
+        self._versions: dict[str, Body] = {}
+
+    # Versions of code, environments and data
+
+    def put_version(self, path: str, body: Body) -> Body:
+        """Keeps a version of something, e.g. ``codes/NAME/versions/1``."""
+        whole = {**body, "id": f"{self.arm_id}/{path}", "name": path.rpartition("/")[2], "type": "version"}
+        self._versions[path] = whole
+        return whole
+
+    def version(self, path: str) -> Body:
+        """A version; an environment that nobody made is there all the same, as curated ones are.
+
+        Raises:
+            Refused: there is none.
+        """
+        if path in self._versions:
+            return self._versions[path]
+        if path.startswith("environments/"):
+            image = {"image": f"emulated:{path.split('/')[1]}", "environmentType": "Curated", "osType": "Linux"}
+            return {"id": f"{self.arm_id}/{path}", "name": path.rpartition("/")[2], "type": "version", "properties": image}  # fmt: skip
+        raise not_found(path)
+
+    def versions(self, path: str) -> list[Body]:
+        """All versions of something, e.g. of ``codes/NAME/versions``."""
+        found = [body for name, body in self._versions.items() if name.startswith(f"{path}/")]
+        return found or ([self.version(f"{path}/1")] if path.startswith("environments/") else [])
+
+    def upload_place(self, path: str, url: str) -> Body:
+        """Where the content of a version is uploaded to."""
+        place = f"{url}{PREFIX}uploads/{uuid4().hex}"
+        credential = {"credentialType": "SAS", "sasUri": f"{place}?sig=emulated"}
+        return {"pendingUploadId": path, "pendingUploadType": "TemporaryBlobReference", "blobReferenceForConsumption": {"blobUri": place, "storageAccountArmId": "/emulated", "credential": credential}}  # fmt: skip
+
+    def _place_of(self, reference: str) -> Path | None:
+        """The folder or file of an asset's version or of a URL; None for none."""
+        if reference.startswith(("http://", "https://")):
+            return self.blobs.at(reference) if "://127.0.0.1:" in reference else None
+        if reference.startswith("azureml:"):
+            name, _, version = reference.removeprefix("azureml:").partition(":")
+            for kind, field in (("codes", "codeUri"), ("data", "dataUri")):
+                body = self._versions.get(f"{kind}/{name}/versions/{version}")
+                if body is not None:
+                    return self._place_of(body["properties"][field])
+        return None
+
+    # Jobs
+
+    def put_job(self, name: str, body: Body) -> Body:
+        """Makes a job; one that is there stays, with what may be changed of it.
+
+        Raises:
+            Refused: it is not valid, or there is another one of this name.
+        """
+        with self._lock:
+            known = self._bodies.get(name)
+            if known is not None:
+                return self._changed(name, known, body)
+            whole = {**body, "name": name}
+            try:
+                file = file_of(whole)
+            except (KeyError, TypeError, IndexError, AttributeError) as error:
+                raise Refused(400, "UserError", f"The job cannot be read: {type(error).__name__} {error}") from None
+            found = problems(file)
+            if found:
+                said = "; ".join(f"{each.path}: {each.message}" for each in found)
+                raise Refused(400, "UserError", f"The request is invalid: {said}")
+            run = self.runs.add(
+                Run(name, file.get("experiment_name") or "Default", file["type"], tags=file.get("tags"))
+            )
+            self._bodies[name] = whole
+            job = self._made(file, run)
+            self._jobs[name] = job
+        told = self.job(name)
+        job.start()
+        return told
+
+    def _made(self, file: Body, run: Run) -> SweepJob | CommandJob:
+        if file["type"] == "sweep":
+            return SweepJob(file, run, self.runs, self._shop, self._faults, self._folder / "sweeps" / run.name)
+        return CommandJob(file, run, self._shop, self._faults)
+
+    def _changed(self, name: str, known: Body, body: Body) -> Body:
+        """A job that is put again: name, description, tags and archiving may change."""
+        old, new = known["properties"], body.get("properties", {})
+        fixed = ("jobType", "searchSpace", "trial", "objective", "command", "limits")
+        if any(part in new and new[part] != old.get(part) for part in fixed):
+            raise Refused(409, "Conflict", f"A job {name} exists already, with other settings.")
+        for part in ("displayName", "description", "tags", "isArchived"):
+            if part in new:
+                old[part] = new[part]
+        self.runs.get(name).tag(new.get("tags") or {})  # type: ignore[union-attr]  # each job has its run
+        return self.job(name)
+
+    def job(self, name: str) -> Body:
+        """A job's body, or a trial's.
+
+        Raises:
+            Refused: there is none.
+        """
+        run = self.runs.get(name)
+        if run is None:
+            raise not_found(f"The job {name}")
+        status = run.status(self._faults.slow)
+        body = self._bodies.get(name) or self._of_trial(run)
+        properties = {**(body["properties"].get("properties") or {}), **status.properties}
+        own = {**body["properties"], "status": status.state, "properties": properties, "tags": dict(status.tags)}
+        own["services"] = {
+            "Studio": {"jobServiceType": "Studio", "endpoint": f"{self._url()}/studio/runs/{name}"},
+            "Tracking": {"jobServiceType": "Tracking", "endpoint": f"{self._url()}/mlflow/v1.0{self.arm_id}"},
+        }
+        made = datetime.fromtimestamp(run.created, UTC).isoformat()
+        return {**body, "id": f"{self.arm_id}/jobs/{name}", "name": name, "type": "Microsoft.MachineLearningServices/workspaces/jobs", "properties": own, "systemData": {"createdAt": made, "createdBy": "you", "createdByType": "User"}}  # fmt: skip
+
+    def _of_trial(self, run: Run) -> Body:
+        """The body of a sweep's trial: a command job."""
+        parent = self._bodies.get(run.parent)
+        if parent is None:
+            raise not_found(f"The job {run.name}")
+        trial = parent["properties"]["trial"]
+        return {"properties": {"jobType": "Command", "displayName": run.name, "experimentName": run.experiment, "command": trial["command"], "codeId": trial.get("codeId"), "environmentId": trial.get("environmentId"), "computeId": parent["properties"].get("computeId"), "inputs": {}, "outputs": {}}}  # fmt: skip
+
+    def jobs(self) -> list[Body]:
+        """The bodies of all jobs but trials, the newest first."""
+        return [self.job(name) for name in reversed(list(self._bodies))]
+
+    def cancel(self, name: str) -> None:
+        """Asks a job or trial to end; nothing if it has.
+
+        Raises:
+            Refused: there is none.
+        """
+        self._any(name).cancel()
+
+    def delete(self, name: str) -> None:
+        """Forgets a job that has ended.
+
+        Raises:
+            Refused: there is none, or it runs.
+        """
+        run = self._any(name).run
+        if run.status().state not in TERMINAL:
+            raise Refused(409, "Conflict", f"The job {name} is {run.status().state}; cancel it first.")
+        with self._lock:
+            self._jobs.pop(name, None)
+            self._bodies.pop(name, None)
+        for child in self.runs.children(name):
+            self.runs.remove(child.name)
+        self.runs.remove(name)
+
+    def _any(self, name: str) -> SweepJob | CommandJob:
+        job = self._jobs.get(name)
+        if job is not None:
+            return job
+        run = self.runs.get(name)
+        sweep = None if run is None else self._jobs.get(run.parent)
+        trials = sweep.trials if isinstance(sweep, SweepJob) else []
+        found = [trial for trial in trials if trial.run.name == name]
+        if not found:
+            raise not_found(f"The job {name}")
+        return found[0]
+
+    def datastore(self, name: str, url: str) -> Body:
+        """A datastore of blobs.
+
+        Raises:
+            Refused: there is none.
+        """
+        if name not in DATASTORES:
+            raise not_found(f"The datastore {name}")
+        own = {"datastoreType": "AzureBlob", "accountName": "emulated", "containerName": DATASTORES[name], "endpoint": url.partition("://")[2], "protocol": "https", "isDefault": name == "workspaceblobstore", "credentials": {"credentialsType": "None"}}  # fmt: skip
+        return {"id": f"{self.arm_id}/datastores/{name}", "name": name, "properties": own}
+
+    # What the emulator asks for
+
+    def wait(self, name: str, timeout: float | None) -> str:
+        """Waits for the end of a job, at most so many seconds, and returns its state.
+
+        Raises:
+            Refused: there is none.
+        """
+        run, until = self._any(name).run, None if timeout is None else time.monotonic() + timeout
+        while run.status().state not in TERMINAL and (until is None or time.monotonic() < until):
+            threading.Event().wait(0.01)
+        return run.status().state
+
+    def close(self) -> None:
+        """Ends all jobs at once."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            if isinstance(job, SweepJob):
+                job.shut()
+            else:
+                job.close()
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """A request's body.
+
+    Raises:
+        Refused: it is no object.
+    """
+    if not isinstance(value, Mapping):
+        raise Refused(400, "InvalidRequestContent", "The request content is no object.")
+    return value
