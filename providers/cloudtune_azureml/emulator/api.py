@@ -14,7 +14,7 @@ from werkzeug.wrappers import Request, Response
 
 from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import Environ, cut
-from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
+from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Metric, Run, Runs, Status
 from cloudtune_azureml.emulator.workspace import Refused, Workspace, as_mapping, not_found
@@ -77,7 +77,7 @@ class Api:
 
     def _route(self, request: Request) -> tuple[str, str, Callable[[], Answer]]:
         path = request.path
-        if path.startswith(PREFIX):
+        if path.startswith((PREFIX, ACCOUNT_PREFIX)):
             return "blob", request.method, lambda: self._blobs.answer(request)
         if path == "/discovery":
             address = self._url()
@@ -88,6 +88,8 @@ class Api:
             return "mlflow", operation, lambda: self._mlflow.answer(operation, request)
         if path.startswith("/history/"):
             return "history", "GetRuns", lambda: self._history.answer(request)
+        if path.endswith("/dataversion/batchGetResolvedUris"):
+            return "arm", "ResolveUris", lambda: self._space.resolved(request.get_json(silent=True) or {})
         below = path.removeprefix(self._space.arm_id).strip("/")
         if path.lower().startswith(self._space.arm_id.lower()):
             for method, pattern, operation, handler in self._arm:
@@ -152,6 +154,7 @@ def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
         ("GET", "computes/([^/]+)", "GetCompute", compute),
         ("GET", "computes", "ListComputes", lambda request: {"value": [compute(request, "cpu-cluster")]}),
         ("GET", "datastores/([^/]+)", "GetDatastore", lambda _, name: space.datastore(name, url())),
+        ("POST", "datastores/([^/]+)/listSecrets", "ListSecrets", lambda *_: {"secretsType": "Sas", "sasToken": "sig=emulated"}),
         ("GET", "datastores", "ListDatastores", lambda _: {"value": [space.datastore("workspaceblobstore", url())]}),
     ]  # fmt: skip
     return [(method, re.compile(pattern), operation, handler) for method, pattern, operation, handler in routes]
@@ -173,7 +176,9 @@ class History:
         self._runs, self._faults, self._url = runs, faults, url
 
     def answer(self, request: Request) -> Answer:
-        """Answers ``…/runs/ID``, ``…/runs/ID/children`` and ``…/runs/ID/details``."""
+        """Answers ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details`` and ``…/rundata``."""
+        if request.path.endswith("/rundata"):
+            return self._run_data(str(as_mapping(request.get_json(silent=True)).get("runId")))
         found = re.search(r"/runs/([^/]+?)(?:/(children|details))?$", request.path)
         run = None if found is None else self._runs.get(found[1])
         if found is None or run is None:
@@ -200,6 +205,13 @@ class History:
             "properties": dict(status.properties),
             "error": {"error": {"code": "UserError", "message": status.error}} if status.error else None,
         }
+
+    def _run_data(self, name: str) -> dict[str, Any]:
+        run = self._runs.get(name)
+        if run is None:
+            raise not_found(f"The run {name}")
+        outputs = {each: {"assetId": f"{name}/{each}", "type": "uri_folder"} for each in (*run.outputs, "default")}
+        return {"runMetadata": {**self._told(run), "outputs": outputs}}
 
     def _details(self, run: Run) -> dict[str, Any]:
         status = run.status(self._faults.slow)

@@ -18,6 +18,9 @@ from werkzeug.wrappers import Request, Response
 PREFIX = "/blob/"
 """Where the paths of the storage account begin."""
 
+ACCOUNT_PREFIX = "/emulated.blob.core.windows.net/"
+"""The same for clients that make the address themselves, of an account's name and what the cloud calls its storage."""
+
 
 class Blobs:
     """The containers of one storage account.
@@ -69,7 +72,7 @@ class Blobs:
 
     def answer(self, request: Request) -> Response:
         """Answers a request of the Blob service."""
-        container, _, name = request.path.removeprefix(PREFIX).partition("/")
+        container, _, name = request.path.removeprefix(ACCOUNT_PREFIX).removeprefix(PREFIX).partition("/")
         if request.args.get("comp") == "list" or (
             request.args.get("restype") == "container" and request.method == "GET"
         ):

@@ -149,6 +149,14 @@ class AzureMlEmulator:
     def _trusted(self) -> dict[str, str]:
         return {"REQUESTS_CA_BUNDLE": str(self.certificate), "MLFLOW_TRACKING_SERVER_CERT_PATH": str(self.certificate)}
 
+    def ml_client(self) -> Any:  # azure.ai.ml.MLClient
+        """The SDK's client for the workspace, in a process that has the variables of `environment`."""
+        from azure.ai.ml import MLClient  # noqa: PLC0415  # takes seconds
+
+        from cloudtune_azureml.client import ANYBODY, cloud_of  # noqa: PLC0415
+
+        return MLClient(ANYBODY, self.subscription, self.resource_group, self.workspace, **cloud_of(self.url))
+
     def wait(self, job: str, timeout: float | None = None) -> str:
         """Waits for the end of a job, at most so many seconds, and returns its state.
 

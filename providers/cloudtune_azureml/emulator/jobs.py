@@ -58,6 +58,7 @@ class CommandJob:
             on_line=run.lines.append,
             on_end=self._ended,
         )
+        run.outputs = self._worker.outputs()
 
     def start(self) -> None:
         """Runs it; returns at once."""
@@ -202,9 +203,9 @@ class SweepJob(ThreadedLauncher):
         with closing(Store(self._folder)) as store:
             record = RunRecord("sweep", "sweep", "azureml", "", "{}", "{}", created=self.run.created)
             run = store.create(record)
-            outcome = Driver(
-                self._search.job, run, self, seed=secrets.randbelow(2**31), interrupt=self._interrupt
-            ).drive()
+            seed = getattr(self._search.job.strategy, "seed", None)
+            seed = secrets.randbelow(2**31) if seed is None else seed
+            outcome = Driver(self._search.job, run, self, seed=seed, interrupt=self._interrupt).drive()
             return outcome, best_trial(self._search.job.objective, run.trials())
 
     def _conclude(self, outcome: RunState, best: Trial | None) -> None:

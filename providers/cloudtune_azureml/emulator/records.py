@@ -64,6 +64,10 @@ class Run:
         parent: the id of its sweep; "" for none.
         tags: at the start.
         on_metric: is told of every logged value.
+
+    Attributes:
+        lines: what its program printed.
+        outputs: places in datastores, ``NAME/paths/PATH``, by the names of its outputs.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Run:
         self.name, self.experiment, self.kind, self.parent = name, experiment, kind, parent
         self.created = time.time()
         self.lines: list[str] = []
+        self.outputs: dict[str, str] = {}
         self._on_metric = on_metric
         self._lock = threading.RLock()
         self._timeline = Timeline(Status(tags=dict(tags or {})))

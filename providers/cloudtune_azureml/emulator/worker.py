@@ -216,14 +216,23 @@ class Worker:
             raise JobFailure(f"the input {name} is not there: {place}")
         return found
 
+    def outputs(self) -> dict[str, str]:
+        """Where the outputs go: ``DATASTORE/paths/PATH`` by their names."""
+        found = {}
+        for name, declared in (self._job.get("outputs") or {}).items():
+            place = (declared or {}).get(
+                "path"
+            ) or "azureml://datastores/workspaceblobstore/paths/azureml/${{name}}/${{output_name}}"
+            place = place.replace("${{name}}", self._name).replace("${{output_name}}", name)
+            found[name] = place.partition("datastores/")[2]
+        return found
+
     def _output(self, name: str) -> Path:
         """The folder of an output, in the storage account."""
         declared = (self._job.get("outputs") or {}).get(name) or {}
-        place = (declared.get("path") or "").replace("${{name}}", self._name).replace("${{output_name}}", name)
-        default = f"azureml://datastores/workspaceblobstore/paths/azureml/{self._name}/{name}"
-        folder = self._of_datastore(place or default)
+        folder = self._of_datastore(f"azureml://datastores/{self.outputs().get(name)}")
         if folder is None:
-            raise JobFailure(f"the output {name} goes to a place that the emulator has not: {place}")
+            raise JobFailure(f"the output {name} goes to a place that the emulator has not: {declared.get('path')}")
         (folder.parent if declared.get("type") == "uri_file" else folder).mkdir(parents=True, exist_ok=True)
         return folder
 

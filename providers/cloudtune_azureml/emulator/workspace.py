@@ -240,8 +240,29 @@ class Workspace:
         """
         if name not in DATASTORES:
             raise not_found(f"The datastore {name}")
-        own = {"datastoreType": "AzureBlob", "accountName": "emulated", "containerName": DATASTORES[name], "endpoint": url.partition("://")[2], "protocol": "https", "isDefault": name == "workspaceblobstore", "credentials": {"credentialsType": "None"}}  # fmt: skip
+        # Clients make the address of an account's name: this one leads here.
+        account = f"{url.partition('://')[2]}/emulated"
+        own = {"datastoreType": "AzureBlob", "accountName": account, "containerName": DATASTORES[name], "protocol": "https", "isDefault": name == "workspaceblobstore", "credentials": {"credentialsType": "Sas"}}  # fmt: skip
         return {"id": f"{self.arm_id}/datastores/{name}", "name": name, "properties": own}
+
+    def resolved(self, data: Mapping[str, Any]) -> Body:
+        """Where outputs are: ``azureml://…/datastores/NAME/paths/PATH`` for each id ``RUN/OUTPUT``."""
+        found = {}
+        for each in data.get("values") or ():
+            name, _, output = str(each).rpartition("/")
+            run = self.runs.get(name)
+            place = None if run is None else run.outputs.get(output)
+            if output == "default":
+                place = f"workspaceartifactstore/paths/ExperimentRun/dcid.{name}/"
+            if place is not None:
+                found[each] = {"uri": f"azureml:/{self._long_id}/datastores/{place}", "type": "UriFolder"}
+        return {"values": found}
+
+    @property
+    def _long_id(self) -> str:
+        return self.arm_id.replace("/providers/Microsoft.MachineLearningServices", "").replace(
+            "resourceGroups", "resourcegroups"
+        )
 
     # What the emulator asks for
 

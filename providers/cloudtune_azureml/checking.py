@@ -1,0 +1,57 @@
+"""What a run on Azure Machine Learning needs, and whether it is there."""
+
+from collections.abc import Callable
+
+from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.provider import Finding
+from cloudtune_azureml.client import Azure
+from cloudtune_azureml.settings import AzureMlSettings
+
+
+def findings(settings: AzureMlSettings) -> list[Finding]:
+    """Looks at the workspace, credentials, compute, and environment."""
+    azure = Azure(settings)
+    found = [_try("workspace", lambda: str(azure.arm("GET", "", "looking at the workspace")["id"]))]
+    if settings.endpoint:
+        found.append(Finding("endpoint", None, f"{settings.endpoint}, not Azure itself"))
+    if not found[0].ok:
+        return found
+    return [*found, _compute(azure), _environment(azure), _try("jobs", lambda: _jobs(azure))]
+
+
+def _try(subject: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, ok=True, message=look())
+    except (ConfigError, ProviderError) as error:
+        return Finding(subject, ok=False, message=str(error))
+
+
+def _compute(azure: Azure) -> Finding:
+    name = azure.settings.compute
+    if name is None:
+        return Finding("compute", None, "serverless, unless a job names a cluster; its quota is the subscription's")
+    short = name.removeprefix("azureml:")
+
+    def look() -> str:
+        own = azure.arm("GET", f"computes/{short}", f"looking at the compute {short}")["properties"]
+        most = ((own.get("properties") or {}).get("scaleSettings") or {}).get("maxNodeCount")
+        return f"{short}, {own.get('provisioningState', 'state unknown')}" + (f", {most} nodes at most" if most else "")
+
+    return _try("compute", look)
+
+
+def _environment(azure: Azure) -> Finding:
+    given = azure.settings.environment
+    if not given:
+        message = 'none in the profile; each job needs trial.image, or write environment = "azureml:NAME@latest"'
+        return Finding("environment", None, message)
+    if not given.startswith("azureml:") or given.startswith("azureml://"):
+        return Finding("environment", None, f"{given}; whether it is there is seen when a trial starts")
+    name, _, version = given.removeprefix("azureml:").replace("@latest", "").partition(":")
+    path = f"environments/{name}/versions" + (f"/{version}" if version else "")
+    return _try("environment", lambda: f"{azure.arm('GET', path, f'looking at {given}') and given}")
+
+
+def _jobs(azure: Azure) -> str:
+    azure.arm("GET", "jobs", "listing jobs")
+    return "may be listed"

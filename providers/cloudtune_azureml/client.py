@@ -1,0 +1,320 @@
+"""The way to Azure: the clients of one profile, patient with what passes, and Azure's errors in our words."""
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from azure.core import PipelineClient
+from azure.core.credentials import AccessToken, AccessTokenInfo
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy, RetryPolicy
+from azure.core.rest import HttpRequest
+
+from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.keepsakes import on_this_machine
+from cloudtune_azureml.settings import AzureMlSettings
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
+
+API = "2024-04-01"
+"""The version of Resource Manager's API for jobs (the newest that is no preview when this was written)."""
+
+_CLOUD = "AZUREML_CURRENT_CLOUD"
+"""The variable in which the SDK keeps which cloud it speaks to."""
+
+if "azure.ai.ml" not in sys.modules and os.environ.get(_CLOUD, "").startswith("cloudtune "):
+    del os.environ[
+        _CLOUD
+    ]  # the process that started this one knows that cloud; the SDK here cannot be imported with it
+
+_MANAGEMENT = "https://management.azure.com"
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_PAGE = 1000
+
+PATIENCE: dict[str, Any] = {"retry_total": 8, "retry_backoff_factor": 0.5, "retry_backoff_max": 20}
+"""Settings of azure-core's `RetryPolicy`: throttling, 5xx and lost connections are tried again with growing delays."""
+
+
+class _Anybody:
+    """The credential for a service on this machine, to which no real token is sent."""
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        return AccessToken("emulated", 2**31)
+
+    def get_token_info(self, *_: str, **__: Any) -> AccessTokenInfo:
+        return AccessTokenInfo("emulated", 2**31)
+
+
+ANYBODY = _Anybody()
+"""The credential for an emulator."""
+
+
+def cloud_of(endpoint: str) -> dict[str, Any]:
+    """Arguments of ``MLClient`` that have it speak to another service than Azure's.
+
+    Args:
+        endpoint: its address.
+    """
+    name = f"cloudtune {endpoint}"  # the SDK keeps what it was told of a name for as long as the process lives
+    names = ("azure_portal", "active_directory", "aml_resource_id", "registry_discovery_endpoint")
+    places = {**dict.fromkeys(names, endpoint), "resource_manager": f"{endpoint}/"}
+    return {"cloud": name, "cloud_metadata": {"cloud": name, "storage_endpoint": "core.windows.net", **places}}
+
+
+class Azure:
+    """The clients of one profile; each is made when it is first needed.
+
+    Args:
+        settings: of the profile.
+    """
+
+    def __init__(self, settings: AzureMlSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def _credential(self) -> Any:
+        if on_this_machine(self.settings.endpoint):
+            return ANYBODY
+        from azure.identity import DefaultAzureCredential  # noqa: PLC0415  # takes a while
+
+        return DefaultAzureCredential()
+
+    @property
+    def _address(self) -> str:
+        return (self.settings.endpoint or _MANAGEMENT).rstrip("/")
+
+    @property
+    def arm_id(self) -> str:
+        """The full id of the workspace.
+
+        Raises:
+            ConfigError: the profile does not say all of it.
+        """
+        own = {
+            "subscription": self.settings.subscription or os.environ.get("AZURE_SUBSCRIPTION_ID"),
+            "resource_group": self.settings.resource_group,
+            "workspace": self.settings.workspace,
+        }
+        missing = [name for name, value in own.items() if not value]
+        if missing:
+            given = ", ".join(f'{name} = "…"' for name in missing)
+            raise ConfigError(
+                f"no Azure Machine Learning workspace is known; write {given} in the profile of cloudtune.toml"
+            )
+        group = f"/subscriptions/{own['subscription']}/resourceGroups/{own['resource_group']}"
+        return f"{group}/providers/Microsoft.MachineLearningServices/workspaces/{own['workspace']}"
+
+    @cached_property
+    def ml(self) -> "MLClient":
+        """The client of Azure Machine Learning's SDK."""
+        from azure.ai.ml import MLClient  # noqa: PLC0415  # takes seconds
+
+        logging.getLogger("azure.ai.ml").setLevel(logging.ERROR)
+        _, _, subscription, _, group, *_, workspace = self.arm_id.split("/")
+        cloud = cloud_of(self._address) if self.settings.endpoint else {}
+        return MLClient(self._credential, subscription, group, workspace, **cloud)
+
+    @cached_property
+    def _pipeline(self) -> "PipelineClient[Any, Any]":
+        scope = f"{_MANAGEMENT}/.default"
+        policies = [HeadersPolicy(), RetryPolicy(**PATIENCE), BearerTokenCredentialPolicy(self._credential, scope)]
+        return PipelineClient(base_url=self._address, policies=policies)
+
+    def _send(self, method: str, url: str, **parts: Any) -> Any:
+        """Sends a request that may be sent twice; returns what the answer's JSON says, None for no content."""
+        response = self._pipeline.send_request(HttpRequest(method, url, **parts))
+        response.raise_for_status()
+        return response.json() if response.content else None
+
+    def arm(self, method: str, path: str, doing: str) -> Any:
+        """Asks Resource Manager about something in the workspace.
+
+        Args:
+            method: of HTTP.
+            path: below the workspace, e.g. ``jobs/NAME``.
+            doing: what is being done, as it follows ``while``.
+        """
+        with translated(doing):
+            url = f"{self._address}{self.arm_id}/{path}".rstrip("/")
+            return self._send(method, url, params={"api-version": API})
+
+    def job(self, name: str) -> dict[str, Any] | None:
+        """The body of a job; None if there is none."""
+        try:
+            found: dict[str, Any] = self.arm("GET", f"jobs/{name}", f"looking at the job {name}")
+        except ProviderError as error:
+            if error.code != "404":
+                raise
+            return None
+        return found
+
+    def cancel(self, name: str) -> None:
+        """Asks a job to end; nothing if it has, or was never made."""
+        try:
+            self.arm("POST", f"jobs/{name}/cancel", f"stopping {name}")
+        except ProviderError as error:
+            if error.code not in {"400", "404", "409"}:
+                raise
+
+    @cached_property
+    def _workspace(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.arm("GET", "", "looking at the workspace")
+        return found
+
+    @cached_property
+    def _services(self) -> str:
+        """Where run history and MLflow are: the region's own address."""
+        uri = str(self._workspace["properties"]["mlFlowTrackingUri"])
+        return re.sub(r"^azureml://", "https://", uri).partition("/mlflow/")[0]
+
+    def mlflow(self, operation: str, data: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        """Asks MLflow's tracking API (https://mlflow.org/docs/latest/api_reference/rest-api.html).
+
+        Args:
+            operation: the path below ``/api/2.0/mlflow/``.
+            data: of the request.
+            doing: what is being done, as it follows ``while``.
+        """
+        url = f"{self._services}/mlflow/v1.0{self.arm_id}/api/2.0/mlflow/{operation}"
+        with translated(doing):
+            read = operation in ("metrics/get-history", "runs/get")
+            parts = {"params": dict(data)} if read else {"json": dict(data)}
+            found: dict[str, Any] = self._send("GET" if read else "POST", url, **parts) or {}
+            return found
+
+    def runs(self, experiment: str, tag: str, value: str) -> list[dict[str, Any]]:
+        """The runs of an experiment that have a tag, as MLflow tells them; a call for each thousand.
+
+        Args:
+            experiment: its name.
+            tag: its key.
+            value: its value.
+        """
+        found: list[dict[str, Any]] = []
+        request: dict[str, Any] = {
+            "experiment_ids": [self._experiment(experiment)],
+            "filter": f"tags.`{tag}` = '{value}'",
+            "max_results": _PAGE,
+        }
+        while True:
+            page = self.mlflow("runs/search", request, "looking at the trials")
+            found += page.get("runs", [])
+            if not page.get("next_page_token"):
+                return found
+            request["page_token"] = page["next_page_token"]
+
+    def _experiment(self, name: str) -> str:
+        """The id of an experiment, asked for once."""
+        if name not in self._experiments:
+            data = self._get_experiment(name)
+            self._experiments[name] = str(data["experiment"]["experiment_id"])
+        return self._experiments[name]
+
+    @cached_property
+    def _experiments(self) -> dict[str, str]:
+        return {}
+
+    def _get_experiment(self, name: str) -> dict[str, Any]:
+        url = f"{self._services}/mlflow/v1.0{self.arm_id}/api/2.0/mlflow/experiments/get-by-name"
+        with translated(f"looking for the experiment {name}"):
+            found: dict[str, Any] = self._send("GET", url, params={"experiment_name": name})
+            return found
+
+    def history(self, run: str, doing: str, part: str = "") -> dict[str, Any]:
+        """Asks the run history about a run: why it failed, and where its logs are (``details``)."""
+        url = f"{self._services}/history/v1.0{self.arm_id}/runs/{run}{part}"
+        with translated(doing):
+            found: dict[str, Any] = self._send("GET", url)
+            return found
+
+    def read(self, url: str, doing: str) -> bytes:
+        """The content of a blob that anybody may read who has its address; empty if it is not there yet."""
+        with translated(doing):
+            response = self._pipeline.send_request(HttpRequest("GET", url))
+            if response.status_code == 404:
+                return b""
+            response.raise_for_status()
+            content: bytes = response.content
+            return content
+
+    def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> None:
+        """Makes a job once, though answers may be lost: its name is ours, so that it can be looked for.
+
+        Args:
+            name: the job's.
+            request: its file.
+            origin: what its relative paths start from.
+            look_first: whether there may have been an earlier call.
+        """
+        from azure.ai.ml import load_job  # noqa: PLC0415
+
+        if look_first and self.job(name) is not None:
+            return
+        text = yaml.safe_dump({**request, "name": name}, sort_keys=False, allow_unicode=True)
+        with translated(f"making the job {name}"), quiet():
+            entity = load_job(io.StringIO(text), relative_origin=str(origin / "job.yml"))
+            try:
+                self.ml.jobs.create_or_update(entity)
+            except AzureError:
+                if self.job(name) is None:  # else an answer was lost, and its repetition was refused
+                    raise
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the SDK's progress bars and remarks from the terminal."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns Azure's errors within it into ours.
+
+    Args:
+        doing: what is being done, as it follows ``while``.
+    """
+    try:
+        yield
+    except (AzureError, OSError) as error:
+        raise _in_words(error, doing) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("azure."):
+            raise
+        raise ProviderError(f"Azure's SDK refused while {doing}: {error}", code=type(error).__name__) from error
+
+
+def _in_words(error: Exception, doing: str) -> ProviderError:
+    status = getattr(error, "status_code", None)
+    code, said = str(status or type(error).__name__), _said(error)
+    if isinstance(error, ClientAuthenticationError) or status == 401:
+        todo = "log in again (az login), then go on with: cloudtune resume"
+        return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
+    if status == 403:
+        return CredentialError(f"Azure refused while {doing}: {said}; ask for the permission", code=code)
+    if "quota" in said.lower():
+        return QuotaError(f"a limit of the subscription is reached while {doing}: {said}", code=code)
+    if isinstance(error, ServiceRequestError | ServiceResponseError | OSError) and status is None:
+        return ProviderError(f"Azure cannot be reached while {doing}: {said}", code=code, retryable=True)
+    return ProviderError(f"Azure answered while {doing}: {said}", code=code, retryable=status in _PASSING)
+
+
+def _said(error: Exception) -> str:
+    message = getattr(error, "message", "") or str(error)
+    inner = getattr(error, "error", None) if isinstance(error, HttpResponseError) else None
+    return str(getattr(inner, "message", "") or message).strip()

@@ -1,0 +1,158 @@
+"""Trials as command jobs: what cloudtune's own driver launches on Azure Machine Learning.
+
+A look at them is one call to MLflow, which tells the states and last metrics of the run's jobs, and one more for each
+that logged something since.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.errors import ProviderError
+from cloudtune.launcher import Ended
+from cloudtune.polled import PolledLauncher
+from cloudtune.states import Trial
+from cloudtune.units import format_duration
+from cloudtune_azureml.client import Azure
+from cloudtune_azureml.launching import RUN_TAG
+from cloudtune_azureml.managed import failure_of
+from cloudtune_azureml.metrics import reports_of
+from cloudtune_azureml.names import trial_name
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+
+_FOR_GOOD = frozenset({"400", "404", "409", "ValidationException", "JobException", "AssetException"})
+"""Errors that another attempt would get again."""
+
+_ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
+
+
+@dataclass(slots=True)
+class _Running:
+    """What is known of a command job that runs."""
+
+    trial: Trial
+    last: Any = None
+    told: int = 0
+    ended: Ended | None = None
+
+
+class CommandJobLauncher(PolledLauncher):
+    """Runs each trial as a command job.
+
+    Args:
+        azure: the clients.
+        job: the spec.
+        name: the run's; see `names.run_name`.
+        template: the command job, but for what differs from trial to trial.
+        origin: what its relative paths start from.
+        command: gives a trial's command.
+        interval: seconds between two looks at the service.
+    """
+
+    def __init__(
+        self,
+        azure: Azure,
+        job: "TuningJob",
+        name: str,
+        template: Mapping[str, Any],
+        origin: Path,
+        command: Callable[[Trial], str],
+        *,
+        interval: float,
+    ) -> None:
+        super().__init__(interval)
+        self._azure = azure
+        self._job = job
+        self._name = name
+        self._template = template
+        self._origin = origin
+        self._command = command
+        self._running: dict[str, _Running] = {}
+
+    def place(self, trial: Trial) -> str:
+        return trial_name(self._name, trial.number, trial.attempt)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
+
+    def launch(self, trial: Trial) -> None:
+        running = self._take(trial)
+        try:
+            self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
+        except ProviderError as error:
+            self._end(running, str(error), retry=error.code not in _FOR_GOOD)
+
+    def _request(self, trial: Trial) -> dict[str, Any]:
+        """The command job of one attempt."""
+        own = {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
+        variables = {**(self._template.get("environment_variables") or {}), **own}
+        tags = {**(self._template.get("tags") or {}), RUN_TAG: self._name}
+        title = f"{self._template.get('display_name', self._name)}-{trial.number}"
+        return {
+            **self._template,
+            "command": self._command(trial),
+            "display_name": title,
+            "environment_variables": variables,
+            "tags": tags,
+        }
+
+    def _take(self, trial: Trial) -> _Running:
+        running = self._running[self.place(trial)] = _Running(trial)
+        return running
+
+    def adopt(self, trial: Trial) -> bool:
+        if self._azure.job(self.place(trial)) is None:
+            return False
+        self._take(trial)
+        return True
+
+    # One look
+
+    def look(self) -> None:
+        experiment = str(self._template.get("experiment_name") or "Default")
+        told = {str(run["info"]["run_id"]): run for run in self._azure.runs(experiment, RUN_TAG, self._name)}
+        for place, running in list(self._running.items()):
+            run = told.get(place)
+            if running.ended is None and run is not None:
+                self._hear(place, running, run)
+            if running.ended is not None:
+                del self._running[place]
+                self.happened.append(running.ended)
+
+    def _hear(self, place: str, running: _Running, run: Mapping[str, Any]) -> None:
+        last = run.get("data", {}).get("metrics", [])
+        if last and last != running.last:
+            running.last = last
+            trial = Trial(running.trial.number, {}, running.trial.state, attempt=running.trial.attempt, place=place)
+            reports = reports_of(self._azure, trial, [each["key"] for each in last])
+            self.happened.extend(reports[running.told :])
+            running.told = max(running.told, len(reports))
+        if run["info"]["status"] in _ENDED:
+            self._conclude(place, running, run["info"])
+
+    def _conclude(self, place: str, running: _Running, info: Mapping[str, Any]) -> None:
+        if info["status"] == "FINISHED":
+            self._end(running, "")
+            return
+        limit, took = self._job.limits.trial_time, (info.get("end_time") or 0) - (info.get("start_time") or 0)
+        if limit is not None and took / 1000 >= limit.total_seconds():
+            self._end(running, f"it ran longer than {format_duration(limit)} (limits.trial_time)")
+        elif info["status"] == "KILLED":
+            self._end(running, "its command job was cancelled", retry=True)
+        else:
+            self._end(running, failure_of(self._azure, place), retry=True)
+
+    def _end(self, running: _Running, failure: str, *, retry: bool = False) -> None:
+        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry)
+
+    def stop(self, number: int) -> None:
+        for place, running in self._running.items():
+            if running.trial.number == number and running.ended is None:
+                self._azure.cancel(place)
+
+    def close(self) -> None:
+        """Lets go of jobs that still run: they are the service's, and a resume takes them over."""

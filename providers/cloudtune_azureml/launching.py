@@ -1,0 +1,71 @@
+"""From a plan to what is sent: the code's folder, places of data, secrets put in, and the call that makes the job."""
+
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.private import kept_environment
+from cloudtune.staging import ASSETS
+from cloudtune.trial import SOURCE_FILE
+from cloudtune_azureml.client import Azure
+from cloudtune_azureml.names import run_name
+from cloudtune_azureml.writing import CODE, with_values
+
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
+    from cloudtune.plan import Plan
+    from cloudtune.store import RunStore
+
+RUN_TAG = "cloudtune_run"
+"""The tag by which the jobs of a driven run are found."""
+
+
+def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, Any]:
+    """The plan's job with what only the start knows: the folder of the code, and whole paths."""
+    base = Path(run.record().native["base"])
+    request: dict[str, Any] = dict(plan.request)
+    if job.trial.environment:
+        request = with_values(request, kept_environment(run))
+    part = dict(request.get("trial") or request)
+    if part.get("code") == CODE:
+        part["code"] = str(_unpacked(run))
+    elif isinstance(part.get("code"), str) and (base / part["code"]).is_dir():
+        part["code"] = str((base / part["code"]).absolute())
+    request = {**request, "trial": part} if "trial" in request else part
+    inputs = {name: _with_path(given, base) for name, given in (request.get("inputs") or {}).items()}
+    return {**request, **({"inputs": inputs} if inputs else {})}
+
+
+def _with_path(given: Any, base: Path) -> Any:
+    """An input whose path is whole, where it lies on this machine."""
+    if not isinstance(given, dict) or ":" in (given.get("path") or ":"):
+        return given
+    return {**given, "path": str((base / given["path"]).absolute())}
+
+
+def _unpacked(run: "RunStore") -> Path:
+    """The folder of the code and the helper, which the SDK uploads: what is ignored was left out when it was packed."""
+    folder = run.folder / "code"
+    if not folder.is_dir():
+        packed = run.folder / ASSETS / SOURCE_FILE
+        fresh = run.folder / "code.new"
+        with tarfile.open(packed) as archive:
+            archive.extractall(fresh, filter="data")
+        (fresh / ".amlignore").touch()  # else a .gitignore would leave the helper's own files behind
+        fresh.rename(folder)
+    return folder
+
+
+def create_sweep(azure: Azure, run: "RunStore", job: "TuningJob", plan: "Plan") -> str:
+    """Makes the run's sweep job and returns its name, also if an earlier call made it.
+
+    Raises:
+        ProviderError: Azure refused it, or cannot be reached.
+    """
+    request = final_request(run, job, plan)
+    name = str(request.get("name") or run_name(job.name, run.id))
+    native = run.record().native
+    run.write(columns={"native": {**native, "creating": "yes"}})
+    azure.create(name, request, Path(native["base"]), look_first="creating" in native)
+    run.write(columns={"native": {**native, "job": name}})
+    return name

@@ -1,0 +1,121 @@
+"""The Azure Machine Learning provider: plans, starts, follows and ends runs there, by its own sweeps or driven by cloudtune's driver."""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.cloud import CloudProvider, plan_of
+from cloudtune.job import TuningJob
+from cloudtune.keepsakes import on_this_machine
+from cloudtune.plan import Plan
+from cloudtune.provider import Finding
+from cloudtune_azureml.names import run_name
+from cloudtune_azureml.settings import AzureMlSettings
+from cloudtune_azureml.support import SUPPORT
+from cloudtune_azureml.translate import command_of, native_request, translate
+from cloudtune_azureml.wire import PROVIDER, codec_of
+
+if TYPE_CHECKING:
+    from cloudtune.driving import Condition
+    from cloudtune.launcher import Launcher
+    from cloudtune.managed import ManagedWatch
+    from cloudtune.space_codec import SpaceCodec
+    from cloudtune.states import Trial
+    from cloudtune.store import RunStore
+    from cloudtune_azureml.client import Azure
+
+
+class AzureMlProvider(CloudProvider):
+    """Runs jobs as sweep jobs of Azure Machine Learning, or drives them with a command job a trial."""
+
+    name = PROVIDER
+    service = "Azure Machine Learning"
+    sdk = ("azure.ai.ml", "azure.identity")
+    summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
+    support = SUPPORT
+
+    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
+        super().__init__(settings, mounts)
+        self._settings = AzureMlSettings.of(settings, PROVIDER)
+
+    @cached_property
+    def _azure(self) -> "Azure":
+        from cloudtune_azureml.client import Azure  # noqa: PLC0415  # loaded when the service is needed
+
+        return Azure(self._settings)
+
+    @property
+    def poll(self) -> float:
+        return self._settings.poll
+
+    @property
+    def passing(self) -> bool:
+        return on_this_machine(self._settings.endpoint)
+
+    # Before a run
+
+    def plan(self, job: TuningJob) -> Plan:
+        return translate(job, self._settings)
+
+    def codec(self, job: TuningJob) -> "SpaceCodec":
+        return codec_of(job)
+
+    def to_native(self, job: TuningJob) -> dict[str, Any]:
+        return native_request(job, self._settings)
+
+    @classmethod
+    def from_native(cls, data: Any) -> TuningJob:
+        from cloudtune_azureml.parse import parse  # noqa: PLC0415
+
+        return parse(data)
+
+    def findings(self) -> list[Finding]:
+        from cloudtune_azureml.checking import findings  # noqa: PLC0415
+
+        return findings(self._settings)
+
+    def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+        from cloudtune_azureml.finding import find  # noqa: PLC0415
+
+        return find(self._azure, name), {"job": name}
+
+    # A run
+
+    def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
+        from cloudtune_azureml.launching import create_sweep  # noqa: PLC0415
+
+        return create_sweep(self._azure, run, job, plan)
+
+    def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
+        from cloudtune_azureml.managed import SweepWatch  # noqa: PLC0415
+
+        return SweepWatch(self._azure, run, job, plan, codec_of(job), run.record().native["job"])
+
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        from cloudtune_azureml.command_jobs import CommandJobLauncher  # noqa: PLC0415
+        from cloudtune_azureml.launching import final_request  # noqa: PLC0415
+
+        template = final_request(run, job, plan_of(run))
+        return CommandJobLauncher(
+            self._azure,
+            job,
+            run_name(job.name, run.id),
+            template,
+            Path(run.record().native["base"]),
+            lambda trial: command_of(job, trial, template["command"]),
+            interval=self.poll,
+        )
+
+    def stop_trial(self, place: str) -> None:
+        self._azure.cancel(place)
+
+    def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:  # noqa: ARG002  # its place says all
+        from cloudtune_azureml.outputs import lines_of  # noqa: PLC0415
+
+        return lines_of(self._azure, trial.place, over, min(self.poll, 1.0))
+
+    def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:  # noqa: ARG002  # its place says all
+        from cloudtune_azureml.outputs import download  # noqa: PLC0415
+
+        return download(self._azure, trial.place, target)
