@@ -5,7 +5,7 @@ that logged something since.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from cloudtune.units import format_duration
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.launching import RUN_TAG
 from cloudtune_azureml.managed import failure_of
-from cloudtune_azureml.metrics import reports_of
+from cloudtune_azureml.metrics import LoggedMetrics
 from cloudtune_azureml.names import trial_name
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class _Running:
     """What is known of a command job that runs."""
 
     trial: Trial
+    logged: LoggedMetrics = field(default_factory=LoggedMetrics)
     last: Any = None
-    told: int = 0
     ended: Ended | None = None
 
 
@@ -128,9 +128,7 @@ class CommandJobLauncher(PolledLauncher):
         if last and last != running.last:
             running.last = last
             trial = Trial(running.trial.number, {}, running.trial.state, attempt=running.trial.attempt, place=place)
-            reports = reports_of(self._azure, trial, [each["key"] for each in last])
-            self.happened.extend(reports[running.told :])
-            running.told = max(running.told, len(reports))
+            self.happened.extend(running.logged.new_reports(self._azure, trial, [each["key"] for each in last]))
         if run["info"]["status"] in _ENDED:
             self._conclude(place, running, run["info"])
 

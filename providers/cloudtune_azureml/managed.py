@@ -8,7 +8,7 @@ import json
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.managed import ManagedWatch, Sight
@@ -19,7 +19,7 @@ from cloudtune.tally import keep_counting_values
 from cloudtune.trial import flattened_branches
 from cloudtune.units import format_duration
 from cloudtune_azureml.client import Azure
-from cloudtune_azureml.metrics import reports_of
+from cloudtune_azureml.metrics import LoggedMetrics
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
@@ -66,7 +66,7 @@ class _Known:
     """What is known of one trial of the sweep."""
 
     trial: Trial
-    told: int = 0
+    logged: LoggedMetrics = field(default_factory=LoggedMetrics)
     last: Any = None
     waited: int = 0
     finished: bool = False
@@ -175,13 +175,10 @@ class SweepWatch(ManagedWatch):
         if not last or last == known.last:
             return
         known.last = last
-        names = [each["key"] for each in last]
-        reports = reports_of(self._azure, known.trial, names)
-        for report in reports[known.told :]:
+        for report in known.logged.new_reports(self._azure, known.trial, [each["key"] for each in last]):
             self.reported(report)
             keep_counting_values(self.job.objective, known.trial.metrics, report.metrics)
             self.changed(known.trial)
-        known.told = max(known.told, len(reports))
 
     # How a trial ended
 

@@ -10,27 +10,34 @@ from cloudtune_azureml.client import Azure
 _PAGE = 25_000
 
 
-def reports_of(azure: Azure, trial: Trial, names: Sequence[str]) -> list[Report]:
-    """All reports of a trial so far, in the order of their logging; values of one step and moment are one report.
+class LoggedMetrics:
+    """The values of one trial, told once each: of one step, those of one metric may come before another's."""
 
-    Args:
-        azure: the clients.
-        trial: whose job is at `Trial.place`.
-        names: of the metrics.
-    """
-    logged: list[tuple[int, int, str, float]] = []
-    for name in names:
-        logged += [(int(each["timestamp"]), int(each.get("step") or 0), name, float(each["value"])) for each in _history(azure, trial, name)]  # fmt: skip
-    logged.sort(key=lambda one: one[:2])
-    grouped: dict[tuple[int, int, int], dict[str, float]] = {}
-    seen: Counter[tuple[str, int, int]] = Counter()
-    for moment, step, name, value in logged:
-        seen[name, moment, step] += 1
-        grouped.setdefault((moment, step, seen[name, moment, step]), {})[name] = value
-    return [
-        Report(trial.number, trial.attempt, step, moment / 1000, values)
-        for (moment, step, _), values in grouped.items()
-    ]
+    def __init__(self) -> None:
+        self._told: set[tuple[str, int, int, int]] = set()
+
+    def new_reports(self, azure: Azure, trial: Trial, names: Sequence[str]) -> list[Report]:
+        """What was logged since the last time, in the order of its logging; values of one step and moment are one report.
+
+        Args:
+            azure: the clients.
+            trial: whose job is at `Trial.place`.
+            names: of the metrics.
+        """
+        grouped: dict[tuple[int, int, int], dict[str, float]] = {}
+        for name in names:
+            again: Counter[tuple[int, int]] = Counter()
+            for each in _history(azure, trial, name):
+                moment, step = int(each["timestamp"]), int(each.get("step") or 0)
+                again[moment, step] += 1
+                mark = (name, moment, step, again[moment, step])
+                if mark not in self._told:
+                    self._told.add(mark)
+                    grouped.setdefault(mark[1:], {})[name] = float(each["value"])
+        return [
+            Report(trial.number, trial.attempt, step, moment / 1000, values)
+            for (moment, step, _), values in sorted(grouped.items(), key=lambda one: one[0])
+        ]
 
 
 def _history(azure: Azure, trial: Trial, name: str) -> list[dict[str, Any]]:
