@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cloudtune.errors import ConfigError, RunNotFound, TrialError
 from cloudtune.states import RunState
@@ -93,6 +93,9 @@ class Provider(ABC):
     summary: ClassVar[str]
     """What it is, in one line."""
 
+    native_format: ClassVar[Literal["json", "yaml"]] = "json"
+    """How the service's own tools write its requests."""
+
     support: ClassVar[Mapping[str, "tuple[Support, str]"]]
     """What the provider does with each field of the spec: a path (``*`` for any key) → support and a remark.
 
@@ -120,8 +123,12 @@ class Provider(ABC):
         raise ConfigError(f"{self.name} has no requests of its own; `cloudtune plan --json` shows what it is told")
 
     @classmethod
-    def from_native(cls, data: object) -> "TuningJob":  # noqa: ARG003  # none here
-        """The spec of one of the service's own requests, from the data of its JSON; nothing is lost.
+    def from_native(cls, data: object, folder: "Path | None" = None) -> "TuningJob":  # noqa: ARG003  # none here
+        """The spec of one of the service's own requests; nothing is lost.
+
+        Args:
+            data: of its JSON or YAML.
+            folder: what further files that it names are relative to; None for the working directory.
 
         Raises:
             SpecError: it is no such request; says where in it.

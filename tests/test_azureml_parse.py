@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtune import TuningJob, api
+from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
 from cloudtune.plan import Support
 from cloudtune.private import masked
@@ -196,6 +197,26 @@ def test_a_trial_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
         parse({**SWEEP, "trial": "file:nothing.yml"}, tmp_path)
     with pytest.raises(SpecError, match="component of a workspace"):
         parse({**SWEEP, "trial": "azureml:train:1"}, tmp_path)
+
+
+def test_import_and_export_give_the_same_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("here/src", "here/parts"):
+        (tmp_path / place).mkdir(parents=True)
+    component = {"type": "command", "name": "train", "code": "../src", **{name: SWEEP["trial"][name] for name in ("command", "environment")}}  # fmt: skip
+    (tmp_path / "here" / "parts" / "train.yml").write_text(yaml.safe_dump(component))
+    (tmp_path / "here" / "sweep.yml").write_text(yaml.safe_dump({**SWEEP, "trial": "file:parts/train.yml"}))
+    job = tmp_path / "here" / "job.yaml"
+    assert run_app(["import", str(tmp_path / "here" / "sweep.yml"), "--from", "azure", "-o", str(job)]) in (0, None)
+    capsys.readouterr()
+    assert run_app(["export", str(job), "--to", "azureml"]) in (0, None)
+    exported = capsys.readouterr().out
+    whole = {"command": component["command"], "code": "parts/../src", "environment": component["environment"]}
+    assert yaml.safe_load(exported) == {**SWEEP, "trial": whole}
+    (tmp_path / "here" / "exported.yml").write_text(exported)
+    ml = pytest.importorskip("azure.ai.ml")
+    loaded = ml.load_job(tmp_path / "here" / "exported.yml")
+    assert loaded.trial.command == component["command"]
+    assert loaded.sampling_algorithm == SWEEP["sampling_algorithm"]
 
 
 def test_a_pipelines_one_sweep_is_taken() -> None:

@@ -27,7 +27,8 @@ def import_(file: Path, source: str, output: Path | None) -> None:
     What the job's neutral fields cannot say stays under the provider's name; `cloudtune export` gives the same request
     again.
     """
-    job = _provider(source).from_native(_data(file))
+    folder = None if str(file) == "-" else file.parent
+    job = _provider(source).from_native(_data(file), folder)
     text = job.to_yaml()
     if output is None:
         click.echo(text, nl=False)
@@ -45,15 +46,21 @@ def import_(file: Path, source: str, output: Path | None) -> None:
 )
 @click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
 def export(job_file: Path, target: str, overrides: tuple[str, ...]) -> None:
-    """Print a job as a service's own request, as JSON.
+    """Print a job as a service's own request: JSON, or the YAML of Azure Machine Learning's command line.
 
     It holds the values of the job's environment variables, which a plan hides.
     """
+    import yaml  # noqa: PLC0415
+
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
-    request = _provider(target, job_file.parent).to_native(job)
-    click.echo(json.dumps(request, indent=2, ensure_ascii=False))
+    provider = _provider(target, job_file.parent)
+    request = provider.to_native(job)
+    if provider.native_format == "yaml":
+        click.echo(yaml.safe_dump(request, sort_keys=False, allow_unicode=True, width=120), nl=False)
+    else:
+        click.echo(json.dumps(request, indent=2, ensure_ascii=False))
 
 
 def _provider(name: str, near: Path | None = None) -> "Provider":

@@ -257,10 +257,10 @@ class ProviderConformance:
         assert [trial.attempt for trial in run.trials()] == [2, 2, 2]
 
     def test_too_many_failures_fail_the_run(self, job: Any, finish: Any) -> None:
-        run = finish(job(scripts.REPORTS_NOTHING, limits={"trials": 30, "failed": 2}))
+        run = finish(job(scripts.REPORTS_NOTHING, limits={"trials": 60, "failed": 2}))
         assert run.state is RunState.FAILED
         assert "failed" in run.record.reason
-        assert 2 <= len(run.trials()) < 10
+        assert 2 <= len(run.trials()) < 40  # a service goes on until somebody has seen the failures
 
     def test_a_hung_trial_ends_at_its_time_limit(self, job: Any, finish: Any) -> None:
         run = finish(job(scripts.HANGS, limits={"trials": 2, "trial_time": "1s"}, **self.quick_to_kill))

@@ -4,6 +4,7 @@ A look at them is one call to MLflow, which tells the states and last metrics of
 that logged something since.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,9 @@ from cloudtune.errors import ProviderError
 from cloudtune.launcher import Ended
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Trial
-from cloudtune.units import format_duration
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.launching import RUN_TAG
-from cloudtune_azureml.managed import failure_of
+from cloudtune_azureml.managed import failure_of, overran
 from cloudtune_azureml.metrics import LoggedMetrics
 from cloudtune_azureml.names import trial_name
 
@@ -131,14 +131,16 @@ class CommandJobLauncher(PolledLauncher):
             self.happened.extend(running.logged.new_reports(self._azure, trial, [each["key"] for each in last]))
         if run["info"]["status"] in _ENDED:
             self._conclude(place, running, run["info"])
+        elif overran(self._job, run["info"], time.time()):  # the service has its own limit, of a minute at least
+            self._azure.cancel(place)
 
     def _conclude(self, place: str, running: _Running, info: Mapping[str, Any]) -> None:
         if info["status"] == "FINISHED":
             self._end(running, "")
             return
-        limit, took = self._job.limits.trial_time, (info.get("end_time") or 0) - (info.get("start_time") or 0)
-        if limit is not None and took / 1000 >= limit.total_seconds():
-            self._end(running, f"it ran longer than {format_duration(limit)} (limits.trial_time)")
+        too_long = overran(self._job, info, float(info.get("end_time") or 0) / 1000)
+        if too_long:
+            self._end(running, too_long)
         elif info["status"] == "KILLED":
             self._end(running, "its command job was cancelled", retry=True)
         else:

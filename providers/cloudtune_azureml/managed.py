@@ -55,7 +55,7 @@ TRIAL_STATES: Mapping[str, TrialState] = {
 }
 """Each RunStatus of MLflow as a state of a trial, before the reasons are looked at."""
 
-_LAG = 3
+_LAG = 1
 """Looks for which a trial without its metrics may still get them: they come after its end."""
 
 Data = Mapping[str, Any]
@@ -152,6 +152,8 @@ class SweepWatch(ManagedWatch):
         self._measure(known, run)
         if TRIAL_STATES[info["status"]].ended:
             self._finish(known, run, over=over)
+        elif overran(self.job, info, time.time()):  # the service has its own limit, of a minute at least
+            self._azure.cancel(known.trial.place)
 
     def _number(self, name: str) -> int:
         """A trial's number: the service counts them in their names."""
@@ -190,29 +192,41 @@ class SweepWatch(ManagedWatch):
             return
         trial.ended = float(run["info"].get("end_time") or 1000 * time.time()) / 1000
         trial.started = trial.started or trial.ended
-        trial.state, trial.reason = self._ending_of(trial, state, unknown=unknown)
+        trial.state, trial.reason = self._ending_of(trial, run["info"], unknown=unknown)
         self._finished(known)
 
-    def _ending_of(self, trial: Trial, state: TrialState, *, unknown: bool) -> tuple[TrialState, str]:
+    def _ending_of(self, trial: Trial, info: Data, *, unknown: bool) -> tuple[TrialState, str]:
+        state = TRIAL_STATES[info["status"]]
         why = self.why_ended()
+        too_long = overran(self.job, info, trial.ended or 0.0)
+        if too_long and state is not TrialState.COMPLETED and why is None:
+            return TrialState.FAILED, too_long
         if state is TrialState.CANCELLED:
             if why is None and self.job.stopping is not None:
-                return TrialState.PRUNED, "stopped early by the service"
+                return TrialState.PRUNED, f"stopped early by the service (stopping: {self.job.stopping.type})"
             return state, why or "cancelled at the service"
         if state is TrialState.FAILED:
             if why is not None:
                 return TrialState.CANCELLED, why
-            return state, self._too_long(trial) or failure_of(self._azure, trial.place)
+            return state, failure_of(self._azure, trial.place)
         if unknown:
             return TrialState.FAILED, what_is_missing(self.job.objective, trial.metrics)
         return state, ""
 
-    def _too_long(self, trial: Trial) -> str:
-        limit = self.job.limits.trial_time
-        if limit is None or trial.started is None or trial.ended is None:
-            return ""
-        over = trial.ended - trial.started >= limit.total_seconds()
-        return f"it ran longer than {format_duration(limit)} (limits.trial_time)" if over else ""
+
+def overran(job: "TuningJob", info: Data, now: float) -> str:
+    """Why a trial ends if it ran longer than it may; "" if it did not.
+
+    Args:
+        job: the spec.
+        info: of its run, as MLflow tells it.
+        now: until when it ran, seconds since 1970.
+    """
+    limit, started = job.limits.trial_time, info.get("start_time")
+    if limit is None or not started or info["status"] == "SCHEDULED":
+        return ""
+    over = now - float(started) / 1000 >= limit.total_seconds()
+    return f"it ran longer than {format_duration(limit)} (limits.trial_time)" if over else ""
 
 
 def failure_of(azure: Azure, name: str) -> str:

@@ -34,6 +34,7 @@ class AzureMlProvider(CloudProvider):
     sdk = ("azure.ai.ml", "azure.identity")
     summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
     support = SUPPORT
+    native_format = "yaml"
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
@@ -65,10 +66,10 @@ class AzureMlProvider(CloudProvider):
         return native_request(job, self._settings)
 
     @classmethod
-    def from_native(cls, data: Any) -> TuningJob:
+    def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:
         from cloudtune_azureml.parse import parse  # noqa: PLC0415
 
-        return parse(data)
+        return parse(data, folder)
 
     def findings(self) -> list[Finding]:
         from cloudtune_azureml.checking import findings  # noqa: PLC0415

@@ -66,7 +66,7 @@ class VertexProvider(CloudProvider):
         return native_request(job, self._settings)
 
     @classmethod
-    def from_native(cls, data: Any) -> TuningJob:
+    def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:  # noqa: ARG003  # a request names no files
         from cloudtune_vertex.parse import parse  # noqa: PLC0415
 
         return parse(data)

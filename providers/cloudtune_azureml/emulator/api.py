@@ -32,6 +32,9 @@ REFUSALS: Mapping[Fault, tuple[int, str, str]] = {
     ),
 }
 
+RUN_PREFIX = "run."
+"""How the tokens begin by which running programs log; clients have others."""
+
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED", "CancelRequested": "RUNNING"}
 
 
@@ -57,6 +60,8 @@ class Api:
     def __call__(self, environ: Environ, respond: Any) -> Iterable[bytes]:
         request = Request(environ)
         service, operation, answer = self._route(request)
+        if request.headers.get("Authorization", "").startswith(f"Bearer {RUN_PREFIX}"):
+            service = "trial"
         self._served(operation)
         fault = self._faults.of_call(service, operation)
         if fault == "lost":
@@ -87,7 +92,8 @@ class Api:
             operation = path.partition("/api/2.0/mlflow/")[2]
             return "mlflow", operation, lambda: self._mlflow.answer(operation, request)
         if path.startswith("/history/"):
-            return "history", "GetRuns", lambda: self._history.answer(request)
+            operation = "RenewToken" if path.endswith("/token") else "GetRuns"
+            return "history", operation, lambda: self._history.answer(request)
         if path.endswith("/dataversion/batchGetResolvedUris"):
             return "arm", "ResolveUris", lambda: self._space.resolved(request.get_json(silent=True) or {})
         below = path.removeprefix(self._space.arm_id).strip("/")
@@ -176,10 +182,10 @@ class History:
         self._runs, self._faults, self._url = runs, faults, url
 
     def answer(self, request: Request) -> Answer:
-        """Answers ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details`` and ``…/rundata``."""
+        """Answers ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details``, ``…/runs/ID/token`` and ``…/rundata``."""
         if request.path.endswith("/rundata"):
             return self._run_data(str(as_mapping(request.get_json(silent=True)).get("runId")))
-        found = re.search(r"/runs/([^/]+?)(?:/(children|details))?$", request.path)
+        found = re.search(r"/runs/([^/]+?)(?:/(children|details|token))?$", request.path)
         run = None if found is None else self._runs.get(found[1])
         if found is None or run is None:
             raise not_found(f"The run of {request.path}")
@@ -187,6 +193,8 @@ class History:
             return {"value": [self._told(child) for child in self._runs.children(run.name)]}
         if found[2] == "details":
             return self._details(run)
+        if found[2] == "token":
+            return {"token": f"{RUN_PREFIX}{run.name}", "expiryTimeUtc": _stamp(time.time() + 3600)}
         return self._told(run)
 
     def _told(self, run: Run) -> dict[str, Any]:

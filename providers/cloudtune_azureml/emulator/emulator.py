@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.errors import ConfigError
-from cloudtune_azureml.emulator.api import Api
+from cloudtune_azureml.emulator.api import RUN_PREFIX, Api
 from cloudtune_azureml.emulator.blobs import Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.faults import Faults
@@ -172,7 +172,7 @@ class AzureMlEmulator:
         return {
             **self._trusted,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "MLFLOW_TRACKING_TOKEN": "emulated",
+            "MLFLOW_TRACKING_TOKEN": f"{RUN_PREFIX}{name}",
             "MLFLOW_EXPERIMENT_NAME": experiment,
             "MLFLOW_EXPERIMENT_ID": experiment,
             "MLFLOW_RUN_ID": name,
