@@ -77,7 +77,7 @@ class CloudRuns(ABC):
     """The operation by which a tuning job is looked at."""
 
     keeps_the_seed: ClassVar[bool]
-    """Whether the service's own tuner has a seed."""
+    """Whether the service's own tuner, with the same seed, suggests in the emulator what cloudtune does on this machine."""
 
     @abstractmethod
     def tuning_jobs(self, emulator: Any) -> int:
@@ -148,7 +148,7 @@ class CloudRuns(ABC):
         same = [driven, managed] if self.keeps_the_seed else [driven]
         for part in ("number", "parameters", "metrics"):
             assert all(there["best"][part] == here["best"][part] for there in same)
-        assert managed["counts"] == {"completed": 4}
+        assert managed["counts"].get("completed", 0) + managed["counts"].get("pruned", 0) == 4
         assert 0.1 <= managed["best"]["parameters"]["C"] <= 1e3
         assert managed["best"]["metrics"]["accuracy"] > 0.5
 
@@ -189,7 +189,7 @@ class CloudRuns(ABC):
         faults.throttle = faults.lost = faults.errors = 0.0
         assert faults.counts["throttle"] > 0
         trials = run.trials()
-        assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 6
+        assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 6, [trial.reason for trial in trials]
         assert all(trial.metrics["score"] == pytest.approx(3 * trial.parameters["x"]) for trial in trials)
         assert self.tuning_jobs(emulator) == (1 if mode == "managed" else 0)
         assert self.trial_jobs(emulator) == (0 if mode == "managed" else 6)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest.register_assert_rewrite("cloud_runs")
+
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
 

@@ -1,12 +1,11 @@
 """The way to Azure: the clients of one profile, patient with what passes, and Azure's errors in our words."""
 
-import contextlib
 import io
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from azure.core import PipelineClient
 from azure.core.credentials import AccessToken, AccessTokenInfo
-from azure.core.exceptions import (
-    AzureError,
-    ClientAuthenticationError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy, RetryPolicy
+from azure.core.exceptions import AzureError
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
 from azure.core.rest import HttpRequest
 
-from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.keepsakes import on_this_machine
+from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.settings import AzureMlSettings
 
 if TYPE_CHECKING:
@@ -43,11 +37,7 @@ if "azure.ai.ml" not in sys.modules and os.environ.get(_CLOUD, "").startswith("c
     ]  # the process that started this one knows that cloud; the SDK here cannot be imported with it
 
 _MANAGEMENT = "https://management.azure.com"
-_PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _PAGE = 1000
-
-PATIENCE: dict[str, Any] = {"retry_total": 8, "retry_backoff_factor": 0.5, "retry_backoff_max": 20}
-"""Settings of azure-core's `RetryPolicy`: throttling, 5xx and lost connections are tried again with growing delays."""
 
 
 class _Anybody:
@@ -132,14 +122,18 @@ class Azure:
     @cached_property
     def _pipeline(self) -> "PipelineClient[Any, Any]":
         scope = f"{_MANAGEMENT}/.default"
-        policies = [HeadersPolicy(), RetryPolicy(**PATIENCE), BearerTokenCredentialPolicy(self._credential, scope)]
+        policies = [HeadersPolicy(), BearerTokenCredentialPolicy(self._credential, scope)]
         return PipelineClient(base_url=self._address, policies=policies)
 
-    def _send(self, method: str, url: str, **parts: Any) -> Any:
+    def _ask(self, doing: str, method: str, url: str, **parts: Any) -> Any:
         """Sends a request that may be sent twice; returns what the answer's JSON says, None for no content."""
-        response = self._pipeline.send_request(HttpRequest(method, url, **parts))
-        response.raise_for_status()
-        return response.json() if response.content else None
+
+        def send() -> Any:
+            response = self._pipeline.send_request(HttpRequest(method, url, **parts))
+            response.raise_for_status()
+            return response.json() if response.content else None
+
+        return patiently(doing, send)
 
     def arm(self, method: str, path: str, doing: str) -> Any:
         """Asks Resource Manager about something in the workspace.
@@ -149,9 +143,8 @@ class Azure:
             path: below the workspace, e.g. ``jobs/NAME``.
             doing: what is being done, as it follows ``while``.
         """
-        with translated(doing):
-            url = f"{self._address}{self.arm_id}/{path}".rstrip("/")
-            return self._send(method, url, params={"api-version": API})
+        url = f"{self._address}{self.arm_id}/{path}".rstrip("/")
+        return self._ask(doing, method, url, params={"api-version": API})
 
     def job(self, name: str) -> dict[str, Any] | None:
         """The body of a job; None if there is none."""
@@ -191,11 +184,10 @@ class Azure:
             doing: what is being done, as it follows ``while``.
         """
         url = f"{self._services}/mlflow/v1.0{self.arm_id}/api/2.0/mlflow/{operation}"
-        with translated(doing):
-            read = operation in ("metrics/get-history", "runs/get")
-            parts = {"params": dict(data)} if read else {"json": dict(data)}
-            found: dict[str, Any] = self._send("GET" if read else "POST", url, **parts) or {}
-            return found
+        read = operation in ("metrics/get-history", "runs/get", "experiments/get-by-name")
+        parts = {"params": dict(data)} if read else {"json": dict(data)}
+        found: dict[str, Any] = self._ask(doing, "GET" if read else "POST", url, **parts) or {}
+        return found
 
     def runs(self, experiment: str, tag: str, value: str) -> list[dict[str, Any]]:
         """The runs of an experiment that have a tag, as MLflow tells them; a call for each thousand.
@@ -221,7 +213,8 @@ class Azure:
     def _experiment(self, name: str) -> str:
         """The id of an experiment, asked for once."""
         if name not in self._experiments:
-            data = self._get_experiment(name)
+            request = {"experiment_name": name}
+            data = self.mlflow("experiments/get-by-name", request, f"looking for the experiment {name}")
             self._experiments[name] = str(data["experiment"]["experiment_id"])
         return self._experiments[name]
 
@@ -229,28 +222,24 @@ class Azure:
     def _experiments(self) -> dict[str, str]:
         return {}
 
-    def _get_experiment(self, name: str) -> dict[str, Any]:
-        url = f"{self._services}/mlflow/v1.0{self.arm_id}/api/2.0/mlflow/experiments/get-by-name"
-        with translated(f"looking for the experiment {name}"):
-            found: dict[str, Any] = self._send("GET", url, params={"experiment_name": name})
-            return found
-
     def history(self, run: str, doing: str, part: str = "") -> dict[str, Any]:
         """Asks the run history about a run: why it failed, and where its logs are (``details``)."""
         url = f"{self._services}/history/v1.0{self.arm_id}/runs/{run}{part}"
-        with translated(doing):
-            found: dict[str, Any] = self._send("GET", url)
-            return found
+        found: dict[str, Any] = self._ask(doing, "GET", url)
+        return found
 
     def read(self, url: str, doing: str) -> bytes:
         """The content of a blob that anybody may read who has its address; empty if it is not there yet."""
-        with translated(doing):
+
+        def send() -> bytes:
             response = self._pipeline.send_request(HttpRequest("GET", url))
             if response.status_code == 404:
                 return b""
             response.raise_for_status()
             content: bytes = response.content
             return content
+
+        return patiently(doing, send)
 
     def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> None:
         """Makes a job once, though answers may be lost: its name is ours, so that it can be looked for.
@@ -266,7 +255,8 @@ class Azure:
         if look_first and self.job(name) is not None:
             return
         text = yaml.safe_dump({**request, "name": name}, sort_keys=False, allow_unicode=True)
-        with translated(f"making the job {name}"), quiet():
+
+        def make() -> None:
             entity = load_job(io.StringIO(text), relative_origin=str(origin / "job.yml"))
             try:
                 self.ml.jobs.create_or_update(entity)
@@ -274,47 +264,5 @@ class Azure:
                 if self.job(name) is None:  # else an answer was lost, and its repetition was refused
                     raise
 
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keeps the SDK's progress bars and remarks from the terminal."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
-
-
-@contextlib.contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turns Azure's errors within it into ours.
-
-    Args:
-        doing: what is being done, as it follows ``while``.
-    """
-    try:
-        yield
-    except (AzureError, OSError) as error:
-        raise _in_words(error, doing) from error
-    except Exception as error:
-        if not type(error).__module__.startswith("azure."):
-            raise
-        raise ProviderError(f"Azure's SDK refused while {doing}: {error}", code=type(error).__name__) from error
-
-
-def _in_words(error: Exception, doing: str) -> ProviderError:
-    status = getattr(error, "status_code", None)
-    code, said = str(status or type(error).__name__), _said(error)
-    if isinstance(error, ClientAuthenticationError) or status == 401:
-        todo = "log in again (az login), then go on with: cloudtune resume"
-        return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
-    if status == 403:
-        return CredentialError(f"Azure refused while {doing}: {said}; ask for the permission", code=code)
-    if "quota" in said.lower():
-        return QuotaError(f"a limit of the subscription is reached while {doing}: {said}", code=code)
-    if isinstance(error, ServiceRequestError | ServiceResponseError | OSError) and status is None:
-        return ProviderError(f"Azure cannot be reached while {doing}: {said}", code=code, retryable=True)
-    return ProviderError(f"Azure answered while {doing}: {said}", code=code, retryable=status in _PASSING)
-
-
-def _said(error: Exception) -> str:
-    message = getattr(error, "message", "") or str(error)
-    inner = getattr(error, "error", None) if isinstance(error, HttpResponseError) else None
-    return str(getattr(inner, "message", "") or message).strip()
+        with quiet():
+            patiently(f"making the job {name}", make)

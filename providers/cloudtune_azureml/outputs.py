@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ProviderError, TrialError
-from cloudtune_azureml.client import Azure, quiet, translated
+from cloudtune_azureml.client import Azure
+from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.writing import OUTPUT
 
 if TYPE_CHECKING:
@@ -67,9 +68,12 @@ def download(azure: Azure, name: str, target: Path) -> list[Path]:
     """
     if azure.job(name) is None:
         raise TrialError(f"{name} was never made")
-    with tempfile.TemporaryDirectory() as temporary, translated(f"downloading from {name}"):
+    with tempfile.TemporaryDirectory() as temporary:
         with quiet():
-            azure.ml.jobs.download(name, download_path=temporary, output_name=OUTPUT)
+            patiently(
+                f"downloading from {name}",
+                lambda: azure.ml.jobs.download(name, download_path=temporary, output_name=OUTPUT),
+            )
         folder = Path(temporary, "named-outputs", OUTPUT)
         if not folder.is_dir() or not any(folder.rglob("*")):
             raise TrialError(f"{name} left no files")

@@ -1,0 +1,107 @@
+"""Patience with what passes, and Azure's errors in our words."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+
+from cloudtune.errors import CredentialError, ProviderError, QuotaError
+
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+
+TRIES = 12
+"""How often a call is made at most: with the waits between, some two minutes."""
+
+WAIT = wait_exponential_jitter(initial=0.5, max=20, jitter=0.5)
+"""The wait before a call is made again; the service may ask for a longer one."""
+
+T = TypeVar("T")
+
+
+def patiently(doing: str, call: Callable[[], T]) -> T:
+    """What a call returns that may be made twice: again after throttling, 5xx and lost connections.
+
+    Args:
+        doing: what is being done, as it follows ``while``.
+        call: makes the call.
+
+    Raises:
+        ProviderError: it was refused, or did not get through in `TRIES` tries.
+    """
+    with translated(doing):
+        passing = retry_if_exception(_passes)
+        return Retrying(stop=stop_after_attempt(TRIES), wait=_wait, retry=passing, reraise=True)(call)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until the next try: ours, or what the header ``Retry-After`` asks for."""
+    error = state.outcome.exception() if state.outcome is not None else None
+    response = getattr(error, "response", None)
+    asked = response.headers.get("Retry-After", "") if response is not None else ""
+    return max(WAIT(state), float(asked) if asked.isdigit() else 0.0)
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, AzureError | OSError) and _in_words(error, "").retryable
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps the SDK's progress bars and remarks from the terminal."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+@contextlib.contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns Azure's errors within it into ours.
+
+    Args:
+        doing: what is being done, as it follows ``while``.
+    """
+    try:
+        yield
+    except (AzureError, OSError) as error:
+        raise _in_words(error, doing) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("azure."):
+            raise
+        raise ProviderError(f"Azure's SDK refused while {doing}: {error}", code=type(error).__name__) from error
+
+
+def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
+    error = _root(wrapped)
+    status = getattr(error, "status_code", None)
+    code, said = str(status or type(error).__name__), _said(error)
+    if isinstance(error, ClientAuthenticationError) or status == 401:
+        todo = "log in again (az login), then go on with: cloudtune resume"
+        return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
+    if status == 403:
+        return CredentialError(f"Azure refused while {doing}: {said}; ask for the permission", code=code)
+    if "quota" in said.lower():
+        return QuotaError(f"a limit of the subscription is reached while {doing}: {said}", code=code)
+    if isinstance(error, ServiceRequestError | ServiceResponseError | OSError) and status is None:
+        return ProviderError(f"Azure cannot be reached while {doing}: {said}", code=code, retryable=True)
+    return ProviderError(f"Azure answered while {doing}: {said}", code=code, retryable=status in _PASSING)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the SDK wrapped in an error of its own: so a lost connection may arrive."""
+    cause = error.__cause__
+    wrapped = type(error).__module__.startswith("azure.ai.ml") and isinstance(cause, AzureError | OSError)
+    return _root(cause) if wrapped and cause is not None else error
+
+
+def _said(error: BaseException) -> str:
+    message = getattr(error, "message", "") or str(error)
+    inner = getattr(error, "error", None) if isinstance(error, HttpResponseError) else None
+    return str(getattr(inner, "message", "") or message).strip()
