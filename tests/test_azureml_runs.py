@@ -1,6 +1,5 @@
 """Runs on Azure Machine Learning, through its clients against the emulator: what only this provider does, and what may go wrong."""
 
-
 import pytest
 from cloud_runs import CloudRuns, submitting
 

@@ -67,7 +67,9 @@ class CommandJobLauncher(PolledLauncher):
         self._azure = azure
         self._job = job
         self._name = name
-        self._template = template
+        # Without one the SDK would take the name of the folder that its caller works in.
+        self._experiment = str(template.get("experiment_name") or job.name)
+        self._template = {**template, "experiment_name": self._experiment}
         self._origin = origin
         self._command = command
         self._running: dict[str, _Running] = {}
@@ -113,8 +115,7 @@ class CommandJobLauncher(PolledLauncher):
     # One look
 
     def look(self) -> None:
-        experiment = str(self._template.get("experiment_name") or "Default")
-        told = {str(run["info"]["run_id"]): run for run in self._azure.runs(experiment, RUN_TAG, self._name)}
+        told = {str(run["info"]["run_id"]): run for run in self._azure.runs(self._experiment, RUN_TAG, self._name)}
         for place, running in list(self._running.items()):
             run = told.get(place)
             if running.ended is None and run is not None:

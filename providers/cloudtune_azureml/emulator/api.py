@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from werkzeug.wrappers import Request, Response
@@ -34,6 +35,9 @@ REFUSALS: Mapping[Fault, tuple[int, str, str]] = {
 
 RUN_PREFIX = "run."
 """How the tokens begin by which running programs log; clients have others."""
+
+_JOBS = 30
+"""Jobs on a page of a list."""
 
 _STATUS = {"Completed": "FINISHED", "Failed": "FAILED", "Canceled": "KILLED", "CancelRequested": "RUNNING"}
 
@@ -133,6 +137,14 @@ def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
         }
         return {"id": space.arm_id, "name": space.arm_id.rpartition("/")[2], "location": "emulated", "properties": own}
 
+    def jobs(request: Request) -> Answer:
+        wanted = {name: request.args.get(name) for name in ("listViewType", "jobType", "tag")}
+        begin, found = int(request.args.get("$skip") or 0), space.jobs(*wanted.values())
+        following = {**{name: value for name, value in wanted.items() if value}, "$skip": str(begin + _JOBS)}
+        link = f"{url()}{space.arm_id}/jobs?api-version={request.args.get('api-version')}&{urlencode(following)}"
+        more = {"nextLink": link} if len(found) > begin + _JOBS else {}
+        return {"value": found[begin : begin + _JOBS], **more}
+
     def cancel(_: Request, name: str) -> Answer:
         space.cancel(name)
         return Response(status=200)
@@ -150,7 +162,7 @@ def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
         ("GET", "", "GetWorkspace", workspace),
         ("PUT", "jobs/([^/]+)", "PutJob", lambda request, name: space.put_job(name, body(request))),
         ("GET", "jobs/([^/]+)", "GetJob", lambda _, name: space.job(name)),
-        ("GET", "jobs", "ListJobs", lambda _: {"value": space.jobs()}),
+        ("GET", "jobs", "ListJobs", jobs),
         ("POST", "jobs/([^/]+)/cancel", "CancelJob", cancel),
         ("DELETE", "jobs/([^/]+)", "DeleteJob", delete),
         ("PUT", version, "PutVersion", lambda request, path: space.put_version(path, body(request))),
@@ -193,6 +205,8 @@ class History:
             return {"value": [self._told(child) for child in self._runs.children(run.name)]}
         if found[2] == "details":
             return self._details(run)
+        if request.method == "PATCH":
+            return self._modified(run, as_mapping(request.get_json(silent=True)))
         if found[2] == "token":
             return {"token": f"{RUN_PREFIX}{run.name}", "expiryTimeUtc": _stamp(time.time() + 3600)}
         return self._told(run)
@@ -211,8 +225,17 @@ class History:
             "endTimeUtc": _stamp(status.ended),
             "tags": dict(status.tags),
             "properties": dict(status.properties),
-            "error": {"error": {"code": "UserError", "message": status.error}} if status.error else None,
+            "hidden": run.hidden,
+            "error": _failure(status),
         }
+
+    def _modified(self, run: Run, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """A run with further tags and properties, or archived, which the run history calls hidden."""
+        run.tag(changes.get("tags") or {})
+        run.change(properties={**run.status().properties, **(changes.get("properties") or {})})
+        if changes.get("hidden") is not None:
+            run.hidden = bool(changes["hidden"])
+        return self._told(run)
 
     def _run_data(self, name: str) -> dict[str, Any]:
         run = self._runs.get(name)
@@ -229,7 +252,12 @@ class History:
             "status": status.state,
             "logFiles": logs if run.kind != "sweep" else {},
             "properties": dict(status.properties),
+            "error": _failure(status),
         }
+
+
+def _failure(status: Status) -> dict[str, Any] | None:
+    return {"error": {"code": "UserError", "message": status.error}} if status.error else None
 
 
 def _stamp(moment: float | None) -> str | None:

@@ -66,6 +66,7 @@ class Run:
         on_metric: is told of every logged value.
 
     Attributes:
+        hidden: whether it is archived.
         lines: what its program printed.
         outputs: places in datastores, ``NAME/paths/PATH``, by the names of its outputs.
     """
@@ -82,6 +83,7 @@ class Run:
     ) -> None:
         self.name, self.experiment, self.kind, self.parent = name, experiment, kind, parent
         self.created = time.time()
+        self.hidden = False
         self.lines: list[str] = []
         self.outputs: dict[str, str] = {}
         self._on_metric = on_metric

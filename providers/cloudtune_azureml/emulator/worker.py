@@ -28,7 +28,9 @@ DATASTORES = {"workspaceblobstore": "azureml-blobstore", "workspaceartifactstore
 """Datastores and the containers behind them."""
 
 _PLACE = re.compile(r"\$\{\{\s*(search_space|inputs|outputs)\.([\w.]+?)\s*\}\}|(?<!\$)\{search_space\.(\w+)\}")
-_DATASTORE = re.compile(r"azureml:(?://.*)?/?/?datastores/([^/]+)/paths/(.*)")
+DATASTORE = re.compile(r"azureml:(?://.*)?/?/?datastores/([^/]+)/paths/(.*)")
+"""A place in a datastore, in the short form or with the whole id of its workspace."""
+
 _KEPT_LINES = 200
 
 
@@ -41,7 +43,7 @@ class Workshop:
         folder: for the jobs' own folders.
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables for the programs, by which they find MLflow.
-        place_of: the folder or file of an asset, ``azureml:NAME:VERSION`` or its full id.
+        place_of: the folder or file of an asset, of a place in a datastore, or of a URL.
     """
 
     blobs: Blobs
@@ -211,7 +213,7 @@ class Worker:
         if given.get("value") is not None:
             return _text(given["value"])
         place = str(given.get("path"))
-        found = self._of_datastore(place) or self._shop.place_of(place)
+        found = self._shop.place_of(place)
         if found is None or not found.exists():
             raise JobFailure(f"the input {name} is not there: {place}")
         return found
@@ -230,17 +232,11 @@ class Worker:
     def _output(self, name: str) -> Path:
         """The folder of an output, in the storage account."""
         declared = (self._job.get("outputs") or {}).get(name) or {}
-        folder = self._of_datastore(f"azureml://datastores/{self.outputs().get(name)}")
+        folder = self._shop.place_of(f"azureml://datastores/{self.outputs().get(name)}")
         if folder is None:
             raise JobFailure(f"the output {name} goes to a place that the emulator has not: {declared.get('path')}")
         (folder.parent if declared.get("type") == "uri_file" else folder).mkdir(parents=True, exist_ok=True)
         return folder
-
-    def _of_datastore(self, place: str) -> Path | None:
-        found = _DATASTORE.fullmatch(place)
-        if found is None:
-            return None
-        return self._shop.blobs.file(DATASTORES.get(found[1], found[1]), found[2].strip("/"))
 
 
 def _text(value: Any) -> str:

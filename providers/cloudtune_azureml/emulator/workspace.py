@@ -12,7 +12,7 @@ from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
 from cloudtune_azureml.emulator.records import TERMINAL, Run, Runs
-from cloudtune_azureml.emulator.worker import DATASTORES, Workshop
+from cloudtune_azureml.emulator.worker import DATASTORE, DATASTORES, Workshop
 from cloudtune_azureml.rest import file_of
 from cloudtune_azureml.rules import problems
 
@@ -108,11 +108,15 @@ class Workspace:
         """The folder or file of an asset's version or of a URL; None for none."""
         if reference.startswith(("http://", "https://")):
             return self.blobs.at(reference) if "://127.0.0.1:" in reference else None
-        if reference.startswith("azureml:"):
-            name, _, version = reference.removeprefix("azureml:").partition(":")
-            for kind, field in (("codes", "codeUri"), ("data", "dataUri")):
-                body = self._versions.get(f"{kind}/{name}/versions/{version}")
-                if body is not None:
+        stored = DATASTORE.fullmatch(reference)
+        if stored is not None:
+            return self.blobs.file(DATASTORES.get(stored[1], stored[1]), stored[2].strip("/"))
+        name, _, version = reference.removeprefix("azureml:").partition(":")
+        below = reference.removeprefix("azureml:").removeprefix(f"{self.arm_id}/")
+        for kind, field in (("codes", "codeUri"), ("data", "dataUri")):
+            for path in (below, f"{kind}/{name}/versions/{version}"):
+                body = self._versions.get(path)
+                if body is not None and field in body["properties"]:
                     return self._place_of(body["properties"][field])
         return None
 
@@ -158,9 +162,10 @@ class Workspace:
         fixed = ("jobType", "searchSpace", "trial", "objective", "command", "limits")
         if any(part in new and new[part] != old.get(part) for part in fixed):
             raise Refused(409, "Conflict", f"A job {name} exists already, with other settings.")
-        for part in ("displayName", "description", "tags", "isArchived"):
+        for part in ("displayName", "description", "tags"):
             if part in new:
                 old[part] = new[part]
+        self.runs.get(name).hidden = bool(new.get("isArchived"))  # type: ignore[union-attr]  # each job has its run
         self.runs.get(name).tag(new.get("tags") or {})  # type: ignore[union-attr]  # each job has its run
         return self.job(name)
 
@@ -176,7 +181,13 @@ class Workspace:
         status = run.status(self._faults.slow)
         body = self._bodies.get(name) or self._of_trial(run)
         properties = {**(body["properties"].get("properties") or {}), **status.properties}
-        own = {**body["properties"], "status": status.state, "properties": properties, "tags": dict(status.tags)}
+        own = {
+            **body["properties"],
+            "status": status.state,
+            "properties": properties,
+            "tags": dict(status.tags),
+            "isArchived": run.hidden,
+        }
         own["services"] = {
             "Studio": {"jobServiceType": "Studio", "endpoint": f"{self._url()}/studio/runs/{name}"},
             "Tracking": {"jobServiceType": "Tracking", "endpoint": f"{self._url()}/mlflow/v1.0{self.arm_id}"},
@@ -192,9 +203,23 @@ class Workspace:
         trial = parent["properties"]["trial"]
         return {"properties": {"jobType": "Command", "displayName": run.name, "experimentName": run.experiment, "command": trial["command"], "codeId": trial.get("codeId"), "environmentId": trial.get("environmentId"), "computeId": parent["properties"].get("computeId"), "inputs": {}, "outputs": {}}}  # fmt: skip
 
-    def jobs(self) -> list[Body]:
-        """The bodies of all jobs but trials, the newest first."""
-        return [self.job(name) for name in reversed(list(self._bodies))]
+    def jobs(self, view: str | None, kind: str | None, tag: str | None) -> list[Body]:
+        """The bodies of jobs but trials, the newest first.
+
+        Args:
+            view: ``ActiveOnly`` (as None), ``ArchivedOnly`` or ``All``.
+            kind: ``Sweep`` or ``Command``; None for both.
+            tag: a tag's key that they have; None for all.
+        """
+        wanted = {None: (False,), "ActiveOnly": (False,), "ArchivedOnly": (True,)}.get(view, (False, True))
+        found = [(name, body["properties"]) for name, body in reversed(list(self._bodies.items()))]
+        return [
+            self.job(name)
+            for name, own in found
+            if self.runs.get(name).hidden in wanted  # type: ignore[union-attr]  # each job has its run
+            and kind in (None, own["jobType"])
+            and (tag is None or tag in self.runs.get(name).status().tags)  # type: ignore[union-attr]
+        ]
 
     def cancel(self, name: str) -> None:
         """Asks a job or trial to end; nothing if it has.
