@@ -662,6 +662,8 @@ def _decode_text(codec: Mapping[str, Any], value: Any) -> Scalar:
     for known in codec["values"]:
         if value == json_text(known):
             return known
+        if not isinstance(value, str) and not isinstance(known, str) and _same(value, known):
+            return known  # on its way somebody took the text of a number for the number
     raise ValueError(f"{value!r} is none of the texts that were sent")
 
 
@@ -918,18 +920,27 @@ class AzureMl:
 
     def environment(self) -> dict[str, str]:
         """The variables by which this module finds its way in the processes of the trial."""
-        rank = next(
-            (os.environ[name] for name in ("NODE_RANK", "OMPI_COMM_WORLD_RANK", "RANK") if name in os.environ), ""
-        )
         child = re.search(r"_(\d+)\Z", os.environ.get("AZUREML_RUN_ID", ""))  # SWEEP_0, SWEEP_1, …
         found = {
             "CLOUDTUNE_TRIAL": os.environ.get("CLOUDTUNE_TRIAL") or (child.group(1) if child else "0"),
-            "CLOUDTUNE_RANK": rank or "0",
+            "CLOUDTUNE_RANK": self._rank(),
         }
         output = os.environ.get("CLOUDTUNE_AZUREML_OUTPUT")
         if output:
             found["CLOUDTUNE_OUTPUT_DIR"] = output
         return found
+
+    def _rank(self) -> str:
+        """Which of the trial's processes this is: as PyTorch, MPI or TensorFlow tell it, else which node."""
+        found = next(
+            (os.environ[name] for name in ("RANK", "OMPI_COMM_WORLD_RANK", "NODE_RANK") if name in os.environ), "0"
+        )
+        try:
+            task = json.loads(os.environ["TF_CONFIG"])["task"]
+            first = task["type"] in ("chief", "worker") and int(task["index"]) == 0
+        except (ValueError, KeyError, TypeError):
+            return found
+        return "0" if first else str(int(task["index"]) + 1)
 
     def data(self, name: str) -> str:
         """The folder or file of an input, which stands in the command already."""

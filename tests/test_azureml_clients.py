@@ -209,7 +209,10 @@ def test_the_sdk_cancels_archives_and_deletes(ml: MLClient, azureml_emulator: Az
     ("change", "says"),
     [
         ({"limits": {"max_total_trials": 5000}}, "max_total_trials"),
-        ({"early_termination": {"type": "truncation_selection", "truncation_percentage": 300}}, "truncation_percentage"),
+        (
+            {"early_termination": {"type": "truncation_selection", "truncation_percentage": 300}},
+            "truncation_percentage",
+        ),
         ({"sampling_algorithm": "grid"}, "rate"),
     ],
 )

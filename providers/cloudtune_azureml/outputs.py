@@ -1,5 +1,6 @@
 """What trials print and leave behind."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from cloudtune_azureml.writing import OUTPUT
 if TYPE_CHECKING:
     from cloudtune.driving import Condition
 
-_LOGS = ("user_logs/std_log.txt", "azureml-logs/70_driver_log.txt")
-"""What a program printed, where the service has it: the present place, and an older one."""
+_LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt|azureml-logs/70_driver_log(_0)?\.txt")
+"""Where the service has what a program printed, or the first of several processes: the present place, and an older one."""
 
 
 def lines_of(azure: Azure, name: str, over: "Condition", interval: float) -> Iterator[str]:
@@ -48,7 +49,7 @@ def _log(azure: Azure, name: str) -> bytes:
         if error.code != "404":
             raise
         return b""
-    place = next((files[each] for each in _LOGS if each in files), None)
+    place = next((files[each] for each in sorted(files, reverse=True) if _LOG.fullmatch(each)), None)
     return b"" if place is None else azure.read(place, f"reading the log of {name}")
 
 

@@ -58,7 +58,7 @@ def file_of(body: Mapping[str, Any]) -> Data:
         "outputs": {name: _output(each) for name, each in (own.get("outputs") or {}).items() if name != "default"},
         "resources": _snaked(own.get("resources")),
         "queue_settings": _queue(own.get("queueSettings")),
-        **({"trial": trial, **_sweep(own)} if kind == "sweep" else trial),
+        **({"trial": _with_resources(trial, own["trial"]), **_sweep(own)} if kind == "sweep" else trial),
     }
     return {name: value for name, value in found.items() if value not in (None, {}, "")}
 
@@ -83,6 +83,11 @@ def _program(own: Mapping[str, Any]) -> Data:
         "distribution": None if not distribution else _typed(distribution, "distributionType"),
     }
     return {name: value for name, value in found.items() if value not in (None, {})}
+
+
+def _with_resources(trial: Data, own: Mapping[str, Any]) -> Data:
+    resources = _snaked(own.get("resources"))
+    return {**trial, "resources": resources} if resources else trial
 
 
 def short_id(text: str | None) -> str | None:

@@ -11,10 +11,11 @@ from typing import Any, Self
 
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.errors import ConfigError
-from cloudtune_azureml.emulator.api import RUN_PREFIX, Api
+from cloudtune_azureml.emulator.api import Api
 from cloudtune_azureml.emulator.blobs import Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.faults import Faults
+from cloudtune_azureml.emulator.history import RUN_PREFIX
 from cloudtune_azureml.emulator.records import Runs
 from cloudtune_azureml.emulator.worker import DATASTORES
 from cloudtune_azureml.emulator.workspace import Workspace

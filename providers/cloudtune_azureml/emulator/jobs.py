@@ -155,7 +155,8 @@ class SweepJob(ThreadedLauncher):
         )
         run.param({key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()})
         limit = self.file["limits"].get("trial_timeout")
-        file = {**self.file["trial"], **{part: self.file[part] for part in ("inputs", "outputs") if part in self.file}}
+        parts = ("inputs", "outputs", "resources")
+        file = {**self.file["trial"], **{part: self.file[part] for part in parts if part in self.file}}
         job = CommandJob(
             {**file, **({"limits": {"timeout": limit}} if limit else {})},
             self._runs.add(run),

@@ -20,6 +20,7 @@ from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune.emulation.wishes import Wishes
 from cloudtune_azureml.emulator.blobs import Blobs
+from cloudtune_azureml.emulator.nodes import processes_of
 
 CONTAINER = "azureml"
 """The container of outputs and logs."""
@@ -101,7 +102,7 @@ class Worker:
         self._on_running, self._on_line, self._on_end = on_running, on_line, on_end
         self._folder = workshop.folder.absolute() / name
         self._artifacts = workshop.blobs.file(CONTAINER, f"ExperimentRun/dcid.{name}")
-        self._log = self._artifacts / "user_logs" / "std_log.txt"
+        self._logs: list[Path] = []
         self._lines: list[str] = []
         self._wishes = Wishes()
         self._thread = threading.Thread(target=self._run, name=f"command job {name}", daemon=True)
@@ -141,51 +142,75 @@ class Worker:
     def _train(self) -> Ended:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        start = self._start()
+        starts = self._starts()
         timeout = (self._job.get("limits") or {}).get("timeout")
         limits = [Limit(time.monotonic() + timeout, "time")] if timeout else []
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._log.touch()
+        names = ["std_log.txt"] if len(starts) == 1 else [f"std_log_process_{n}.txt" for n in range(len(starts))]
+        self._logs = [self._artifacts / "user_logs" / name for name in names]
+        for log in self._logs:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
         self._on_running()
         try:
             processes = Processes(
-                [start], mark=self._folder, grace=self._shop.grace, on_line=self._hear, wishes=self._wishes
+                starts, mark=self._folder, grace=self._shop.grace, on_line=self._hear, wishes=self._wishes
             )
         except OSError as error:
             raise JobFailure(f"the program cannot be started: {error}") from error
         codes, why = processes.run(limits, lambda: None)
-        shutil.copytree(self._folder / "wd" / "outputs", self._artifacts / "outputs", dirs_exist_ok=True)
+        for outputs in self._folder.glob("node-*/wd/outputs"):
+            shutil.copytree(outputs, self._artifacts / "outputs", dirs_exist_ok=True)
         if why == "stop":
             return Ended("Canceled", "")
         if why == "time":
             return Ended("Failed", f"The job has run longer than its timeout of {timeout:g} s.")
-        if codes[0]:
+        code = next(filter(None, codes), 0)
+        if code:
             said = last_words(self._lines[-_KEPT_LINES:])
-            message = f"Execution failed. User process '/bin/bash' exited with status code {codes[0]}. Please check log file 'user_logs/std_log.txt' for error details. Error: {said}"
+            message = f"Execution failed. User process '/bin/bash' exited with status code {code}. Please check log file 'user_logs/{names[0]}' for error details. Error: {said}"
             return Ended("Failed", message)
         return Ended("Completed", "")
 
-    def _hear(self, number: int, line: str) -> None:  # noqa: ARG002  # one machine
+    def _hear(self, number: int, line: str) -> None:
         self._lines.append(line)
-        with self._log.open("a", encoding="utf-8") as log:
+        with self._logs[number].open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
-        self._on_line(line)
+        if number == 0:
+            self._on_line(line)
 
     # Starting
 
-    def _start(self) -> Start:
-        work = self._folder / "wd"
+    def _starts(self) -> list[Start]:
+        command = _PLACE.sub(self._put, self._job["command"])
+        shell = shutil.which("bash") or "/bin/sh"
+        words = [*with_the_emulator(), shell, "-c", command]
+        given = self._variables()
+        starts, processes = [], processes_of(self._job)
+        folders = {node: self._work(node) for node in dict.fromkeys(process.node for process in processes)}
+        for process in processes:
+            environment = environment_of(
+                {**given, **process.environment}, self._folder, self._folder / f"node-{process.node}" / "home"
+            )
+            starts.append(Start(words, environment, folders[process.node]))
+        return starts
+
+    def _work(self, node: int) -> Path:
+        """The folder that a node's processes start in, with the code."""
+        work = self._folder / f"node-{node}" / "wd"
         code = self._job.get("code")
         source = None if code is None else self._shop.place_of(code)
         if code is not None and source is None:
             raise JobFailure(f"the code {code} is not there")
         if source is None:
-            work.mkdir()
+            work.mkdir(parents=True)
         else:
             shutil.copytree(source, work)
         (work / "outputs").mkdir(exist_ok=True)
-        command = _PLACE.sub(self._put, self._job["command"])
-        given = {
+        return work
+
+    def _variables(self) -> dict[str, str]:
+        """What all of the job's processes are told."""
+        return {
             **self._shop.environment(self._name, self._experiment),
             "AZUREML_RUN_ID": self._name,
             **{f"AZUREML_SWEEP_{name}": _text(value) for name, value in self._values.items()},
@@ -193,9 +218,6 @@ class Worker:
             **{f"AZURE_ML_OUTPUT_{name}": str(self._output(name)) for name in self._job.get("outputs") or {}},
             **{name: str(value) for name, value in (self._job.get("environment_variables") or {}).items()},
         }
-        environment = environment_of(given, self._folder, self._folder / "home")
-        shell = shutil.which("bash") or "/bin/sh"
-        return Start([*with_the_emulator(), shell, "-c", command], environment, work)
 
     def _put(self, found: re.Match[str]) -> str:
         part, name = found[1] or "search_space", found[2] or found[3]
