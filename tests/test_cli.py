@@ -153,7 +153,10 @@ def test_an_unexpected_error_is_one_line(project: Path, cli: Any, monkeypatch: p
 
 def test_what_was_run_can_be_looked_at(project: Path, cli: Any) -> None:
     run_id = cli("run", "job.yaml", "--json").json["id"]
-    assert run_id in cli("ls").out
+    listed = cli("ls").out.splitlines()[-1].split()
+    assert (listed[0], listed[1], listed[2]) == (run_id, "local", "completed")
+    assert listed[-4] == "4"
+    assert cli("best", "--json").json["metrics"] == {listed[-3]: pytest.approx(float(listed[-1]))}
     assert [run["id"] for run in cli("ls", "--json").json] == [run_id]
     shown = cli("show", run_id[:8]).out
     assert "4 completed" in shown

@@ -45,15 +45,27 @@ def ls(*, as_json: bool, output: str) -> None:
     """List the runs of this project, the newest first."""
     from cloudtune import api  # noqa: PLC0415
 
-    records = [api.attach(record.id).refreshed() for record in api.runs()]
+    runs = [api.attach(record.id) for record in api.runs()]
     if as_json or output != "table":
-        _write([run_data(record) for record in records], "json" if as_json else output)
+        _write([run_data(run.refreshed()) for run in runs], "json" if as_json else output)
         return
-    if not records:
+    if not runs:
         click.echo("no runs yet; start one with: cloudtune run job.yaml", err=True)
         return
-    rows = [(each.id, each.profile, each.state.value, moment(each.created), duration(each.elapsed)) for each in records]
-    print_table(("run", "on", "state", "created", "took"), rows, right=("took",))
+    rows = []
+    for run in runs:
+        record = run.refreshed()
+        when, took = moment(record.created), duration(record.elapsed)
+        rows.append((record.id, record.profile, record.state.value, when, took, sum(run.counts().values()), _best(run)))
+    print_table(("run", "on", "state", "created", "took", "trials", "best"), rows, right=("took", "trials"))
+
+
+def _best(run: "Run") -> str:
+    """The best trial's objective, or how many trials are on the front of several."""
+    objectives, best = run.job.objective, run.best
+    if best is not None:
+        return ", ".join(f"{each.metric} = {number(best.metrics.get(each.metric))}" for each in objectives)
+    return f"{len(run.front)} on the front" if len(objectives) > 1 else ""
 
 
 @click.command()

@@ -71,13 +71,15 @@ def _print_plan(job: "TuningJob", made: "Plan") -> None:
 def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]") -> None:
     from cloudtune.plan import leaves  # noqa: PLC0415
 
-    rows = [
+    rows = [("mode", job.mode, *(each.mode for each in plans.values()))]
+    rows += [
         (
             path,
             _shown(path, value),
             *(support.value if (support := each.support(path)) else "lost" for each in plans.values()),
         )
         for path, value in leaves(job)
+        if path != "mode"
     ]
     print_table(("field", "value", *plans), rows)
 

@@ -1,0 +1,119 @@
+"""One job file on all providers: the same space, the same trial contract, one table; each result within its service's semantics."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudtune.cli.app import run_app
+
+for module in ("moto", "google.cloud.aiplatform_v1", "azure.ai.ml"):
+    pytest.importorskip(module)
+
+SCRIPT = """
+import json, os, pathlib
+import cloudtune.trial as trial
+
+p = trial.params()
+assert trial.number() >= 0
+assert pathlib.Path(trial.data("table"), "rows.txt").read_text() == "1 2 3"
+pathlib.Path(trial.output_dir(), "model.json").write_text(json.dumps(p))
+print("sees", json.dumps(p), flush=True)
+for step in range(1, 4):
+    trial.report(score=step * p["lr"] + (p["depth"] if p["kind"] == "tree" else 0.5), step=step)
+"""
+JOB = """
+name: everywhere
+trial: {source: src, command: python train.py}
+data: {table: table}
+objective: {metric: score, goal: maximize}
+space:
+  lr: {type: float, low: 1.0e-4, high: 1.0, scale: log}
+  batch: {type: int, low: 8, high: 64, step: 8}
+  kind: {type: categorical, values: [tree, line]}
+  depth: {type: int, low: 1, high: 5, when: {kind: tree}}
+  flag: {type: categorical, values: [true, false]}
+strategy: {type: random, seed: 11}
+limits: {trials: 5, parallel: 2}
+"""
+PLACES = ("local", "aws", "gcp", "azure")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("src", "table"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "src" / "train.py").write_text(SCRIPT)
+    (tmp_path / "table" / "rows.txt").write_text("1 2 3")
+    (tmp_path / "job.yaml").write_text(JOB)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(place: str, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    emulated = [] if place == "local" else ["--emulate"]
+    assert run_app(["run", "job.yaml", "--on", place, *emulated, "--json", "--quiet", *options]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def told(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    assert run_app(list(command)) in (0, None)
+    return capsys.readouterr().out
+
+
+def in_the_space(values: dict[str, Any]) -> bool:
+    """Whether a trial has the spec's parameters, of its very types."""
+    depth = values.get("depth")
+    return (
+        1e-4 <= values["lr"] <= 1
+        and type(values["batch"]) is int
+        and values["batch"] in range(8, 65, 8)
+        and type(values["flag"]) is bool
+        and (depth in range(1, 6) and type(depth) is int if values["kind"] == "tree" else "depth" not in values)
+    )
+
+
+def test_one_file_runs_on_every_provider(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = {place: run(place, capsys) for place in PLACES}
+    for place, result in results.items():
+        assert result["counts"] == {"completed": 5}, place
+        trials = json.loads(told(capsys, "trials", result["id"], "--json"))
+        for trial in trials:
+            values = trial["parameters"]
+            assert in_the_space(values), (place, values)
+            score = 3 * values["lr"] + (values["depth"] if values["kind"] == "tree" else 0.5)
+            assert trial["metrics"]["score"] == pytest.approx(score), place
+            seen = told(capsys, "logs", result["id"], str(trial["number"]))
+            line = next(line for line in seen.splitlines() if line.startswith("sees "))
+            assert json.loads(line.removeprefix("sees ")) == values, place
+        best = max(trials, key=lambda trial: trial["metrics"]["score"])
+        assert result["best"]["number"] == best["number"], place
+        told(capsys, "fetch", result["id"], "-o", f"model-{place}")
+        assert json.loads((project / f"model-{place}" / "model.json").read_text()) == best["parameters"], place
+    rows = [line.split() for line in told(capsys, "ls").splitlines()[1:]]
+    assert [(row[1], row[2], row[-4], row[-3]) for row in rows] == [
+        (place, "completed", "5", "score") for place in reversed(PLACES)
+    ]
+
+
+def test_driven_all_of_them_find_the_same(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here, *there = (run(place, capsys, "--set", "mode=driven") for place in PLACES)
+    for result in there:
+        assert result["counts"] == {"completed": 5}
+        assert [result["best"][part] for part in ("number", "parameters", "metrics")] == [
+            here["best"][part] for part in ("number", "parameters", "metrics")
+        ]
+
+
+def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--set", "trial.image=own:1", "--set", "identity=arn:aws:iam::123456789012:role/own"]
+    assert run_app(["plan", "job.yaml", "--on", ",".join(PLACES), *given, "--set", "data={}"]) == 0
+    header, modes, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["field", "value", *PLACES]
+    assert modes.split() == ["mode", "auto", "driven", "managed", "managed", "managed"]
+    support = {row.split()[0]: row.split()[-4:] for row in rows}
+    assert support["space.depth.when.kind"] == ["exact", "encoded", "exact", "encoded"]
+    assert support["strategy.seed"] == ["exact", "exact", "approximate", "exact"]
+    assert "lost" not in {level for levels in support.values() for level in levels}
