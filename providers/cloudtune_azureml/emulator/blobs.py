@@ -5,6 +5,7 @@ https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api; whoe
 
 import base64
 import hashlib
+import re
 import shutil
 import threading
 from datetime import UTC, datetime
@@ -15,11 +16,16 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
+from cloudtune.emulation.serving import Environ, SilentHandler
+
 PREFIX = "/blob/"
 """Where the paths of the storage account begin."""
 
 ACCOUNT_PREFIX = "/emulated.blob.core.windows.net/"
 """The same for clients that make the address themselves, of an account's name and what the cloud calls its storage."""
+
+_META = "x-ms-meta-"
+_METADATA = "cloudtune.metadata"
 
 
 class Blobs:
@@ -93,6 +99,10 @@ class Blobs:
     def _put(self, path: Path, request: Request) -> Response:
         part = request.args.get("comp")
         with self._lock:
+            if part != "block" and request.headers.get("If-None-Match") == "*" and path.is_file():
+                return _error(409, "BlobAlreadyExists")
+            if part == "metadata" and not path.is_file():
+                return _error(404, "BlobNotFound")
             if request.args.get("restype") == "container":
                 path.mkdir(parents=True, exist_ok=True)
             elif part == "metadata":
@@ -108,8 +118,7 @@ class Blobs:
         return Response(status=201, headers=_state(path))
 
     def _of_blocks(self, path: Path, request: Request) -> bytes:
-        text = request.get_data(as_text=True)
-        names = [part.partition("<")[0] for part in text.replace("</", "<").split("<Latest>")[1:]]
+        names = re.findall(r"<(?:Latest|Uncommitted)>([^<]+)</", request.get_data(as_text=True))
         return b"".join(self._blocks.pop((path, name)) for name in names)
 
     def _get(self, path: Path, request: Request) -> Response:
@@ -136,7 +145,9 @@ class Blobs:
 
     def _list(self, container: str, request: Request) -> Response:
         root, prefix = self.folder / container, request.args.get("prefix", "")
-        files = sorted(path for path in root.rglob("*") if path.is_file()) if root.is_dir() else []
+        if not root.is_dir():
+            return _error(404, "ContainerNotFound")
+        files = sorted(path for path in root.rglob("*") if path.is_file())
         blobs = "".join(
             f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>{_time(path)}</Last-Modified><Etag>0x1</Etag>"
             f"<Content-Length>{path.stat().st_size}</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
@@ -147,12 +158,18 @@ class Blobs:
         return Response(text, mimetype="application/xml")
 
 
+class BlobHandler(SilentHandler):
+    """Passes on a blob's metadata whose names have underscores: WSGI has no place for such headers."""
+
+    def make_environ(self) -> Environ:
+        """The request, with its metadata under a key of its own."""
+        sent = {name.lower(): value for name, value in self.headers.items()}
+        own = {name.removeprefix(_META): value for name, value in sent.items() if name.startswith(_META)}
+        return {**super().make_environ(), _METADATA: own}
+
+
 def _metadata_of(request: Request) -> dict[str, str]:
-    return {
-        name.lower().removeprefix("x-ms-meta-"): value
-        for name, value in request.headers
-        if name.lower().startswith("x-ms-meta-")
-    }
+    return dict(request.environ.get(_METADATA, {}))
 
 
 def _time(path: Path) -> str:

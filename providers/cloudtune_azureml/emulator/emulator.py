@@ -12,7 +12,7 @@ from typing import Any, Self
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.errors import ConfigError
 from cloudtune_azureml.emulator.api import Api
-from cloudtune_azureml.emulator.blobs import Blobs
+from cloudtune_azureml.emulator.blobs import BlobHandler, Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.history import RUN_PREFIX
@@ -85,7 +85,7 @@ class AzureMlEmulator:
             url=lambda: self.url,
         )
         api = Api(self.jobs, faults=self.faults, served=self._count, url=lambda: self.url)
-        self._server = LoopbackServer(port, api, tls=context)
+        self._server = LoopbackServer(port, api, handler=BlobHandler, tls=context)
 
     def start(self) -> Self:
         """Serves from now on.

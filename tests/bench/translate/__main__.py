@@ -7,6 +7,7 @@ goes over a network. A peer whose SDK is not installed is left out.
 import warnings
 from collections.abc import Callable
 
+import azureml_peer
 import sagemaker_peer
 import vertex_peer
 from thirty import median_ms
@@ -14,6 +15,7 @@ from thirty import median_ms
 PEERS: dict[str, tuple[Callable[[], Callable[[], object]], Callable[[], Callable[[], object]]]] = {
     "SageMaker": (sagemaker_peer.ours, sagemaker_peer.theirs),
     "Vertex AI": (vertex_peer.ours, vertex_peer.theirs),
+    "Azure Machine Learning": (azureml_peer.ours, azureml_peer.theirs),
 }
 
 if __name__ == "__main__":
