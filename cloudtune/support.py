@@ -11,7 +11,7 @@ END = "<!-- /support -->"
 
 def support_table() -> str:
     """A Markdown table: a row a field, a column a provider."""
-    names = list(providers())
+    names = sorted(providers(), key=lambda name: (name != "local", name))
     tables = {name: load_provider(name).support for name in names}
     fields = list(dict.fromkeys(field for table in tables.values() for field in table))
     lines = ["| field | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]

@@ -45,6 +45,7 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
     \b
     cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
+    cloudtune emulate azureml --mount azureml://datastores/workspaceblobstore/paths/digits=./digits
     cloudtune emulate vertex --mount gs://data/digits=./digits --image '*/trainer:*=python3 train.py "$@"'
     """
     programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")

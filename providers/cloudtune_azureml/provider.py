@@ -31,7 +31,7 @@ class AzureMlProvider(CloudProvider):
 
     name = PROVIDER
     service = "Azure Machine Learning"
-    sdk = ("azure.ai.ml", "azure.identity")
+    sdk = ("azure.ai.ml", "azure.identity", "tenacity")
     summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
     support = SUPPORT
     native_format = "yaml"
