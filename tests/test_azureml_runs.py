@@ -238,7 +238,9 @@ def test_check_tells_what_is_there_and_what_is_missing(
     emulator: AzureMlEmulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_app(["check", "--on", "azure"]) == 0, capsys.readouterr().out
-    assert emulator.arm_id in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert emulator.arm_id in told
+    assert "0 of 100 used" in told
     monkeypatch.setenv("CLOUDTUNE_AZUREML_WORKSPACE", "not-there")
     assert run_app(["check", "--on", "azure", "--json"]) == 1
     found = {each["subject"]: each["ok"] for each in json.loads(capsys.readouterr().out)["azure"]}

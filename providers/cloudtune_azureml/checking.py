@@ -7,6 +7,9 @@ from cloudtune.provider import Finding
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.settings import AzureMlSettings
 
+_TOLD = 3
+"""Quotas that are told, those with the most left first."""
+
 
 def findings(settings: AzureMlSettings) -> list[Finding]:
     """Looks at the workspace, credentials, compute, and environment."""
@@ -16,7 +19,7 @@ def findings(settings: AzureMlSettings) -> list[Finding]:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not Azure itself"))
     if not found[0].ok:
         return found
-    return [*found, _compute(azure), _environment(azure), _try("jobs", lambda: _jobs(azure))]
+    return [*found, _compute(azure), _quota(azure), _environment(azure), _try("jobs", lambda: _jobs(azure))]
 
 
 def _try(subject: str, look: Callable[[], str]) -> Finding:
@@ -38,6 +41,25 @@ def _compute(azure: Azure) -> Finding:
         return f"{short}, {own.get('provisioningState', 'state unknown')}" + (f", {most} nodes at most" if most else "")
 
     return _try("compute", look)
+
+
+def _quota(azure: Azure) -> Finding:
+    """Whether the region has cores left for machines: a sweep waits for ever where it has none."""
+    try:
+        usages = azure.usages()
+    except ProviderError as error:  # whoever may run jobs need not be allowed to see this
+        return Finding("quota", None, f"not known: {error}")
+    left = {
+        each["name"].get("value", ""): (each["currentValue"], each["limit"]) for each in usages if each["limit"] > 0
+    }
+    if not left:
+        return Finding("quota", None, "the region tells of none")
+    free = {name: (used, limit) for name, (used, limit) in left.items() if used < limit}
+    if not free:
+        return Finding("quota", ok=False, message="every quota of the region is used up; ask for more, or end jobs")
+    told = sorted(free.items(), key=lambda one: one[1][0] - one[1][1])[:_TOLD]
+    message = ", ".join(f"{name}: {used} of {limit} used" for name, (used, limit) in told)
+    return Finding("quota", ok=True, message=message + (", …" if len(free) > _TOLD else ""))
 
 
 def _environment(azure: Azure) -> Finding:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from azure.core import PipelineClient
 from azure.core.credentials import AccessToken, AccessTokenInfo
-from azure.core.exceptions import AzureError
+from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
 from azure.core.rest import HttpRequest
 
@@ -82,6 +82,7 @@ class Azure:
             return ANYBODY
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415  # takes a while
 
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # each way that leads nowhere is a warning
         return DefaultAzureCredential()
 
     @property
@@ -145,6 +146,14 @@ class Azure:
         """
         url = f"{self._address}{self.arm_id}/{path}".rstrip("/")
         return self._ask(doing, method, url, params={"api-version": API})
+
+    def usages(self) -> list[dict[str, Any]]:
+        """What of the subscription's quotas for Azure Machine Learning is used in the workspace's region."""
+        subscription = "/".join(self.arm_id.split("/")[:3])
+        place = f"providers/Microsoft.MachineLearningServices/locations/{self._workspace['location']}/usages"
+        url = f"{self._address}{subscription}/{place}"
+        found: dict[str, Any] = self._ask("looking at the quotas", "GET", url, params={"api-version": API})
+        return list(found.get("value", []))
 
     def job(self, name: str) -> dict[str, Any] | None:
         """The body of a job; None if there is none."""
@@ -260,6 +269,8 @@ class Azure:
             entity = load_job(io.StringIO(text), relative_origin=str(origin / "job.yml"))
             try:
                 self.ml.jobs.create_or_update(entity)
+            except ClientAuthenticationError:
+                raise
             except AzureError:
                 if self.job(name) is None:  # else an answer was lost, and its repetition was refused
                     raise

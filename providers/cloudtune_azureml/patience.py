@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import logging
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from azure.core.exceptions import (
 )
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from cloudtune.errors import CredentialError, ProviderError, QuotaError
+from cloudtune.errors import CloudtuneError, CredentialError, ProviderError, QuotaError
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -25,6 +26,8 @@ WAIT = wait_exponential_jitter(initial=0.5, max=20, jitter=0.5)
 """The wait before a call is made again; the service may ask for a longer one."""
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 def patiently(doing: str, call: Callable[[], T]) -> T:
@@ -51,7 +54,8 @@ def _wait(state: RetryCallState) -> float:
 
 
 def _passes(error: BaseException) -> bool:
-    return isinstance(error, AzureError | OSError) and _in_words(error, "").retryable
+    ours = isinstance(error, CloudtuneError)  # what another call within this one could not get through is over
+    return not ours and isinstance(error, AzureError | OSError) and _in_words(error, "").retryable
 
 
 @contextlib.contextmanager
@@ -70,6 +74,8 @@ def translated(doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except CloudtuneError:
+        raise
     except (AzureError, OSError) as error:
         raise _in_words(error, doing) from error
     except Exception as error:
@@ -82,6 +88,12 @@ def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
     error = _root(wrapped)
     status = getattr(error, "status_code", None)
     code, said = str(status or type(error).__name__), _said(error)
+    if (
+        isinstance(error, ClientAuthenticationError) and status is None
+    ):  # of azure.identity: none of its ways led to a token
+        _log.debug("%s", said)
+        todo = "log in (az login), or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET; then go on with: cloudtune resume"
+        return CredentialError(f"there are no credentials for Azure, which are needed for {doing}; {todo}", code=code)
     if isinstance(error, ClientAuthenticationError) or status == 401:
         todo = "log in again (az login), then go on with: cloudtune resume"
         return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)

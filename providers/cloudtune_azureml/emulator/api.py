@@ -30,6 +30,9 @@ REFUSALS: Mapping[Fault, tuple[int, str, str]] = {
     ),
 }
 
+_USAGE = {"name": {"value": "emulated", "localizedValue": "Emulated cores"}, "currentValue": 0, "limit": 100, "unit": "Count"}  # fmt: skip
+"""The one quota of the emulator."""
+
 _JOBS = 30
 """Jobs on a page of a list."""
 
@@ -92,6 +95,8 @@ class Api:
             return "history", operation, lambda: self._history.answer(request)
         if path.endswith("/dataversion/batchGetResolvedUris"):
             return "arm", "ResolveUris", lambda: self._space.resolved(request.get_json(silent=True) or {})
+        if path.endswith("/usages"):
+            return "arm", "ListUsages", lambda: {"value": [_USAGE]}
         below = path.removeprefix(self._space.arm_id).strip("/")
         if path.lower().startswith(self._space.arm_id.lower()):
             for method, pattern, operation, handler in self._arm:
