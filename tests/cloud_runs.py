@@ -284,6 +284,76 @@ class CloudRuns(ABC):
         assert "not_there" in capsys.readouterr().out
 
 
+class LiveRuns(CloudRuns):
+    """What runs show besides on services that tell measurements at once, and whose own tuner has conditions."""
+
+    @abstractmethod
+    def roots(self, request: dict[str, Any]) -> list[str]:
+        """The parameters of a request that hang on no other."""
+
+    @abstractmethod
+    def delete(self, emulator: Any, job: str) -> None:
+        """Deletes a tuning job that has ended."""
+
+    def test_what_is_measured_while_trials_run_is_seen_while_they_run(self, submit: Submit, tmp_path: Path) -> None:
+        script = (
+            "import pathlib, time, cloudtune.trial as t\n"
+            "t.report(score=0.5, step=1)\n"
+            f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists():\n"
+            "    time.sleep(0.02)\n"
+            "t.report(score=0.25, step=2)\n"
+        )
+        run = submit(job_of(tmp_path, script, limits={"trials": 1}))
+        watch = run._provider._watch_of(run._store)  # type: ignore[attr-defined]  # a cloud's provider
+
+        def reported() -> bool:
+            watch.look()
+            return [report.metrics["score"] for report in run.reports(0)] == [0.5]
+
+        wait_until(reported)
+        assert run.trials()[0].state is TrialState.RUNNING
+        (tmp_path / "go").touch()
+        assert run.wait() is RunState.COMPLETED
+        assert [(report.step, report.metrics["score"]) for report in run.reports(0)] == [(1, 0.5), (2, 0.25)]
+        assert run.best is not None
+        assert run.best.metrics == {"score": 0.25}
+
+    def test_conditions_are_the_services_own(self, submit: Submit, tmp_path: Path) -> None:
+        self.see_conditions_kept(submit, tmp_path, "random")
+
+    def see_conditions_kept(self, submit: Submit, tmp_path: Path, strategy: str) -> None:
+        """Runs a job with conditions by the service's own tuner: each trial sees what it should, and nothing else."""
+        script = "import json, cloudtune.trial as t\np = t.params()\nprint('P', json.dumps(p), flush=True)\nt.report(score=p.get('depth', p.get('rate', 0)))\n"
+        space = {
+            "model": {"type": "categorical", "values": ["tree", "line", 3]},
+            "depth": {"type": "int", "low": 1, "high": 5, "when": {"model": "tree"}},
+            "rate": {"type": "float", "low": 0.1, "high": 0.9, "when": {"model": ["line", 3]}},
+            "bend": {"type": "constant", "value": "k"},
+        }  # fmt: skip
+        run = submit(job_of(tmp_path, script, space=space, strategy={"type": strategy}, limits={"trials": 8}))
+        assert run.wait() is RunState.COMPLETED, run.events()
+        assert self.roots(run.plan.request) == ["model"]
+        for trial in run.trials():
+            child = "depth" if trial.parameters["model"] == "tree" else "rate"
+            assert set(trial.parameters) == {"model", child, "bend"}
+            seen = next(line for line in run.logs(trial.number) if line.startswith("P "))
+            assert json.loads(seen[2:]) == trial.parameters
+
+    def test_an_earlier_run_warms_a_driven_one(self, submit: Submit, tmp_path: Path) -> None:
+        first = submit(job_of(tmp_path))
+        first.wait()
+        second = submit(job_of(tmp_path, strategy={"type": "bayesian", "seed": 1}, warm_start={"runs": [first.id]}))
+        assert second.wait() is RunState.COMPLETED, second.events()
+        assert second.plan.mode == "driven"
+
+    def test_a_deleted_job_ends_the_run(self, emulator: Any, submit: Submit, tmp_path: Path) -> None:
+        run = submit(job_of(tmp_path))
+        emulator.wait(run.record.native["job"], 60)
+        self.delete(emulator, run.record.native["job"])
+        assert run.wait() is RunState.CANCELLED
+        assert "deleted" in run.record.reason
+
+
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()

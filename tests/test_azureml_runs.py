@@ -3,15 +3,15 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from cloud_runs import SLOW, CloudRuns, Submit, job_of, submitting
+from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.states import RunState, TrialState
-from cloudtune.testing.conformance import wait_until
 
 pytest.importorskip("azure.ai.ml")
 
@@ -44,7 +44,7 @@ def kinds(emulator: AzureMlEmulator) -> list[str]:
     return ["trial" if run.parent else run.kind for run in emulator.jobs.runs.all()]
 
 
-class TestRuns(CloudRuns):
+class TestRuns(LiveRuns):
     on = "azure"
     variables = "CLOUDTUNE_AZUREML_"
     look = "GetJob"
@@ -52,6 +52,12 @@ class TestRuns(CloudRuns):
 
     def tuning_jobs(self, emulator: AzureMlEmulator) -> int:
         return kinds(emulator).count("sweep")
+
+    def roots(self, request: dict[str, Any]) -> list[str]:
+        return list(request["search_space"])
+
+    def delete(self, emulator: AzureMlEmulator, job: str) -> None:
+        emulator.ml_client().jobs.begin_delete(job).result()
 
     def trial_jobs(self, emulator: AzureMlEmulator) -> int:
         return kinds(emulator).count("command")
@@ -84,28 +90,6 @@ def test_a_look_costs_two_calls_and_one_for_each_trial_that_logged(
     assert len(costs) > 5
     assert set(costs) == {2}
     assert histories == 8
-
-
-def test_what_is_logged_while_trials_run_is_seen_while_they_run(submit: Submit, tmp_path: Path) -> None:
-    script = (
-        "import pathlib, time, cloudtune.trial as t\n"
-        "t.report(score=0.5, step=1)\n"
-        f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists():\n"
-        "    time.sleep(0.02)\n"
-        "t.report(score=0.25, step=2)\n"
-    )
-    run = submit(job_of(tmp_path, script, limits={"trials": 1}))
-    watch = run._provider._watch_of(run._store)
-
-    def reported() -> bool:
-        watch.look()
-        return [report.metrics["score"] for report in run.reports(0)] == [0.5]
-
-    wait_until(reported)
-    assert run.trials()[0].state is TrialState.RUNNING
-    (tmp_path / "go").touch()
-    assert run.wait() is RunState.COMPLETED
-    assert [(report.step, report.metrics["score"]) for report in run.reports(0)] == [(1, 0.5), (2, 0.25)]
 
 
 @pytest.mark.usefixtures("impatient")
@@ -164,24 +148,6 @@ def test_a_job_of_another_client_is_taken_in(emulator: AzureMlEmulator, tmp_path
     assert run.best.number == 0
 
 
-def test_conditions_are_branches_of_the_services_own(submit: Submit, tmp_path: Path) -> None:
-    script = "import json, cloudtune.trial as t\np = t.params()\nprint('P', json.dumps(p), flush=True)\nt.report(score=p.get('depth', p.get('rate', 0)))\n"
-    space = {
-        "model": {"type": "categorical", "values": ["tree", "line", 3]},
-        "depth": {"type": "int", "low": 1, "high": 5, "when": {"model": "tree"}},
-        "rate": {"type": "float", "low": 0.1, "high": 0.9, "when": {"model": ["line", 3]}},
-        "bend": {"type": "constant", "value": "k"},
-    }  # fmt: skip
-    run = submit(job_of(tmp_path, script, space=space, limits={"trials": 8}))
-    assert run.wait() is RunState.COMPLETED, run.events()
-    assert list(run.plan.request["search_space"]) == ["model"]
-    for trial in run.trials():
-        child = "depth" if trial.parameters["model"] == "tree" else "rate"
-        assert set(trial.parameters) == {"model", child, "bend"}
-        seen = next(line for line in run.logs(trial.number) if line.startswith("P "))
-        assert json.loads(seen[2:]) == trial.parameters
-
-
 def test_only_the_first_of_many_processes_reports(emulator: AzureMlEmulator, submit: Submit, tmp_path: Path) -> None:
     script = "import os, cloudtune.trial as t\nrank = int(os.environ['RANK'])\nprint('rank', rank, 'of', os.environ['WORLD_SIZE'])\nt.report(score=float(rank + 1))\n"
     own = {"trial": {"distribution": {"type": "pytorch", "process_count_per_instance": 2}}}
@@ -193,14 +159,6 @@ def test_only_the_first_of_many_processes_reports(emulator: AzureMlEmulator, sub
     assert sorted(file.read_text().splitlines()[0] for file in logs.glob("*")) == [f"rank {n} of 4" for n in range(4)]
 
 
-def test_an_earlier_run_warms_a_driven_one(submit: Submit, tmp_path: Path) -> None:
-    first = submit(job_of(tmp_path))
-    first.wait()
-    second = submit(job_of(tmp_path, strategy={"type": "bayesian", "seed": 1}, warm_start={"runs": [first.id]}))
-    assert second.wait() is RunState.COMPLETED, second.events()
-    assert second.plan.mode == "driven"
-
-
 @pytest.mark.parametrize("mode", ["managed", "driven"])
 def test_capacity_that_is_not_there_fails_the_trials_and_says_so(
     mode: str, emulator: AzureMlEmulator, submit: Submit, tmp_path: Path
@@ -210,15 +168,6 @@ def test_capacity_that_is_not_there_fails_the_trials_and_says_so(
     run.wait()
     assert all(trial.state is TrialState.FAILED for trial in run.trials())
     assert all("capacity" in trial.reason.lower() for trial in run.trials())
-
-
-def test_a_deleted_job_ends_the_run(emulator: AzureMlEmulator, submit: Submit, tmp_path: Path) -> None:
-    run = submit(job_of(tmp_path))
-    name = run.record.native["job"]
-    emulator.wait(name, 60)
-    emulator.ml_client().jobs.begin_delete(name).result()
-    assert run.wait() is RunState.CANCELLED
-    assert "deleted" in run.record.reason
 
 
 def test_data_of_this_machine_and_of_datastores_are_folders(

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud_runs import SLOW, CloudRuns, Submit, job_of, submitting
+from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
 from cloudtune.states import RunState, TrialState
-from cloudtune.testing.conformance import wait_until
 
 pytest.importorskip("google.cloud.aiplatform_v1")
 
@@ -58,7 +57,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cloudtune_vertex.launching.PATIENT", soon)
 
 
-class TestOverGrpc(CloudRuns):
+class TestOverGrpc(LiveRuns):
     on = "gcp"
     variables = "CLOUDTUNE_VERTEX_"
     look = "GetHyperparameterTuningJob"
@@ -67,8 +66,17 @@ class TestOverGrpc(CloudRuns):
     def tuning_jobs(self, emulator: VertexEmulator) -> int:
         return len(tuning_jobs(emulator))
 
+    def roots(self, request: dict[str, Any]) -> list[str]:
+        return [parameter["parameterId"] for parameter in request["studySpec"]["parameters"]]
+
+    def delete(self, emulator: VertexEmulator, job: str) -> None:
+        google(emulator).jobs.delete_hyperparameter_tuning_job(name=job).result()
+
     def trial_jobs(self, emulator: VertexEmulator) -> int:
         return len(custom_jobs(emulator))
+
+    def test_conditions_are_also_those_of_the_tuner_that_learns(self, submit: Submit, tmp_path: Path) -> None:
+        self.see_conditions_kept(submit, tmp_path, "bayesian")
 
 
 @pytest.mark.parametrize("mode", ["managed", "driven"])
@@ -115,29 +123,6 @@ def test_a_look_costs_one_call_at_any_number_of_trials(
     assert len(costs) > 5
     assert set(costs) == {1}
     assert len(run.trials()) == 12
-
-
-def test_what_is_measured_while_trials_run_is_seen_while_they_run(submit: Submit, tmp_path: Path) -> None:
-    script = (
-        "import pathlib, time, cloudtune.trial as t\n"
-        "t.report(score=0.5, step=1)\n"
-        f"while not pathlib.Path({str(tmp_path / 'go')!r}).exists():\n"
-        "    time.sleep(0.02)\n"
-        "t.report(score=0.25, step=2)\n"
-    )
-    run = submit(job_of(tmp_path, script, limits={"trials": 1}))
-    watch = run._provider._watch_of(run._store)
-
-    def reported() -> bool:
-        watch.look()
-        return [report.metrics["score"] for report in run.reports(0)] == [0.5]
-
-    wait_until(reported)
-    assert run.trials()[0].state is TrialState.RUNNING
-    (tmp_path / "go").touch()
-    assert run.wait() is RunState.COMPLETED
-    assert [(report.step, report.metrics["score"]) for report in run.reports(0)] == [(1, 0.5), (2, 0.25)]
-    assert run.best.metrics == {"score": 0.25}
 
 
 @pytest.mark.usefixtures("impatient")
@@ -194,33 +179,6 @@ def test_an_object_whose_name_leads_out_of_its_folder_is_not_downloaded(
     assert not list(tmp_path.rglob("escaped.txt"))
 
 
-def test_an_earlier_run_warms_a_driven_one(submit: Submit, tmp_path: Path) -> None:
-    first = submit(job_of(tmp_path))
-    first.wait()
-    second = submit(job_of(tmp_path, strategy={"type": "bayesian", "seed": 1}, warm_start={"runs": [first.id]}))
-    assert second.wait() is RunState.COMPLETED, second.events()
-    assert second.plan.mode == "driven"
-
-
-@pytest.mark.parametrize("strategy", ["random", "bayesian"])
-def test_conditions_are_the_services_own(strategy: str, submit: Submit, tmp_path: Path) -> None:
-    script = "import json, cloudtune.trial as t\np = t.params()\nprint('P', json.dumps(p), flush=True)\nt.report(score=p.get('depth', p.get('rate', 0)))\n"
-    space = {
-        "model": {"type": "categorical", "values": ["tree", "line", 3]},
-        "depth": {"type": "int", "low": 1, "high": 5, "when": {"model": "tree"}},
-        "rate": {"type": "float", "low": 0.1, "high": 0.9, "when": {"model": ["line", 3]}},
-        "bend": {"type": "constant", "value": "k"},
-    }  # fmt: skip
-    run = submit(job_of(tmp_path, script, space=space, strategy={"type": strategy}, limits={"trials": 8}))
-    assert run.wait() is RunState.COMPLETED, run.events()
-    assert len(run.plan.request["studySpec"]["parameters"]) == 1
-    for trial in run.trials():
-        child = "depth" if trial.parameters["model"] == "tree" else "rate"
-        assert set(trial.parameters) == {"model", child, "bend"}
-        seen = next(line for line in run.logs(trial.number) if line.startswith("P "))
-        assert json.loads(seen[2:]) == trial.parameters
-
-
 def test_several_objectives_have_a_front(submit: Submit, tmp_path: Path) -> None:
     script = "import cloudtune.trial as t\nx = t.params()['x']\nt.report(gain=x, cost=x * x)\n"
     objectives = [{"metric": "gain", "goal": "maximize"}, {"metric": "cost", "goal": "minimize"}]
@@ -246,14 +204,6 @@ def test_capacity_that_is_not_there_fails_the_trials_and_says_so(
     run.wait()
     assert all(trial.state is TrialState.FAILED for trial in run.trials())
     assert all("resources" in trial.reason.lower() for trial in run.trials())
-
-
-def test_a_deleted_job_ends_the_run(emulator: VertexEmulator, submit: Submit, tmp_path: Path) -> None:
-    run = submit(job_of(tmp_path))
-    emulator.wait(run.record.native["job"], 60)
-    google(emulator).jobs.delete_hyperparameter_tuning_job(name=run.record.native["job"]).result()
-    assert run.wait() is RunState.CANCELLED
-    assert "deleted" in run.record.reason
 
 
 def test_check_tells_what_is_there_and_what_is_missing(

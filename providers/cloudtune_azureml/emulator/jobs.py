@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 Data = Mapping[str, Any]
 
+_AT_START = {"capacity": "Insufficient capacity: no nodes are to be had.", "internal": "InternalServerError"}
+"""What is told of jobs that do not start."""
+
 
 class CommandJob:
     """One command job, or one trial of a sweep.
@@ -64,10 +67,7 @@ class CommandJob:
         """Runs it; returns at once."""
         fault = self._faults.at_start(self.run.name)
         if fault:
-            said = {"capacity": "Insufficient capacity: no nodes are to be had.", "internal": "InternalServerError"}[
-                fault
-            ]
-            self._ended(Ended("Failed", said))
+            self._ended(Ended("Failed", _AT_START[fault]))
         else:
             self._move("Preparing")
             self._worker.start()
