@@ -107,7 +107,10 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
 
 
 def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
-    """Watches a run that another process drives or follows, through the store, until it ends or nobody does."""
+    """Watches a run that another process drives or follows, through the store, until nobody does.
+
+    Its end is not enough: whoever drives it settles it after that, and may need what the caller would take away.
+    """
     from cloudtune.watching import Watch  # noqa: PLC0415
 
     seen = Watch(run)
@@ -116,8 +119,6 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
         progress = seen.progress()
         if watcher is not None:
             watcher(progress)
-        if progress.state.ended:
-            return progress.state
         if not alive:
             return progress.state
         time.sleep(WATCHING_INTERVAL)
