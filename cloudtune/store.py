@@ -22,6 +22,9 @@ from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
 
 SCHEMA_VERSION = 1
 
+_LOCK_PAUSES = (0.0, *(0.001,) * 10)
+"""Seconds before each try to get a run's lock: who only looks whether it is held holds it for some microseconds."""
+
 _SCHEMA = """
 CREATE TABLE runs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, provider TEXT NOT NULL, profile TEXT NOT NULL,
@@ -275,12 +278,8 @@ class RunStore:
         """
         descriptor = self._lock_file()
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunBusy(
-                    f"another process is driving {self.id}; watch it with: cloudtune show {self.id}"
-                ) from None
+            if not any(_locked(descriptor, pause) for pause in _LOCK_PAUSES):
+                raise RunBusy(f"another process is driving {self.id}; watch it with: cloudtune show {self.id}")
             yield
         finally:
             os.close(descriptor)
@@ -290,16 +289,23 @@ class RunStore:
         """Whether a process is driving the run now."""
         descriptor = self._lock_file()
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+            return not _locked(descriptor)
         finally:
             os.close(descriptor)
-        return False
 
     def _lock_file(self) -> int:
         with _store_errors(self.folder):
             return os.open(self.folder / "driver.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _locked(descriptor: int, pause: float = 0.0) -> bool:
+    """Whether the lock of an open file could be had after a pause of some seconds."""
+    time.sleep(pause)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _migrate(database: sqlite3.Connection, path: Path) -> None:

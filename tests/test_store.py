@@ -118,6 +118,25 @@ def _hold_the_lock(project: Path, ready: "multiprocessing.synchronize.Event") ->
         time.sleep(60)
 
 
+def test_who_looks_whether_a_run_is_driven_keeps_no_driver_away(tmp_path: Path, run: RunStore) -> None:
+    done = threading.Event()
+
+    def look() -> None:
+        other = Store(tmp_path).run("a-run")
+        while not done.is_set():
+            _ = other.driven
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(200):
+            with run.driving():
+                pass
+    finally:
+        done.set()
+        looking.join()
+
+
 def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path, run: RunStore) -> None:
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
