@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.config import load_profile, mounts, project_folder
+from cloudtune.config import Profile, load_profile, mounts, project_folder
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
@@ -100,6 +100,8 @@ def prepare(
 def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[Mapping[str, str]]:
     """An emulator of a profile's service: within the context, whatever this process does there goes to the emulator.
 
+    Of several profiles together each service has its own; what runs on this machine needs none.
+
     Args:
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder whose config counts; None for the one around the working folder.
@@ -111,8 +113,10 @@ def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[
         ConfigError: there is no such profile or provider, or no emulator of it.
     """
     folder = (project or project_folder()).resolve()
-    profile = load_profile(on, folder)
-    with load_provider(profile.provider).emulator(mounts(folder)) as variables:
+    with contextlib.ExitStack() as emulators:
+        variables: dict[str, str] = {}
+        for name in _to_be_emulated(load_profile(on, folder)):
+            variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder)))
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -123,6 +127,10 @@ def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[
                 os.environ.update({} if value is None else {name: value})
 
 
+def _to_be_emulated(profile: Profile) -> Sequence[str]:
+    return [name for name in profile.providers if load_provider(name).emulated] or profile.providers
+
+
 _emulators = contextlib.ExitStack()
 """The emulators that `submit` started; they end with this process."""
 
@@ -131,11 +139,11 @@ _emulated: set[str] = set()
 
 
 def _emulate(on: str | None, project: Path | None) -> None:
-    provider = load_profile(on, (project or project_folder()).resolve()).provider
-    if provider not in _emulated:
+    needed = set(_to_be_emulated(load_profile(on, (project or project_folder()).resolve())))
+    for provider in sorted(needed - _emulated):
         if not _emulated:
             atexit.register(_emulators.close)
-        _emulators.enter_context(emulated(on, project=project))
+        _emulators.enter_context(emulated(provider, project=project))
         _emulated.add(provider)
 
 

@@ -34,6 +34,8 @@ class CloudProvider(Provider):
     The name of a run's tuning job on the service is kept as ``job`` in `RunRecord.native`.
     """
 
+    emulated = True
+
     service: ClassVar[str]
     """What messages call the service, e.g. ``SageMaker``."""
 

@@ -11,10 +11,14 @@
     provider = "sagemaker"
     region = "eu-west-1"
 
+    [profiles.anywhere]
+    provider = "mixed"
+    profiles = ["team", "laptop"]
+
     [mounts]
     "s3://bucket/train" = "./data/train"
 
-Where a job runs on this machine, a mount's folder stands for the place in the cloud, so that the same job runs offline.
+Profiles together are one more: its provider spreads the trials of a run over them. ``team,laptop`` is short for it. Where a job runs on this machine, a mount's folder stands for the place in the cloud, so that the same job runs offline.
 What is said nearer wins: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION`` for a
 setting), project file, user file.
 """
@@ -31,6 +35,9 @@ from cloudtune.errors import ConfigError
 
 FILE = "cloudtune.toml"
 
+SEVERAL = "mixed"
+"""The provider of a profile that is several together."""
+
 _KEYS = ("default", "profiles", "mounts")
 
 
@@ -42,11 +49,18 @@ class Profile:
         name: what the user calls it.
         provider: the provider's name.
         settings: everything else that the profile says, for the provider.
+        members: the profiles that it is together, if it is several.
     """
 
     name: str
     provider: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    members: "tuple[Profile, ...]" = ()
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The providers that do the work, each once."""
+        return tuple(dict.fromkeys(member.provider for member in self.members)) or (self.provider,)
 
 
 def project_folder(start: Path | None = None) -> Path:
@@ -114,7 +128,8 @@ def load_profile(name: str | None, project: Path) -> Profile:
     """A profile by its name; a provider or an alias (aws, gcp, azure) may stand for a profile without settings.
 
     Args:
-        name: None for the one that the environment or a config file names, else ``local``.
+        name: None for the one that the environment or a config file names, else ``local``; names with commas between
+            them for several together.
         project: the folder whose config counts.
 
     Raises:
@@ -125,7 +140,9 @@ def load_profile(name: str | None, project: Path) -> Profile:
     known = _merged(project)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project)
     if chosen in known:
-        return _profile(chosen, known[chosen])
+        return _with_members(_profile(chosen, known[chosen]), project)
+    if "," in chosen:
+        return _with_members(Profile(chosen, SEVERAL, {"profiles": chosen.split(",")}), project)
     provider = ALIASES.get(chosen, chosen)
     if provider == "local" or provider in providers():
         return _profile(chosen, {"provider": provider})
@@ -135,6 +152,22 @@ def load_profile(name: str | None, project: Path) -> Profile:
     raise ConfigError(
         f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}"
     )
+
+
+def _with_members(profile: Profile, project: Path) -> Profile:
+    """A profile that is several together, with all that each of them says."""
+    if profile.provider != SEVERAL:
+        return profile
+    said = profile.settings.get("profiles", ())
+    names = [name.strip() for name in (said.split(",") if isinstance(said, str) else said)]
+    if not names or len(set(names)) < len(names):
+        raise ConfigError(f'the profile {profile.name!r} needs profiles = ["…", "…"], each of them once; not {said!r}')
+    members = tuple(load_profile(name, project) for name in names)
+    nested = [member.name for member in members if member.members]
+    if nested:
+        raise ConfigError(f"{nested[0]!r} is several profiles already; name them in {profile.name!r} one by one")
+    settings = {**profile.settings, "profiles": {each.name: [each.provider, dict(each.settings)] for each in members}}
+    return Profile(profile.name, SEVERAL, settings, members)
 
 
 def _default(project: Path) -> str:

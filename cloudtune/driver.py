@@ -181,7 +181,7 @@ class Driver:
     def _fill(self) -> list[Trial]:
         launches: list[Trial] = []
         since = time.perf_counter()
-        while not self._draining and len(self._running) < self._limits.parallel and self._more():
+        while self._may_launch():
             trial = self._waiting.popleft() if self._waiting else self._suggest()
             if trial is None:
                 break
@@ -194,6 +194,10 @@ class Driver:
             if time.perf_counter() - since > _FILL_TIME:
                 break
         return launches
+
+    def _may_launch(self) -> bool:
+        within = not self._draining and len(self._running) < self._limits.parallel and self._more()
+        return within and self._launcher.room() != 0
 
     def _suggest(self) -> Trial | None:
         values = self._strategy.suggest(self._suggested)
@@ -217,8 +221,7 @@ class Driver:
             self._elapsed_saved = self._elapsed
 
     def _patience(self) -> float:
-        free = not self._draining and len(self._running) < self._limits.parallel and self._more()
-        return 0.0 if free else TICK
+        return 0.0 if self._may_launch() else TICK
 
     # What happens
 

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cloudtune.errors import CredentialError, ProviderError, QuotaError
 from cloudtune.states import Report, Trial
 
 
@@ -18,6 +19,7 @@ class Ended:
         retry: whether another attempt may end better.
         lost: whether nothing is known against the trial itself (its machine or its keeper died): it is started
             again without counting as a retry.
+        unplaced: whether it never ran, because the place has no room for it or cannot be reached: another place may.
         place: where the launcher keeps what is left of it; "" for no change.
     """
 
@@ -26,7 +28,13 @@ class Ended:
     failure: str = ""
     retry: bool = False
     lost: bool = False
+    unplaced: bool = False
     place: str = ""
+
+
+def finds_no_place(error: ProviderError) -> bool:
+    """Whether an error at the launch of a trial says something of the place alone: its quota, or an outage."""
+    return error.retryable or isinstance(error, QuotaError | CredentialError)
 
 
 class Launcher(ABC):
@@ -35,6 +43,10 @@ class Launcher(ABC):
     def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
         """The name that the trial will have where it runs, known before it is launched; "" for none."""
         return ""
+
+    def room(self) -> int | None:
+        """How many more trials can be launched now; None for no limit but the job's own."""
+        return None
 
     @abstractmethod
     def launch(self, trial: Trial) -> None:

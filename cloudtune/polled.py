@@ -18,13 +18,14 @@ class PolledLauncher(Launcher):
 
     Attributes:
         happened: what a look has found; taken by the next `poll`.
+        patience: with outages.
     """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
         self.happened: deque[Report | Ended] = deque()
         self._next_look = 0.0
-        self._patience = Patience()
+        self.patience = Patience()
 
     @property
     @abstractmethod
@@ -47,7 +48,7 @@ class PolledLauncher(Launcher):
         if not self.happened:
             now = time.monotonic()
             if self.busy and now >= self._next_look:
-                with self._patience.borne():
+                with self.patience.borne():
                     self.look()
                 self._next_look = time.monotonic() + self.pause()
             elif timeout > 0:

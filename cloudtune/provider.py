@@ -93,6 +93,9 @@ class Provider(ABC):
     summary: ClassVar[str]
     """What it is, in one line."""
 
+    emulated: ClassVar[bool] = False
+    """Whether there is an emulator of it."""
+
     native_format: ClassVar[Literal["json", "yaml"]] = "json"
     """How the service's own tools write its requests."""
 

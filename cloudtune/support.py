@@ -12,13 +12,13 @@ END = "<!-- /support -->"
 def support_table() -> str:
     """A Markdown table: a row a field, a column a provider."""
     names = sorted(providers(), key=lambda name: (name != "local", name))
-    tables = {name: load_provider(name).support for name in names}
+    tables = {name: table for name in names if (table := load_provider(name).support)}  # of several together: theirs
     fields = list(dict.fromkeys(field for table in tables.values() for field in table))
-    lines = ["| field | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    lines = ["| field | " + " | ".join(tables) + " |", "|---|" + "---|" * len(tables)]
     for field in fields:
         cells = []
-        for name in names:
-            support, remark = tables[name].get(field, (None, ""))
+        for table in tables.values():
+            support, remark = table.get(field, (None, ""))
             cells.append("" if support is None else f"{support.value}: {remark}" if remark else support.value)
         lines.append(f"| `{field}` | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -19,6 +19,7 @@ from cloudtune.cli.output import (
     scalar,
     trial_data,
 )
+from cloudtune.config import SEVERAL
 from cloudtune.errors import CloudtuneError
 
 if TYPE_CHECKING:
@@ -141,15 +142,17 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
 def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     metrics = [each.metric for each in made.job.objective]
     names = list(made.job.space)
+    several = made.record.provider == SEVERAL
     rows = [
         (
-            trial.number, trial.state.value, *(number(trial.metrics.get(metric)) for metric in metrics),
+            trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(number(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
             duration(trial.duration), trial.reason,
         )
         for trial in found
     ]  # fmt: skip
-    print_table(("trial", "state", *metrics, *names, "took", "why"), rows, right=("trial", *metrics, "took"))
+    columns = ("trial", *(["on"] if several else []), "state", *metrics, *names, "took", "why")
+    print_table(columns, rows, right=("trial", *metrics, "took"))
 
 
 @click.command()

@@ -4,6 +4,7 @@ A look at them is one call to MLflow, which tells the states and last metrics of
 that logged something since.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended
+from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Trial
 from cloudtune_azureml.client import Azure
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _FOR_GOOD = frozenset({"400", "404", "409", "ValidationException", "JobException", "AssetException"})
 """Errors that another attempt would get again."""
+
+_NO_CAPACITY = re.compile(r"(insufficient|not enough|no available) (capacity|quota|nodes)|quota exceeded", re.IGNORECASE)
+"""How the run history tells, in words alone, that no machines were to be had."""
 
 _ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
 
@@ -86,7 +90,7 @@ class CommandJobLauncher(PolledLauncher):
         try:
             self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
         except ProviderError as error:
-            self._end(running, str(error), retry=error.code not in _FOR_GOOD)
+            self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
 
     def _request(self, trial: Trial) -> dict[str, Any]:
         """The command job of one attempt."""
@@ -145,10 +149,11 @@ class CommandJobLauncher(PolledLauncher):
         elif info["status"] == "KILLED":
             self._end(running, "its command job was cancelled", retry=True)
         else:
-            self._end(running, failure_of(self._azure, place), retry=True)
+            why = failure_of(self._azure, place)
+            self._end(running, why, retry=True, unplaced=bool(_NO_CAPACITY.search(why)))
 
-    def _end(self, running: _Running, failure: str, *, retry: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry)
+    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
+        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
 
     def stop(self, number: int) -> None:
         for place, running in self._running.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended
+from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.metrics import metric_patterns
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
@@ -97,7 +97,7 @@ class TrainingJobLauncher(PolledLauncher):
                 self._aws.sagemaker.create_training_job(**request)
         except ProviderError as error:
             if error.code != "ResourceInUse":  # it is there: the answer to an earlier call was lost
-                self._end(running, str(error), retry=error.code not in _FOR_GOOD)
+                self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
 
     def _request(self, trial: Trial, name: str) -> dict[str, Any]:
         """The training job of one attempt; what the trial keeps for its next attempt lies at a place of its own."""
@@ -181,15 +181,17 @@ class TrainingJobLauncher(PolledLauncher):
                 self._end(running, "its training job was deleted")
                 return
         late = answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
-        reason = self._too_long() if late else failure_text(answer.get("FailureReason", ""))
-        self._end(running, reason or f"its training job was {answer['TrainingJobStatus'].lower()}", retry=not late)
+        why = answer.get("FailureReason", "")
+        reason = self._too_long() if late else failure_text(why)
+        reason = reason or f"its training job was {answer['TrainingJobStatus'].lower()}"
+        self._end(running, reason, retry=not late, unplaced=why.startswith("CapacityError"))
 
     def _too_long(self) -> str:
         limit = self._job.limits.trial_time
         return f"it ran longer than {format_duration(limit) if limit else 'its limit'} (limits.trial_time)"
 
-    def _end(self, running: _Running, failure: str, *, retry: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry)
+    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
+        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
 
     def _read(self) -> None:
         if self._logs.between_passes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended
+from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import metric_id
@@ -33,6 +33,9 @@ METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 
 _FOR_GOOD = frozenset({"InvalidArgument", "BadRequest", "NotFound", "FailedPrecondition"})
 """Errors that another attempt would get again."""
+
+_RESOURCE_EXHAUSTED = 8
+"""google.rpc.Code: what a job ends with for want of machines."""
 
 
 @dataclass(slots=True)
@@ -98,7 +101,7 @@ class CustomJobLauncher(PolledLauncher):
                 look_first=False,
             )
         except ProviderError as error:
-            self._end(running, str(error), retry=error.code not in _FOR_GOOD)
+            self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
         else:
             running.name = created.name
 
@@ -183,10 +186,11 @@ class CustomJobLauncher(PolledLauncher):
             return
         said = failure_text(job.get("error", {}).get("message", ""))
         ending = state.removeprefix("JOB_STATE_").lower()
-        self._end(running, said or f"its custom job was {ending}", retry=True)
+        no_room = job.get("error", {}).get("code") == _RESOURCE_EXHAUSTED
+        self._end(running, said or f"its custom job was {ending}", retry=True, unplaced=no_room)
 
-    def _end(self, running: _Running, failure: str, *, retry: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry)
+    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
+        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
 
     def _read(self, running: _Running) -> None:
         """Reads what is new in the metrics file, which its writer may have written anew with its last lines alone."""

@@ -1,0 +1,213 @@
+"""Launches each trial on one of several profiles: where there is room, and elsewhere if that turns out to be wrong."""
+
+import contextlib
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from cloudtune.errors import ProviderError
+from cloudtune.launcher import Ended, Launcher
+from cloudtune.states import Report, Trial
+from cloudtune_mixed.part import place_in, profile_of, within
+from cloudtune_mixed.settings import MixedSettings
+from cloudtune_mixed.strays import Strays
+from cloudtune_mixed.worker import Broken, Happening, Outage, Ready, Worker
+
+if TYPE_CHECKING:
+    from cloudtune.store import RunStore
+
+_START = 60.0
+"""Seconds that the first trial waits for all profiles to be ready, so that none gets them all for being quick."""
+
+_END = 30.0
+"""Seconds that a profile has to end what it does; one that cannot be reached may be busy for longer."""
+
+_LONGEST_PAUSE = 3600.0
+
+_FAILURES_BORNE = 8
+"""Times in a row that a profile may have no room or be out of reach before it is given up."""
+
+
+@dataclass(slots=True)
+class _Profile:
+    """What is known of a profile.
+
+    Attributes:
+        worker: its thread.
+        most: trials at once.
+        state: whether it can launch trials, gets ready to, or cannot be reached.
+        trials: the numbers of those that are there.
+        failures: times in a row that it had no room or could not be reached.
+        rests_until: when it is tried again (`time.monotonic`).
+        room: trials at once while it rests: those that had room when another had not.
+        given_up: why it is not tried again; "" while it is.
+    """
+
+    worker: Worker
+    most: int
+    state: Literal["starting", "ready", "out"] = "starting"
+    trials: set[int] = field(default_factory=set)
+    failures: int = 0
+    rests_until: float = 0.0
+    room: int = 0
+    given_up: str = ""
+
+    @property
+    def free(self) -> int:
+        """How many more trials may go there now."""
+        if self.given_up or self.state != "ready":
+            return 0
+        resting = time.monotonic() < self.rests_until
+        return max((min(self.most, self.room) if resting else self.most) - len(self.trials), 0)
+
+
+class MixedLauncher(Launcher):
+    """Launches trials through a worker for each profile.
+
+    Args:
+        run: whose events tell which profile had no room, and why.
+        makers: make the launchers; by the profile's name, in the order of the settings.
+        parallel: trials at once, all profiles together.
+        settings: of the profile that is several.
+    """
+
+    def __init__(
+        self, run: "RunStore", makers: Mapping[str, Callable[[], Launcher]], parallel: int, settings: MixedSettings
+    ) -> None:
+        self._run = run
+        self._settings = settings
+        self._happened: queue.SimpleQueue[tuple[str, Happening]] = queue.SimpleQueue()
+        strays = Strays(run.folder)
+        self._profiles = {
+            name: _Profile(
+                Worker(name, make, strays, lambda *told: self._happened.put(told)),
+                settings.parallel.get(name, parallel),
+            )
+            for name, make in makers.items()
+        }
+        self._late: list[Report | Ended] = []
+        try:
+            self._wait_for_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_for_all(self) -> None:
+        """Waits until each profile is ready or known not to be: none shall get all trials for being quick."""
+        until = time.monotonic() + _START
+        while any(each.state == "starting" for each in self._profiles.values()):
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            self._late += self.poll(left)
+
+    # Where trials go
+
+    def room(self) -> int | None:
+        return sum(each.free for each in self._profiles.values())
+
+    def place(self, trial: Trial) -> str:
+        profile = self._choose()
+        self._profiles[profile].trials.add(trial.number)
+        return place_in(profile, self._profiles[profile].worker.place(trial))
+
+    def _choose(self) -> str:
+        free = [name for name, each in self._profiles.items() if each.free]
+        if self._settings.order == "first":
+            return free[0]
+        return min(free, key=lambda name: len(self._profiles[name].trials) / self._profiles[name].most)
+
+    def launch(self, trial: Trial) -> None:
+        self._worker_of(trial).launch(within(trial))
+
+    def adopt(self, trial: Trial) -> bool:
+        profile = self._profiles.get(profile_of(trial.place))
+        if profile is None:
+            return False  # its profile is none of this run's any more
+        profile.trials.add(trial.number)
+        profile.worker.adopt(within(trial))
+        return True
+
+    def _worker_of(self, trial: Trial) -> Worker:
+        return self._profiles[profile_of(trial.place)].worker
+
+    def stop(self, number: int) -> None:
+        for profile in self._profiles.values():
+            if number in profile.trials:
+                profile.worker.stop(number)
+
+    # What happens
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        happened, self._late = self._late, []
+        for name, told in self._drained(0.0 if happened else timeout):
+            passed_on = self._take(name, told)
+            if passed_on is not None:
+                happened.append(passed_on)
+        self._wake()
+        return happened
+
+    def _drained(self, timeout: float) -> Iterator[tuple[str, Happening]]:
+        with contextlib.suppress(queue.Empty):
+            yield self._happened.get(timeout=timeout) if timeout > 0 else self._happened.get_nowait()
+            while True:
+                yield self._happened.get_nowait()
+
+    def _take(self, name: str, told: Happening) -> Report | Ended | None:
+        profile = self._profiles[name]
+        match told:
+            case Report():
+                return told
+            case Ended():
+                profile.trials.discard(told.number)
+                return self._ended(name, told)
+            case Ready():
+                profile.state = "ready"
+            case Outage(error):
+                profile.state = "out"
+                self._rest(name, f"cannot be used: {error}", for_good=not error.retryable)
+            case Broken(error):
+                raise error
+        return None
+
+    def _ended(self, name: str, ended: Ended) -> Ended:
+        place = ended.place and place_in(name, ended.place)
+        if ended.unplaced:
+            self._rest(name, f"has no room: {ended.failure}")
+            return replace(ended, place=place, failure=f"no room on {name}", lost=True, unplaced=False)
+        if ended.lost:
+            return replace(ended, place=place, failure=f"on {name}: {ended.failure}")
+        self._profiles[name].failures = 0
+        return replace(ended, place=place)
+
+    def _rest(self, name: str, why: str, *, for_good: bool = False) -> None:
+        """Launches nothing more on a profile for a while, or for good."""
+        profile, now = self._profiles[name], time.monotonic()
+        if profile.given_up or (profile.state == "ready" and now < profile.rests_until):
+            profile.room = len(profile.trials)
+            return  # one of many that found no room at the same time
+        pause = min(self._settings.pause * 2**profile.failures, _LONGEST_PAUSE)
+        profile.failures += 1
+        profile.rests_until, profile.room = now + pause, len(profile.trials)
+        if for_good or profile.failures > _FAILURES_BORNE:
+            profile.given_up = f"{name} {why}"
+        until = "gets no more trials of this run" if profile.given_up else f"gets no trials for {pause:g} seconds"
+        self._run.write(events=[(None, f"{name} {why}; it {until}")])
+        if all(each.given_up for each in self._profiles.values()):
+            raise ProviderError("; ".join(each.given_up for each in self._profiles.values()))
+
+    def _wake(self) -> None:
+        for profile in self._profiles.values():
+            if profile.state == "out" and not profile.given_up and time.monotonic() >= profile.rests_until:
+                profile.state = "starting"
+                profile.worker.wake()
+
+    def close(self) -> None:
+        workers = [each.worker for each in self._profiles.values()]
+        for worker in workers:
+            worker.close()
+        until = time.monotonic() + _END
+        for worker in workers:
+            worker.join(max(until - time.monotonic(), 0.0))

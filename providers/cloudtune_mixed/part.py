@@ -1,0 +1,79 @@
+"""A profile's part of a run: to its provider it looks like a run of its own."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from cloudtune.states import Report, RunRecord, Trial, TrialState
+from cloudtune.store import RunStore, Store
+
+_SIGN = ":"
+
+
+def place_in(profile: str, place: str) -> str:
+    """Where a trial is, from its profile and what that calls the place."""
+    return f"{profile}{_SIGN}{place}"
+
+
+def profile_of(place: str) -> str:
+    """The profile that a trial went to; "" for none."""
+    return place.partition(_SIGN)[0]
+
+
+def within(trial: Trial) -> Trial:
+    """The trial as its profile knows it."""
+    return replace(trial, place=trial.place.partition(_SIGN)[2])
+
+
+class Part(RunStore):
+    """Those trials of a run that went to one profile, with a folder and notes of that profile's provider.
+
+    Args:
+        run: the run as a whole.
+        profile: the name of the profile.
+    """
+
+    def __init__(self, run: RunStore, profile: str) -> None:
+        super().__init__(run.store, run.id)
+        self._run = run
+        self._profile = profile
+        self._note = f"part:{profile}"
+        self.folder = run.folder / "parts" / profile
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def elsewhere(self) -> "Part":
+        """The same for another thread, with a connection of its own to the store."""
+        return Part(RunStore(Store(self.store.project), self.id), self._profile)
+
+    def record(self) -> RunRecord:
+        whole = super().record()
+        plan: Mapping[str, Any] = json.loads(whole.plan)["request"][self._profile]
+        common = {name: whole.native[name] for name in ("base", "seed")}
+        own: dict[str, str] = json.loads(whole.native.get(self._note, "{}"))
+        return replace(
+            whole, provider=plan["provider"], profile=self._profile, plan=json.dumps(plan), native={**common, **own}
+        )
+
+    def trials(self, *states: TrialState) -> list[Trial]:
+        return [within(trial) for trial in super().trials(*states) if profile_of(trial.place) == self._profile]
+
+    def trial(self, number: int) -> Trial | None:
+        found = super().trial(number)
+        return None if found is None else within(found)
+
+    def write(
+        self,
+        *,
+        trials: Iterable[Trial] = (),
+        reports: Iterable[Report] = (),
+        events: Iterable[tuple[int | None, str]] = (),
+        columns: Mapping[str, object] | None = None,
+    ) -> None:
+        if columns is not None and "native" in columns:
+            native = {**super().record().native, self._note: json.dumps(columns["native"])}
+            columns = {**columns, "native": native}
+        super().write(trials=trials, reports=reports, events=events, columns=columns)
+
+    def _lock_file(self) -> int:
+        return self._run._lock_file()  # noqa: SLF001  # whoever drives the run drives its parts

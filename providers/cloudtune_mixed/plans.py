@@ -1,0 +1,65 @@
+"""One plan for several profiles: each of them gets every trial that goes there, so the worst of them counts."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cloudtune.job import NATIVE_FIELDS, TuningJob
+from cloudtune.plan import Note, Plan, Support
+
+_PER_PROVIDER = re.compile(
+    r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
+)
+"""Paths of what is said for one provider alone: its name is the last part."""
+
+
+def driven(job: TuningJob) -> TuningJob:
+    """The job as each profile gets it: with a trial after the other, and no tuner of its own."""
+    return job if job.mode == "driven" else job.model_copy(update={"mode": "driven"})
+
+
+def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
+    """The plans of all profiles as one.
+
+    Args:
+        job: the spec.
+        name: of the provider whose plan it is.
+        plans: by the profile's name.
+    """
+    notes: dict[str, list[tuple[str, Note]]] = {}
+    for profile, plan in plans.items():
+        for note in plan.notes:
+            if _concerns(note.path, plan.provider, plans):
+                notes.setdefault(note.path, []).append((profile, note))
+    found = [_worst(path, told) for path, told in notes.items()]
+    if job.mode == "managed":
+        found.append(
+            Note("mode", Support.UNSUPPORTED, "several profiles have no tuner in common; take it away, or name one profile")
+        )  # fmt: skip
+    carried = {
+        path: f"{profile}.request.{target}".rstrip(".")
+        for profile, plan in reversed(list(plans.items()))  # of the first that carries it
+        for path, target in plan.carried.items()
+    }
+    request: dict[str, Any] = {profile: plan.to_data() for profile, plan in plans.items()}
+    return Plan(name, "driven", request, carried, tuple(found))
+
+
+def _concerns(path: str, provider: str, plans: Mapping[str, Plan]) -> bool:
+    """Whether a path says something to a provider; what is said to another one, which is among them, does not."""
+    head, _, rest = path.partition(".")
+    told = head if head in NATIVE_FIELDS else rest.partition(".")[0] if head == "native" else None
+    if told is None and (said := _PER_PROVIDER.fullmatch(path)):
+        told = said[1]
+    return told is None or told == provider or all(plan.provider != told for plan in plans.values())
+
+
+def _worst(path: str, told: list[tuple[str, Note]]) -> Note:
+    """One note of what all profiles say of a path."""
+    messages: dict[str, list[str]] = {}
+    for profile, note in told:
+        messages.setdefault(note.message, []).append(profile)
+    text = "; ".join(f"on {', '.join(profiles)}: {message}" for message, profiles in messages.items())
+    worst = max((note.support for _, note in told), key=lambda support: support.rank)
+    target = next((f"{profile}.request.{note.target}" for profile, note in told if note.target), "")
+    return Note(path, worst, text, target)

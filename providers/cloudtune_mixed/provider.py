@@ -1,0 +1,148 @@
+"""The provider of several profiles together: plans for all of them, and drives each trial where there is room."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from cloudtune import driving
+from cloudtune.config import SEVERAL
+from cloudtune.errors import ConfigError, Problem, TrialError
+from cloudtune.job import TuningJob
+from cloudtune.plan import Plan, Support
+from cloudtune.provider import Finding, Provider, Watcher, load_provider
+from cloudtune.states import RunState, Trial
+from cloudtune_mixed.part import Part, profile_of
+from cloudtune_mixed.plans import driven, merged
+from cloudtune_mixed.settings import MixedSettings
+from cloudtune_mixed.strays import Strays
+
+if TYPE_CHECKING:
+    from cloudtune.launcher import Launcher
+    from cloudtune.store import RunStore
+
+
+class MixedProvider(Provider):
+    """Runs a job on several profiles at once, by cloudtune's driver."""
+
+    name = SEVERAL
+    summary = "several profiles together: each trial goes where there is room for it"
+    support: ClassVar[Mapping[str, tuple[Support, str]]] = {}
+
+    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
+        super().__init__(settings, mounts)
+        if "profiles" not in settings:
+            raise ConfigError(
+                'which profiles? Write --on one,other, or a profile with provider = "mixed" and profiles = ["…"]'
+            )
+        self._settings = MixedSettings.of(settings, SEVERAL)
+        unknown = self._settings.parallel.keys() - self._settings.profiles.keys()
+        if unknown:
+            raise ConfigError(
+                f"parallel names {sorted(unknown)[0]!r}, which is none of: {', '.join(self._settings.profiles)}"
+            )
+
+    @cached_property
+    def _providers(self) -> dict[str, Provider]:
+        """Each profile's provider, by the profile's name."""
+        return {
+            profile: load_provider(provider)(settings, self.mounts)
+            for profile, (provider, settings) in self._settings.profiles.items()
+        }
+
+    def _site(self, profile: str) -> driving.Site:
+        provider = self._providers[profile]
+        if not hasattr(provider, "launcher"):
+            raise ConfigError(f"the provider {provider.name} of {profile} cannot run single trials, so not with others")
+        return cast("driving.Site", provider)
+
+    # Before a run
+
+    def plan(self, job: TuningJob) -> Plan:
+        plans = {profile: provider.plan(driven(job)) for profile, provider in self._providers.items()}
+        return merged(job, SEVERAL, plans)
+
+    def check(self) -> list[Finding]:
+        return [
+            Finding(f"{profile}: {finding.subject}", finding.ok, finding.message)
+            for profile, provider in self._providers.items()
+            for finding in provider.check()
+        ]
+
+    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        for profile in self._providers:
+            self._site(profile)
+        found = [problem for provider in self._providers.values() for problem in provider.verify(driven(job), base)]
+        return list(dict.fromkeys(found))
+
+    def prepare(self, run: "RunStore", job: TuningJob) -> None:
+        if job.warm_start is not None:
+            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
+
+            earlier.keep(run.folder, earlier.known_trials(job, run.store, Path(run.record().native["base"])))
+        for profile, provider in self._providers.items():
+            provider.prepare(Part(run, profile), driven(job))
+
+    # A run
+
+    def start(self, run: "RunStore") -> None:
+        driving.start(run)
+
+    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
+        return driving.follow(run, self, watcher)
+
+    def refresh(self, run: "RunStore") -> None:
+        driving.refresh(run)
+
+    def cancel(self, run: "RunStore") -> None:
+        driving.cancel(run, self)
+
+    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
+        profile = self._profile_of(run, number)
+        return self._providers[profile].logs(Part(run, profile), number, follow=follow)
+
+    def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
+        profile = self._profile_of(run, number)
+        return self._providers[profile].fetch(Part(run, profile), number, target)
+
+    def _profile_of(self, run: "RunStore", number: int) -> str:
+        trial: Trial | None = run.trial(number)
+        if trial is None:
+            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        profile = profile_of(trial.place)
+        if profile not in self._providers:
+            raise TrialError(
+                f"trial {number} ran on {profile!r}, which is none of: {', '.join(self._providers)}"
+                if profile
+                else f"trial {number} has not started yet"
+            )
+        return profile
+
+    # What driving needs (see `driving.Site`)
+
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        """See `driving.Site`."""
+        from cloudtune_mixed.launcher import MixedLauncher  # noqa: PLC0415  # reading a run needs none of it
+
+        def maker(profile: str) -> "Callable[[], Launcher]":
+            # In the profile's own thread, for which its part of the run needs a connection of its own.
+            return lambda: self._site(profile).launcher(Part(run, profile).elsewhere(), driven(job))
+
+        makers = {profile: maker(profile) for profile in self._providers}
+        return MixedLauncher(run, makers, job.limits.parallel, self._settings)
+
+    def abandon(self, run: "RunStore") -> None:
+        """See `driving.Site`."""
+        for profile in self._providers:
+            self._site(profile).abandon(Part(run, profile))
+
+    def settle(self, run: "RunStore") -> None:
+        """See `driving.Site`; what may still run where nobody could be told to end it is named."""
+        for profile in self._providers:
+            self._site(profile).settle(Part(run, profile))
+        run.write(
+            events=[
+                (None, f"{place} on {profile} could not be told to end; see there whether it still runs")
+                for profile, place in Strays(run.folder).all()
+            ]
+        )
