@@ -15,6 +15,9 @@ from cloudtune.store import RunStore
 
 if TYPE_CHECKING:
     import pandas as pd
+    from optuna.storages import BaseStorage
+
+    from cloudtune.publishing.target import Published
 
 
 class Run:
@@ -85,6 +88,10 @@ class Run:
         _ = self.state
         return self._store.trials()
 
+    def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
+        """The trials that changed in the store after a revision (0 for all), and the revision to ask with next time."""
+        return self._store.changes(since)
+
     def counts(self) -> dict[str, int]:
         """How many trials are in each state, by the state's name."""
         return self._store.counts()
@@ -142,12 +149,80 @@ class Run:
     def to_pandas(self) -> "pd.DataFrame":
         """The trials as a table: number, state, parameters (``params_NAME``), metrics (``metrics_NAME``) and times.
 
+        Whole numbers and booleans stay such where trials have none (pandas' nullable types); a parameter of mixed
+        types is a column of Python objects.
+
         Raises:
             ConfigError: pandas is not installed.
         """
-        from cloudtune.tables import to_pandas  # noqa: PLC0415  # pandas is loaded only for this
+        from cloudtune.tables import to_pandas, trial_rows  # noqa: PLC0415  # pandas is loaded only for this
 
-        return to_pandas(self.trials())
+        return to_pandas(trial_rows(self.trials()))
+
+    def reports_to_pandas(self) -> "pd.DataFrame":
+        """The learning curves as a table: a row a report with number, attempt, step, time and ``metrics_NAME``.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        from cloudtune.tables import report_rows, to_pandas  # noqa: PLC0415  # pandas is loaded only for this
+
+        _ = self.state
+        return to_pandas(report_rows(self.reports()))
+
+    def to_parquet(self, path: str | Path, *, reports: bool = False) -> Path:
+        """Writes the trials (or their reports) as a parquet file with the columns of `to_pandas`, and returns its path.
+
+        A column has one type: values of mixed types are JSON texts. Whole numbers stay such where trials have none; pandas
+        reads them so with ``read_parquet(path, dtype_backend="numpy_nullable")``.
+
+        Args:
+            path: of the file.
+            reports: whether to write the table of `reports_to_pandas`.
+
+        Raises:
+            ConfigError: pyarrow is not installed.
+        """
+        from cloudtune.tables import parquet, report_rows, trial_rows  # noqa: PLC0415  # pyarrow is loaded only for this
+
+        trials = self.trials()
+        data = parquet(report_rows(self.reports()) if reports else trial_rows(trials))
+        Path(path).write_bytes(data)
+        return Path(path)
+
+    def publish(
+        self,
+        *,
+        optuna: "str | BaseStorage | None" = None,
+        mlflow: str | None = None,
+        experiment: str | None = None,
+        tensorboard: str | Path | None = None,
+        follow: bool = False,
+    ) -> "list[Published]":
+        """Brings the run to other tools, each with the extra of its name. Doing it again adds what is new, nothing twice.
+
+        Args:
+            optuna: a URL such as ``sqlite:///study.db``, the path of a journal, or a storage of Optuna: takes a study
+                of the run's id, which optuna-dashboard shows.
+            mlflow: the URI of a tracking server or store: takes a run of MLflow with one below it for each trial.
+            experiment: of MLflow; None for MLFLOW_EXPERIMENT_NAME, or else the job's name.
+            tensorboard: a folder: takes event files for HParams, with a session a trial, and scalars.
+            follow: whether to go on until the run has ended or is interrupted.
+
+        Returns:
+            Where the run is now, and how to look at it.
+
+        Raises:
+            ConfigError: an address is none, a package is not installed, or something else has the run's place there.
+            ProviderError: a target cannot be reached.
+            RunBusy: another process publishes the run to the same place.
+        """
+        from cloudtune.publishing import publisher_of  # noqa: PLC0415  # other tools are loaded only for this
+
+        targets = publisher_of(self, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard)
+        with targets as publisher:
+            publisher.publish(follow=follow)
+            return publisher.published
 
     def report(self, path: str | Path) -> Path:
         """Writes one HTML page about the run that needs no network, and returns its path."""

@@ -4,12 +4,12 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError
-from cloudtune.states import Trial
+from cloudtune.states import Report, Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,8 +39,24 @@ def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
     ]
 
 
-def to_pandas(trials: Sequence[Trial]) -> "pd.DataFrame":
-    """The trials as a table; see `trial_rows`.
+def report_rows(reports: Iterable[Report]) -> list[dict[str, object]]:
+    """One flat row a report, all with the same columns: ``metrics_NAME`` is None where it was not told."""
+    told = list(reports)
+    metrics = list(dict.fromkeys(name for report in told for name in report.metrics))
+    return [
+        {
+            "number": report.number,
+            "attempt": report.attempt,
+            "step": report.step,
+            "time": report.time,
+            **{f"metrics_{name}": report.metrics.get(name) for name in metrics},
+        }
+        for report in told
+    ]
+
+
+def to_pandas(rows: Sequence[Row]) -> "pd.DataFrame":
+    """Rows as a table. Columns of whole numbers or of booleans stay such where values are missing.
 
     Raises:
         ConfigError: pandas is not installed.
@@ -49,7 +65,18 @@ def to_pandas(trials: Sequence[Trial]) -> "pd.DataFrame":
         import pandas as pd  # noqa: PLC0415  # optional
     except ImportError:
         raise ConfigError(f"tables need pandas: {_EXTRA}") from None
-    return pd.DataFrame(trial_rows(trials))
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
+    return pd.DataFrame({name: pd.Series(values, dtype=_dtype(values)) for name, values in columns.items()})
+
+
+def _dtype(values: Sequence[object]) -> str | None:
+    """The type of pandas that keeps a column as it is; None for pandas' own choice."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and kinds != {int, float}:
+        return "object"
+    if None not in values:
+        return None
+    return {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds))
 
 
 def write_rows(rows: Sequence[Row], output: str) -> Path | None:
@@ -62,7 +89,7 @@ def write_rows(rows: Sequence[Row], output: str) -> Path | None:
         ConfigError: the format is unknown, or what it needs is not installed.
     """
     kind = Path(output).suffix.removeprefix(".") or output
-    writers = {"csv": _csv, "parquet": _parquet, "json": _json}
+    writers = {"csv": _csv, "parquet": parquet, "json": _json}
     if kind not in writers:
         raise ConfigError(
             f"{output!r} is no format; use table, json, csv, parquet, or a file that ends in .json, .csv or .parquet"
@@ -88,7 +115,12 @@ def _json(rows: Sequence[Row]) -> bytes:
     return json.dumps([dict(row) for row in rows], indent=2).encode() + b"\n"
 
 
-def _parquet(rows: Sequence[Row]) -> bytes:
+def parquet(rows: Sequence[Row]) -> bytes:
+    """Rows as the content of a parquet file; columns of mixed types are JSON texts.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+    """
     try:
         import pyarrow as pa  # noqa: PLC0415  # optional
         import pyarrow.parquet as pq  # noqa: PLC0415

@@ -103,14 +103,19 @@ def show(run_id: str, *, as_json: bool) -> None:
 @click.option("--sort", metavar="METRIC", default="number", help="number, duration, state or a metric; the best first.")
 @click.option("--state", "states", multiple=True, metavar="STATE", help="Only trials in this state; repeatable.")
 @click.option("--limit", type=int, help="At most so many.")
+@click.option("--reports", is_flag=True, help="List what they reported on the way instead: their learning curves.")
 @json_option
 @output_option
-def trials(run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *, as_json: bool, output: str) -> None:
+def trials(
+    run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *, reports: bool, as_json: bool, output: str
+) -> None:
     """List the trials of a run."""
     made = _attach(run_id)
     found = [trial for trial in made.trials() if not states or trial.state.value in states]
     found = _sorted(made, found, sort)[:limit]
-    if as_json or output == "json":
+    if reports:
+        _write_reports(made, found, "json" if as_json else output)
+    elif as_json or output == "json":
         print_json([trial_data(trial) for trial in found])
     elif output == "table":
         _print_trials(made, found)
@@ -118,6 +123,23 @@ def trials(run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *
         from cloudtune.tables import trial_rows  # noqa: PLC0415
 
         _write(trial_rows(found), output)
+
+
+def _write_reports(made: "Run", found: "Sequence[Trial]", output: str) -> None:
+    from cloudtune.tables import report_rows  # noqa: PLC0415
+
+    rows = report_rows(report for trial in found for report in made.reports(trial.number))
+    if output != "table":
+        _write(rows, output)
+        return
+    metrics = [key for key in (rows[0] if rows else {}) if key.startswith("metrics_")]
+    shown = [(row["number"], row["attempt"], row["step"], *(_cell(row[metric]) for metric in metrics)) for row in rows]
+    columns = ("trial", "attempt", "step", *(metric.removeprefix("metrics_") for metric in metrics))
+    print_table(columns, shown, right=columns)
+
+
+def _cell(value: object) -> str:
+    return number(value) if isinstance(value, float | int) else ""
 
 
 def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":

@@ -1,0 +1,327 @@
+"""A run as runs of MLflow: one for the run itself, with one below it for each trial."""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.errors import ConfigError
+from cloudtune.outcome import best_trial, pareto_front
+from cloudtune.publishing.mlflow_names import LONGEST_PARAM, LONGEST_TAG, MOST_METRICS, MOST_PARAMS, Names, batches, cut
+from cloudtune.publishing.points import improvements, points_of
+from cloudtune.publishing.target import Target, need
+from cloudtune.states import RunState, TrialState
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
+
+    from cloudtune.publishing.points import Point
+    from cloudtune.run import Run
+    from cloudtune.states import Report, RunRecord, Trial
+
+RUN, NUMBER, ATTEMPT, STATE = "cloudtune.run", "cloudtune.trial", "cloudtune.attempt", "cloudtune.state"
+"""Tags by which runs are found again: of which run, and, for those of trials, which trial and which start of it."""
+
+TRIAL_STATES = {
+    TrialState.WAITING: "SCHEDULED",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.PRUNED: "FINISHED",
+    TrialState.FAILED: "FAILED",
+    TrialState.CANCELLED: "KILLED",
+}
+"""mlflow.entities.RunStatus. A pruned trial did what it was to do; ``cloudtune.state`` tells it from a completed one."""
+
+RUN_STATES = {
+    RunState.WAITING: "SCHEDULED",
+    RunState.RUNNING: "RUNNING",
+    RunState.STOPPING: "RUNNING",
+    RunState.INTERRUPTED: "SCHEDULED",  # it goes on when it is resumed
+    RunState.COMPLETED: "FINISHED",
+    RunState.FAILED: "FAILED",
+    RunState.CANCELLED: "KILLED",
+}
+
+_SETTINGS = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+"""Variables that hold while MLflow is called, where the user has not set them. Its 7 retries of a server that is not there
+would last four minutes; whoever follows a run tries again by himself."""
+
+_ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_SPEC = "job.yaml"
+
+
+@dataclass(slots=True)
+class _Kept:
+    """A run of MLflow, and what it has.
+
+    Attributes:
+        id: of MLflow.
+        attempt: which start of the trial it is.
+        status: as MLflow has it.
+        tags: as MLflow has them.
+        params: whether all were logged.
+        sent: the logged values, each by its curve, step, milliseconds and value.
+    """
+
+    id: str
+    attempt: str
+    status: str
+    tags: dict[str, str]
+    params: bool = False
+    sent: set[tuple[str, int, int, str]] = field(default_factory=set)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all is there: the end is written last."""
+        return self.status in _ENDED
+
+
+class MlflowTarget(Target):
+    """Runs in an experiment that is called like the job.
+
+    The run of a trial is made when the trial starts, since MLflow's runs keep the start that they were made with; a
+    further attempt takes the place of the one before. Its metrics are the learning curves of the attempt; each ends with
+    the value that counts, but for objectives of which the best value counts: that is the curve ``NAME.best``. The run
+    above has the metrics of the best trial so far, by the count of ended trials; at its end the best parameters as
+    ``best.NAME``; and the job as an artifact.
+
+    Args:
+        run: what to publish.
+        uri: of the tracking server or store.
+        experiment: its name; None for MLFLOW_EXPERIMENT_NAME, or else the job's name.
+    """
+
+    name = "mlflow"
+
+    def __init__(self, run: "Run", uri: str, experiment: str | None = None) -> None:
+        mlflow = need("mlflow", self.name)
+        super().__init__(run, uri)
+        from requests.exceptions import RequestException  # noqa: PLC0415  # MLflow brings it along
+
+        self.trouble = (mlflow.exceptions.MlflowException, RequestException, OSError)
+        self._mlflow = mlflow
+        self._experiment = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.job.name
+        self._names = Names(self.note)
+        self._trials: dict[int, _Kept] = {}
+
+    @property
+    def place(self) -> str:
+        return f"experiment {self._experiment}, run {self.run_id}"
+
+    @property
+    def look(self) -> str:
+        if self.address.startswith(("http://", "https://")):
+            return f"{self.address.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{self._own.id}"
+        return f"mlflow ui --backend-store-uri {self.address}"
+
+    @contextlib.contextmanager
+    def reached(self) -> Iterator[None]:
+        with super().reached(), _surroundings():
+            yield
+
+    # What is there already
+
+    def open(self) -> None:
+        try:
+            self._client = self._mlflow.MlflowClient(tracking_uri=self.raw_address)
+        except ImportError as error:
+            raise ConfigError(f"{self.address} needs {error.name}; install it with: pip install mlflow") from None
+        found = self._client.get_experiment_by_name(self._experiment)
+        self._experiment_id = self._client.create_experiment(self._experiment) if found is None else found.experiment_id
+        own = None
+        for each in self._runs():
+            number = each.data.tags.get(NUMBER)
+            if number is None:
+                own = self._kept(each)
+            else:
+                self._keep_newest(int(number), self._kept(each))
+        self._own = own or self._create(self.run_id, self.record.started or self.record.created, {})
+
+    def _runs(self) -> "Iterator[MlflowRun]":
+        """All runs of MLflow that are marked as of this run."""
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id], f"tags.`{RUN}` = '{self.run_id}'", max_results=1000, page_token=token
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _kept(self, run: "MlflowRun") -> _Kept:
+        tags = dict(run.data.tags)
+        kept = _Kept(run.info.run_id, tags.get(ATTEMPT, "0"), run.info.status, tags)
+        if not kept.ended:  # whoever published it was stopped in the middle
+            for name in run.data.metrics:
+                kept.sent |= {
+                    _identity(name, each.step, each.timestamp, each.value)
+                    for each in self._client.get_metric_history(kept.id, name)
+                }
+        return kept
+
+    def _keep_newest(self, number: int, found: _Kept) -> None:
+        """Keeps the run of a trial's last attempt; an earlier one was about to be removed."""
+        known = self._trials.get(number)
+        if known is not None:
+            found, old = (found, known) if int(found.attempt) > int(known.attempt) else (known, found)
+            self._client.delete_run(old.id)
+        self._trials[number] = found
+
+    def _create(self, name: str, start: float | None, tags: Mapping[str, str]) -> _Kept:
+        marked = {RUN: self.run_id, "mlflow.source.name": "cloudtune", **tags}
+        made = self._client.create_run(self._experiment_id, start_time=_milliseconds(start), tags=marked, run_name=name)
+        return _Kept(made.info.run_id, tags.get(ATTEMPT, "0"), made.info.status, marked)
+
+    # Trials
+
+    def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
+        if not trial.attempt and not trial.state.ended:
+            return  # its start is not known yet
+        kept = self._trials.get(trial.number)
+        if kept is not None and kept.attempt != str(trial.attempt):
+            self._client.delete_run(kept.id)
+            kept = None
+        if kept is None:
+            mark = {NUMBER: str(trial.number), ATTEMPT: str(trial.attempt), "mlflow.parentRunId": self._own.id}
+            start = trial.started if trial.started is not None else trial.ended
+            kept = self._trials[trial.number] = self._create(f"trial {trial.number}", start, mark)
+        if kept.ended:
+            return
+        self._log_params(kept, trial.parameters)
+        self._log_points(kept, points_of(trial, reports, self.job.objective))
+        self._log_tags(
+            kept, {STATE: trial.state.value, "cloudtune.reason": trial.reason, "cloudtune.place": trial.place}
+        )
+        self._set_status(kept, TRIAL_STATES[trial.state], trial.ended if trial.state.ended else None)
+
+    # The run itself
+
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
+        kept = self._own
+        if kept.ended:
+            return
+        self._log_params(kept, _settings(self.job.to_data(), record))
+        self._log_spec(kept)
+        self._log_points(kept, improvements(self.job.objective, ended))
+        said = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
+        self._log_tags(kept, said)
+        if record.state.ended:
+            best = best_trial(self.job.objective, ended)
+            kept.params = False  # further ones than those of the beginning
+            self._log_params(kept, {f"best.{name}": value for name, value in (best.parameters if best else {}).items()})
+        self._set_status(kept, RUN_STATES[record.state], record.ended if record.state.ended else None)
+
+    def _best_tags(self, ended: "Sequence[Trial]") -> dict[str, str]:
+        if len(self.job.objective) > 1:
+            front = pareto_front(self.job.objective, ended)
+            return {"cloudtune.front": ", ".join(str(trial.number) for trial in front)}
+        best = best_trial(self.job.objective, ended)
+        if best is None:
+            return {}
+        return {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
+
+    def _log_spec(self, kept: _Kept) -> None:
+        """The job as an artifact. That may go elsewhere than the metrics do, so it may fail alone."""
+        if "cloudtune.job" in kept.tags:
+            return
+        try:
+            self._client.log_text(kept.id, self.job.to_yaml(), _SPEC)
+        except Exception as error:  # noqa: BLE001  # of whatever library the store of artifacts needs
+            self.note(f"{_SPEC} was not uploaded as an artifact: {type(error).__name__}")
+            return
+        self._log_tags(kept, {"cloudtune.job": _SPEC})
+
+    # For both
+
+    def _log_params(self, kept: _Kept, values: Mapping[str, object]) -> None:
+        if kept.params:
+            return
+        params = [
+            self._mlflow.entities.Param(self._names(name), self._text(name, each)) for name, each in values.items()
+        ]
+        for batch in batches(params, MOST_PARAMS):
+            self._client.log_batch(kept.id, params=batch)
+        kept.params = True
+
+    def _text(self, name: str, value: object) -> str:
+        """A value as MLflow's own log_params writes it."""
+        text = str(value)
+        if len(text) > LONGEST_PARAM:
+            self.note(f"the value of {name!r} is cut to {LONGEST_PARAM} characters, the most that MLflow takes")
+        return cut(text, LONGEST_PARAM)
+
+    def _log_points(self, kept: _Kept, points: "Sequence[Point]") -> None:
+        """Logs those that are not there yet."""
+        new = {}
+        for point in points:
+            name, moment = self._names(point.name), _milliseconds(point.time) or 0
+            identity = _identity(name, point.step, moment, point.value)
+            if identity not in kept.sent:
+                new[identity] = self._mlflow.entities.Metric(name, point.value, moment, point.step)
+        for batch in batches(list(new.items()), MOST_METRICS):
+            self._client.log_batch(kept.id, metrics=[metric for _, metric in batch])
+            kept.sent |= {identity for identity, _ in batch}
+
+    def _log_tags(self, kept: _Kept, tags: Mapping[str, str]) -> None:
+        short = {name: cut(value, LONGEST_TAG) for name, value in tags.items()}
+        new = {name: value for name, value in short.items() if kept.tags.get(name, "") != value}
+        if new:
+            self._client.log_batch(kept.id, tags=[self._mlflow.entities.RunTag(*each) for each in new.items()])
+            kept.tags |= new
+
+    def _set_status(self, kept: _Kept, status: str, ended: float | None) -> None:
+        if status in _ENDED:
+            self._client.set_terminated(kept.id, status, end_time=_milliseconds(ended))
+            kept.sent.clear()
+        elif status != kept.status:
+            self._client.update_run(kept.id, status=status)
+        kept.status = status
+
+
+def _settings(job: Mapping[str, Any], record: "RunRecord") -> dict[str, object]:
+    """What says how a run searched, flat: ``strategy.type``, ``limits.trials``."""
+    chosen = ("objective", "strategy", "stopping", "limits", "retries", "mode", "warm_start")
+    flat = _flat("", {key: job[key] for key in chosen if key in job})
+    return {"provider": record.provider, "profile": record.profile, **flat}
+
+
+def _flat(prefix: str, value: object) -> dict[str, object]:
+    if isinstance(value, Mapping):
+        parts = ((f"{prefix}.{key}" if prefix else str(key), each) for key, each in value.items())
+        return {name: each for key, part in parts for name, each in _flat(key, part).items()}
+    return {prefix: json.dumps(value) if isinstance(value, list) else value}
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
+
+
+def _identity(name: str, step: int, moment: int, value: float) -> tuple[str, int, int, str]:
+    """What tells one logged value from another; infinite ones come back from MLflow's databases as the largest."""
+    shown = "nan" if math.isnan(value) else repr(min(max(value, -sys.float_info.max), sys.float_info.max))
+    return name, step, moment, shown
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[None]:
+    """Makes MLflow patient for seconds, not minutes, and silent about what is as it should be."""
+    chatty = [logging.getLogger(name) for name in ("mlflow", "alembic")]
+    levels = [logger.level for logger in chatty]
+    missing = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
+    os.environ.update(missing)
+    for logger in chatty:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
+        for logger, level in zip(chatty, levels, strict=True):
+            logger.setLevel(level)

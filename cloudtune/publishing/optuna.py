@@ -1,0 +1,258 @@
+"""A run as a study of Optuna, for optuna-dashboard and for Optuna's own analyses."""
+
+import contextlib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.errors import ConfigError
+from cloudtune.outcome import losses
+from cloudtune.publishing.points import same_number
+from cloudtune.publishing.target import Target, need
+from cloudtune.states import TrialState
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+    from cloudtune.run import Run
+    from cloudtune.states import Report, RunRecord, Trial
+
+MARK = "cloudtune:run"
+"""The user attribute of a study that says which run it is."""
+
+NUMBER = "cloudtune:number"
+"""The user attribute of a trial that says which of the run's it is."""
+
+STATES = {
+    TrialState.WAITING: "WAITING",
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAILED: "FAIL",
+    TrialState.CANCELLED: "FAIL",
+}
+"""The states of optuna.trial.TrialState; which of ours it was is in the user attribute ``cloudtune:state``."""
+
+_SQLITE_FILES = (".db", ".sqlite", ".sqlite3")
+
+
+class OptunaTarget(Target):
+    """A study whose name is the run's id.
+
+    A trial becomes an `optuna.trial.FrozenTrial`: its parameters (see `ShownSpace`), its objectives as values, what it
+    reported of a single objective as intermediate values, its times; all else as user attributes, ``cloudtune:…`` and
+    ``metrics_NAME``. Optuna itself sets the times of trials that change their state later (`BaseStorage.set_trial_state_values`):
+    the end of a trial that was seen running is when it was seen to have ended. The exact times are user attributes.
+
+    Args:
+        run: what to publish.
+        storage: a URL of SQLAlchemy, ``redis://…``, the path of a journal, or one of Optuna's storages itself.
+    """
+
+    name = "optuna"
+
+    def __init__(self, run: "Run", storage: "str | BaseStorage") -> None:
+        optuna = need("optuna", self.name)
+        own = f"{type(storage).__name__} {os.getpid()}-{id(storage)}"  # no other process has it
+        super().__init__(run, storage if isinstance(storage, str) else own)
+        if not isinstance(storage, str):
+            self.address = type(storage).__name__
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # Optuna brings it along
+
+        from cloudtune.publishing.optuna_space import ShownSpace  # noqa: PLC0415  # loads Optuna
+
+        self.trouble = (optuna.exceptions.OptunaError, SQLAlchemyError, OSError, RuntimeError)
+        self._optuna = optuna
+        self._given = storage
+        self._space = ShownSpace(self.job.search_space())
+        self._metrics = [each.metric for each in self.job.objective]
+        self._known: dict[int, tuple[int, FrozenTrial]] = {}
+
+    @property
+    def place(self) -> str:
+        return f"study {self.run_id}"
+
+    @property
+    def look(self) -> str:
+        return f"optuna-dashboard {self.address}" if isinstance(self._given, str) else "optuna.load_study"
+
+    def open(self) -> None:
+        self._storage = _storage(self._given, self.address) if isinstance(self._given, str) else self._given
+        directions = [each.goal for each in self.job.objective]
+        with _quiet(self._optuna):
+            study = self._optuna.create_study(
+                study_name=self.run_id, storage=self._storage, directions=directions, load_if_exists=True
+            )
+            trials = self._take_over(study)
+            study.set_metric_names(self._metrics)
+        self._study = self._storage.get_study_id_from_name(self.run_id)
+        for trial in trials:
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
+            self._known[trial.user_attrs[NUMBER]] = trial_id, trial
+        if len(self._metrics) > 1:
+            self.note(
+                "Optuna has no learning curves of several objectives: what trials reported on the way is left out"
+            )
+
+    def _take_over(self, study: "optuna.Study") -> "list[FrozenTrial]":
+        """Makes the study ours, and returns the trials that are in it."""
+        trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
+        of = study.user_attrs.get(MARK)
+        named = [each.name.lower() for each in study.directions]
+        if of != self.run_id and (of is not None or trials):
+            raise ConfigError(
+                f"{self.address} has a study {self.run_id!r} that is not of this run; use another storage"
+            )
+        if named != [each.goal for each in self.job.objective] or any(NUMBER not in each.user_attrs for each in trials):
+            raise ConfigError(
+                f"somebody else has changed the study {self.run_id!r} in {self.address}; use another storage"
+            )
+        about = {MARK: self.run_id, "cloudtune:job": self.job.to_yaml(), "cloudtune:on": self.record.profile}
+        for key, value in about.items():
+            if study.user_attrs.get(key) != value:
+                study.set_user_attr(key, value)
+        return trials
+
+    def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
+        known = self._known.get(trial.number)
+        if known is not None and known[1].state.is_finished():
+            return
+        wanted = self._frozen(trial, reports)
+        if known is None:
+            trial_id = self._storage.create_new_trial(self._study, wanted)
+        else:
+            trial_id = known[0]
+            self._update(trial_id, known[1], wanted)
+        self._known[trial.number] = trial_id, wanted
+
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials say it all
+        said = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
+        for key, value in said.items():
+            self._storage.set_study_user_attr(self._study, key, value)
+
+    def _update(self, trial_id: int, known: "FrozenTrial", wanted: "FrozenTrial") -> None:
+        """Changes a trial that has not ended; its state last, as it cannot be changed any more when it has."""
+        stale = dict.fromkeys(known.intermediate_values.keys() - wanted.intermediate_values.keys(), math.nan)
+        for step, value in {**wanted.intermediate_values, **stale}.items():  # stale: of an attempt that failed
+            if step not in known.intermediate_values or not same_number(known.intermediate_values[step], value):
+                self._storage.set_trial_intermediate_value(trial_id, step, value)
+        for key, said in wanted.user_attrs.items():
+            if key not in known.user_attrs or known.user_attrs[key] != said:
+                self._storage.set_trial_user_attr(trial_id, key, said)
+        if wanted.state != known.state:
+            self._storage.set_trial_state_values(trial_id, wanted.state, wanted.values)
+
+    def _frozen(self, trial: "Trial", reports: "Sequence[Report]") -> "FrozenTrial":
+        """A trial as Optuna has it."""
+        state = self._optuna.trial.TrialState[STATES[trial.state]]
+        shown = self._space.params_of(trial.parameters)
+        frozen: FrozenTrial = self._optuna.trial.create_trial(
+            state=state,
+            values=self._values(trial),
+            params={key: value for key, (value, _) in shown.items()},
+            distributions={key: distribution for key, (_, distribution) in shown.items()},
+            user_attrs=self._attributes(trial),
+            intermediate_values=self._intermediate(reports),
+        )
+        began = trial.started if trial.started is not None else trial.ended
+        frozen.datetime_start = None if trial.state is TrialState.WAITING else _moment(began)
+        frozen.datetime_complete = _moment(trial.ended) if trial.state.ended else None
+        return frozen
+
+    def _values(self, trial: "Trial") -> list[float] | None:
+        if trial.state not in (TrialState.COMPLETED, TrialState.PRUNED):
+            return None
+        whole = losses(self.job.objective, trial.metrics) is not None
+        return [trial.metrics[metric] for metric in self._metrics] if whole else None
+
+    def _intermediate(self, reports: "Sequence[Report]") -> dict[int, float]:
+        """The objective at each step; a step that was reported again counts as it was last."""
+        if len(self._metrics) > 1:
+            return {}
+        metric = self._metrics[0]
+        if any(name != metric for report in reports for name in report.metrics):
+            self.note("Optuna has learning curves of the objective alone; other metrics are user attributes of a trial")
+        return {each.step: each.metrics[metric] for each in reports if metric in each.metrics}
+
+    def _attributes(self, trial: "Trial") -> dict[str, Any]:
+        missing = self._space.missing(trial.parameters)
+        if missing:
+            self.note(f"not within the space, so user attributes of the trial: {', '.join(sorted(missing))}")
+        return {
+            NUMBER: trial.number,
+            "cloudtune:state": trial.state.value,
+            "cloudtune:attempt": trial.attempt,
+            "cloudtune:reason": trial.reason,
+            "cloudtune:place": trial.place,
+            "cloudtune:started": _text(trial.started),
+            "cloudtune:ended": _text(trial.ended),
+            **{f"params_{name}": value for name, value in missing.items()},
+            **{f"metrics_{name}": _json_number(value) for name, value in trial.metrics.items()},
+        }
+
+
+def _storage(address: str, shown: str) -> "BaseStorage":
+    """The storage of a URL, or of the path of a journal.
+
+    Raises:
+        ConfigError: it is no such URL, or its database needs a package that is not installed.
+    """
+    from optuna import storages  # noqa: PLC0415  # optional
+    from optuna.storages import journal  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError  # noqa: PLC0415
+
+    try:
+        if address.startswith(("redis://", "rediss://", "unix://")):
+            return storages.JournalStorage(journal.JournalRedisBackend(address))
+        if "://" in address:
+            return storages.RDBStorage(address)
+    except (ArgumentError, NoSuchModuleError):
+        raise ConfigError(f"{shown} is no address of a database; write e.g. sqlite:///study.db") from None
+    except ImportError as error:
+        missing = getattr(error.__cause__, "name", None) or error.name or "a package for this database"
+        raise ConfigError(f"{shown} needs {missing}; install it, or write sqlite:///study.db") from None
+    if address.endswith(_SQLITE_FILES) or _is_sqlite(Path(address)):
+        raise ConfigError(f"{address!r} looks like a database of SQLite; write sqlite:///{address}")
+    return storages.JournalStorage(journal.JournalFileBackend(address))
+
+
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except FileNotFoundError:
+        return False
+
+
+def _moment(seconds: float | None) -> datetime:
+    """Optuna's times are local ones without a zone (optuna.storages._rdb.models)."""
+    return datetime.fromtimestamp(seconds or 0.0)  # noqa: DTZ006
+
+
+def _text(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds).astimezone().isoformat()
+
+
+def _json_number(value: float) -> float | str:
+    """A number as every reader of JSON takes it: others than finite ones as text."""
+    return value if math.isfinite(value) else json.dumps(value)
+
+
+@contextlib.contextmanager
+def _quiet(optuna: Any) -> Iterator[None]:
+    """Keeps Optuna from logging what it makes, and from warning of what may change in it."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

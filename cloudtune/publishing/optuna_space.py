@@ -1,0 +1,93 @@
+"""Our parameters as Optuna's, so that a dashboard shows their real values."""
+
+import json
+from collections.abc import Mapping
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from cloudtune.axis import Bell, Choices, Continuum, Lattice
+from cloudtune.interop.optuna import carriers, optuna_distributions
+from cloudtune.parameters import Int, LogNormal, Scalar
+from cloudtune.space import Dimension, Space
+
+
+class ShownSpace:
+    """Takes trials to Optuna with the values that a trial's program saw.
+
+    Parameters that Optuna has are as `cloudtune.interop.optuna` says. Those that travel there as an index or a position
+    are shown by their values all the same, under the nearest distribution that holds them: ordinals as choices; normal
+    parameters and the reverse log scale as plain ranges, lognormal ones and steps on a log scale as ranges on a log scale;
+    choices that are one to Optuna (1 and true) as their JSON.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._carriers = carriers(space)
+        own = optuna_distributions(space)
+        self._distributions = {
+            each.key: own[each.key] if self._carriers[each.key].by == "value" else _nearest(each)
+            for each in space.dimensions
+        }
+
+    def params_of(self, values: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, BaseDistribution]]:
+        """A trial's values with their distributions, by the dimension's key; without those that its axis has not."""
+        found: dict[str, tuple[Scalar, BaseDistribution]] = {}
+        for dimension in self._space.active(values):
+            try:
+                found[dimension.key] = (
+                    self._shown(dimension, values[dimension.name]),
+                    self._distributions[dimension.key],
+                )
+            except (KeyError, ValueError):
+                continue  # nothing that this space could have suggested: a service's own trial
+        return found
+
+    def missing(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
+        """The values that `params_of` leaves out, by name."""
+        shown = self.params_of(values)
+        names = {dimension.name for dimension in self._space.dimensions if dimension.key in shown}
+        return {name: value for name, value in values.items() if name not in names}
+
+    def _shown(self, dimension: Dimension, value: Scalar) -> Scalar:
+        if self._carriers[dimension.key].by == "value":
+            return self._carriers[dimension.key].encode(value)
+        axis, distribution = dimension.axis, self._distributions[dimension.key]
+        known = axis.at(axis.position(value))
+        match distribution:
+            case CategoricalDistribution():
+                return known if known in distribution.choices and not _ambiguous(axis) else json.dumps(known)
+            case FloatDistribution(low=low, high=high):
+                return min(max(float(known), low), high)  # type: ignore[arg-type]  # a number's axis
+            case _:
+                return known
+
+
+def _nearest(dimension: Dimension) -> BaseDistribution:
+    axis, parameter = dimension.axis, dimension.parameter
+    if isinstance(axis, Choices):
+        return CategoricalDistribution(
+            [json.dumps(value) for value in axis.values] if _ambiguous(axis) else axis.values
+        )
+    low, high = _ends(axis)
+    log = (isinstance(parameter, LogNormal) or getattr(parameter, "scale", "") == "log") and low > 0
+    if isinstance(parameter, Int):
+        return IntDistribution(int(low), int(high), log=log)
+    return FloatDistribution(low, high, log=log)
+
+
+def _ends(axis: object) -> tuple[float, float]:
+    match axis:
+        case Lattice():
+            return axis.value(0), axis.value(axis.size - 1)
+        case Bell(size=int(size)):
+            values = axis.grid(1)
+            return float(values[0]), float(values[size - 1])  # type: ignore[arg-type]  # numbers
+        case Continuum(low=low, high=high) | Bell(low=low, high=high):
+            return low, high
+        case _:
+            raise TypeError(f"no ends of {axis!r}")
+
+
+def _ambiguous(axis: object) -> bool:
+    """Whether two of the values are one to Optuna, as 1 and true are."""
+    return isinstance(axis, Choices) and len(set(axis.values)) < axis.size

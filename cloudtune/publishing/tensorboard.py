@@ -1,0 +1,80 @@
+"""A run as event files for TensorBoard: HParams with a session a trial, and learning curves as scalars."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudtune.publishing.points import counting_name, points_of
+from cloudtune.publishing.target import Target, need
+
+if TYPE_CHECKING:
+    from cloudtune.run import Run
+    from cloudtune.states import Report, RunRecord, Trial
+
+
+class TensorBoardTarget(Target):
+    """A folder below the given one, called like the run, with a folder for each trial.
+
+    The events of a trial follow from what the store has of it alone, and what comes later comes behind: a file that has
+    the beginning of them is continued, any other is replaced. So nothing is there twice, however often it is written,
+    and whatever a killed writer left is made whole.
+
+    Args:
+        run: what to publish.
+        folder: where to.
+    """
+
+    name = "tensorboard"
+
+    def __init__(self, run: "Run", folder: str) -> None:
+        need("tensorboard.plugins.hparams.summary_v2", self.name)
+        super().__init__(run, folder)
+        from cloudtune.publishing.events import Events  # noqa: PLC0415  # loads TensorBoard
+
+        self.folder = Path(folder) / self.run_id
+        self._events = Events(self.job.search_space())
+        self._metrics = dict.fromkeys([*(each.metric for each in self.job.objective), *self.job.metrics])
+
+    @property
+    def place(self) -> str:
+        return f"folder {self.folder}"
+
+    @property
+    def look(self) -> str:
+        return f"tensorboard --logdir {self.folder}"
+
+    def open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
+        self._metrics |= dict.fromkeys([*trial.metrics, *(name for report in reports for name in report.metrics)])
+        if not trial.attempt and not trial.state.ended:
+            return  # its start is not known yet
+        folder = self.folder / f"trial-{trial.number:04d}"
+        began = (trial.started if trial.started is not None else trial.ended) or 0.0
+        path = folder / f"events.out.tfevents.{began:010.0f}.attempt-{trial.attempt}"
+        folder.mkdir(exist_ok=True)
+        for other in folder.glob("events.out.tfevents.*"):
+            if other != path:
+                other.unlink()  # of an attempt that failed
+        points = points_of(trial, reports, self.job.objective)
+        _write(path, self._events.session(trial, points, began))
+
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials are sessions
+        tags = {metric: counting_name(self.job.objective, metric) for metric in self._metrics}
+        path = self.folder / f"events.out.tfevents.{record.created:010.0f}.experiment"
+        _write(path, self._events.experiment(record, tags))
+
+
+def _write(path: Path, events: Iterable[bytes]) -> None:
+    """Makes a file hold these events."""
+    content = b"".join(events)
+    known = path.read_bytes() if path.exists() else b""
+    if known and content.startswith(known):
+        with path.open("ab") as file:
+            file.write(content[len(known) :])
+        return
+    new = path.with_name(".new")  # no name of an event file: nobody reads it half written
+    new.write_bytes(content)
+    os.replace(new, path)  # noqa: PTH105  # says that an older file goes
