@@ -43,6 +43,7 @@ class Child:
         self.key = key
         self.pid = pid
         self.record: str | None = request.get("record")
+        self.outlives: bool = request.get("outlives", self.record is not None)
         self.memory: int | None = request.get("memory")
         self.grace: float = request.get("grace", 10.0)
         self.why = ""
@@ -123,7 +124,7 @@ class Keeper:
             self._connection.close()
             self._connection = None
         for child in list(self._children.values()):
-            if child.record is None:  # a worker of a pool: nobody is left who would take its results
+            if not child.outlives:  # such as a worker of a pool: nobody is left who would take its results
                 self._signal(child, signal.SIGKILL)
 
     def _tell(self, message: dict[str, Any]) -> None:

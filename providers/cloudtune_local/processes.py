@@ -93,7 +93,7 @@ class ProcessLauncher(Launcher):
             "key": f"{trial.number}.{trial.attempt}",
             "log": files.log,
             "record": files.record,
-            "env": files.environment(trial),
+            "env": files.environment(trial.number),
             "limit": self._setting.seconds,
             "memory": self._setting.memory,
             "grace": self._setting.grace,

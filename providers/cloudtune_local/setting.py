@@ -5,9 +5,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cloudtune.job import TuningJob
-from cloudtune.states import Trial
+if TYPE_CHECKING:  # a node of a cluster has the standard library alone
+    from cloudtune.job import TuningJob
+    from cloudtune.states import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Setting:
         outputs: the folder below which every trial has one for its outputs; None for its own folder.
     """
 
-    job: TuningJob
+    job: "TuningJob"
     run_id: str
     folder: Path
     work: Path
@@ -41,11 +43,11 @@ class Setting:
         """The name for the bare number that a function may return."""
         return self.job.objective[0].metric
 
-    def place(self, trial: Trial) -> str:
+    def place(self, trial: "Trial") -> str:
         """The trial's folder, below the run's."""
         return f"trials/{trial.number:05d}"
 
-    def files(self, trial: Trial) -> "TrialFiles":
+    def files(self, trial: "Trial") -> "TrialFiles":
         """The files of the trial's present attempt."""
         output = None if self.outputs is None else f"{self.outputs}/{trial.number:05d}"
         return TrialFiles(f"{self.folder}/{self.place(trial)}", trial.attempt, output)
@@ -60,10 +62,11 @@ class TrialFiles:
         output: the folder for its outputs; None for one in the trial's folder.
     """
 
-    __slots__ = ("checkpoint", "folder", "log", "output", "parameters", "record", "reports")
+    __slots__ = ("attempt", "checkpoint", "folder", "log", "output", "parameters", "record", "reports")
 
     def __init__(self, folder: str, attempt: int, output: str | None = None) -> None:
         suffix = "" if attempt <= 1 else f".{attempt}"
+        self.attempt = attempt
         self.folder = folder
         self.parameters = f"{folder}/parameters.json"
         self.checkpoint = f"{folder}/checkpoint"
@@ -88,11 +91,11 @@ class TrialFiles:
             with contextlib.suppress(OSError):  # it is not there, or not empty
                 os.rmdir(folder)  # noqa: PTH106
 
-    def environment(self, trial: Trial) -> dict[str, str]:
+    def environment(self, number: int) -> dict[str, str]:
         """What the trial's own environment adds to the run's."""
         return {
-            "CLOUDTUNE_TRIAL": str(trial.number),
-            "CLOUDTUNE_ATTEMPT": str(trial.attempt),
+            "CLOUDTUNE_TRIAL": str(number),
+            "CLOUDTUNE_ATTEMPT": str(self.attempt),
             "CLOUDTUNE_PARAMETERS": self.parameters,
             "CLOUDTUNE_REPORTS": self.reports,
             "CLOUDTUNE_CHECKPOINT_DIR": self.checkpoint,
