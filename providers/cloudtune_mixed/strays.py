@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cloudtune.states import Trial
 
-
 _Stray = tuple[int, int, str]
 """Number, attempt, and the place as the profile calls it."""
 
