@@ -1,0 +1,26 @@
+"""Experiments of Katib (kubeflow.org/v1beta1), to jobs and back.
+
+What a job cannot say of an experiment stays under ``native: {katib: …}``, so that exporting an imported job gives the
+same experiment again. There may stand anything that an experiment has; it is merged last.
+"""
+
+from cloudtune.interop.documents import read_documents
+from cloudtune.interop.formats import Exported, Format, Imported
+from cloudtune.interop.katib.reading import experiment_in, parse
+from cloudtune.interop.katib.writing import plan
+from cloudtune.job import TuningJob
+
+
+class Katib(Format):
+    """Katib's Experiment."""
+
+    name = "katib"
+    summary = "a file with an Experiment of Katib (kubeflow.org/v1beta1)"
+
+    def read(self, source: str, *, study: str | None = None) -> Imported:
+        return parse(experiment_in(read_documents(source), study))
+
+    def write(self, job: TuningJob) -> Exported:
+        planned = plan(job)
+        planned.refuse(strict=job.strict)
+        return Exported(dict(planned.request), planned.notes)

@@ -1,0 +1,328 @@
+"""Katib's algorithms and early stopping, to ours and from ours.
+
+The settings are those that its services take: pkg/suggestion/v1beta1/{hyperopt,optuna,skopt,hyperband,pbt}/service.py,
+pkg/suggestion/v1beta1/goptuna/service.go and pkg/earlystopping/v1beta1/medianstop/service.py of kubeflow/katib.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudtune.interop.katib.model import Algorithm, number_of
+from cloudtune.parameters import Categorical, Ordinal, Parameter
+from cloudtune.plan import Support
+from cloudtune.strategies import (
+    Bayesian,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    HyperoptTpe,
+    Median,
+    OptunaSampler,
+    Random,
+    Sobol,
+)
+
+SEEDS = 2**31
+RESOURCE = "resource_name"
+"""The setting of Hyperband that names the parameter by which a trial gets its budget."""
+
+Words = tuple[str, str]
+"""A setting's name, and what is to be said of it."""
+
+
+@dataclass
+class Strategy:
+    """A strategy of a job that an algorithm became.
+
+    Attributes:
+        data: as the spec writes it.
+        settings: those that have found their place in it.
+        note: what is to be said of the algorithm as a whole; "" for nothing.
+    """
+
+    data: dict[str, Any]
+    settings: set[str] = field(default_factory=set)
+    note: str = ""
+
+    def take(self, given: Mapping[str, str], name: str, target: str, read: Callable[[str], Any]) -> None:
+        """Puts a setting into the strategy, if it is given and has a value that fits."""
+        value = read(given[name]) if name in given else None
+        if value is not None:
+            self.data[target] = value
+            self.settings.add(name)
+
+
+def _seed(text: str) -> int | None:
+    number = number_of(text)
+    return number if isinstance(number, int) and 0 <= number < SEEDS else None
+
+
+def _count(text: str) -> int | None:
+    number = number_of(text)
+    return number if isinstance(number, int) and number > 0 else None
+
+
+def _share(text: str) -> float | None:
+    number = number_of(text)
+    return float(number) if number is not None and 0 < number < 1 else None
+
+
+def strategy_of(algorithm: Algorithm) -> Strategy:
+    """The strategy that an algorithm becomes; one that nobody here knows becomes a Bayesian search.
+
+    Raises:
+        ValueError: a setting is missing or impossible; the message names it.
+    """
+    given = algorithm.settings
+    found = _KNOWN.get(algorithm.algorithm_name, _foreign)(algorithm)
+    if found.data["type"] != "grid":
+        found.take(given, "random_state", "seed", _seed)
+    return found
+
+
+def _foreign(algorithm: Algorithm) -> Strategy:
+    name = algorithm.algorithm_name
+    return Strategy({"type": "bayesian"}, note=f"Katib's {name} has no counterpart: elsewhere the search is Bayesian")
+
+
+def _bayesian(algorithm: Algorithm) -> Strategy:
+    found = Strategy({"type": "bayesian"})
+    found.take(algorithm.settings, "n_initial_points", "startup", _count)
+    return found
+
+
+def _tpe(algorithm: Algorithm) -> Strategy:
+    found = Strategy({"type": "hyperopt"})
+    found.take(algorithm.settings, "gamma", "gamma", _share)
+    found.take(algorithm.settings, "n_EI_candidates", "candidates", _count)
+    return found
+
+
+def _multivariate_tpe(algorithm: Algorithm) -> Strategy:
+    options = Strategy({"multivariate": True, "constant_liar": True})
+    options.take(algorithm.settings, "n_startup_trials", "n_startup_trials", _count)
+    options.take(algorithm.settings, "n_ei_candidates", "n_ei_candidates", _count)
+    data = {"type": "optuna", "sampler": "TPESampler", "options": options.data}
+    return Strategy(data, options.settings)
+
+
+def _hyperband(algorithm: Algorithm) -> Strategy:
+    given = algorithm.settings
+    budget = number_of(given.get("r_l", ""))
+    if budget is None or budget < 1 or RESOURCE not in given:
+        raise ValueError(f"hyperband needs the settings r_l, a number of 1 or more, and {RESOURCE}")
+    asked = int(number_of(given.get("eta", "")) or 0)
+    eta = asked if asked >= 2 else 3  # "if eta <= 0: eta = 3"
+    brackets = int(math.log(budget) / math.log(eta))
+    data = {"type": "hyperband", "max_resource": int(budget), "eta": eta}
+    lowest = max(1, int(budget / eta**brackets))
+    note = (
+        f"Katib gives each trial its budget in the parameter {given[RESOURCE]!r} and starts the best anew with more; "
+        "here it is the full budget, and trials that do badly are stopped by what they report at each step"
+    )
+    return Strategy({**data, **({"min_resource": lowest} if lowest > 1 else {})}, {"r_l", "eta", RESOURCE}, note)
+
+
+def _pbt(_: Algorithm) -> Strategy:
+    note = "trials of population based training go on from checkpoints of others, which none do elsewhere: they are bred there"  # fmt: skip
+    return Strategy({"type": "evolutionary"}, note=note)
+
+
+_KNOWN: Mapping[str, Callable[[Algorithm], Strategy]] = {
+    "random": lambda _: Strategy({"type": "random"}),
+    "grid": lambda _: Strategy({"type": "grid"}),
+    "sobol": lambda _: Strategy({"type": "sobol"}),
+    "cmaes": lambda _: Strategy({"type": "evolutionary"}),
+    "bayesianoptimization": _bayesian,
+    "tpe": _tpe,
+    "multivariate-tpe": _multivariate_tpe,
+    "hyperband": _hyperband,
+    "pbt": _pbt,
+}
+
+
+# The other way
+
+
+@dataclass
+class Written:
+    """An algorithm that a strategy became.
+
+    Attributes:
+        name: of the algorithm.
+        settings: its settings by name; all are texts.
+        losses: below the strategy, how well something is carried and what becomes of it.
+    """
+
+    name: str
+    settings: dict[str, str] = field(default_factory=dict)
+    losses: list[tuple[str, Support, str]] = field(default_factory=list)
+
+    def put(self, name: str, value: object) -> None:
+        """Adds a setting, if there is a value."""
+        if value is not None:
+            self.settings[name] = str(value)
+
+    def lose(self, key: str, message: str, support: Support = Support.APPROXIMATE) -> None:
+        """Says what is not carried."""
+        self.losses.append((key, support, message))
+
+    def to_data(self) -> dict[str, Any]:
+        """As an experiment has it."""
+        settings = [{"name": name, "value": value} for name, value in self.settings.items()]
+        return {"algorithmName": self.name, **({"algorithmSettings": settings} if settings else {})}
+
+
+def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | None) -> Written:
+    """The algorithm that a strategy becomes.
+
+    Args:
+        strategy: of the job.
+        space: parameters by name.
+        resource: the parameter by which trials get their budget, where native settings name one.
+    """
+    match strategy:
+        case Random():
+            found = Written("random")
+        case Grid():
+            return Written("grid")
+        case Sobol():
+            found = Written("sobol")
+            if strategy.seed is not None:
+                found.lose("seed", "Katib's Sobol sequence has no seed")
+            return found
+        case Bayesian():
+            found = Written("bayesianoptimization")
+            found.put("n_initial_points", strategy.startup)
+        case HyperoptTpe():
+            found = _from_hyperopt(strategy)
+        case Evolutionary():
+            found = _from_evolutionary(strategy, space)
+        case Hyperband():
+            return _from_hyperband(strategy, space, resource)
+        case _:
+            found = _from_optuna(strategy, space)
+    found.put("random_state", strategy.seed)
+    return found
+
+
+def _from_hyperopt(strategy: HyperoptTpe) -> Written:
+    found = Written("tpe")
+    fields = HyperoptTpe.model_fields
+    if strategy.gamma != fields["gamma"].default:
+        found.put("gamma", strategy.gamma)
+    if strategy.candidates != fields["candidates"].default:
+        found.put("n_EI_candidates", strategy.candidates)
+    if strategy.startup != fields["startup"].default:
+        found.lose("startup", f"Katib's tpe begins with {fields['startup'].default} random trials")
+    return found
+
+
+def _from_evolutionary(strategy: Evolutionary, space: Mapping[str, Parameter]) -> Written:
+    found = _cmaes(space)
+    if strategy.population is not None:
+        found.lose("population", "Katib's cmaes chooses its population itself")
+    return found
+
+
+def _cmaes(space: Mapping[str, Parameter]) -> Written:
+    found = Written("cmaes")
+    numbers = [name for name, each in space.items() if not isinstance(each, Categorical | Ordinal)]
+    if len(numbers) < 2:
+        found.lose("type", "Katib's cmaes needs two numbers at least; use random or bayesian", Support.UNSUPPORTED)
+    elif len(numbers) < len(space):
+        found.lose("type", "Katib's cmaes draws listed values at random")
+    return found
+
+
+def _from_hyperband(strategy: Hyperband, space: Mapping[str, Parameter], resource: str | None) -> Written:
+    found = Written("hyperband", {"r_l": str(strategy.max_resource), "eta": str(strategy.eta)})
+    if resource is None or resource not in space:
+        message = (
+            "Katib's hyperband gives trials their budget in a parameter: add a constant of max_resource to the space "
+            "for it, and name it in native: {katib: {spec: {algorithm: {algorithmSettings: "
+            f"[{{name: {RESOURCE}, value: NAME}}]}}}}}}}}"
+        )
+        found.lose("type", message, Support.UNSUPPORTED)
+    else:
+        found.lose("type", "Katib starts promising trials anew with a larger budget, instead of stopping the others")
+    for key in ("seed", "searcher"):
+        if key in strategy.model_fields_set and getattr(strategy, key) is not None:
+            found.lose(key, "Katib's hyperband draws at random, without a seed")
+    return found
+
+
+_SAMPLERS = {
+    "TPESampler": "tpe",
+    "CmaEsSampler": "cmaes",
+    "RandomSampler": "random",
+    "GPSampler": "bayesianoptimization",
+    "QMCSampler": "sobol",
+}
+"""Algorithms for samplers of Optuna."""
+
+
+def _from_optuna(strategy: OptunaSampler, space: Mapping[str, Parameter]) -> Written:
+    name = _SAMPLERS.get(strategy.sampler)
+    options = dict(strategy.options)
+    if name is None:
+        found = Written("random")
+        message = f"Katib has no counterpart of {strategy.sampler}; it has those of {', '.join(_SAMPLERS)}"
+        found.lose("sampler", message, Support.UNSUPPORTED)
+        return found
+    if name == "tpe" and options.pop("multivariate", False):
+        found = Written("multivariate-tpe")
+        options.pop("constant_liar", None)  # is always on there
+        for each in ("n_startup_trials", "n_ei_candidates"):
+            found.put(each, options.pop(each, None))
+    else:
+        found = _cmaes(space) if name == "cmaes" else Written(name)
+        if name in ("tpe", "bayesianoptimization", "sobol"):
+            found.lose("sampler", f"as Katib's {name}, which is not Optuna's")
+    for each in options:
+        found.lose(f"options.{each}", f"Katib's {found.name} has no such setting")
+    return found
+
+
+# Early stopping
+
+MIN_TRIALS, START_STEP = 3, 4
+"""Katib's defaults: trials that must have succeeded, and the report at which a trial is judged."""
+
+
+def stopping_of(stopping: Algorithm) -> tuple[dict[str, Any], list[Words]]:
+    """The stopping rule that Katib's becomes, and what is to be said of it.
+
+    Raises:
+        ValueError: a setting is no positive whole number; the message names it.
+    """
+    if stopping.algorithm_name != "medianstop":
+        return {"type": "median"}, [
+            ("", f"{stopping.algorithm_name!r} has no counterpart: elsewhere the median decides")
+        ]
+    given = {"min_trials_required": MIN_TRIALS, "start_step": START_STEP}
+    for name, text in stopping.settings.items():
+        number = _count(text)
+        if name not in given or number is None:
+            raise ValueError(f"medianstop takes min_trials_required and start_step, from 1, not {name}: {text!r}")
+        given[name] = number
+    notes = [("", "Katib judges a trial once, at the report start_step; here it is judged at this and every later one")]
+    if given["min_trials_required"] != MIN_TRIALS:
+        notes.append(("min_trials_required", f"here {MIN_TRIALS} other trials must have come as far"))
+    grace = given["start_step"] - 1
+    return {"type": "median", **({"grace": grace} if grace else {})}, notes
+
+
+def early_stopping_of(rule: Any) -> tuple[dict[str, Any] | None, list[tuple[str, Support, str]]]:
+    """Katib's rule for a stopping rule, and what is not carried."""
+    if rule.type == "auto":
+        return {"algorithmName": "medianstop"}, []
+    if not isinstance(rule, Median):
+        message = f"Katib stops by the median alone, not by {rule.type}; use median, or take stopping away"
+        return None, [("", Support.UNSUPPORTED, message)]
+    given = {"min_trials_required": MIN_TRIALS, "start_step": rule.grace + 1}
+    settings = [{"name": name, "value": str(value)} for name, value in given.items()]
+    losses = [("", Support.APPROXIMATE, f"a trial is judged once there, at its report {rule.grace + 1}")]
+    return {"algorithmName": "medianstop", "algorithmSettings": settings}, losses

@@ -1,0 +1,467 @@
+"""From an Experiment of Katib to a job; nothing is lost.
+
+Whatever the neutral fields can say goes there, so that the job runs on every provider. The rest becomes native
+settings: the difference between what `writing` makes of the neutral fields and the experiment. So exporting the job
+gives the same experiment again, by construction.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cloudtune.errors import ConfigError, SpecError
+from cloudtune.interop.documents import Document, path_text
+from cloudtune.interop.formats import Imported, Note
+from cloudtune.interop.katib.algorithms import RESOURCE, Strategy, stopping_of, strategy_of
+from cloudtune.interop.katib.metrics import KINDS, collector_of, filters_in, filters_of, regex_of
+from cloudtune.interop.katib.model import API_VERSION, JOB, KIND, Data, Experiment, mistakes
+from cloudtune.interop.katib.spaces import entry_of, notes_of
+from cloudtune.interop.katib.templates import (
+    MERGING,
+    as_ours,
+    command_of,
+    compute_of,
+    containers,
+    environment_of,
+    hollow,
+    places_in,
+    resolved,
+)
+from cloudtune.interop.katib.writing import NAME, NAMES, Writer, plan
+from cloudtune.job import Objective, TuningJob
+
+ENDLESS = 100
+"""Trials of a job whose experiment has no end of its own."""
+
+_OF_THE_SERVER = frozenset(
+    {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "finalizers", "ownerReferences"}
+)  # fmt: skip
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def experiment_in(documents: list[Document], name: str | None) -> Document:
+    """The experiment among a file's documents, also in a List of Kubernetes.
+
+    Args:
+        documents: of the file.
+        name: of the experiment, where there are several.
+
+    Raises:
+        SpecError: there is none.
+        ConfigError: there are several and none is named, or none of that name.
+    """
+    found = [each for document in documents for each in _experiments(document)]
+    source = documents[0].source if documents else "the file"
+    if not found:
+        message = f"holds no {KIND} of {API_VERSION}"
+        raise (documents[0] if documents else Document(None, source)).error((), message)
+    names = [str(_dict(each.data.get("metadata")).get("name")) for each in found]
+    chosen = [each for each, called in zip(found, names, strict=True) if name in (None, called)]
+    if len(chosen) != 1:
+        raise ConfigError(f"{source} holds the experiments {', '.join(names)}; choose one with --study NAME")
+    return chosen[0]
+
+
+def _experiments(document: Document) -> Iterator[Document]:
+    if isinstance(document.data, dict) and document.data.get("kind") == KIND:
+        yield document
+    elif isinstance(document.data, dict) and isinstance(document.data.get("items"), list):
+        for item in document.data["items"]:
+            yield from _experiments(Document(item, document.source))
+
+
+def parse(document: Document) -> Imported:
+    """The job of an experiment, and notes of what it means elsewhere.
+
+    Raises:
+        SpecError: it is no experiment, or one that Katib would refuse; says where in it.
+    """
+    return _Reader(document).imported()
+
+
+class _Reader:
+    """Reads one experiment."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._notes: list[Note] = []
+        self._wanted = self._configuration(document.data)
+        self._experiment = document.check(Experiment, self._wanted)
+        self._spec = self._experiment.spec
+        found = [document.problem(path, message) for path, message in mistakes(self._spec)]
+        if found:
+            raise SpecError(found, document.source)
+        self._template = self._spec.trial_template
+        self._names = _names([parameter.name for parameter in self._spec.parameters])
+        self._called = {ours: theirs for theirs, ours in self._names.items() if theirs != ours}
+        self._references = {
+            each.name: self._names.get(each.reference, each.reference) for each in self._template.trial_parameters
+        }
+        self._strategy = self._read_strategy()
+
+    def _configuration(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """An experiment without what only the cluster says of it."""
+        given: dict[str, Any] = _without_nulls(data)
+        if given.pop("status", None) is not None:
+            self._note("status", "is what the cluster tells of the experiment; left out")
+        metadata = _dict(given.get("metadata"))
+        for key in _OF_THE_SERVER & metadata.keys():
+            metadata.pop(key)
+        annotations = _dict(metadata.get("annotations"))
+        if annotations.pop(_LAST_APPLIED, None) is not None and not annotations:
+            metadata.pop("annotations")
+        return given
+
+    def _note(self, path: str, message: str) -> None:
+        self._notes.append(Note(path, message))
+
+    def imported(self) -> Imported:
+        """The whole."""
+        job = TuningJob.from_data(self._neutral(), f"the job made of {self._document.source}")
+        native = self._native(job)
+        job = job.model_copy(update={"native": {NAME: native} if native else {}})
+        self._note_what_is_kept(native)
+        assert plan(job).request == self._wanted, "what is exported is what was imported"
+        return Imported(job, tuple(dict.fromkeys(self._notes)))
+
+    # The neutral fields
+
+    def _neutral(self) -> dict[str, Any]:
+        container = self._container()
+        metadata = self._experiment.metadata
+        own = {
+            "name": _job_name(str(metadata.get("name") or metadata.get("generateName") or NAME)),
+            "trial": self._trial(container),
+            "objective": self._objective(),
+            "metrics": self._metrics(),
+            "space": self._space(),
+            "strategy": self._strategy.data,
+            "stopping": self._stopping(),
+            "limits": self._limits(),
+            "retries": self._retries(),
+            "compute": {**compute_of(container), **self._machines()},
+            "identity": self._identity(),
+            "tags": {key: value for key, value in _dict(metadata.get("labels")).items() if isinstance(value, str)},
+        }
+        return {name: value for name, value in own.items() if value not in (None, {}, 0)}
+
+    def _objective(self) -> dict[str, Any]:
+        objective = self._spec.objective
+        name = objective.objective_metric_name
+        strategies = {each.name: each.value for each in objective.metric_strategies}
+        best = {"minimize": "min", "maximize": "max"}[objective.type]
+        chosen = strategies.get(name, best)
+        if chosen not in (best, "latest"):
+            message = f"takes the {chosen} of a metric that is to be {objective.type}d: here the last value counts"
+            self._note("spec.objective.metricStrategies", message)
+        found: dict[str, Any] = {"metric": name, "goal": objective.type}
+        if (regex := self._regex(name)) is not None:
+            found["regex"] = regex
+        return {**found, **({"measurement": "best"} if chosen == best else {})}
+
+    def _regex(self, name: str) -> str | None:
+        """How the objective is found in the output; None where our way finds it as well."""
+        collector = self._spec.metrics_collector_spec
+        filters = filters_in(collector)
+        given = bool(collector and collector.source and collector.source.filter)
+        if not given or not self._reads_text() or collector_of(filters) == self._our_collector():
+            return None
+        found = regex_of(filters, name)
+        if found is None:
+            message = f"none of them finds {name!r} as Python's expressions do: print {name}=number elsewhere"
+            self._note("spec.metricsCollectorSpec.source.filter", message)
+        return found
+
+    def _our_collector(self) -> dict[str, Any]:
+        objective = self._spec.objective
+        filters, _ = filters_of(Objective(metric=objective.objective_metric_name, goal=objective.type), self._metrics())
+        return collector_of(filters)
+
+    def _reads_text(self) -> bool:
+        """Whether metrics are found in lines of text."""
+        collector = self._spec.metrics_collector_spec
+        if collector is None or collector.collector.kind == "StdOut":
+            return True
+        place = _dict(collector.source.file_system_path) if collector.source else {}
+        return collector.collector.kind == "File" and str(place.get("format", "TEXT")).upper() == "TEXT"
+
+    def _metrics(self) -> dict[str, str]:
+        """Further metrics, each with the expression that finds it in the output."""
+        collector = self._spec.metrics_collector_spec
+        filters = filters_in(collector if self._reads_text() else None)
+        names = self._spec.objective.additional_metric_names
+        found = {name: regex_of(filters, name) or regex_of(filters_in(None), name) for name in names}
+        for name, regex in found.items():
+            if regex is None:
+                self._note(
+                    "spec.objective.additionalMetricNames", f"{name!r} is not looked for in the output elsewhere"
+                )
+        return {name: regex for name, regex in found.items() if regex is not None}
+
+    def _note_collector(self) -> None:
+        collector = self._spec.metrics_collector_spec
+        if collector is not None and (reads := KINDS.get(collector.collector.kind)) is not None:
+            name = self._spec.objective.objective_metric_name
+            message = f"{reads}; elsewhere it must print {name}=number, or report by cloudtune.trial.report"
+            self._note("spec.metricsCollectorSpec", message)
+
+    def _space(self) -> dict[str, Any]:
+        algorithm = self._spec.algorithm.algorithm_name
+        space = {}
+        for index, parameter in enumerate(self._spec.parameters):
+            path = f"spec.parameters[{index}]"
+            name = self._names[parameter.name]
+            space[name] = entry_of(parameter)
+            if parameter.name == self._budget():
+                space[name] = {"type": "constant", "value": self._strategy.data["max_resource"]}
+                continue
+            self._notes += notes_of(parameter, path, algorithm)
+            if name != parameter.name:
+                self._note(f"{path}.name", f"is called {name} here")
+        return space
+
+    def _budget(self) -> str | None:
+        """The parameter by which Hyperband gives trials their budget."""
+        return self._spec.algorithm.settings.get(RESOURCE) if self._strategy.data["type"] == "hyperband" else None
+
+    def _read_strategy(self) -> Strategy:
+        algorithm = self._spec.algorithm
+        try:
+            found = strategy_of(algorithm)
+        except ValueError as error:
+            raise self._document.error(("spec", "algorithm", "algorithmSettings"), str(error)) from None
+        if found.note:
+            self._note("spec.algorithm", found.note)
+        for index, setting in enumerate(algorithm.algorithm_settings):
+            if setting.name not in found.settings:
+                path = f"spec.algorithm.algorithmSettings[{index}]"
+                self._note(path, f"{setting.name}: {setting.value} is for Katib alone")
+        budget = found.data["type"] == "hyperband" and algorithm.settings[RESOURCE]
+        if budget and budget not in self._names:
+            place = ("spec", "algorithm", "algorithmSettings")
+            raise self._document.error(place, f"{RESOURCE} names no parameter: {budget!r}")
+        return found
+
+    def _stopping(self) -> dict[str, Any] | None:
+        stopping = self._spec.early_stopping
+        if stopping is None:
+            return None
+        if self._strategy.data["type"] == "hyperband":
+            self._note("spec.earlyStopping", "hyperband stops trials itself elsewhere")
+            return None
+        try:
+            found, notes = stopping_of(stopping)
+        except ValueError as error:
+            raise self._document.error(("spec", "earlyStopping", "algorithmSettings"), str(error)) from None
+        for setting, message in notes:
+            self._note("spec.earlyStopping", f"{setting}: {message}" if setting else message)
+        return found
+
+    def _limits(self) -> dict[str, Any]:
+        spec, job = self._spec, _dict(_dict(self._job_template()).get("spec"))
+        trials = spec.max_trial_count
+        if trials is None and self._strategy.data["type"] != "grid":
+            trials = ENDLESS
+            self._note("spec.maxTrialCount", f"is missing, so that the experiment has no end: here it is {ENDLESS}")
+        if spec.max_failed_trial_count == 0:
+            self._note("spec.maxFailedTrialCount", "0 means 1 in Katib, too")
+        counts = {"parallelTrialCount": spec.parallel_trial_count, "maxFailedTrialCount": spec.max_failed_trial_count}
+        for name, count in counts.items():
+            if spec.max_trial_count is not None and count is not None and count > spec.max_trial_count:
+                self._note(f"spec.{name}", f"{count} is above maxTrialCount, which Katib's webhook refuses")
+        found = {
+            "trials": trials,
+            "parallel": spec.parallel_trial_count or 3,  # DefaultTrialParallelCount
+            "failed": None if spec.max_failed_trial_count is None else max(1, spec.max_failed_trial_count),
+            "target": spec.objective.goal,
+            "trial_time": job.get("activeDeadlineSeconds"),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    # The trial
+
+    def _job_template(self) -> Mapping[str, Any] | None:
+        """The template, if it is a Job of Kubernetes."""
+        template = self._template.trial_spec
+        return template if template is not None and template.get("kind") == JOB else None
+
+    def _container(self) -> Mapping[str, Any]:
+        """The primary container; {} where the template is of a kind whose containers stand elsewhere, or not here."""
+        name = self._template.primary_container_name
+        found = next(containers(self._template.trial_spec, name), None)
+        if found is None and self._job_template() is not None:
+            place = ("spec", "trialTemplate", "primaryContainerName")
+            raise self._document.error(place, f"there is no container {name!r} in trialSpec")
+        return found or {}
+
+    def _trial(self, container: Mapping[str, Any]) -> dict[str, Any]:
+        path = "spec.trialTemplate.trialSpec"
+        if not container:
+            return {"image": {NAME: self._unread()}}
+        names = list(self._names.values())
+        command = command_of(container, self._references, names)
+        if command is None and container.get("args"):
+            self._note(path, "the image's own program starts; its arguments are known to Katib alone")
+        self._note_places(container, command or [])
+        environment = environment_of(container)
+        found = {"image": container.get("image"), "command": command, "environment": environment}
+        variables = [str(_dict(each).get("name")) for each in container.get("env") or ()]
+        if own := [name for name in variables if name not in environment]:
+            self._note(path, f"environment variables for Katib alone: {', '.join(own)}")
+        return {name: value for name, value in found.items() if value}
+
+    def _unread(self) -> str:
+        """What stands in the place of an image that is not known here."""
+        source, path = self._template.config_map, "spec.trialTemplate"
+        if source is not None:
+            self._note(f"{path}.configMap", "holds the program, in the cluster: say what runs elsewhere, in trial")
+            return f"configmap:{source.get('configMapNamespace')}/{source.get('configMapName')}"
+        kind = _dict(self._template.trial_spec).get("kind")
+        message = f"the program stands in a {kind}, which is known to Katib alone: say what runs elsewhere, in trial"
+        self._note(f"{path}.trialSpec", message)
+        return f"kind:{kind}"
+
+    def _note_places(self, container: Mapping[str, Any], command: list[str]) -> None:
+        """Says of parameters that stand elsewhere than in the command, and of what else a template puts there."""
+        path = "spec.trialTemplate.trialSpec"
+        placed = {name for name in self._names.values() if any(f"{{{name}}}" in word for word in command)}
+        elsewhere = {self._references.get(name, name) for name in places_in(self._template.trial_spec)}
+        for name in self._names.values():
+            if name in placed:
+                continue
+            how = "stands outside of the command" if name in elsewhere else "is not passed to the trial"
+            self._note(path, f"{name} {how}; elsewhere it follows the command as --{name}")
+        for name in places_in(command):
+            self._note(path, f"${{trialParameters.{name}}} in the command means something in Katib alone")
+        if any(re.search(r"\$\(\w+\)", str(word)) for word in (*(container.get("command") or ()), *command)):
+            self._note(path, "$(VARIABLE) in the command is replaced by Kubernetes alone")
+        if container.get("args") and command:
+            self._note(path, "command and args are one command here; Katib keeps its own")
+
+    def _retries(self) -> int | None:
+        job = self._job_template()
+        if job is None:
+            return None
+        given = _dict(job.get("spec")).get("backoffLimit")
+        if given is None:
+            message = "is missing, so that Kubernetes starts a failed pod up to 6 times again: elsewhere retries says how often"
+            self._note("spec.trialTemplate.trialSpec.spec.backoffLimit", message)
+        return given if isinstance(given, int) else None
+
+    def _machines(self) -> dict[str, int]:
+        """How many machines a trial has in the kinds of Kubeflow's training operator."""
+        spec = _dict(_dict(self._template.trial_spec).get("spec"))
+        groups = [part for key, part in spec.items() if key.endswith("ReplicaSpecs")]
+        count = sum(_dict(each).get("replicas", 1) for group in groups for each in _dict(group).values())
+        count = count or _dict(spec.get("trainer")).get("numNodes", 1)
+        if count > 1:
+            kind = _dict(self._template.trial_spec).get("kind")
+            self._note("spec.trialTemplate.trialSpec", f"the {count} machines find each other as a {kind} has it; elsewhere as the provider has it")  # fmt: skip
+        return {"count": count} if count > 1 else {}
+
+    def _identity(self) -> dict[str, str] | None:
+        pod = _dict(_dict(_dict(_dict(self._job_template()).get("spec")).get("template")).get("spec"))
+        account = pod.get("serviceAccountName")
+        return {NAME: account} if account else None
+
+    # Native settings
+
+    def _native(self, job: TuningJob) -> dict[str, Any]:
+        """What makes the job's own experiment the given one."""
+        budget = self._budget()
+        named = {"spec": {"algorithm": {"algorithmSettings": [{"name": RESOURCE, "value": budget}]}}}
+        called = {NAMES: self._called} if self._called else {}
+        known = {**called, **(named if budget else {})}
+        writer = Writer(job.model_copy(update={"native": {NAME: known}}))
+        self._spell_as(writer.top())
+        native = {**called, **MERGING.difference(writer.top(), self._without_trial_spec())}
+        if self._template.trial_spec is None:
+            return native
+        own = self._own_template(writer)
+        if own:
+            spec = {**native.get("spec", {})}
+            spec["trialTemplate"] = {**spec.get("trialTemplate", {}), "trialSpec": own}
+            native["spec"] = spec
+        return native
+
+    def _own_template(self, writer: Writer) -> dict[str, Any]:
+        """What of the trial's template is native; spells the wanted one as we do."""
+        primary = self._template.primary_container_name
+        names = {reference: name for name, reference in self._references.items()}
+        members = resolved(writer.members(), names)
+        wanted = self._wanted["spec"]["trialTemplate"]["trialSpec"]
+        for container in containers(wanted, primary):
+            if "resources" in container:
+                container["resources"] = as_ours(members.get("resources"), container["resources"])
+        bare = writer.skeleton(primary) if self._job_template() is not None else {}
+        own: dict[str, Any] = MERGING.difference(bare, hollow(wanted, primary, members))
+        return own
+
+    def _without_trial_spec(self) -> dict[str, Any]:
+        spec = self._wanted["spec"]
+        template = {name: part for name, part in spec["trialTemplate"].items() if name != "trialSpec"}
+        return {**self._wanted, "spec": {**spec, "trialTemplate": template}}
+
+    def _spell_as(self, ours: Mapping[str, Any]) -> None:
+        """Spells the numbers of the wanted experiment as we do."""
+        spec = self._wanted["spec"]
+        spaces = {each["name"]: each["feasibleSpace"] for each in ours["spec"]["parameters"]}
+        for parameter in spec["parameters"]:
+            if parameter["parameterType"] != "categorical":
+                parameter["feasibleSpace"] = as_ours(spaces.get(parameter["name"]), parameter["feasibleSpace"])
+        goal = ours["spec"]["objective"].get("goal")
+        spec["objective"] = {**spec["objective"], **({} if goal is None else {"goal": goal})}
+
+    def _note_what_is_kept(self, native: Mapping[str, Any]) -> None:
+        self._note_collector()
+        said = [note.path.partition("[")[0] for note in self._notes]
+        kept = [path for path in _leaves(native) if not any(path.startswith(each) for each in said if each)]
+        told = list(dict.fromkeys(path for path in kept if not path.startswith(_OWN_WORDS)))
+        if told:
+            self._note("", f"kept for Katib alone, under native.{NAME}: {', '.join(told)}")
+
+
+_OWN_WORDS = (
+    NAMES,
+    "metadata.name",
+    "spec.metricsCollectorSpec",
+    "spec.trialTemplate.trialParameters",
+    "spec.trialTemplate.primaryContainerName",
+    "spec.trialTemplate.trialSpec.kind",
+    "spec.trialTemplate.trialSpec.apiVersion",
+)
+"""What Katib alone needs to be told, and what means nothing elsewhere."""
+
+
+def _leaves(value: Data, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The places of what is kept; lists count as one."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(part, (*path, key))
+    elif value is not None:
+        yield path_text(path)
+
+
+def _names(theirs: list[str]) -> dict[str, str]:
+    """For each parameter of Katib's a name that a job's may have."""
+    names: dict[str, str] = {}
+    for name in theirs:
+        legal = re.sub(r"[\s{}=]+", "_", name).lstrip("-") or "parameter"
+        while legal in names.values():
+            legal += "_"
+        names[name] = legal
+    return names
+
+
+def _job_name(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:63].strip("-_") or NAME
+
+
+def _dict(value: Data) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _without_nulls(value: Data) -> Data:
+    if isinstance(value, dict):
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    return [_without_nulls(part) for part in value] if isinstance(value, list) else value

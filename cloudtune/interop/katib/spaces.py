@@ -1,0 +1,220 @@
+"""Parameters of Katib, to ours and from ours.
+
+What a distribution means is what Katib's services make of it: the one of HyperOpt (algorithms ``random`` and ``tpe``,
+pkg/suggestion/v1beta1/hyperopt/base_service.py) knows all, that of Optuna (``grid`` and ``multivariate-tpe``) the
+uniform ones, the others none.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from cloudtune.axis import SIGNIFICANT_DIGITS
+from cloudtune.codec import text_of
+from cloudtune.interop.formats import Note
+from cloudtune.interop.katib.model import FeasibleSpace, ParameterSpec, number_of
+from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
+from cloudtune.plan import Support
+
+WITH_NORMALS = frozenset({"random", "tpe"})
+"""Algorithms that know all distributions."""
+
+WITH_LOGS = WITH_NORMALS | {"grid", "multivariate-tpe"}
+"""Algorithms that know logarithms."""
+
+DEVIATIONS = 6
+"""So many standard deviations lie between the bounds of a normal parameter, with its mean in their middle."""
+
+Entry = dict[str, Any]
+"""A parameter as the spec writes it."""
+
+
+def entry_of(parameter: ParameterSpec) -> Entry:
+    """A parameter as the spec writes it; what `notes_of` says of it aside."""
+    space = parameter.feasible_space
+    if parameter.parameter_type == "categorical":
+        return {"type": "categorical", "values": list(space.list)}
+    if parameter.parameter_type == "discrete":
+        return _discrete(space)
+    if space.distribution in ("normal", "logNormal"):
+        return _bell(space, whole=parameter.parameter_type == "int")
+    return _range(space, whole=parameter.parameter_type == "int")
+
+
+def _discrete(space: FeasibleSpace) -> Entry:
+    numbers = [number_of(text) for text in space.list]
+    if None in numbers or len(set(numbers)) < len(numbers):
+        return {"type": "categorical", "values": list(space.list)}
+    return {"type": "ordinal", "values": sorted(number for number in numbers if number is not None)}
+
+
+def _range(space: FeasibleSpace, *, whole: bool) -> Entry:
+    low, high, step = (None if text is None else number_of(text) for text in (space.min, space.max, space.step))
+    assert low is not None
+    assert high is not None
+    log = space.distribution == "logUniform"
+    kind = int if whole else float
+    if log:
+        low = max(low, _lowest(whole=whole))
+    given = {"type": "int" if whole else "float", "low": kind(low), "high": kind(high)}
+    stepped = {} if step is None or (whole and step == 1) else {"step": kind(step)}
+    return {**given, **stepped, **({"scale": "log"} if log else {})}
+
+
+def _lowest(*, whole: bool) -> int | float:
+    """What the Optuna service raises the lower bound of a logarithmic parameter to."""
+    return 1 if whole else 1e-10
+
+
+def _bell(space: FeasibleSpace, *, whole: bool) -> Entry:
+    assert space.min is not None
+    assert space.max is not None
+    log = space.distribution == "logNormal"
+    low, high = (math.log(float(text)) if log else float(text) for text in (space.min, space.max))
+    step = 1.0 if whole and space.step is None else None if space.step is None else float(space.step)
+    return {
+        "type": "lognormal" if log else "normal",
+        "mean": _short((low + high) / 2),
+        "std": _short((high - low) / DEVIATIONS),
+        **({} if step is None else {"step": step}),
+    }
+
+
+def _short(value: float) -> float:
+    """A number without the dust of binary fractions."""
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+
+
+def notes_of(parameter: ParameterSpec, path: str, algorithm: str) -> Iterator[Note]:
+    """How a parameter of a job differs from what Katib makes of it."""
+    space = parameter.feasible_space
+    here = f"{path}.feasibleSpace"
+    if parameter.parameter_type == "discrete":
+        entry = _discrete(space)
+        if entry["type"] == "categorical":
+            yield Note(f"{here}.list", "holds more than different numbers: it becomes categorical")
+        elif [number_of(text) for text in space.list] != entry["values"]:
+            yield Note(f"{here}.list", "an ordinal parameter's numbers stand in their order")
+    if space.distribution == "logUniform" and float(space.min or 0) <= 0:
+        low = _lowest(whole=parameter.parameter_type == "int")
+        yield Note(f"{here}.min", f"a logarithm needs numbers above 0: begins at {low}, as in Katib")
+    if space.distribution in ("normal", "logNormal"):
+        yield Note(
+            f"{here}.distribution",
+            "Katib's bounds say mean ± 3 standard deviations and cut nothing off; set low and high for a cut",
+        )
+        if parameter.parameter_type == "int":
+            yield Note(f"{path}.parameterType", "is a number without fraction here, such as 3.0: round it in the trial")
+    elif space.step and algorithm in WITH_NORMALS and not _multiple(float(space.min or 0), float(space.step)):
+        yield Note(f"{here}.step", _MULTIPLES.format(algorithm=algorithm))
+    known = WITH_LOGS if space.distribution == "logUniform" else WITH_NORMALS
+    if space.distribution not in (None, "uniform") and algorithm not in known:
+        yield Note(f"{here}.distribution", f"Katib's {algorithm} does not heed it; here it is as it is written")
+
+
+_MULTIPLES = "Katib's {algorithm} rounds to multiples of the step, here values are the lowest plus multiples of it"
+
+
+def _multiple(value: float, step: float) -> bool:
+    return math.isclose(value / step, round(value / step), abs_tol=1e-9)
+
+
+# The other way
+
+
+def spec_of(name: str, parameter: Parameter, levels: int | None = None) -> dict[str, Any]:
+    """A parameter as an experiment has it; what `losses` says of it aside.
+
+    Args:
+        name: of the parameter.
+        parameter: any but a constant.
+        levels: how many values of a grid a float parameter without a step has.
+    """
+    kind, space = _written(parameter, levels)
+    return {"name": name, "parameterType": kind, "feasibleSpace": space}
+
+
+def _written(parameter: Parameter, levels: int | None) -> tuple[str, dict[str, Any]]:
+    match parameter:
+        case Categorical():
+            return "categorical", {"list": [text_of(value) for value in parameter.values]}
+        case Ordinal():
+            texts = any(isinstance(value, str) for value in parameter.values)
+            return "categorical" if texts else "discrete", {"list": [text_of(value) for value in parameter.values]}
+        case Normal() | LogNormal():
+            return "double", _bounds_of(parameter)
+        case Int() | Float():
+            step = parameter.step
+            if step is None and levels is not None and levels > 1:
+                step = _short((parameter.high - parameter.low) / (levels - 1))
+            return "int" if isinstance(parameter, Int) else "double", {
+                "min": text_of(parameter.low),
+                "max": text_of(parameter.high),
+                **({} if step is None or (isinstance(parameter, Int) and step == 1) else {"step": text_of(step)}),
+                **({"distribution": "logUniform"} if parameter.scale == "log" else {}),
+            }
+        case _:
+            raise TypeError(f"no parameter of Katib for {parameter!r}")
+
+
+def _bounds_of(parameter: Normal | LogNormal) -> dict[str, str]:
+    log = isinstance(parameter, LogNormal)
+    away = DEVIATIONS / 2 * parameter.std
+    low, high = (_short(math.exp(end) if log else end) for end in (parameter.mean - away, parameter.mean + away))
+    step = {} if parameter.step is None else {"step": text_of(parameter.step)}
+    return {
+        "min": text_of(low),
+        "max": text_of(high),
+        **step,
+        "distribution": "logNormal" if log else "normal",
+    }
+
+
+Loss = tuple[str, Support, str]
+"""Where in a parameter, how well it is carried, and what becomes of it."""
+
+
+def losses(parameter: Parameter, algorithm: str, levels: int | None) -> Iterator[Loss]:
+    """What an experiment cannot say of a parameter, or its algorithm does not heed."""
+    if parameter.when:
+        yield ".when", Support.UNSUPPORTED, "Katib has no conditions; give each branch a job of its own"
+    match parameter:
+        case Categorical() | Ordinal():
+            yield from _losses_of_values(parameter)
+        case Float() | Int():
+            yield from _losses_of_range(parameter, algorithm, levels)
+        case Normal() | LogNormal():
+            yield from _losses_of_bell(parameter, algorithm)
+        case Constant():
+            yield "", Support.ENCODED, "stands in the trial's command itself"
+
+
+def _losses_of_values(parameter: Categorical | Ordinal) -> Iterator[Loss]:
+    texts = [text_of(value) for value in parameter.values]
+    if len(set(texts)) < len(texts):
+        message = "two values are the same text for a trial there, such as 1 and '1'; keep one of them"
+        yield ".values", Support.UNSUPPORTED, message
+    if isinstance(parameter, Ordinal) and (parameter.scale != "linear" or isinstance(parameter.values[0], str)):
+        yield "", Support.APPROXIMATE, "Katib's services take listed values as categories, without order and scale"
+
+
+def _losses_of_range(parameter: Float | Int, algorithm: str, levels: int | None) -> Iterator[Loss]:
+    if parameter.scale == "reverse_log":
+        yield ".scale", Support.APPROXIMATE, "Katib has no such scale: values are drawn uniformly"
+    if parameter.scale == "log" and algorithm not in WITH_LOGS:
+        message = f"Katib's {algorithm} draws uniformly whatever the distribution; random, tpe and grid heed it"
+        yield ".scale", Support.APPROXIMATE, message
+    if parameter.step is not None and algorithm in WITH_NORMALS and not _multiple(parameter.low, parameter.step):
+        yield ".step", Support.APPROXIMATE, _MULTIPLES.format(algorithm=algorithm)
+    endless = isinstance(parameter, Float) and parameter.step is None
+    if algorithm == "grid" and endless and (levels is None or parameter.scale != "linear"):
+        yield ".step", Support.UNSUPPORTED, "a grid of Katib takes steps of equal width; give the parameter a step"
+
+
+def _losses_of_bell(parameter: Normal | LogNormal, algorithm: str) -> Iterator[Loss]:
+    if algorithm not in WITH_NORMALS:
+        message = f"Katib's {algorithm} has no normal numbers; use float, or strategy random or hyperopt"
+        yield "", Support.UNSUPPORTED, message
+    for key in ("low", "high"):
+        if getattr(parameter, key) is not None:
+            yield f".{key}", Support.APPROXIMATE, "Katib does not cut a normal distribution off"

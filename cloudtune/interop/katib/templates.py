@@ -1,0 +1,248 @@
+"""The template of Katib's trials: what of it a job says itself, and how the two are put together again.
+
+A template is any object of Kubernetes. What a job says of its program stands in the containers that have the name of
+the primary one, in however many pods; all else is native. So a template is *hollowed out* when it is imported, and
+*filled* when it is exported, which gives the same template again, by construction.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from cloudtune.interop.katib.model import Data
+from cloudtune.native import Merging
+from cloudtune.units import parse_size
+
+MERGING = Merging(("reference", "name"))
+"""How native settings are merged into an experiment: lists by the names of their items."""
+
+HOLE = "\0"
+"""Surrounds a parameter's name where a template has its place, until it is known what the template calls it."""
+
+GPU = "nvidia.com/gpu"
+
+_PLACE = re.compile(r"\$\{trialParameters\.(.+?)\}")
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|[KMGT]i?)?")
+
+
+def containers(value: Data, name: str) -> Iterator[dict[str, Data]]:
+    """The containers of a name in a template, wherever its kind keeps them; of a TrainJob its trainer."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if key == "containers" and isinstance(part, list):
+                yield from (each for each in part if isinstance(each, dict) and each.get("name") == name)
+            elif key == "trainer" and isinstance(part, dict) and value.get("runtimeRef"):
+                yield part
+            else:
+                yield from containers(part, name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from containers(part, name)
+
+
+def changed(value: Data, name: str, change: Callable[[dict[str, Data]], dict[str, Data]]) -> Data:
+    """A template with these containers changed."""
+    found = {id(each) for each in containers(value, name)}
+
+    def walk(part: Data) -> Data:
+        if id(part) in found:
+            return change(part)
+        if isinstance(part, Mapping):
+            return {key: walk(inner) for key, inner in part.items()}
+        return [walk(inner) for inner in part] if isinstance(part, list) else part
+
+    return walk(value)
+
+
+def filled(template: Data, name: str, members: Mapping[str, Data]) -> Data:
+    """A hollow template with what a job says of its containers."""
+    return changed(template, name, lambda container: MERGING.merge(_fitting(members, container), container))
+
+
+def hollow(template: Data, name: str, members: Mapping[str, Data]) -> Data:
+    """What is left of a template without what a job says; `filled` gives it back."""
+
+    def without(container: dict[str, Data]) -> dict[str, Data]:
+        named = {"name": container["name"]} if "name" in container else {}
+        ours = _fitting(members, container)
+        spelled = {**container, "resources": as_ours(ours.get("resources"), container.get("resources"))}
+        theirs = {key: part for key, part in spelled.items() if part is not None}
+        rest: dict[str, Data] = MERGING.difference(ours, theirs)
+        return {**named, **rest}
+
+    return changed(template, name, without)
+
+
+def _fitting(members: Mapping[str, Data], container: Mapping[str, Data]) -> Mapping[str, Data]:
+    """The members for a container; a TrainJob's trainer has no resources of this kind."""
+    return members if "name" in container else {key: part for key, part in members.items() if key != "resources"}
+
+
+def resolved(value: Data, names: Mapping[str, str]) -> Data:
+    """A template whose tokens are the places of trial parameters.
+
+    Args:
+        value: with tokens.
+        names: what the template calls each parameter.
+    """
+    if isinstance(value, str):
+        return re.sub(f"{HOLE}(.+?){HOLE}", lambda found: f"${{trialParameters.{names[found[1]]}}}", value)
+    if isinstance(value, Mapping):
+        return {key: resolved(part, names) for key, part in value.items()}
+    return [resolved(part, names) for part in value] if isinstance(value, list) else value
+
+
+# Commands
+
+_SHELL = re.compile(r"[;&|<>()$`*?\[\]~#!\n]|(?:^|\s)\w+=")
+"""What a shell would not leave as it is; a program's line without it may be split into words."""
+
+_HARMLESS = re.compile(r"[\w@%+=:,./-]+")
+"""Texts that a shell leaves as they are."""
+
+
+def words_of(
+    command: str | Sequence[str], names: Sequence[str], fixed: Mapping[str, str], texts: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """The words of a container's command, with tokens for parameters.
+
+    Args:
+        command: of the job; a line of a shell is split where a shell would do no more than that.
+        names: of all parameters, also the constant ones.
+        fixed: texts of constant parameters.
+        texts: the listed values of parameters, as a trial gets them.
+
+    Raises:
+        ValueError: a shell would take a value apart that Katib puts into its line; names the parameter.
+    """
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    pattern = re.compile(rf"(?<!\$)\{{\{{(?P<literal>{known})\}}\}}|(?<!\$)(?<!\$\{{)\{{(?P<name>{known})\}}")
+    placed: set[str] = set()
+
+    def put(found: re.Match[str]) -> str:
+        if found["literal"]:
+            return f"{{{found['literal']}}}"
+        placed.add(found["name"])
+        return _standing_for(found["name"], fixed)
+
+    by_shell = isinstance(command, str) and _SHELL.search(command) is not None
+    parts = shlex.split(command) if isinstance(command, str) and not by_shell else command
+    words = [pattern.sub(put, part) for part in ([parts] if isinstance(parts, str) else parts)]
+    options = [f"--{name}={_standing_for(name, fixed)}" for name in names if name not in placed]
+    if not by_shell:
+        return [*words, *options]
+    for name in names:
+        for text in [*texts.get(name, ()), *([fixed[name]] if name in fixed else [])]:
+            if not _HARMLESS.fullmatch(text):
+                raise ValueError(
+                    f"a shell would take {text!r}, a value of {name!r}, apart; write the command as a list"
+                )
+    return ["/bin/sh", "-c", " ".join([*words, *options])]
+
+
+def _standing_for(name: str, fixed: Mapping[str, str]) -> str:
+    return fixed.get(name, f"{HOLE}{name}{HOLE}")
+
+
+def command_of(container: Mapping[str, Data], references: Mapping[str, str], names: Sequence[str]) -> list[str] | None:
+    """A job's command; None where the image starts by itself.
+
+    Args:
+        container: of the template.
+        references: for each name in the template the parameter that it stands for.
+        names: of all parameters; ``{name}`` of the template, which means nothing there, is written ``{{name}}``.
+    """
+    if not container.get("command"):
+        return None
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
+    words = [str(word) for word in (*container["command"], *(container.get("args") or ()))]
+    literal = [re.sub(rf"(?<!\$)\{{({known})\}}", r"{{\1}}", word) for word in words]
+    return [_PLACE.sub(lambda found: _neutral(found, references, names), word) for word in literal]
+
+
+def _neutral(found: re.Match[str], references: Mapping[str, str], names: Sequence[str]) -> str:
+    reference = references.get(found[1], "")
+    return f"{{{reference}}}" if reference in names else found[0]
+
+
+def places_in(value: Data) -> list[str]:
+    """The trial parameters that stand in a part of a template."""
+    if isinstance(value, str):
+        return _PLACE.findall(value)
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return [name for part in parts for name in places_in(part)]
+
+
+# Environment and resources
+
+
+def environment_of(container: Mapping[str, Data]) -> dict[str, str]:
+    """The environment variables with values that are theirs in every trial."""
+    variables = container.get("env") or []
+    return {
+        each["name"]: str(each["value"])
+        for each in variables
+        if isinstance(each, Mapping) and "name" in each and "value" in each and "$" not in str(each["value"])
+    }
+
+
+def compute_of(container: Mapping[str, Data]) -> dict[str, Any]:
+    """What a container may use, as the spec writes it."""
+    given = container.get("resources") or {}
+    known = {**(given.get("requests") or {}), **(given.get("limits") or {})}
+    cpus, memory, disk = (_amount(known.get(name)) for name in ("cpu", "memory", "ephemeral-storage"))
+    gpus = next((name for name in known if name.endswith(("/gpu", ".com/tpu"))), None)
+    found = {
+        "cpus": None if cpus is None else float(cpus),
+        "memory": None if memory is None else int(memory),
+        "disk": None if disk is None else int(disk),
+        "accelerators": None if gpus is None else {"type": gpus, "count": int(known[gpus])},
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _amount(quantity: Data) -> Decimal | None:
+    """A quantity of Kubernetes, in cores or bytes; None for none, or for one that is none."""
+    found = _QUANTITY.fullmatch(str(quantity))
+    if found is None:
+        return None
+    if found[2] == "m":
+        return Decimal(found[1]) / 1000
+    if not found[2]:
+        return Decimal(found[1])
+    return Decimal(found[1]) * parse_size(f"1{found[2]}B")
+
+
+def cores(cpus: float) -> str:
+    """Cores as Kubernetes writes them: ``2``, ``500m``."""
+    return str(int(cpus)) if cpus == int(cpus) else f"{round(cpus * 1000)}m"
+
+
+def size(count: int) -> str:
+    """Bytes as Kubernetes writes them: ``4Gi``, ``50G``."""
+    units = {"Ti": 2**40, "T": 10**12, "Gi": 2**30, "G": 10**9, "Mi": 2**20, "M": 10**6, "Ki": 2**10, "k": 10**3}
+    return next((f"{count // factor}{unit}" for unit, factor in units.items() if count % factor == 0), str(count))
+
+
+def as_ours(ours: Data, theirs: Data) -> Data:
+    """Their data in our spelling, where both say the same number: ``0.10`` and 0.1, ``1024Mi`` and ``1Gi``."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return {key: as_ours(ours[key], part) if key in ours else part for key, part in theirs.items()}
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        return [as_ours(one, other) for one, other in zip(ours, theirs, strict=True)]
+    if isinstance(ours, bool) or isinstance(theirs, bool) or ours is None or theirs is None:
+        return theirs
+    return ours if _same_number(ours, theirs) else theirs
+
+
+def _same_number(one: Data, other: Data) -> bool:
+    if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
+        return False
+    if (first := _amount(one)) is not None and first == _amount(other):
+        return True
+    try:
+        return float(one) == float(other)
+    except ValueError:
+        return False
