@@ -50,12 +50,14 @@ class PoolLauncher(Launcher):
         worker = self._idle.pop() if self._idle else self._start_worker()
         worker.take(trial, self._setting.seconds)
         self._busy[trial.number] = worker
+        files = self._setting.files(trial)
         request = {
             "number": trial.number,
             "attempt": trial.attempt,
             "parameters": trial.parameters,
             "metric": self._setting.metric,
-            "folder": str(self._setting.folder / self._setting.place(trial)),
+            "folder": files.folder,
+            "output": files.output,
         }
         with contextlib.suppress(OSError):  # it died; the keeper tells
             worker.connection.sendall(json.dumps(request).encode() + b"\n")

@@ -73,6 +73,8 @@ def serve(function: Callable[..., object], connection: socket.socket, run: str) 
                 run_id=run,
                 sink=sink,
                 folder=request["folder"],
+                checkpoint=request.get("checkpoint"),
+                output=request.get("output"),
             )
         )
         failure = ""
