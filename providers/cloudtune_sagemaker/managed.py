@@ -17,6 +17,7 @@ from cloudtune.metrics import metric_patterns
 from cloudtune.outcome import losses, what_is_missing
 from cloudtune.plan import Plan
 from cloudtune.states import Report, RunState, Trial, TrialState
+from cloudtune.strategies import Hyperband
 from cloudtune.tally import keep_counting_values
 from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
@@ -261,7 +262,8 @@ class TuningJobWatch(ManagedWatch):
         why = self.why_ended()
         if why is not None:
             return TrialState.CANCELLED, why
-        if self.job.stopping is not None and losses(self.job.objective, known.trial.metrics) is not None:
+        stops_early = self.job.stopping is not None or isinstance(self.job.strategy, Hyperband)
+        if stops_early and losses(self.job.objective, known.trial.metrics) is not None:
             return TrialState.PRUNED, "stopped early by the service"
         return TrialState.CANCELLED, "it was stopped on the service"
 
