@@ -1,7 +1,9 @@
-"""import and export: a service's own requests, to jobs and back."""
+"""import and export: what other tools and services write, to jobs and back."""
 
 import json
 import sys
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,57 +12,154 @@ import click
 from cloudtune.cli.launching import complete_profiles, job_argument
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from cloudtune.interop.formats import Imported
     from cloudtune.provider import Provider
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
+    """The formats and profiles that begin like this."""
+    from cloudtune.interop.formats import formats  # noqa: PLC0415
+
+    own = [name for name in formats() if name.startswith(incomplete)]
+    return [*own, *complete_profiles(ctx, param, incomplete)]
+
+
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True, allow_dash=True))
+@click.argument("source")
 @click.option(
-    "--from", "source", metavar="PROVIDER", required=True, help="Whose request it is.", shell_complete=complete_profiles
+    "--from", "origin", metavar="FORMAT", required=True, help="What it is; see above.", shell_complete=_complete
 )
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The job file; default: standard output."
 )
-def import_(file: Path, source: str, output: Path | None) -> None:
-    """Make a job of a service's own request (JSON or YAML; - for standard input).
+@click.option("--study", metavar="NAME", help="Which study or experiment, where the source holds several.")
+@click.option(
+    "--trials",
+    "table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the finished trials of the source into this .csv, and let the job learn from them.",
+)
+def import_(source: str, origin: str, output: Path | None, study: str | None, table: Path | None) -> None:
+    """Make a job of what another tool or a service has written.
 
-    What the job's neutral fields cannot say stays under the provider's name; `cloudtune export` gives the same request
-    again.
+    \b
+    FORMAT      SOURCE
+    sagemaker, vertex, azureml, or a profile of theirs
+                the service's own request, JSON or YAML
+    katib       a file with an Experiment
+    wandb       a sweep configuration, YAML
+    optuna      a storage, such as sqlite:///study.db, or a journal file
+    hyperopt    module:attribute, a space; the module is executed
+    ray-tune    module:attribute, a space; the module is executed
+
+    A file may be - for standard input. What the job says otherwise than its source is told, and written into the
+    job's first lines. What its neutral fields cannot say of a service or of Katib stays under that name;
+    `cloudtune export` gives the same request again.
     """
-    folder = None if str(file) == "-" else file.parent
-    job = _provider(source).from_native(_data(file), folder)
-    text = job.to_yaml()
+    from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
+
+    if origin not in formats():
+        if study or table:
+            raise click.UsageError(f"--study and --trials have no meaning for {origin}")
+        _import_request(source, origin, output)
+        return
+    imported = load_format(origin).read(source, study=study)
+    notes = [str(note) for note in imported.notes]
+    job = imported.job
+    if table is not None:
+        job = _with_table(imported, table, output)
+    elif imported.trials:
+        notes.append(f"{len(imported.trials)} finished trials: --trials known.csv lets the job learn from them")
+    _write(_commented(notes, f"Made of {origin} {source}") + job.to_yaml(), notes, output)
+
+
+def _import_request(source: str, origin: str, output: Path | None) -> None:
+    file = Path(source)
+    if source != "-" and not file.is_file():
+        raise click.UsageError(f"there is no file {source!r}")
+    provider = _provider(origin)
+    job = provider.from_native(_data(file), None if source == "-" else file.parent)
+    native = sorted(job.native_settings(provider.name))
+    _write(job.to_yaml(), [f"settings of {origin} alone: {', '.join(native)}"] if native else [], output)
+
+
+def _write(text: str, notes: list[str], output: Path | None) -> None:
+    """Writes a file, or prints it; the notes go to standard error, unless the text before one's eyes has them."""
     if output is None:
         click.echo(text, nl=False)
-        return
-    output.write_text(text, "utf-8")
-    native = sorted(job.native_settings(_provider(source).name))
-    kept = f"; settings of {source} alone: {', '.join(native)}" if native else ""
-    click.echo(f"wrote {output}{kept}", err=True)
+    else:
+        output.write_text(text, "utf-8")
+        click.echo(f"wrote {output}", err=True)
+    if output is not None or not sys.stdout.isatty():
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+
+
+def _commented(notes: Iterable[str], title: str) -> str:
+    """Notes as the first lines of a YAML file; "" for none."""
+    lines: list[str] = []
+    for note in notes:
+        plain = " ".join("".join(char if char.isprintable() else " " for char in note).split())
+        wrapped = textwrap.wrap(plain, 115, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        lines += [f"# - {wrapped[0]}", *(f"# {line}" for line in wrapped[1:])]
+    return "".join(f"{line}\n" for line in (f"# {title}. To know:", *lines)) if lines else ""
+
+
+def _with_table(imported: "Imported", table: Path, output: Path | None) -> Any:  # a TuningJob
+    """The job, learning from a table that is written here; its path is relative to the job's folder."""
+    import os  # noqa: PLC0415
+
+    from cloudtune.job import WarmStart  # noqa: PLC0415
+    from cloudtune.tables import write_rows  # noqa: PLC0415
+
+    if not imported.trials:
+        raise click.UsageError("the source tells of no finished trials; leave --trials out")
+    if table.suffix != ".csv":
+        raise click.UsageError(f"--trials takes a file that ends in .csv, not {str(table)!r}")
+    write_rows(imported.trials, str(table))
+    click.echo(f"wrote {table}: {len(imported.trials)} trials", err=True)
+    folder = Path() if output is None else output.parent
+    place = Path(os.path.relpath(table, folder)).as_posix()
+    return imported.job.model_copy(update={"warm_start": WarmStart(table=place)})
 
 
 @click.command()
 @job_argument
 @click.option(
-    "--to", "target", metavar="PROFILE", required=True, help="Whose request to print.", shell_complete=complete_profiles
+    "--to", "target", metavar="FORMAT", required=True, help="A profile or provider, or katib.", shell_complete=_complete
 )
 @click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
-def export(job_file: Path, target: str, overrides: tuple[str, ...]) -> None:
-    """Print a job as a service's own request: JSON, or the YAML of Azure Machine Learning's command line.
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: standard output."
+)
+def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None) -> None:
+    """Print a job as a service's own request (JSON, or YAML for Azure Machine Learning), or as Katib's Experiment.
 
-    It holds the values of the job's environment variables, which a plan hides.
+    It holds the values of the job's environment variables, which a plan hides. `cloudtune plan` says what a provider
+    makes of each field; what Katib does not take as it stands is told here, and written into the first lines.
     """
-    import yaml  # noqa: PLC0415
-
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
+    if target in formats():
+        exported = load_format(target).write(job)
+        notes = [f"{note.path}: {note.support}: {note.message}" for note in exported.notes]
+        _write(_commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
+        return
     provider = _provider(target, job_file.parent)
     request = provider.to_native(job)
-    if provider.native_format == "yaml":
-        click.echo(yaml.safe_dump(request, sort_keys=False, allow_unicode=True, width=120), nl=False)
-    else:
-        click.echo(json.dumps(request, indent=2, ensure_ascii=False))
+    as_json = provider.native_format == "json"
+    text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
+    _write(text, [], output)
+
+
+def _yaml(data: object) -> str:
+    import yaml  # noqa: PLC0415
+
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _provider(name: str, near: Path | None = None) -> "Provider":

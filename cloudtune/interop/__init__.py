@@ -1,18 +1,21 @@
 """Search spaces of other libraries, to and from cloudtune's.
 
-`cloudtune.interop.optuna` and `cloudtune.interop.hyperopt` each import the library that they are named after, which
-comes with the extra of that name. Here is what they share, which needs neither.
+`cloudtune.interop.optuna`, `cloudtune.interop.hyperopt` and `cloudtune.interop.ray_tune` each import the library that
+they are named after, which comes with the extra of that name. Here is what they share, which needs none of them.
+
+`cloudtune.interop.formats` is the register of formats that whole jobs come from or go to.
 """
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 import numpy as np
 from pydantic import ValidationError
 
 from cloudtune.axis import Axis, Bell, Choices, Continuum, Lattice
-from cloudtune.parameters import Parameter, Scalar
+from cloudtune.parameters import Float, Int, Parameter, Scalar
 from cloudtune.space import Dimension
 
 Way = Literal["value", "index", "position"]
@@ -109,3 +112,30 @@ def build(kind: type[Parameter], name: str, **fields: object) -> Parameter:
         place = ".".join(str(part) for part in found["loc"])
         message = found["msg"].removeprefix("Value error, ")
         raise ValueError(f"{'.'.join(filter(None, [name, place]))}: {message}") from None
+
+
+def stepped(name: str, low: float, high: float, q: float, scale: str, *, whole: bool) -> Parameter:
+    """The multiples of q to which numbers from low to high are rounded.
+
+    On a log scale, which has no 0, the first multiple of q is the lowest.
+
+    Args:
+        name: of the parameter, for messages.
+        low: the lowest number.
+        high: the highest number.
+        q: what is rounded to a multiple of.
+        scale: ``linear`` or ``log``.
+        whole: whether the values are whole numbers, as q then must be.
+
+    Raises:
+        ValueError: there is no such parameter; the message names it.
+    """
+    slack = 1e-9  # exp(log(9)) is a little above 9
+    first, last = math.floor(low / q + 0.5 + slack), math.ceil(high / q - 0.5 - slack)
+    if scale == "log":
+        first = max(first, 1)
+    last = max(first, last)
+    if whole:
+        return build(Int, name, low=first * int(q), high=last * int(q), step=int(q), scale=scale)
+    step = Decimal(repr(float(q)))
+    return build(Float, name, low=float(first * step), high=float(last * step), step=float(q), scale=scale)

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from hyperopt.pyll.base import Literal, MissingArgument, as_apply
 
 from cloudtune.axis import SIGNIFICANT_DIGITS
-from cloudtune.interop import build, plain
+from cloudtune.interop import build, plain, stepped
 from cloudtune.parameters import (
     Categorical,
     Constant,
@@ -233,10 +232,10 @@ def _distribution(name: str, drawn: Any, *, whole: bool) -> Parameter:
         case "loguniform":
             return build(Float, name, low=_exp(given["low"]), high=_exp(given["high"]), scale="log")
         case "quniform":
-            return _stepped(name, given["low"], given["high"], given["q"], "linear", whole=whole)
+            return stepped(name, given["low"], given["high"], given["q"], "linear", whole=whole)
         case "qloguniform":
             low, high = math.exp(given["low"]), math.exp(given["high"])
-            return _stepped(name, low, high, given["q"], "log", whole=whole)
+            return stepped(name, low, high, given["q"], "log", whole=whole)
         case "normal" | "qnormal":
             return build(Normal, name, mean=given["mu"], std=given["sigma"], step=q)
         case "lognormal" | "qlognormal":
@@ -263,19 +262,6 @@ def _arguments(name: str, drawn: Any) -> Iterator[tuple[str, float]]:
 def _exp(exponent: float) -> float:
     """The exponential, rounded so that exp(log(1e-5)) is 1e-5."""
     return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
-
-
-def _stepped(name: str, low: float, high: float, q: float, scale: str, *, whole: bool) -> Parameter:
-    """The multiples of q to which numbers from low to high are rounded."""
-    slack = 1e-9  # exp(log(9)) is a little above 9
-    first, last = math.floor(low / q + 0.5 + slack), math.ceil(high / q - 0.5 - slack)
-    if scale == "log":
-        first = max(first, 1)
-    last = max(first, last)
-    if whole:
-        return build(Int, name, low=first * int(q), high=last * int(q), step=int(q), scale=scale)
-    step = Decimal(repr(float(q)))
-    return build(Float, name, low=float(first * step), high=float(last * step), step=float(q), scale=scale)
 
 
 # Ways to one name

@@ -1,0 +1,298 @@
+"""The parameters of a sweep of Weights & Biases as ours.
+
+What a distribution means is what the package ``sweeps`` of Weights & Biases makes of it (sweeps/params.py,
+sweeps/config/schema.json) and the documentation says: https://docs.wandb.ai/models/sweeps/sweep-config-keys
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudtune.axis import SIGNIFICANT_DIGITS
+from cloudtune.interop import build, plain, stepped
+from cloudtune.interop.documents import Document, path_text
+from cloudtune.interop.formats import Note
+from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter, scalar_key
+
+Steps = tuple[str | int, ...]
+
+
+class _MistakeError(ValueError):
+    """A mistake in a parameter, at a key of it; "" for the parameter as a whole."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+@dataclass
+class Parameters:
+    """Parameters as they are read.
+
+    Attributes:
+        document: where they stand.
+        found: what they became, by name; of nested ones the names are joined by dots.
+        notes: what they mean otherwise than there.
+    """
+
+    document: Document
+    found: dict[str, Parameter] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
+
+    def read(self, given: Any, steps: Steps = ("parameters",), prefix: str = "") -> None:
+        """Reads a mapping of parameters.
+
+        Raises:
+            SpecError: one of them says nothing that a parameter can be; tells where.
+        """
+        if not isinstance(given, Mapping) or not given:
+            raise self.document.error(steps, "must be a mapping of parameters by name")
+        for key, parameter in given.items():
+            name, here = f"{prefix}{key}", (*steps, str(key))
+            if not isinstance(parameter, Mapping):
+                raise self.document.error(here, "must be a mapping, such as {min: 0.1, max: 1.0} or {values: [1, 2]}")
+            if "parameters" in parameter and not parameter.keys() - {"parameters"}:
+                self.read(parameter["parameters"], (*here, "parameters"), f"{name}.")
+                continue
+            self._read_one(name, parameter, here)
+
+    def _read_one(self, name: str, given: Mapping[str, Any], steps: Steps) -> None:
+        if name in self.found:
+            raise self.document.error(steps, f"the name {name!r} stands twice, once as a nested one")
+        try:
+            reading = _Reading(name, dict(given))
+            self.found[name] = reading.parameter()
+        except _MistakeError as error:
+            raise self.document.error((*steps, error.key) if error.key else steps, str(error)) from None
+        except ValueError as error:
+            raise self.document.error(steps, str(error).removeprefix(f"{name}: ")) from None
+        self.notes += [Note(path_text((*steps, *key)), message) for key, message in reading.notes()]
+
+
+class _Reading:
+    """Reads one parameter.
+
+    Args:
+        name: of the parameter.
+        given: what the file says of it.
+    """
+
+    def __init__(self, name: str, given: dict[str, Any]) -> None:
+        self._name = name
+        self._given = given
+        self._said: list[tuple[Steps, str]] = []
+        self.kind = self._kind()
+
+    def notes(self) -> Iterator[tuple[Steps, str]]:
+        """A key of the parameter, and what is to be said of it."""
+        yield from dict.fromkeys(self._said)
+
+    def parameter(self) -> Parameter:
+        """The parameter."""
+        if self.kind not in _KINDS:
+            known = ", ".join(sorted(_KINDS))
+            raise _MistakeError("distribution", f"{self.kind!r} is no distribution of a sweep; known are: {known}")
+        make, keys = _KINDS[self.kind]
+        for key in self._given:
+            if key not in (*keys, "distribution", "description"):
+                raise _MistakeError(key, f"has no meaning for the distribution {self.kind}")
+        return make(self)
+
+    def _kind(self) -> str:
+        """The distribution, which may go without saying: "if you don't specify a distribution, …"."""
+        given = self._given
+        if "distribution" in given:
+            return str(given["distribution"])
+        if "value" in given:
+            return "constant"
+        if "values" in given:
+            return "categorical"
+        if "min" in given and "max" in given:
+            bounds = (self._number("min"), self._number("max"))
+            return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
+        raise _MistakeError("", "says nothing to choose from; give value, values, or min and max")
+
+    def _say(self, key: str, message: str) -> None:
+        self._said.append(((key,) if key else (), message))
+
+    def _number(self, key: str, default: float | None = None) -> int | float:
+        value = self._given.get(key, default)
+        if isinstance(value, str):  # YAML 1.1 takes 1e-4 for a text
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                self._say(key, f"is a text to Weights & Biases; write {number!r} there")
+                return number
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise _MistakeError(key, "is missing" if value is None else f"must be a number, not {value!r}")
+        return value
+
+    def _bounds(self) -> tuple[int | float, int | float]:
+        low, high = self._number("min"), self._number("max")
+        if low >= high:
+            raise _MistakeError("min", f"{low} is not below max, {high}")
+        return low, high
+
+    def _step(self) -> int | float:
+        step = self._number("q", 1.0)
+        if step <= 0:
+            raise _MistakeError("q", f"must be above 0, not {step}")
+        return step
+
+    # Lists
+
+    def constant(self) -> Parameter:
+        if "value" not in self._given:
+            raise _MistakeError("value", "is missing")
+        return build(Constant, self._name, value=self._plain(self._given["value"], ("value",)))
+
+    def categorical(self) -> Parameter:
+        values = self._given.get("values")
+        if not isinstance(values, list) or not values:
+            raise _MistakeError("values", "must be a list of values")
+        read = [self._plain(value, ("values", index)) for index, value in enumerate(values)]
+        distinct = list({scalar_key(value): value for value in read}.values())
+        shares = self._given.get("probabilities")
+        if shares is not None and (not isinstance(shares, list) or len(shares) != len(values)):
+            raise _MistakeError("probabilities", "must be a list with a number for each of the values")
+        if len(distinct) < len(read) or (shares is not None and len(set(map(str, shares))) > 1):
+            key = "values" if shares is None else "probabilities"
+            self._say(key, "are not equally likely there, here they are: cloudtune has no weights")
+        return build(Categorical, self._name, values=tuple(distinct))
+
+    def _plain(self, value: Any, steps: Steps) -> Any:
+        """A value; a list or a mapping as the text that the agent puts into the command line."""
+        if not isinstance(value, list | dict):
+            return plain(self._name, value)
+        self._said.append((steps, f"is the text {str(value)!r} here, as it stands in the command line there"))
+        return str(value)
+
+    # Ranges
+
+    def int_uniform(self) -> Parameter:
+        low, high = self._bounds()
+        if not float(low).is_integer() or not float(high).is_integer():
+            raise _MistakeError("min" if not float(low).is_integer() else "max", "must be a whole number")
+        return build(Int, self._name, low=int(low), high=int(high))
+
+    def uniform(self) -> Parameter:
+        low, high = self._bounds()
+        return build(Float, self._name, low=low, high=high)
+
+    def q_uniform(self) -> Parameter:
+        return self._quantised(*self._bounds(), "linear")
+
+    def log_uniform(self) -> Parameter:
+        """``exp(X)`` for a uniform X: the bounds are exponents of e."""
+        low, high = self._bounds()
+        return build(Float, self._name, low=self._exp(low, "min"), high=self._exp(high, "max"), scale="log")
+
+    def log_uniform_values(self) -> Parameter:
+        low, high = self._positive()
+        return build(Float, self._name, low=low, high=high, scale="log")
+
+    def inv_log_uniform(self) -> Parameter:
+        """``log(1/X)`` is uniform between the bounds, so that X reaches from exp(-max) to exp(-min)."""
+        low, high = self._bounds()
+        return build(Float, self._name, low=self._exp(-high, "max"), high=self._exp(-low, "min"), scale="log")
+
+    def q_log_uniform(self) -> Parameter:
+        low, high = self._bounds()
+        return self._quantised(self._exp(low, "min"), self._exp(high, "max"), "log")
+
+    def q_log_uniform_values(self) -> Parameter:
+        return self._quantised(*self._positive(), "log")
+
+    def _positive(self) -> tuple[int | float, int | float]:
+        low, high = self._bounds()
+        if low <= 0:
+            raise _MistakeError("min", f"must be above 0, not {low}")
+        return low, high
+
+    def _exp(self, exponent: float, key: str) -> float:
+        """e to a power, without the dust of binary fractions."""
+        if abs(exponent) > 700:
+            raise _MistakeError(
+                key, f"is an exponent of e, and too large for one: {exponent}; write log_uniform_values"
+            )
+        return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
+
+    def _quantised(self, low: float, high: float, scale: str) -> Parameter:
+        """The multiples of q to which draws are rounded; whole numbers where q is one."""
+        step = self._step()
+        if round(low / step) < 1 and scale == "log":
+            self._say("q", "rounds small values to 0 there; a log scale has no 0, so that q itself is the lowest here")
+        self._say("distribution", "all multiples of q are equally likely here, there the first and the last less so")
+        return stepped(self._name, low, high, step, scale, whole=isinstance(step, int))
+
+    # Bells
+
+    def normal(self) -> Parameter:
+        return self._bell(Normal, None)
+
+    def q_normal(self) -> Parameter:
+        return self._bell(Normal, self._step())
+
+    def log_normal(self) -> Parameter:
+        return self._bell(LogNormal, None)
+
+    def q_log_normal(self) -> Parameter:
+        return self._bell(LogNormal, self._step())
+
+    def _bell(self, kind: type[Parameter], step: float | None) -> Parameter:
+        mean, std = self._number("mu", 0.0), self._number("sigma", 1.0)
+        if std <= 0:
+            raise _MistakeError("sigma", f"must be above 0, not {std}")
+        if isinstance(step, int):
+            self._say("q", f"values are whole numbers there, and numbers without a fraction here, such as {step:.1f}")
+        return build(kind, self._name, mean=mean, std=std, step=step)
+
+    # What cloudtune has not
+
+    def beta(self) -> Parameter:
+        a, b = self._number("a", 1.0), self._number("b", 1.0)
+        if (a, b) != (1, 1):
+            self._say("distribution", "cloudtune has no beta distribution: all values from 0 to 1 are equally likely")
+        step = self._step() if self.kind == "q_beta" else None
+        return build(Float, self._name, low=0.0, high=1.0, step=step)
+
+
+_RANGE, _BELL = ("min", "max"), ("mu", "sigma")
+_KINDS: Mapping[str, tuple[Callable[[_Reading], Parameter], tuple[str, ...]]] = {
+    "constant": (_Reading.constant, ("value",)),
+    "categorical": (_Reading.categorical, ("values", "probabilities")),
+    "categorical_w_probabilities": (_Reading.categorical, ("values", "probabilities")),
+    "int_uniform": (_Reading.int_uniform, _RANGE),
+    "uniform": (_Reading.uniform, _RANGE),
+    "q_uniform": (_Reading.q_uniform, (*_RANGE, "q")),
+    "log_uniform": (_Reading.log_uniform, _RANGE),
+    "log_uniform_values": (_Reading.log_uniform_values, _RANGE),
+    "inv_log_uniform": (_Reading.inv_log_uniform, _RANGE),
+    "inv_log_uniform_values": (_Reading.log_uniform_values, _RANGE),
+    "q_log_uniform": (_Reading.q_log_uniform, (*_RANGE, "q")),
+    "q_log_uniform_values": (_Reading.q_log_uniform_values, (*_RANGE, "q")),
+    "normal": (_Reading.normal, _BELL),
+    "q_normal": (_Reading.q_normal, (*_BELL, "q")),
+    "log_normal": (_Reading.log_normal, _BELL),
+    "q_log_normal": (_Reading.q_log_normal, (*_BELL, "q")),
+    "beta": (_Reading.beta, ("a", "b")),
+    "q_beta": (_Reading.beta, ("a", "b", "q")),
+}
+"""How each distribution is read, and the keys that it has."""
+
+
+def json_words(parameters: Mapping[str, Parameter]) -> str | None:
+    """All parameters as one JSON object with places in it, as ``${args_json}`` is; None if a place cannot be written."""
+    members = []
+    for name, parameter in parameters.items():
+        values = parameter.values if isinstance(parameter, Categorical) else [getattr(parameter, "value", 0)]
+        texts = [isinstance(value, str) for value in values]
+        escaped = any(isinstance(value, str) and json.dumps(value) != f'"{value}"' for value in values)
+        if any(texts) and (not all(texts) or escaped):
+            return None
+        members.append(f'"{name}": "{{{name}}}"' if all(texts) else f'"{name}": {{{name}}}')
+    return "{" + ", ".join(members) + "}"
