@@ -40,12 +40,28 @@ class Events:
 
     Args:
         space: of the run.
+
+    Attributes:
+        mixed: the names of the parameters that became texts.
     """
 
     def __init__(self, space: Space) -> None:
         self._parameters = {
             name: _hparam(name, [each for each in space.dimensions if each.name == name]) for name in space.names
         }
+
+        self.mixed = tuple(
+            each.name
+            for each in space.dimensions
+            if self._kind(each.name) is str
+            and not all(isinstance(value, str) for value in getattr(each.axis, "values", [None]))
+        )
+
+    def _kind(self, name: str) -> type:
+        """What the values of a parameter are to HParams: float, bool or str."""
+        parameter = self._parameters.get(name)
+        kind: type = str if parameter is None or parameter.domain is None else parameter.domain.dtype
+        return kind
 
     def experiment(self, record: RunRecord, tags: Mapping[str, str]) -> Iterator[bytes]:
         """What the sessions have in common.
@@ -71,7 +87,7 @@ class Events:
         """
         values = {name: self._value(name, value) for name, value in trial.parameters.items()}
         yield _version(began)
-        yield _record(began, summary_v2.hparams_pb(values, trial_id=f"trial {trial.number}", start_time_secs=began))
+        yield _record(began, summary_v2.hparams_pb(values, trial_id=session_name(trial.number), start_time_secs=began))
         for point in points:
             yield _scalar(point)
         if trial.state.ended:
@@ -79,11 +95,14 @@ class Events:
             yield _record(end, _end_of_session(STATUSES[trial.state], end))
 
     def _value(self, name: str, value: Scalar) -> bool | float | str:
-        parameter = self._parameters.get(name)
-        kind = str if parameter is None or parameter.domain is None else parameter.domain.dtype
-        if kind is str or value is None or isinstance(value, str):
+        if self._kind(name) is str or value is None or isinstance(value, str):
             return _text(value)
         return value if isinstance(value, bool) else float(value)
+
+
+def session_name(number: int) -> str:
+    """What a trial is called; TensorBoard sorts names as texts."""
+    return f"trial-{number:04d}"
 
 
 def _text(value: Scalar) -> str:

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,13 @@ RUN_STATES = {
 _SETTINGS = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 """Variables that hold while MLflow is called, where the user has not set them. Its 7 retries of a server that is not there
 would last four minutes; whoever follows a run tries again by himself."""
+
+_LEVELS = {
+    "mlflow": logging.WARNING,
+    "mlflow.tracking.request_header.registry": logging.ERROR,  # plugins, such as SageMaker's, trip over others' URIs
+    "alembic": logging.WARNING,
+}
+"""What MLflow may log while it is called."""
 
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 
@@ -118,7 +126,7 @@ class MlflowTarget(Target):
     def look(self) -> str:
         if self.address.startswith(("http://", "https://")):
             return f"{self.address.rstrip('/')}/#/experiments/{self._experiment_id}/runs/{self._own.id}"
-        return f"mlflow ui --backend-store-uri {self.address}"
+        return f"mlflow ui --backend-store-uri {shlex.quote(self.address)}"
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
@@ -312,16 +320,16 @@ def _identity(name: str, step: int, moment: int, value: float) -> tuple[str, int
 @contextlib.contextmanager
 def _surroundings() -> Iterator[None]:
     """Makes MLflow patient for seconds, not minutes, and silent about what is as it should be."""
-    chatty = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    levels = [logger.level for logger in chatty]
+    loggers = {logging.getLogger(name): level for name, level in _LEVELS.items()}
+    levels = {logger: logger.level for logger in loggers}
     missing = {name: value for name, value in _SETTINGS.items() if name not in os.environ}
     os.environ.update(missing)
-    for logger in chatty:
-        logger.setLevel(logging.WARNING)
+    for logger, level in loggers.items():
+        logger.setLevel(level)
     try:
         yield
     finally:
         for name in missing:
             os.environ.pop(name, None)
-        for logger, level in zip(chatty, levels, strict=True):
+        for logger, level in levels.items():
             logger.setLevel(level)

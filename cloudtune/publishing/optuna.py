@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -29,6 +30,8 @@ MARK = "cloudtune:run"
 
 NUMBER = "cloudtune:number"
 """The user attribute of a trial that says which of the run's it is."""
+
+_OURS = ("cloudtune:", "metrics_")
 
 STATES = {
     TrialState.WAITING: "WAITING",
@@ -81,12 +84,12 @@ class OptunaTarget(Target):
 
     @property
     def look(self) -> str:
-        return f"optuna-dashboard {self.address}" if isinstance(self._given, str) else "optuna.load_study"
+        return f"optuna-dashboard {shlex.quote(self.address)}" if isinstance(self._given, str) else "optuna.load_study"
 
     def open(self) -> None:
-        self._storage = _storage(self._given, self.address) if isinstance(self._given, str) else self._given
         directions = [each.goal for each in self.job.objective]
         with _quiet(self._optuna):
+            self._storage = _storage(self._given, self.address) if isinstance(self._given, str) else self._given
             study = self._optuna.create_study(
                 study_name=self.run_id, storage=self._storage, directions=directions, load_if_exists=True
             )
@@ -96,6 +99,8 @@ class OptunaTarget(Target):
         for trial in trials:
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
             self._known[trial.user_attrs[NUMBER]] = trial_id, trial
+        if self._space.approximate:
+            self.note(f"shown under the nearest distribution that Optuna has: {', '.join(self._space.approximate)}")
         if len(self._metrics) > 1:
             self.note(
                 "Optuna has no learning curves of several objectives: what trials reported on the way is left out"
@@ -143,8 +148,9 @@ class OptunaTarget(Target):
         for step, value in {**wanted.intermediate_values, **stale}.items():  # stale: of an attempt that failed
             if step not in known.intermediate_values or not same_number(known.intermediate_values[step], value):
                 self._storage.set_trial_intermediate_value(trial_id, step, value)
-        for key, said in wanted.user_attrs.items():
-            if key not in known.user_attrs or known.user_attrs[key] != said:
+        gone = {key: None for key in known.user_attrs.keys() - wanted.user_attrs.keys() if key.startswith(_OURS)}
+        for key, said in {**wanted.user_attrs, **gone}.items():
+            if known.user_attrs.get(key) != said:
                 self._storage.set_trial_user_attr(trial_id, key, said)
         if wanted.state != known.state:
             self._storage.set_trial_state_values(trial_id, wanted.state, wanted.values)
@@ -185,14 +191,17 @@ class OptunaTarget(Target):
         missing = self._space.missing(trial.parameters)
         if missing:
             self.note(f"not within the space, so user attributes of the trial: {', '.join(sorted(missing))}")
-        return {
-            NUMBER: trial.number,
-            "cloudtune:state": trial.state.value,
-            "cloudtune:attempt": trial.attempt,
+        optional = {
             "cloudtune:reason": trial.reason,
             "cloudtune:place": trial.place,
             "cloudtune:started": _text(trial.started),
             "cloudtune:ended": _text(trial.ended),
+        }
+        return {
+            NUMBER: trial.number,
+            "cloudtune:state": trial.state.value,
+            "cloudtune:attempt": trial.attempt,
+            **{key: value for key, value in optional.items() if value},
             **{f"params_{name}": value for name, value in missing.items()},
             **{f"metrics_{name}": _json_number(value) for name, value in trial.metrics.items()},
         }

@@ -18,6 +18,9 @@ class ShownSpace:
     are shown by their values all the same, under the nearest distribution that holds them: ordinals as choices; normal
     parameters and the reverse log scale as plain ranges, lognormal ones and steps on a log scale as ranges on a log scale;
     choices that are one to Optuna (1 and true) as their JSON.
+
+    Attributes:
+        approximate: the names of these parameters.
     """
 
     def __init__(self, space: Space) -> None:
@@ -28,6 +31,8 @@ class ShownSpace:
             each.key: own[each.key] if self._carriers[each.key].by == "value" else _nearest(each)
             for each in space.dimensions
         }
+        names = (each.name for each in space.dimensions if self._carriers[each.key].by != "value")
+        self.approximate = tuple(dict.fromkeys(names))
 
     def params_of(self, values: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, BaseDistribution]]:
         """A trial's values with their distributions, by the dimension's key; without those that its axis has not."""

@@ -113,7 +113,8 @@ class Target(ABC):
         except CloudtuneError:
             raise
         except self.trouble as error:
-            said = without_secrets(str(error), self.raw_address).strip() or type(error).__name__
+            told = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the database said
+            said = without_secrets(str(told), self.raw_address).strip() or type(told).__name__
             # The cause stays behind: it may tell the password.
             raise ProviderError(f"{self.name} at {self.address}: {said}", retryable=True) from None
 

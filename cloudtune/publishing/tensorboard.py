@@ -1,6 +1,7 @@
 """A run as event files for TensorBoard: HParams with a session a trial, and learning curves as scalars."""
 
 import os
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,10 +31,13 @@ class TensorBoardTarget(Target):
     def __init__(self, run: "Run", folder: str) -> None:
         need("tensorboard.plugins.hparams.summary_v2", self.name)
         super().__init__(run, folder)
-        from cloudtune.publishing.events import Events  # noqa: PLC0415  # loads TensorBoard
+        from cloudtune.publishing.events import Events, session_name  # noqa: PLC0415  # loads TensorBoard
 
+        self._session_name = session_name
         self.folder = Path(folder) / self.run_id
         self._events = Events(self.job.search_space())
+        if self._events.mixed:
+            self.note(f"values of several types, so texts (JSON) in HParams: {', '.join(self._events.mixed)}")
         self._metrics = dict.fromkeys([*(each.metric for each in self.job.objective), *self.job.metrics])
 
     @property
@@ -42,7 +46,7 @@ class TensorBoardTarget(Target):
 
     @property
     def look(self) -> str:
-        return f"tensorboard --logdir {self.folder}"
+        return f"tensorboard --logdir {shlex.quote(str(self.folder))}"
 
     def open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +55,7 @@ class TensorBoardTarget(Target):
         self._metrics |= dict.fromkeys([*trial.metrics, *(name for report in reports for name in report.metrics)])
         if not trial.attempt and not trial.state.ended:
             return  # its start is not known yet
-        folder = self.folder / f"trial-{trial.number:04d}"
+        folder = self.folder / self._session_name(trial.number)
         began = (trial.started if trial.started is not None else trial.ended) or 0.0
         path = folder / f"events.out.tfevents.{began:010.0f}.attempt-{trial.attempt}"
         folder.mkdir(exist_ok=True)

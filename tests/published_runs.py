@@ -1,0 +1,129 @@
+"""Runs in a real store, whose trials a test moves on as a driver would, for what publishes them."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+from cloudtune.job import TuningJob
+from cloudtune.plan import Ledger
+from cloudtune.provider import Provider
+from cloudtune.run import Run
+from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store import Store
+
+START = 1_700_000_000.0
+SPACE: dict[str, Any] = {
+    "lr": {"type": "float", "low": 1e-4, "high": 1, "scale": "log"},
+    "size": {"type": "ordinal", "values": [16, 32, 64]},
+    "kernel": {"type": "categorical", "values": ["rbf", "poly", None]},
+    "degree": {"type": "int", "low": 2, "high": 5, "when": {"kernel": "poly"}},
+}
+
+
+class _Still:
+    """A provider that has nothing to tell."""
+
+    def refresh(self, store: object) -> None:
+        """Knows of no changes."""
+
+
+class StagedRun(Run):
+    """A run that does what the test says.
+
+    Args:
+        folder: of the project.
+        changes: fields of the job that are others than usual.
+    """
+
+    def __init__(self, folder: Path, name: str = "digits-1a2b", **changes: Any) -> None:
+        job = TuningJob.from_data(
+            {
+                "name": "digits",
+                "trial": {"command": "python train.py", "environment": {"TOKEN": "***"}},
+                "objective": {"metric": "accuracy", "goal": "maximize"},
+                "space": SPACE,
+                "strategy": {"type": "bayesian", "seed": 7},
+                "limits": {"trials": 40, "parallel": 4},
+                **changes,
+            }
+        )
+        plan = Ledger("local").close(job, "driven", {})
+        record = RunRecord(
+            name, job.name, "local", "laptop", json.dumps(job.to_data()), json.dumps(plan.to_data()),
+            RunState.RUNNING, "", START - 1, START,
+        )  # fmt: skip
+        super().__init__(Store(folder).create(record), cast("Provider", _Still()))
+
+    def tell(self, *trials: Trial, reports: Iterable[Report] = ()) -> None:
+        """Writes what a driver would."""
+        self._store.write(trials=trials, reports=reports)
+
+    def end(self, state: RunState = RunState.COMPLETED, reason: str = "") -> None:
+        """Ends the run, or interrupts it."""
+        ended = START + 600 if state.ended else None
+        self._store.write(columns={"state": state.value, "reason": reason, "ended": ended})
+
+
+def trial(number: int, state: TrialState = TrialState.COMPLETED, **changes: Any) -> Trial:
+    """A trial that began so many times ten seconds after the run, and took five."""
+    began = START + 10 * number
+    parameters = {"lr": 0.01 * (number + 1), "size": 32, "kernel": "poly", "degree": 3}
+    metrics = {"accuracy": 0.5 + number / 100, "loss": 1.0} if state is TrialState.COMPLETED else {}
+    usual = {
+        "parameters": parameters, "metrics": metrics, "attempt": 1, "started": began, "place": f"trials/{number:05d}",
+        "ended": began + 5 if state.ended else None,
+    }  # fmt: skip
+    if state is TrialState.WAITING:
+        usual |= {"attempt": 0, "started": None}
+    return Trial(number=number, state=state, **{**usual, **changes})
+
+
+def report(number: int, step: int, attempt: int = 1, **metrics: float) -> Report:
+    """What a trial reported at a step, a second a step after it began."""
+    return Report(number, attempt, step, START + 10 * number + step, metrics)
+
+
+def finished_run(folder: Path, name: str = "digits-1a2b", **changes: Any) -> StagedRun:
+    """An ended run with a trial in each state in which it can end: 2 is best, 3 pruned, 4 failed, 5 never started."""
+    run = StagedRun(folder, name, **changes)
+    pruned = {"accuracy": 0.3, "loss": 2.0}
+    run.tell(
+        trial(0, parameters={"lr": 0.5, "size": 16, "kernel": None}),
+        trial(1),
+        trial(2, metrics={"accuracy": 0.9, "loss": 0.25}),
+        trial(3, TrialState.PRUNED, metrics=pruned, reason="pruned at step 2 by the median rule"),
+        trial(4, TrialState.FAILED, reason="exit code 3"),
+        trial(5, TrialState.CANCELLED, attempt=0, started=None, reason="the target is reached"),
+        reports=[
+            *(report(2, step, accuracy=0.3 * step, loss=1 / (1 + step)) for step in (1, 2, 3)),
+            *(report(3, step, accuracy=0.2 + 0.05 * step, loss=float(step)) for step in (1, 2)),
+        ],
+    )
+    run.end()
+    return run
+
+
+def stages(run: StagedRun) -> Iterable[str]:
+    """Moves a run on step by step, each worth a look: a trial that is retried, and one that is pruned meanwhile."""
+    run.tell(trial(0, TrialState.WAITING), trial(1, TrialState.WAITING))
+    yield "waiting"
+    run.tell(trial(0, TrialState.RUNNING))
+    yield "running"
+    run.tell(reports=[report(0, step, accuracy=0.9) for step in (1, 2, 3)])
+    yield "reported"
+    run.tell(trial(0, TrialState.WAITING, attempt=1), trial(1, TrialState.RUNNING))
+    yield "failed, to be tried again"
+    run.tell(trial(0, TrialState.RUNNING, attempt=2, started=START + 4), reports=[report(0, 1, 2, accuracy=0.1)])
+    yield "retried"
+    run.tell(reports=[report(0, 2, 2, accuracy=0.2), report(1, 1, accuracy=0.05)])
+    yield "reported by both"
+    ended = trial(0, attempt=2, started=START + 4, metrics={"accuracy": 0.25, "loss": 3.0})
+    run.tell(
+        ended,
+        trial(1, TrialState.PRUNED, metrics={"accuracy": 0.05}, reason="pruned at step 1"),
+        reports=[report(0, 2, 2, accuracy=0.25, loss=3.0)],
+    )
+    yield "ended"
+    run.end()
+    yield "over"
