@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("cloud_runs")
+pytest.register_assert_rewrite("cloud_runs", "places")
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.load_profile("default")
@@ -46,6 +46,11 @@ def _processes_of_runs() -> list[str]:
         if mark in variables and any(variable.startswith(b"CLOUDTUNE_RUN=") for variable in variables):
             found.append(command)
     return found
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option for what takes minutes."""
+    parser.addoption("--complete", action="store_true", help="run every cell of the matrix, and every kill")
 
 
 def pytest_configure() -> None:

@@ -1,0 +1,91 @@
+"""Where tests can really run jobs, for every installed provider: a service's emulator, or this machine."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudtune.errors import ConfigError
+from cloudtune.provider import load_provider
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place to run jobs.
+
+    Attributes:
+        on: the profile that leads there.
+        project: the folder of the config and the store.
+        extras: fields that jobs need there.
+    """
+
+    on: str
+    project: Path
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
+@contextmanager
+def place_of(provider: str, project: Path) -> Iterator[Place]:
+    """A place of a provider, for as long as the context lasts; skips the test where the provider's package is missing."""
+    try:
+        emulated = load_provider(provider).emulated
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if provider in PLACES:
+        with PLACES[provider](project) as place:
+            yield place
+    elif emulated:
+        with emulator_of(provider) as profile:
+            write_profiles(project, emulated=profile)
+            yield Place("emulated", project)
+    else:
+        pytest.fail(f"give {provider} an entry in PLACES, so that its jobs can be run by tests")
+
+
+@contextmanager
+def emulator_of(provider: str) -> Iterator[Mapping[str, str]]:
+    """The profile of an emulator of the provider's service, which other clients find by the environment meanwhile."""
+    prefix = f"CLOUDTUNE_{provider.upper()}_"
+    with ExitStack() as stack:
+        variables = stack.enter_context(load_provider(provider).emulator({}))
+        environment = stack.enter_context(pytest.MonkeyPatch.context())
+        settings = {"provider": provider}
+        for name, value in variables.items():
+            if name.startswith(prefix):
+                settings[name.removeprefix(prefix).lower()] = value
+            else:
+                environment.setenv(name, value)
+        yield {**settings, "poll": "0.05"}
+
+
+def write_profiles(project: Path, **profiles: Mapping[str, Any]) -> None:
+    """Writes profiles into the project's config."""
+    lines = []
+    for name, settings in profiles.items():
+        lines += [f"[profiles.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
+    (project / "cloudtune.toml").write_text("\n".join([*lines, ""]))
+
+
+@contextmanager
+def _this_machine(project: Path) -> Iterator[Place]:
+    yield Place("local", project, {"local": {"grace": 0.2}})
+
+
+@contextmanager
+def _this_machine_and_an_emulator(project: Path) -> Iterator[Place]:
+    with emulator_of("vertex") as there:
+        write_profiles(
+            project, here={"provider": "local"}, there=there, both={"provider": "mixed", "profiles": ["here", "there"]}
+        )
+        yield Place("both", project, {"local": {"grace": 0.2}})
+
+
+PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
+    "local": _this_machine,
+    "mixed": _this_machine_and_an_emulator,
+}
+"""The places of providers that have no emulator of their own."""

@@ -1,0 +1,221 @@
+"""Every strategy with every stopping rule on every provider: it runs to its end, or the plan refuses it and says why.
+
+By default every strategy and every rule really runs on every provider, each in one combination; ``pytest --complete``
+runs all combinations.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from places import Place, place_of
+
+from cloudtune import TuningJob, api
+from cloudtune.config import load_profile
+from cloudtune.errors import SpecError, UnsupportedError
+from cloudtune.plan import Plan, Support
+from cloudtune.provider import load_provider, providers
+from cloudtune.run import Run
+from cloudtune.states import RunState, Trial, TrialState
+
+# What learns decides by itself after few trials.
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "bayesian": {"seed": 5},
+    "evolutionary": {"seed": 5, "population": 2},
+    "optuna": {"seed": 5, "options": {"n_startup_trials": 2}},
+    "hyperopt": {"seed": 5, "startup": 2},
+    "random": {"seed": 5},
+    "sobol": {"seed": 5},
+    "grid": {"levels": 2},
+    "hyperband": {"seed": 5, "max_resource": 3},
+}
+RULES: dict[str, dict[str, Any]] = {
+    "none": {},
+    "median": {},
+    "bandit": {"slack_factor": 0.1},
+    "truncation": {"percentage": 40},
+    "asha": {"min_resource": 1, "eta": 3},
+    "curve": {},
+    "auto": {},
+}
+PROVIDERS = list(providers())
+
+INDEPENDENT = ("random", "sobol", "grid")
+"""Strategies whose suggestions depend on no result."""
+
+SPACE = {
+    "x": {"type": "float", "low": 0.001, "high": 1.0, "scale": "log"},
+    "k": {"type": "int", "low": 1, "high": 3},
+    "kind": {"type": "categorical", "values": ["a", "b"]},
+}
+
+CALM = """
+import cloudtune.trial as t
+for step in range(1, 4):
+    t.report(score=t.params()["x"] * t.params()["k"] * step, step=step)
+"""
+
+# Who comes early is good, each a little better than the one before; who comes last is bad, and goes on until stopped.
+RACE = """
+import pathlib, time
+import cloudtune.trial as t
+places = (pathlib.Path({folder!r}, str(place)) for place in range(99))
+def taken(file):
+    try:
+        file.touch(exist_ok=False)
+        return True
+    except FileExistsError:
+        return False
+place = next(int(file.name) for file in places if taken(file))
+for step in range(1, {steps} + 1):
+    t.report(score=(step * (1 + place / 100) if place < {good} else 0.01), step=step)
+if place >= {good}:
+    time.sleep(15)
+"""
+GOOD = {"curve": 6, "auto": 6}
+"""How many trials are good, where a rule needs more than four: it foretells curves from five completed trials on."""
+STEPS = 6
+"""How often each of them reports; a service's own rule has a grace of five."""
+
+
+def job_of(place: Place, strategy: str, rule: str, mode: str, *, trials: int = 4, parallel: int = 1) -> TuningJob:
+    data: dict[str, Any] = {
+        "name": "cell",
+        "trial": {"source": "src", "command": "python train.py"},
+        "objective": {"metric": "score", "goal": "maximize"},
+        "space": SPACE,
+        "strategy": {"type": strategy, **STRATEGIES[strategy]},
+        "limits": {"trials": trials, "parallel": parallel},
+        "mode": mode,
+        **place.extras,
+    }
+    return TuningJob.from_data(data if rule == "none" else {**data, "stopping": {"type": rule, **RULES[rule]}})
+
+
+@pytest.fixture(scope="module")
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place of the provider that the test is parametrized with."""
+    with place_of(request.param, tmp_path_factory.mktemp(request.param)) as place:
+        yield place
+
+
+# What the plan says
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("place", PROVIDERS, indirect=True)
+def test_every_cell_is_planned_or_refused_with_a_reason(place: Place, strategy: str) -> None:
+    profile = load_profile(place.on, place.project)
+    provider = load_provider(profile.provider)(profile.settings)
+    for rule in RULES:
+        if strategy == "hyperband" and rule != "none":
+            with pytest.raises(SpecError, match="stopping: hyperband stops trials itself; take the stopping rule away"):
+                job_of(place, strategy, rule, "auto")
+            continue
+        plans = (provider.plan(job_of(place, strategy, rule, mode)) for mode in ("auto", "managed", "driven"))
+        chosen, forced, driven = plans
+        chosen.refuse()
+        driven.refuse()
+        assert driven.mode == "driven"
+        if chosen.mode == "managed":
+            forced.refuse()
+            assert forced.mode == "managed", rule
+        else:
+            assert why_not_managed(forced), f"{strategy} with {rule} is driven, and nothing says why"
+
+
+def why_not_managed(plan: Plan) -> str:
+    """What a plan of ``mode: managed`` says where no tuner of the service's can do it: a remark, or a refusal with a way out."""
+    remarks = [note.message for note in plan.notes if note.path == "mode" and note.support is Support.DRIVEN]
+    if remarks:
+        plan.refuse()
+        return remarks[0]
+    with pytest.raises(UnsupportedError) as refused:
+        plan.refuse()
+    said = [each for each in refused.value.problems if each.path.split(".")[0] in ("mode", "strategy", "stopping")]
+    assert all(re.search(r"; take (mode: managed|it) away", each.message) for each in said)
+    return " ".join(each.message for each in said)
+
+
+# What runs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Says which cells run."""
+    if "cell" in metafunc.fixturenames:
+        everything = metafunc.config.getoption("complete")
+        cells = [(provider, *cell) for provider in PROVIDERS for cell in (all_cells() if everything else few(provider))]
+        names = ["-".join(cell) for cell in cells]
+        metafunc.parametrize(("place", "cell"), [(name, cell) for name, *cell in cells], ids=names, indirect=["place"])
+
+
+def all_cells() -> list[tuple[str, str, str]]:
+    """Strategy, rule and mode of every cell that the spec can say."""
+    rules = {strategy: ["none"] if strategy == "hyperband" else list(RULES) for strategy in STRATEGIES}
+    return [(strategy, rule, mode) for strategy in rules for rule in rules[strategy] for mode in ("auto", "driven")]
+
+
+def few(provider: str) -> list[tuple[str, str, str]]:
+    """Every strategy once and every rule once; which ones meet differs from provider to provider."""
+    shift = PROVIDERS.index(provider)
+    turned = [list(RULES)[(shift + index) % len(RULES)] for index in range(len(RULES))]
+    pairs = zip(STRATEGIES, [*turned, "none"], strict=True)
+    return [(strategy, rule, "auto") for strategy, rule in pairs]
+
+
+def test_a_cell_runs_to_its_end(place: Place, cell: list[str], tmp_path: Path) -> None:
+    strategy, rule, mode = cell
+    if rule == "none":
+        run = finished(place, job_of(place, strategy, rule, mode), CALM)
+        check_what_came_out(run, trials=4, steps=3)
+        assert all(trial.state is TrialState.COMPLETED for trial in run.trials()) or strategy == "hyperband"
+    else:
+        good = GOOD.get(rule, 4)
+        job = job_of(place, strategy, rule, mode, trials=good + 1, parallel=2)
+        run = finished(place, job, RACE.format(folder=str(tmp_path), good=good, steps=STEPS))
+        check_what_came_out(run, trials=good + 1, steps=STEPS)
+        (bad,) = [trial for trial in run.trials() if set(values_of(run, trial)) == {0.01}]
+        assert bad.state is TrialState.PRUNED, bad.reason
+        assert f"by the {rule} rule" in bad.reason or run.plan.mode == "managed"
+    repeatable = strategy in INDEPENDENT or (rule == "none" and strategy != "hyperband")
+    if run.plan.mode == "driven" and repeatable:
+        check_the_trials_are_those_of_this_machine(run, tmp_path)
+
+
+def finished(place: Place, job: TuningJob, script: str) -> Run:
+    """A run that was planned, and has been driven or followed by this process to its end."""
+    (place.project / "src").mkdir(exist_ok=True)
+    (place.project / "src" / "train.py").write_text(script)
+    planned = api.plan(job, place.on, project=place.project).mode
+    run = api.prepare(job, place.on, project=place.project, base=place.project)
+    assert run.wait() is RunState.COMPLETED, (run.record.reason, run.events())
+    assert run.plan.mode == planned
+    return run
+
+
+def check_what_came_out(run: Run, trials: int, steps: int) -> None:
+    found = run.trials()
+    assert [trial.number for trial in found] == list(range(trials))
+    assert {trial.state for trial in found} <= {TrialState.COMPLETED, TrialState.PRUNED}, [t.reason for t in found]
+    assert all(trial.attempt == 1 for trial in found)
+    space = run.job.search_space()
+    assert all(space.contains(trial.parameters) for trial in found)
+    completed = [trial for trial in found if trial.state is TrialState.COMPLETED]
+    assert run.best == max(completed, key=lambda trial: trial.metrics["score"])
+    for trial in completed:
+        values = values_of(run, trial)
+        assert len(values) == steps
+        assert trial.metrics["score"] == values[-1]
+
+
+def values_of(run: Run, trial: Trial) -> list[float]:
+    return [report.metrics["score"] for report in run.reports(trial.number)]
+
+
+def check_the_trials_are_those_of_this_machine(run: Run, folder: Path) -> None:
+    """A strategy suggests the same wherever the trials run, if they end the same."""
+    job = run.job.model_copy(update={"stopping": None, "mode": "auto"})
+    here = finished(Place("local", folder), job, CALM)
+    assert [trial.parameters for trial in run.trials()] == [trial.parameters for trial in here.trials()]
