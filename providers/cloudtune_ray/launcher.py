@@ -1,0 +1,385 @@
+"""Trials on the nodes of a Ray cluster: slots that take one after the other, and are listened to by long calls."""
+
+import contextlib
+import secrets
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudtune.errors import ProviderError, StoreError
+from cloudtune.launcher import Ended, Launcher
+from cloudtune.metrics import metric_patterns
+from cloudtune.states import Report, Trial
+from cloudtune_local.ending import ended_of
+from cloudtune_ray import actor as actor_module
+from cloudtune_ray.briefing import Briefing
+from cloudtune_ray.cluster import Cluster
+from cloudtune_ray.failures import cannot_start, in_words, out_of_memory
+from cloudtune_ray.mirror import Mirror
+
+PATIENCE = 30.0
+"""Seconds that a slot waits for something to tell before it answers all the same."""
+
+IDLE_TIME = 30.0
+"""Seconds after which a slot without a trial gives its resources back."""
+
+MOST_LOSSES = 5
+"""How often a trial may be lost with its slot before the trial itself is to blame."""
+
+_MOST_FAILED_STARTS = 5
+_UNAVAILABLE = 60.0
+_AGAIN = 0.5
+_LOOK_AROUND = 1.0
+_STATUS_TIMEOUT = 10.0
+_FIT_GRACE = 5.0
+
+
+@dataclass(eq=False)
+class _Slot:
+    """An actor, as the driver sees it."""
+
+    name: str
+    actor: Any
+    mirror: Mirror | None = None
+    up: bool = False
+    idle_since: float = 0.0
+    unavailable_since: float | None = None
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call that is under way, and how to make it again."""
+
+    slot: _Slot
+    make: Callable[[], Any]
+    hear: Callable[[_Slot, Any], None]
+
+
+@dataclass
+class _Staff:
+    """The slots of a run, by what they do."""
+
+    all: set[_Slot] = field(default_factory=set)
+    idle: list[_Slot] = field(default_factory=list)
+    found: dict[str, _Slot] = field(default_factory=dict)  # by the attempt that an earlier driver gave them
+
+    @property
+    def starting(self) -> list[_Slot]:
+        """Those that are not up yet."""
+        return [slot for slot in self.all if not slot.up]
+
+
+class RayLauncher(Launcher):
+    """Runs trials in slots, of which there are never more than trials at once.
+
+    Args:
+        cluster: where; closed with the launcher.
+        briefing: what slots and trials need.
+        running: trials that an earlier driver left running; their slots are kept for `adopt`.
+
+    Raises:
+        ProviderError: no node has the resources that a trial needs.
+    """
+
+    def __init__(self, cluster: Cluster, briefing: Briefing, running: Collection[Trial] = ()) -> None:
+        self._cluster = cluster
+        self._ray = cluster.ray
+        self._briefing = briefing
+        self._setting = briefing.setting
+        self._patterns = metric_patterns(self._setting.job.objective, self._setting.job.metrics)
+        self._calls: dict[Any, _Call] = {}
+        self._later: deque[tuple[float, _Call]] = deque()
+        self._slots = _Staff()
+        self._queue: deque[Mirror] = deque()
+        self._happened: deque[Report | Ended] = deque()
+        self._losses: Counter[int] = Counter()
+        self._failed_starts = 0
+        self._unfit_since: float | None = None
+        self._next_look = 0.0
+        self._ray.cloudpickle.register_pickle_by_value(actor_module)
+        self._actor_class = self._ray.remote(actor_module.SlotActor)
+        self._check_fit(patience=0.0)
+        self._find({f"{trial.number}.{trial.attempt}" for trial in running})
+
+    # What the driver asks
+
+    def place(self, trial: Trial) -> str:
+        return self._setting.place(trial)
+
+    def launch(self, trial: Trial) -> None:
+        mirror = self._mirror(trial)
+        mirror.forget()
+        self._queue.append(mirror)
+        self._hand_out()
+
+    def adopt(self, trial: Trial) -> bool:
+        mirror = self._mirror(trial)
+        slot = self._slots.found.pop(mirror.key, None)
+        if slot is None:
+            return False
+        slot.mirror = mirror
+        if not self._briefing.pooled:
+            self._happened.extend(mirror.take({}))
+        self._listen(slot, mirror)
+        return True
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        if not self._happened:
+            try:
+                self._hear(timeout)
+            except OSError as error:
+                place = error.filename or self._setting.folder
+                raise StoreError(
+                    f"{place} cannot be written: {error.strerror or error}; the run can be resumed once that is mended"
+                ) from error
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_AROUND
+            self._look_around()
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
+
+    def stop(self, number: int) -> None:
+        for mirror in self._queue:
+            if mirror.trial.number == number:
+                self._queue.remove(mirror)
+                self._happened.append(Ended(number, mirror.trial.attempt))
+                return
+        busy = (slot for slot in self._slots.all if slot.mirror is not None and slot.mirror.trial.number == number)
+        for slot in busy:
+            self._stop(slot)
+
+    def _stop(self, slot: _Slot) -> None:
+        assert slot.mirror is not None
+        key = slot.mirror.key
+        self._ask(slot, lambda: slot.actor.stop.remote(key), lambda _slot, _answer: None)
+
+    def close(self) -> None:
+        for slot in self._slots.all:
+            if slot.mirror is not None:
+                slot.mirror.close()
+        for slot in self._slots.starting:
+            self._kill(slot.actor)
+        self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
+        self._cluster.close()
+
+    # Slots
+
+    def _find(self, wanted: Collection[str]) -> None:
+        """Looks for slots of an earlier driver: those with a wanted attempt wait for `adopt`, idle ones are of use."""
+        actors = self._cluster.actors(self._briefing.prefix)
+        calls = {name: actor.status.remote() for name, actor in actors.items()}
+        known = dict(self._cluster.answers(calls, _STATUS_TIMEOUT))
+        for name, actor in actors.items():
+            status, slot = known.get(name), _Slot(name, actor)
+            if status is not None and status["key"] in wanted:
+                slot.up = True
+                self._slots.all.add(slot)
+                self._slots.found[status["key"]] = slot
+            elif status is not None and (status["key"] is None or status["ended"]):
+                self._slots.all.add(slot)
+                self._prepare(slot)
+            else:
+                self._kill(actor)
+
+    def _hand_out(self) -> None:
+        """Gives the waiting trials to idle slots, and hires as many more as are needed."""
+        while self._queue and self._slots.idle:
+            self._give(self._slots.idle.pop(), self._queue.popleft())
+        for _ in range(len(self._queue) - len(self._slots.starting)):
+            self._hire()
+
+    def _hire(self) -> None:
+        name = self._briefing.prefix + secrets.token_hex(4)
+        options = self._briefing.options(name, self._cluster.namespace)
+        slot = _Slot(name, self._actor_class.options(**options).remote(*self._briefing.package))
+        self._slots.all.add(slot)
+        self._prepare(slot)
+
+    def _prepare(self, slot: _Slot) -> None:
+        self._ask(slot, lambda: slot.actor.prepare.remote(self._briefing.node), self._is_up)
+
+    def _is_up(self, slot: _Slot, _about: Mapping[str, Any]) -> None:
+        slot.up = True
+        self._failed_starts = 0
+        self._rest(slot)
+
+    def _rest(self, slot: _Slot) -> None:
+        """A slot has nothing to do; it gets a trial, if one waits."""
+        slot.mirror, slot.idle_since = None, time.monotonic()
+        self._slots.idle.append(slot)
+        self._hand_out()
+
+    def _give(self, slot: _Slot, mirror: Mirror) -> None:
+        slot.mirror = mirror
+        order = self._briefing.order(mirror.trial)
+        self._ask(slot, lambda: slot.actor.run.remote(order, PATIENCE), self._told)
+
+    def _kill(self, actor: Any) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it is gone, as it should be
+            self._ray.kill(actor)
+
+    # Calls
+
+    def _ask(self, slot: _Slot, make: Callable[[], Any], hear: Callable[[_Slot, Any], None]) -> None:
+        self._make(_Call(slot, make, hear))
+
+    def _make(self, call: _Call) -> None:
+        self._calls[call.make()] = call
+
+    def _hear(self, timeout: float) -> None:
+        """Waits for the first answer, and takes all that have come."""
+        while self._later and self._later[0][0] <= time.monotonic():
+            self._make(self._later.popleft()[1])
+        patience = min(timeout, _AGAIN) if self._later else timeout
+        if not self._calls:
+            time.sleep(patience)
+            return
+        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=patience)
+        if ready and len(self._calls) > 1:
+            ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
+        for reference in ready:
+            call = self._calls.pop(reference)
+            if call.slot not in self._slots.all:
+                continue  # the last words of a slot that was given up
+            try:
+                answer = self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                self._failed(call, error)
+            else:
+                call.slot.unavailable_since = None
+                call.hear(call.slot, answer)
+
+    def _told(self, slot: _Slot, news: Mapping[str, Any]) -> None:
+        """News of a trial: what it printed and reported, and perhaps its end."""
+        mirror = slot.mirror
+        assert mirror is not None
+        if "gone" in news:
+            self._lost(mirror, "its slot has forgotten it")
+            self._rest(slot)
+            return
+        self._happened.extend(mirror.take(news))
+        if mirror.ended is None:
+            self._listen(slot, mirror)
+        else:
+            mirror.clear_checkpoint()
+            self._bring_back(slot, mirror)
+
+    def _listen(self, slot: _Slot, mirror: Mirror) -> None:
+        def make() -> Any:
+            return slot.actor.listen.remote(mirror.key, *mirror.known(), PATIENCE)
+
+        self._ask(slot, make, self._told)
+
+    def _bring_back(self, slot: _Slot, mirror: Mirror) -> None:
+        """Asks for the next part of what an ended trial left; without one the trial is over."""
+        wanted = mirror.wanted()
+        if wanted is None:
+            self._over(mirror)
+            self._rest(slot)
+        else:
+            self._ask(slot, lambda: slot.actor.read.remote(mirror.key, *wanted), self._got)
+
+    def _got(self, slot: _Slot, data: bytes) -> None:
+        assert slot.mirror is not None
+        slot.mirror.receive(data)
+        self._bring_back(slot, slot.mirror)
+
+    # Ends
+
+    def _over(self, mirror: Mirror) -> None:
+        mirror.close()
+        trial, outcome = mirror.trial, mirror.ended
+        assert outcome is not None
+        if outcome["why"] == "lost":
+            self._lost(mirror, outcome["message"])
+        else:
+            self._happened.append(ended_of(self._setting, trial.number, trial.attempt, outcome, mirror.files.log))
+
+    def _lost(self, mirror: Mirror, why: str) -> None:
+        """A trial is gone through no fault of its own, as far as is known; not for ever, though."""
+        self._happened.extend(mirror.rest())
+        mirror.close()
+        number, attempt = mirror.trial.number, mirror.trial.attempt
+        self._losses[number] += 1
+        if self._losses[number] > MOST_LOSSES:
+            why = f"it was lost {self._losses[number]} times, at last because {why}"
+            self._happened.append(Ended(number, attempt, why))
+        else:
+            self._happened.append(Ended(number, attempt, why, lost=True))
+
+    def _failed(self, call: _Call, error: Exception) -> None:
+        """A call gave an error: it is made again while its slot may come back, or the slot is given up."""
+        slot, now = call.slot, time.monotonic()
+        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
+            slot.unavailable_since = slot.unavailable_since or now
+            if now - slot.unavailable_since < _UNAVAILABLE:
+                self._later.append((now + _AGAIN, call))
+                return
+        self._give_up(slot)
+        why = in_words(self._ray, error)
+        if slot.mirror is None:
+            self._did_not_start(slot, error, why)
+        elif out_of_memory(self._ray, error) or isinstance(error, self._ray.exceptions.RayTaskError):
+            slot.mirror.close()
+            trial = slot.mirror.trial
+            self._happened.append(Ended(trial.number, trial.attempt, why, retry=True))
+        else:
+            self._lost(slot.mirror, why)
+        self._hand_out()
+
+    def _give_up(self, slot: _Slot) -> None:
+        self._slots.all.discard(slot)
+        if slot in self._slots.idle:
+            self._slots.idle.remove(slot)
+        self._kill(slot.actor)
+
+    def _did_not_start(self, slot: _Slot, error: Exception, why: str) -> None:
+        """Another slot takes its place, unless it would fare no better.
+
+        Raises:
+            ProviderError: it would not.
+        """
+        if slot.up:
+            return
+        self._failed_starts += 1
+        hopeless = cannot_start(self._ray, error) and not any(other.up for other in self._slots.all)
+        if hopeless or self._failed_starts >= _MOST_FAILED_STARTS:
+            raise ProviderError(f"no slot for trials could be started on the cluster: {why}")
+
+    # Once in a while
+
+    def _look_around(self) -> None:
+        if self._slots.starting:
+            self._check_fit(patience=_FIT_GRACE)
+        now = time.monotonic()
+        weary = [slot for slot in self._slots.idle if now - slot.idle_since > IDLE_TIME]
+        for slot in weary:
+            self._slots.idle.remove(slot)
+            self._slots.all.discard(slot)
+        self._cluster.dismiss([slot.actor for slot in weary])
+
+    def _check_fit(self, patience: float) -> None:
+        """Makes sure that some node can take a trial when it is free, rather than waiting for ever.
+
+        Args:
+            patience: seconds that none may be there, unless the job says how long.
+
+        Raises:
+            ProviderError: none can, and none has been there for too long.
+        """
+        why = self._cluster.misfit(self._briefing.demand)
+        if not why:
+            self._unfit_since = None
+            return
+        self._unfit_since = self._unfit_since or time.monotonic()
+        wait = self._briefing.native.wait
+        if time.monotonic() - self._unfit_since >= (patience if wait is None else wait.total_seconds()):
+            raise ProviderError(
+                f"{why}; ask for less (compute, ray), or, where the cluster grows by itself, say how long to wait: ray: {{wait: 10m}}"
+            )
+
+    def _mirror(self, trial: Trial) -> Mirror:
+        return Mirror(trial, self._setting.files(trial), self._patterns)

@@ -1,0 +1,131 @@
+"""A trial's files in the run's folder, as far as they have come from its node."""
+
+import shutil
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudtune.states import Report, Trial
+from cloudtune_local.setting import TrialFiles
+from cloudtune_local.tail import Tail
+
+
+class Mirror:
+    """Writes down what an attempt's slot tells, and says what it means.
+
+    What is known already is told by the files alone, so that a driver goes on where another was killed.
+
+    Args:
+        trial: whose present attempt it is.
+        files: where it is written down.
+        patterns: how metrics are found in the output.
+    """
+
+    def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any]) -> None:
+        self.trial = trial
+        self.files = files
+        self.ended: dict[str, Any] | None = None
+        self._reports = 0
+        self._tail: Tail | None = None
+        self._patterns = patterns
+        self._missing: deque[tuple[str, int, int]] = deque()
+        self._offset = 0
+
+    @property
+    def key(self) -> str:
+        """The name of the attempt."""
+        return f"{self.trial.number}.{self.trial.attempt}"
+
+    def known(self) -> tuple[int, int]:
+        """Bytes of the log, and how much of the reports, that are here."""
+        return _size(self.files.log), self._reports or _size(self.files.reports)
+
+    def forget(self) -> None:
+        """Removes what an attempt of the same number may have left: this one begins."""
+        for path in (self.files.log, self.files.reports):
+            Path(path).unlink(missing_ok=True)
+
+    def take(self, news: Mapping[str, Any]) -> list[Report]:
+        """Keeps the news of an attempt, and returns what it reported."""
+        _append(self.files.log, news.get("log", b""))
+        _append(self.files.reports, news.get("lines", b""))
+        number, attempt = self.trial.number, self.trial.attempt
+        reports = [Report(number, attempt, step, moment, values) for step, moment, values in news.get("reports", ())]
+        self._reports += len(reports)
+        if "ended" in news:
+            self.ended = dict(news["ended"])
+            self._missing.extend(news["files"])
+        if "reports" not in news:
+            self._tail = self._tail or Tail(number, attempt, self.files.reports, self.files.log, self._patterns)
+            reports += self._tail.new(last=self.ended is not None)
+        return reports
+
+    def rest(self) -> Iterator[Report]:
+        """What an attempt has said that will say nothing more, being lost."""
+        if self._tail is not None:
+            yield from self._tail.new(last=True)
+
+    def close(self) -> None:
+        """Lets go of the files."""
+        if self._tail is not None:
+            self._tail.close()
+
+    # Files that travel back
+
+    def wanted(self) -> tuple[str, int] | None:
+        """The name of the next file to ask for, and from which byte on; None when all are here."""
+        while self._missing and self._offset == 0 and self._missing[0][1] == 0:
+            self.receive(b"")  # an empty file
+        return (self._missing[0][0], self._offset) if self._missing else None
+
+    def receive(self, data: bytes) -> None:
+        """Writes down the part of a file that was asked for.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        name, size, mode = self._missing[0]
+        path = self._path(name)
+        if self._offset == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+        with path.open("ab") as file:
+            file.write(data)
+        self._offset += len(data)
+        if self._offset >= size or not data:  # or it became shorter meanwhile
+            path.chmod(mode | 0o600)
+            self._missing.popleft()
+            self._offset = 0
+
+    def clear_checkpoint(self) -> None:
+        """Removes the checkpoint of an earlier attempt, if a newer one comes."""
+        if any(name.startswith("checkpoint/") for name, _, _ in self._missing):
+            shutil.rmtree(self.files.checkpoint, ignore_errors=True)
+
+    def _path(self, name: str) -> Path:
+        kind, _, below = name.partition("/")
+        folder = Path(self.files.output if kind == "output" else self.files.checkpoint)
+        path = folder / below
+        if ".." in path.relative_to(folder).parts:
+            raise OSError(f"{name} is not a name below the trial's folder")
+        return path
+
+
+def _append(path: str, data: bytes) -> None:
+    if not data:
+        return
+    try:
+        with open(path, "ab") as file:  # noqa: PTH123  # many are written
+            file.write(data)
+    except FileNotFoundError:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "ab") as file:  # noqa: PTH123
+            file.write(data)
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,83 @@
+"""One attempt of a trial on a node, and what there is to tell of it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudtune_local.setting import TrialFiles
+
+CHUNK = 1 << 20
+"""Bytes of a log that are told at once."""
+
+PIECE = 4 << 20
+"""Bytes of a file that travel at once."""
+
+
+class Attempt:
+    """An attempt, from its order on; it stays after its end until another takes its place.
+
+    Args:
+        order: the driver's.
+        files: where it writes.
+        kept: the folders whose files travel back, by the name that they have on the way.
+    """
+
+    def __init__(self, order: Mapping[str, Any], files: TrialFiles, kept: Mapping[str, str]) -> None:
+        self.key: str = order["key"]
+        self.files = files
+        self.log = files.log
+        self.log_start = 0
+        self.log_end: int | None = None
+        self.reports: list[list[Any]] | None = None  # of a worker; processes write theirs into a file
+        self.killed = ""
+        self.ended: dict[str, Any] | None = None
+        self._kept = kept
+
+    def news(self, log: int, reports: int) -> dict[str, Any]:
+        """What there is beyond what is known already, in portions; the end comes with the last of them.
+
+        Args:
+            log: bytes of the log that are known.
+            reports: bytes of the reports, or reports of a worker, that are known.
+        """
+        ended = self.ended  # before reading: what it left is there when it is gone
+        said: dict[str, Any] = {"log": self._log(log)}
+        if self.reports is None:
+            said["lines"] = _read(self.files.reports, reports, CHUNK)
+        else:
+            said["reports"] = self.reports[reports:]
+        if ended is not None and len(said["log"]) < CHUNK and len(said.get("lines", b"")) < CHUNK:
+            said |= {"ended": ended, "files": list(self._manifest(ended))}
+        return said
+
+    def _log(self, known: int) -> bytes:
+        start = self.log_start + known
+        most = CHUNK if self.log_end is None else min(CHUNK, self.log_end - start)
+        return _read(self.log, start, most) if most > 0 else b""
+
+    def _manifest(self, ended: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
+        """Names, sizes and modes of the files that travel back: outputs, and of a broken attempt its checkpoint."""
+        well = ended["status"] == 0 and not ended["why"] and not ended["message"]
+        for name, folder in self._kept.items():
+            if name == "checkpoint" and well:
+                continue  # no other attempt will follow
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    about = path.stat()
+                    yield f"{name}/{path.relative_to(folder)}", about.st_size, about.st_mode & 0o777
+
+    def piece(self, name: str, offset: int) -> bytes:
+        """A part of a file of the manifest."""
+        kind, _, below = name.partition("/")
+        return _read(os.path.join(self._kept[kind], below), offset, PIECE)  # noqa: PTH118
+
+
+def _read(path: str, offset: int, most: int) -> bytes:
+    """Bytes of a file; none where it is not there (yet)."""
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a path a string, looked at often
+            file.seek(offset)
+            return file.read(most)
+    except FileNotFoundError:
+        return b""

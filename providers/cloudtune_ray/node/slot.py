@@ -1,0 +1,218 @@
+"""A slot on a node: runs one trial after the other, each in a process group of its own, and tells what happens.
+
+It lives in an asyncio actor, stands between the driver and a keeper (`cloudtune_local.keeper`), and needs no driver
+to bring a running trial to its end: one that comes later finds everything here. After a while without one it goes.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Awaitable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudtune_local.keeping import trial_environment
+from cloudtune_local.setting import TrialFiles
+from cloudtune_ray.node.attempt import Attempt
+from cloudtune_ray.node.folders import RunFolder, unpack
+from cloudtune_ray.node.programs import Programs
+
+READING_INTERVAL = 0.1
+"""Seconds between two looks at what the running trial has written."""
+
+_LOOK_FOR_DRIVER = 5.0
+
+
+class Slot:
+    """Takes orders of one run.
+
+    Args:
+        root: the folder on this node for whatever cloudtune writes.
+        package: the folder with cloudtune's own files.
+    """
+
+    def __init__(self, root: str, package: str) -> None:
+        self._root = Path(root)
+        self._package = package
+        self._setting: Mapping[str, Any] = {}
+        self._folder: RunFolder | None = None
+        self._work = ""
+        self._data: dict[str, str] = {}
+        self._attempt: Attempt | None = None
+        self._news = asyncio.Event()
+        self._programs: Programs | None = None
+        self._listeners = 0
+        self._last_contact = time.monotonic()
+        self._lonely: asyncio.Task[None] | None = None
+
+    # What the driver asks
+
+    async def prepare(self, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes the slot ready: the run's folder, its code and its data. Doing it twice is doing it once.
+
+        Args:
+            setting: see `cloudtune_ray.launcher.node_setting`.
+
+        Raises:
+            OSError: the disk is full, or data that should be here is not.
+        """
+        if self._folder is None:
+            self._setting = setting
+            self._folder = RunFolder(self._root / "runs", setting["mark"])
+            self._own.mkdir()
+            self._lonely = asyncio.create_task(self._leave_when_lonely())
+        self._work = await self._work_folder(setting)
+        for variable, data in setting["data"].items():
+            self._data[variable] = await self._place_of(data)
+        return {"node": os.uname().nodename}
+
+    async def run(self, order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Begins an attempt, unless it is the present one already, and listens to it.
+
+        Args:
+            order: number, attempt, key, parameters, what to execute, its environment, and its checkpoint.
+            seconds: see `listen`.
+        """
+        if self._attempt is None or self._attempt.key != order["key"]:
+            self._forget_attempt()
+            await self._begin(order)
+        return await self.listen(order["key"], 0, 0, seconds)
+
+    async def listen(self, key: str, log: int, reports: int, seconds: float) -> dict[str, Any]:
+        """What an attempt has said and whether it has ended; waits until there is something to tell.
+
+        Args:
+            key: of the attempt.
+            log: bytes of its log that the driver has.
+            reports: how much of its reports the driver has.
+            seconds: that it may wait.
+        """
+        attempt = self._attempt
+        if attempt is None or attempt.key != key:
+            return {"gone": True}
+        self._listeners += 1
+        until = time.monotonic() + seconds
+        try:
+            while True:
+                said = attempt.news(log, reports)
+                left = until - time.monotonic()
+                if any(said.values()) or left <= 0:
+                    return said
+                self._news.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._news.wait(), min(left, READING_INTERVAL))
+        finally:
+            self._listeners -= 1
+            self._last_contact = time.monotonic()
+
+    async def read(self, key: str, name: str, offset: int) -> bytes:
+        """A part of a file that the ended attempt left."""
+        self._last_contact = time.monotonic()
+        if self._attempt is None or self._attempt.key != key:
+            raise FileNotFoundError(f"the slot has forgotten {name} of attempt {key}")
+        return await asyncio.to_thread(self._attempt.piece, name, offset)
+
+    async def stop(self, key: str) -> None:
+        """Asks an attempt to end, and makes it after its grace time."""
+        attempt = self._attempt
+        if attempt is None or attempt.key != key or attempt.ended is not None:
+            return
+        if self._programs is not None:
+            self._programs.stop(attempt)
+
+    async def status(self) -> dict[str, Any]:
+        """Which attempt is here, and whether it has ended."""
+        self._last_contact = time.monotonic()
+        attempt = self._attempt
+        return {"key": attempt.key if attempt else None, "ended": attempt is not None and attempt.ended is not None}
+
+    async def leave(self) -> None:
+        """Ends the trial and everything else here, and the actor's process."""
+        import ray  # noqa: PLC0415  # it is there: this is an actor
+
+        await self._clean_up()
+        ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own
+
+    async def _clean_up(self) -> None:
+        if self._programs is not None:
+            await self._programs.close()
+        self._forget_attempt()
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._own, ignore_errors=True)
+            await asyncio.to_thread(self._folder.leave)
+            self._folder = None
+
+    async def _leave_when_lonely(self) -> None:
+        """Goes when no driver has come for long, once the trial is over."""
+        while True:
+            await asyncio.sleep(_LOOK_FOR_DRIVER)
+            busy = self._listeners > 0 or (self._attempt is not None and self._attempt.ended is None)
+            if busy:
+                self._last_contact = time.monotonic()
+            elif time.monotonic() - self._last_contact > self._setting["linger"]:
+                import ray  # noqa: PLC0415  # it is there: this is an actor
+
+                await self._clean_up()
+                ray.kill(ray.get_runtime_context().current_actor)  # exit_actor works in an actor's methods alone
+
+    # Code, data and folders
+
+    async def _work_folder(self, setting: Mapping[str, Any]) -> str:
+        """Where trials start: in their source, or where the job file is if this node has that folder."""
+        assert self._folder is not None
+        if setting["code"] is not None:
+            return str(await self._folder.unpacked("code", setting["code"]))
+        base: str = setting["base"]
+        return base if Path(base).is_dir() else str(self._own)
+
+    async def _place_of(self, data: Mapping[str, Any]) -> str:
+        assert self._folder is not None
+        if data["pieces"] is not None:
+            return str(await self._folder.unpacked(data["name"], data["pieces"]) / data["below"])
+        if not Path(data["path"]).exists():
+            raise FileNotFoundError(f"there is no {data['path']} on {os.uname().nodename} (ray.data: shared)")
+        return str(data["path"])
+
+    async def _begin(self, order: Mapping[str, Any]) -> None:
+        files = self._files(order)
+        kept = {} if self._setting["outputs"] else {"output": files.output, "checkpoint": files.checkpoint}
+        attempt = Attempt(order, files, kept)
+        pieces: list[Awaitable[bytes]] = order["checkpoint"]
+        if pieces:
+            Path(files.checkpoint).mkdir(parents=True)
+            await unpack(pieces, Path(files.checkpoint))
+        self._attempt = attempt
+        if self._programs is None:
+            self._programs = Programs(self._setting, self._own, self._work, self._package, self._news.set)
+        self._programs.begin(attempt, order, self._environment(order))
+
+    def _files(self, order: Mapping[str, Any]) -> TrialFiles:
+        name, outputs = f"{order['number']:05d}", self._setting["outputs"]
+        files = TrialFiles(str(self._own / name), order["attempt"], outputs and f"{outputs}/{name}")
+        if outputs:
+            files.checkpoint = f"{outputs}/checkpoints/{name}"
+        return files
+
+    def _forget_attempt(self) -> None:
+        """Removes what the last attempt left here; the driver has it."""
+        if self._attempt is not None:
+            shutil.rmtree(self._attempt.files.folder, ignore_errors=True)
+            self._attempt = None
+
+    @property
+    def _own(self) -> Path:
+        """The slot's own folder in the run's."""
+        assert self._folder is not None, "the driver prepares a slot before it gives orders"
+        return self._folder.path / f"slot-{os.getpid()}"
+
+    def _environment(self, order: Mapping[str, Any]) -> dict[str, str]:
+        """What all trials of the run see: the node's variables, cloudtune's, the inputs', and the job's own."""
+        import ray  # noqa: PLC0415  # it is there: this is an actor
+
+        environment = trial_environment(os.environ, self._setting["run"], self._own, None)
+        path = [self._package, *filter(None, [os.environ.get("PYTHONPATH")])]
+        address = ray.get_runtime_context().gcs_address  # a trial may use the cluster itself
+        own = {"PYTHONPATH": os.pathsep.join(path), "RAY_ADDRESS": address, **self._data}
+        return {**environment, **own, **order["environment"]}

@@ -1,0 +1,170 @@
+"""The Ray provider: plans, drives, watches and ends runs whose trials run on a Ray cluster."""
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune import driving
+from cloudtune.errors import Problem, ProviderError, TrialError
+from cloudtune.job import TuningJob
+from cloudtune.plan import Plan
+from cloudtune.private import forget_environment, keep_environment, kept_environment
+from cloudtune.provider import Finding, Provider, Watcher
+from cloudtune.search import UnsuitableStrategy, strategy_for
+from cloudtune.states import RunState, TrialState
+from cloudtune_ray.native import RayJob
+from cloudtune_ray.settings import RaySettings
+from cloudtune_ray.support import SUPPORT
+from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
+
+if TYPE_CHECKING:
+    from cloudtune.launcher import Launcher
+    from cloudtune.store import RunStore
+    from cloudtune_local.setting import Setting
+    from cloudtune_ray.cluster import Cluster
+
+
+class RayProvider(Provider):
+    """Runs trials in actors of a Ray cluster."""
+
+    name = PROVIDER
+    summary = "a Ray cluster"
+    support = SUPPORT
+
+    def _cluster(self) -> "Cluster":
+        from cloudtune_ray.cluster import Cluster  # noqa: PLC0415  # a plan needs no cluster
+
+        return Cluster(RaySettings.of(self.settings, PROVIDER))
+
+    def plan(self, job: TuningJob) -> Plan:
+        return translate(job, self.mounts)
+
+    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        from cloudtune_ray.verifying import problems  # noqa: PLC0415  # loads Ray
+
+        found = problems(job, base, self.plan(job).request)
+        if job.warm_start is not None:
+            from cloudtune.earlier import table_problems  # noqa: PLC0415  # only jobs with a warm start need it
+
+            found += table_problems(job.warm_start, base)
+        try:
+            strategy_for(job, job.search_space(), seed=0)
+        except UnsuitableStrategy as error:
+            found.append(Problem("strategy", str(error)))
+        return found
+
+    def check(self) -> list[Finding]:
+        from cloudtune_ray.checking import findings  # noqa: PLC0415  # loads Ray
+
+        return findings(RaySettings.of(self.settings, PROVIDER))
+
+    def prepare(self, run: "RunStore", job: TuningJob) -> None:
+        keep_environment(run, job.trial.environment)
+        native = run.record().native
+        run.write(columns={"native": {**native, "mark": secrets.token_hex(8)}})
+        base = Path(native["base"])
+        if job.warm_start is not None:
+            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
+
+            earlier.keep(run.folder, earlier.known_trials(job, run.store, base))
+        if job.trial.source is not None:
+            from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
+
+            copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
+
+    def start(self, run: "RunStore") -> None:
+        driving.start(run)
+
+    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
+        return driving.follow(run, self, watcher)
+
+    def refresh(self, run: "RunStore") -> None:
+        driving.refresh(run)
+
+    def cancel(self, run: "RunStore") -> None:
+        driving.cancel(run, self)
+
+    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
+        from cloudtune_local.logs import lines_of  # noqa: PLC0415
+
+        return lines_of(run, number, follow=follow)
+
+    def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
+        trial = run.trial(number)
+        if trial is None:
+            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        job = TuningJob.from_data(json.loads(run.record().job))
+        output = Path(_setting(run, job).files(trial).output)
+        files = sorted(path for path in output.rglob("*") if path.is_file())
+        if not files:
+            raise TrialError(f"trial {number} left no files in {output}")
+        shutil.copytree(output, target, dirs_exist_ok=True)
+        return [target / path.relative_to(output) for path in files]
+
+    # What driving needs (see `driving.Site`)
+
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        from cloudtune_ray.briefing import Briefing, found_files  # noqa: PLC0415  # only who drives launches
+        from cloudtune_ray.launcher import RayLauncher  # noqa: PLC0415
+
+        native, request, settings = run.record().native, _request(run), RayJob.model_validate(job.ray)
+        base = Path(native["base"])
+        environment = kept_environment(run) if job.trial.environment else {}
+        cluster = self._cluster()
+        try:
+            briefing = Briefing(
+                ray=cluster.ray,
+                mark=native["mark"],
+                setting=_setting(run, job),
+                base=base,
+                native=settings,
+                actor=ActorOptions.model_validate(request["actor"]),
+                places=request["data"],
+                environment=environment,
+                runtime_env=found_files(settings.runtime_env, base, job.trial.source),
+            )
+            return RayLauncher(cluster, briefing, run.trials(TrialState.RUNNING))
+        except BaseException:
+            cluster.close()
+            raise
+
+    def abandon(self, run: "RunStore") -> None:
+        from cloudtune_ray.briefing import prefix_of  # noqa: PLC0415
+
+        record = run.record()
+        if record.started is None:
+            return
+        try:
+            with self._cluster() as cluster:
+                cluster.dismiss(list(cluster.actors(prefix_of(run.id, record.native["mark"])).values()))
+        except ProviderError as error:
+            left = "what may run there ends by itself when nobody asks for it any more"
+            run.write(events=[(None, f"{error}; {left}")])
+
+    def settle(self, run: "RunStore") -> None:
+        forget_environment(run)
+
+
+def _request(run: "RunStore") -> Any:  # of a `RayRequest`, as plain data
+    return json.loads(run.record().plan)["request"]
+
+
+def _setting(run: "RunStore", job: TuningJob) -> "Setting":
+    """What all trials share, as seen from this machine, which none of them runs on as such."""
+    from cloudtune_local.setting import Setting  # noqa: PLC0415
+
+    output, limit = _request(run)["output"], job.limits.trial_time
+    return Setting(
+        job=job,
+        run_id=run.id,
+        folder=run.folder,
+        work=run.folder,
+        outputs=None if output is None else (Path(run.record().native["base"]) / output).resolve() / run.id,
+        environment={},
+        memory=job.compute.memory,
+        seconds=None if limit is None else limit.total_seconds(),
+        grace=RayJob.model_validate(job.ray).grace,
+    )

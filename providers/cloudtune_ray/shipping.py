@@ -1,0 +1,81 @@
+"""What travels to the nodes: cloudtune's own files, the user's code, data, and checkpoints."""
+
+import functools
+import hashlib
+import importlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+_PIECE = 32 << 20
+"""Bytes of an archive that are one object of Ray's store."""
+
+_OWN_PACKAGES = ("cloudtune", "cloudtune_local", "cloudtune_ray")
+
+
+@functools.cache
+def package() -> tuple[bytes, str]:
+    """cloudtune's own files that a node needs, as a zip archive, and its hash."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in _OWN_PACKAGES:
+            folder = Path(importlib.import_module(name).__file__ or "").parent
+            for path in sorted(folder.rglob("*.py")):
+                entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}")  # of no certain date
+                entry.external_attr = 0o644 << 16
+                archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
+    content = packed.getvalue()
+    return content, hashlib.sha256(content).hexdigest()[:16]
+
+
+def archive(place: Path, put: Callable[[bytes], Any]) -> list[Any]:
+    """Packs a file or all of a folder into a tar file.
+
+    Args:
+        place: the file or folder; symbolic links in it stay links.
+        put: takes a part of the tar file and gives a reference to it.
+
+    Returns:
+        The references, in order.
+    """
+    pieces = _Pieces(put)
+    with tarfile.open(fileobj=cast("BinaryIO", pieces), mode="w|", format=tarfile.PAX_FORMAT) as target:
+        if place.is_dir():
+            for path in sorted(place.iterdir()):
+                target.add(path, path.name)
+        else:
+            target.add(place.resolve(), place.name)
+    pieces.flush()
+    return pieces.references
+
+
+def size_of(place: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
+    return sum(path.stat().st_size for path in files)
+
+
+class _Pieces:
+    """A file to write to that hands on what it gets in pieces."""
+
+    def __init__(self, put: Callable[[bytes], Any]) -> None:
+        self.references: list[Any] = []
+        self._put = put
+        self._buffer = bytearray()
+
+    def write(self, data: bytes) -> int:
+        """Takes more of the file."""
+        self._buffer += data
+        while len(self._buffer) >= _PIECE:
+            self.references.append(self._put(bytes(self._buffer[:_PIECE])))
+            del self._buffer[:_PIECE]
+        return len(data)
+
+    def flush(self) -> None:
+        """Hands on the rest."""
+        if self._buffer:
+            self.references.append(self._put(bytes(self._buffer)))
+            self._buffer.clear()

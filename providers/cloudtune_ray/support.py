@@ -1,0 +1,76 @@
+"""What a Ray cluster does with each field of a job."""
+
+from collections.abc import Mapping
+
+from cloudtune.plan import Support
+
+_NOT_HERE = Support.APPROXIMATE
+
+SUPPORT: Mapping[str, tuple[Support, str]] = {
+    "name": (Support.EXACT, ""),
+    "trial.source": (Support.ENCODED, "travels to each node once; a requirements.txt in it is installed only if ray: {runtime_env: {pip: requirements.txt}} says so"),
+    "trial.source.none": (Support.APPROXIMATE, "nothing travels: trials start where the job file is on nodes that have this folder, else in an empty one; give trial.source"),
+    "trial.ignore": (Support.EXACT, ""),
+    "trial.command": (Support.EXACT, ""),
+    "trial.function": (Support.EXACT, ""),
+    "trial.image": (_NOT_HERE, "no container: trials run in the Python of the node's Ray, or in what ray: {runtime_env: …} makes"),
+    "trial.environment": (Support.EXACT, ""),
+    "objective": (Support.EXACT, ""),
+    "metrics": (Support.EXACT, ""),
+    "space": (Support.EXACT, ""),
+    "strategy": (Support.EXACT, ""),
+    "stopping": (Support.EXACT, ""),
+    "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
+    "limits": (Support.EXACT, ""),
+    "retries": (Support.EXACT, ""),
+    "warm_start": (Support.EXACT, ""),
+    "mode": (Support.EXACT, ""),
+    "mode.managed": (Support.DRIVEN, "a Ray cluster has no tuner of its own: cloudtune drives the trials itself"),
+    "strict": (Support.EXACT, ""),
+    "compute.instance": (_NOT_HERE, "Ray knows resources, not machine types; ask for them by cpus, accelerators, memory or ray: {resources: {NAME: 1}}"),
+    "compute.count": (_NOT_HERE, "a trial is one process on one node; it may spread itself by ray.init(), which finds this cluster"),
+    "compute.accelerators": (Support.EXACT, ""),
+    "compute.accelerators.unknown": (Support.UNSUPPORTED, "Ray has no accelerator of this name; take GPU for any, or one of: {known}"),
+    "compute.cpus": (Support.EXACT, ""),
+    "compute.memory": (Support.EXACT, ""),
+    "compute.disk": (_NOT_HERE, "trials use the disk of their node without a limit"),
+    "compute.spot": (_NOT_HERE, "the cluster decides; trials of a node that is taken away are started again"),
+    "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for; ray: {wait: 10m} waits for nodes of a cluster that grows by itself"),
+    "data": (Support.ENCODED, "travels to each node once, up to 2 GB together; ray: {data: shared} if all nodes see it where it is"),
+    "data.shared": (Support.EXACT, ""),
+    "data.remote": (Support.UNSUPPORTED, "Ray fetches nothing from there; give a folder or file here under the key ray: {ray: ./data, …}, or mount one in cloudtune.toml"),
+    "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
+    "output": (Support.ENCODED, "a folder that all nodes must see at this path; checkpoints lie there as well, and so survive the death of a node"),
+    "output.remote": (_NOT_HERE, "nothing is uploaded: outputs travel back to the run's folder; give a folder that all nodes see under the key ray"),
+    "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml), which all nodes must see"),
+    "network": (_NOT_HERE, "trials use the network of their node"),
+    "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their node; take isolated away, or isolate the cluster"),
+    "identity": (_NOT_HERE, "trials run as the user of the node's Ray"),
+    "encryption": (_NOT_HERE, "keys and traffic are the cluster's (RAY_USE_TLS)"),
+    "tags": (_NOT_HERE, "kept with the run, but the cluster does not see them"),
+    "ray": (Support.EXACT, ""),
+    "ray.runtime_env.env_vars": (Support.ENCODED, "set by Ray for the slot of the trials; these values are kept in the store, unlike those of trial.environment"),
+    "native": (_NOT_HERE, "settings of another provider: of no effect here"),
+}  # fmt: skip
+"""A path, or a field and one of its ways, → support and a remark."""
+
+ACCELERATORS = (
+    "V100", "P100", "T4", "P4", "K80", "A10G", "L4", "L40S", "A100", "A100-40G", "A100-80G", "H100", "H200", "H20",
+    "B200", "B300", "GB200", "GB300", "RTX-PRO-6000", "Intel-GPU-Max-1550", "Intel-GPU-Max-1100", "Intel-GAUDI",
+    "AMD-Instinct-MI100", "AMD-Instinct-MI250X", "AMD-Instinct-MI250X-MI250", "AMD-Instinct-MI210",
+    "AMD-Instinct-MI300A", "AMD-Instinct-MI300X-OAM", "AMD-Instinct-MI300X-HF", "AMD-Instinct-MI308X",
+    "AMD-Instinct-MI325X-OAM", "AMD-Instinct-MI350X-OAM", "AMD-Instinct-MI355X-OAM",
+)  # fmt: skip
+"""GPUs that Ray knows by name (`ray.util.accelerators`, Ray 2.60); counted as ``num_gpus``."""
+
+
+def accelerator(name: str) -> str | None:
+    """Ray's name of an accelerator, also by the names of Google (``NVIDIA_TESLA_T4``); "" for any; None for none.
+
+    Ray's module has the names as constants of the same kind: ``NVIDIA_TESLA_T4 = "T4"``.
+    """
+    plain = name.upper().replace("_", "-")
+    if plain in ("GPU", "ANY"):
+        return ""
+    short = plain.removeprefix("NVIDIA-").removeprefix("TESLA-")
+    return next((known for known in ACCELERATORS if known.upper() in (plain, short)), None)

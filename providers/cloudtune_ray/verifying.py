@@ -1,0 +1,57 @@
+"""What a job names and is not there, or what Ray would refuse: seen before a run is written down."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cloudtune.errors import Problem
+from cloudtune.job import TuningJob
+from cloudtune.source import MAX_SIZE
+from cloudtune.units import format_size
+from cloudtune_ray.actor import SlotActor
+from cloudtune_ray.briefing import found_files, placement
+from cloudtune_ray.cluster import load_ray
+from cloudtune_ray.native import RayJob
+from cloudtune_ray.shipping import size_of
+from cloudtune_ray.translate import ActorOptions
+
+
+def problems(job: TuningJob, base: Path, request: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with files, data, and the options of the slots' actors.
+
+    Args:
+        job: the spec.
+        base: the job file's folder.
+        request: the plan's.
+
+    Raises:
+        ConfigError: Ray is not installed.
+    """
+    found = []
+    if job.trial.source is not None and not (base / job.trial.source).is_dir():
+        found.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
+    settings = RayJob.model_validate(job.ray)
+    if settings.data == "shipped":
+        found += _of_data(request["data"], base)
+    return found + _of_options(job, settings, ActorOptions.model_validate(request["actor"]), base)
+
+
+def _of_data(places: Mapping[str, str], base: Path) -> list[Problem]:
+    missing = [name for name, place in places.items() if not (base / place).exists()]
+    if missing:
+        return [Problem(f"data.{name}", f"there is no file or folder {places[name]!r} in {base}") for name in missing]
+    total = sum(size_of(base / place) for place in places.values())
+    if total <= MAX_SIZE:
+        return []
+    hint = "put it where all nodes see it, and say ray: {data: shared}"
+    return [Problem("data", f"is {format_size(total)}, and no more than {format_size(MAX_SIZE)} travel", hint)]
+
+
+def _of_options(job: TuningJob, settings: RayJob, actor: ActorOptions, base: Path) -> list[Problem]:
+    """What Ray's own check of an actor's options and of its runtime environment says."""
+    environment = found_files(settings.runtime_env, base, job.trial.source)
+    try:
+        load_ray().remote(SlotActor).options(**placement(actor, environment))
+    except (ValueError, TypeError, OSError) as error:
+        return [Problem("ray.runtime_env" if environment else "ray", " ".join(str(error).split()))]
+    return []
