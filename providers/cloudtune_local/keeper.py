@@ -178,6 +178,7 @@ class Keeper:
         from cloudtune_local import worker  # noqa: PLC0415
 
         self._forked = worker
+        self._function, self._load_error = None, ""  # of an earlier run
         try:
             if request["pickle"]:
                 import pickle  # noqa: PLC0415

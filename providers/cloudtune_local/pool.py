@@ -41,7 +41,13 @@ class PoolLauncher(Launcher):
         self._keeper = self._start_keeper()
 
     def _start_keeper(self) -> KeeperClient:
-        keeper = KeeperClient(self._setting.environment, self._setting.folder / "keeper.log", bare=False)
+        return self._enlist(self._new_keeper(self._setting.environment))
+
+    def _new_keeper(self, environment: Mapping[str, str]) -> KeeperClient:
+        return KeeperClient(environment, self._setting.folder / "keeper.log", bare=False)
+
+    def _enlist(self, keeper: KeeperClient) -> KeeperClient:
+        """Lets a keeper load the function, and listens to it from now on."""
         self._selector.register(keeper.socket, selectors.EVENT_READ, None)
         keeper.send({"do": "load", **self._load})
         return keeper

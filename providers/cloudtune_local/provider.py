@@ -164,6 +164,10 @@ def _launcher(setting: "Setting", run: "RunStore", native: Mapping[str, str]) ->
     }
     if LocalSettings.model_validate(setting.job.local).isolate:
         return ProcessLauncher(setting, load)
+    if native.get("keeper") == "spare":
+        from cloudtune_local.spare import SparePool  # noqa: PLC0415
+
+        return SparePool(setting, load)
     from cloudtune_local.pool import PoolLauncher  # noqa: PLC0415
 
     return PoolLauncher(setting, load)

@@ -1,0 +1,292 @@
+"""From what scikit-learn's searches search (grids, lists of grids, distributions) to a space of cloudtune's."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from scipy.stats import rv_discrete
+from sklearn.base import BaseEstimator
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.parameters import (
+    KINDS,
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+    Ordinal,
+    Parameter,
+    Part,
+    Scalar,
+    scalar_key,
+)
+from cloudtune.sklearn.evaluating import Decoding, Draw, Listed, Quantile
+
+SELECTOR = "grid"
+"""The parameter that says which of several grids a candidate is of (with a _ where that name is taken)."""
+
+TAIL = 1e-9
+"""The probability that is cut from each end of a distribution without a parameter of its own: its inverse may be infinite there."""
+
+_PROBES = (0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999)
+"""Probabilities at which a distribution must agree with the parameter that stands for it."""
+
+_SEEDS = 2**31 - 1
+
+_DISTRIBUTED = "give a list, an array, a distribution of scipy.stats or a parameter of cloudtune"
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """A space, and the way back from its values.
+
+    Attributes:
+        entries: parameters, or variants for several grids, by name: plain data as the spec has it.
+        decoding: gives the estimator's parameters of a trial's values.
+        listed: whether every value is of a list: then all combinations are a grid of scikit-learn's.
+    """
+
+    entries: Mapping[str, Any]
+    decoding: Decoding
+    listed: bool
+
+
+def search_space(space: Any, *, in_order: bool) -> SearchSpace:
+    """The space of a dictionary of parameters, or of a list of such dictionaries, of which each candidate has one.
+
+    Args:
+        space: lists of values, distributions and cloudtune's parameters by name, or a list of such dictionaries.
+        in_order: whether lists keep their order, as a grid needs it; else numbers are put in theirs, which lets
+            models know near from far.
+
+    Raises:
+        SpecError: it is something else; names every parameter that is.
+    """
+    grids = [space] if isinstance(space, Mapping) else space
+    if (
+        not isinstance(grids, Sequence)
+        or isinstance(grids, str)
+        or not all(isinstance(grid, Mapping) for grid in grids)
+    ):
+        raise _refused([Problem("space", f"must be a dictionary, or a list of dictionaries, not {_shown(space)}")])
+    if not grids:
+        raise _refused([Problem("space", "has no grid; give at least one dictionary")])
+    names = sorted({name for grid in grids for name in grid}, key=str)
+    several = len(grids) > 1 or not grids[0]
+    selector = _free(SELECTOR, names) if several else None
+    branches: list[dict[str, Translated]] = []
+    problems: list[Problem] = []
+    for index, grid in enumerate(grids):
+        branches.append({})
+        for name in sorted(grid, key=str):
+            path = f"space[{index}].{name}" if len(grids) > 1 else f"space.{name}"
+            try:
+                branches[-1][name] = _translated(name, grid[name], in_order=in_order)
+            except ValueError as error:
+                problems.append(Problem(path, str(error)))
+    if problems:
+        raise _refused(problems)
+    for branch in branches:
+        _translate_conditions(branch)
+    return _joined(branches, names, selector)
+
+
+def _refused(problems: Sequence[Problem]) -> SpecError:
+    return SpecError(problems, "TuneSearchCV")
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:60] + '…'} ({type(value).__name__})"
+
+
+# One parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Translated:
+    """A parameter of one grid.
+
+    Attributes:
+        variants: it, as plain data of the spec; several where cloudtune's own variants were given.
+        decoder: from a trial's value to the estimator's; None where they are the same.
+        listed: whether its values were listed.
+    """
+
+    variants: tuple[dict[str, Any], ...]
+    decoder: Callable[[Any], Any] | None = None
+    listed: bool = False
+
+
+def _translated(name: object, values: Any, *, in_order: bool) -> Translated:
+    if not isinstance(name, str):
+        raise ValueError(f"the name of a parameter is a text, not {_shown(name)}")  # noqa: TRY004  # told with the rest
+    if isinstance(values, KINDS):
+        return Translated((_data(values),))
+    if isinstance(values, Mapping):
+        return Translated((dict(values),))
+    if isinstance(values, list | tuple) and values and all(isinstance(value, KINDS) for value in values):
+        return Translated(tuple(_data(value) for value in values))
+    if hasattr(values, "rvs") or hasattr(values, "icdf"):
+        return _distribution(values)
+    if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes):
+        return _list(values, in_order=in_order)
+    raise ValueError(f"is {_shown(values)}; {_DISTRIBUTED}")
+
+
+def _data(parameter: Part) -> dict[str, Any]:
+    return parameter.model_dump(mode="json")
+
+
+# Lists
+
+
+def _list(values: Any, *, in_order: bool) -> Translated:
+    if isinstance(values, np.ndarray) and values.ndim != 1:
+        raise ValueError(f"is an array of {values.ndim} dimensions; give one of 1, or a list")
+    objects = list(values)
+    if not objects:
+        raise ValueError("has no values; give at least one")
+    plain = [_scalar(value) for value in objects]
+    keys: list[Any]
+    if None not in plain and len({scalar_key(value[0]) for value in plain if value}) == len(objects):
+        keys = [value[0] for value in plain if value]
+    else:
+        keys = [f"{_label(value)}#{index}" for index, value in enumerate(objects)]
+    numbers = all(isinstance(key, int | float) and not isinstance(key, bool) for key in keys)
+    arranged = sorted(keys) if numbers and not in_order else keys
+    increasing = numbers and len(keys) > 1 and arranged == sorted(keys)
+    parameter = (Ordinal if increasing else Categorical)(values=tuple(arranged))
+    return Translated((_data_of_list(parameter),), Listed(keys, objects), listed=True)
+
+
+def _data_of_list(parameter: Ordinal | Categorical) -> dict[str, Any]:
+    return {"type": parameter.type, "values": list(parameter.values)}  # where null is a value
+
+
+def _scalar(value: Any) -> tuple[Scalar] | None:
+    """The value as the spec can say it; None if it cannot."""
+    plain = value.item() if isinstance(value, np.bool_ | np.integer | np.floating) else value
+    if plain is None or type(plain) in (bool, str):
+        return (plain,)
+    if type(plain) is int and abs(plain) <= 2**53:
+        return (plain,)
+    return (plain,) if type(plain) is float and math.isfinite(plain) else None
+
+
+def _label(value: Any) -> str:
+    """What an object is called where its trial is shown."""
+    if isinstance(value, BaseEstimator):
+        return type(value).__name__
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value) if len(repr(value)) <= 40 else type(value).__name__
+    return str(getattr(value, "__name__", type(value).__name__))
+
+
+# Distributions
+
+
+def _distribution(frozen: Any) -> Translated:
+    """The parameter that has the law of a distribution, or one through which its quantile function is walked."""
+    quantile = getattr(frozen, "ppf", None) or getattr(frozen, "icdf", None)
+    if quantile is None:
+        return Translated((_data(Int(low=0, high=_SEEDS)),), Draw(frozen))
+    name = getattr(getattr(frozen, "dist", None), "name", "")
+    with contextlib.suppress(ValidationError):  # its numbers are beyond what the parameter may have
+        for parameter, law in _candidates(name, frozen):
+            if _agree(quantile, law):
+                return Translated((_data(parameter),))
+    whole = isinstance(getattr(frozen, "dist", None), rv_discrete)
+    return Translated((_data(Float(low=TAIL, high=1 - TAIL)),), Quantile(frozen, whole=whole))
+
+
+Law = Callable[[float], float]
+
+
+def _candidates(name: str, frozen: Any) -> Iterator[tuple[Parameter, Law]]:
+    """Parameters that may have the distribution's law, by its name, each with its quantile function."""
+    if name in ("uniform", "loguniform", "reciprocal", "randint"):
+        low, high = (float(end) for end in frozen.support())
+        if name == "randint":
+            count = high - low + 1
+            yield Int(low=int(low), high=int(high)), lambda mass: low + math.ceil(mass * count) - 1
+        elif name == "uniform":
+            yield Float(low=low, high=high), lambda mass: low + mass * (high - low)
+        elif low > 0:
+            yield Float(low=low, high=high, scale="log"), lambda mass: low * (high / low) ** mass
+    elif name in ("norm", "lognorm"):
+        middle, above = (float(frozen.ppf(NormalDist().cdf(deviations))) for deviations in (0.0, 1.0))
+        if name == "norm":
+            normal = NormalDist(middle, above - middle)
+            yield Normal(mean=middle, std=above - middle), normal.inv_cdf
+        elif middle > 0:
+            mean, std = math.log(middle), math.log(above / middle)
+            yield LogNormal(mean=mean, std=std), lambda mass: math.exp(NormalDist(mean, std).inv_cdf(mass))
+
+
+def _agree(quantile: Law, law: Law) -> bool:
+    return all(math.isclose(float(quantile(mass)), law(mass), rel_tol=1e-9, abs_tol=1e-12) for mass in _PROBES)
+
+
+# Several grids
+
+
+def _translate_conditions(branch: Mapping[str, Translated]) -> None:
+    """Lets the conditions of cloudtune's parameters speak of the keys by which the values of lists travel."""
+    for translated in branch.values():
+        for variant in translated.variants:
+            for parent, alloweds in (variant.get("when") or {}).items():
+                values = alloweds if isinstance(alloweds, list | tuple) else [alloweds]
+                decoder = branch[parent].decoder if parent in branch else None
+                if isinstance(decoder, Listed):
+                    variant["when"][parent] = [decoder.key(value) for value in values]
+
+
+def _variants(name: str, branches: Sequence[Mapping[str, Translated]]) -> list[tuple[dict[str, Any], list[int]]]:
+    """The variants of a parameter, each with the grids that have it: what several have alike is searched as one."""
+    found: list[tuple[dict[str, Any], list[int]]] = []
+    for index, branch in enumerate(branches):
+        for variant in branch[name].variants if name in branch else ():
+            alike = next((indices for other, indices in found if other == variant and index not in indices), None)
+            if alike is None:
+                found.append((variant, [index]))
+            else:
+                alike.append(index)
+    return found
+
+
+def _joined(branches: Sequence[Mapping[str, Translated]], names: Sequence[str], selector: str | None) -> SearchSpace:
+    entries: dict[str, Any] = {}
+    if selector is not None:
+        entries[selector] = _data(
+            Categorical(values=tuple(range(len(branches)))) if len(branches) > 1 else Constant(value=0)
+        )
+    for name in names:
+        variants = _variants(name, branches)
+        if len(branches) > 1:
+            variants = [
+                ({**variant, "when": {**(variant.get("when") or {}), selector: indices}}, indices)
+                for variant, indices in variants
+            ]
+        entries[name] = variants[0][0] if len(variants) == 1 else [variant for variant, _ in variants]
+    decoders = {
+        (name, None if selector is None else index): translated.decoder
+        for index, branch in enumerate(branches)
+        for name, translated in branch.items()
+        if translated.decoder is not None
+    }
+    listed = all(translated.listed for branch in branches for translated in branch.values())
+    return SearchSpace(entries, Decoding(decoders, selector), listed)
