@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.config import Profile, load_profile, mounts, project_folder
+from cloudtune.config import load_profile, mounts, project_folder
+from cloudtune.driving import ELSEWHERE
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
@@ -45,6 +46,7 @@ def prepare(
     project: Path | None = None,
     base: Path | None = None,
     run_id: str | None = None,
+    driver: str | None = None,
     native: Mapping[str, str] | None = None,
 ) -> Run:
     """Plans a job and writes the run down, without starting it.
@@ -56,6 +58,7 @@ def prepare(
         base: the folder that the job's relative paths start from; None for the working folder.
         run_id: the run's id; None for a new one. An id that is taken already gives that run, so that whoever
             repeats a call with the same id makes one run, not two.
+        driver: the profile of a service on which the driver shall run, as a small job; None for this machine.
         native: what the provider shall remember.
 
     Raises:
@@ -64,13 +67,42 @@ def prepare(
         ConfigError: there is no such profile or provider.
     """
     provider, profile, folder = _resolve(on, project)
-    store = Store(folder)
-    base = (base or Path.cwd()).resolve()
+    if driver is not None:
+        provider = _driven_elsewhere(provider, profile, driver, folder)
+        native = {ELSEWHERE: driver, **(native or {})}
+    return prepare_in(
+        Store(folder), provider, profile, job, base=(base or Path.cwd()).resolve(), run_id=run_id, native=native
+    )
+
+
+def prepare_in(
+    store: Store,
+    provider: Provider,
+    profile: str,
+    job: TuningJob,
+    *,
+    base: Path,
+    run_id: str | None = None,
+    native: Mapping[str, str] | None = None,
+) -> Run:
+    """What `prepare` does, for a provider that is there already.
+
+    Args:
+        store: where the run is written down.
+        provider: made from the profile.
+        profile: its name.
+        job: the spec.
+        base: the folder that the job's relative paths start from.
+        run_id: the run's id; None for a new one.
+        native: what the provider shall remember.
+
+    Raises:
+        UnsupportedError: the provider cannot run the job as it stands.
+        SpecError: the job names files that are not there.
+    """
     if run_id is not None:
-        try:
+        with contextlib.suppress(RunNotFound):  # as it should be: the id is new
             return Run(store.run(run_id), provider)
-        except RunNotFound:
-            pass  # as it should be: the id is new
     planned = provider.plan(job)
     planned.refuse(strict=job.strict)
     problems = provider.verify(job, base)
@@ -80,7 +112,7 @@ def prepare(
     record = RunRecord(
         id=run_id or f"{job.name}-{secrets.token_hex(4)}",
         name=job.name,
-        provider=provider.name,
+        provider=planned.provider,
         profile=profile,
         job=json.dumps(masked(job).to_data()),
         plan=json.dumps(planned.to_data()),
@@ -97,13 +129,16 @@ def prepare(
 
 
 @contextlib.contextmanager
-def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[Mapping[str, str]]:
+def emulated(
+    on: str | None = None, *, driver: str | None = None, project: Path | None = None
+) -> Iterator[Mapping[str, str]]:
     """An emulator of a profile's service: within the context, whatever this process does there goes to the emulator.
 
     Of several profiles together each service has its own; what runs on this machine needs none.
 
     Args:
         on: a profile, a provider or an alias; None for the default profile.
+        driver: the profile of a driver that runs elsewhere; None for none.
         project: the folder whose config counts; None for the one around the working folder.
 
     Yields:
@@ -115,7 +150,7 @@ def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[
     folder = (project or project_folder()).resolve()
     with contextlib.ExitStack() as emulators:
         variables: dict[str, str] = {}
-        for name in _to_be_emulated(load_profile(on, folder)):
+        for name in _to_be_emulated(on, driver, folder):
             variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder)))
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
@@ -127,8 +162,11 @@ def emulated(on: str | None = None, *, project: Path | None = None) -> Iterator[
                 os.environ.update({} if value is None else {name: value})
 
 
-def _to_be_emulated(profile: Profile) -> Sequence[str]:
-    return [name for name in profile.providers if load_provider(name).emulated] or profile.providers
+def _to_be_emulated(on: str | None, driver: str | None, project: Path) -> list[str]:
+    """The providers of profiles whose services have an emulator; the first one, if none has, to be refused."""
+    profiles = [load_profile(on, project), *([load_profile(driver, project)] if driver is not None else [])]
+    names = list(dict.fromkeys(name for profile in profiles for name in profile.providers))
+    return [name for name in names if load_provider(name).emulated] or names[:1]
 
 
 _emulators = contextlib.ExitStack()
@@ -138,9 +176,9 @@ _emulated: set[str] = set()
 """The providers that have one."""
 
 
-def _emulate(on: str | None, project: Path | None) -> None:
-    needed = set(_to_be_emulated(load_profile(on, (project or project_folder()).resolve())))
-    for provider in sorted(needed - _emulated):
+def _emulate(on: str | None, driver: str | None, project: Path | None) -> None:
+    needed = _to_be_emulated(on, driver, (project or project_folder()).resolve())
+    for provider in [name for name in needed if name not in _emulated]:
         if not _emulated:
             atexit.register(_emulators.close)
         _emulators.enter_context(emulated(provider, project=project))
@@ -154,6 +192,7 @@ def submit(
     project: Path | None = None,
     base: Path | None = None,
     run_id: str | None = None,
+    driver: str | None = None,
     emulate: bool = False,
 ) -> Run:
     """Starts a job, which goes on without this process; see `prepare` for the arguments and errors.
@@ -169,8 +208,8 @@ def submit(
         ProviderError: the provider did not take the job.
     """
     if emulate:
-        _emulate(on, project)
-    run = prepare(job, on, project=project, base=base, run_id=run_id)
+        _emulate(on, driver, project)
+    run = prepare(job, on, project=project, base=base, run_id=run_id, driver=driver)
     run.start()
     return run
 
@@ -199,7 +238,18 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
         settings = load_profile(record.profile, folder).settings
     except ValueError:  # the profile has been taken away since; the run still can be read
         settings = {}
-    return Run(store, load_provider(record.provider)(settings, mounts(folder)))
+    provider = load_provider(record.provider)(settings, mounts(folder))
+    if ELSEWHERE in record.native:
+        provider = _driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], folder)
+    return Run(store, provider)
+
+
+def _driven_elsewhere(provider: Provider, profile: str, driver: str, project: Path) -> Provider:
+    from cloudtune.remote.provider import RemoteDriver  # noqa: PLC0415  # few runs have one
+
+    driving, _, _ = _resolve(driver, project)
+    needed = load_profile(profile, project).providers
+    return RemoteDriver(provider, (provider.name, *needed), driving, driver)
 
 
 def _adopt(name: str, on: str, project: Path) -> Run:

@@ -34,6 +34,7 @@ class CloudProvider(Provider):
     The name of a run's tuning job on the service is kept as ``job`` in `RunRecord.native`.
     """
 
+    away = True
     emulated = True
 
     service: ClassVar[str]
@@ -234,7 +235,8 @@ class CloudProvider(Provider):
         try:
             with run.driving():
                 watch = self._watch_of(run)
-                watch.look()
+                if watch.look().ended:
+                    self.settle(run)
                 self._watches[run.id] = watch, time.monotonic()
         except RunBusy:
             return  # whoever follows it keeps the store up to date

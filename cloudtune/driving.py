@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 WATCHING_INTERVAL = 0.2
 """Seconds between two looks at a run that another process drives."""
 
+ELSEWHERE = "driver"
+"""Under which a run's notes have the profile that its driver runs on, where that is a job of its own: `cloudtune.remote`."""
+
 _START_TIMEOUT = 30.0
 
 _LOOK_UP = 0.1
@@ -126,7 +129,10 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
 def refresh(run: "RunStore") -> None:
     """Notes that a run whose driver is gone is interrupted."""
-    state = run.record().state
+    record = run.record()
+    state = record.state
+    if ELSEWHERE in record.native:
+        return
     if state in (RunState.RUNNING, RunState.STOPPING) and not run.driven and run.record().state is state:
         run.write(
             columns={

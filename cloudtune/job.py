@@ -335,6 +335,10 @@ class TuningJob(Part):
         """The space with its axes and conditions worked out."""
         return Space(self.space)
 
+    def driven(self) -> "TuningJob":
+        """The job for cloudtune's own driver, whatever mode it says."""
+        return self if self.mode == "driven" else self.model_copy(update={"mode": "driven"})
+
     def native_settings(self, provider: str) -> Mapping[str, JsonValue]:
         """The native settings under a provider's name."""
         own = getattr(self, provider) if provider in NATIVE_FIELDS else None

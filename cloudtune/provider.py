@@ -93,6 +93,9 @@ class Provider(ABC):
     summary: ClassVar[str]
     """What it is, in one line."""
 
+    away: ClassVar[bool] = False
+    """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
+
     emulated: ClassVar[bool] = False
     """Whether there is an emulator of it."""
 

@@ -35,7 +35,7 @@ run_argument = click.argument("run_id", metavar="[RUN]", default="latest", shell
 on_option = click.option(
     "--on",
     metavar="PROFILE",
-    help="Profile or provider; default: the config's, else local.",
+    help="Profile or provider, or several with commas between them; default: the config's, else local.",
     shell_complete=complete_profiles,
 )
 job_argument = click.argument(
@@ -62,12 +62,18 @@ job_argument = click.argument(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the report to this file at the end.",
 )
+@click.option(
+    "--driver",
+    metavar="PROFILE",
+    help="Drive it from a small job on this profile's service; this machine may then be switched off.",
+    shell_complete=complete_profiles,
+)
 @click.option("--emulate", is_flag=True, help="Run it in an emulator of the service, on this machine.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(
     job_file: Path, on: str | None, overrides: tuple[str, ...], trials: int | None, parallel: int | None, seed: int | None,
-    *, detach: bool, report: Path | None, emulate: bool, quiet: bool, as_json: bool,
+    *, detach: bool, report: Path | None, driver: str | None, emulate: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run a job and follow it to its end.
 
@@ -85,8 +91,8 @@ def run(
         raise click.UsageError(
             "--emulate ends with this command; start an emulator with `cloudtune emulate`, then --detach"
         )
-    with api.emulated(on, project=project) if emulate else contextlib.nullcontext():
-        made = api.prepare(job, on, project=project, base=job_file.parent)
+    with api.emulated(on, driver=driver, project=project) if emulate else contextlib.nullcontext():
+        made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
         if detach:
             return _detach(made, as_json=as_json)
         return _follow(made, job, quiet=quiet, as_json=as_json, report=report)

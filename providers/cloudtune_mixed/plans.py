@@ -13,11 +13,6 @@ _PER_PROVIDER = re.compile(
 """Paths of what is said for one provider alone: its name is the last part."""
 
 
-def driven(job: TuningJob) -> TuningJob:
-    """The job as each profile gets it: with a trial after the other, and no tuner of its own."""
-    return job if job.mode == "driven" else job.model_copy(update={"mode": "driven"})
-
-
 def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
     """The plans of all profiles as one.
 

@@ -13,7 +13,7 @@ from cloudtune.plan import Plan, Support
 from cloudtune.provider import Finding, Provider, Watcher, load_provider
 from cloudtune.states import RunState, Trial
 from cloudtune_mixed.part import Part, profile_of
-from cloudtune_mixed.plans import driven, merged
+from cloudtune_mixed.plans import merged
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
 
@@ -59,7 +59,7 @@ class MixedProvider(Provider):
     # Before a run
 
     def plan(self, job: TuningJob) -> Plan:
-        plans = {profile: provider.plan(driven(job)) for profile, provider in self._providers.items()}
+        plans = {profile: provider.plan(job.driven()) for profile, provider in self._providers.items()}
         return merged(job, SEVERAL, plans)
 
     def check(self) -> list[Finding]:
@@ -72,7 +72,7 @@ class MixedProvider(Provider):
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         for profile in self._providers:
             self._site(profile)
-        found = [problem for provider in self._providers.values() for problem in provider.verify(driven(job), base)]
+        found = [problem for provider in self._providers.values() for problem in provider.verify(job.driven(), base)]
         return list(dict.fromkeys(found))
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
@@ -81,7 +81,7 @@ class MixedProvider(Provider):
 
             earlier.keep(run.folder, earlier.known_trials(job, run.store, Path(run.record().native["base"])))
         for profile, provider in self._providers.items():
-            provider.prepare(Part(run, profile), driven(job))
+            provider.prepare(Part(run, profile), job.driven())
 
     # A run
 
@@ -126,7 +126,7 @@ class MixedProvider(Provider):
 
         def maker(profile: str) -> "Callable[[], Launcher]":
             # In the profile's own thread, for which its part of the run needs a connection of its own.
-            return lambda: self._site(profile).launcher(Part(run, profile).elsewhere(), driven(job))
+            return lambda: self._site(profile).launcher(Part(run, profile).elsewhere(), job.driven())
 
         makers = {profile: maker(profile) for profile in self._providers}
         return MixedLauncher(run, makers, job.limits.parallel, self._settings)

@@ -1,0 +1,149 @@
+"""What travels to a driver elsewhere: cloudtune itself, the run with its store, and how to reach the service it drives."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, requires
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudtune
+from cloudtune.job import TuningJob
+from cloudtune.provider import GROUP, providers
+from cloudtune.remote.journal import copy
+from cloudtune.remote.program import MANIFEST, STORES
+from cloudtune.states import RunState
+from cloudtune.store import RunStore, Store
+
+if TYPE_CHECKING:
+    from cloudtune.provider import Provider
+
+PROGRAM = "cloudtune_driver.py"
+"""The program's name in the bundle: not in the package, since it makes sure that the package can be imported."""
+
+_STAYS = ("environment.json", "driver", "driver.lock", "driver.log", "parts/*/environment.json", "trials")
+"""What of a run's folder does not travel: secrets, which go as the job's environment, and what is of use here alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The provider that the driver elsewhere launches trials on.
+
+    Attributes:
+        provider: made from the profile, as it is here.
+        settings: of the profile, with what the environment says of it.
+        needed: the names of all providers that are loaded there.
+    """
+
+    provider: "Provider"
+    settings: Mapping[str, Any]
+    needed: tuple[str, ...]
+
+
+def bundle(run: RunStore, target: Target, folder: Path) -> None:
+    """Makes the folder that travels.
+
+    Args:
+        run: as far as it is.
+        target: what the trials run on.
+        folder: is made anew.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    points = [providers()[name] for name in target.needed]
+    for package in ("cloudtune", *sorted({point.module.partition(".")[0] for point in points})):
+        _copy_package(package, folder)
+    _write_metadata(folder, points)
+    _write_project(run, target, folder / "project")
+    (folder / "project" / ".cloudtune" / ".gitignore").unlink()  # which would leave the store behind
+    (folder / "project" / ".cloudtune").rename(folder / STORES)
+    shutil.copyfile(Path(__file__).with_name("program.py"), folder / PROGRAM)
+    job = TuningJob.from_data(json.loads(run.record().job))
+    manifest = {
+        "run": run.id,
+        "provider": target.provider.name,
+        "settings": target.settings,
+        "requirements": list(_requirements(target.needed)),
+        "environment": list(job.trial.environment),
+        "inputs": list(moved(job, Path(run.record().native["base"]))[1]),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+
+
+def _copy_package(name: str, folder: Path) -> None:
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    source = spec.submodule_search_locations[0]
+    shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "emulator", "testing"))
+
+
+def _write_metadata(folder: Path, points: list[EntryPoint]) -> None:
+    """What makes the folder an installed distribution, in which providers are found."""
+    info = folder / f"cloudtune-{cloudtune.__version__}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cloudtune\nVersion: {cloudtune.__version__}\n")
+    lines = [f"[{GROUP}]", *(f"{point.name} = {point.value}" for point in points)]
+    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+
+
+def _requirements(needed: tuple[str, ...]) -> Iterator[str]:
+    """What cloudtune and the providers' extras require, as pip takes it."""
+    for line in requires("cloudtune") or []:
+        requirement, _, marker = line.partition(";")
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
+        if extra is None or extra[1] in needed:
+            yield requirement.strip()
+
+
+def _write_project(run: RunStore, target: Target, project: Path) -> None:
+    """A project with this run alone: its store, and its folder but for what stays."""
+    record = run.record()
+    job, _ = moved(TuningJob.from_data(json.loads(record.job)), Path(record.native["base"]))
+    native = {name: value for name, value in record.native.items() if name in ("code", "seed") or ":" in name}
+    made = Store(project).create(
+        replace(
+            record,
+            job=json.dumps(job.to_data()),
+            plan=json.dumps(target.provider.plan(job.driven()).to_data()),
+            state=RunState.WAITING if record.started is None else RunState.INTERRUPTED,
+            native={**native, "base": "."},
+        )
+    )
+    copy(run, made)
+    made.store.close()
+    for path in run.folder.rglob("*"):
+        below = path.relative_to(run.folder)
+        if path.is_file() and not any(part.match(stay) for part in (below, *below.parents) for stay in _STAYS):
+            (made.folder / below).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, made.folder / below)
+
+
+def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, str]]:
+    """The job with its inputs on this machine where the program puts them, and those inputs of the driver's own job.
+
+    Args:
+        job: the spec.
+        base: what its paths are relative to.
+
+    Returns:
+        The job, whose paths are then ``data/NAME`` (of a file ``data/NAME/FILE``); and the whole paths here, by NAME.
+    """
+    inputs: dict[str, str] = {}
+
+    def move(name: str, place: str) -> str:
+        if "://" in place.removeprefix("file://"):
+            return place
+        path = base / place.removeprefix("file://")
+        inputs[name] = str(path.absolute())
+        return f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
+
+    data = {
+        name: move(name, said)
+        if isinstance(said, str)
+        else {provider: move(f"{name}-{provider}", place) for provider, place in said.items()}
+        for name, said in job.data.items()
+    }
+    return job.model_copy(update={"data": data}), inputs

@@ -1,0 +1,118 @@
+"""The driver's program: makes sure that cloudtune can be imported, and drives the run that lies beside it.
+
+It is started as a trial of the driver's own job, so the trial helper has told it where its files are. Whatever it writes
+into its store it also prints, which is how the store of whoever sent it learns of it.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "cloudtune_driver.json"
+"""The file beside the program that says what to drive."""
+
+STORES = "stores"
+"""The folder beside the program that becomes the project's ``.cloudtune``."""
+
+STORE = "store.db"
+"""The file that a driver leaves at its end."""
+
+_HERE = Path(__file__).parent
+_STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store` has it
+
+_KEPT_EVERY = 10.0
+"""Seconds after which the store is copied to where another start of this job finds it."""
+
+
+def main() -> int:
+    """Drives the run to its end; returns the exit code."""
+    manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
+    _install(manifest["requirements"])
+    from cloudtune import trial  # noqa: PLC0415  # it, and what it needs, is there only now
+
+    project = Path(tempfile.mkdtemp(prefix="cloudtune-"))
+    shutil.copytree(_HERE / STORES, project / ".cloudtune")
+    earlier = Path(trial.checkpoint_dir()) / STORE
+    if earlier.exists():  # this job was interrupted, and starts again
+        shutil.copyfile(earlier, project / _STORE)
+    ended = _drive(manifest, project)
+    _copy(project / _STORE, Path(trial.output_dir()) / STORE)
+    return 0 if ended else 1
+
+
+def _install(requirements: list[str]) -> None:
+    """Installs what cloudtune needs, where the image has not got it."""
+    if not all(_is_there(requirement) for requirement in requirements):
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *requirements], check=True)
+
+
+def _is_there(requirement: str) -> bool:
+    """Whether a distribution is installed; an old version will do, which pip would take its time to find out."""
+    try:
+        version(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _drive(manifest: dict[str, Any], project: Path) -> bool:
+    from cloudtune import trial  # noqa: PLC0415
+    from cloudtune.private import keep_environment  # noqa: PLC0415
+    from cloudtune.provider import Progress, load_provider  # noqa: PLC0415
+    from cloudtune.remote.journal import Journal  # noqa: PLC0415
+    from cloudtune.store import Store  # noqa: PLC0415
+
+    run = Journal(Store(project), manifest["run"], lambda line: print(line, flush=True))
+    keep_environment(run, {name: os.environ[name] for name in manifest["environment"]})
+    base = _base_with(manifest["inputs"], project)
+    run.write(columns={"native": {**run.record().native, "base": str(base)}})
+    provider = load_provider(manifest["provider"])(manifest["settings"])
+    kept = time.monotonic()
+
+    def keep(_: Progress) -> None:
+        nonlocal kept
+        if time.monotonic() - kept > _KEPT_EVERY:
+            kept = time.monotonic()
+            _copy(project / _STORE, Path(trial.checkpoint_dir()) / STORE)
+
+    state = provider.follow(run, keep)
+    trial.report(finished=len([each for each in run.trials() if each.state.ended]))
+    return state.ended
+
+
+def _base_with(inputs: list[str], project: Path) -> Path:
+    """The folder that the job's paths are relative to, with its inputs where `bundle.moved` says."""
+    from cloudtune import trial  # noqa: PLC0415
+
+    base = project / "base"
+    (base / "data").mkdir(parents=True, exist_ok=True)
+    for name in inputs:
+        source = Path(trial.data(name))
+        target = base / "data" / name / source.name if source.is_file() else base / "data" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # of an earlier start
+            target.symlink_to(source)
+    return base
+
+
+def _copy(store: Path, target: Path) -> None:
+    """Copies a store that may be in use; another start never finds half of one."""
+    fresh = target.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(store)) as source, contextlib.closing(sqlite3.connect(fresh)) as copy:
+        source.backup(copy)
+    fresh.replace(target)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,307 @@
+"""A run whose driver is a job of its own: started, followed, resumed and cancelled from here, and alive without us."""
+
+import json
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, cast
+
+from cloudtune import api, driving
+from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
+from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, pick
+from cloudtune.parameters import Int
+from cloudtune.plan import Plan
+from cloudtune.private import kept_environment
+from cloudtune.provider import Finding, Provider, Watcher
+from cloudtune.remote.bundle import PROGRAM, Target, bundle, moved
+from cloudtune.remote.journal import Reader, copy
+from cloudtune.remote.program import STORE
+from cloudtune.run import Run
+from cloudtune.states import RunState
+from cloudtune.store import RunStore, Store
+from cloudtune.watching import Watch
+
+FINISHED = "finished"
+"""The metric of a driver's own run: how many trials have ended."""
+
+_DRIVER_RUN = "driver_run"
+"""Under which a run's notes have the id of its driver's own run, in a store in the run's folder."""
+
+_TICK = 0.2
+"""Seconds after which a follower tells of progress and looks whether to leave, even if the driver says nothing."""
+
+_GLANCE = 5.0
+"""Seconds within which the driver's log is not read again by `refresh`."""
+
+
+class RemoteDriver(Provider):
+    """Is to a run what the provider of its trials is, but that the driver is a tuning job of one trial on a service.
+
+    Args:
+        target: the provider of the trials.
+        needed: the names of the providers that the driver needs.
+        driving: the provider of the driver.
+        profile: the profile that this is made from.
+    """
+
+    summary = "a driver that is a job of its own"
+    support: ClassVar = {}
+
+    def __init__(self, target: Provider, needed: Sequence[str], driving: Provider, profile: str) -> None:
+        super().__init__(target.settings, target.mounts)
+        self._target = target
+        self._needed = tuple(dict.fromkeys(needed))
+        self._driving = driving
+        self._profile = profile
+        self._looked: dict[str, float] = {}
+
+    # Before a run
+
+    def plan(self, job: TuningJob) -> Plan:
+        return self._target.plan(job.driven())
+
+    def check(self) -> list[Finding]:
+        return [*self._target.check(), *self._driving.check()]
+
+    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        if not self._target.away:
+            raise ConfigError(f"trials on {self._target.name} run where their driver does; leave --driver away")
+        if job.mode == "managed":
+            return [Problem("mode", "is managed, which leaves nothing to drive; take it away, or leave --driver away")]
+        driver = _driver_job(job, base, {}, self._driving.name)
+        if self._driving.plan(driver).mode != "managed":
+            raise ConfigError(f"a driver cannot run on {self._profile}: choose the profile of a service with a tuner")
+        self._driving.plan(driver).refuse()
+        return self._target.verify(job.driven(), base)
+
+    def prepare(self, run: RunStore, job: TuningJob) -> None:
+        self._target.prepare(run, job.driven())
+
+    # A run
+
+    def start(self, run: RunStore) -> None:
+        record = run.record()
+        if record.state.ended:
+            return
+        driver_id = record.native.get(_DRIVER_RUN) or f"{run.id}-driver-1"
+        driver = self._driver(run)
+        if driver is not None and driver.state.ended:
+            before, _, number = driver_id.rpartition("-")
+            driver_id, driver = f"{before}-{int(number) + 1}", None
+        if driver is None:
+            run.write(columns={"native": {**record.native, _DRIVER_RUN: driver_id}})
+            driver = self._prepared(run, driver_id)
+        if driver.record.state is RunState.WAITING:
+            driver.start()
+            run.write(
+                columns={"state": RunState.RUNNING.value, "reason": "", "started": record.started or time.time()},
+                events=[(None, f"its driver is {driver.record.native['job']} on {self._profile}")],
+            )
+
+    def _prepared(self, run: RunStore, driver_id: str) -> Run:
+        base = Path(run.record().native["base"])
+        job = TuningJob.from_data(json.loads(run.record().job))
+        folder = run.folder / "driver"
+        bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
+        secrets = kept_environment(run) if job.trial.environment else {}
+        spec = _driver_job(job, base, secrets, self._driving.name)
+        made = api.prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
+        shutil.rmtree(folder / "source")  # it is packed
+        return made
+
+    def _driver(self, run: RunStore) -> Run | None:
+        """The driver's own run, with a connection of its own to its store; None where it was not made yet."""
+        driver_id = run.record().native.get(_DRIVER_RUN)
+        if driver_id is None:
+            return None
+        try:
+            return Run(Store(run.folder / "driver").run(driver_id), self._driving)
+        except RunNotFound:
+            return None
+
+    def follow(self, run: RunStore, watcher: Watcher | None = None) -> RunState:
+        self.start(run)
+        try:
+            with run.driving(), driving.interruptible() as interrupt:
+                return self._follow(run, watcher, lambda: interrupt.level > 0)
+        except RunBusy:
+            return driving.watch(run, watcher)
+
+    def _follow(self, run: RunStore, watcher: Watcher | None, leave: driving.Condition) -> RunState:
+        driver = self._driver(run)
+        if run.record().state.ended or driver is None:
+            return run.record().state
+        reader, seen, lines = Reader(run), Watch(run), _Lines(driver)
+        while True:
+            over = lines.read(reader)
+            if watcher is not None:
+                watcher(seen.progress())
+            if over:
+                return self._conclude(run, reader)
+            if leave():
+                run.write(columns={"reason": f"its driver goes on; `cloudtune resume {run.id}` follows it again"})
+                return RunState.INTERRUPTED
+
+    def _conclude(self, run: RunStore, reader: Reader) -> RunState:
+        """Sees how the run is, now that its driver has ended."""
+        driver = self._driver(run)
+        assert driver is not None
+        driver.wait()
+        if reader.gap or not run.record().state.ended:
+            _fetch_store(driver, run)
+        if not run.record().state.ended and run.wish() == "cancel":
+            cast("driving.Site", self._target).abandon(run)
+            driving.end_cancelled(run)
+        state = run.record().state
+        if state.ended:
+            cast("driving.Site", self._target).settle(run)
+            return state
+        reason = f"its driver has ended ({driver.record.reason or 'before its time'}); `cloudtune resume {run.id}` starts another"
+        run.write(columns={"state": RunState.INTERRUPTED.value, "reason": reason})
+        return RunState.INTERRUPTED
+
+    def refresh(self, run: RunStore) -> None:
+        driver = self._driver(run)
+        looked = time.monotonic() - self._looked.get(run.id, -_GLANCE) < _GLANCE
+        if looked or driver is None or run.record().state not in (RunState.RUNNING, RunState.STOPPING):
+            return
+        try:
+            with run.driving():
+                reader, over = Reader(run), driver.state.ended
+                for line in _printed(driver):
+                    reader.read(line)
+                if over:
+                    self._conclude(run, reader)
+        except RunBusy:
+            return  # whoever follows it keeps the store up to date
+        self._looked[run.id] = time.monotonic()
+
+    def cancel(self, run: RunStore) -> None:
+        run.write(columns={"wish": "cancel"})
+        driver = self._driver(run)
+        if driver is None:
+            driving.end_cancelled(run)
+        else:
+            driver.cancel()  # it ends its trials; what it leaves is ended when it has
+
+    def logs(self, run: RunStore, number: int, *, follow: bool = False) -> Iterator[str]:
+        return self._followed(run, number) if follow else self._target.logs(run, number)
+
+    def _followed(self, run: RunStore, number: int) -> Iterator[str]:
+        told = 0
+        while True:
+            self.refresh(run)
+            trial = run.trial(number)
+            over = trial is None or trial.state.ended
+            lines = list(self._target.logs(run, number))
+            yield from lines[told:]
+            told = len(lines)
+            if over:
+                return
+            time.sleep(_TICK)
+
+    def fetch(self, run: RunStore, number: int, target: Path) -> list[Path]:
+        return self._target.fetch(run, number, target)
+
+
+def _driver_job(job: TuningJob, base: Path, secrets: dict[str, str], provider: str) -> TuningJob:
+    """The tuning job of one trial that the driver is.
+
+    Args:
+        job: what it drives.
+        base: what the paths of that are relative to.
+        secrets: the values of its environment variables, which go where those of its trials do.
+        provider: that the driver runs on; it has what the job says of image and identity there.
+    """
+    image, identity = pick(job.trial.image, provider), pick(job.identity, provider)
+    return TuningJob(
+        name=f"{job.name[:50].rstrip('-_')}-driver",
+        trial=TrialSpec(source="source", command=("python", PROGRAM), environment=secrets, image=image),
+        objective=(Objective(metric=FINISHED, goal="maximize"),),
+        space={"start": Int(low=0, high=1)},  # a tuner must have something to tune
+        limits=Limits(trials=1),
+        data=dict(moved(job, base)[1]),
+        network=job.network,
+        identity=identity,
+        encryption=job.encryption,
+        tags=job.tags,
+    )
+
+
+class _Lines:
+    """The lines of a driver's log as they come, read by a thread of its own.
+
+    Args:
+        driver: its run.
+    """
+
+    def __init__(self, driver: Run) -> None:
+        self._driver_id = driver.id
+        self._lines: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, args=[driver], name=f"log of {driver.id}", daemon=True).start()
+
+    def _listen(self, driver: Run) -> None:
+        # The thread has a connection of its own to the store.
+        own = Run(Store(driver._store.store.project).run(driver.id), driver._provider)  # noqa: SLF001  # a run of our own
+        try:
+            while not _has_log(own) and not own.state.ended:
+                time.sleep(_TICK)
+            for line in own.logs(0, follow=True) if _has_log(own) else ():
+                self._lines.put(line)
+        except Exception as error:  # noqa: BLE001  # whoever reads raises it
+            self._lines.put(error)
+        else:
+            self._lines.put(None)
+
+    def read(self, reader: Reader) -> bool:
+        """Passes on what has come, after a moment at the most; returns whether there is no more to come.
+
+        Raises:
+            ProviderError: the log cannot be read.
+        """
+        until = time.monotonic() + _TICK
+        while (left := until - time.monotonic()) > 0:
+            try:
+                line = self._lines.get(timeout=left)
+            except queue.Empty:
+                return False
+            if line is None:
+                return True
+            if isinstance(line, Exception):
+                raise line
+            reader.read(line)
+        return False
+
+
+def _has_log(driver: Run) -> bool:
+    trials = driver.trials()
+    return bool(trials) and bool(trials[0].place)
+
+
+def _printed(driver: Run) -> Iterator[str]:
+    """What a driver has printed so far."""
+    return driver.logs(0) if _has_log(driver) else iter(())
+
+
+def _fetch_store(driver: Run, run: RunStore) -> None:
+    """Takes over the store that a driver left at its end, if it came to one."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            files = driver.fetch(0, Path(folder))
+        except (TrialError, ProviderError):
+            return
+        left = next((file for file in files if file.name == STORE), None)
+        if left is None:
+            return
+        own = Store(Path(folder) / "project")
+        own.path.parent.mkdir(parents=True)
+        left.rename(own.path)
+        copy(own.run(run.id), run)
+        record = own.run(run.id).record()
+        own.close()
+    columns = {"state": record.state.value, "reason": record.reason, "elapsed": record.elapsed, "ended": record.ended}
+    run.write(columns={**columns, "started": record.started})
