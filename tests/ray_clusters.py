@@ -45,3 +45,10 @@ def cluster(cpus: int = 2) -> Iterator[Any]:
 def add_node(made: Any, name: str, cpus: int = 2, **resources: float) -> Any:
     """One more node, with a resource of its name."""
     return made.add_node(num_cpus=cpus, resources={name: 1, **resources}, node_ip_address="127.0.0.1")
+
+
+def connect(address: str) -> None:
+    """Connects this process to a cluster, for all runs that it drives."""
+    import ray
+
+    ray.init(address=address, namespace="cloudtune", log_to_driver=False, logging_level="ERROR")
