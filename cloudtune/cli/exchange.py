@@ -1,6 +1,7 @@
 """import and export: what other tools and services write, to jobs and back."""
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from cloudtune.interop.formats import Imported
+    from cloudtune.job import TuningJob
     from cloudtune.provider import Provider
 
 
@@ -76,10 +78,9 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
 
 
 def _import_request(source: str, origin: str, output: Path | None) -> None:
-    file = Path(source)
+    file, provider = Path(source), _provider(origin)
     if source != "-" and not file.is_file():
         raise click.UsageError(f"there is no file {source!r}")
-    provider = _provider(origin)
     job = provider.from_native(_data(file), None if source == "-" else file.parent)
     native = sorted(job.native_settings(provider.name))
     _write(job.to_yaml(), [f"settings of {origin} alone: {', '.join(native)}"] if native else [], output)
@@ -107,10 +108,8 @@ def _commented(notes: Iterable[str], title: str) -> str:
     return "".join(f"{line}\n" for line in (f"# {title}. To know:", *lines)) if lines else ""
 
 
-def _with_table(imported: "Imported", table: Path, output: Path | None) -> Any:  # a TuningJob
+def _with_table(imported: "Imported", table: Path, output: Path | None) -> "TuningJob":
     """The job, learning from a table that is written here; its path is relative to the job's folder."""
-    import os  # noqa: PLC0415
-
     from cloudtune.job import WarmStart  # noqa: PLC0415
     from cloudtune.tables import write_rows  # noqa: PLC0415
 
@@ -164,10 +163,15 @@ def _yaml(data: object) -> str:
 
 def _provider(name: str, near: Path | None = None) -> "Provider":
     from cloudtune.config import load_profile, mounts, project_folder  # noqa: PLC0415
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.interop.formats import formats  # noqa: PLC0415
     from cloudtune.provider import load_provider  # noqa: PLC0415
 
     project = project_folder(near)
-    profile = load_profile(name, project)
+    try:
+        profile = load_profile(name, project)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; other formats are: {', '.join(formats())}") from None
     return load_provider(profile.provider)(profile.settings, mounts(project))
 
 

@@ -7,6 +7,8 @@ they are named after, which comes with the extra of that name. Here is what they
 """
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -97,6 +99,23 @@ def plain(name: str, value: object) -> Scalar:
         f"{name}: cloudtune has no value {value!r}; use texts, finite numbers, booleans or null, "
         "and make of a text in the trial whatever it stands for"
     )
+
+
+def legal_names(theirs: Iterable[str]) -> dict[str, str]:
+    """For each name of another tool's parameters one that a spec may have: its own, or as near as can be."""
+    names: dict[str, str] = {}
+    for name in theirs:
+        legal = re.sub(r"[\s{}=]+", "_", name).lstrip("-") or "parameter"
+        while legal in names.values():
+            legal += "_"
+        names[name] = legal
+    return names
+
+
+def legal_job_name(said: str, otherwise: str) -> str:
+    """A name that a job may have, as near to what is said as can be; the other one where nothing of it is left."""
+    legal = re.sub(r"[^A-Za-z0-9_-]+", "-", said).strip("-_")
+    return legal[:63].strip("-_") or otherwise
 
 
 def build(kind: type[Parameter], name: str, **fields: object) -> Parameter:

@@ -144,5 +144,5 @@ def _words(error: Any) -> str:  # pydantic's ErrorDetails
         return "is missing"
     if kind == "extra_forbidden":
         return "is no key that this file may have here"
-    text: str = message.removeprefix("Value error, ")
+    text: str = message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
     return text[:1].lower() + text[1:]

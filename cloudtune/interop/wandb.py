@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from cloudtune.errors import SpecError
+from cloudtune.interop import legal_job_name
 from cloudtune.interop.documents import Document, Shape, read_documents
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.wandb_parameters import Parameters, json_words
@@ -110,6 +112,8 @@ class _Reader:
         self._sweep = document.check(Sweep, document.data)
         self._parameters = Parameters(document)
         self._parameters.read(self._sweep.parameters)
+        if self._parameters.problems:
+            raise SpecError(self._parameters.problems, document.source)
         self._notes: list[Note] = []
 
     def _note(self, path: str, message: str) -> None:
@@ -119,7 +123,7 @@ class _Reader:
         """The whole."""
         sweep = self._sweep
         data = {
-            "name": self._name(),
+            "name": legal_job_name(sweep.name or sweep.project or "", "sweep"),
             "trial": self._trial(),
             "objective": self._objectives(),
             "space": self._parameters.found,
@@ -133,10 +137,6 @@ class _Reader:
         given = {name: value for name, value in data.items() if value is not None}
         job = TuningJob.from_data(given, f"the job made of {self._document.source}")
         return Imported(job, (*self._parameters.notes, *self._notes))
-
-    def _name(self) -> str:
-        said = self._sweep.name or self._sweep.project or "sweep"
-        return re.sub(r"[^A-Za-z0-9_-]+", "-", said).strip("-_")[:63].strip("-_") or "sweep"
 
     def _objectives(self) -> Any:
         sweep = self._sweep

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloudtune.axis import SIGNIFICANT_DIGITS
+from cloudtune.errors import Problem
 from cloudtune.interop import build, plain, stepped
 from cloudtune.interop.documents import Document, path_text
 from cloudtune.interop.formats import Note
@@ -35,40 +36,43 @@ class Parameters:
         document: where they stand.
         found: what they became, by name; of nested ones the names are joined by dots.
         notes: what they mean otherwise than there.
+        problems: mistakes, with their places.
     """
 
     document: Document
     found: dict[str, Parameter] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def read(self, given: Any, steps: Steps = ("parameters",), prefix: str = "") -> None:
-        """Reads a mapping of parameters.
-
-        Raises:
-            SpecError: one of them says nothing that a parameter can be; tells where.
-        """
+        """Reads a mapping of parameters; mistakes are added to the problems."""
         if not isinstance(given, Mapping) or not given:
-            raise self.document.error(steps, "must be a mapping of parameters by name")
+            self._mistake(steps, "must be a mapping of parameters by name")
+            return
         for key, parameter in given.items():
             name, here = f"{prefix}{key}", (*steps, str(key))
             if not isinstance(parameter, Mapping):
-                raise self.document.error(here, "must be a mapping, such as {min: 0.1, max: 1.0} or {values: [1, 2]}")
-            if "parameters" in parameter and not parameter.keys() - {"parameters"}:
+                self._mistake(here, "must be a mapping, such as {min: 0.1, max: 1.0} or {values: [1, 2]}")
+            elif "parameters" in parameter and not parameter.keys() - {"parameters"}:
                 self.read(parameter["parameters"], (*here, "parameters"), f"{name}.")
-                continue
-            self._read_one(name, parameter, here)
+            elif name in self.found:
+                self._mistake(here, f"the name {name!r} stands twice, once as a nested one")
+            else:
+                self._read_one(name, parameter, here)
+
+    def _mistake(self, steps: Steps, message: str) -> None:
+        self.problems.append(self.document.problem(steps, message))
 
     def _read_one(self, name: str, given: Mapping[str, Any], steps: Steps) -> None:
-        if name in self.found:
-            raise self.document.error(steps, f"the name {name!r} stands twice, once as a nested one")
         try:
             reading = _Reading(name, dict(given))
             self.found[name] = reading.parameter()
         except _MistakeError as error:
-            raise self.document.error((*steps, error.key) if error.key else steps, str(error)) from None
+            self._mistake((*steps, error.key) if error.key else steps, str(error))
         except ValueError as error:
-            raise self.document.error(steps, str(error).removeprefix(f"{name}: ")) from None
-        self.notes += [Note(path_text((*steps, *key)), message) for key, message in reading.notes()]
+            self._mistake(steps, str(error).removeprefix(f"{name}: "))
+        else:
+            self.notes += [Note(path_text((*steps, *key)), message) for key, message in reading.notes()]
 
 
 class _Reading:
@@ -125,7 +129,9 @@ class _Reading:
             except ValueError:
                 number = math.nan
             if math.isfinite(number):
-                self._say(key, f"is a text to Weights & Biases; write {number!r} there")
+                mantissa, exponent, power = repr(number).partition("e")
+                better = mantissa + ("" if "." in mantissa else ".0") + exponent + power
+                self._say(key, f"is a text to Weights & Biases; write {better} there")
                 return number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise _MistakeError(key, "is missing" if value is None else f"must be a number, not {value!r}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.interop import legal_job_name, legal_names
 from cloudtune.interop.documents import Document, path_text
 from cloudtune.interop.formats import Imported, Note
 from cloudtune.interop.katib.algorithms import RESOURCE, Strategy, stopping_of, strategy_of
@@ -92,7 +93,7 @@ class _Reader:
         if found:
             raise SpecError(found, document.source)
         self._template = self._spec.trial_template
-        self._names = _names([parameter.name for parameter in self._spec.parameters])
+        self._names = legal_names(parameter.name for parameter in self._spec.parameters)
         self._called = {ours: theirs for theirs, ours in self._names.items() if theirs != ours}
         self._references = {
             each.name: self._names.get(each.reference, each.reference) for each in self._template.trial_parameters
@@ -130,7 +131,7 @@ class _Reader:
         container = self._container()
         metadata = self._experiment.metadata
         own = {
-            "name": _job_name(str(metadata.get("name") or metadata.get("generateName") or NAME)),
+            "name": legal_job_name(str(metadata.get("name") or metadata.get("generateName") or ""), NAME),
             "trial": self._trial(container),
             "objective": self._objective(),
             "metrics": self._metrics(),
@@ -440,21 +441,6 @@ def _leaves(value: Data, path: tuple[str, ...] = ()) -> Iterator[str]:
             yield from _leaves(part, (*path, key))
     elif value is not None:
         yield path_text(path)
-
-
-def _names(theirs: list[str]) -> dict[str, str]:
-    """For each parameter of Katib's a name that a job's may have."""
-    names: dict[str, str] = {}
-    for name in theirs:
-        legal = re.sub(r"[\s{}=]+", "_", name).lstrip("-") or "parameter"
-        while legal in names.values():
-            legal += "_"
-        names[name] = legal
-    return names
-
-
-def _job_name(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")[:63].strip("-_") or NAME
 
 
 def _dict(value: Data) -> dict[str, Any]:

@@ -1,0 +1,268 @@
+"""Studies of Optuna, in whatever storage they are kept, to jobs, with their finished trials as a table."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from cloudtune.errors import ConfigError, Problem, SpecError
+from cloudtune.interop import legal_job_name, legal_names, plain
+from cloudtune.interop.formats import Format, Imported, Note
+from cloudtune.interop.optuna import space_from_optuna
+from cloudtune.interop.python_spaces import job_of_space
+from cloudtune.parameters import Categorical, Int, Parameter, Scalar, same_scalar
+
+_FEW = 32
+"""So many values may a whole number have whose value says whether others exist."""
+
+
+class OptunaStudy(Format):
+    """A study of Optuna."""
+
+    name = "optuna"
+    summary = "a storage of Optuna: a URL such as sqlite:///study.db, an SQLite file, or a journal file"
+
+    def read(self, source: str, *, study: str | None = None) -> Imported:
+        return job_from_study(_study(source, study))
+
+
+def job_from_study(study: Study) -> Imported:
+    """The job of a study, and its completed trials.
+
+    The space is made of the distributions of all trials. Optuna knows conditions only as branches of the user's code:
+    a parameter that some completed trials lack gets a condition, where the value of another one tells exactly in which
+    trials it is there. What runs, the sampler and the pruner are in no storage.
+
+    Args:
+        study: of Optuna.
+
+    Raises:
+        SpecError: the study has no trials, or a parameter or a choice is nothing that a spec can hold.
+    """
+    return _Reader(study).imported()
+
+
+# Storages
+
+
+def _study(source: str, name: str | None) -> Study:
+    """The study of a name in a storage, or its only one.
+
+    Raises:
+        ConfigError: the storage cannot be read, or has no such study, or several.
+    """
+    secret = urlsplit(source).password if "://" in source else None
+    try:
+        storage = _storage(source)
+        names = optuna.get_all_study_names(storage)
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name in names:
+            return optuna.load_study(study_name=name, storage=storage)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001  # of drivers of databases, of which there are many
+        message = str(error).partition("\n")[0]
+        told = message.replace(f":{secret}@", ":***@") if secret else message
+        raise ConfigError(f"the storage cannot be read: {type(error).__name__}: {told}") from None
+    if not names:
+        raise ConfigError("the storage holds no study")
+    known = ", ".join(map(repr, sorted(names)))
+    which = "which study? --study NAME says it" if name is None else f"there is no study {name!r}"
+    raise ConfigError(f"{which}; the storage holds {known}")
+
+
+def _storage(source: str) -> optuna.storages.BaseStorage:
+    """The storage at a URL or in a file, which is not made if it is not there."""
+    if "://" in source and not source.startswith("sqlite:///"):
+        return optuna.storages.RDBStorage(source, skip_table_creation=True)
+    path = Path(source.removeprefix("sqlite:///"))
+    if not path.is_file():
+        raise ConfigError(
+            f"there is no file {str(path)!r}; give a storage's URL, such as sqlite:///study.db, or a file"
+        )
+    with path.open("rb") as file:
+        is_sqlite = file.read(15) == b"SQLite format 3"
+    if is_sqlite or "://" in source:
+        return optuna.storages.RDBStorage(f"sqlite:///{path}", skip_table_creation=True)
+    from optuna.storages import JournalStorage  # noqa: PLC0415  # with a module of its own for files
+    from optuna.storages.journal import JournalFileBackend  # noqa: PLC0415
+
+    return JournalStorage(JournalFileBackend(str(path)))
+
+
+# The job
+
+
+class _Reader:
+    """Reads one study."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._trials = study.get_trials(deepcopy=False)
+        self._completed = [trial for trial in self._trials if trial.state is TrialState.COMPLETE]
+        self._notes: list[Note] = []
+        self._distributions = self._union()
+        self._names = legal_names(self._distributions)
+
+    def _note(self, path: str, message: str) -> None:
+        self._notes.append(Note(path, message))
+
+    def imported(self) -> Imported:
+        """The whole."""
+        study, source = self._study, f"the study {self._study.study_name!r}"
+        if not self._distributions:
+            raise SpecError([Problem("", "no trial of it has parameters yet")], source)
+        try:
+            parameters = space_from_optuna(self._distributions)
+        except ValueError as error:
+            path, _, message = str(error).partition(": ")
+            raise SpecError([Problem(path, message)], source) from None
+        space = {self._names[name]: each for name, each in self._with_conditions(parameters).items()}
+        for name, ours in self._names.items():
+            if name != ours:
+                self._note(name, f"is called {ours} here")
+        metrics = self._metrics()
+        goals = ["maximize" if each is StudyDirection.MAXIMIZE else "minimize" for each in study.directions]
+        objectives = [{"metric": metric, "goal": goal} for metric, goal in zip(metrics, goals, strict=True)]
+        job, notes = job_of_space(
+            legal_job_name(study.study_name, "study"), space, source, objective=objectives, limits=self._limits()
+        )
+        self._note_rest()
+        return Imported(job, (*self._notes, *notes), tuple(self._rows(metrics)))
+
+    def _union(self) -> dict[str, BaseDistribution]:
+        """The distributions of all trials by name; of one that changed, what covers all of them."""
+        seen: dict[str, list[BaseDistribution]] = {}
+        for trial in self._trials:
+            for name, distribution in trial.distributions.items():
+                known = seen.setdefault(name, [])
+                if distribution not in known:
+                    known.append(distribution)
+        return {name: self._covering(name, known) for name, known in seen.items()}
+
+    def _covering(self, name: str, known: Sequence[BaseDistribution]) -> BaseDistribution:
+        if len(known) == 1:
+            return known[0]
+        latest = known[-1]
+        if isinstance(latest, CategoricalDistribution):
+            choices = list(dict.fromkeys(choice for each in known for choice in getattr(each, "choices", ())))
+            self._note(name, "its choices changed from trial to trial: all of them are here")
+            return CategoricalDistribution(choices)
+        alike: list[Any] = [each for each in known if type(each) is type(latest)]
+        low, high = min(each.low for each in alike), max(each.high for each in alike)
+        log = all(each.log for each in alike)
+        steps = {each.step for each in alike}
+        step = steps.pop() if len(steps) == 1 and len({each.low for each in alike}) == 1 else None
+        self._note(name, f"its range changed from trial to trial: {low} to {high} covers all of them")
+        if isinstance(latest, IntDistribution):
+            return IntDistribution(low, high, log=log, step=1 if log or step is None else step)
+        return FloatDistribution(low, high, log=log, step=None if log else step)
+
+    def _metrics(self) -> list[str]:
+        """The names of the objectives, none of which is a parameter's."""
+        given = self._study.metric_names
+        if given is None:
+            count = len(self._study.directions)
+            given = ["value"] if count == 1 else [f"value_{index}" for index in range(count)]
+            message = f"its objective has no name: {', '.join(given)} stands in its place (study.set_metric_names)"
+            self._note("", message)
+        return [f"{name}_of_the_trial" if name in self._names.values() else name for name in given]
+
+    def _limits(self) -> dict[str, int]:
+        count = len(self._trials)
+        self._note("", f"limits.trials is {count}, as many as the study has")
+        return {"trials": count}
+
+    def _note_rest(self) -> None:
+        if any(trial.state is TrialState.PRUNED for trial in self._trials):
+            self._note("", "trials were pruned, by a pruner that no storage tells: say it in stopping")
+        if any("constraints" in trial.system_attrs for trial in self._trials):
+            self._note("", "its constraints are left out: cloudtune has none")
+        left = len(self._trials) - len(self._completed)
+        if left:
+            self._note("", f"{left} trials that did not complete are left out")
+
+    # Conditions
+
+    def _with_conditions(self, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+        """The parameters, those that some trials lack under a condition."""
+        found = dict(parameters)
+        for name in parameters:
+            lacking = sum(name not in trial.params for trial in self._completed)
+            if not lacking:
+                continue
+            conditions = list(self._conditions(name, found))
+            if not conditions:
+                message = (
+                    f"{lacking} of {len(self._completed)} completed trials lack it, which no other parameter's value "
+                    "explains: here it is always there"
+                )
+                self._note(name, message)
+                continue
+            parent, values = conditions[0]
+            told = " or ".join(map(repr, values))
+            others = "".join(f"; {other} would explain it as well" for other, _ in conditions[1:])
+            self._note(name, f"is there in exactly the trials in which {parent} is {told}, hence its condition{others}")
+            found[name] = found[name].model_copy(update={"when": {self._names[parent]: values}})
+        return found
+
+    def _conditions(self, name: str, parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, tuple[Scalar, ...]]]:
+        """Parents whose values tell exactly in which trials a parameter is there, the likely ones first.
+
+        Those come first that are categorical, and then those that are asked for before the parameter, as a program
+        must that branches by their value.
+        """
+        order = list(parameters)
+        parents = [other for other in order if other != name and _is_listed(parameters[other])]
+        parents.sort(
+            key=lambda other: (not isinstance(parameters[other], Categorical), order.index(other) > order.index(name))
+        )
+        for parent in parents:
+            if self._waits_for(parent, name, parameters):
+                continue
+            with_it = self._values(parent, [trial for trial in self._trials if name in trial.params])
+            lacking = [trial for trial in self._completed if name not in trial.params and parent in trial.params]
+            without = self._values(parent, lacking)
+            if with_it and without and not any(same_scalar(one, other) for one in with_it for other in without):
+                yield parent, tuple(with_it)
+
+    def _values(self, parent: str, trials: Sequence[FrozenTrial]) -> list[Scalar] | None:
+        """The values that a parameter takes in trials; None if one of them lacks it."""
+        values: list[Scalar] = []
+        for trial in trials:
+            if parent not in trial.params:
+                return None
+            value = plain(parent, trial.params[parent])
+            if not any(same_scalar(value, known) for known in values):
+                values.append(value)
+        return values
+
+    def _waits_for(self, name: str, other: str, parameters: Mapping[str, Parameter]) -> bool:
+        """Whether a parameter exists under conditions on another, by however many steps."""
+        theirs = {ours: theirs for theirs, ours in self._names.items()}
+        parents = [theirs[parent] for parent in parameters[name].when or {}]
+        return any(parent == other or self._waits_for(parent, other, parameters) for parent in parents)
+
+    # The table
+
+    def _rows(self, metrics: Sequence[str]) -> Iterator[Mapping[str, Scalar]]:
+        for trial in self._completed:
+            values = trial.values or []
+            if any(not math.isfinite(value) for value in values):
+                continue
+            own = {ours: plain(name, trial.params.get(name)) for name, ours in self._names.items()}
+            yield {**own, **dict(zip(metrics, values, strict=True))}
+
+
+def _is_listed(parameter: Parameter) -> bool:
+    """Whether a parameter has few enough values for a condition to name them."""
+    if isinstance(parameter, Int):
+        return (parameter.high - parameter.low) // parameter.step < _FEW
+    return isinstance(parameter, Categorical)

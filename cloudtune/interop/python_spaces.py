@@ -1,0 +1,141 @@
+"""Search spaces that stand in somebody's Python code, to jobs: those of HyperOpt and of Ray Tune."""
+
+import importlib
+import inspect
+import sys
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.errors import ConfigError, Problem, SpecError
+from cloudtune.interop import legal_job_name
+from cloudtune.interop.formats import Format, Imported, Note
+from cloudtune.job import TuningJob
+
+if TYPE_CHECKING:
+    from cloudtune.space import Entries
+
+TRIALS = 100
+"""Trials of a job whose source says nothing of their number."""
+
+COMMAND = "python train.py"
+"""Stands for a program that nobody has named."""
+
+
+def job_of_space(name: str, space: "Entries", source: str, **fields: Any) -> tuple[TuningJob, list[Note]]:
+    """A job of a space that says nothing else, and notes of what is to be said.
+
+    Args:
+        name: of the job.
+        space: parameters and variants by name.
+        source: what messages call it.
+        **fields: of the job, where the source says more.
+    """
+    given: dict[str, Any] = {
+        "trial": {"command": COMMAND},
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "strategy": {"type": "bayesian"},
+        "limits": {"trials": TRIALS},
+    }
+    notes = [Note("", f"what runs is not known: {COMMAND} stands in its place; say it in trial")]
+    if "objective" not in fields:
+        notes.append(Note("", "what is aimed at is not known: the objective is to minimize loss"))
+    if "limits" not in fields:
+        notes.append(Note("", f"how many trials there are is not known: limits.trials is {TRIALS}"))
+    if "strategy" not in fields:
+        notes.append(Note("", "how it was searched is not known: the strategy is Bayesian"))
+    data = {"name": name, **given, **fields, "space": space}
+    return TuningJob.from_data(data, f"the job made of {source}"), notes
+
+
+class _PythonSpace(Format):
+    """A space at ``module:attribute``."""
+
+    def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # there is but one
+        space = load(source)
+        if inspect.isfunction(space):
+            space = space()
+        try:
+            parameters, fields, own = self._parameters(space)
+        except ValueError as error:
+            path, colon, message = str(error).partition(": ")
+            raise SpecError([Problem(path if colon else "", message if colon else path)], source) from None
+        name = legal_job_name(source.partition(":")[0].rpartition(".")[2], "job")
+        job, notes = job_of_space(name, parameters, source, **fields)
+        return Imported(job, (*own, *notes))
+
+    @abstractmethod
+    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
+        """A space's parameters, what else it says of the job, and what is to be said of it.
+
+        Raises:
+            ValueError: something in it is no parameter; the message names it.
+        """
+
+
+class HyperoptSpace(_PythonSpace):
+    """A space of HyperOpt."""
+
+    name = "hyperopt"
+    summary = "a space of HyperOpt, as module:attribute; the module is executed"
+
+    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
+        try:
+            from hyperopt.pyll.base import as_apply  # noqa: PLC0415  # optional
+
+            from cloudtune.interop.hyperopt import space_from_hyperopt  # noqa: PLC0415  # as above
+        except ImportError as error:
+            raise _missing("hyperopt", "hyperopt", error) from None
+        note = Note("", "rounded distributions (quniform and the like) become evenly spaced values, all equally likely")
+        graph = str(as_apply(space))
+        rounds = any(name in graph for name in ("quniform", "qloguniform", "uniformint"))
+        return space_from_hyperopt(space), {}, [note] if rounds else []
+
+
+class RayTuneSpace(_PythonSpace):
+    """A space of Ray Tune."""
+
+    name = "ray-tune"
+    summary = "a space of Ray Tune, as module:attribute; the module is executed"
+
+    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
+        try:
+            from cloudtune.interop.ray_tune import grid_names, space_from_ray_tune  # noqa: PLC0415  # optional
+        except ImportError as error:
+            raise _missing("ray.tune", "ray-tune", error) from None
+        if not isinstance(space, Mapping):
+            raise ValueError(f"a space of Ray Tune is a dict, not {type(space).__name__}")  # noqa: TRY004
+        parameters, grid = space_from_ray_tune(space), grid_names(space)
+        varied = [name for name, parameter in parameters.items() if parameter.type != "constant"]
+        if grid and set(grid) == set(varied):
+            return parameters, {"strategy": {"type": "grid"}, "limits": {}}, []
+        notes = [Note(name, "Ray tries each of these values in turn; here it is drawn like others") for name in grid]
+        return parameters, {}, notes
+
+
+def _missing(what: str, extra: str, error: ImportError) -> ConfigError:
+    return ConfigError(f"{what} cannot be loaded ({error}); install it with: pip install 'cloudtune[{extra}]'")
+
+
+def load(place: str) -> Any:
+    """What is at ``module:attribute``, also of modules in the working folder, which are executed.
+
+    Raises:
+        ConfigError: there is nothing, or the module cannot be loaded.
+    """
+    module, _, attribute = place.partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"{place!r} names no space; write module:attribute, such as train:space")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+    except Exception as error:  # whatever somebody's module does
+        raise ConfigError(f"the module {module!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise ConfigError(f"{module!r} has no {attribute!r}")
+        found = getattr(found, part)
+    return found

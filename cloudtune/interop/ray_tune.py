@@ -1,0 +1,111 @@
+"""Search spaces of Ray Tune (ray.tune.search.sample) as cloudtune's."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ray.tune.search import sample
+
+from cloudtune.interop import build, plain, stepped
+from cloudtune.parameters import Categorical, Constant, Float, Int, Normal, Parameter
+
+_GRID = "grid_search"
+
+
+def space_from_ray_tune(space: Mapping[str, Any]) -> dict[str, Parameter]:
+    """The parameters of a ``param_space`` of Ray Tune.
+
+    A parameter is named by the keys and indices that lead to it, joined by dots: ``{"net": {"lr":
+    tune.loguniform(…)}}`` makes ``net.lr``. What is no draw becomes `Constant`. ``choice`` and ``grid_search`` become
+    `Categorical`; see `grid_names` for the latter.
+
+    ``uniform``, ``loguniform``, ``randn``, ``randint``, ``qrandint`` and ``choice`` keep their distributions; upper
+    bounds that Ray leaves out are left out, so that ``randint(1, 9)`` reaches from 1 to 8. The others differ:
+
+    - ``quniform``, ``qloguniform`` round, so that the first and the last multiple of q are drawn less often than
+      others. Here all are equally likely (or each as likely as its interval is wide on the log scale).
+    - ``lograndint``, ``qlograndint`` round downwards, which favours small numbers a little more than here.
+    - ``qrandn`` is a real number that is a multiple of q.
+
+    Raises:
+        ValueError: something is computed (``sample_from``), or is no value of a spec; the message names it.
+    """
+    found: dict[str, Parameter] = {}
+    for name, value in _walk(space, ""):
+        if name in found:
+            raise ValueError(f"{name}: two parameters would have this name; rename one of the keys with a dot")
+        found[name] = _parameter(name, value)
+    return found
+
+
+def grid_names(space: Mapping[str, Any]) -> list[str]:
+    """The names of the parameters of which Ray tries every value (``grid_search``), whatever it draws for others."""
+    return [name for name, value in _walk(space, "") if _grid_values(value) is not None]
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Each leaf of a space with its name; Ray looks for draws in dicts and lists (variant_generator.py)."""
+    if isinstance(value, Mapping) and _grid_values(value) is None:
+        for key, part in value.items():
+            yield from _walk(part, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list) and any(isinstance(part, sample.Domain | Mapping | list) for part in value):
+        for index, part in enumerate(value):
+            yield from _walk(part, f"{path}.{index}" if path else str(index))
+    else:
+        yield path or "value", value
+
+
+def _grid_values(value: Any) -> list[Any] | None:
+    """The values of a grid search; None for anything else."""
+    if isinstance(value, Mapping) and set(value) == {_GRID} and isinstance(value[_GRID], list | tuple):
+        return list(value[_GRID])
+    is_grid = isinstance(value, sample.Categorical) and isinstance(value.sampler, sample.Grid)
+    return list(value.categories) if is_grid else None
+
+
+def _parameter(name: str, value: Any) -> Parameter:
+    listed = _grid_values(value)
+    if listed is not None:
+        return _listed(name, listed)
+    match value:
+        case sample.Categorical():
+            return _listed(name, value.categories)
+        case sample.Integer():
+            return _whole(name, value)
+        case sample.Float():
+            return _real(name, value)
+        case sample.Domain():
+            raise ValueError(f"{name}: it is computed (sample_from); name its draws, and compute in the trial")
+        case _:
+            return build(Constant, name, value=plain(name, value))
+
+
+def _listed(name: str, values: list[Any]) -> Parameter:
+    return build(Categorical, name, values=tuple(plain(name, value) for value in values))
+
+
+def _drawn(domain: Any) -> tuple[Any, float | None]:
+    """How a domain is drawn from, and what draws are rounded to a multiple of."""
+    sampler = domain.sampler
+    if isinstance(sampler, sample.Quantized):
+        return sampler.sampler, float(sampler.q)
+    return sampler, None
+
+
+def _whole(name: str, domain: Any) -> Parameter:
+    sampler, q = _drawn(domain)
+    scale = "log" if isinstance(sampler, sample.LogUniform) else "linear"
+    if q is None or q == 1:  # "``upper`` is also inclusive except for ``q=1`` where it's exclusive"
+        return build(Int, name, low=domain.lower, high=domain.upper - 1, scale=scale)
+    first, last = math.ceil(domain.lower / q), math.floor(domain.upper / q)
+    return build(Int, name, low=round(first * q), high=round(last * q), step=round(q), scale=scale)
+
+
+def _real(name: str, domain: Any) -> Parameter:
+    sampler, q = _drawn(domain)
+    if isinstance(sampler, sample.Normal):
+        return build(Normal, name, mean=sampler.mean, std=sampler.sd, step=q)
+    scale = "log" if isinstance(sampler, sample.LogUniform) else "linear"
+    if q is not None:
+        return stepped(name, domain.lower, domain.upper, q, scale, whole=False)
+    return build(Float, name, low=domain.lower, high=domain.upper, scale=scale)
