@@ -48,5 +48,7 @@ def publisher_of(
 
         targets.append(TensorBoardTarget(run, str(tensorboard)))
     if not targets:
-        raise ConfigError("nothing to publish to; give optuna, mlflow or tensorboard (--optuna URL, --mlflow URI, --tensorboard FOLDER)")
+        raise ConfigError(
+            "nothing to publish to; give optuna, mlflow or tensorboard (--optuna URL, --mlflow URI, --tensorboard FOLDER)"
+        )
     return Publisher(run, targets)

@@ -9,16 +9,27 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError
 from cloudtune.outcome import best_trial, pareto_front
-from cloudtune.publishing.mlflow_names import LONGEST_PARAM, LONGEST_TAG, MOST_METRICS, MOST_PARAMS, Names, batches, cut
+from cloudtune.publishing.mlflow_names import (
+    LONGEST_PARAM,
+    LONGEST_TAG,
+    MOST_METRICS,
+    MOST_PARAMS,
+    MOST_TAGS,
+    Names,
+    batches,
+    cut,
+)
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target, need
 from cloudtune.states import RunState, TrialState
 
 if TYPE_CHECKING:
+    from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRun
 
     from cloudtune.publishing.points import Point
@@ -63,6 +74,9 @@ _ENDED = ("FINISHED", "FAILED", "KILLED")
 
 _SPEC = "job.yaml"
 
+_Identity = tuple[str, int, int, str]
+"""A logged value: its curve, its step, its milliseconds since 1970, and itself."""
+
 
 @dataclass(slots=True)
 class _Kept:
@@ -73,8 +87,8 @@ class _Kept:
         attempt: which start of the trial it is.
         status: as MLflow has it.
         tags: as MLflow has them.
-        params: whether all were logged.
-        sent: the logged values, each by its curve, step, milliseconds and value.
+        params: whether they were logged.
+        sent: the logged values.
     """
 
     id: str
@@ -82,7 +96,7 @@ class _Kept:
     status: str
     tags: dict[str, str]
     params: bool = False
-    sent: set[tuple[str, int, int, str]] = field(default_factory=set)
+    sent: set[_Identity] = field(default_factory=set)
 
     @property
     def ended(self) -> bool:
@@ -202,11 +216,9 @@ class MlflowTarget(Target):
             kept = self._trials[trial.number] = self._create(f"trial {trial.number}", start, mark)
         if kept.ended:
             return
-        self._log_params(kept, trial.parameters)
-        self._log_points(kept, points_of(trial, reports, self.job.objective))
-        self._log_tags(
-            kept, {STATE: trial.state.value, "cloudtune.reason": trial.reason, "cloudtune.place": trial.place}
-        )
+        tags = {STATE: trial.state.value, "cloudtune.reason": trial.reason, "cloudtune.place": trial.place}
+        points = points_of(trial, reports, self.job.objective)
+        self._log(kept, {} if kept.params else trial.parameters, points, tags)
         self._set_status(kept, TRIAL_STATES[trial.state], trial.ended if trial.state.ended else None)
 
     # The run itself
@@ -215,15 +227,13 @@ class MlflowTarget(Target):
         kept = self._own
         if kept.ended:
             return
-        self._log_params(kept, _settings(self.job.to_data(), record))
         self._log_spec(kept)
-        self._log_points(kept, improvements(self.job.objective, ended))
-        said = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
-        self._log_tags(kept, said)
+        params = {} if kept.params else _settings(self.job.to_data(), record)
         if record.state.ended:
             best = best_trial(self.job.objective, ended)
-            kept.params = False  # further ones than those of the beginning
-            self._log_params(kept, {f"best.{name}": value for name, value in (best.parameters if best else {}).items()})
+            params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
+        tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
+        self._log(kept, params, improvements(self.job.objective, ended), tags)
         self._set_status(kept, RUN_STATES[record.state], record.ended if record.state.ended else None)
 
     def _best_tags(self, ended: "Sequence[Trial]") -> dict[str, str]:
@@ -244,19 +254,35 @@ class MlflowTarget(Target):
         except Exception as error:  # noqa: BLE001  # of whatever library the store of artifacts needs
             self.note(f"{_SPEC} was not uploaded as an artifact: {type(error).__name__}")
             return
-        self._log_tags(kept, {"cloudtune.job": _SPEC})
+        self._log(kept, {}, [], {"cloudtune.job": _SPEC})
 
     # For both
 
-    def _log_params(self, kept: _Kept, values: Mapping[str, object]) -> None:
-        if kept.params:
-            return
-        params = [
-            self._mlflow.entities.Param(self._names(name), self._text(name, each)) for name, each in values.items()
-        ]
-        for batch in batches(params, MOST_PARAMS):
-            self._client.log_batch(kept.id, params=batch)
-        kept.params = True
+    def _log(
+        self, kept: _Kept, params: Mapping[str, object], points: "Sequence[Point]", tags: Mapping[str, str]
+    ) -> None:
+        """Logs what is not there yet, in as few calls as MLflow allows."""
+        entities = self._mlflow.entities
+        named = [entities.Param(self._names(name), self._text(name, value)) for name, value in params.items()]
+        metrics = self._new_metrics(kept, points)
+        short = {name: cut(value, LONGEST_TAG) for name, value in tags.items()}
+        marks = [entities.RunTag(*each) for each in short.items() if kept.tags.get(each[0], "") != each[1]]
+        for some in zip_longest(
+            batches(named, MOST_PARAMS), batches(list(metrics), MOST_METRICS), batches(marks, MOST_TAGS), fillvalue=()
+        ):
+            self._client.log_batch(kept.id, params=some[0], metrics=[metrics[each] for each in some[1]], tags=some[2])
+            kept.sent.update(some[1])
+        kept.tags |= short
+        kept.params = kept.params or bool(params)
+
+    def _new_metrics(self, kept: _Kept, points: "Sequence[Point]") -> dict[_Identity, "Metric"]:
+        new: dict[_Identity, Metric] = {}
+        for point in points:
+            name, moment = self._names(point.name), _milliseconds(point.time) or 0
+            identity = _identity(name, point.step, moment, point.value)
+            if identity not in kept.sent:
+                new[identity] = self._mlflow.entities.Metric(name, point.value, moment, point.step)
+        return new
 
     def _text(self, name: str, value: object) -> str:
         """A value as MLflow's own log_params writes it."""
@@ -264,25 +290,6 @@ class MlflowTarget(Target):
         if len(text) > LONGEST_PARAM:
             self.note(f"the value of {name!r} is cut to {LONGEST_PARAM} characters, the most that MLflow takes")
         return cut(text, LONGEST_PARAM)
-
-    def _log_points(self, kept: _Kept, points: "Sequence[Point]") -> None:
-        """Logs those that are not there yet."""
-        new = {}
-        for point in points:
-            name, moment = self._names(point.name), _milliseconds(point.time) or 0
-            identity = _identity(name, point.step, moment, point.value)
-            if identity not in kept.sent:
-                new[identity] = self._mlflow.entities.Metric(name, point.value, moment, point.step)
-        for batch in batches(list(new.items()), MOST_METRICS):
-            self._client.log_batch(kept.id, metrics=[metric for _, metric in batch])
-            kept.sent |= {identity for identity, _ in batch}
-
-    def _log_tags(self, kept: _Kept, tags: Mapping[str, str]) -> None:
-        short = {name: cut(value, LONGEST_TAG) for name, value in tags.items()}
-        new = {name: value for name, value in short.items() if kept.tags.get(name, "") != value}
-        if new:
-            self._client.log_batch(kept.id, tags=[self._mlflow.entities.RunTag(*each) for each in new.items()])
-            kept.tags |= new
 
     def _set_status(self, kept: _Kept, status: str, ended: float | None) -> None:
         if status in _ENDED:
@@ -311,7 +318,7 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1000)
 
 
-def _identity(name: str, step: int, moment: int, value: float) -> tuple[str, int, int, str]:
+def _identity(name: str, step: int, moment: int, value: float) -> _Identity:
     """What tells one logged value from another; infinite ones come back from MLflow's databases as the largest."""
     shown = "nan" if math.isnan(value) else repr(min(max(value, -sys.float_info.max), sys.float_info.max))
     return name, step, moment, shown

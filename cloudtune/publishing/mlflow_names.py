@@ -11,8 +11,8 @@ LONGEST_PARAM = 6000
 """Characters of a parameter's value (MAX_PARAM_VAL_LENGTH)."""
 LONGEST_TAG = 5000
 """Characters of a tag's value: 8000 (MAX_TAG_VAL_LENGTH), and fewer in older servers."""
-MOST_METRICS, MOST_PARAMS = 1000, 100
-"""Entries of one call (MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH)."""
+MOST_METRICS, MOST_PARAMS, MOST_TAGS = 800, 100, 100
+"""Entries of one call (MAX_PARAMS_TAGS_PER_BATCH; MAX_ENTITIES_PER_BATCH for all three together)."""
 
 _Item = TypeVar("_Item")
 

@@ -65,7 +65,7 @@ def _last_points(trial: Trial, found: Sequence[Point], objectives: Sequence[Obje
     return [
         Point(name, step, moment, value)
         for name, value in ends.items()
-        if name not in last or not same_number(last[name].value, value)
+        if name not in last or not _nearly_same(last[name].value, value)
     ]
 
 
@@ -89,3 +89,8 @@ def improvements(objectives: Sequence[Objective], ended: Iterable[Trial]) -> lis
 def same_number(left: float | None, right: float | None) -> bool:
     """Equality under which nan equals nan."""
     return left == right or (left is not None and right is not None and math.isnan(left) and math.isnan(right))
+
+
+def _nearly_same(left: float, right: float) -> bool:
+    """Equality as far as services keep it, some of which tell values in single precision."""
+    return same_number(left, right) or math.isclose(left, right, rel_tol=1e-6)
