@@ -74,7 +74,7 @@ def trial(number: int, state: TrialState = TrialState.COMPLETED, **changes: Any)
         "parameters": parameters, "metrics": metrics, "attempt": 1, "started": began, "place": f"trials/{number:05d}",
         "ended": began + 5 if state.ended else None,
     }  # fmt: skip
-    if state is TrialState.WAITING:
+    if state is TrialState.WAITING and "attempt" not in changes:
         usual |= {"attempt": 0, "started": None}
     return Trial(number=number, state=state, **{**usual, **changes})
 

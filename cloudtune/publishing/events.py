@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_SCALAR, Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2, summary_v2
 from tensorboard.plugins.scalar.metadata import PLUGIN_NAME as SCALARS
@@ -53,11 +53,11 @@ class Events:
         self.mixed = tuple(
             each.name
             for each in space.dimensions
-            if self._kind(each.name) is str
+            if self.kind(each.name) is str
             and not all(isinstance(value, str) for value in getattr(each.axis, "values", [None]))
         )
 
-    def _kind(self, name: str) -> type:
+    def kind(self, name: str) -> type:
         """What the values of a parameter are to HParams: float, bool or str."""
         parameter = self._parameters.get(name)
         kind: type = str if parameter is None or parameter.domain is None else parameter.domain.dtype
@@ -80,13 +80,16 @@ class Events:
     def session(self, trial: Trial, points: Sequence[Point], began: float) -> Iterator[bytes]:
         """One trial: its parameters, the points of its curves, and its end if it has ended.
 
+        A TensorBoard that is open forgets the curves of an earlier attempt at a START.
+
         Args:
             trial: which one.
             points: what it reported.
             began: seconds since 1970.
         """
-        values = {name: self._value(name, value) for name, value in trial.parameters.items()}
+        values = {name: self.value(name, value) for name, value in trial.parameters.items()}
         yield _version(began)
+        yield _framed(Event(wall_time=began, session_log=SessionLog(status=SessionLog.START)))
         yield _record(began, summary_v2.hparams_pb(values, trial_id=session_name(trial.number), start_time_secs=began))
         for point in points:
             yield _scalar(point)
@@ -94,8 +97,12 @@ class Events:
             end = trial.ended or began
             yield _record(end, _end_of_session(STATUSES[trial.state], end))
 
-    def _value(self, name: str, value: Scalar) -> bool | float | str:
-        if self._kind(name) is str or value is None or isinstance(value, str):
+    def nothing(self) -> Iterator[bytes]:
+        """An attempt that does not count any more."""
+        yield _version(0.0)
+
+    def value(self, name: str, value: Scalar) -> bool | float | str:
+        if self.kind(name) is str or value is None or isinstance(value, str):
             return _text(value)
         return value if isinstance(value, bool) else float(value)
 

@@ -60,12 +60,14 @@ class TensorBoardTarget(Target):
         path = folder / f"events.out.tfevents.{began:010.0f}.attempt-{trial.attempt}"
         folder.mkdir(exist_ok=True)
         for other in folder.glob("events.out.tfevents.*"):
-            if other != path:
-                other.unlink()  # of an attempt that failed
+            if other != path:  # of an attempt before; a TensorBoard that is open never gets over a file that is gone
+                _write(other, self._events.nothing())
         points = points_of(trial, reports, self.job.objective)
         _write(path, self._events.session(trial, points, began))
 
-    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials are sessions
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
+        if not ended and not record.state.ended:
+            return  # a TensorBoard that is open keeps the first list of metrics that it sees, and they are told by trials
         tags = {metric: counting_name(self.job.objective, metric) for metric in self._metrics}
         path = self.folder / f"events.out.tfevents.{record.created:010.0f}.experiment"
         _write(path, self._events.experiment(record, tags))
