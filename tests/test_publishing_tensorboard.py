@@ -67,7 +67,7 @@ class Board:
 
     def metrics(self, name: str) -> dict[str, float]:
         """The values that TensorBoard's table shows, by the columns' headings."""
-        headings = {info.name.tag: info.display_name for info in self.experiment.metric_infos}
+        headings = {info.name.tag: info.display_name or info.name.tag for info in self.experiment.metric_infos}
         return {headings[each.name.tag]: each.value for each in self.sessions[name].metric_values}
 
     def curve(self, name: str, tag: str) -> list[tuple[int, float, float]]:
