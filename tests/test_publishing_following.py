@@ -133,6 +133,25 @@ def test_a_target_that_fails_for_a_while_gets_everything_later(run: StagedRun, m
     ]
 
 
+def test_a_service_that_cannot_be_reached_for_a_while_is_borne(run: StagedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    answers: Any = iter([ProviderError("no route to the service", retryable=True), None, ProviderError("you may not")])
+
+    def refresh(_: object) -> None:
+        answer = next(answers)
+        if answer is not None:
+            raise answer
+
+    monkeypatch.setattr(run, "_provider", type("Far", (), {"refresh": staticmethod(refresh)}))
+    monkeypatch.setattr(publisher, "REFRESH", 0.0)
+    run.tell(trial(0))
+    notebook = Notebook(run)
+    with Publisher(run, [notebook]) as following, pytest.raises(ProviderError, match="you may not"):
+        following.publish(follow=True, tell=said.append)
+    assert said == ["no route to the service; trying again"]
+    assert notebook.told[1:] == [(0, "completed", []), ("running", [0])]
+
+
 def test_a_target_that_fails_at_the_end_is_an_error(run: StagedRun) -> None:
     notebook = Notebook(run)
     run.tell(trial(0))

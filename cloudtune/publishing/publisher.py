@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 LOOK = 0.5
 """Seconds between two looks at a run that goes on; a target's times of events are as exact as this at worst."""
 
+REFRESH = 5.0
+"""Seconds between two looks at the service that runs the trials, if nobody else follows the run."""
+
 _LONGEST_PAUSE = 30.0
 """Seconds after which a target that could not be reached is tried again, at most."""
 
@@ -43,6 +46,8 @@ class Publisher:
         self._run = run
         self._feeds = [_Feed(run, target) for target in targets]
         self._held = contextlib.ExitStack()
+        self._patience = Patience()
+        self._next_refresh = 0.0
 
     def __enter__(self) -> "Publisher":
         with contextlib.ExitStack() as held:
@@ -76,7 +81,7 @@ class Publisher:
             ProviderError: a target cannot be reached, or does not take something.
         """
         while True:
-            record = self._run.refreshed()  # before the trials: if it has ended, they have, too
+            record = self._record(tell) if follow else self._run.refreshed()  # before the trials: they end before it
             last = not follow or record.state.ended or record.state is RunState.INTERRUPTED
             for feed in self._feeds:
                 if last:
@@ -86,6 +91,14 @@ class Publisher:
             if last:
                 return record.state
             time.sleep(LOOK)
+
+    def _record(self, tell: Tell | None) -> "RunRecord":
+        """The record, brought up to date once in a while; bears it if that fails."""
+        if time.monotonic() >= self._next_refresh:
+            self._next_refresh = time.monotonic() + REFRESH
+            with self._patience.borne(), _told(tell):
+                return self._run.refreshed()
+        return self._run.record
 
 
 class _Feed:
@@ -102,7 +115,7 @@ class _Feed:
         self._ended: dict[int, Trial] = {}
         self._state: RunState | None = None
         self._patience = Patience()
-        self._pause, self._next_try = LOOK, 0.0
+        self._pause = self._next_try = 0.0
 
     def try_to_look(self, record: "RunRecord", tell: Tell | None) -> None:
         """Looks, unless the target could not be reached a moment ago; bears it if it cannot be reached now.
@@ -112,16 +125,11 @@ class _Feed:
         """
         if time.monotonic() < self._next_try:
             return
-        with self._patience.borne():
-            try:
-                self.look(record)
-            except ProviderError as error:
-                if tell is not None:
-                    tell(f"{error}; trying again")
-                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-                self._next_try = time.monotonic() + self._pause
-                raise
-            self._pause = LOOK
+        self._pause = min(2 * self._pause + LOOK, _LONGEST_PAUSE)
+        self._next_try = time.monotonic() + self._pause  # unless it goes well
+        with self._patience.borne(), _told(tell):
+            self.look(record)
+            self._pause = self._next_try = 0.0
 
     def look(self, record: "RunRecord") -> None:
         """Tells the target what is new. If it fails, the next look tells it again."""
@@ -144,6 +152,17 @@ class _Feed:
             self._running.pop(trial.number, None)
         else:
             self._running[trial.number] = trial, len(reports)
+
+
+@contextlib.contextmanager
+def _told(tell: Tell | None) -> Iterator[None]:
+    """Tells of a trouble, before it is borne or not."""
+    try:
+        yield
+    except ProviderError as error:
+        if tell is not None and error.retryable:
+            tell(f"{error}; trying again")
+        raise
 
 
 @contextlib.contextmanager
