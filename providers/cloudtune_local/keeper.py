@@ -427,7 +427,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _adopt_orphans()
-    Keeper(socket.socket(fileno=int(sys.argv[1]))).run()
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection.set_inheritable(False)  # a trial that held it would hide the keeper's death from the driver
+    Keeper(connection).run()
 
 
 if __name__ == "__main__":
