@@ -136,6 +136,8 @@ class Slot:
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own
 
     async def _clean_up(self) -> None:
+        if self._lonely is not None and self._lonely is not asyncio.current_task():
+            self._lonely.cancel()
         if self._programs is not None:
             await self._programs.close()
         self._forget_attempt()
@@ -147,7 +149,7 @@ class Slot:
     async def _leave_when_lonely(self) -> None:
         """Goes when no driver has come for long, once the trial is over."""
         while True:
-            await asyncio.sleep(_LOOK_FOR_DRIVER)
+            await asyncio.sleep(min(_LOOK_FOR_DRIVER, self._setting["linger"]))
             busy = self._listeners > 0 or (self._attempt is not None and self._attempt.ended is None)
             if busy:
                 self._last_contact = time.monotonic()
