@@ -97,6 +97,7 @@ class Driver:
         self._exhausted = False
         self._ending: tuple[RunState, str] | None = None
         self._changed: list[Trial] = []
+        self._to_stop: list[int] = []
         self._reports: list[Report] = []
         self._events: list[tuple[int | None, str]] = []
         self._clock_start = time.monotonic()
@@ -118,6 +119,7 @@ class Driver:
             self._look_around()
             launches = self._fill()
             self._commit(launches)
+            self._stop_what_must()
             for trial in launches:
                 self._launcher.launch(trial)
             self._show_progress()
@@ -155,11 +157,16 @@ class Driver:
     def _take_up(self, trial: Trial) -> None:
         if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
             self._run.forget_reports(trial.number, trial.attempt)
-            self._running[trial.number] = _Running(trial)
+            running = self._running[trial.number] = _Running(trial)
             self._event(trial.number, "taken over from the driver that launched it")
+            if trial.reason:  # that driver had decided to prune it
+                self._stop(running, TrialState.PRUNED, trial.reason)
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
+            if self._launcher.once:  # the launch may still be on its way: as the same attempt it makes no second job
+                self._run.forget_reports(trial.number, trial.attempt)
+                trial.attempt -= 1
         trial.state = TrialState.WAITING
         self._changed.append(trial)
         self._waiting.append(trial)
@@ -254,9 +261,20 @@ class Driver:
         return found is not None and self._rule.observe(report.number, report.step, found[0])
 
     def _stop(self, running: _Running, state: TrialState, why: str) -> None:
-        if running.stop is None:
-            running.stop, running.why = state, why
-            self._launcher.stop(running.trial.number)
+        """Decides that a trial is to be stopped; that it is pruned is written down before it is."""
+        if running.stop is not None:
+            return
+        running.stop, running.why = state, why
+        self._to_stop.append(running.trial.number)
+        if state is TrialState.PRUNED:
+            running.trial.reason = why
+            self._changed.append(running.trial)
+
+    def _stop_what_must(self) -> None:
+        for number in self._to_stop:
+            if number in self._running:  # else it has ended meanwhile
+                self._launcher.stop(number)
+        self._to_stop.clear()
 
     def _ended(self, running: _Running, end: Ended) -> None:
         trial = running.trial

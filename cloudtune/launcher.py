@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from cloudtune.errors import CredentialError, ProviderError, QuotaError
 from cloudtune.states import Report, Trial
@@ -39,6 +40,9 @@ def finds_no_place(error: ProviderError) -> bool:
 
 class Launcher(ABC):
     """Runs single trials somewhere."""
+
+    once: ClassVar[bool] = False
+    """Whether an attempt that is launched again is still the same one, by its name, wherever the first launch has got to."""
 
     def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
         """The name that the trial will have where it runs, known before it is launched; "" for none."""

@@ -56,6 +56,8 @@ class CommandJobLauncher(PolledLauncher):
         interval: seconds between two looks at the service.
     """
 
+    once = True
+
     def __init__(
         self,
         azure: Azure,

@@ -61,6 +61,8 @@ class TrainingJobLauncher(PolledLauncher):
         since: seconds since 1970 when the run began.
     """
 
+    once = True
+
     def __init__(
         self,
         aws: Aws,
