@@ -21,7 +21,7 @@ from cloudtune_vertex.client import Google, translated
 from cloudtune_vertex.failures import failure_text
 from cloudtune_vertex.launching import custom_job_message, find_custom_job
 from cloudtune_vertex.managed import JOB_STATES
-from cloudtune_vertex.names import RUN_LABEL, filter_of, id_of, trial_labels
+from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, trial_labels
 from cloudtune_vertex.storing import read_if_changed
 from cloudtune_vertex.times import moment
 
@@ -81,6 +81,7 @@ class CustomJobLauncher(PolledLauncher):
         self._arguments = arguments
         self._metrics = {metric_id(name): name for name in (*_objectives(job), *job.metrics)}
         self._running: dict[str, _Running] = {}
+        self._attempts: dict[str, int] = {}
         self._page = ""
         self._unlisted: set[str] = set()
 
@@ -130,6 +131,7 @@ class CustomJobLauncher(PolledLauncher):
     def _take(self, trial: Trial) -> _Running:
         metrics = f"{self._folder(trial)}/metrics-{trial.attempt}.jsonl"
         running = self._running[self.place(trial)] = _Running(trial, metrics)
+        self._attempts[str(trial.number)] = trial.attempt
         return running
 
     def adopt(self, trial: Trial) -> bool:
@@ -170,9 +172,15 @@ class CustomJobLauncher(PolledLauncher):
         self._unlisted = (set(names) if not self._page else self._unlisted) - listed
         self._page = page.next_page_token if self._unlisted else ""
         for job in page.custom_jobs:
-            running = names.get(job.name)
-            if running is not None and running.ended is None and JOB_STATES[job.state.name].ended:
+            running, ended = names.get(job.name), JOB_STATES[job.state.name].ended
+            if running is not None and running.ended is None and ended:
                 self._conclude(running, json_format.MessageToDict(job._pb))  # noqa: SLF001  # proto-plus's own way
+            elif running is None and not ended and self._is_late(job.labels):
+                cancel_custom_job(self._google, job.name)
+
+    def _is_late(self, labels: Mapping[str, str]) -> bool:
+        """Whether a job was made for an attempt that is over: by a call of a driver that died before the answer came."""
+        return int(labels[ATTEMPT_LABEL]) < self._attempts.get(labels[TRIAL_LABEL], 0)
 
     def _conclude(self, running: _Running, job: Mapping[str, Any]) -> None:
         state = job["state"]
