@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,17 +49,25 @@ def place_of(provider: str, project: Path) -> Iterator[Place]:
 @contextmanager
 def emulator_of(provider: str) -> Iterator[Mapping[str, str]]:
     """The profile of an emulator of the provider's service, which other clients find by the environment meanwhile."""
+    with load_provider(provider).emulator({}) as variables, environment(variables):
+        yield profile_of(provider, variables)
+
+
+def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """What an emulator's environment variables say as a profile, which looks at the service often."""
     prefix = f"CLOUDTUNE_{provider.upper()}_"
-    with ExitStack() as stack:
-        variables = stack.enter_context(load_provider(provider).emulator({}))
-        environment = stack.enter_context(pytest.MonkeyPatch.context())
-        settings = {"provider": provider}
+    own = {name.removeprefix(prefix).lower(): value for name, value in variables.items() if name.startswith(prefix)}
+    return {"provider": provider, **own, "poll": "0.05"}
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Those of an emulator's environment variables that are not cloudtune's own are set within it."""
+    with pytest.MonkeyPatch.context() as patch:
         for name, value in variables.items():
-            if name.startswith(prefix):
-                settings[name.removeprefix(prefix).lower()] = value
-            else:
-                environment.setenv(name, value)
-        yield {**settings, "poll": "0.05"}
+            if not name.startswith("CLOUDTUNE_"):
+                patch.setenv(name, value)
+        yield
 
 
 def write_profiles(project: Path, **profiles: Mapping[str, Any]) -> None:
