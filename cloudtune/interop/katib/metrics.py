@@ -23,7 +23,7 @@ _LOOKING_AROUND = re.compile(r"\(\?(?:<?[=!]|P=|\()|\\[1-9]")
 def filters_of(objective: Objective, metrics: Mapping[str, str]) -> tuple[list[str], list[str]]:
     """The filters that find a job's metrics, and the names of those for which there is none."""
     wanted = {objective.metric: objective.regex, **metrics}
-    filters = [_default_filter(objective.metric)] if objective.regex is None else []
+    filters = [_default_filter(objective.metric)] if wanted[objective.metric] is None else []
     lost = []
     for name, regex in wanted.items():
         named = None if regex is None else _with_name(regex, name)

@@ -7,6 +7,7 @@ uniform ones, the others none.
 
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 from cloudtune.axis import SIGNIFICANT_DIGITS
@@ -70,19 +71,14 @@ def _bell(space: FeasibleSpace, *, whole: bool) -> Entry:
     assert space.min is not None
     assert space.max is not None
     log = space.distribution == "logNormal"
-    low, high = (math.log(float(text)) if log else float(text) for text in (space.min, space.max))
+    low, high = (Decimal(repr(math.log(float(text)) if log else float(text))) for text in (space.min, space.max))
     step = 1.0 if whole and space.step is None else None if space.step is None else float(space.step)
     return {
         "type": "lognormal" if log else "normal",
-        "mean": _short((low + high) / 2),
-        "std": _short((high - low) / DEVIATIONS),
+        "mean": float((low + high) / 2),
+        "std": float((high - low) / DEVIATIONS),
         **({} if step is None else {"step": step}),
     }
-
-
-def _short(value: float) -> float:
-    """A number without the dust of binary fractions."""
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
 def notes_of(parameter: ParameterSpec, path: str, algorithm: str) -> Iterator[Note]:
@@ -159,15 +155,21 @@ def _written(parameter: Parameter, levels: int | None) -> tuple[str, dict[str, A
 
 def _bounds_of(parameter: Normal | LogNormal) -> dict[str, str]:
     log = isinstance(parameter, LogNormal)
-    away = DEVIATIONS / 2 * parameter.std
-    low, high = (_short(math.exp(end) if log else end) for end in (parameter.mean - away, parameter.mean + away))
+    mean, away = Decimal(repr(parameter.mean)), Decimal(repr(parameter.std)) * DEVIATIONS / 2
+    low, high = (math.exp(end) if log else float(end) for end in (mean - away, mean + away))
     step = {} if parameter.step is None else {"step": text_of(parameter.step)}
     return {
-        "min": text_of(low),
-        "max": text_of(high),
+        "min": text_of(_short(low, high)),
+        "max": text_of(_short(high, low)),
         **step,
         "distribution": "logNormal" if log else "normal",
     }
+
+
+def _short(value: float, other: float = 0.0) -> float:
+    """A number without the dust of binary fractions, beside another one of its range."""
+    size = max(abs(value), abs(other))
+    return round(value, SIGNIFICANT_DIGITS - math.ceil(math.log10(size))) if size else value
 
 
 Loss = tuple[str, Support, str]

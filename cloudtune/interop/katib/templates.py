@@ -5,6 +5,7 @@ the primary one, in however many pods; all else is native. So a template is *hol
 *filled* when it is exported, which gives the same template again, by construction.
 """
 
+import math
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -217,7 +218,8 @@ def _amount(quantity: Data) -> Decimal | None:
 
 def cores(cpus: float) -> str:
     """Cores as Kubernetes writes them: ``2``, ``500m``."""
-    return str(int(cpus)) if cpus == int(cpus) else f"{round(cpus * 1000)}m"
+    thousandths = max(1, round(cpus * 1000))
+    return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
 
 
 def size(count: int) -> str:
@@ -243,6 +245,6 @@ def _same_number(one: Data, other: Data) -> bool:
     if (first := _amount(one)) is not None and first == _amount(other):
         return True
     try:
-        return float(one) == float(other)
+        return math.isclose(float(one), float(other), rel_tol=1e-10, abs_tol=0)
     except ValueError:
         return False

@@ -121,8 +121,8 @@ class Writer:
         found: dict[str, Data] = {"type": objective.goal, "objectiveMetricName": objective.metric}
         if job.limits.target is not None:
             found["goal"] = job.limits.target
-        if job.metrics:
-            found["additionalMetricNames"] = list(job.metrics)
+        if further := [name for name in job.metrics if name != objective.metric]:
+            found["additionalMetricNames"] = further
         if objective.measurement == "last":  # else Katib takes the best, too
             found["metricStrategies"] = [{"name": objective.metric, "value": "latest"}]
         return found
@@ -131,8 +131,8 @@ class Writer:
         objective = self._job.objective[0]
         filters, lost = filters_of(objective, self._job.metrics)
         read = "metricsCollectorSpec" not in _member(self._native, "spec")
-        for name in (objective.metric, *self._job.metrics):
-            path = "objective[0].regex" if name == objective.metric else f"metrics.{name}"
+        paths = {f"metrics.{name}": name for name in self._job.metrics}
+        for path, name in {"objective[0].regex": objective.metric, **paths}.items():
             if name in lost and read:
                 self._ledger.note(path, *SUPPORT["objective.regex"])
             else:
@@ -214,6 +214,8 @@ class Writer:
         return Int(low=strategy.min_resource, high=strategy.max_resource)
 
     def _account_for_space(self) -> None:
+        if not self._varied():
+            self._ledger.note("space", Support.UNSUPPORTED, "Katib needs a parameter that varies")
         for index, (name, entry) in enumerate(self._job.space.items()):
             path = f"space.{name}"
             if isinstance(entry, tuple):
