@@ -1103,7 +1103,8 @@ def _run_in_container(folder: str) -> int:
     os.environ.update(service.environment())
     os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
     for name, below in job["data"].items():
-        os.environ[data_variable(name)] = os.path.join(service.data(name), below) if below else service.data(name)
+        place = service.data(name)  # Azure Machine Learning gives a single file itself, the others its folder
+        os.environ[data_variable(name)] = os.path.join(place, below) if below and not os.path.isfile(place) else place
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", ""), own]))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.chdir(source)

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ WAIT = wait_exponential_jitter(initial=0.5, max=20, jitter=0.5)
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
+
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def patiently(doing: str, call: Callable[[], T]) -> T:
@@ -116,4 +119,11 @@ def _root(error: BaseException) -> BaseException:
 def _said(error: BaseException) -> str:
     message = getattr(error, "message", "") or str(error)
     inner = getattr(error, "error", None) if isinstance(error, HttpResponseError) else None
-    return str(getattr(inner, "message", "") or message).strip()
+    return _plain(str(getattr(inner, "message", "") or message))
+
+
+def _plain(text: str) -> str:
+    """A message without the colours, the heading and the advice that the SDK puts around what is wrong."""
+    words = " ".join(_COLOUR.sub("", text).split())
+    _, found, details = words.partition("Details: ")
+    return details.partition(" Resolutions: ")[0] if found else words
