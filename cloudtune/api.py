@@ -154,12 +154,19 @@ def emulated(
             variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder)))
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
+        leading_to_emulators.update(variables)
         try:
             yield variables
         finally:
+            for name in variables:
+                leading_to_emulators.pop(name, None)
             for name, value in before.items():
                 os.environ.pop(name)
                 os.environ.update({} if value is None else {name: value})
+
+
+leading_to_emulators: dict[str, str] = {}
+"""The environment variables by which this process finds the emulators that it started."""
 
 
 def _to_be_emulated(on: str | None, driver: str | None, project: Path) -> list[str]:

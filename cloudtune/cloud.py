@@ -34,7 +34,6 @@ class CloudProvider(Provider):
     The name of a run's tuning job on the service is kept as ``job`` in `RunRecord.native`.
     """
 
-    away = True
     emulated = True
 
     service: ClassVar[str]
@@ -98,6 +97,10 @@ class CloudProvider(Provider):
     def passing(self) -> bool:
         """Whether the service is an emulator that may be gone tomorrow, with all that it keeps."""
         return False
+
+    @property
+    def away(self) -> bool:
+        return True
 
     # Before a run
 

@@ -93,9 +93,6 @@ class Provider(ABC):
     summary: ClassVar[str]
     """What it is, in one line."""
 
-    away: ClassVar[bool] = False
-    """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
-
     emulated: ClassVar[bool] = False
     """Whether there is an emulator of it."""
 
@@ -111,6 +108,11 @@ class Provider(ABC):
     def __init__(self, settings: Mapping[str, Any], mounts: "Mapping[str, Path] | None" = None) -> None:
         self.settings = settings
         self.mounts = mounts or {}
+
+    @property
+    def away(self) -> bool:
+        """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
+        return False
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":

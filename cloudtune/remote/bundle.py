@@ -67,7 +67,7 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
         "settings": target.settings,
         "requirements": list(_requirements(target.needed)),
         "environment": list(job.trial.environment),
-        "inputs": list(moved(job, Path(run.record().native["base"]))[1]),
+        "inputs": {name: each.there for name, each in moved(job, Path(run.record().native["base"]))[1].items()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
 
@@ -121,7 +121,20 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
             shutil.copy2(path, made.folder / below)
 
 
-def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An input of the driver's own job, which is one on this machine of the job that it drives.
+
+    Attributes:
+        here: the whole path.
+        there: where the program puts it, relative to the job's folder.
+    """
+
+    here: str
+    there: str
+
+
+def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, Input]]:
     """The job with its inputs on this machine where the program puts them, and those inputs of the driver's own job.
 
     Args:
@@ -129,16 +142,17 @@ def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, str]]:
         base: what its paths are relative to.
 
     Returns:
-        The job, whose paths are then ``data/NAME`` (of a file ``data/NAME/FILE``); and the whole paths here, by NAME.
+        The job, whose paths are then ``data/NAME`` (of a file ``data/NAME/FILE``); and the inputs by NAME.
     """
-    inputs: dict[str, str] = {}
+    inputs: dict[str, Input] = {}
 
     def move(name: str, place: str) -> str:
         if "://" in place.removeprefix("file://"):
             return place
         path = base / place.removeprefix("file://")
-        inputs[name] = str(path.absolute())
-        return f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
+        there = f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
+        inputs[name] = Input(str(path.absolute()), there)
+        return there
 
     data = {
         name: move(name, said)

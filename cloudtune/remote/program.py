@@ -90,15 +90,14 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
     return state.ended
 
 
-def _base_with(inputs: list[str], project: Path) -> Path:
+def _base_with(inputs: dict[str, str], project: Path) -> Path:
     """The folder that the job's paths are relative to, with its inputs where `bundle.moved` says."""
     from cloudtune import trial  # noqa: PLC0415
 
     base = project / "base"
     (base / "data").mkdir(parents=True, exist_ok=True)
-    for name in inputs:
-        source = Path(trial.data(name))
-        target = base / "data" / name / source.name if source.is_file() else base / "data" / name
+    for name, place in inputs.items():
+        source, target = Path(trial.data(name)).absolute(), base / place
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):  # of an earlier start
             target.symlink_to(source)

@@ -69,7 +69,9 @@ class RemoteDriver(Provider):
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         if not self._target.away:
-            raise ConfigError(f"trials on {self._target.name} run where their driver does; leave --driver away")
+            raise ConfigError(
+                f"trials on {self._target.name} run where their driver does (or some do); leave --driver away"
+            )
         if job.mode == "managed":
             return [Problem("mode", "is managed, which leaves nothing to drive; take it away, or leave --driver away")]
         driver = _driver_job(job, base, {}, self._driving.name)
@@ -107,7 +109,7 @@ class RemoteDriver(Provider):
         job = TuningJob.from_data(json.loads(run.record().job))
         folder = run.folder / "driver"
         bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
-        secrets = kept_environment(run) if job.trial.environment else {}
+        secrets = {**api.leading_to_emulators, **(kept_environment(run) if job.trial.environment else {})}
         spec = _driver_job(job, base, secrets, self._driving.name)
         made = api.prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
         shutil.rmtree(folder / "source")  # it is packed
@@ -224,7 +226,7 @@ def _driver_job(job: TuningJob, base: Path, secrets: dict[str, str], provider: s
         objective=(Objective(metric=FINISHED, goal="maximize"),),
         space={"start": Int(low=0, high=1)},  # a tuner must have something to tune
         limits=Limits(trials=1),
-        data=dict(moved(job, base)[1]),
+        data={name: each.here for name, each in moved(job, base)[1].items()},
         network=job.network,
         identity=identity,
         encryption=job.encryption,
@@ -240,13 +242,11 @@ class _Lines:
     """
 
     def __init__(self, driver: Run) -> None:
-        self._driver_id = driver.id
         self._lines: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=[driver], name=f"log of {driver.id}", daemon=True).start()
 
     def _listen(self, driver: Run) -> None:
-        # The thread has a connection of its own to the store.
-        own = Run(Store(driver._store.store.project).run(driver.id), driver._provider)  # noqa: SLF001  # a run of our own
+        own = _for_another_thread(driver)
         try:
             while not _has_log(own) and not own.state.ended:
                 time.sleep(_TICK)
@@ -275,6 +275,12 @@ class _Lines:
                 raise line
             reader.read(line)
         return False
+
+
+def _for_another_thread(driver: Run) -> Run:
+    """The same run, with a connection of its own to the store and clients of its own."""
+    store, provider = driver._store, driver._provider  # noqa: SLF001  # a run of our own
+    return Run(Store(store.store.project).run(store.id), type(provider)(provider.settings, provider.mounts))
 
 
 def _has_log(driver: Run) -> bool:

@@ -50,6 +50,10 @@ class MixedProvider(Provider):
             for profile, (provider, settings) in self._settings.profiles.items()
         }
 
+    @property
+    def away(self) -> bool:
+        return all(provider.away for provider in self._providers.values())
+
     def _site(self, profile: str) -> driving.Site:
         provider = self._providers[profile]
         if not hasattr(provider, "launcher"):

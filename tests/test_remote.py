@@ -1,0 +1,286 @@
+"""A driver that is a small job on a service: what it does is known here, live, and the run needs this machine no more."""
+
+import json
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cloud_runs import SLOW, job_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudtune import api
+from cloudtune.cli.app import run_app
+from cloudtune.errors import ConfigError, SpecError
+from cloudtune.remote.journal import PREFIX, Journal, Reader
+from cloudtune.run import Run
+from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store import RunStore, Store
+from cloudtune.testing.conformance import wait_until
+
+# The journal
+
+
+def store_in(folder: Path) -> Store:
+    store = Store(folder)
+    store.create(RunRecord(id="r", name="j", provider="p", profile="p", job="{}", plan="{}"))
+    return store
+
+
+def all_of(run: RunStore) -> tuple[Any, ...]:
+    events = [(number, message) for _, number, message in run.events()]
+    record = run.record()
+    return run.trials(), list(run.reports()), events, (record.state, record.reason, record.elapsed, record.ended)
+
+
+def drive(journal: Journal, trials: int = 3, steps: int = 4) -> None:
+    """What a driver writes, in short."""
+    journal.write(columns={"state": "running", "started": 1.5})
+    for number in range(trials):
+        trial = Trial(number, {"x": number / 7, "k": "ä\n"}, TrialState.RUNNING, attempt=1, place=f"job-{number}")
+        journal.write(trials=[trial], events=[(number, "begins")])
+        journal.write(reports=[Report(number, 1, step, 10.0 + step, {"s": step / 3}) for step in range(steps)])
+        trial.state, trial.metrics, trial.ended = TrialState.COMPLETED, {"s": float("inf")}, 20.0
+        journal.write(trials=[trial], columns={"elapsed": number + 0.25})
+    journal.forget_reports(0, 1)
+    journal.write(columns={"state": "completed", "reason": "as it should", "ended": 30.0}, events=[(None, "completed")])
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> tuple[RunStore, list[str]]:
+    """A store elsewhere, and the lines that its driver printed."""
+    lines: list[str] = []
+    journal = Journal(store_in(tmp_path / "far"), "r", lines.append)
+    drive(journal)
+    return journal, lines
+
+
+def test_whoever_reads_the_lines_knows_what_the_driver_knows(far: tuple[RunStore, list[str]], tmp_path: Path) -> None:
+    here = store_in(tmp_path / "here").run("r")
+    reader = Reader(here)
+    for line in far[1]:
+        reader.read("something else that was printed")
+        reader.read(f"2026-01-01T00:00:00Z {line}")  # as services put times before lines
+    assert all_of(here) == all_of(far[0])
+    assert not reader.gap
+
+
+@given(cuts=st.lists(st.integers(0, 15), max_size=6))
+def test_lines_may_be_read_again_and_again_and_are_taken_in_once(
+    cuts: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder, lines = tmp_path_factory.mktemp("journal"), list[str]()
+    journal = Journal(store_in(folder / "far"), "r", lines.append)
+    drive(journal)
+    here = store_in(folder / "here").run("r")
+    for cut in [*cuts, len(lines)]:
+        reader = Reader(here)  # somebody new, who reads the log from its beginning
+        for line in lines[:cut]:
+            reader.read(line)
+        assert not reader.gap
+    assert all_of(here) == all_of(journal)
+    here.store.close()
+    journal.store.close()
+
+
+@pytest.mark.parametrize("lost", ["whole", "half"])
+def test_a_line_that_was_lost_is_noticed(lost: str, far: tuple[RunStore, list[str]], tmp_path: Path) -> None:
+    reader = Reader(store_in(tmp_path / "here").run("r"))
+    for number, line in enumerate(far[1]):
+        if number != 3:
+            reader.read(line)
+        elif lost == "half":
+            reader.read(line[: len(line) // 2])
+    assert reader.gap
+
+
+def test_a_driver_that_was_started_again_goes_on_where_its_store_was(tmp_path: Path) -> None:
+    lines: list[str] = []
+    far = store_in(tmp_path / "far")
+    drive(Journal(far, "r", lines.append), trials=2)
+    Journal(far, "r", lines.append).write(trials=[Trial(2, {"x": 1.0})])
+    here = store_in(tmp_path / "here").run("r")
+    reader = Reader(here)
+    for line in lines:
+        reader.read(line)
+    assert not reader.gap
+    assert all_of(here) == all_of(far.run("r"))
+
+
+def test_a_line_is_short_enough_for_any_service(tmp_path: Path) -> None:
+    lines: list[str] = []
+    journal = Journal(store_in(tmp_path), "r", lines.append)
+    parameters = {f"parameter_{number}": number / 3 for number in range(30)}
+    journal.write(
+        trials=[Trial(number, parameters) for number in range(1000)],
+        reports=[Report(number, 1, 1, 1.0, {f"metric_{name}": 1 / 3 for name in range(20)}) for number in range(1000)],
+    )
+    assert len(lines) == 20
+    assert max(map(len, lines)) < 250_000
+    assert all(line.startswith(PREFIX) for line in lines)
+
+
+# Runs
+
+
+@pytest.fixture
+def emulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The emulator of a service, and its short name."""
+    on: str = request.param
+    names = {"aws": "sagemaker", "gcp": "vertex", "azure": "azureml"}
+    modules = {"aws": "moto", "gcp": "google.cloud.aiplatform_v1", "azure": "azure.ai.ml"}
+    pytest.importorskip(modules[on])
+    request.getfixturevalue(f"{names[on]}_emulator")
+    monkeypatch.setenv(f"CLOUDTUNE_{names[on].upper()}_POLL", "0.1")
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
+    return on
+
+
+on_all = pytest.mark.parametrize("emulated", ["aws", "gcp", "azure"], indirect=True)
+on_aws = pytest.mark.parametrize("emulated", ["aws"], indirect=True)
+
+READS_ALL = """
+import os, pathlib
+import cloudtune.trial as t
+number = float(pathlib.Path(t.data("table"), "n.txt").read_text()) + float(pathlib.Path(t.data("one")).read_text())
+for step in (1, 2, 3):
+    t.report(score=t.params()["x"] * step + number + float(os.environ["SECRET"]), step=step)
+print("done", flush=True)
+"""
+
+
+@on_all
+def test_a_run_is_what_it_would_be_if_it_were_driven_here(emulated: str, tmp_path: Path) -> None:
+    (tmp_path / "table").mkdir()
+    (tmp_path / "table" / "n.txt").write_text("10")
+    (tmp_path / "one.txt").write_text("100")
+    job = job_of(
+        tmp_path,
+        READS_ALL,
+        trial={"environment": {"SECRET": "0.31415926"}},
+        data={"table": "table", "one": "one.txt"},
+        strategy={"type": "sobol", "seed": 4},
+    )
+    run = api.submit(job, emulated, project=tmp_path, base=tmp_path, driver=emulated)
+    assert run.wait() is RunState.COMPLETED, run.trials()[0].reason
+    here = api.submit(job, "local", project=tmp_path, base=tmp_path)
+    here.wait()
+    assert [(each.parameters, each.metrics, each.attempt) for each in run.trials()] == [
+        (each.parameters, each.metrics, each.attempt) for each in here.trials()
+    ]
+    assert [report.step for report in run.reports(2)] == [1, 2, 3]
+    assert "done" in list(run.logs(0))
+    assert api.attach(run.id, project=tmp_path).best == run.best
+    assert api.runs(project=tmp_path)[-1].id == run.id, "its driver is no run of the project"
+    kept = [path for path in (tmp_path / ".cloudtune").rglob("*") if path.is_file() and path.name != "log.txt"]
+    assert not [path for path in kept if b"0.31415926" in path.read_bytes() and ".db" not in path.suffix]
+
+
+def driver_of(run: Run) -> Run:
+    found = run._provider._driver(run._store)  # type: ignore[attr-defined]
+    assert isinstance(found, Run)
+    return found
+
+
+def training_jobs(but: str = "") -> Counter[str]:
+    """The states of the training jobs, but for those whose names begin so."""
+    import boto3
+
+    found = boto3.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    return Counter(job["TrainingJobStatus"] for job in found if not (but and job["TrainingJobName"].startswith(but)))
+
+
+@on_aws
+def test_who_follows_may_leave_and_come_back(emulated: str, tmp_path: Path) -> None:
+    run = api.submit(
+        job_of(tmp_path, SLOW, limits={"trials": 6}), emulated, project=tmp_path, base=tmp_path, driver=emulated
+    )
+
+    def leave(progress: Any) -> None:
+        if progress.counts.get("completed", 0) >= 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run.wait(leave)
+    assert run.record.state is RunState.RUNNING
+    other = api.attach(run.id, project=tmp_path)
+    wait_until(lambda: other._provider._looked.clear() or len(other.trials()) == 6)  # type: ignore[attr-defined]
+    assert other.wait() is RunState.COMPLETED
+    assert [trial.attempt for trial in other.trials()] == [1] * 6
+    assert all(len(list(other.reports(number))) == 1 for number in range(6))
+
+
+@on_aws
+def test_cancelling_ends_the_driver_and_all_that_it_launched(emulated: str, tmp_path: Path) -> None:
+    script = "import time\ntime.sleep(100)\n"
+    run = api.submit(job_of(tmp_path, script), emulated, project=tmp_path, base=tmp_path, driver=emulated)
+
+    def cancel(progress: Any) -> None:
+        if len(progress.running) == 2 and not run._store.wish():
+            api.attach(run.id, project=tmp_path).cancel()
+
+    assert run.wait(cancel) is RunState.CANCELLED
+    assert {trial.state for trial in run.trials()} == {TrialState.CANCELLED}
+    wait_until(lambda: set(training_jobs()) == {"Stopped"})
+
+
+@on_aws
+def test_a_driver_that_was_ended_is_followed_by_another_that_takes_over(emulated: str, tmp_path: Path) -> None:
+    run = api.submit(
+        job_of(tmp_path, SLOW, limits={"trials": 8}), emulated, project=tmp_path, base=tmp_path, driver=emulated
+    )
+    struck = []
+
+    def strike(progress: Any) -> None:
+        if progress.counts.get("completed", 0) >= 2 and not struck:
+            struck.append(time.time())
+            driver_of(run).cancel()
+
+    assert run.wait(strike) is RunState.INTERRUPTED
+    assert "resume" in run.record.reason
+    assert run.resume().wait() is RunState.COMPLETED, run.events()
+    trials = run.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8
+    assert all(trial.metrics["score"] == trial.parameters["x"] for trial in trials)
+    assert len([message for _, _, message in run.events() if message.startswith("its driver is")]) == 2
+    done = training_jobs(but="runs-driver")
+    assert done["Completed"] == 8, "no finished trial ran again"
+
+
+@pytest.mark.parametrize(
+    ("on", "driver", "fields", "said"),
+    [
+        ("local", "gcp", {}, "leave --driver away"),
+        ("local,gcp", "gcp", {}, "leave --driver away"),
+        ("gcp", "local", {}, "the profile of a service"),
+        ("gcp", "gcp", {"mode": "managed"}, "mode: is managed"),
+        ("gcp", "nowhere", {}, "no profile or provider 'nowhere'"),
+    ],
+)
+def test_a_driver_that_cannot_be_is_refused(
+    on: str, driver: str, fields: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDTUNE_VERTEX_IMAGE", "own:latest")
+    with pytest.raises((ConfigError, SpecError), match=re.escape(said)):
+        api.prepare(job_of(tmp_path, **fields), on, project=tmp_path, base=tmp_path, driver=driver)
+    assert api.runs(project=tmp_path) == []
+
+
+def test_the_command_line_starts_a_driver_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("moto")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.1")
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
+    (tmp_path / "job.yaml").write_text(job_of(tmp_path).to_yaml())
+    assert run_app(["run", "job.yaml", "--on", "aws", "--driver", "aws", "--emulate", "--json", "--quiet"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["counts"] == {"completed": 4}
+    assert run_app(["show"]) in (0, None)  # the emulator is gone
+    assert "its driver is runs-driver-" in capsys.readouterr().out
+    assert run_app(["fetch", "latest", "-o", "model"]) in (0, None)
+    assert float((tmp_path / "model" / "model.txt").read_text()) == result["best"]["parameters"]["x"]
