@@ -194,7 +194,11 @@ class RayLauncher(Launcher):
     def _hire(self) -> None:
         name = self._briefing.prefix + secrets.token_hex(4)
         options = self._briefing.options(name, self._cluster.namespace)
-        slot = _Slot(name, self._actor_class.options(**options).remote(*self._briefing.package))
+        try:
+            actor = self._actor_class.options(**options).remote(*self._briefing.package)
+        except (ValueError, TypeError) as error:
+            raise ProviderError(f"Ray makes no slot for trials of this kind: {error}") from error
+        slot = _Slot(name, actor)
         self._slots.all.add(slot)
         self._prepare(slot)
 

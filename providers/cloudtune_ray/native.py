@@ -23,7 +23,7 @@ class RayJob(Part):
     """Logical processors that a trial takes; null for compute.cpus, else 1."""
     num_gpus: Annotated[float, Field(ge=0)] | None = None
     """GPUs that a trial takes, or what part of one; null for what compute.accelerators says."""
-    resources: dict[str, Annotated[float, Field(gt=0)]] = {}
+    resources: dict[str, Annotated[float, Field(ge=0.0001)]] = {}
     """Further resources that a trial takes, by the names that the cluster's nodes were started with."""
     runtime_env: dict[str, JsonValue] = {}
     """Ray's runtime environment of the trials: pip, uv, conda, env_vars, working_dir, py_modules, image_uri, …"""
@@ -39,6 +39,13 @@ class RayJob(Part):
     """How long to wait for resources that no node of the cluster has, because it grows by itself; null refuses at once."""
     linger: Duration = parse_duration("1h")
     """How long a slot keeps what its trial left when there is no driver: within it a resumed run takes over."""
+
+    @field_validator("num_gpus")
+    @classmethod
+    def _whole(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError("is a part of one GPU, or a whole number of them")
+        return value
 
     @field_validator("runtime_env")
     @classmethod

@@ -1,0 +1,551 @@
+"""Runs on a real Ray cluster: what may go wrong there, and what has to come out all the same."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray_clusters
+
+from cloudtune import api
+from cloudtune.errors import ProviderError, SpecError, UnsupportedError
+from cloudtune.job import TuningJob
+from cloudtune.run import Run
+from cloudtune.states import RunState, TrialState
+from cloudtune.testing import scripts
+from cloudtune.testing.conformance import wait_until
+
+X = {"type": "float", "low": 0.0, "high": 1.0}
+
+WAITS = """\
+import pathlib, time
+import cloudtune.trial as trial
+
+p = trial.params()
+here = pathlib.Path(p["folder"])
+trial.report(score=p["x"], step=1)
+print("waiting", flush=True)
+(here / f"begun-{trial.number()}.{trial.attempt()}").touch()
+while not (here / "go").exists():
+    time.sleep(0.02)
+trial.report(score=p["x"], step=2)
+print("done")
+"""
+"""Reports, says so, waits for a file, and reports once more."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A cluster of two nodes to which this process is connected."""
+    with ray_clusters.cluster() as made:
+        ray_clusters.add_node(made, "second")
+        ray_clusters.connect(made.address)
+        yield made
+
+
+@pytest.fixture
+def project(tmp_path: Path, cluster: Any) -> Path:
+    text = f'default = "cluster"\n[profiles.cluster]\nprovider = "ray"\naddress = "{cluster.address}"\n'
+    (tmp_path / "cloudtune.toml").write_text(text)
+    (tmp_path / "src").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def job(project: Path) -> Callable[..., TuningJob]:
+    """A job of a script: random trials of x in [0, 1], unless fields say otherwise."""
+
+    def make(script: str = scripts.QUADRATIC, **fields: Any) -> TuningJob:
+        (project / "src" / "train.py").write_text(textwrap.dedent(script))
+        program = {} if "function" in fields.get("trial", {}) else {"command": "python train.py"}
+        data = {
+            "name": "r",
+            "trial": {"source": "src", **program, **fields.pop("trial", {})},
+            "objective": {"metric": "score", "goal": "maximize"},
+            "space": {"x": X, **fields.pop("space", {})},
+            "strategy": {"type": "random", "seed": 3},
+            "limits": {"trials": 1, **fields.pop("limits", {})},
+            "ray": {"grace": 0.3, **fields.pop("ray", {})},
+            **fields,
+        }
+        return TuningJob.from_data(data)
+
+    return make
+
+
+@pytest.fixture
+def waiting(job: Callable[..., TuningJob], project: Path) -> Callable[..., TuningJob]:
+    """The same of a script that waits for the file ``go`` in the project's folder."""
+    place = {"folder": {"type": "constant", "value": str(project)}}
+    return lambda **fields: job(WAITS, space=place, **fields)
+
+
+@pytest.fixture
+def made(project: Path) -> Callable[..., Run]:
+    return lambda job, **options: api.prepare(job, project=project, base=project, **options)
+
+
+@pytest.fixture
+def finish(made: Callable[..., Run]) -> Callable[[TuningJob], Run]:
+    """Drives a job in this process."""
+
+    def finish_one(job: TuningJob) -> Run:
+        run = made(job)
+        run.wait()
+        return run
+
+    return finish_one
+
+
+@contextlib.contextmanager
+def driven_beside(run: Run, project: Path) -> Iterator[None]:
+    """Drives a run in a thread of this process, and waits for its end."""
+    thread = threading.Thread(target=lambda: api.attach(run.id, project=project).wait())
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        run.cancel()
+        raise
+    finally:
+        thread.join(timeout=60)
+        assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def driver_of_its_own(run: Run, project: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "cloudtune.drive", str(project), run.id]
+    process = subprocess.Popen(command, cwd=project)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def begun(project: Path) -> set[str]:
+    """The attempts that have begun, such as ``0.1``."""
+    return {path.name.removeprefix("begun-") for path in project.glob("begun-*")}
+
+
+def actors_of(run: Run) -> list[str]:
+    import ray
+
+    mark = run.record.native["mark"]
+    return [about["name"] for about in ray.util.list_named_actors(all_namespaces=True) if mark in about["name"]]
+
+
+def messages(run: Run) -> str:
+    return "\n".join(f"{number}: {message}" for _, number, message in run.events())
+
+
+# What dies
+
+
+def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
+    waiting: Any, made: Any, project: Path, cluster: Any
+) -> None:
+    doomed = ray_clusters.add_node(cluster, "doomed", cpus=2)
+    limits = {"trials": 8, "parallel": 6}
+    run = made(waiting(limits=limits, ray={"scheduling_strategy": "SPREAD"}))
+    with driven_beside(run, project):
+        wait_until(lambda: len(begun(project)) == 6)
+        cluster.remove_node(doomed, allow_graceful=False)
+        wait_until(lambda: "its node" in messages(run))
+        (project / "go").touch()
+    trials = run.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8, [trial.reason for trial in trials]
+    lost = [trial for trial in trials if trial.attempt > 1]
+    assert 1 <= len(lost) <= 2
+    assert all(f"{trial.number}: attempt 1 was lost (its node" in messages(run) for trial in lost)
+    for trial in trials:
+        last = [report for report in run.reports(trial.number) if report.attempt == trial.attempt]
+        assert [report.step for report in last] == [1, 2]
+    assert not actors_of(run)
+
+
+def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(limits={"trials": 3, "parallel": 2}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1", "1.1"})
+        wait_until(lambda: len(list(run.reports())) == 2)
+        driver.kill()
+        driver.wait()
+    assert run.state is RunState.INTERRUPTED
+    (project / "go").touch()
+    assert run.wait() is RunState.COMPLETED
+    assert [trial.attempt for trial in run.trials()] == [1, 1, 1]
+    assert begun(project) == {"0.1", "1.1", "2.1"}
+    assert messages(run).count("taken over from the driver") == 2
+    for number in range(3):
+        assert [report.step for report in run.reports(number)] == [1, 2]
+        assert list(run.logs(number)) == ["waiting", "done"]
+    assert not actors_of(run)
+
+
+def test_a_cancel_ends_what_a_dead_driver_left(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(limits={"trials": 2, "parallel": 2}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: len(begun(project)) == 2)
+        driver.kill()
+        driver.wait()
+        assert len(actors_of(run)) == 2
+    run.cancel()
+    assert run.state is RunState.CANCELLED
+    assert [trial.state for trial in run.trials()] == [TrialState.CANCELLED] * 2
+    assert not actors_of(run)
+    wait_until(lambda: not _processes_in(project))
+
+
+def test_a_slot_without_a_driver_goes_when_its_trial_has_ended(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(ray={"linger": "1s"}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1"})
+        driver.kill()
+        driver.wait()
+    threading.Event().wait(1.5)
+    assert len(actors_of(run)) == 1, "its trial is running"
+    (project / "go").touch()
+    wait_until(lambda: not actors_of(run))
+    assert run.wait() is RunState.COMPLETED
+    assert run.trials()[0].attempt == 2, "nobody knows how the first attempt ended"
+
+
+def test_a_slot_that_dies_costs_its_trial_an_attempt_and_no_retry(waiting: Any, made: Any, project: Path) -> None:
+    import ray
+
+    run = made(waiting())
+    with driven_beside(run, project):
+        wait_until(lambda: begun(project) == {"0.1"})
+        (actor,) = actors_of(run)
+        ray.kill(ray.get_actor(actor, namespace="cloudtune"))
+        wait_until(lambda: "0.2" in begun(project))
+        (project / "go").touch()
+    assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 2)]
+
+
+def test_a_keeper_that_dies_takes_its_trial_along(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting())
+    with driven_beside(run, project):
+        wait_until(lambda: begun(project) == {"0.1"})
+        (trial,) = _processes_in(project)
+        trial.parent().kill()
+        wait_until(lambda: "0.2" in begun(project))
+        wait_until(lambda: not _lives(trial))
+        (project / "go").touch()
+    assert run.trials()[0].attempt == 2
+    assert "its keeper was killed" in messages(run)
+
+
+def test_a_trial_that_kills_its_slot_each_time_fails_in_the_end(
+    job: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudtune_ray.launcher.MOST_LOSSES", 1)
+    script = """
+        import os, psutil, time
+        keeper = psutil.Process(os.getppid())
+        keeper.parent().kill()
+        time.sleep(60)
+        """
+    (trial,) = finish(job(script)).trials()
+    assert trial.state is TrialState.FAILED
+    assert "it was lost 2 times" in trial.reason
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _processes_in(project: Path) -> list[psutil.Process]:
+    """The scripts of trials that have the project's folder among their arguments."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "train.py" in words and str(project) in words:
+            found.append(process)
+    return found
+
+
+# Whom trials share the cluster with
+
+
+def test_two_runs_of_one_id_do_not_disturb_each_other(
+    waiting: Any, made: Any, job: Any, project: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other_project = tmp_path_factory.mktemp("other")
+    (other_project / "cloudtune.toml").write_text((project / "cloudtune.toml").read_text())
+    run = made(waiting(limits={"trials": 2, "parallel": 2}), run_id="twin")
+    with driven_beside(run, project):
+        wait_until(lambda: len(begun(project)) == 2)
+        other = api.prepare(job(), project=other_project, base=project, run_id="twin")
+        assert other.wait() is RunState.COMPLETED
+        assert [trial.state for trial in run.trials()] == [TrialState.RUNNING] * 2
+        (project / "go").touch()
+    assert run.state is RunState.COMPLETED
+    assert [trial.attempt for trial in run.trials()] == [1, 1]
+
+
+def test_more_trials_at_once_than_the_cluster_holds_wait_for_their_turn(job: Any, finish: Any) -> None:
+    run = finish(job(limits={"trials": 5, "parallel": 5}, compute={"cpus": 2}))
+    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 5
+
+
+def test_a_trial_takes_the_resources_that_it_asks_for(waiting: Any, made: Any, project: Path, cluster: Any) -> None:
+    import ray
+
+    run = made(waiting(compute={"cpus": 2, "memory": "1GB"}, ray={"resources": {"second": 0.25}}))
+    total = ray.cluster_resources()
+
+    def taken(name: str) -> float:
+        free: float = ray.available_resources().get(name, 0)
+        return total[name] - free
+
+    with driven_beside(run, project):
+        wait_until(lambda: begun(project) == {"0.1"})
+        wait_until(lambda: taken("second") == 0.25 and taken("CPU") == 2)
+        assert taken("memory") == pytest.approx(1e9)
+        (project / "go").touch()
+    assert run.state is RunState.COMPLETED
+
+
+def test_what_no_node_can_give_is_told_at_once(job: Any, made: Any) -> None:
+    run = made(job(compute={"cpus": 64}))
+    with pytest.raises(ProviderError, match=r"a trial needs 64 CPU \(the most is 2\), which none of the 2 nodes has"):
+        run.wait()
+    run = made(job(compute={"accelerators": "A100:1"}, ray={"wait": "1s"}))
+    with pytest.raises(ProviderError, match=r"1 GPU .* and an accelerator A100 .*ray: \{wait: 10m\}"):
+        run.wait()
+    assert run.state is RunState.INTERRUPTED
+
+
+def test_a_cluster_that_grows_is_waited_for(job: Any, made: Any, project: Path, cluster: Any) -> None:
+    run = made(job(ray={"resources": {"late": 1}, "wait": "60s"}))
+    with driven_beside(run, project):
+        wait_until(lambda: len(run.trials()) == 1)
+        node = ray_clusters.add_node(cluster, "late", cpus=1)
+    assert run.state is RunState.COMPLETED
+    cluster.remove_node(node)
+
+
+# What trials get, and what they leave
+
+
+def test_trials_see_their_environment_and_the_slots(job: Any, finish: Any, project: Path) -> None:
+    script = """
+        import os
+        print(os.environ["FROM_RAY"], os.environ["SECRET"], os.environ["CLOUDTUNE_RUN"], sep="\\n")
+        import ray
+        ray.init(log_to_driver=False, logging_level="ERROR")
+        print(f"score={len(ray.nodes())}")
+        """
+    ray_settings = {"runtime_env": {"env_vars": {"FROM_RAY": "of Ray"}}}
+    run = finish(job(script, trial={"environment": {"SECRET": "mellon"}}, ray=ray_settings))
+    assert run.best is not None, run.trials()[0].reason
+    assert list(run.logs(0))[:3] == ["of Ray", "mellon", run.id]
+    assert run.best.metrics["score"] >= 2, "a trial can use the cluster itself"
+    assert not (run.folder / "environment.json").exists()
+
+
+def test_ignored_files_stay_and_nothing_of_the_run_is_left_on_the_nodes(job: Any, finish: Any, project: Path) -> None:
+    tuning = job(
+        "import os\nprint(sorted(os.listdir()), os.getcwd(), sep='\\n')\nprint('score=1')", trial={"ignore": ["*.bin"]}
+    )
+    (project / "src" / "big.bin").write_text("0")
+    (project / "src" / "sub").mkdir()
+    (project / "src" / "sub" / "tool.sh").write_text("")
+    (project / "src" / "sub" / "tool.sh").chmod(0o755)
+    (project / "src" / "link").symlink_to("sub/tool.sh")
+    listing, place, _ = finish(tuning).logs(0)
+    assert listing == "['link', 'sub', 'train.py']"
+    assert not Path(place).exists()
+
+
+def test_data_travels_unless_all_nodes_see_it(job: Any, finish: Any, project: Path) -> None:
+    (project / "data").mkdir()
+    (project / "data" / "number.txt").write_text("7.5")
+    script = "import cloudtune.trial as t\nprint(t.data('train'))\nprint('score=', open(t.data('train')).read())"
+    run = finish(job(script, data={"train": "data/number.txt"}))
+    assert run.best is not None, run.trials()[0].reason
+    assert run.best.metrics == {"score": 7.5}
+    assert not next(iter(run.logs(0))).startswith(str(project))
+    run = finish(job(script, data={"train": "data/number.txt"}, ray={"data": "shared"}))
+    assert next(iter(run.logs(0))) == str(project / "data" / "number.txt")
+
+
+def test_outputs_come_back_and_checkpoints_go_on(job: Any, finish: Any, tmp_path: Path) -> None:
+    script = """
+        import os, pathlib, sys
+        import cloudtune.trial as trial
+        out, kept = pathlib.Path(trial.output_dir()), pathlib.Path(trial.checkpoint_dir())
+        if trial.attempt() == 1:
+            (kept / "deep").mkdir()
+            (kept / "deep" / "state").write_text("half way")
+            sys.exit("broke down")
+        print((kept / "deep" / "state").read_text())
+        (out / "model.bin").write_bytes(bytes(range(256)) * 36_000)
+        (out / "empty").touch()
+        (out / "sub").mkdir()
+        (out / "sub" / "run.sh").touch(0o755)
+        trial.report(score=1)
+        """
+    run = finish(job(script, retries=1))
+    assert run.best is not None, run.trials()[0].reason
+    assert list(run.logs(0)) == ["--- attempt 1 ---", "broke down", "--- attempt 2 ---", "half way"]
+    files = {path.relative_to(tmp_path / "got").as_posix(): path for path in run.fetch(0, tmp_path / "got")}
+    assert set(files) == {"model.bin", "empty", "sub/run.sh"}
+    assert files["model.bin"].read_bytes() == bytes(range(256)) * 36_000
+    assert os.access(files["sub/run.sh"], os.X_OK)
+
+
+def test_outputs_lie_in_a_folder_that_all_nodes_see(job: Any, finish: Any, project: Path) -> None:
+    script = """
+        import os, pathlib
+        pathlib.Path(os.environ["CLOUDTUNE_OUTPUT_DIR"], "m").write_text("x")
+        pathlib.Path(os.environ["CLOUDTUNE_CHECKPOINT_DIR"], "c").write_text("y")
+        print("score=1")
+        """
+    run = finish(job(script, output="out"))
+    assert (project / "out" / run.id / "00000" / "m").read_text() == "x"
+    assert (project / "out" / run.id / "checkpoints" / "00000" / "c").read_text() == "y"
+    assert [path.name for path in run.fetch(0, project / "got")] == ["m"]
+
+
+# Limits, and programs of all kinds
+
+
+def test_a_trial_that_takes_too_much_memory_is_ended(job: Any, finish: Any) -> None:
+    script = "import time; hoard = bytearray(300_000_000); print('has it', flush=True); time.sleep(60)"
+    (trial,) = finish(job(script, compute={"memory": "150MB"})).trials()
+    assert trial.state is TrialState.FAILED
+    assert "(compute.memory)" in trial.reason
+
+
+FUNCTION = """
+import os, sys, time
+import cloudtune.trial as trial
+
+def train(x, what):
+    print("what", what, flush=True)
+    if what == "crash":
+        os._exit(3)
+    if what == "raise":
+        raise ValueError("too much")
+    if what == "hang":
+        time.sleep(60)
+    trial.report(score=x, step=1)
+    with open(os.path.join(trial.output_dir(), "model"), "w") as file:
+        file.write(str(x))
+    return {"score": x, "pid": os.getpid()}
+"""
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_functions_run_in_processes_of_their_own_or_in_workers(
+    isolate: bool, job: Any, finish: Any, project: Path
+) -> None:
+    kinds = ["well", "well too", "crash", "raise", "hang", "well again"]
+    tuning = job(
+        "",
+        trial={"function": "jobs:train"},
+        space={"what": {"type": "categorical", "values": kinds}, "x": {"type": "constant", "value": 0.5}},
+        strategy={"type": "grid"},
+        limits={"trials": 6, "parallel": 1, "trial_time": "1s"},
+        ray={"isolate": isolate, "grace": 0},
+    )
+    (project / "src" / "jobs.py").write_text(FUNCTION)
+    run = finish(tuning)
+    trials = {trial.parameters["what"]: trial for trial in run.trials()}
+    for kind in ("well", "well too", "well again"):
+        assert trials[kind].state is TrialState.COMPLETED, trials[kind].reason
+        assert [report.metrics.get("score") for report in run.reports(trials[kind].number)] == [0.5, 0.5]
+        assert list(run.logs(trials[kind].number)) == [f"what {kind}"]
+        assert [path.name for path in run.fetch(trials[kind].number, project / "got")] == ["model"]
+    assert trials["crash"].reason.startswith("it exited with code 3")
+    assert "ValueError: too much" in trials["raise"].reason
+    assert "(limits.trial_time)" in trials["hang"].reason
+    same = trials["well"].metrics["pid"] == trials["well too"].metrics["pid"]
+    assert same is not isolate
+
+
+def test_a_pruned_worker_makes_room_for_the_next(job: Any, finish: Any, project: Path) -> None:
+    tuning = job(
+        "",
+        trial={"function": "jobs:train"},
+        limits={"trials": 6, "parallel": 2},
+        stopping={"type": "bandit", "slack_factor": 0.1, "grace": 2},
+        ray={"isolate": False},
+    )
+    code = "import time\nimport cloudtune.trial as t\ndef train(x):\n    for s in range(1, 21):\n        t.report(score=x * s, step=s)\n        time.sleep(0.02)\n"
+    (project / "src" / "jobs.py").write_text(code)
+    run = finish(tuning)
+    states = [trial.state for trial in run.trials()]
+    assert states.count(TrialState.PRUNED) >= 1
+    assert states.count(TrialState.PRUNED) + states.count(TrialState.COMPLETED) == 6
+
+
+# What cannot work
+
+
+def test_a_runtime_environment_that_cannot_be_made_ends_the_run_with_its_reason(job: Any, made: Any) -> None:
+    run = made(job(ray={"runtime_env": {"conda": "no-such-environment"}}))
+    with pytest.raises(ProviderError, match="no slot for trials could be started on the cluster: its runtime env"):
+        run.wait()
+    assert not actors_of(run)
+
+
+def test_what_ray_would_refuse_is_refused_before_the_run(job: Any, made: Any, project: Path) -> None:
+    with pytest.raises(SpecError, match=r"ray\.runtime_env: src is not a valid path"):
+        made(job(ray={"runtime_env": {"working_dir": "src"}}))
+    with pytest.raises(UnsupportedError, match=r"ray\.num_gpus: is a part of one GPU, or a whole number of them"):
+        made(job(ray={"num_gpus": 1.5}))
+    with pytest.raises(SpecError, match=r"data\.train: there is no file or folder 'nowhere'"):
+        made(job(data={"train": "nowhere"}))
+    assert not api.runs(project=project)
+
+
+def test_data_that_a_node_does_not_see_is_named(job: Any, made: Any) -> None:
+    run = made(job(data={"train": "nowhere"}, ray={"data": "shared"}))
+    with pytest.raises(ProviderError, match=r"there is no .*nowhere on .* \(ray.data: shared\)"):
+        run.wait()
+
+
+def test_a_cluster_that_does_not_answer_is_told_with_what_to_do(project: Path) -> None:
+    code = (
+        "from cloudtune.config import Profile\nfrom cloudtune_ray.provider import RayProvider\n"
+        "for settings in ({'address': '127.0.0.1:9'}, {'address': 'ray://127.0.0.1:9'}):\n"
+        "    for finding in RayProvider(settings).check():\n        print(finding.ok, finding.message)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.count("False no Ray cluster answers at") == 2
+    assert said.stdout.count("start one with `ray start --head`") == 2
+    assert not said.stderr
+
+
+def test_check_tells_nodes_and_resources(project: Path, cluster: Any) -> None:
+    from cloudtune_ray.provider import RayProvider
+
+    findings = {finding.subject: finding for finding in RayProvider({"address": cluster.address}).check()}
+    assert findings["cluster"].message.startswith(cluster.address)
+    assert findings["nodes"].message == "2 alive"
+    assert "of 4 CPU" in findings["resources"].message
+    assert all(finding.ok for finding in findings.values())
+
+
+def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting())
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1"})
+        driver.send_signal(signal.SIGTERM)
+        driver.wait(timeout=30)
+    assert run.state is RunState.INTERRUPTED
+    assert run.record.reason.startswith("interrupted")
+    assert [trial.state for trial in run.trials()] == [TrialState.WAITING]
+    assert not actors_of(run)
