@@ -162,7 +162,7 @@ class MlflowTarget(Target):
             if number is None:
                 own = self._kept(each)
             else:
-                self._keep_newest(int(number), self._kept(each))
+                self._trials[int(number)] = self._kept(each)
         self._own = own or self._create(self.run_id, self.record.started or self.record.created, {})
 
     def _runs(self) -> "Iterator[MlflowRun]":
@@ -187,14 +187,6 @@ class MlflowTarget(Target):
                     for each in self._client.get_metric_history(kept.id, name)
                 }
         return kept
-
-    def _keep_newest(self, number: int, found: _Kept) -> None:
-        """Keeps the run of a trial's last attempt; an earlier one was about to be removed."""
-        known = self._trials.get(number)
-        if known is not None:
-            found, old = (found, known) if int(found.attempt) > int(known.attempt) else (known, found)
-            self._client.delete_run(old.id)
-        self._trials[number] = found
 
     def _create(self, name: str, start: float | None, tags: Mapping[str, str]) -> _Kept:
         marked = {RUN: self.run_id, "mlflow.source.name": "cloudtune", **tags}
