@@ -13,9 +13,10 @@ class SlotActor:
     Args:
         package: cloudtune's own files as a zip archive.
         digest: names them.
+        linger: see `RayJob.linger`, in seconds.
     """
 
-    def __init__(self, package: bytes, digest: str) -> None:
+    def __init__(self, package: bytes, digest: str, linger: float) -> None:
         import io  # noqa: PLC0415  # of this module only the class travels
         import os  # noqa: PLC0415
         import shutil  # noqa: PLC0415
@@ -38,7 +39,7 @@ class SlotActor:
         sys.path.insert(0, folder)
         from cloudtune_ray.node.slot import Slot  # noqa: PLC0415
 
-        self._slot: Any = Slot(root, folder)
+        self._slot: Any = Slot(root, folder, linger)
 
     async def prepare(self, setting: dict[str, Any]) -> dict[str, Any]:
         """See `Slot.prepare`."""

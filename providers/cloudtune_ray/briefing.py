@@ -68,10 +68,10 @@ class Briefing:
         return self.setting.job.trial.function is not None and not self.native.isolate
 
     @cached_property
-    def package(self) -> tuple[Any, str]:
-        """cloudtune's own files as an object of Ray's store, and their hash."""
+    def actor_arguments(self) -> tuple[Any, str, float]:
+        """What `SlotActor` is made of: cloudtune's own files as an object of Ray's store, their hash, how long it lingers."""
         content, digest = package()
-        return self.ray.put(content), digest
+        return self.ray.put(content), digest, self.native.linger.total_seconds()
 
     @cached_property
     def node(self) -> dict[str, Any]:
@@ -90,7 +90,6 @@ class Briefing:
             "seconds": setting.seconds,
             "grace": setting.grace,
             "pooled": self.pooled,
-            "linger": self.native.linger.total_seconds(),
         }
 
     def _data(self, name: str, place: str) -> dict[str, Any]:

@@ -12,6 +12,10 @@ from typing import Any
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune_ray.settings import RaySettings
 
+AUTO = "auto"
+"""The address of whatever cluster was started on this machine."""
+
+_LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 _CONNECT_TIMEOUT = 5.0
 _GOODBYE = 10.0
 """Seconds that an actor has to end its trial and leave, before it is killed."""
@@ -31,22 +35,37 @@ def load_ray() -> Any:  # the module; it has few types
 
 
 class Cluster:
-    """A connection to a cluster; one that this process has already is shared, and stays.
+    """A connection to a cluster: this process has one at most, which whoever needs it shares.
+
+    One that the process had already stays when the last of them is closed.
 
     Args:
         settings: of the profile.
 
     Raises:
         ConfigError: Ray is not installed.
-        ProviderError: there is no such cluster, or it has another version of Ray or Python.
+        ProviderError: there is no such cluster, it has another version of Ray or Python, or this process is connected
+            to another one.
     """
+
+    _lock = threading.Lock()
+    _users = 0
+    _ours = False
 
     def __init__(self, settings: RaySettings) -> None:
         self.ray = load_ray()
         self.namespace = settings.namespace
-        self._own = not self.ray.is_initialized()
-        if self._own:
-            _connect(self.ray, settings.address or os.environ.get("RAY_ADDRESS") or "auto", settings.namespace)
+        self._open = True
+        wanted = settings.address or os.environ.get("RAY_ADDRESS") or AUTO
+        with Cluster._lock:
+            if not self.ray.is_initialized():
+                _connect(self.ray, wanted, settings.namespace)
+                Cluster._ours = True
+            elif not _same(wanted, self.address):
+                raise ProviderError(
+                    f"this process is connected to the Ray cluster at {self.address}, not to {wanted}; call ray.shutdown() first"
+                )
+            Cluster._users += 1
 
     def __enter__(self) -> "Cluster":
         return self
@@ -55,9 +74,15 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection, if it is ours."""
-        if self._own:
-            self.ray.shutdown()
+        """Lets go of the connection."""
+        with Cluster._lock:
+            if not self._open:
+                return
+            self._open = False
+            Cluster._users -= 1
+            if Cluster._ours and not Cluster._users:
+                self.ray.shutdown()
+                Cluster._ours = False
 
     @property
     def address(self) -> str:
@@ -115,39 +140,49 @@ def _amount(name: str, amount: float) -> str:
     return f"an accelerator {kind}" if kind != name else f"{amount:g} {name}"
 
 
-def _connect(ray: Any, address: str, namespace: str) -> None:
-    _knock(address)
-    with _own_signal_handlers():
-        try:
+def _same(wanted: str, address: str) -> bool:
+    """Whether an address that somebody wants may be the one of the present connection."""
+    if wanted == AUTO or wanted.startswith("ray://"):
+        return True  # which cluster that is, only its head knows
+    (host, _, port), (known, _, known_port) = wanted.rpartition(":"), address.rpartition(":")
+    return port == known_port and (host == known or host in _LOOPBACK or known in _LOOPBACK)
+
+
+def _connect(ray: Any, wanted: str, namespace: str) -> None:
+    try:
+        address = ray._private.services.canonicalize_bootstrap_address(AUTO) if wanted == AUTO else wanted  # noqa: SLF001  # Ray's own way to find it
+        _knock(address)
+        with _own_signal_handlers():
             ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
-            raise ProviderError(_why_not(address, error), retryable=isinstance(error, ConnectionError)) from error
+    except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
+        raise ProviderError(_why_not(wanted, error), retryable=isinstance(error, OSError)) from error
     _hush(ray)
 
 
 def _knock(address: str) -> None:
-    """Sees whether anybody listens at ``HOST:PORT``: Ray itself would try for a minute or longer."""
+    """Sees whether anybody listens at ``HOST:PORT``: Ray itself would try for a minute or longer.
+
+    Raises:
+        OSError: nobody does.
+    """
     host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
-    if not host or not port.isdecimal():
-        return
-    try:
+    if host and port.isdecimal():
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT).close()
-    except OSError as error:
-        raise ProviderError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}; start one with `ray start --head`, "
-            "or name another one (address in the profile, or RAY_ADDRESS)",
-            retryable=True,
-        ) from None
 
 
 def _why_not(address: str, error: Exception) -> str:
-    text = str(error).strip()
+    text, start = (
+        str(error).strip(),
+        "start one with `ray start --head`, or name another one (address in the profile, or RAY_ADDRESS)",
+    )
     if "Version mismatch" in text:
         return f"the cluster at {address} does not fit: " + " ".join(text.split())
-    if address == "auto":
-        return "there is no Ray cluster on this machine; start one with `ray start --head`, or name one (address in the profile, or RAY_ADDRESS)"
+    if address == AUTO and isinstance(error, OSError):
+        return f"there is no Ray cluster on this machine; {start}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"no Ray cluster answers at {address}: {error.strerror}; {start}"
     if not address.startswith("ray://") and "raylet" in text.lower():
-        return f"this machine is not of the cluster at {address}; start `ray start --address={address}` here, or take ray://HOST:10001"
+        return f"this machine is not of the cluster at {address}; join it with `ray start --address={address}`, or take ray://HOST:10001"
     return f"the Ray cluster at {address} cannot be used: {text.splitlines()[0] if text else type(error).__name__}"
 
 

@@ -195,7 +195,7 @@ class RayLauncher(Launcher):
         name = self._briefing.prefix + secrets.token_hex(4)
         options = self._briefing.options(name, self._cluster.namespace)
         try:
-            actor = self._actor_class.options(**options).remote(*self._briefing.package)
+            actor = self._actor_class.options(**options).remote(*self._briefing.actor_arguments)
         except (ValueError, TypeError) as error:
             raise ProviderError(f"Ray makes no slot for trials of this kind: {error}") from error
         slot = _Slot(name, actor)

@@ -31,6 +31,7 @@ class Attempt:
         self.log_end: int | None = None
         self.reports: list[list[Any]] | None = None  # of a worker; processes write theirs into a file
         self.killed = ""
+        self.stopped = False
         self.ended: dict[str, Any] | None = None
         self._kept = kept
 
@@ -57,8 +58,8 @@ class Attempt:
         return _read(self.log, start, most) if most > 0 else b""
 
     def _manifest(self, ended: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
-        """Names, sizes and modes of the files that travel back: outputs, and of a broken attempt its checkpoint."""
-        well = ended["status"] == 0 and not ended["why"] and not ended["message"]
+        """Names, sizes and modes of the files that travel back: outputs, and a checkpoint that may be of use again."""
+        well = ended["status"] == 0 and not ended["why"] and not ended["message"] and not self.stopped
         for name, folder in self._kept.items():
             if name == "checkpoint" and well:
                 continue  # no other attempt will follow

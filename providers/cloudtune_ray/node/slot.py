@@ -31,9 +31,10 @@ class Slot:
     Args:
         root: the folder on this node for whatever cloudtune writes.
         package: the folder with cloudtune's own files.
+        linger: seconds after which it goes when nobody wants anything of it.
     """
 
-    def __init__(self, root: str, package: str) -> None:
+    def __init__(self, root: str, package: str, linger: float) -> None:
         self._root = Path(root)
         self._package = package
         self._setting: Mapping[str, Any] = {}
@@ -45,7 +46,8 @@ class Slot:
         self._programs: Programs | None = None
         self._listeners = 0
         self._last_contact = time.monotonic()
-        self._lonely: asyncio.Task[None] | None = None
+        self._linger = linger
+        self._lonely = asyncio.create_task(self._leave_when_lonely())
 
     # What the driver asks
 
@@ -62,7 +64,6 @@ class Slot:
             self._setting = setting
             self._folder = RunFolder(self._root / "runs", setting["mark"])
             self._own.mkdir()
-            self._lonely = asyncio.create_task(self._leave_when_lonely())
         self._work = await self._work_folder(setting)
         for variable, data in setting["data"].items():
             self._data[variable] = await self._place_of(data)
@@ -119,6 +120,7 @@ class Slot:
         attempt = self._attempt
         if attempt is None or attempt.key != key or attempt.ended is not None:
             return
+        attempt.stopped = True
         if self._programs is not None:
             self._programs.stop(attempt)
 
@@ -136,7 +138,7 @@ class Slot:
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own
 
     async def _clean_up(self) -> None:
-        if self._lonely is not None and self._lonely is not asyncio.current_task():
+        if self._lonely is not asyncio.current_task():
             self._lonely.cancel()
         if self._programs is not None:
             await self._programs.close()
@@ -149,11 +151,11 @@ class Slot:
     async def _leave_when_lonely(self) -> None:
         """Goes when no driver has come for long, once the trial is over."""
         while True:
-            await asyncio.sleep(min(_LOOK_FOR_DRIVER, self._setting["linger"]))
+            await asyncio.sleep(min(_LOOK_FOR_DRIVER, self._linger))
             busy = self._listeners > 0 or (self._attempt is not None and self._attempt.ended is None)
             if busy:
                 self._last_contact = time.monotonic()
-            elif time.monotonic() - self._last_contact > self._setting["linger"]:
+            elif time.monotonic() - self._last_contact > self._linger:
                 import ray  # noqa: PLC0415  # it is there: this is an actor
 
                 await self._clean_up()
