@@ -318,6 +318,29 @@ def test_names_are_found_for_whatever_there_is() -> None:
     assert [names(text) for text in texts] == found
 
 
+def test_artifacts_that_cannot_be_stored_are_noted_and_cost_nothing_else(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def log_text(*_: Any) -> None:
+        tries.append(1)
+        raise PermissionError("no such bucket; the key is hidden")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_text", log_text)
+    run = StagedRun(tmp_path, strategy={"type": "random"})
+    with publisher_of(run, mlflow=read.store, experiment=read.name) as one:
+        run.tell(trial(0))
+        one.publish()
+        run.end()
+        one.publish()
+        (published,) = one.published
+    assert published.notes == ("job.yaml was not uploaded as an artifact: PermissionError",)
+    assert len(tries) == 1
+    assert read.parent.info.status == "FINISHED"
+    assert read.parent.data.params["strategy.type"] == "random"
+
+
 def test_several_objectives_have_their_front_instead_of_a_best_trial(tmp_path: Path, read: Read) -> None:
     run = StagedRun(
         tmp_path, objective=[{"metric": "accuracy", "goal": "maximize"}, {"metric": "loss", "goal": "minimize"}]
@@ -346,4 +369,12 @@ def test_no_secret_reaches_mlflow_or_a_message(tmp_path: Path, monkeypatch: pyte
 def test_mlflow_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(ConfigError, match=r"pip install 'cloudtune\[mlflow\]'"):
+        finished_run(tmp_path).publish(mlflow="sqlite:///mlflow.db")
+
+
+def test_what_databases_need_beyond_the_skinny_package_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with pytest.raises(ConfigError, match=r"sqlite:///mlflow.db needs alembic; .*pip install mlflow"):
         finished_run(tmp_path).publish(mlflow="sqlite:///mlflow.db")

@@ -9,8 +9,9 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError
 from cloudtune.outcome import best_trial, pareto_front
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRun
 
+    from cloudtune.job import TuningJob
     from cloudtune.publishing.points import Point
     from cloudtune.run import Run
     from cloudtune.states import Report, RunRecord, Trial
@@ -71,6 +73,11 @@ _LEVELS = {
 """What MLflow may log while it is called."""
 
 _ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+"""mlflow.store.db.db_types.DATABASE_ENGINES: how the URIs of stores begin that mlflow-skinny alone cannot use."""
+
+_DATABASE_NEEDS = ("sqlalchemy", "alembic")
 
 _SPEC = "job.yaml"
 
@@ -150,10 +157,10 @@ class MlflowTarget(Target):
     # What is there already
 
     def open(self) -> None:
-        try:
-            self._client = self._mlflow.MlflowClient(tracking_uri=self.raw_address)
-        except ImportError as error:
-            raise ConfigError(f"{self.address} needs {error.name}; install it with: pip install mlflow") from None
+        missing = [name for name in _DATABASE_NEEDS if find_spec(name) is None]
+        if missing and self.raw_address.startswith(_DATABASES):  # MLflow itself calls it an unsupported URI
+            raise ConfigError(f"{self.address} needs {', '.join(missing)}; install all of MLflow: pip install mlflow")
+        self._client = self._mlflow.MlflowClient(tracking_uri=self.raw_address)
         found = self._client.get_experiment_by_name(self._experiment)
         self._experiment_id = self._client.create_experiment(self._experiment) if found is None else found.experiment_id
         own = None
@@ -220,7 +227,7 @@ class MlflowTarget(Target):
         if kept.ended:
             return
         self._log_spec(kept)
-        params = {} if kept.params else _settings(self.job.to_data(), record)
+        params = {} if kept.params else _settings(self.job, record)
         if record.state.ended:
             best = best_trial(self.job.objective, ended)
             params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
@@ -245,6 +252,7 @@ class MlflowTarget(Target):
             self._client.log_text(kept.id, self.job.to_yaml(), _SPEC)
         except Exception as error:  # noqa: BLE001  # of whatever library the store of artifacts needs
             self.note(f"{_SPEC} was not uploaded as an artifact: {type(error).__name__}")
+            kept.tags["cloudtune.job"] = ""  # not tried again at every look
             return
         self._log(kept, {}, [], {"cloudtune.job": _SPEC})
 
@@ -292,11 +300,11 @@ class MlflowTarget(Target):
         kept.status = status
 
 
-def _settings(job: Mapping[str, Any], record: "RunRecord") -> dict[str, object]:
+def _settings(job: "TuningJob", record: "RunRecord") -> dict[str, object]:
     """What says how a run searched, flat: ``strategy.type``, ``limits.trials``."""
     chosen = ("objective", "strategy", "stopping", "limits", "retries", "mode", "warm_start")
-    flat = _flat("", {key: job[key] for key in chosen if key in job})
-    return {"provider": record.provider, "profile": record.profile, **flat}
+    flat = _flat("", {key: value for key, value in job.to_data().items() if key in chosen})
+    return {"provider": record.provider, "profile": record.profile, "strategy.type": job.strategy.type, **flat}
 
 
 def _flat(prefix: str, value: object) -> dict[str, object]:

@@ -76,6 +76,7 @@ class OptunaTarget(Target):
         self._given = storage
         self._space = ShownSpace(self.job.search_space())
         self._metrics = [each.metric for each in self.job.objective]
+        self._said: dict[str, Any] = {}
         self._known: dict[int, tuple[int, FrozenTrial]] = {}
 
     @property
@@ -95,6 +96,7 @@ class OptunaTarget(Target):
             )
             trials = self._take_over(study)
             study.set_metric_names(self._metrics)
+            self._said = study.user_attrs
         self._study = self._storage.get_study_id_from_name(self.run_id)
         for trial in trials:
             trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
@@ -140,7 +142,9 @@ class OptunaTarget(Target):
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials say it all
         said = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
         for key, value in said.items():
-            self._storage.set_study_user_attr(self._study, key, value)
+            if self._said.get(key, "") != value:
+                self._storage.set_study_user_attr(self._study, key, value)
+                self._said[key] = value
 
     def _update(self, trial_id: int, known: "FrozenTrial", wanted: "FrozenTrial") -> None:
         """Changes a trial that has not ended; its state last, as it cannot be changed any more when it has."""
