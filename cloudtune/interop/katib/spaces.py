@@ -157,18 +157,19 @@ def _bounds_of(parameter: Normal | LogNormal) -> dict[str, str]:
     log = isinstance(parameter, LogNormal)
     mean, away = Decimal(repr(parameter.mean)), Decimal(repr(parameter.std)) * DEVIATIONS / 2
     low, high = (math.exp(end) if log else float(end) for end in (mean - away, mean + away))
+    size = 0.0 if log else max(abs(low), abs(high))
     step = {} if parameter.step is None else {"step": text_of(parameter.step)}
     return {
-        "min": text_of(_short(low, high)),
-        "max": text_of(_short(high, low)),
+        "min": text_of(_short(low, size)),
+        "max": text_of(_short(high, size)),
         **step,
         "distribution": "logNormal" if log else "normal",
     }
 
 
-def _short(value: float, other: float = 0.0) -> float:
-    """A number without the dust of binary fractions, beside another one of its range."""
-    size = max(abs(value), abs(other))
+def _short(value: float, size: float = 0.0) -> float:
+    """A number without the dust of binary fractions, which is that of numbers of its size or this one."""
+    size = max(abs(value), size)
     return round(value, SIGNIFICANT_DIGITS - math.ceil(math.log10(size))) if size else value
 
 

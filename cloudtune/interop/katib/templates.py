@@ -86,10 +86,12 @@ def resolved(value: Data, names: Mapping[str, str]) -> Data:
 
     Args:
         value: with tokens.
-        names: what the template calls each parameter.
+        names: what the template calls each parameter, where it is not its own name.
     """
     if isinstance(value, str):
-        return re.sub(f"{HOLE}(.+?){HOLE}", lambda found: f"${{trialParameters.{names[found[1]]}}}", value)
+        return re.sub(
+            f"{HOLE}(.+?){HOLE}", lambda found: f"${{trialParameters.{names.get(found[1], found[1])}}}", value
+        )
     if isinstance(value, Mapping):
         return {key: resolved(part, names) for key, part in value.items()}
     return [resolved(part, names) for part in value] if isinstance(value, list) else value
