@@ -201,17 +201,22 @@ class Killed(BaseException):
 _WRITING = ("create_run", "log_batch", "set_terminated", "update_run", "delete_run", "log_text", "create_experiment")
 
 
-def killed_at(monkeypatch: pytest.MonkeyPatch, call: int) -> Callable[[], int]:
-    """Lets MLflow's client end the process instead of writing for the so many-th time; returns how often it wrote."""
+def failing_at(
+    monkeypatch: pytest.MonkeyPatch, call: int, error: BaseException, *, after: bool = False
+) -> Callable[[], int]:
+    """Lets MLflow's client fail instead of writing for the so many-th time, or after it; returns how often it wrote."""
     count = 0
 
     def guarded(real: Any) -> Any:
         def write(*arguments: Any, **named: Any) -> Any:
             nonlocal count
             count += 1
+            if count == call and not after:
+                raise error
+            answer = real(*arguments, **named)
             if count == call:
-                raise Killed
-            return real(*arguments, **named)
+                raise error
+            return answer
 
         return write
 
@@ -235,7 +240,7 @@ def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_noth
     publish(run, read)
     for call, each in enumerate(reads(), 1):
         with monkeypatch.context() as patch:
-            written = killed_at(patch, call)
+            written = failing_at(patch, call, Killed())
             with contextlib.suppress(Killed):
                 publish(run, each)
             done = written() < call
@@ -244,6 +249,27 @@ def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_noth
         if done:
             return
     pytest.fail("it writes more often than this test can end it")
+
+
+def test_an_answer_that_is_lost_makes_nothing_twice(
+    tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call in range(1, 7):
+        run, each = StagedRun(tmp_path, f"run-{call}"), Read(read.store, f"{read.name}-{call}")
+        run.tell(trial(0, TrialState.RUNNING))
+        with publisher_of(run, mlflow=each.store, experiment=each.name) as publisher, monkeypatch.context() as patch:
+            written = failing_at(patch, call, ConnectionError("lost"), after=True)
+            with contextlib.suppress(ProviderError):
+                publisher.publish()
+            run.tell(trial(0, attempt=2), reports=[report(0, 1, 2, accuracy=0.1)])
+            run.end()
+            with contextlib.suppress(ProviderError):
+                publisher.publish()
+            publisher.publish()
+        assert written() > call
+        assert len(each.trials) == 1
+        assert len(each.curve(each.trials[0], "accuracy")) == 2
+        assert (each.parent.info.status, each.trials[0].info.status) == ("FINISHED", "FINISHED")
 
 
 def test_the_best_value_that_counts_has_a_curve_of_its_own(tmp_path: Path, read: Read) -> None:

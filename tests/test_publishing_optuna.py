@@ -159,17 +159,22 @@ _WRITING = (
 )  # fmt: skip
 
 
-def killed_at(monkeypatch: pytest.MonkeyPatch, storage: Any, call: int) -> Callable[[], int]:
-    """Lets the storage end the process instead of writing for the so many-th time; returns how often it wrote."""
+def failing_at(
+    monkeypatch: pytest.MonkeyPatch, storage: Any, call: int, error: BaseException, *, after: bool = False
+) -> Callable[[], int]:
+    """Lets the storage fail instead of writing for the so many-th time, or after it; returns how often it wrote."""
     count = 0
 
     def guarded(real: Any) -> Any:
         def write(*arguments: Any, **named: Any) -> Any:
             nonlocal count
             count += 1
+            if count == call and not after:
+                raise error
+            answer = real(*arguments, **named)
             if count == call:
-                raise Killed
-            return real(*arguments, **named)
+                raise error
+            return answer
 
         return write
 
@@ -196,7 +201,7 @@ def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_noth
     run.publish(optuna=whole)
     for call, storage in enumerate(unfinished, 1):
         with monkeypatch.context() as patch:
-            written = killed_at(patch, storage, call)
+            written = failing_at(patch, storage, call, Killed())
             with contextlib.suppress(Killed):
                 run.publish(optuna=storage)
             done = written() < call
@@ -205,6 +210,27 @@ def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_noth
         if done:
             return
     pytest.fail("it writes more often than this test can end it")
+
+
+def test_an_answer_that_is_lost_at_any_moment_makes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, call, done = optuna.storages.InMemoryStorage(), 0, False
+    one = StagedRun(tmp_path, "whole")
+    for _ in stages(one):
+        one.publish(optuna=whole)
+    while not done:
+        call += 1
+        run, storage = StagedRun(tmp_path, f"run-{call}"), optuna.storages.InMemoryStorage()
+        with publisher_of(run, optuna=storage) as publisher, monkeypatch.context() as patch:
+            written = failing_at(patch, storage, call, ConnectionError("lost"), after=True)
+            for _ in stages(run):
+                with contextlib.suppress(ProviderError):
+                    publisher.publish()
+            publisher.publish()
+            done = written() < call
+        assert essence(load(storage, run.id)) == essence(load(whole, "whole"))
+    assert call > 10
 
 
 @given(entries=spaces(), seed=st.integers(0, 2**31))

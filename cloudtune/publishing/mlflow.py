@@ -163,6 +163,9 @@ class MlflowTarget(Target):
         self._client = self._mlflow.MlflowClient(tracking_uri=self.raw_address)
         found = self._client.get_experiment_by_name(self._experiment)
         self._experiment_id = self._client.create_experiment(self._experiment) if found is None else found.experiment_id
+        self.find()
+
+    def find(self) -> None:
         own = None
         for each in self._runs():
             number = each.data.tags.get(NUMBER)

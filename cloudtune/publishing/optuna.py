@@ -94,13 +94,11 @@ class OptunaTarget(Target):
             study = self._optuna.create_study(
                 study_name=self.run_id, storage=self._storage, directions=directions, load_if_exists=True
             )
-            trials = self._take_over(study)
+            self._take_over(study)
             study.set_metric_names(self._metrics)
             self._said = study.user_attrs
         self._study = self._storage.get_study_id_from_name(self.run_id)
-        for trial in trials:
-            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
-            self._known[trial.user_attrs[NUMBER]] = trial_id, trial
+        self.find()
         if self._space.approximate:
             self.note(f"shown under the nearest distribution that Optuna has: {', '.join(self._space.approximate)}")
         if len(self._metrics) > 1:
@@ -108,8 +106,17 @@ class OptunaTarget(Target):
                 "Optuna has no learning curves of several objectives: what trials reported on the way is left out"
             )
 
-    def _take_over(self, study: "optuna.Study") -> "list[FrozenTrial]":
-        """Makes the study ours, and returns the trials that are in it."""
+    def find(self) -> None:
+        for trial in self._storage.get_all_trials(self._study):
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study, trial.number)
+            self._known[trial.user_attrs[NUMBER]] = trial_id, trial
+
+    def _take_over(self, study: "optuna.Study") -> None:
+        """Makes the study ours.
+
+        Raises:
+            ConfigError: it is somebody else's.
+        """
         trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
         of = study.user_attrs.get(MARK)
         named = [each.name.lower() for each in study.directions]
@@ -125,7 +132,6 @@ class OptunaTarget(Target):
         for key, value in about.items():
             if study.user_attrs.get(key) != value:
                 study.set_user_attr(key, value)
-        return trials
 
     def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
         known = self._known.get(trial.number)

@@ -60,7 +60,7 @@ class ShownSpace:
         known = axis.at(axis.position(value))
         match distribution:
             case CategoricalDistribution():
-                return known if known in distribution.choices and not _ambiguous(axis) else json.dumps(known)
+                return json.dumps(known) if _ambiguous(axis) else known
             case FloatDistribution(low=low, high=high):
                 return min(max(float(known), low), high)  # type: ignore[arg-type]  # a number's axis
             case _:

@@ -114,6 +114,7 @@ class _Feed:
         self._running: dict[int, tuple[Trial, int]] = {}  # with how many of its reports were told
         self._ended: dict[int, Trial] = {}
         self._state: RunState | None = None
+        self._in_doubt = False
         self._patience = Patience()
         self._pause = self._next_try = 0.0
 
@@ -133,6 +134,10 @@ class _Feed:
 
     def look(self, record: "RunRecord") -> None:
         """Tells the target what is new. If it fails, the next look tells it again."""
+        if self._in_doubt:
+            with self.target.reached():
+                self.target.find()
+        self._in_doubt = True
         revision, changed = self._run.changes(self._revision)
         known = {trial.number: trial for trial, _ in self._running.values()}
         for _, trial in sorted({**known, **{trial.number: trial for trial in changed}}.items()):
@@ -142,6 +147,7 @@ class _Feed:
             with self.target.reached():
                 self.target.take_run(record, list(self._ended.values()))
         self._revision, self._state = revision, record.state
+        self._in_doubt = False
 
     def _look_at(self, trial: Trial, *, changed: bool) -> None:
         reports = [report for report in self._run.reports(trial.number) if report.attempt == trial.attempt]

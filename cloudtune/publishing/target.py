@@ -68,11 +68,14 @@ class Target(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Finds out what the target has of the run, and makes what must be there before its first trial.
+        """Reaches the target, finds what it has of the run, and makes what must be there before its first trial.
 
         Raises:
             ConfigError: something else has the run's place.
         """
+
+    def find(self) -> None:  # noqa: B027  # most need not know
+        """Finds out anew what the target has of the run: a call failed, and may have done its work all the same."""
 
     @abstractmethod
     def take_trial(self, trial: "Trial", reports: Sequence["Report"]) -> None:
