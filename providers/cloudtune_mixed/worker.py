@@ -94,7 +94,11 @@ class Worker:
         """Takes over a trial, soon, or tells that it is lost."""
 
         def adopt(launcher: Launcher) -> None:
-            if not launcher.adopt(trial):
+            if launcher.adopt(trial):
+                return
+            if launcher.once:  # its launch may still be on its way: as the same attempt it makes no second job
+                launcher.launch(trial)
+            else:
                 self._lost(trial, "it neither runs nor left how it ended")
 
         self._tasks.put(_Task(adopt, trial))
