@@ -179,7 +179,8 @@ class _Reader:
             return {"type": "asha", "min_resource": given.min_iter, "eta": eta}
         assert given.max_iter is not None
         assert given.s is not None
-        bands = sorted({int(given.max_iter / eta**k) for k in range(1, given.s + 1) if given.max_iter / eta**k >= 1})
+        reached = [given.max_iter / given.eta**k for k in range(1, given.s + 1)]
+        bands = sorted({int(band) for band in reached if band >= 1})
         if not bands:
             raise self._document.error(("early_terminate",), "has no band: make s or eta smaller, or max_iter larger")
         rungs = [bands[0] * eta**k for k in range(len(bands))]
