@@ -16,6 +16,7 @@ AUTO = "auto"
 """The address of whatever cluster was started on this machine."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
+_LONGEST = 300
 _CONNECT_TIMEOUT = 5.0
 _GOODBYE = 10.0
 """Seconds that an actor has to end its trial and leave, before it is killed."""
@@ -183,7 +184,8 @@ def _why_not(address: str, error: Exception) -> str:
         return f"no Ray cluster answers at {address}: {error.strerror}; {start}"
     if not address.startswith("ray://") and "raylet" in text.lower():
         return f"this machine is not of the cluster at {address}; join it with `ray start --address={address}`, or take ray://HOST:10001"
-    return f"the Ray cluster at {address} cannot be used: {text.splitlines()[0] if text else type(error).__name__}"
+    why = " ".join(text.split())[:_LONGEST] or type(error).__name__
+    return f"the Ray cluster at {address} cannot be used: {why}"
 
 
 @contextlib.contextmanager
