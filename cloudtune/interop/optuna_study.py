@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from cloudtune.axis import axis_of
 from cloudtune.errors import ConfigError, Problem, SpecError
 from cloudtune.interop import legal_job_name, legal_names, plain
 from cloudtune.interop.formats import Format, Imported, Note
@@ -231,7 +232,8 @@ class _Reader:
             lacking = [trial for trial in self._completed if name not in trial.params and parent in trial.params]
             without = self._values(parent, lacking)
             if with_it and without and not any(same_scalar(one, other) for one in with_it for other in without):
-                yield parent, tuple(with_it)
+                axis = axis_of(parameters[parent])
+                yield parent, tuple(sorted(with_it, key=axis.position))
 
     def _values(self, parent: str, trials: Sequence[FrozenTrial]) -> list[Scalar] | None:
         """The values that a parameter takes in trials; None if one of them lacks it."""
