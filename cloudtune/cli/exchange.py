@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -152,7 +153,22 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     request = provider.to_native(job)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
-    _write(text, [], output)
+    _write(text, _of_open_places(text), output)
+
+
+_OPEN = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")
+
+
+def _of_open_places(text: str) -> list[str]:
+    """What is to be said of places in a request that are filled when cloudtune starts the run."""
+    places = sorted(set(_OPEN.findall(text)))
+    if not places:
+        return []
+    told = (
+        "known when a run starts, which packs the code with the trial helper and uploads it; to launch the request with "
+        "other tools, upload yourself and fill this in, or let the image start its own program"
+    )
+    return [f"{', '.join(places)}: {told}"]
 
 
 def _yaml(data: object) -> str:

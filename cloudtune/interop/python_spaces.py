@@ -14,7 +14,12 @@ from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.job import TuningJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudtune.space import Entries
+
+    Converted = tuple[Entries, dict[str, Any], list[Note]]
+    Converter = Callable[[Any], Converted]
 
 TRIALS = 100
 """Trials of a job whose source says nothing of their number."""
@@ -53,11 +58,11 @@ class _PythonSpace(Format):
     """A space at ``module:attribute``."""
 
     def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # there is but one
-        space = load(source)
+        space, convert = load(source), self._converter()
         if inspect.isfunction(space):
             space = space()
         try:
-            parameters, fields, own = self._parameters(space)
+            parameters, fields, own = convert(space)
         except ValueError as error:
             path, colon, message = str(error).partition(": ")
             raise SpecError([Problem(path if colon else "", message if colon else path)], source) from None
@@ -66,11 +71,13 @@ class _PythonSpace(Format):
         return Imported(job, (*own, *notes))
 
     @abstractmethod
-    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
-        """A space's parameters, what else it says of the job, and what is to be said of it.
+    def _converter(self) -> "Converter":
+        """What turns a space into parameters, what else it says of the job, and what is to be said of it.
+
+        It raises a ValueError that names what in the space is no parameter.
 
         Raises:
-            ValueError: something in it is no parameter; the message names it.
+            ConfigError: the library is not installed.
         """
 
 
@@ -80,17 +87,23 @@ class HyperoptSpace(_PythonSpace):
     name = "hyperopt"
     summary = "a space of HyperOpt, as module:attribute; the module is executed"
 
-    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
+    def _converter(self) -> "Converter":
         try:
             from hyperopt.pyll.base import as_apply  # noqa: PLC0415  # optional
 
             from cloudtune.interop.hyperopt import space_from_hyperopt  # noqa: PLC0415  # as above
         except ImportError as error:
             raise _missing("hyperopt", "hyperopt", error) from None
-        note = Note("", "rounded distributions (quniform and the like) become evenly spaced values, all equally likely")
-        graph = str(as_apply(space))
-        rounds = any(name in graph for name in ("quniform", "qloguniform", "uniformint"))
-        return space_from_hyperopt(space), {}, [note] if rounds else []
+
+        def convert(space: Any) -> "Converted":
+            graph = str(as_apply(space))
+            rounds = any(name in graph for name in ("quniform", "qloguniform", "uniformint"))
+            return space_from_hyperopt(space), {}, [Note("", _ROUNDED)] if rounds else []
+
+        return convert
+
+
+_ROUNDED = "rounded distributions (quniform and the like) become evenly spaced values, all equally likely"
 
 
 class RayTuneSpace(_PythonSpace):
@@ -99,19 +112,25 @@ class RayTuneSpace(_PythonSpace):
     name = "ray-tune"
     summary = "a space of Ray Tune, as module:attribute; the module is executed"
 
-    def _parameters(self, space: Any) -> "tuple[Entries, dict[str, Any], list[Note]]":
+    def _converter(self) -> "Converter":
         try:
             from cloudtune.interop.ray_tune import grid_names, space_from_ray_tune  # noqa: PLC0415  # optional
         except ImportError as error:
             raise _missing("ray.tune", "ray-tune", error) from None
-        if not isinstance(space, Mapping):
-            raise ValueError(f"a space of Ray Tune is a dict, not {type(space).__name__}")  # noqa: TRY004
-        parameters, grid = space_from_ray_tune(space), grid_names(space)
-        varied = [name for name, parameter in parameters.items() if parameter.type != "constant"]
-        if grid and set(grid) == set(varied):
-            return parameters, {"strategy": {"type": "grid"}, "limits": {}}, []
-        notes = [Note(name, "Ray tries each of these values in turn; here it is drawn like others") for name in grid]
-        return parameters, {}, notes
+
+        def convert(space: Any) -> "Converted":
+            if not isinstance(space, Mapping):
+                raise ValueError(f"a space of Ray Tune is a dict, not {type(space).__name__}")  # noqa: TRY004
+            parameters, grid = space_from_ray_tune(space), grid_names(space)
+            varied = [name for name, parameter in parameters.items() if parameter.type != "constant"]
+            if grid and set(grid) == set(varied):
+                return parameters, {"strategy": {"type": "grid"}, "limits": {}}, []
+            notes = [
+                Note(name, "Ray tries each of these values in turn; here it is drawn like others") for name in grid
+            ]
+            return parameters, {}, notes
+
+        return convert
 
 
 def _missing(what: str, extra: str, error: ImportError) -> ConfigError:
