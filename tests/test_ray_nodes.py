@@ -63,6 +63,7 @@ def test_a_node_needs_the_standard_library_alone(tmp_path: Path) -> None:
 
 
 def test_the_package_is_the_same_each_time_and_has_a_name_of_its_content() -> None:
+    shipping.package.cache_clear()
     content, digest = shipping.package()
     shipping.package.cache_clear()
     assert shipping.package() == (content, digest)
@@ -245,3 +246,12 @@ def test_what_ray_says_is_told_in_words() -> None:
     assert "ran out of memory" in in_words(ray, exceptions.OutOfMemoryError("too much"))
     task = exceptions.RayTaskError("f", "Traceback\nOSError: no space", OSError("no space"))
     assert in_words(ray, task) == "OSError: no space"
+
+
+def test_what_raylets_say_is_printed_where_it_can_be_hushed() -> None:
+    import inspect
+
+    from ray._private import worker
+
+    assert "print_to_stdstream(" in inspect.getsource(worker.listen_error_messages)
+    assert callable(worker.print_to_stdstream)

@@ -29,15 +29,18 @@ WAITS = """\
 import pathlib, time
 import cloudtune.trial as trial
 
-p = trial.params()
-here = pathlib.Path(p["folder"])
-trial.report(score=p["x"], step=1)
-print("waiting", flush=True)
-(here / f"begun-{trial.number()}.{trial.attempt()}").touch()
-while not (here / "go").exists():
-    time.sleep(0.02)
-trial.report(score=p["x"], step=2)
-print("done")
+def train(x, folder):
+    here = pathlib.Path(folder)
+    trial.report(score=x, step=1)
+    print("waiting", flush=True)
+    (here / f"begun-{trial.number()}.{trial.attempt()}").touch()
+    while not (here / "go").exists():
+        time.sleep(0.02)
+    trial.report(score=x, step=2)
+    print("done")
+
+if __name__ == "__main__":
+    train(**trial.params())
 """
 """Reports, says so, waits for a file, and reports once more."""
 
@@ -172,8 +175,12 @@ def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
     assert not actors_of(run)
 
 
-def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(waiting: Any, made: Any, project: Path) -> None:
-    run = made(waiting(limits={"trials": 3, "parallel": 2}))
+@pytest.mark.parametrize("program", [{}, {"trial": {"function": "train:train"}, "ray": {"isolate": False}}])
+def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(
+    program: dict[str, Any], waiting: Any, made: Any, project: Path
+) -> None:
+    """Trials in processes of their own, and trials in workers."""
+    run = made(waiting(limits={"trials": 3, "parallel": 2}, **program))
     with driver_of_its_own(run, project) as driver:
         wait_until(lambda: begun(project) == {"0.1", "1.1"})
         wait_until(lambda: len(list(run.reports())) == 2)

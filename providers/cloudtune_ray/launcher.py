@@ -203,7 +203,11 @@ class RayLauncher(Launcher):
         self._prepare(slot)
 
     def _prepare(self, slot: _Slot) -> None:
-        self._ask(slot, lambda: slot.actor.prepare.remote(self._briefing.node), self._is_up)
+        try:
+            node = self._briefing.node
+        except OSError as error:
+            raise ProviderError(f"code or data cannot be packed: {error}") from error
+        self._ask(slot, lambda: slot.actor.prepare.remote(node), self._is_up)
 
     def _is_up(self, slot: _Slot, _about: Mapping[str, Any]) -> None:
         slot.up = True
@@ -218,7 +222,13 @@ class RayLauncher(Launcher):
 
     def _give(self, slot: _Slot, mirror: Mirror) -> None:
         slot.mirror = mirror
-        order = self._briefing.order(mirror.trial)
+        try:
+            order = self._briefing.order(mirror.trial)
+        except OSError as error:
+            why = f"its checkpoint cannot be packed: {error}"
+            self._happened.append(Ended(mirror.trial.number, mirror.trial.attempt, why, retry=True))
+            self._rest(slot)
+            return
         self._ask(slot, lambda: slot.actor.run.remote(order, PATIENCE), self._told)
 
     def _kill(self, actor: Any) -> None:

@@ -52,8 +52,7 @@ class Programs:
             else:
                 self._begin_process(attempt, order, environment)
         except OSError as error:
-            message = f"{error.strerror or error} (on {os.uname().nodename})"
-            self._end(attempt, {"status": None, "why": "start", "message": message, "peak": 0})
+            self.end(attempt, not_started(error.strerror or str(error)))
 
     def stop(self, attempt: Attempt) -> None:
         """Asks an attempt to end, and makes it after its grace time; in a worker at once."""
@@ -61,6 +60,15 @@ class Programs:
             self._kill_worker("")
         else:
             self._tell_keeper({"do": "stop", "key": attempt.key, "grace": self._setting["grace"]})
+
+    def end(self, attempt: Attempt, outcome: dict[str, Any]) -> None:
+        """Notes how an attempt has ended, once: ``status``, ``why``, ``message`` and ``peak``, as the keeper tells it."""
+        if attempt.ended is None:
+            attempt.ended = outcome
+        if self._time_limit is not None:
+            self._time_limit.cancel()
+            self._time_limit = None
+        self._news()
 
     async def close(self) -> None:
         """Ends everything."""
@@ -73,14 +81,6 @@ class Programs:
     @property
     def _loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
-
-    def _end(self, attempt: Attempt, outcome: dict[str, Any]) -> None:
-        if attempt.ended is None:
-            attempt.ended = outcome
-        if self._time_limit is not None:
-            self._time_limit.cancel()
-            self._time_limit = None
-        self._news()
 
     # The keeper
 
@@ -111,7 +111,7 @@ class Programs:
             if self._worker is not None and answer["ended"] == self._worker.name:
                 self._worker_is_gone(answer)
             elif self._attempt is not None and answer["ended"] == self._attempt.key:
-                self._end(self._attempt, answer)
+                self.end(self._attempt, answer)
 
     def _keeper_is_gone(self) -> None:
         """Somebody killed the keeper: the trial is lost, and the next one has a new keeper."""
@@ -122,7 +122,7 @@ class Programs:
         self._drop_worker()
         end_leftovers(self._folder, set())
         if self._attempt is not None:
-            self._end(self._attempt, {"status": None, "why": "lost", "message": "its keeper was killed", "peak": 0})
+            self.end(self._attempt, {"status": None, "why": "lost", "message": "its keeper was killed", "peak": 0})
 
     # A process for the trial alone
 
@@ -196,7 +196,7 @@ class Programs:
                 continue
             if "ended" in message:
                 attempt.log_end = message["log"][1]
-                self._end(attempt, {"status": 0, "why": "", "message": message["ended"], "peak": 0})
+                self.end(attempt, {"status": 0, "why": "", "message": message["ended"], "peak": 0})
             else:
                 attempt.reports.append([message["step"], message["time"], message["metrics"]])
                 self._news()
@@ -208,7 +208,7 @@ class Programs:
         self._drop_worker()
         attempt = self._attempt
         if attempt is not None and attempt.ended is None:
-            self._end(attempt, {**outcome, "why": attempt.killed or outcome["why"]})
+            self.end(attempt, {**outcome, "why": attempt.killed or outcome["why"]})
 
     def _kill_worker(self, why: str) -> None:
         """Ends the worker at once; the keeper tells when it has."""
@@ -222,6 +222,11 @@ class Programs:
             self._loop.remove_reader(self._worker.connection)
             self._worker.connection.close()
             self._worker = None
+
+
+def not_started(why: str) -> dict[str, Any]:
+    """The end of an attempt that did not begin, as the keeper would tell it."""
+    return {"status": None, "why": "start", "message": f"{why} (on {os.uname().nodename})", "peak": 0}
 
 
 class _Worker:

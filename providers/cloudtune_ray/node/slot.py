@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from cloudtune_local.keeping import trial_environment
 from cloudtune_local.setting import TrialFiles
 from cloudtune_ray.node.attempt import Attempt
 from cloudtune_ray.node.folders import RunFolder, unpack
-from cloudtune_ray.node.programs import Programs
+from cloudtune_ray.node.programs import Programs, not_started
 
 READING_INTERVAL = 0.1
 """Seconds between two looks at what the running trial has written."""
@@ -182,15 +182,23 @@ class Slot:
     async def _begin(self, order: Mapping[str, Any]) -> None:
         files = self._files(order)
         kept = {} if self._setting["outputs"] else {"output": files.output, "checkpoint": files.checkpoint}
-        attempt = Attempt(order, files, kept)
-        pieces: list[Awaitable[bytes]] = order["checkpoint"]
+        attempt = self._attempt = Attempt(order, files, kept)  # from here on the same order begins nothing more
+        if self._programs is None:
+            self._programs = Programs(self._setting, self._own, self._work, self._package, self._news.set)
+        try:
+            await self._unpack_checkpoint(order["checkpoint"], files)
+        except OSError as error:
+            self._programs.end(attempt, not_started(f"its checkpoint cannot be unpacked: {error}"))
+            return
+        if attempt.stopped:
+            self._programs.end(attempt, not_started("it was stopped before"))
+        else:
+            self._programs.begin(attempt, order, self._environment(order))
+
+    async def _unpack_checkpoint(self, pieces: Sequence[Awaitable[bytes]], files: TrialFiles) -> None:
         if pieces:
             Path(files.checkpoint).mkdir(parents=True)
             await unpack(pieces, Path(files.checkpoint))
-        self._attempt = attempt
-        if self._programs is None:
-            self._programs = Programs(self._setting, self._own, self._work, self._package, self._news.set)
-        self._programs.begin(attempt, order, self._environment(order))
 
     def _files(self, order: Mapping[str, Any]) -> TrialFiles:
         name, outputs = f"{order['number']:05d}", self._setting["outputs"]
