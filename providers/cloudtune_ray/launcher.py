@@ -15,6 +15,7 @@ from cloudtune.states import Report, Trial
 from cloudtune_local.ending import ended_of
 from cloudtune_ray import actor as actor_module
 from cloudtune_ray.briefing import Briefing
+from cloudtune_ray.calls import Call, Calls
 from cloudtune_ray.cluster import Cluster
 from cloudtune_ray.failures import cannot_start, in_words, out_of_memory
 from cloudtune_ray.mirror import Mirror
@@ -29,8 +30,6 @@ MOST_LOSSES = 5
 """How often a trial may be lost with its slot before the trial itself is to blame."""
 
 _MOST_FAILED_STARTS = 5
-_UNAVAILABLE = 60.0
-_AGAIN = 0.5
 _LOOK_AROUND = 1.0
 _STATUS_TIMEOUT = 10.0
 _FIT_GRACE = 5.0
@@ -45,16 +44,6 @@ class _Slot:
     mirror: Mirror | None = None
     up: bool = False
     idle_since: float = 0.0
-    unavailable_since: float | None = None
-
-
-@dataclass(frozen=True)
-class _Call:
-    """A call that is under way, and how to make it again."""
-
-    slot: _Slot
-    make: Callable[[], Any]
-    hear: Callable[[_Slot, Any], None]
 
 
 @dataclass
@@ -89,8 +78,7 @@ class RayLauncher(Launcher):
         self._briefing = briefing
         self._setting = briefing.setting
         self._patterns = metric_patterns(self._setting.job.objective, self._setting.job.metrics)
-        self._calls: dict[Any, _Call] = {}
-        self._later: deque[tuple[float, _Call]] = deque()
+        self._calls: Calls[_Slot] = Calls(cluster.ray)
         self._slots = _Staff()
         self._queue: deque[Mirror] = deque()
         self._happened: deque[Report | Ended] = deque()
@@ -235,36 +223,20 @@ class RayLauncher(Launcher):
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it is gone, as it should be
             self._ray.kill(actor)
 
-    # Calls
+    # What slots say
 
     def _ask(self, slot: _Slot, make: Callable[[], Any], hear: Callable[[_Slot, Any], None]) -> None:
-        self._make(_Call(slot, make, hear))
-
-    def _make(self, call: _Call) -> None:
-        self._calls[call.make()] = call
+        self._calls.make(Call(slot, make, hear))
 
     def _hear(self, timeout: float) -> None:
         """Waits for the first answer, and takes all that have come."""
-        while self._later and self._later[0][0] <= time.monotonic():
-            self._make(self._later.popleft()[1])
-        patience = min(timeout, _AGAIN) if self._later else timeout
-        if not self._calls:
-            time.sleep(patience)
-            return
-        ready, _ = self._ray.wait(list(self._calls), num_returns=1, timeout=patience)
-        if ready and len(self._calls) > 1:
-            ready, _ = self._ray.wait(list(self._calls), num_returns=len(self._calls), timeout=0)
-        for reference in ready:
-            call = self._calls.pop(reference)
-            if call.slot not in self._slots.all:
+        for call, answer, error in self._calls.answers(timeout):
+            if call.callee not in self._slots.all:
                 continue  # the last words of a slot that was given up
-            try:
-                answer = self._ray.get(reference)
-            except self._ray.exceptions.RayError as error:
-                self._failed(call, error)
+            if error is None:
+                call.hear(call.callee, answer)
             else:
-                call.slot.unavailable_since = None
-                call.hear(call.slot, answer)
+                self._failed(call.callee, error)
 
     def _told(self, slot: _Slot, news: Mapping[str, Any]) -> None:
         """News of a trial: what it printed and reported, and perhaps its end."""
@@ -324,14 +296,8 @@ class RayLauncher(Launcher):
         else:
             self._happened.append(Ended(number, attempt, why, lost=True))
 
-    def _failed(self, call: _Call, error: Exception) -> None:
-        """A call gave an error: it is made again while its slot may come back, or the slot is given up."""
-        slot, now = call.slot, time.monotonic()
-        if isinstance(error, self._ray.exceptions.ActorUnavailableError):
-            slot.unavailable_since = slot.unavailable_since or now
-            if now - slot.unavailable_since < _UNAVAILABLE:
-                self._later.append((now + _AGAIN, call))
-                return
+    def _failed(self, slot: _Slot, error: Exception) -> None:
+        """A call gave an error: its slot is given up."""
         self._give_up(slot)
         why = in_words(self._ray, error)
         if slot.mirror is None:

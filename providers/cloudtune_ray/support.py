@@ -49,7 +49,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "encryption": (_NOT_HERE, "keys and traffic are the cluster's (RAY_USE_TLS)"),
     "tags": (_NOT_HERE, "kept with the run, but the cluster does not see them"),
     "ray": (Support.EXACT, ""),
-    "ray.runtime_env.env_vars": (Support.ENCODED, "set by Ray for the slot of the trials; these values are kept in the store, unlike those of trial.environment"),
+    "ray.runtime_env.env_vars": (Support.ENCODED, "set by Ray for the slots of the trials; shown and stored as they are, unlike the values of trial.environment"),
     "native": (_NOT_HERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""

@@ -1,0 +1,86 @@
+"""Calls to actors that are under way, and what has come of them."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+_PATIENCE = 60.0
+"""Seconds that an actor may be out of reach before it counts as lost."""
+
+_AGAIN = 0.5
+"""Seconds until a call to an actor that could not be reached is made again."""
+
+Callee = TypeVar("Callee")
+
+
+@dataclass(frozen=True)
+class Call(Generic[Callee]):
+    """A call, and how to make it again.
+
+    Attributes:
+        callee: whom it is to.
+        make: makes it, so that twice does no more than once, and gives Ray's reference to its answer.
+        hear: takes the answer.
+        unreachable_since: when its callee could not be reached for the first time; None if that has not happened.
+    """
+
+    callee: Callee
+    make: Callable[[], Any]
+    hear: Callable[[Callee, Any], None]
+    unreachable_since: float | None = None
+
+
+class Calls(Generic[Callee]):
+    """Waits for many calls at once.
+
+    Args:
+        ray: the module.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._running: dict[Any, Call[Callee]] = {}
+        self._later: deque[tuple[float, Call[Callee]]] = deque()
+
+    def make(self, call: Call[Callee]) -> None:
+        """Makes a call; its answer comes by `answers`."""
+        self._running[call.make()] = call
+
+    def answers(self, timeout: float) -> Iterator[tuple[Call[Callee], Any, Exception | None]]:
+        """What has come: each call with its answer, or with the error in its place.
+
+        Args:
+            timeout: seconds that it waits for the first.
+        """
+        while self._later and self._later[0][0] <= time.monotonic():
+            self.make(self._later.popleft()[1])
+        patience = min(timeout, _AGAIN) if self._later else timeout
+        for reference in self._ready(patience):
+            call = self._running.pop(reference)
+            try:
+                answer = self._ray.get(reference)
+            except self._ray.exceptions.RayError as error:
+                if not self._is_made_again(call, error):
+                    yield call, None, error
+            else:
+                yield call, answer, None
+
+    def _ready(self, patience: float) -> list[Any]:
+        if not self._running:
+            time.sleep(patience)
+            return []
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=patience)
+        if ready and len(self._running) > 1:
+            ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        return list(ready)
+
+    def _is_made_again(self, call: Call[Callee], error: Exception) -> bool:
+        """Whether a call whose actor could not be reached waits for another try."""
+        now = time.monotonic()
+        since = call.unreachable_since or now
+        if not isinstance(error, self._ray.exceptions.ActorUnavailableError) or now - since >= _PATIENCE:
+            return False
+        self._later.append((now + _AGAIN, replace(call, unreachable_since=since)))
+        return True
