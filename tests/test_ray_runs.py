@@ -328,7 +328,7 @@ def test_what_no_node_can_give_is_told_at_once(job: Any, made: Any) -> None:
     with pytest.raises(ProviderError, match=r"a trial needs 64 CPU \(the most is 2\), which none of the 2 nodes has"):
         run.wait()
     run = made(job(compute={"accelerators": "A100:1"}, ray={"wait": "1s"}))
-    with pytest.raises(ProviderError, match=r"1 GPU .* and an accelerator A100 .*ray: \{wait: 10m\}"):
+    with pytest.raises(ProviderError, match=r"1 GPU .* and an accelerator A100, .*ray: \{wait: 10m\}"):
         run.wait()
     assert run.state is RunState.INTERRUPTED
 

@@ -41,10 +41,9 @@ class SlotActor:
 
         self._slot: Any = Slot(root, folder, linger)
 
-    async def prepare(self, setting: dict[str, Any]) -> dict[str, Any]:
+    async def prepare(self, setting: dict[str, Any]) -> None:
         """See `Slot.prepare`."""
-        answer: dict[str, Any] = await self._slot.prepare(setting)
-        return answer
+        await self._slot.prepare(setting)
 
     async def run(self, order: dict[str, Any], seconds: float) -> dict[str, Any]:
         """See `Slot.run`."""

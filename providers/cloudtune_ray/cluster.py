@@ -101,7 +101,7 @@ class Cluster:
             return ""
         most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in demand}
         short = {name: amount for name, amount in demand.items() if most[name] < amount} or demand
-        wanted = " and ".join(f"{_amount(name, amount)} (the most is {most[name]:g})" for name, amount in short.items())
+        wanted = " and ".join(_amount(name, amount, most[name]) for name, amount in short.items())
         together = "" if len(short) < len(demand) or len(demand) == 1 else " together"
         return f"a trial needs {wanted}, which none of the {len(nodes)} nodes has{together}"
 
@@ -134,11 +134,12 @@ class Cluster:
                 self.ray.kill(actor)
 
 
-def _amount(name: str, amount: float) -> str:
-    if name == "memory":
-        return f"{amount / 1e9:g} GB of memory"
+def _amount(name: str, amount: float, most: float) -> str:
     kind = name.removeprefix("accelerator_type:")
-    return f"an accelerator {kind}" if kind != name else f"{amount:g} {name}"
+    if kind != name:
+        return f"an accelerator {kind}"
+    unit, size = ("GB of memory", 1e9) if name == "memory" else (name, 1.0)
+    return f"{amount / size:g} {unit} (the most is {most / size:.3g})"
 
 
 def _same(wanted: str, address: str) -> bool:

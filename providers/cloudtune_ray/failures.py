@@ -11,7 +11,7 @@ def in_words(ray: Any, error: Exception) -> str:
     if isinstance(error, errors.RuntimeEnvSetupError):
         return f"its runtime environment could not be made: {_last_line(text)}"
     if out_of_memory(ray, error):
-        return "Ray ended it because its node ran out of memory"
+        return "Ray ended it because its node ran out of memory; say what a trial takes of it: compute.memory"
     if isinstance(error, errors.RayTaskError):
         cause = getattr(error, "cause", None) or error
         return f"{type(cause).__name__}: {_last_line(str(cause))}"
@@ -24,8 +24,8 @@ def in_words(ray: Any, error: Exception) -> str:
 
 
 def out_of_memory(ray: Any, error: Exception) -> bool:
-    """Whether Ray's memory monitor ended the slot: most likely the trial is to blame, not its node."""
-    return isinstance(error, ray.exceptions.OutOfMemoryError) or "memory monitor" in str(error).lower()
+    """Whether Ray's memory monitor ended the slot, so that the same might happen wherever the trial runs."""
+    return isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error)
 
 
 def cannot_start(ray: Any, error: Exception) -> bool:

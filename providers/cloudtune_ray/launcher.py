@@ -30,7 +30,7 @@ MOST_LOSSES = 5
 """How often a trial may be lost with its slot before the trial itself is to blame."""
 
 _MOST_FAILED_STARTS = 5
-_LOOK_AROUND = 1.0
+_LOOK_AROUND = 2.0
 _STATUS_TIMEOUT = 10.0
 _FIT_GRACE = 5.0
 
@@ -148,9 +148,10 @@ class RayLauncher(Launcher):
         for slot in self._slots.all:
             if slot.mirror is not None:
                 slot.mirror.close()
-        for slot in self._slots.starting:
-            self._kill(slot.actor)
-        self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
+        if self._ray.is_initialized():  # or somebody has ended the connection before
+            for slot in self._slots.starting:
+                self._kill(slot.actor)
+            self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
         self._cluster.close()
 
     # Slots
@@ -197,7 +198,7 @@ class RayLauncher(Launcher):
             raise ProviderError(f"code or data cannot be packed: {error}") from error
         self._ask(slot, lambda: slot.actor.prepare.remote(node), self._is_up)
 
-    def _is_up(self, slot: _Slot, _about: Mapping[str, Any]) -> None:
+    def _is_up(self, slot: _Slot, _answer: None) -> None:
         slot.up = True
         self._failed_starts = 0
         self._rest(slot)
@@ -335,7 +336,8 @@ class RayLauncher(Launcher):
         if self._slots.starting:
             self._check_fit(patience=_FIT_GRACE)
         now = time.monotonic()
-        weary = [slot for slot in self._slots.idle if now - slot.idle_since > IDLE_TIME]
+        patience = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before it leaves by itself
+        weary = [slot for slot in self._slots.idle if now - slot.idle_since > patience]
         for slot in weary:
             self._slots.idle.remove(slot)
             self._slots.all.discard(slot)

@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,30 +44,31 @@ class Slot:
         self._attempt: Attempt | None = None
         self._news = asyncio.Event()
         self._programs: Programs | None = None
-        self._listeners = 0
+        self._calls = 0
         self._last_contact = time.monotonic()
         self._linger = linger
         self._lonely = asyncio.create_task(self._leave_when_lonely())
 
     # What the driver asks
 
-    async def prepare(self, setting: Mapping[str, Any]) -> dict[str, Any]:
+    async def prepare(self, setting: Mapping[str, Any]) -> None:
         """Makes the slot ready: the run's folder, its code and its data. Doing it twice is doing it once.
 
         Args:
-            setting: see `cloudtune_ray.launcher.node_setting`.
+            setting: see `cloudtune_ray.briefing.Briefing.node`.
 
         Raises:
             OSError: the disk is full, or data that should be here is not.
         """
-        if self._folder is None:
-            self._setting = setting
-            self._folder = RunFolder(self._root / "runs", setting["mark"])
-            self._own.mkdir()
-        self._work = await self._work_folder(setting)
-        for variable, data in setting["data"].items():
-            self._data[variable] = await self._place_of(data)
-        return {"node": os.uname().nodename}
+        with self._driver_is_there():
+            if self._folder is None:
+                self._setting = setting
+                self._folder = RunFolder(self._root / "runs", setting["mark"])
+                shutil.rmtree(self._own, ignore_errors=True)  # of a dead slot with the same process id
+                self._own.mkdir()
+            self._work = await self._work_folder(setting)
+            for variable, data in setting["data"].items():
+                self._data[variable] = await self._place_of(data)
 
     async def run(self, order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         """Begins an attempt, unless it is the present one already, and listens to it.
@@ -76,9 +77,10 @@ class Slot:
             order: number, attempt, key, parameters, what to execute, its environment, and its checkpoint.
             seconds: see `listen`.
         """
-        if self._attempt is None or self._attempt.key != order["key"]:
-            self._forget_attempt()
-            await self._begin(order)
+        with self._driver_is_there():
+            if self._attempt is None or self._attempt.key != order["key"]:
+                self._forget_attempt()
+                await self._begin(order)
         return await self.listen(order["key"], 0, 0, seconds)
 
     async def listen(self, key: str, log: int, reports: int, seconds: float) -> dict[str, Any]:
@@ -93,9 +95,8 @@ class Slot:
         attempt = self._attempt
         if attempt is None or attempt.key != key:
             return {"gone": True}
-        self._listeners += 1
         until = time.monotonic() + seconds
-        try:
+        with self._driver_is_there():
             while True:
                 said = attempt.news(log, reports)
                 left = until - time.monotonic()
@@ -104,16 +105,13 @@ class Slot:
                 self._news.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), min(left, READING_INTERVAL))
-        finally:
-            self._listeners -= 1
-            self._last_contact = time.monotonic()
 
     async def read(self, key: str, name: str, offset: int) -> bytes:
         """A part of a file that the ended attempt left."""
-        self._last_contact = time.monotonic()
         if self._attempt is None or self._attempt.key != key:
             raise FileNotFoundError(f"the slot has forgotten {name} of attempt {key}")
-        return await asyncio.to_thread(self._attempt.piece, name, offset)
+        with self._driver_is_there():
+            return await asyncio.to_thread(self._attempt.piece, name, offset)
 
     async def stop(self, key: str) -> None:
         """Asks an attempt to end, and makes it after its grace time."""
@@ -126,9 +124,18 @@ class Slot:
 
     async def status(self) -> dict[str, Any]:
         """Which attempt is here, and whether it has ended."""
-        self._last_contact = time.monotonic()
         attempt = self._attempt
-        return {"key": attempt.key if attempt else None, "ended": attempt is not None and attempt.ended is not None}
+        with self._driver_is_there():
+            return {"key": attempt.key if attempt else None, "ended": attempt is not None and attempt.ended is not None}
+
+    @contextlib.contextmanager
+    def _driver_is_there(self) -> Iterator[None]:
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            self._last_contact = time.monotonic()
 
     async def leave(self) -> None:
         """Ends the trial and everything else here, and the actor's process."""
@@ -152,7 +159,7 @@ class Slot:
         """Goes when no driver has come for long, once the trial is over."""
         while True:
             await asyncio.sleep(min(_LOOK_FOR_DRIVER, self._linger))
-            busy = self._listeners > 0 or (self._attempt is not None and self._attempt.ended is None)
+            busy = self._calls > 0 or (self._attempt is not None and self._attempt.ended is None)
             if busy:
                 self._last_contact = time.monotonic()
             elif time.monotonic() - self._last_contact > self._linger:
