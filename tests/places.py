@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray_clusters  # first, since it says by the environment how Ray shall be imported
 
 from cloudtune.errors import ConfigError
 from cloudtune.provider import load_provider
@@ -21,11 +22,13 @@ class Place:
         on: the profile that leads there.
         project: the folder of the config and the store.
         extras: fields that jobs need there.
+        environment: variables by which a service's own clients find its emulator; whoever uses the place sets them.
     """
 
     on: str
     project: Path
     extras: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -39,18 +42,11 @@ def place_of(provider: str, project: Path) -> Iterator[Place]:
         with PLACES[provider](project) as place:
             yield place
     elif emulated:
-        with emulator_of(provider) as profile:
-            write_profiles(project, emulated=profile)
-            yield Place("emulated", project)
+        with load_provider(provider).emulator({}) as variables:
+            write_profiles(project, emulated=profile_of(provider, variables))
+            yield Place("emulated", project, environment=others_in(variables))
     else:
         pytest.fail(f"give {provider} an entry in PLACES, so that its jobs can be run by tests")
-
-
-@contextmanager
-def emulator_of(provider: str) -> Iterator[Mapping[str, str]]:
-    """The profile of an emulator of the provider's service, which other clients find by the environment meanwhile."""
-    with load_provider(provider).emulator({}) as variables, environment(variables):
-        yield profile_of(provider, variables)
 
 
 def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -60,14 +56,9 @@ def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:
     return {"provider": provider, **own, "poll": "0.05"}
 
 
-@contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Those of an emulator's environment variables that are not cloudtune's own are set within it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            if not name.startswith("CLOUDTUNE_"):
-                patch.setenv(name, value)
-        yield
+def others_in(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those of an emulator's environment variables that are not cloudtune's own."""
+    return {name: value for name, value in variables.items() if not name.startswith("CLOUDTUNE_")}
 
 
 def write_profiles(project: Path, **profiles: Mapping[str, Any]) -> None:
@@ -85,15 +76,24 @@ def _this_machine(project: Path) -> Iterator[Place]:
 
 @contextmanager
 def _this_machine_and_an_emulator(project: Path) -> Iterator[Place]:
-    with emulator_of("vertex") as there:
-        write_profiles(
-            project, here={"provider": "local"}, there=there, both={"provider": "mixed", "profiles": ["here", "there"]}
-        )
-        yield Place("both", project, {"local": {"grace": 0.2}})
+    with load_provider("vertex").emulator({}) as variables:
+        both = {"provider": "mixed", "profiles": ["here", "there"]}
+        write_profiles(project, here={"provider": "local"}, there=profile_of("vertex", variables), both=both)
+        yield Place("both", project, {"local": {"grace": 0.2}}, others_in(variables))
+
+
+@contextmanager
+def _a_cluster(project: Path) -> Iterator[Place]:
+    pytest.importorskip("ray")
+    with ray_clusters.cluster() as made:
+        ray_clusters.connect(made.address)
+        write_profiles(project, cluster={"provider": "ray", "address": made.address})
+        yield Place("cluster", project, {"ray": {"grace": 0.2, "num_cpus": 0.5}})
 
 
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "local": _this_machine,
     "mixed": _this_machine_and_an_emulator,
+    "ray": _a_cluster,
 }
 """The places of providers that have no emulator of their own."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import environment, profile_of, write_profiles
+from places import others_in, profile_of, write_profiles
 
 from cloudtune import TuningJob, api
 from cloudtune.emulation.faults import Fault, Faults
@@ -27,7 +27,7 @@ from cloudtune.run import Run
 from cloudtune.search import strategy_for
 from cloudtune.states import RunState, TrialState
 
-TRIALS = 10
+TRIALS = 8
 KILLS = {False: (1, 6), True: (3, 12)}
 """By whether all is run: in how many tests a service, and how many kills in each, of every kind equally many."""
 
@@ -148,7 +148,7 @@ SERVICES = {
         vertex,
         "CreateCustomJob",
         "CancelCustomJob",
-        ("cloudtune_vertex.custom_jobs", "google.cloud.storage"),
+        ("cloudtune_vertex.custom_jobs", "google.cloud.aiplatform_v1", "google.cloud.storage", "google.cloud.logging"),
         custom_jobs,
         False,
     ),
@@ -261,7 +261,9 @@ def scene(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     service = SERVICES[request.param]
     killer = Killer(service)
     killer.at(0)
-    with service.emulator(killer) as emulator, environment(emulator.environment):
+    with service.emulator(killer) as emulator, pytest.MonkeyPatch.context() as environment:
+        for name, value in others_in(emulator.environment).items():
+            environment.setenv(name, value)
         log = tmp_path_factory.mktemp("drivers") / "log"
         with contextlib.closing(Drivers(service.modules, killer, log)) as drivers:
             yield Scene(service, emulator, killer, drivers, profile_of(request.param, emulator.environment))
