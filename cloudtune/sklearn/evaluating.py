@@ -130,6 +130,7 @@ class Evaluation:
         options: further arguments of scikit-learn's function for one fold.
         config: scikit-learn's settings.
         filters: the filters of warnings.
+        recorded: the metrics that the place of the trials records; None for all.
     """
 
     estimator: Any
@@ -141,6 +142,7 @@ class Evaluation:
     options: Mapping[str, Any]
     config: Mapping[str, Any]
     filters: Sequence[Any] = ()
+    recorded: Sequence[str] | None = None
 
     def __call__(self, **values: Any) -> Metrics | None:
         """Evaluates a candidate, or, with `SPLIT` and `FOLDER` among the values, gives the metrics of one fold."""
@@ -150,6 +152,7 @@ class Evaluation:
         folds: list[Metrics] = []
         for split in range(len(self.splits)):
             folds.append(self.fold(values, split, Path(trial.output_dir())))
+            self._check_recorded(folds[-1])
             trial.report(told(self.objectives, folds), step=split + 1)
         return None
 
@@ -180,6 +183,14 @@ class Evaluation:
         if result["fit_error"] is not None:
             _leave(folder, split, result["fit_error"])
         return _metrics(result)
+
+    def _check_recorded(self, fold: Metrics) -> None:
+        lost = [] if self.recorded is None else sorted(fold.keys() - set(self.recorded))
+        if lost:
+            names = ", ".join(lost)
+            raise ValueError(
+                f"a service does not record {names}, for only the scoring function knows their names; give scoring as a mapping from names to scorers"
+            )
 
 
 def _metrics(result: Mapping[str, Any]) -> Metrics:

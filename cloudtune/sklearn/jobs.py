@@ -16,7 +16,9 @@ DEFAULT_TRIALS = 10
 _NUMBER = r"([-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|nan|inf))"
 
 
-def strategy_of(given: Any, space: Any, n_iter: int | None, seed: int | None) -> tuple[dict[str, Any], SearchSpace]:
+def strategy_of(
+    given: Any, space: Any, *, n_iter: int | None, seed: int | None, folds: int
+) -> tuple[dict[str, Any], SearchSpace]:
     """How to search, and the space as this strategy needs it.
 
     Without a strategy, lists are searched completely, as by `GridSearchCV`, unless `n_iter` says how many candidates
@@ -27,6 +29,7 @@ def strategy_of(given: Any, space: Any, n_iter: int | None, seed: int | None) ->
         space: see `search_space`.
         n_iter: how many candidates; None where nobody said.
         seed: of strategies that say none themselves.
+        folds: of each candidate, which are the steps by which ``hyperband`` decides.
 
     Raises:
         SpecError: the space is none.
@@ -39,6 +42,8 @@ def strategy_of(given: Any, space: Any, n_iter: int | None, seed: int | None) ->
         return strategy, found
     if seed is not None and strategy.get("seed") is None:
         strategy = {**strategy, "seed": seed}
+    if strategy.get("type") == "hyperband":
+        strategy = {"max_resource": folds, **strategy}
     return strategy, search_space(space, in_order=False)
 
 
@@ -71,7 +76,8 @@ def search_job(label: str, *parts: Mapping[str, Any]) -> TuningJob:
     Raises:
         SpecError: a field is not valid.
     """
-    job: dict[str, Any] = {"name": re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:40] or "search"}
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+", "-", label)
+    job: dict[str, Any] = {"name": words.lower().strip("-")[:40].rstrip("-") or "search"}
     for part in parts:
         for name, value in part.items():
             plain = _plain(value)

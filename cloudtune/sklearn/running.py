@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import pickle
 import shutil
 import tempfile
 import weakref
@@ -179,10 +180,18 @@ def thread_limits(workers: int) -> dict[str, str]:
 
 
 def fingerprint(job: TuningJob, evaluation: Evaluation) -> str:
-    """What makes a search the same: data, estimator, folds, scorers, space and strategy."""
-    data = (evaluation.X, evaluation.y, evaluation.splits)
-    code = cloudpickle.dumps((evaluation.estimator, evaluation.options))
-    return str(joblib.hash((data, code, job.model_dump_json(include={"objective", "space", "strategy"}))))
+    """What makes a search the same, also in another process: data, estimator, folds, scorers, space and strategy."""
+    parts = (evaluation.X, evaluation.y, evaluation.splits, evaluation.estimator, *evaluation.options.items())
+    spec = job.model_dump_json(include={"objective", "space", "strategy"})
+    return str(joblib.hash([spec, *(_hash(part) for part in parts)]))
+
+
+def _hash(value: Any) -> str:
+    """A hash that is the same in another process; of a function without a name, only that it is one."""
+    try:
+        return str(joblib.hash(value))
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return type(value).__name__
 
 
 # This machine
@@ -204,12 +213,12 @@ def run_here(
     """
     run = api.prepare(job, place.on or LOCAL, project=place.project, run_id=run_id, native={**_NATIVE, **native})
     store = Store(place.project).run(run.id)
-    pickle = run.folder / PICKLE
+    travelling = run.folder / PICKLE
     if (workers > 1 or place.kept) and not store.record().state.ended:
-        pickle.write_bytes(cloudpickle.dumps(evaluation))
+        travelling.write_bytes(cloudpickle.dumps(evaluation))
     site = _Here(place.provider, evaluation, workers)
     if driving.follow(store, site, watcher).ended:
-        pickle.unlink(missing_ok=True)  # with a copy of the data
+        travelling.unlink(missing_ok=True)  # with its copy of the data
     return Outcome(run, site.raised or evaluating.left_error(run.folder))
 
 

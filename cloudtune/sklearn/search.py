@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from cloudtune import api
-from cloudtune.errors import RunNotFound, TrialError
+from cloudtune.errors import CloudtuneError, RunNotFound, TrialError
 from cloudtune.job import Limits, TuningJob
 from cloudtune.parameters import Part
 from cloudtune.run import Run
@@ -32,6 +32,10 @@ from cloudtune.sklearn.results import Candidate, candidates
 from cloudtune.sklearn.running import Outcome, PassingFolder, Place
 from cloudtune.sklearn.spaces import SearchSpace
 from cloudtune.states import RunState, TrialState
+
+
+class NoRun(RunNotFound, AttributeError):
+    """The run of a search is not there any more; an attribute that is not there is what scikit-learn can live with."""
 
 
 class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
@@ -176,9 +180,23 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         tasks = self._tasks(X, y, params)
         names = _names(scorer, self.scoring)
         place = self._place()
-        strategy, space = strategy_of(self.strategy, self.space, self.n_iter, self._seed())
+        splits = self._split(X, y, routed.splitter.split)
+        strategy, space = strategy_of(
+            self.strategy, self.space, n_iter=self.n_iter, seed=self._seed(), folds=len(splits)
+        )
         aims = objectives(names, self.refit)
-        evaluation = self._evaluation(X, y, scorer, routed, space, aims)
+        evaluation = Evaluation(
+            estimator=clone(self.estimator),
+            X=X,
+            y=y,
+            splits=splits,
+            decoding=space.decoding,
+            objectives=aims,
+            options=self._options(scorer, routed),
+            config=get_config(),
+            filters=tuple(warnings.filters),
+            recorded=None if place.here else tuple(patterns(names, train=self.return_train_score)),
+        )
         job = self._job(place, strategy, space, aims, names)
         found = self._search(place, job, evaluation, names, tasks)
         refit_metric = self._look_at_scores(found, refit_metric)
@@ -200,8 +218,11 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         """
         check_is_fitted(self, "run_id_")
         if not Path(self._project).is_dir():
-            raise RunNotFound(f"the run {self.run_id_} has gone with its passing folder; give project= to keep runs")
-        return api.attach(self.run_id_, project=Path(self._project))
+            raise NoRun(f"the run {self.run_id_} has gone with its passing folder; give project= to keep runs")
+        try:
+            return api.attach(self.run_id_, project=Path(self._project))
+        except CloudtuneError as error:
+            raise NoRun(str(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: all but the right to remove the passing folder."""
@@ -240,27 +261,16 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             raise ValueError("No fits were performed: cv gives no splits")
         return splits
 
-    def _evaluation(
-        self, X: Any, y: Any, scorer: Any, routed: Any, space: SearchSpace, aims: Sequence[str]
-    ) -> Evaluation:
-        return Evaluation(
-            estimator=clone(self.estimator),
-            X=X,
-            y=y,
-            splits=self._split(X, y, routed.splitter.split),
-            decoding=space.decoding,
-            objectives=aims,
-            options={
-                "scorer": scorer,
-                "fit_params": routed.estimator.fit,
-                "score_params": routed.scorer.score,
-                "return_train_score": self.return_train_score,
-                "error_score": self.error_score,
-                "verbose": self.verbose,
-            },
-            config=get_config(),
-            filters=tuple(warnings.filters),
-        )
+    def _options(self, scorer: Any, routed: Any) -> dict[str, Any]:
+        """What scikit-learn's function for one fold is told of all of them."""
+        return {
+            "scorer": scorer,
+            "fit_params": routed.estimator.fit,
+            "score_params": routed.scorer.score,
+            "return_train_score": self.return_train_score,
+            "error_score": self.error_score,
+            "verbose": self.verbose,
+        }
 
     def _job(
         self,

@@ -120,7 +120,8 @@ class PoolLauncher(Launcher):
             self._happened.append(Ended(trial.number, trial.attempt, failure, retry=bool(failure), place=place))
             del self._busy[trial.number]
             worker.trial = None
-            self._idle.append(worker)
+            if not worker.doomed:
+                self._idle.append(worker)
 
     def _hear_keeper(self) -> None:
         try:
@@ -161,6 +162,7 @@ class PoolLauncher(Launcher):
     def _kill(self, worker: "_Worker", why: str) -> None:
         """Ends a worker at once; the keeper tells when it has."""
         worker.killed = worker.killed or why
+        worker.doomed = True  # also if it has just ended its trial, and waits for another
         worker.deadline = None
         with contextlib.suppress(OSError):  # the keeper died: the next look at it tells
             self._keeper.send({"do": "stop", "key": worker.name, "grace": 0})
@@ -180,7 +182,7 @@ class PoolLauncher(Launcher):
 class _Worker:
     """A worker process, as seen from the driver."""
 
-    __slots__ = ("_buffer", "connection", "deadline", "killed", "log", "name", "trial")
+    __slots__ = ("_buffer", "connection", "deadline", "doomed", "killed", "log", "name", "trial")
 
     def __init__(self, name: str, connection: socket.socket, log: str) -> None:
         self.name = name
@@ -189,6 +191,7 @@ class _Worker:
         self.trial: Trial | None = None
         self.deadline: float | None = None
         self.killed = ""
+        self.doomed = False
         self._buffer = b""
 
     def take(self, trial: Trial, seconds: float | None) -> None:

@@ -18,8 +18,8 @@ IDLE = 300.0
 _PATIENCE = 5.0
 """Seconds that the workers of a run have to end after it; a keeper whose workers take longer is not kept."""
 
-_OF_A_RUN = ("CLOUDTUNE_RUN", "CLOUDTUNE_RUN_FOLDER")
-"""Variables that a keeper of several runs does not have: its workers are told by each request."""
+_OF_A_RUN = ("CLOUDTUNE_RUN", "CLOUDTUNE_RUN_FOLDER", "PYTEST_CURRENT_TEST")
+"""Variables that a keeper of several runs does not have: its workers are told by each request, or are of several tests."""
 
 
 @dataclass(slots=True)
@@ -36,7 +36,14 @@ class SparePool(PoolLauncher):
     """Begins with the keeper of an earlier run, if there is one, and leaves its own to a later."""
 
     def _start_keeper(self) -> KeeperClient:
-        return self._enlist(_taken(self._environment) or self._new_keeper(self._environment))
+        spare = _taken(self._environment)
+        if spare is not None:
+            try:
+                return self._enlist(spare)
+            except OSError:  # somebody has killed it
+                self._selector.unregister(spare.socket)
+                spare.close()
+        return self._enlist(self._new_keeper(self._environment))
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -1,0 +1,54 @@
+"""The pool of workers: what a stop may meet."""
+
+import select
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from cloudtune import TuningJob, api
+from cloudtune.launcher import Ended, Launcher
+from cloudtune.provider import load_provider
+from cloudtune.states import Report, Trial
+from cloudtune.store import Store
+
+
+def pool_of(function: Any, project: Path) -> Any:
+    job = TuningJob.from_data(
+        {
+            "name": "pool",
+            "trial": {"function": "module:name"},
+            "objective": {"metric": "m", "goal": "maximize"},
+            "space": {"x": {"type": "float", "low": 0, "high": 1}},
+            "limits": {"trials": 9},
+            "local": {"isolate": False},
+        }
+    )
+    run = api.prepare(job, "local", project=project, native={"pickle": "function.pkl"})
+    (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
+    provider: Any = load_provider("local")({})
+    return provider.launcher(Store(project).run(run.id), job)
+
+
+def until_ended(launcher: Launcher) -> list[Report | Ended]:
+    happened: list[Report | Ended] = []
+    while not any(isinstance(each, Ended) for each in happened):
+        happened += launcher.poll(1.0)
+    return happened
+
+
+def test_a_worker_that_is_stopped_when_it_has_just_ended_gets_no_further_trial(tmp_path: Path) -> None:
+    pool = pool_of(lambda x: x, tmp_path)
+    try:
+        pool.launch(Trial(0, {"x": 0.5}, attempt=1))
+        worker = pool._busy[0]
+        assert select.select([worker.connection], [], [], 30)[0]  # it has ended; nobody has heard of it yet
+        pool.stop(0)
+        assert isinstance(until_ended(pool)[-1], Ended)
+        pool.launch(Trial(1, {"x": 0.25}, attempt=1))
+        assert pool._busy[1] is not worker
+        report, end = until_ended(pool)
+        assert report.metrics == {"m": 0.25}
+        assert not end.failure
+    finally:
+        pool.close()
