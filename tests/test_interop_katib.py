@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import subprocess
 from pathlib import Path
@@ -126,6 +127,7 @@ SAMPLES = {
     "names swapped": experiment(trialTemplate=template(["p", "${trialParameters.lr}", "${trialParameters.momentum}"], trialParameters=[{"name": "lr", "reference": "momentum"}, {"name": "momentum", "reference": "lr"}])),
     "metadata": experiment(trialTemplate=template(["p", "${trialParameters.learningRate}", "${trialParameters.momentum}", "--out=/data/${trialParameters.trialName}", "${trialParameters.label}"], trialParameters=[*template([])["trialParameters"], *METADATA])),
     "command and arguments": with_container(args=["--more", "{lr}"]),
+    "an image's own program": with_container(command=None),
     "arguments alone": with_container(command=None, args=["--lr=${trialParameters.learningRate}", "--m", "${trialParameters.momentum}"]),
     "environment": with_container(env=[{"name": "EPOCHS", "value": "3"}, {"name": "RATE", "value": "${trialParameters.learningRate}"}, {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}, {"name": "B", "value": "x"}]),
     "resources": with_container(resources={"limits": {"cpu": "500m", "memory": "4Gi", "nvidia.com/gpu": 2}, "requests": {"cpu": "250m"}}, volumeMounts=[{"name": "data", "mountPath": "/data"}]),
@@ -271,6 +273,69 @@ def test_what_only_the_cluster_says_is_left_out() -> None:
     imported = parse(Document(live, "live"))
     assert imported.job == job_of("random")
     assert any(note.path == "status" for note in imported.notes)
+
+
+ANYTHING = [None, {}, [], "x", "0.5", 3, -1, True, {"name": "a"}, [{"name": "a"}], ["a"], [None], {"containers": []}, [{"name": "training-container"}], float("nan"), "1e400"]  # fmt: skip
+
+
+def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [at, *(path for key, part in parts for path in paths(part, (*at, key)))]
+
+
+def damaged(data: Any, source: random.Random) -> Any:
+    """Data in which one or two parts are missing, or something else."""
+    data = json.loads(json.dumps(data))
+    for _ in range(source.randint(1, 2)):
+        *parents, last = source.choice(paths(data)[1:] or [("katib",)])
+        part = data
+        for step in parents:
+            part = part[step]
+        if source.random() < 0.3 and part:
+            del part[last]
+        else:
+            part[last] = json.loads(json.dumps(source.choice(ANYTHING)))
+    return data
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_damaged_experiment_is_refused_in_words_or_comes_back_as_it_went(seed: int) -> None:
+    source = random.Random(seed)
+    refused = 0
+    for name in [*SAMPLES] * 3:
+        try:
+            read(damaged(SAMPLES[name], source))  # which compares what is exported
+        except SpecError:
+            refused += 1
+    assert 5 < refused < 3 * len(SAMPLES) - 5
+
+
+def test_damaged_native_settings_are_refused_in_words() -> None:
+    source = random.Random(1)
+    refused = 0
+    for name in SAMPLES:
+        job = job_of(name)
+        native = damaged({"katib": {"names": {}, **job.native.get("katib", {})}}, source)
+        if isinstance(native.get("katib", {}), dict):
+            try:
+                load_format("katib").write(job.model_copy(update={"native": native}))
+            except UnsupportedError:
+                refused += 1
+    assert refused > 5
+
+
+@pytest.mark.parametrize(("native", "path"), [
+    ({"spec": 3}, "native.katib.spec"),
+    ({"spec": {"parallelTrialCount": "many"}}, "native.katib.spec.parallelTrialCount"),
+    ({"spec": {"trialTemplate": {"primaryContainerName": None}}}, "native.katib.spec.trialTemplate.primaryContainerName"),
+    ({"spec": {"trialTemplate": {"trialParameters": [{"name": "a", "reference": "${trialSpec.Nix}"}]}}}, "native.katib.spec.trialTemplate.trialParameters[2].reference"),
+    ({"spec": {"nix": 1}}, "native.katib.spec.nix"),
+])  # fmt: skip
+def test_native_settings_that_katib_would_refuse_are_refused_here(native: dict[str, Any], path: str) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        load_format("katib").write(tiny(native={"katib": native}))
+    assert [problem.path for problem in caught.value.problems] == [path]
+    assert caught.value.problems[0].message.startswith("Katib refuses it: ")
 
 
 # What distributions mean
@@ -602,6 +667,8 @@ def same_law(ours: Any, theirs: Any) -> bool:
     ({"trialTemplate": template([], primaryContainerName="nix")}, "spec.trialTemplate.primaryContainerName", "there is no container 'nix'"),
     ({"trialTemplate": template([], trialParameters=[{"name": "x", "reference": "nix"}])}, "spec.trialTemplate.trialParameters[0].reference", "no parameter 'nix'"),
     ({"trialTemplat": {}}, "spec.trialTemplat", "is no key"),
+    ({"trialTemplate": template([], trialSpec={"spec": {}})}, "spec.trialTemplate.trialSpec.kind", "is missing"),
+    ({"trialTemplate": template("p")}, "spec.trialTemplate.trialSpec.spec.template.spec.containers[0].command", "must be a valid tuple"),  # type: ignore[arg-type]
 ])  # fmt: skip
 def test_a_mistake_is_told_with_its_place_in_the_file(
     changes: dict[str, Any], path: str, message: str, tmp_path: Path

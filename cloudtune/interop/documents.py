@@ -53,8 +53,8 @@ class Document:
         """The error of a single mistake."""
         return SpecError([self.problem(path, message, hint)], self.source)
 
-    def check(self, model: type[Model], data: Any) -> Model:
-        """The data as a model has it.
+    def check(self, model: type[Model], data: Any, at: Steps = ()) -> Model:
+        """The data, which stands at a path, as a model has it.
 
         Raises:
             SpecError: it is not of this shape; lists every mistake with its place.
@@ -63,7 +63,7 @@ class Document:
             return model.model_validate(data)
         except ValidationError as error:
             found = error.errors(include_url=False, include_input=False)
-        problems = [self.problem(_keys(each["loc"], data), _words(each)) for each in found]
+        problems = [self.problem((*at, *_keys(each["loc"], data)), _words(each)) for each in found]
         raise SpecError(list(dict.fromkeys(problems)), self.source)
 
 

@@ -134,8 +134,8 @@ class TrialParameter(_Part):
 class TrialTemplate(_Part):
     """What a trial is."""
 
-    primary_container_name: Text = PRIMARY
-    trial_parameters: Items[TrialParameter] = ()
+    primary_container_name: Text
+    trial_parameters: Items[TrialParameter]
     trial_spec: dict[str, Data] | None = None
     config_map: dict[str, Data] | None = None
     retain: bool | None = None
@@ -167,6 +167,78 @@ class Experiment(_Part):
     kind: Literal["Experiment"]
     metadata: dict[str, Data] = {}
     spec: ExperimentSpec
+
+
+# What a job reads of Kubernetes' own objects, which have much more
+
+
+class _Wide(_Part):
+    model_config = {**_Part.model_config, "extra": "allow"}
+
+
+class Variable(_Wide):
+    """An environment variable."""
+
+    name: Text
+    value: Annotated[str, BeforeValidator(_text)] | None = None
+
+
+Quantities = dict[str, Annotated[str, BeforeValidator(_text)]]
+
+
+class Resources(_Wide):
+    """What a container may use, and what is kept for it."""
+
+    limits: Quantities = {}
+    requests: Quantities = {}
+
+
+class Container(_Wide):
+    """A container of a pod."""
+
+    image: Text | None = None
+    command: Items[Annotated[str, BeforeValidator(_text)]] = ()
+    args: Items[Annotated[str, BeforeValidator(_text)]] = ()
+    env: Items[Variable] = ()
+    resources: Resources = Resources()
+
+
+class PodSpec(_Wide):
+    """A pod."""
+
+    service_account_name: Text | None = None
+
+
+class PodTemplate(_Wide):
+    """A pod's template."""
+
+    spec: PodSpec
+
+
+class JobSpec(_Wide):
+    """A Job of Kubernetes."""
+
+    template: PodTemplate
+    backoff_limit: Annotated[int, Field(ge=0)] | None = None
+    active_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
+
+
+class JobTemplate(_Wide):
+    """The template of a Job of Kubernetes."""
+
+    spec: JobSpec
+
+
+class Replicas(_Wide):
+    """Machines that do the same in a job of Kubeflow's training operator."""
+
+    replicas: Annotated[int, Field(ge=0)] = 1
+
+
+class Trainer(_Wide):
+    """The machines of a TrainJob."""
+
+    num_nodes: Annotated[int, Field(ge=1)] = 1
 
 
 Mistake = tuple[Sequence[str | int], str]
@@ -244,6 +316,9 @@ def _template_mistakes(template: TrialTemplate, names: Sequence[str]) -> Iterato
     path = ("spec", "trialTemplate")
     if (template.trial_spec is None) == (template.config_map is None):
         yield path, "needs one of trialSpec and configMap"
+    for key in ("apiVersion", "kind"):
+        if template.trial_spec is not None and not isinstance(template.trial_spec.get(key), str):
+            yield (*path, "trialSpec", key), "is missing"
     declared = [parameter.name for parameter in template.trial_parameters]
     references = [parameter.reference for parameter in template.trial_parameters]
     for index, parameter in enumerate(template.trial_parameters):

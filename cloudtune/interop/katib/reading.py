@@ -11,24 +11,34 @@ from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.interop import legal_job_name, legal_names
-from cloudtune.interop.documents import Document, path_text
+from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, Note
 from cloudtune.interop.katib.algorithms import RESOURCE, Strategy, stopping_of, strategy_of
+from cloudtune.interop.katib.keeping import native_of, told
 from cloudtune.interop.katib.metrics import KINDS, collector_of, filters_in, filters_of, regex_of
-from cloudtune.interop.katib.model import API_VERSION, JOB, KIND, Data, Experiment, mistakes
+from cloudtune.interop.katib.model import (
+    API_VERSION,
+    JOB,
+    KIND,
+    Container,
+    Data,
+    Experiment,
+    JobSpec,
+    JobTemplate,
+    Replicas,
+    Trainer,
+    mistakes,
+)
+from cloudtune.interop.katib.own import NAME
 from cloudtune.interop.katib.spaces import entry_of, notes_of
 from cloudtune.interop.katib.templates import (
-    MERGING,
-    as_ours,
     command_of,
     compute_of,
-    containers,
     environment_of,
-    hollow,
+    placed_containers,
     places_in,
-    resolved,
 )
-from cloudtune.interop.katib.writing import NAME, NAMES, Writer, plan
+from cloudtune.interop.katib.writing import plan
 from cloudtune.job import Objective, TuningJob
 
 ENDLESS = 100
@@ -94,11 +104,12 @@ class _Reader:
             raise SpecError(found, document.source)
         self._template = self._spec.trial_template
         self._names = legal_names(parameter.name for parameter in self._spec.parameters)
-        self._called = {ours: theirs for theirs, ours in self._names.items() if theirs != ours}
         self._references = {
             each.name: self._names.get(each.reference, each.reference) for each in self._template.trial_parameters
         }
         self._strategy = self._read_strategy()
+        self._job_spec = self._read_job()
+        self._container = self._read_container()
 
     def _configuration(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """An experiment without what only the cluster says of it."""
@@ -119,20 +130,22 @@ class _Reader:
     def imported(self) -> Imported:
         """The whole."""
         job = TuningJob.from_data(self._neutral(), f"the job made of {self._document.source}")
-        native = self._native(job)
+        native = native_of(job, self._wanted, self._experiment, self._names, self._budget())
         job = job.model_copy(update={"native": {NAME: native} if native else {}})
-        self._note_what_is_kept(native)
+        self._note_collector()
+        if kept := told(native, [note.path for note in self._notes]):
+            self._note("", f"kept for Katib alone, under native.{NAME}: {', '.join(kept)}")
         assert plan(job).request == self._wanted, "what is exported is what was imported"
         return Imported(job, tuple(dict.fromkeys(self._notes)))
 
     # The neutral fields
 
     def _neutral(self) -> dict[str, Any]:
-        container = self._container()
+        container = self._container
         metadata = self._experiment.metadata
         own = {
             "name": legal_job_name(str(metadata.get("name") or metadata.get("generateName") or ""), NAME),
-            "trial": self._trial(container),
+            "trial": self._trial(),
             "objective": self._objective(),
             "metrics": self._metrics(),
             "space": self._space(),
@@ -140,7 +153,7 @@ class _Reader:
             "stopping": self._stopping(),
             "limits": self._limits(),
             "retries": self._retries(),
-            "compute": {**compute_of(container), **self._machines()},
+            "compute": {**({} if container is None else compute_of(container.resources)), **self._machines()},
             "identity": self._identity(),
             "tags": {key: value for key, value in _dict(metadata.get("labels")).items() if isinstance(value, str)},
         }
@@ -259,7 +272,7 @@ class _Reader:
         return found
 
     def _limits(self) -> dict[str, Any]:
-        spec, job = self._spec, _dict(_dict(self._job_template()).get("spec"))
+        spec = self._spec
         trials = spec.max_trial_count
         if trials is None and self._strategy.data["type"] != "grid":
             trials = ENDLESS
@@ -275,40 +288,44 @@ class _Reader:
             "parallel": spec.parallel_trial_count or 3,  # DefaultTrialParallelCount
             "failed": None if spec.max_failed_trial_count is None else max(1, spec.max_failed_trial_count),
             "target": spec.objective.goal,
-            "trial_time": job.get("activeDeadlineSeconds"),
+            "trial_time": None if self._job_spec is None else self._job_spec.active_deadline_seconds,
         }
         return {name: value for name, value in found.items() if value is not None}
 
     # The trial
 
-    def _job_template(self) -> Mapping[str, Any] | None:
-        """The template, if it is a Job of Kubernetes."""
-        template = self._template.trial_spec
-        return template if template is not None and template.get("kind") == JOB else None
-
-    def _container(self) -> Mapping[str, Any]:
-        """The primary container; {} where the template is of a kind whose containers stand elsewhere, or not here."""
-        name = self._template.primary_container_name
-        found = next(containers(self._template.trial_spec, name), None)
-        if found is None and self._job_template() is not None:
-            place = ("spec", "trialTemplate", "primaryContainerName")
+    def _read_container(self) -> Container | None:
+        """The primary container; None where the template is of a kind whose containers stand elsewhere, or not here."""
+        template = ("spec", "trialTemplate")
+        name, at = self._template.primary_container_name, (*template, "trialSpec")
+        found = [
+            self._document.check(Container, data, place)
+            for place, data in placed_containers(self._template.trial_spec, name, at)
+        ]
+        if not found and self._job_spec is not None:
+            place = (*template, "primaryContainerName")
             raise self._document.error(place, f"there is no container {name!r} in trialSpec")
-        return found or {}
+        return found[0] if found else None
 
-    def _trial(self, container: Mapping[str, Any]) -> dict[str, Any]:
-        path = "spec.trialTemplate.trialSpec"
-        if not container:
+    def _read_job(self) -> JobSpec | None:
+        """What the template says, if it is a Job of Kubernetes."""
+        template = self._template.trial_spec
+        if template is None or template.get("kind") != JOB:
+            return None
+        return self._document.check(JobTemplate, template, ("spec", "trialTemplate", "trialSpec")).spec
+
+    def _trial(self) -> dict[str, Any]:
+        path, container = "spec.trialTemplate.trialSpec", self._container
+        if container is None:
             return {"image": {NAME: self._unread()}}
-        names = list(self._names.values())
-        command = command_of(container, self._references, names)
-        if command is None and container.get("args"):
+        command = command_of(container, self._references, list(self._names.values()))
+        if command is None and container.args:
             self._note(path, "the image's own program starts; its arguments are known to Katib alone")
         self._note_places(container, command or [])
         environment = environment_of(container)
-        found = {"image": container.get("image"), "command": command, "environment": environment}
-        variables = [str(_dict(each).get("name")) for each in container.get("env") or ()]
-        if own := [name for name in variables if name not in environment]:
+        if own := [each.name for each in container.env if each.name not in environment]:
             self._note(path, f"environment variables for Katib alone: {', '.join(own)}")
+        found = {"image": container.image, "command": command, "environment": environment}
         return {name: value for name, value in found.items() if value}
 
     def _unread(self) -> str:
@@ -322,7 +339,7 @@ class _Reader:
         self._note(f"{path}.trialSpec", message)
         return f"kind:{kind}"
 
-    def _note_places(self, container: Mapping[str, Any], command: list[str]) -> None:
+    def _note_places(self, container: Container, command: list[str]) -> None:
         """Says of parameters that stand elsewhere than in the command, and of what else a template puts there."""
         path = "spec.trialTemplate.trialSpec"
         placed = {name for name in self._names.values() if any(f"{{{name}}}" in word for word in command)}
@@ -334,113 +351,39 @@ class _Reader:
             self._note(path, f"{name} {how}; elsewhere it follows the command as --{name}")
         for name in places_in(command):
             self._note(path, f"${{trialParameters.{name}}} in the command means something in Katib alone")
-        if any(re.search(r"\$\(\w+\)", str(word)) for word in (*(container.get("command") or ()), *command)):
+        if any(re.search(r"\$\(\w+\)", str(word)) for word in container.command):
             self._note(path, "$(VARIABLE) in the command is replaced by Kubernetes alone")
-        if container.get("args") and command:
+        if container.args and command:
             self._note(path, "command and args are one command here; Katib keeps its own")
 
     def _retries(self) -> int | None:
-        job = self._job_template()
-        if job is None:
+        if self._job_spec is None:
             return None
-        given = _dict(job.get("spec")).get("backoffLimit")
-        if given is None:
+        if self._job_spec.backoff_limit is None:
             message = "is missing, so that Kubernetes starts a failed pod up to 6 times again: elsewhere retries says how often"
             self._note("spec.trialTemplate.trialSpec.spec.backoffLimit", message)
-        return given if isinstance(given, int) else None
+        return self._job_spec.backoff_limit
 
     def _machines(self) -> dict[str, int]:
         """How many machines a trial has in the kinds of Kubeflow's training operator."""
+        at = ("spec", "trialTemplate", "trialSpec", "spec")
         spec = _dict(_dict(self._template.trial_spec).get("spec"))
-        groups = [part for key, part in spec.items() if key.endswith("ReplicaSpecs")]
-        count = sum(_dict(each).get("replicas", 1) for group in groups for each in _dict(group).values())
-        count = count or _dict(spec.get("trainer")).get("numNodes", 1)
+        groups = {key: _dict(part) for key, part in spec.items() if key.endswith("ReplicaSpecs")}
+        count = sum(
+            self._document.check(Replicas, given, (*at, key, role)).replicas
+            for key, group in groups.items()
+            for role, given in group.items()
+        )
+        count = count or self._document.check(Trainer, spec.get("trainer", {}), (*at, "trainer")).num_nodes
         if count > 1:
             kind = _dict(self._template.trial_spec).get("kind")
-            self._note("spec.trialTemplate.trialSpec", f"the {count} machines find each other as a {kind} has it; elsewhere as the provider has it")  # fmt: skip
+            message = f"the {count} machines find each other as a {kind} has it; elsewhere as the provider has it"
+            self._note("spec.trialTemplate.trialSpec", message)
         return {"count": count} if count > 1 else {}
 
     def _identity(self) -> dict[str, str] | None:
-        pod = _dict(_dict(_dict(_dict(self._job_template()).get("spec")).get("template")).get("spec"))
-        account = pod.get("serviceAccountName")
-        return {NAME: account} if account else None
-
-    # Native settings
-
-    def _native(self, job: TuningJob) -> dict[str, Any]:
-        """What makes the job's own experiment the given one."""
-        budget = self._budget()
-        named = {"spec": {"algorithm": {"algorithmSettings": [{"name": RESOURCE, "value": budget}]}}}
-        called = {NAMES: self._called} if self._called else {}
-        known = {**called, **(named if budget else {})}
-        writer = Writer(job.model_copy(update={"native": {NAME: known}}))
-        self._spell_as(writer.top())
-        native = {**called, **MERGING.difference(writer.top(), self._without_trial_spec())}
-        if self._template.trial_spec is None:
-            return native
-        own = self._own_template(writer)
-        if own:
-            spec = {**native.get("spec", {})}
-            spec["trialTemplate"] = {**spec.get("trialTemplate", {}), "trialSpec": own}
-            native["spec"] = spec
-        return native
-
-    def _own_template(self, writer: Writer) -> dict[str, Any]:
-        """What of the trial's template is native; spells the wanted one as we do."""
-        primary = self._template.primary_container_name
-        names = {reference: name for name, reference in self._references.items()}
-        members = resolved(writer.members(), names)
-        wanted = self._wanted["spec"]["trialTemplate"]["trialSpec"]
-        for container in containers(wanted, primary):
-            if "resources" in container:
-                container["resources"] = as_ours(members.get("resources"), container["resources"])
-        bare = writer.skeleton(primary) if self._job_template() is not None else {}
-        own: dict[str, Any] = MERGING.difference(bare, hollow(wanted, primary, members))
-        return own
-
-    def _without_trial_spec(self) -> dict[str, Any]:
-        spec = self._wanted["spec"]
-        template = {name: part for name, part in spec["trialTemplate"].items() if name != "trialSpec"}
-        return {**self._wanted, "spec": {**spec, "trialTemplate": template}}
-
-    def _spell_as(self, ours: Mapping[str, Any]) -> None:
-        """Spells the numbers of the wanted experiment as we do."""
-        spec = self._wanted["spec"]
-        spaces = {each["name"]: each["feasibleSpace"] for each in ours["spec"]["parameters"]}
-        for parameter in spec["parameters"]:
-            if parameter["parameterType"] != "categorical":
-                parameter["feasibleSpace"] = as_ours(spaces.get(parameter["name"]), parameter["feasibleSpace"])
-        goal = ours["spec"]["objective"].get("goal")
-        spec["objective"] = {**spec["objective"], **({} if goal is None else {"goal": goal})}
-
-    def _note_what_is_kept(self, native: Mapping[str, Any]) -> None:
-        self._note_collector()
-        said = [note.path.partition("[")[0] for note in self._notes]
-        kept = [path for path in _leaves(native) if not any(path.startswith(each) for each in said if each)]
-        told = list(dict.fromkeys(path for path in kept if not path.startswith(_OWN_WORDS)))
-        if told:
-            self._note("", f"kept for Katib alone, under native.{NAME}: {', '.join(told)}")
-
-
-_OWN_WORDS = (
-    NAMES,
-    "metadata.name",
-    "spec.metricsCollectorSpec",
-    "spec.trialTemplate.trialParameters",
-    "spec.trialTemplate.primaryContainerName",
-    "spec.trialTemplate.trialSpec.kind",
-    "spec.trialTemplate.trialSpec.apiVersion",
-)
-"""What Katib alone needs to be told, and what means nothing elsewhere."""
-
-
-def _leaves(value: Data, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The places of what is kept; lists count as one."""
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(part, (*path, key))
-    elif value is not None:
-        yield path_text(path)
+        account = None if self._job_spec is None else self._job_spec.template.spec.service_account_name
+        return None if account is None else {NAME: account}
 
 
 def _dict(value: Data) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from cloudtune.interop.katib.model import Data
+from cloudtune.interop.documents import Steps
+from cloudtune.interop.katib.model import Container, Data, Resources
 from cloudtune.native import Merging
 from cloudtune.units import parse_size
 
@@ -30,17 +31,20 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|[KMGT]i?)?")
 
 def containers(value: Data, name: str) -> Iterator[dict[str, Data]]:
     """The containers of a name in a template, wherever its kind keeps them; of a TrainJob its trainer."""
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            if key == "containers" and isinstance(part, list):
-                yield from (each for each in part if isinstance(each, dict) and each.get("name") == name)
-            elif key == "trainer" and isinstance(part, dict) and value.get("runtimeRef"):
-                yield part
-            else:
-                yield from containers(part, name)
-    elif isinstance(value, list):
-        for part in value:
-            yield from containers(part, name)
+    return (container for _, container in placed_containers(value, name))
+
+
+def placed_containers(value: Data, name: str, at: Steps = ()) -> Iterator[tuple[Steps, dict[str, Data]]]:
+    """The same, each with the path that leads to it."""
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        here = (*at, key)
+        if (key == "trainer" and isinstance(part, dict) and value.get("runtimeRef")) or (
+            isinstance(part, dict) and at and at[-1] == "containers" and part.get("name") == name
+        ):
+            yield here, part
+        else:
+            yield from placed_containers(part, name, here)
 
 
 def changed(value: Data, name: str, change: Callable[[dict[str, Data]], dict[str, Data]]) -> Data:
@@ -67,10 +71,7 @@ def hollow(template: Data, name: str, members: Mapping[str, Data]) -> Data:
 
     def without(container: dict[str, Data]) -> dict[str, Data]:
         named = {"name": container["name"]} if "name" in container else {}
-        ours = _fitting(members, container)
-        spelled = {**container, "resources": as_ours(ours.get("resources"), container.get("resources"))}
-        theirs = {key: part for key, part in spelled.items() if part is not None}
-        rest: dict[str, Data] = MERGING.difference(ours, theirs)
+        rest: dict[str, Data] = MERGING.difference(_fitting(members, container), container)
         return {**named, **rest}
 
     return changed(template, name, without)
@@ -149,7 +150,7 @@ def _standing_for(name: str, fixed: Mapping[str, str]) -> str:
     return fixed.get(name, f"{HOLE}{name}{HOLE}")
 
 
-def command_of(container: Mapping[str, Data], references: Mapping[str, str], names: Sequence[str]) -> list[str] | None:
+def command_of(container: Container, references: Mapping[str, str], names: Sequence[str]) -> list[str] | None:
     """A job's command; None where the image starts by itself.
 
     Args:
@@ -157,10 +158,10 @@ def command_of(container: Mapping[str, Data], references: Mapping[str, str], nam
         references: for each name in the template the parameter that it stands for.
         names: of all parameters; ``{name}`` of the template, which means nothing there, is written ``{{name}}``.
     """
-    if not container.get("command"):
+    if not container.command:
         return None
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or r"(?!)"
-    words = [str(word) for word in (*container["command"], *(container.get("args") or ()))]
+    words = (*container.command, *container.args)
     literal = [re.sub(rf"(?<!\$)\{{({known})\}}", r"{{\1}}", word) for word in words]
     return [_PLACE.sub(lambda found: _neutral(found, references, names), word) for word in literal]
 
@@ -181,27 +182,23 @@ def places_in(value: Data) -> list[str]:
 # Environment and resources
 
 
-def environment_of(container: Mapping[str, Data]) -> dict[str, str]:
+def environment_of(container: Container) -> dict[str, str]:
     """The environment variables with values that are theirs in every trial."""
-    variables = container.get("env") or []
-    return {
-        each["name"]: str(each["value"])
-        for each in variables
-        if isinstance(each, Mapping) and "name" in each and "value" in each and "$" not in str(each["value"])
-    }
+    known = {each.name: each.value for each in container.env}
+    return {name: value for name, value in known.items() if value is not None and "$" not in value}
 
 
-def compute_of(container: Mapping[str, Data]) -> dict[str, Any]:
+def compute_of(resources: Resources) -> dict[str, Any]:
     """What a container may use, as the spec writes it."""
-    given = container.get("resources") or {}
-    known = {**(given.get("requests") or {}), **(given.get("limits") or {})}
+    known = {**resources.requests, **resources.limits}
     cpus, memory, disk = (_amount(known.get(name)) for name in ("cpu", "memory", "ephemeral-storage"))
-    gpus = next((name for name in known if name.endswith(("/gpu", ".com/tpu"))), None)
+    gpus = next((name for name in known if name.endswith(("/gpu", "/tpu"))), "")
+    count = _amount(known.get(gpus)) or 0
     found = {
         "cpus": None if cpus is None else float(cpus),
         "memory": None if memory is None else int(memory),
         "disk": None if disk is None else int(disk),
-        "accelerators": None if gpus is None else {"type": gpus, "count": int(known[gpus])},
+        "accelerators": {"type": gpus, "count": int(count)} if count >= 1 else None,
     }
     return {name: value for name, value in found.items() if value}
 

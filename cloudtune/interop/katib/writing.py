@@ -4,27 +4,27 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from cloudtune.codec import text_of
+from cloudtune.interop.documents import path_text
+from cloudtune.interop.katib.accounting import account_for_the_rest
 from cloudtune.interop.katib.algorithms import RESOURCE, Written, algorithm_of, early_stopping_of
 from cloudtune.interop.katib.metrics import collector_of, filters_of
-from cloudtune.interop.katib.model import API_VERSION, JOB, KIND, PRIMARY, Data
+from cloudtune.interop.katib.model import API_VERSION, JOB, KIND, PRIMARY, Data, Experiment, mistakes
+from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.spaces import losses, spec_of
 from cloudtune.interop.katib.support import SUPPORT
-from cloudtune.interop.katib.templates import GPU, MERGING, containers, cores, filled, resolved, size, words_of
-from cloudtune.job import NATIVE_FIELDS, TuningJob, pick
+from cloudtune.interop.katib.templates import GPU, MERGING, cores, filled, resolved, size, words_of
+from cloudtune.job import TuningJob, pick
 from cloudtune.parameters import Categorical, Constant, Int, Ordinal, Parameter
-from cloudtune.plan import Ledger, Plan, Support, covers, leaves
+from cloudtune.plan import Ledger, Plan, Support
 from cloudtune.strategies import Grid, Hyperband
 from cloudtune.trial import data_variable
-
-NAME = "katib"
-NAMES = "names"
-"""The member of native settings that says what Katib calls parameters; all others are those of an experiment."""
 
 _LONGEST_NAME = 40  # "may not be longer than 40 characters"
 _LABEL = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?(?=.){_LABEL.pattern}")
-_BATCH = "spec.trialTemplate.trialSpec"
 
 
 def plan(job: TuningJob) -> Plan:
@@ -48,28 +48,42 @@ class Writer:
         self._space: dict[str, Parameter] = {
             name: entry[0] if isinstance(entry, tuple) else entry for name, entry in job.space.items()
         }
-        self._native: Mapping[str, Any] = job.native_settings(NAME)
-        self._template: Mapping[str, Any] = _member(self._native, "spec", "trialTemplate")
-        self._own_spec: Mapping[str, Any] = _member(self._template, "trialSpec")
-        self._is_job = self._own_spec.get("kind", JOB) == JOB and "configMap" not in self._template
-        self._said = [path for path, _ in leaves(job)]
+        self._own = Own(job.native_settings(NAME))
         self._resource = self._named_resource()
         self._algorithm = algorithm_of(job.strategy, self._space, self._resource)
 
     def plan(self) -> Plan:
         """See `plan`."""
-        self._account_for_the_rest()
-        top: Data = MERGING.merge(self.top(), _without_trial_spec(self._native))
-        if "configMap" not in self._template:
-            top["spec"]["trialTemplate"]["trialSpec"] = self._trial_spec(top["spec"]["trialTemplate"])
-        called = {each["reference"]: each["name"] for each in top["spec"]["trialTemplate"]["trialParameters"]}
-        names = {name: called.get(self.name_of(name), name) for name in self._varied()}
-        return self._ledger.close(self._job, "managed", resolved(top, names))
+        self._account_for_space()
+        account_for_the_rest(self._job, self._ledger, self._own)
+        top: Data = MERGING.merge(self.top(), self._own.without_trial_spec())
+        if self._is_well_formed(top):
+            template = top["spec"]["trialTemplate"]
+            if not self._own.by_config_map:
+                template["trialSpec"] = self._trial_spec(template)
+            called = {each["reference"]: each["name"] for each in template["trialParameters"]}
+            top = resolved(top, {name: called.get(self._own.name_of(name), name) for name in self._varied()})
+            self._check(top)
+        return self._ledger.close(self._job, "managed", top)
 
-    def name_of(self, name: str) -> str:
-        """What Katib calls a parameter; native settings say so for names that a job cannot have."""
-        called = _member(self._native, NAMES).get(name, name)
-        return str(called)
+    def _is_well_formed(self, experiment: Data) -> bool:
+        """Whether native settings have left an experiment's shape; notes where not."""
+        try:
+            Experiment.model_validate(experiment)
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=False):
+                place = path_text((*("native", NAME), *each["loc"]))
+                self._ledger.note(place, Support.UNSUPPORTED, f"Katib refuses it: {each['msg'].lower()}")
+            return False
+        return True
+
+    def _check(self, experiment: Data) -> None:
+        """Notes what Katib would refuse, if nothing else is in the way."""
+        planned = self._ledger.close(self._job, "managed", {})
+        if any(note.support is Support.UNSUPPORTED for note in planned.notes):
+            return
+        for steps, message in mistakes(Experiment.model_validate(experiment).spec):
+            self._ledger.note(f"native.{NAME}.{path_text(steps)}", Support.UNSUPPORTED, f"Katib refuses it: {message}")
 
     # The experiment without its trial
 
@@ -82,12 +96,12 @@ class Writer:
             **self._counts(),
             "metricsCollectorSpec": self._collector(),
             "parameters": [
-                spec_of(self.name_of(name), self._as_budget(parameter), self._levels)
+                spec_of(self._own.name_of(name), self._as_budget(parameter), self._levels)
                 for name, parameter in self._varied().items()
             ],
             "trialTemplate": {
                 "primaryContainerName": PRIMARY,
-                "trialParameters": [{"name": name, "reference": self.name_of(name)} for name in self._varied()],
+                "trialParameters": [{"name": name, "reference": self._own.name_of(name)} for name in self._varied()],
             },
         }
         given = {name: part for name, part in spec.items() if part is not None}
@@ -130,7 +144,7 @@ class Writer:
     def _collector(self) -> dict[str, Data]:
         objective = self._job.objective[0]
         filters, lost = filters_of(objective, self._job.metrics)
-        read = "metricsCollectorSpec" not in _member(self._native, "spec")
+        read = "metricsCollectorSpec" not in self._own.member("spec")
         paths = {f"metrics.{name}": name for name in self._job.metrics}
         for path, name in {"objective[0].regex": objective.metric, **paths}.items():
             if name in lost and read:
@@ -142,7 +156,7 @@ class Writer:
     @property
     def _algorithm_name(self) -> str:
         """Katib's algorithm, as native settings say or the strategy."""
-        return str(_member(self._native, "spec", "algorithm").get("algorithmName", self._algorithm.name))
+        return str(self._own.member("spec", "algorithm").get("algorithmName", self._algorithm.name))
 
     @property
     def _levels(self) -> int | None:
@@ -151,7 +165,7 @@ class Writer:
     def _written_algorithm(self) -> dict[str, Data]:
         found: Written = self._algorithm
         if self._algorithm_name != found.name:
-            self._note("strategy", "strategy.native", "spec.algorithm")
+            self._ledger.note("strategy", *SUPPORT["strategy.native"], "spec.algorithm")
         else:
             for key, support, message in found.losses:
                 self._ledger.note(f"strategy.{key}", support, message, "spec.algorithm")
@@ -200,11 +214,12 @@ class Writer:
 
     def _named_resource(self) -> str | None:
         """The parameter by which Hyperband gives trials their budget; native settings name it."""
-        settings = _member(self._native, "spec", "algorithm").get("algorithmSettings") or ()
-        named = [each.get("value") for each in settings if isinstance(each, Mapping) and each.get("name") == RESOURCE]
+        settings = self._own.member("spec", "algorithm").get("algorithmSettings")
+        listed = settings if isinstance(settings, list) else []
+        named = [each.get("value") for each in listed if isinstance(each, Mapping) and each.get("name") == RESOURCE]
         if not isinstance(self._job.strategy, Hyperband):
             return None
-        return next((name for name in self._space if self.name_of(name) in named), None)
+        return next((name for name in self._space if self._own.name_of(name) in named), None)
 
     def _as_budget(self, parameter: Parameter) -> Parameter:
         """A parameter as it is, or the range of budgets for the constant by which Hyperband gives them."""
@@ -232,12 +247,13 @@ class Writer:
 
     def _trial_spec(self, template: Mapping[str, Any]) -> Data:
         primary = template["primaryContainerName"]
-        bare = self.skeleton(primary) if self._is_job else {}
-        return filled(MERGING.merge(bare, self._own_spec), primary, self.members())
+        if self._own.is_job:
+            return MERGING.merge(self.job_template(primary), self._own.trial_spec)
+        return filled(self._own.trial_spec, primary, self.members())
 
-    def skeleton(self, primary: str) -> dict[str, Data]:
-        """The Job of Kubernetes that a trial is, without what is in its container."""
-        pod: dict[str, Data] = {"containers": [{"name": primary}], "restartPolicy": "Never"}
+    def job_template(self, primary: str) -> dict[str, Data]:
+        """The Job of Kubernetes that a trial is, with tokens in the places of parameters."""
+        pod: dict[str, Data] = {"containers": [{"name": primary, **self.members()}], "restartPolicy": "Never"}
         account = pick(self._job.identity, NAME) if isinstance(self._job.identity, dict) else None
         if account is not None:
             pod["serviceAccountName"] = account
@@ -295,103 +311,6 @@ class Writer:
             kind = compute.accelerators.type
             limits[kind if "/" in kind else GPU] = compute.accelerators.count
         return {"limits": limits} if limits else None
-
-    # The account of the rest
-
-    def _account_for_the_rest(self) -> None:
-        self._account_for_space()
-        self._account_for_trial()
-        self._account_for_compute()
-        job, ledger = self._job, self._ledger
-        for path in ("strict", "mode", f"native.{NAME}"):
-            ledger.carry(path, "")
-        if job.mode == "driven":
-            ledger.note("mode", *SUPPORT["mode.driven"])
-        for path in ("limits.time", "limits.no_improvement", "warm_start", "encryption", "network"):
-            self._note(path, path)
-        self._carry_to_job("limits.trial_time", "activeDeadlineSeconds")
-        self._carry_to_job("retries", "backoffLimit")
-        for path in (*NATIVE_FIELDS, *(f"native.{name}" for name in job.native if name != NAME)):
-            self._note(path, "native")
-        if job.network is not None and job.network.isolated:
-            ledger.note("network.isolated", *SUPPORT["network.isolated"])
-
-    @property
-    def _has_container(self) -> bool:
-        """Whether the template has a place for what the job says of its program."""
-        primary = self._template.get("primaryContainerName", PRIMARY)
-        return self._is_job or any(True for _ in containers(self._own_spec, primary))
-
-    def _carry_to_job(self, path: str, member: str) -> None:
-        """A field that Kubernetes' own jobs have, and others elsewhere."""
-        if self._is_job:
-            self._ledger.carry(path, f"{_BATCH}.spec.{member}")
-        else:
-            self._note(path, path)
-
-    def _note(self, path: str, row: str, target: str = "") -> None:
-        """Notes what becomes of a field, if the job says something there."""
-        if any(covers(path, leaf) for leaf in self._said):
-            self._ledger.note(path, *SUPPORT[row], target)
-
-    def _account_for_trial(self) -> None:
-        trial, ledger = self._job.trial, self._ledger
-        for path in ("trial.source", "trial.ignore", "trial.function"):
-            self._note(path, path)
-        primary = self._template.get("primaryContainerName", PRIMARY)
-        container = f"{_BATCH} … {primary}"
-        if trial.image is None or (isinstance(trial.image, dict) and NAME not in trial.image):
-            ledger.note("trial.image", *SUPPORT["trial.image"])
-        else:
-            ledger.carry_per_provider("trial.image", trial.image, f"{container}.image")
-        own = [each for each in containers(self._own_spec, primary) if each.get("command") or each.get("args")]
-        if self._has_container and not own:
-            ledger.carry("trial.command", container)
-        else:
-            self._note("trial.command", "trial.command.native")
-        if self._has_container:
-            ledger.carry("trial.environment", container)
-        else:
-            self._note("trial.environment", "trial.environment.native")
-        for name in self._job.data:
-            self._note(f"data.{name}", "data", data_variable(name))
-        self._note("output", "output")
-        if isinstance(self._job.identity, dict) and self._is_job:
-            ledger.carry_per_provider("identity", self._job.identity, f"{_BATCH}.spec.template.spec.serviceAccountName")
-        else:
-            self._note("identity", "identity")
-
-    def _account_for_compute(self) -> None:
-        compute, ledger = self._job.compute, self._ledger
-        for path in ("compute.cpus", "compute.memory", "compute.disk"):
-            ledger.carry(path, "resources.limits")
-        for path in ("compute.instance", "compute.spot", "compute.max_wait"):
-            self._note(path, path)
-        if compute.count > 1:
-            ledger.note("compute.count", *SUPPORT["compute.count" if self._is_job else "compute.count.native"])
-        else:
-            ledger.carry("compute.count", "")
-        accelerators = compute.accelerators
-        if accelerators is None or "/" in accelerators.type:
-            ledger.carry("compute.accelerators", "resources.limits")
-        else:
-            ledger.note("compute.accelerators", *SUPPORT["compute.accelerators"], f"resources.limits.{GPU}")
-
-
-def _member(data: Any, *path: str) -> Mapping[str, Any]:
-    """A member of native settings, which may be of any shape; {} for none."""
-    for name in path:
-        data = data.get(name) if isinstance(data, Mapping) else None
-    return data if isinstance(data, Mapping) else {}
-
-
-def _without_trial_spec(native: Mapping[str, Any]) -> dict[str, Any]:
-    """Native settings without the trial's template, which is put together apart."""
-    spec = _member(native, "spec")
-    template = {name: part for name, part in _member(spec, "trialTemplate").items() if name != "trialSpec"}
-    rest = {**spec, **({"trialTemplate": template} if "trialTemplate" in spec else {})}
-    given = {name: part for name, part in native.items() if name != NAMES}
-    return {**given, **({"spec": rest} if "spec" in native else {})}
 
 
 def _is_label(key: str, value: str) -> bool:
