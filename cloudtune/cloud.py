@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune import driving
+from cloudtune.driven import keep_earlier, search_problems
 from cloudtune.errors import ConfigError, Problem, RunBusy, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
 from cloudtune.private import forget_environment, keep_environment
 from cloudtune.provider import Finding, Provider, Watcher
-from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -137,16 +137,7 @@ class CloudProvider(Provider):
         ]
         if job.trial.source is not None and not (base / job.trial.source).is_dir():
             problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
-        if job.warm_start is not None:
-            from cloudtune.earlier import table_problems  # noqa: PLC0415
-
-            problems += table_problems(job.warm_start, base)
-        if self.plan(job).mode == "driven":
-            try:
-                strategy_for(job, job.search_space(), seed=0)
-            except UnsuitableStrategy as error:
-                problems.append(Problem("strategy", str(error)))
-        return problems
+        return problems + (search_problems(job, base) if self.plan(job).mode == "driven" else [])
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         from cloudtune import packing, staging  # noqa: PLC0415
@@ -156,10 +147,8 @@ class CloudProvider(Provider):
         if job.trial.command is not None or job.trial.function is not None:
             code = packing.pack(job, self.codec(job), base, run.folder / staging.ASSETS, provider=self.name)
             run.write(columns={"native": {**native, "code": code}})
-        if job.warm_start is not None and plan_of(run).mode == "driven":
-            from cloudtune import earlier  # noqa: PLC0415
-
-            earlier.keep(run.folder, earlier.known_trials(job, run.store, base))
+        if plan_of(run).mode == "driven":
+            keep_earlier(run, job)
 
     @classmethod
     @contextlib.contextmanager
@@ -320,9 +309,7 @@ def plan_of(run: "RunStore") -> Plan:
 
 
 def _trial(run: "RunStore", number: int) -> Trial:
-    trial = run.trial(number)
-    if trial is None:
-        raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+    trial = run.existing(number)
     if not trial.place:
         raise TrialError(f"trial {number} has not started yet")
     return trial

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cloudtune.errors import RunBusy, RunNotFound, StoreError
+from cloudtune.errors import RunBusy, RunNotFound, StoreError, TrialError
 from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
 
 SCHEMA_VERSION = 1
@@ -163,6 +163,17 @@ class RunStore:
         """One trial, if it exists."""
         rows = self._rows(f"SELECT {_TRIAL_COLUMNS} FROM trials WHERE run = ? AND number = ?", self.id, number)  # noqa: S608
         return _trial(rows[0]) if rows else None
+
+    def existing(self, number: int) -> Trial:
+        """One trial.
+
+        Raises:
+            TrialError: there is no such trial.
+        """
+        found = self.trial(number)
+        if found is None:
+            raise TrialError(f"run {self.id} has no trial {number}; `cloudtune trials {self.id}` lists them")
+        return found
 
     def history(self) -> list[Trial]:
         """All trials in the order in which they were last changed: the ended ones as they ended."""

@@ -23,7 +23,7 @@ trial starts in a container of a service.
 It needs the standard library alone, no other file of cloudtune, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH100, PTH102, PTH103, PTH109, PTH110, PTH118, PTH120, PTH123, PTH202  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH100, PTH102, PTH103, PTH109, PTH110, PTH113, PTH118, PTH120, PTH123, PTH202  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations

@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune import driving
+from cloudtune.driven import DrivenProvider, keep_earlier, search_problems
 from cloudtune.errors import Problem, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
-from cloudtune.private import forget_environment, keep_environment, kept_environment
-from cloudtune.provider import Finding, Provider, Watcher
-from cloudtune.search import UnsuitableStrategy, strategy_for
-from cloudtune.states import RunState, TrialState
+from cloudtune.private import keep_environment, kept_environment
+from cloudtune.provider import Finding
+from cloudtune.states import TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from cloudtune_local.setting import Setting
 
 
-class LocalProvider(Provider):
+class LocalProvider(DrivenProvider):
     """Runs trials as processes of this machine."""
 
     name = PROVIDER
@@ -44,15 +43,7 @@ class LocalProvider(Provider):
         ]
         if job.trial.source is not None and not (base / job.trial.source).is_dir():
             problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
-        if job.warm_start is not None:
-            from cloudtune.earlier import table_problems  # noqa: PLC0415  # only jobs with a warm start need it
-
-            problems += table_problems(job.warm_start, base)
-        try:
-            strategy_for(job, job.search_space(), seed=0)
-        except UnsuitableStrategy as error:
-            problems.append(Problem("strategy", str(error)))
-        return problems
+        return problems + search_problems(job, base)
 
     def check(self) -> list[Finding]:
         free = shutil.disk_usage(Path.cwd()).free
@@ -68,31 +59,14 @@ class LocalProvider(Provider):
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         keep_environment(run, job.trial.environment)
         base = Path(run.record().native["base"])
-        if job.warm_start is not None:
-            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
-
-            earlier.keep(run.folder, earlier.known_trials(job, run.store, base))
+        keep_earlier(run, job)
         if job.trial.source is not None:
             from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
             copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
 
-    def start(self, run: "RunStore") -> None:
-        driving.start(run)
-
-    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        return driving.follow(run, self, watcher)
-
-    def refresh(self, run: "RunStore") -> None:
-        driving.refresh(run)
-
-    def cancel(self, run: "RunStore") -> None:
-        driving.cancel(run, self)
-
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
-        trial = run.trial(number)
-        if trial is None:
-            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        trial = run.existing(number)
         job = TuningJob.from_data(json.loads(run.record().job))
         output = Path(_setting(run, job, run.record().native, secrets=False).files(trial).output)
         files = sorted(path for path in output.rglob("*") if path.is_file())
@@ -113,9 +87,6 @@ class LocalProvider(Provider):
         from cloudtune.leftovers import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
 
         end_leftovers(run.folder, set())
-
-    def settle(self, run: "RunStore") -> None:
-        forget_environment(run)
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         from cloudtune_local.logs import lines_of  # noqa: PLC0415

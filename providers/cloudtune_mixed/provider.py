@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cloudtune import driving
 from cloudtune.config import SEVERAL
+from cloudtune.driven import DrivenProvider, keep_earlier
 from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan, Support
-from cloudtune.provider import Finding, Provider, Watcher, load_provider
-from cloudtune.states import RunState, Trial
+from cloudtune.provider import Finding, Provider, load_provider
 from cloudtune_mixed.part import Part, profile_of
 from cloudtune_mixed.plans import merged
 from cloudtune_mixed.settings import MixedSettings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cloudtune.store import RunStore
 
 
-class MixedProvider(Provider):
+class MixedProvider(DrivenProvider):
     """Runs a job on several profiles at once, by cloudtune's driver."""
 
     name = SEVERAL
@@ -80,26 +80,11 @@ class MixedProvider(Provider):
         return list(dict.fromkeys(found))
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
-        if job.warm_start is not None:
-            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
-
-            earlier.keep(run.folder, earlier.known_trials(job, run.store, Path(run.record().native["base"])))
+        keep_earlier(run, job)
         for profile, provider in self._providers.items():
             provider.prepare(Part(run, profile), job.driven())
 
     # A run
-
-    def start(self, run: "RunStore") -> None:
-        driving.start(run)
-
-    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        return driving.follow(run, self, watcher)
-
-    def refresh(self, run: "RunStore") -> None:
-        driving.refresh(run)
-
-    def cancel(self, run: "RunStore") -> None:
-        driving.cancel(run, self)
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         profile = self._profile_of(run, number)
@@ -110,10 +95,7 @@ class MixedProvider(Provider):
         return self._providers[profile].fetch(Part(run, profile), number, target)
 
     def _profile_of(self, run: "RunStore", number: int) -> str:
-        trial: Trial | None = run.trial(number)
-        if trial is None:
-            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
-        profile = profile_of(trial.place)
+        profile = profile_of(run.existing(number).place)
         if profile not in self._providers:
             raise TrialError(
                 f"trial {number} ran on {profile!r}, which is none of: {', '.join(self._providers)}"
