@@ -301,8 +301,8 @@ def test_two_runs_of_one_id_do_not_disturb_each_other(
 
 
 def test_more_trials_at_once_than_the_cluster_holds_wait_for_their_turn(job: Any, finish: Any) -> None:
-    run = finish(job(limits={"trials": 5, "parallel": 5}, compute={"cpus": 2}))
-    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 5
+    run = finish(job(limits={"trials": 4, "parallel": 4}, compute={"cpus": 2}))
+    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 4
 
 
 def test_a_trial_takes_the_resources_that_it_asks_for(waiting: Any, made: Any, project: Path, cluster: Any) -> None:

@@ -62,7 +62,7 @@ def test_accelerators_have_rays_names(said: str, kind: str | None, count: int) -
 
 def test_an_accelerator_that_ray_does_not_know_is_refused_with_those_that_it_knows() -> None:
     planned = plan(compute={"accelerators": "ACME-9000:1"})
-    with pytest.raises(UnsupportedError, match="no accelerator of this name; take GPU for any, or one of: V100, "):
+    with pytest.raises(UnsupportedError, match="no accelerator of this name; take GPU for any, or one of ray.util.accelerators: V100, "):
         planned.refuse()
 
 

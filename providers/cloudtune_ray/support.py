@@ -30,7 +30,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.instance": (_NOT_HERE, "Ray knows resources, not machine types; ask for them by cpus, accelerators, memory or ray: {resources: {NAME: 1}}"),
     "compute.count": (_NOT_HERE, "a trial is one process on one node; it may spread itself by ray.init(), which finds this cluster"),
     "compute.accelerators": (Support.EXACT, ""),
-    "compute.accelerators.unknown": (Support.UNSUPPORTED, "Ray has no accelerator of this name; take GPU for any, or one of: {known}"),
+    "compute.accelerators.unknown": (Support.UNSUPPORTED, "Ray has no accelerator of this name; take GPU for any, or one of ray.util.accelerators"),
     "compute.cpus": (Support.EXACT, ""),
     "compute.memory": (Support.EXACT, ""),
     "compute.disk": (_NOT_HERE, "trials use the disk of their node without a limit"),

@@ -143,8 +143,8 @@ def _actor(ledger: Ledger, job: TuningJob, settings: RayJob) -> ActorOptions:
     if compute.accelerators is not None:
         found = accelerator(compute.accelerators.type)
         if found is None:
-            support, message = SUPPORT["compute.accelerators.unknown"]
-            ledger.note("compute.accelerators", support, message.format(known=", ".join(ACCELERATORS)))
+            support, remark = SUPPORT["compute.accelerators.unknown"]
+            ledger.note("compute.accelerators", support, f"{remark}: {', '.join(ACCELERATORS)}")
         ledger.carry("compute.accelerators.type", "actor.accelerator_type")
         ledger.carry("compute.accelerators.count", "actor.num_gpus")
         gpus, kind = float(compute.accelerators.count), found or ""
