@@ -229,7 +229,8 @@ def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:
     assert json.loads((project / "schema.json").read_text())["title"] == "cloudtune job"
     found = cli("check", "--json").json
     assert {finding["subject"] for finding in found["local"]} >= {"python", "disk"}
-    assert [each["name"] for each in cli("providers", "--json").json] == ["azureml", "local", "sagemaker", "vertex"]
+    listed = [each["name"] for each in cli("providers", "--json").json]
+    assert listed == ["azureml", "local", "mixed", "ray", "sagemaker", "vertex"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
