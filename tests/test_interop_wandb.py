@@ -244,6 +244,8 @@ def test_bands_that_are_no_rungs_are_told() -> None:
     ({"early_terminate": {"type": "hyperband"}}, "early_terminate", "hyperband needs min_iter"),
     ({"command": ["p", "${args_json_file}"]}, "command[1]", "${args_json_file} has no counterpart"),
     ({"command": ["p", "${args_json}"], "parameters": {"x": {"values": ["a", 1]}}}, "command[1]", "cannot be written"),
+    ({"parameters": {"x": {"min": 1, "max": 1e308, "q": 1e-300, "distribution": "q_uniform"}}}, "parameters.x", "too large"),
+    ({"early_terminate": {"type": "hyperband", "max_iter": 2, "s": 10**30, "eta": 3}}, "early_terminate", "has no band"),
     ({"run_cap": 0}, "run_cap", "greater than or equal to 1"),
 ])  # fmt: skip
 def test_a_mistake_is_told_with_its_place(changes: dict[str, Any], path: str, message: str, tmp_path: Path) -> None:

@@ -179,8 +179,7 @@ class _Reader:
             return {"type": "asha", "min_resource": given.min_iter, "eta": eta}
         assert given.max_iter is not None
         assert given.s is not None
-        reached = [given.max_iter / given.eta**k for k in range(1, given.s + 1)]
-        bands = sorted({int(band) for band in reached if band >= 1})
+        bands = sorted(set(_bands(given.max_iter, given.eta, given.s)))
         if not bands:
             raise self._document.error(("early_terminate",), "has no band: make s or eta smaller, or max_iter larger")
         rungs = [bands[0] * eta**k for k in range(len(bands))]
@@ -254,6 +253,14 @@ class _Reader:
         if any("." in name for name in self._parameters.found):
             self._note(f"command[{index}]", 'nested parameters are members "outer.inner" of the JSON here')
         return words
+
+
+def _bands(last: int, eta: float, count: int) -> Iterator[int]:
+    """The steps at which runs are compared, from the last one backwards."""
+    band = last / eta
+    while band >= 1 and count > 0:
+        yield int(band)
+        band, count = band / eta, count - 1
 
 
 def _values(parameter: Parameter) -> tuple[Any, ...]:

@@ -71,6 +71,8 @@ class Parameters:
             self._mistake((*steps, error.key) if error.key else steps, str(error))
         except ValueError as error:
             self._mistake(steps, str(error).removeprefix(f"{name}: "))
+        except OverflowError:
+            self._mistake(steps, "a number in it is too large")
         else:
             self.notes += [Note(path_text((*steps, *key)), message) for key, message in reading.notes()]
 
@@ -230,7 +232,7 @@ class _Reading:
     def _quantised(self, low: float, high: float, scale: str) -> Parameter:
         """The multiples of q to which draws are rounded; whole numbers where q is one."""
         step = self._step()
-        if round(low / step) < 1 and scale == "log":
+        if low / step < 0.5 and scale == "log":
             self._say("q", "rounds small values to 0 there; a log scale has no 0, so that q itself is the lowest here")
         self._say("distribution", "all multiples of q are equally likely here, there the first and the last less so")
         return stepped(self._name, low, high, step, scale, whole=isinstance(step, int))
