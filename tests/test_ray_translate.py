@@ -62,7 +62,9 @@ def test_accelerators_have_rays_names(said: str, kind: str | None, count: int) -
 
 def test_an_accelerator_that_ray_does_not_know_is_refused_with_those_that_it_knows() -> None:
     planned = plan(compute={"accelerators": "ACME-9000:1"})
-    with pytest.raises(UnsupportedError, match="no accelerator of this name; take GPU for any, or one of ray.util.accelerators: V100, "):
+    with pytest.raises(
+        UnsupportedError, match="no accelerator of this name; take GPU for any, or one of ray.util.accelerators: V100, "
+    ):
         planned.refuse()
 
 
@@ -123,7 +125,10 @@ def test_the_plan_says_how_code_and_data_travel() -> None:
 
 
 def test_a_job_without_a_source_says_where_trials_start() -> None:
-    assert "give trial.source" in note(plan(trial={"source": None}), "trial.source")
+    planned = plan(trial={"source": None})
+    assert "without trial.source no code travels" in note(planned, "trial.command")
+    assert planned.support("trial.command") is Support.APPROXIMATE
+    assert plan().support("trial.command") is Support.EXACT
 
 
 def test_what_a_cluster_decides_itself_is_noted() -> None:

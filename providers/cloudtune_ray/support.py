@@ -9,7 +9,7 @@ _NOT_HERE = Support.APPROXIMATE
 SUPPORT: Mapping[str, tuple[Support, str]] = {
     "name": (Support.EXACT, ""),
     "trial.source": (Support.ENCODED, "travels to each node once; a requirements.txt in it is installed only if ray: {runtime_env: {pip: requirements.txt}} says so"),
-    "trial.source.none": (Support.APPROXIMATE, "nothing travels: trials start where the job file is on nodes that have this folder, else in an empty one; give trial.source"),
+    "trial.source.none": (Support.APPROXIMATE, "without trial.source no code travels: it starts where the job file is on nodes that have this folder, else in an empty one"),
     "trial.ignore": (Support.EXACT, ""),
     "trial.command": (Support.EXACT, ""),
     "trial.function": (Support.EXACT, ""),

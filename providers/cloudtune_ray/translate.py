@@ -129,7 +129,11 @@ def _account_for_the_job(ledger: Ledger, job: TuningJob) -> None:
         ledger.note("stopping", *SUPPORT["stopping.auto"], "stopping")
     if job.mode == "managed":
         ledger.note("mode", *SUPPORT["mode.managed"], "mode")
-    ledger.note("trial.source", *SUPPORT["trial.source" if job.trial.source else "trial.source.none"], "source")
+    if job.trial.source is not None:
+        ledger.note("trial.source", *SUPPORT["trial.source"], "source")
+    else:
+        program = "function" if job.trial.command is None else "command"
+        ledger.note(f"trial.{program}", *SUPPORT["trial.source.none"], program)
     if job.trial.command is None and job.trial.function is None:
         message = "an image's own entrypoint does not run here; give a command or a function"
         ledger.note("trial.image", Support.UNSUPPORTED, message)
