@@ -244,7 +244,9 @@ def test_a_keeper_that_dies_takes_its_trial_along(waiting: Any, made: Any, proje
     with driven_beside(run, project):
         wait_until(lambda: begun(project) == {"0.1"})
         (trial,) = _processes_in(project)
-        trial.parent().kill()
+        keeper = trial.parent()
+        assert any(word.endswith("keeper.py") for word in keeper.cmdline())
+        keeper.kill()
         wait_until(lambda: "0.2" in begun(project))
         wait_until(lambda: not _lives(trial))
         (project / "go").touch()
@@ -258,8 +260,9 @@ def test_a_trial_that_kills_its_slot_each_time_fails_in_the_end(
     monkeypatch.setattr("cloudtune_ray.launcher.MOST_LOSSES", 1)
     script = """
         import os, psutil, time
-        keeper = psutil.Process(os.getppid())
-        keeper.parent().kill()
+        slot = psutil.Process(os.getppid()).parent()
+        assert "SlotActor" in slot.cmdline()[0]
+        slot.kill()
         time.sleep(60)
         """
     (trial,) = finish(job(script)).trials()
