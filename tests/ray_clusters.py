@@ -42,9 +42,9 @@ def cluster(cpus: int = 2) -> Iterator[Any]:
         made.shutdown()
 
 
-def add_node(made: Any, name: str, cpus: int = 2, **resources: float) -> Any:
-    """One more node, with a resource of its name."""
-    return made.add_node(num_cpus=cpus, resources={name: 1, **resources}, node_ip_address="127.0.0.1")
+def add_node(made: Any, name: str, cpus: int = 2, gpus: int = 0) -> Any:
+    """One more node, with a resource of its name; its GPUs need not exist."""
+    return made.add_node(num_cpus=cpus, num_gpus=gpus, resources={name: 1}, node_ip_address="127.0.0.1")
 
 
 def connect(address: str) -> None:

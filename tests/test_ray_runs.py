@@ -49,7 +49,7 @@ if __name__ == "__main__":
 def cluster() -> Iterator[Any]:
     """A cluster of two nodes to which this process is connected."""
     with ray_clusters.cluster() as made:
-        ray_clusters.add_node(made, "second")
+        ray_clusters.add_node(made, "second", gpus=2)
         ray_clusters.connect(made.address)
         yield made
 
@@ -331,7 +331,7 @@ def test_what_no_node_can_give_is_told_at_once(job: Any, made: Any) -> None:
     with pytest.raises(ProviderError, match=r"a trial needs 64 CPU \(the most is 2\), which none of the 2 nodes has"):
         run.wait()
     run = made(job(compute={"accelerators": "A100:1"}, ray={"wait": "1s"}))
-    with pytest.raises(ProviderError, match=r"1 GPU .* and an accelerator A100, .*ray: \{wait: 10m\}"):
+    with pytest.raises(ProviderError, match=r"a trial needs an accelerator A100, .*ray: \{wait: 10m\}"):
         run.wait()
     assert run.state is RunState.INTERRUPTED
 
@@ -352,14 +352,16 @@ def test_trials_see_their_environment_and_the_slots(job: Any, finish: Any, proje
     script = """
         import os
         print(os.environ["FROM_RAY"], os.environ["SECRET"], os.environ["CLOUDTUNE_RUN"], sep="\\n")
+        print("GPU", os.environ["CUDA_VISIBLE_DEVICES"])
         import ray
         ray.init(log_to_driver=False, logging_level="ERROR")
         print(f"score={len(ray.nodes())}")
         """
-    ray_settings = {"runtime_env": {"env_vars": {"FROM_RAY": "of Ray"}}}
+    ray_settings = {"runtime_env": {"env_vars": {"FROM_RAY": "of Ray"}}, "num_gpus": 0.5}
     run = finish(job(script, trial={"environment": {"SECRET": "mellon"}}, ray=ray_settings))
     assert run.best is not None, run.trials()[0].reason
     assert list(run.logs(0))[:3] == ["of Ray", "mellon", run.id]
+    assert list(run.logs(0))[3] in ("GPU 0", "GPU 1"), "only the GPU that Ray gave it"
     assert run.best.metrics["score"] >= 2, "a trial can use the cluster itself"
     assert not (run.folder / "environment.json").exists()
 
