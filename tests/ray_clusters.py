@@ -12,7 +12,7 @@ os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLE
 QUICK_TO_NOTICE = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 300,
-    "health_check_timeout_ms": 2000,
+    "health_check_timeout_ms": 10_000,
     "health_check_failure_threshold": 3,
 }
 """How Ray's head finds within seconds that a node is dead; by default it takes half a minute."""
