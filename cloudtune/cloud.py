@@ -82,6 +82,10 @@ class CloudProvider(Provider):
         """See `driving.Site`."""
 
     @abstractmethod
+    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:
+        """The plan's request without anything left open; see `to_launch`."""
+
+    @abstractmethod
     def stop_trial(self, place: str) -> None:
         """Asks the job of a driven run's trial to end; nothing if it has."""
 
@@ -125,6 +129,21 @@ class CloudProvider(Provider):
     def find(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         self.need_sdk()
         return self.look_up(name)
+
+    def to_launch(self, job: TuningJob, base: Path, folder: Path) -> dict[str, Any]:
+        import tempfile  # noqa: PLC0415  # few jobs are launched by other tools
+
+        from cloudtune.api import prepare_in  # noqa: PLC0415
+        from cloudtune.store import Store  # noqa: PLC0415
+
+        with tempfile.TemporaryDirectory() as project:
+            store = Store(Path(project))
+            # The same id again, so that the same job gives the same request.
+            prepare_in(store, self, self.name, job, base=base, run_id=job.name)
+            run = store.run(job.name)
+            request = self.final(run, job, plan_of(run), folder)
+            store.close()
+        return request
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         self.need_sdk()

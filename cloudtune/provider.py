@@ -130,6 +130,21 @@ class Provider(ABC):
         """
         raise ConfigError(f"{self.name} has no requests of its own; `cloudtune plan --json` shows what it is told")
 
+    def to_launch(self, job: "TuningJob", base: "Path", folder: "Path") -> "JsonValue":  # noqa: ARG002  # none here
+        """The service's own request for a job, which other tools can launch as it stands: code and data are uploaded.
+
+        Args:
+            job: the spec.
+            base: what its paths are relative to.
+            folder: where the request will lie; what those tools upload themselves is put there, too.
+
+        Raises:
+            UnsupportedError: the provider cannot run the job as it stands.
+            ConfigError: the provider has no requests of its own.
+            ProviderError: the service refused the uploads, or cannot be reached.
+        """
+        raise ConfigError(f"{self.name} has no requests of its own")
+
     @classmethod
     def from_native(cls, data: object, folder: "Path | None" = None) -> "TuningJob":  # noqa: ARG003  # none here
         """The spec of one of the service's own requests; nothing is lost.

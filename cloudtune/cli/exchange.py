@@ -134,8 +134,14 @@ def _with_table(imported: "Imported", table: Path, output: Path | None) -> "Tuni
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: standard output."
 )
-def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None) -> None:
+@click.option(
+    "--upload", is_flag=True, help="Upload code and data and say where they are, so that other tools can launch it."
+)
+def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None, *, upload: bool) -> None:
     """Print a job as a service's own request (JSON, or YAML for Azure Machine Learning), or as Katib's Experiment.
+
+    With --upload it can be launched as it stands: `aws sagemaker create-hyper-parameter-tuning-job --cli-input-json`,
+    `gcloud ai hp-tuning-jobs create --config`, `az ml job create --file` (whose code is put beside the file).
 
     It holds the values of the job's environment variables, which a plan hides. `cloudtune plan` says what a provider
     makes of each field; what Katib does not take as it stands is told here, and written into the first lines.
@@ -145,12 +151,15 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
 
     job = load_job(job_file, list(overrides))
     if target in formats():
+        if upload:
+            raise click.UsageError(f"--upload has no meaning for {target}, whose images hold their code")
         exported = load_format(target).write(job)
         notes = [f"{note.path}: {note.support}: {note.message}" for note in exported.notes]
         _write(_commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
         return
     provider = _provider(target, job_file.parent)
-    request = provider.to_native(job)
+    beside = Path() if output is None else output.parent
+    request = provider.to_launch(job, job_file.parent.resolve(), beside) if upload else provider.to_native(job)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
     _write(text, _of_open_places(text), output)
@@ -166,7 +175,7 @@ def _of_open_places(text: str) -> list[str]:
         return []
     told = (
         "known when a run starts, which packs the code with the trial helper and uploads it; to launch the request with "
-        "other tools, upload yourself and fill this in, or let the image start its own program"
+        "other tools, export it with --upload, or let the image start its own program"
     )
     return [f"{', '.join(places)}: {told}"]
 

@@ -1,5 +1,6 @@
 """From a plan to what is sent: the code's folder, places of data, secrets put in, and the call that makes the job."""
 
+import shutil
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,23 @@ def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, 
     request = {**request, "trial": part} if "trial" in request else part
     inputs = {name: _with_path(given, base) for name, given in (request.get("inputs") or {}).items()}
     return {**request, **({"inputs": inputs} if inputs else {})}
+
+
+def with_code_in(folder: Path, name: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A job's file whose code lies beside it, from where Azure's own tools upload it.
+
+    Args:
+        folder: of the file.
+        name: of the code's folder in it, which is made anew.
+        request: whose code is somewhere else on this machine.
+    """
+    part = dict(request.get("trial") or request)
+    if not Path(str(part.get("code", ""))).is_absolute():
+        return request
+    shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.copytree(part["code"], folder / name)
+    part["code"] = f"./{name}"
+    return {**request, "trial": part} if "trial" in request else part
 
 
 def _with_path(given: Any, base: Path) -> Any:

@@ -108,6 +108,11 @@ class AzureMlProvider(CloudProvider):
             interval=self.poll,
         )
 
+    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:
+        from cloudtune_azureml.launching import final_request, with_code_in  # noqa: PLC0415
+
+        return with_code_in(folder, f"{job.name}-code", final_request(run, job, plan))
+
     def stop_trial(self, place: str) -> None:
         self._azure.cancel(place)
 

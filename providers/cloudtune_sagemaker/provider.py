@@ -107,6 +107,11 @@ class SageMakerProvider(CloudProvider):
             since=run.record().created,
         )
 
+    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
+        from cloudtune_sagemaker.launching import final_request  # noqa: PLC0415
+
+        return final_request(self._aws, run, job, plan)
+
     def stop_trial(self, place: str) -> None:
         from cloudtune_sagemaker.training_jobs import stop_training_job  # noqa: PLC0415
 

@@ -107,6 +107,11 @@ class VertexProvider(CloudProvider):
             interval=self.poll,
         )
 
+    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
+        from cloudtune_vertex.launching import final_request  # noqa: PLC0415
+
+        return final_request(self._google, run, job, plan)
+
     def stop_trial(self, place: str) -> None:
         from cloudtune_vertex.custom_jobs import cancel_custom_job  # noqa: PLC0415
 
