@@ -180,7 +180,8 @@ class CustomJobLauncher(PolledLauncher):
 
     def _is_late(self, labels: Mapping[str, str]) -> bool:
         """Whether a job was made for an attempt that is over: by a call of a driver that died before the answer came."""
-        return int(labels[ATTEMPT_LABEL]) < self._attempts.get(labels[TRIAL_LABEL], 0)
+        attempt = labels.get(ATTEMPT_LABEL, "")
+        return attempt.isdigit() and int(attempt) < self._attempts.get(labels.get(TRIAL_LABEL, ""), 0)
 
     def _conclude(self, running: _Running, job: Mapping[str, Any]) -> None:
         state = job["state"]
