@@ -68,12 +68,10 @@ class LocalProvider(DrivenProvider):
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         trial = run.existing(number)
         job = TuningJob.from_data(json.loads(run.record().job))
-        output = Path(_setting(run, job, run.record().native, secrets=False).files(trial).output)
-        files = sorted(path for path in output.rglob("*") if path.is_file())
+        files = _setting(run, job, run.record().native, secrets=False).files(trial).copy_output(target)
         if not files:
-            raise TrialError(f"trial {number} left no files in {output}")
-        shutil.copytree(output, target, dirs_exist_ok=True)
-        return [target / path.relative_to(output) for path in files]
+            raise TrialError(f"trial {number} left no files")
+        return files
 
     # What driving needs (see `driving.Site`)
 

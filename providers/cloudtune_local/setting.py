@@ -85,6 +85,16 @@ class TrialFiles:
             except FileNotFoundError:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
 
+    def copy_output(self, target: Path) -> list[Path]:
+        """Copies what the trial left into a folder, and returns the files; none for nothing."""
+        import shutil  # noqa: PLC0415  # trials start without it
+
+        output = Path(self.output)
+        files = sorted(path for path in output.rglob("*") if path.is_file())
+        if files:
+            shutil.copytree(output, target, dirs_exist_ok=True)
+        return [target / path.relative_to(output) for path in files]
+
     def remove_empty_folders(self) -> None:
         """Removes the folders of a trial that never came; what holds anything stays."""
         for folder in (self.checkpoint, self.output, self.folder):

@@ -2,19 +2,17 @@
 
 import json
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune import driving
+from cloudtune.driven import DrivenProvider, keep_earlier, search_problems
 from cloudtune.errors import Problem, ProviderError, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
-from cloudtune.private import forget_environment, keep_environment, kept_environment
-from cloudtune.provider import Finding, Provider, Watcher
-from cloudtune.search import UnsuitableStrategy, strategy_for
-from cloudtune.states import RunState, TrialState
+from cloudtune.private import keep_environment, kept_environment
+from cloudtune.provider import Finding
+from cloudtune.states import TrialState
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.settings import RaySettings
 from cloudtune_ray.support import SUPPORT
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from cloudtune_ray.cluster import Cluster
 
 
-class RayProvider(Provider):
+class RayProvider(DrivenProvider):
     """Runs trials in actors of a Ray cluster."""
 
     name = PROVIDER
@@ -46,15 +44,7 @@ class RayProvider(Provider):
         from cloudtune_ray.verifying import problems  # noqa: PLC0415  # loads Ray
 
         found = problems(job, base, self.plan(job).request)
-        if job.warm_start is not None:
-            from cloudtune.earlier import table_problems  # noqa: PLC0415  # only jobs with a warm start need it
-
-            found += table_problems(job.warm_start, base)
-        try:
-            strategy_for(job, job.search_space(), seed=0)
-        except UnsuitableStrategy as error:
-            found.append(Problem("strategy", str(error)))
-        return found
+        return found + search_problems(job, base)
 
     def check(self) -> list[Finding]:
         from cloudtune_ray.checking import findings  # noqa: PLC0415  # loads Ray
@@ -66,26 +56,11 @@ class RayProvider(Provider):
         native = run.record().native
         run.write(columns={"native": {**native, "mark": secrets.token_hex(8)}})
         base = Path(native["base"])
-        if job.warm_start is not None:
-            from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
-
-            earlier.keep(run.folder, earlier.known_trials(job, run.store, base))
+        keep_earlier(run, job)
         if job.trial.source is not None:
             from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
             copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
-
-    def start(self, run: "RunStore") -> None:
-        driving.start(run)
-
-    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        return driving.follow(run, self, watcher)
-
-    def refresh(self, run: "RunStore") -> None:
-        driving.refresh(run)
-
-    def cancel(self, run: "RunStore") -> None:
-        driving.cancel(run, self)
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         from cloudtune_local.logs import lines_of  # noqa: PLC0415
@@ -93,16 +68,12 @@ class RayProvider(Provider):
         return lines_of(run, number, follow=follow)
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
-        trial = run.trial(number)
-        if trial is None:
-            raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        trial = run.existing(number)
         job = TuningJob.from_data(json.loads(run.record().job))
-        output = Path(_setting(run, job).files(trial).output)
-        files = sorted(path for path in output.rglob("*") if path.is_file())
+        files = _setting(run, job).files(trial).copy_output(target)
         if not files:
-            raise TrialError(f"trial {number} left no files in {output}")
-        shutil.copytree(output, target, dirs_exist_ok=True)
-        return [target / path.relative_to(output) for path in files]
+            raise TrialError(f"trial {number} left no files")
+        return files
 
     # What driving needs (see `driving.Site`)
 
@@ -143,9 +114,6 @@ class RayProvider(Provider):
         except ProviderError as error:
             left = "what may run there ends by itself when nobody asks for it any more"
             run.write(events=[(None, f"{error}; {left}")])
-
-    def settle(self, run: "RunStore") -> None:
-        forget_environment(run)
 
 
 def _request(run: "RunStore") -> Any:  # of a `RayRequest`, as plain data
