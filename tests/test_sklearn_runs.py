@@ -371,7 +371,24 @@ def test_the_next_search_has_the_workers_of_the_last_unless_the_environment_is_a
     assert not spare._spares
 
 
-# Services
+# Places
+
+
+def test_without_scikit_learn_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['sklearn'] = None\ntry:\n    import cloudtune.sklearn\nexcept ValueError as e: print(type(e).__name__, e)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (
+        done.stdout
+        == "ConfigError cloudtune.sklearn needs scikit-learn; install it with: pip install 'cloudtune[sklearn]'\n"
+    )
+
+
+def test_this_machine_by_its_name_keeps_the_run_in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cloudtune.toml").write_text('[profiles.laptop]\nprovider = "local"\n')
+    monkeypatch.chdir(tmp_path)
+    search = TuneSearchCV(SVC(), {"C": [1, 2]}, cv=2, on="laptop").fit(DATA, TARGET)
+    (record,) = api.runs(project=tmp_path)
+    assert (record.id, record.profile, record.state) == (search.run_id_, "laptop", RunState.COMPLETED)
 
 
 @pytest.mark.timeout(240)
