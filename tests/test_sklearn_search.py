@@ -345,6 +345,8 @@ def test_before_a_fit_there_is_no_run() -> None:
         ({"space": {"C": Float(low=0, high=1)}, "strategy": "grid"}, SpecError, "space.C: a grid needs a finite axis"),
         ({"on": "nowhere"}, ConfigError, "no profile or provider 'nowhere'"),
         ({"on": "aws", "n_jobs": -1}, ConfigError, "n_jobs=-1 counts the processors of this machine"),
+        ({"emulate": True}, ConfigError, "emulate=True needs a service"),
+        ({"space": {"C": Float(low=1, high=2), "kernel": ["rbf", "poly"]}, "strategy": {"type": "optuna", "sampler": "Nothing"}}, SpecError, "strategy: .*Nothing"),
         ({"n_jobs": "2"}, ValueError, "'n_jobs' parameter"),
         ({"scoring": ["accuracy", "f1"]}, ValueError, "refit must be set to a scorer key"),
         ({"scoring": two_scores}, ValueError, "refit must be set to a scorer key"),

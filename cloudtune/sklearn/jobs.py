@@ -1,12 +1,13 @@
 """The job of a search: what its arguments say in the terms of the spec."""
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune.job import TuningJob
 from cloudtune.parameters import Part
-from cloudtune.search import strategy_for
+from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.sklearn.evaluating import FAILED, TIMES
 from cloudtune.sklearn.spaces import SearchSpace, search_space
 
@@ -89,7 +90,9 @@ def search_job(label: str, *parts: Mapping[str, Any]) -> TuningJob:
 
 def candidate_count(job: TuningJob) -> int | None:
     """How many candidates a search will have, at most; None where only its limits in time tell."""
-    ends = [job.limits.trials, strategy_for(job, job.search_space(), seed=0).total]
+    ends = [job.limits.trials]
+    with contextlib.suppress(UnsuitableStrategy):  # told when the run is prepared
+        ends.append(strategy_for(job, job.search_space(), seed=0).total)
     return min((end for end in ends if end is not None), default=None)
 
 

@@ -152,8 +152,10 @@ class Place:
             emulate: whether an emulator takes the place of the service.
 
         Raises:
-            ConfigError: the run of this id is that of another search.
+            ConfigError: the run of this id is that of another search, or this machine shall be emulated.
         """
+        if emulate and self.here:
+            raise ConfigError('emulate=True needs a service whose place the emulator takes, such as on="aws"')
         native = {} if run_id is None else {"search": fingerprint(job, evaluation)}
         if run_id is not None:
             self._compare(run_id, native)
