@@ -1095,11 +1095,23 @@ def _service() -> SageMaker | Vertex | AzureMl:
 
 def _run_in_container(folder: str) -> int:
     """Runs what the job file in a folder says as a trial of a service; returns the exit code."""
+    import shutil
+    import tempfile
+
+    own = tempfile.mkdtemp(prefix="cloudtune-trial-")
+    try:
+        return _run_in(own, folder)
+    finally:
+        shutil.rmtree(own, ignore_errors=True)  # a machine that plays the container outlives the trial
+
+
+def _run_in(own: str, folder: str) -> int:
+    """The same, with a folder of the trial's own."""
     with open(os.path.join(folder, JOB_FILE), encoding="utf-8") as file:
         job = json.load(file)
     service = _service()
-    source = _unpacked(folder)
-    own = _own_folder(decode_parameters(job["codecs"], service.parameters()))
+    source = _unpacked(folder, own)
+    _write_parameters(own, decode_parameters(job["codecs"], service.parameters()))
     os.environ.update(service.environment())
     os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
     for name, below in job["data"].items():
@@ -1135,34 +1147,30 @@ def _run_in_container(folder: str) -> int:
     return code
 
 
-def _unpacked(folder: str) -> str:
-    """The folder of the user's code: the job file's own, or a new one for an archive beside it."""
+def _unpacked(folder: str, own: str) -> str:
+    """The folder of the user's code: the job file's, or a new one below the trial's own for an archive beside it."""
     archive = os.path.join(folder, SOURCE_FILE)
     if not os.path.exists(archive):
         return folder
     import tarfile
-    import tempfile
 
-    target = tempfile.mkdtemp(prefix="cloudtune-source-")
+    target = os.path.join(own, "source")
     with tarfile.open(archive) as packed:
         packed.extractall(target)  # noqa: S202  # we packed it ourselves, beneath a hash of its content
     return target
 
 
-def _own_folder(parameters: Mapping[str, Scalar]) -> str:
-    """A folder with the trial's parameters, and with ``cloudtune.trial`` for images that lack cloudtune."""
+def _write_parameters(folder: str, parameters: Mapping[str, Scalar]) -> None:
+    """Writes the trial's parameters, and ``cloudtune.trial`` for images that lack cloudtune."""
     import importlib.util
     import shutil
-    import tempfile
 
-    folder = tempfile.mkdtemp(prefix="cloudtune-trial-")
     with open(os.path.join(folder, "parameters.json"), "w", encoding="utf-8") as file:
         json.dump({"parameters": parameters}, file)
     if importlib.util.find_spec("cloudtune") is None:
         os.mkdir(os.path.join(folder, "cloudtune"))
         open(os.path.join(folder, "cloudtune", "__init__.py"), "w").close()  # an empty file
         shutil.copyfile(os.path.abspath(__file__), os.path.join(folder, "cloudtune", "trial.py"))
-    return folder
 
 
 # The program

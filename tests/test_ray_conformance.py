@@ -12,6 +12,8 @@ from cloudtune.job import TuningJob
 from cloudtune.run import Run
 from cloudtune.testing import ProviderConformance
 
+pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:

@@ -45,6 +45,9 @@ if __name__ == "__main__":
 """Reports, says so, waits for a file, and reports once more."""
 
 
+pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster of two nodes to which this process is connected."""

@@ -38,9 +38,13 @@ def main() -> int:
     """Drives the run to its end; returns the exit code."""
     manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
     _install(manifest["requirements"])
+    with tempfile.TemporaryDirectory(prefix="cloudtune-") as project:
+        return _drive_in(Path(project), manifest)
+
+
+def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
     from cloudtune import trial  # noqa: PLC0415  # it, and what it needs, is there only now
 
-    project = Path(tempfile.mkdtemp(prefix="cloudtune-"))
     shutil.copytree(_HERE / STORES, project / ".cloudtune")
     earlier = Path(trial.checkpoint_dir()) / STORE
     if earlier.exists():  # this job was interrupted, and starts again
