@@ -98,6 +98,18 @@ def test_a_run_that_is_killed_again_and_again_ends_with_every_trial_once(tmp_pat
         assert trial.metrics["score"] == pytest.approx(trial.parameters["x"] * 3)
 
 
+def test_what_a_driver_that_died_at_the_very_end_could_not_forget_is_forgotten(tmp_path: Path) -> None:
+    from cloudtune.job import TuningJob
+
+    trial = {"command": "true", "environment": {"TOKEN": "s3cr3t"}}
+    run = api.prepare(TuningJob.from_data(job(tmp_path, trial=trial)), "local", project=tmp_path, base=tmp_path)
+    kept = run.folder / "environment.json"
+    assert "s3cr3t" in kept.read_text()
+    run._store.write(columns={"state": "completed"})
+    assert run.wait() is RunState.COMPLETED
+    assert not kept.exists()
+
+
 @pytest.mark.parametrize("strategy", ["random", "bayesian"])
 def test_a_pool_of_workers_survives_its_driver_too(tmp_path: Path, strategy: str) -> None:
     """In a pool nothing can be taken over: trials that were running run again, finished ones do not."""

@@ -27,7 +27,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "space": (Support.EXACT, ""),
     "space.driven": (Support.DRIVEN, f"the program reads what the service sends, which cannot say this: {_DRIVEN}"),
     "strategy": (Support.EXACT, ""),
-    "strategy.driven": (Support.DRIVEN, f"Azure Machine Learning's sweep has no such strategy: {_DRIVEN}"),
+    "strategy.driven": (Support.DRIVEN, f"Azure Machine Learning's sweep has no such strategy, or not this setting of it: {_DRIVEN}"),
     "strategy.seed": (Support.APPROXIMATE, "Azure Machine Learning takes a seed for random sampling alone; mode: driven keeps it"),
     "strategy.sobol": (Support.APPROXIMATE, "as rule: sobol of random sampling, which may begin elsewhere in the sequence"),
     "stopping": (Support.DRIVEN, f"Azure Machine Learning's sweep has no such rule: {_DRIVEN}"),

@@ -23,7 +23,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "space": (Support.EXACT, ""),
     "space.driven": (Support.DRIVEN, "the program reads what the service sends, which cannot say this: cloudtune's driver asks, with a training job a trial"),
     "strategy": (Support.EXACT, ""),
-    "strategy.driven": (Support.DRIVEN, "SageMaker's tuner has no such strategy: cloudtune's driver asks, with a training job a trial"),
+    "strategy.driven": (Support.DRIVEN, "SageMaker's tuner has no such strategy, or not this setting of it: cloudtune's driver asks, with a training job a trial"),
     "strategy.hyperband.eta": (Support.APPROXIMATE, "SageMaker's Hyperband chooses it itself"),
     "stopping": (Support.DRIVEN, "SageMaker's tuner has no such rule: cloudtune's driver asks, with a training job a trial"),
     "stopping.auto": (Support.EXACT, ""),

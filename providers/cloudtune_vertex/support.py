@@ -26,7 +26,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "space": (Support.EXACT, ""),
     "space.driven": (Support.DRIVEN, f"the program reads what the service sends, which cannot say this: {_DRIVEN}"),
     "strategy": (Support.EXACT, ""),
-    "strategy.driven": (Support.DRIVEN, f"Vertex AI's tuner has no such strategy: {_DRIVEN}"),
+    "strategy.driven": (Support.DRIVEN, f"Vertex AI's tuner has no such strategy, or not this setting of it: {_DRIVEN}"),
     "strategy.seed": (Support.APPROXIMATE, "Vertex AI's tuner has no seed: another run draws other values; mode: driven keeps it"),
     "stopping": (Support.DRIVEN, f"Vertex AI's tuner has no such rule: {_DRIVEN}"),
     "stopping.auto": (Support.EXACT, "by decay curves; whether tuning jobs heed it is not documented"),
