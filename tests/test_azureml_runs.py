@@ -148,6 +148,14 @@ def test_a_job_of_another_client_is_taken_in(emulator: AzureMlEmulator, tmp_path
     assert run.best.number == 0
 
 
+@pytest.mark.parametrize("mode", ["managed", "driven"])
+def test_a_job_may_have_capitals_in_its_name(mode: str, submit: Submit, tmp_path: Path) -> None:
+    job = job_of(tmp_path, mode=mode, limits={"trials": 2}).model_copy(update={"name": "My_Job"})
+    run = submit(job)
+    assert run.wait() is RunState.COMPLETED, run.events()
+    assert len(run.trials()) == 2
+
+
 def test_only_the_first_of_many_processes_reports(emulator: AzureMlEmulator, submit: Submit, tmp_path: Path) -> None:
     script = "import os, cloudtune.trial as t\nrank = int(os.environ['RANK'])\nprint('rank', rank, 'of', os.environ['WORLD_SIZE'])\nt.report(score=float(rank + 1))\n"
     own = {"trial": {"distribution": {"type": "pytorch", "process_count_per_instance": 2}}}

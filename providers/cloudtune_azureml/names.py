@@ -8,9 +8,9 @@ _LONGEST = 200
 
 
 def run_name(name: str, run_id: str) -> str:
-    """The name of a run's sweep job: the job's, and a mark of the run's id."""
+    """The name of a run's sweep job: the job's in small letters, as Azure's SDK makes of it, and a mark of the run's id."""
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]
-    return f"{re.sub(r'[^a-zA-Z0-9_-]', '-', name)[:_LONGEST]}-{mark}"
+    return f"{re.sub(r'[^a-z0-9_-]', '-', name.lower())[:_LONGEST]}-{mark}"
 
 
 def trial_name(run: str, number: int, attempt: int) -> str:
