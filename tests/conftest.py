@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("cloud_runs", "places")
 
-settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile(  # how fast the machine is, says nothing of the code
+    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("default")
 
 
@@ -50,9 +52,20 @@ def _processes_of_runs() -> list[str]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the option for what takes minutes."""
-    parser.addoption("--complete", action="store_true", help="run every cell of the matrix, and every kill")
+    parser.addoption(
+        "--complete", action="store_true", help="run every cell of the matrix, every kill, and what else takes long"
+    )
 
 
-def pytest_configure() -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what takes long and shows what others show, too, unless all of it is wanted."""
+    if not config.getoption("complete"):
+        long = [item for item in items if item.get_closest_marker("complete")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Marks everything that this test process starts, so that what is left behind can be found."""
     os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())
+    config.addinivalue_line("markers", "complete: takes long and is run with --complete")

@@ -39,6 +39,7 @@ class TestManaged(ProviderConformance):
         return profile_for(emulator, project, monkeypatch)
 
 
+@pytest.mark.complete
 class TestDriven(TestManaged):
     @pytest.fixture
     def extras(self) -> dict[str, Any]:

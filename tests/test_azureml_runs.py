@@ -185,7 +185,11 @@ def test_data_of_this_machine_and_of_datastores_are_folders(
     (tmp_path / "table" / "a.txt").write_text("one")
     emulator.blobs.put("azureml-blobstore", "far/b.txt", b"two")
     script = "import pathlib, cloudtune.trial as t\nassert pathlib.Path(t.data('near'), 'a.txt').read_text() == 'one'\nassert pathlib.Path(t.data('single')).read_text() == 'one'\nassert pathlib.Path(t.data('far'), 'b.txt').read_text() == 'two'\nt.report(score=1)\n"
-    data = {"near": "table", "single": "table/a.txt", "far": {"azureml": "azureml://datastores/workspaceblobstore/paths/far"}}
+    data = {
+        "near": "table",
+        "single": "table/a.txt",
+        "far": {"azureml": "azureml://datastores/workspaceblobstore/paths/far"},
+    }
     run = submit(job_of(tmp_path, script, data=data, limits={"trials": 1}))
     assert run.wait() is RunState.COMPLETED, [trial.reason for trial in run.trials()]
     assert run.best is not None

@@ -104,7 +104,7 @@ def sagemaker(faults: Faults) -> Any:
 def training_jobs(_: Any) -> list[tuple[str, bool]]:
     import boto3
 
-    pages = boto3.client("sagemaker").get_paginator("list_training_jobs").paginate()
+    pages = boto3.Session().client("sagemaker").get_paginator("list_training_jobs").paginate()
     found = [each for page in pages for each in page["TrainingJobSummaries"]]
     return [(each["TrainingJobName"], each["TrainingJobStatus"] == "InProgress") for each in found]
 

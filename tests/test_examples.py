@@ -35,6 +35,7 @@ def run_example(tmp_path: Path, name: str, **limits: Any) -> Any:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.complete
 def test_the_forest_grid_finds_what_grid_search_cv_finds(tmp_path: Path) -> None:
     from sklearn.datasets import load_breast_cancer
     from sklearn.ensemble import RandomForestClassifier

@@ -68,7 +68,7 @@ def finished(run: Run) -> Counter[str]:
 
 def training_jobs() -> Counter[str]:
     """The states of all training jobs of the emulator."""
-    found = boto3.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    found = boto3.Session().client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
     return Counter(job["TrainingJobStatus"] for job in found)
 
 

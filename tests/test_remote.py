@@ -189,7 +189,7 @@ def training_jobs(but: str = "") -> Counter[str]:
     """The states of the training jobs, but for those whose names begin so."""
     import boto3
 
-    found = boto3.client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
+    found = boto3.Session().client("sagemaker").list_training_jobs(MaxResults=100)["TrainingJobSummaries"]
     return Counter(job["TrainingJobStatus"] for job in found if not (but and job["TrainingJobName"].startswith(but)))
 
 

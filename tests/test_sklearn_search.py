@@ -62,7 +62,14 @@ def declared_by_scikit_learn(search: Any) -> dict[str, str]:
 @parametrize_with_checks(
     [
         TuneSearchCV(RidgeClassifier(), {"alpha": [0.1, 1.0]}, cv=2),
-        TuneSearchCV(Ridge(), {"alpha": Float(low=0.1, high=10.0, scale="log")}, strategy="random", n_iter=2, cv=2, random_state=0),
+        TuneSearchCV(
+            Ridge(),
+            {"alpha": Float(low=0.1, high=10.0, scale="log")},
+            strategy="random",
+            n_iter=2,
+            cv=2,
+            random_state=0,
+        ),
     ],
     expected_failed_checks=declared_by_scikit_learn,
 )

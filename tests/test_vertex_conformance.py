@@ -15,7 +15,7 @@ from cloudtune_vertex.emulator import VertexEmulator
 IMAGE = "us-docker.pkg.dev/project/training/image:1"
 
 
-@pytest.fixture(scope="module", params=["grpc", "rest"])
+@pytest.fixture(scope="module", params=["grpc", pytest.param("rest", marks=pytest.mark.complete)])
 def emulator(request: pytest.FixtureRequest) -> Iterator[VertexEmulator]:
     with VertexEmulator(transport=request.param, grace=0.2) as running:
         yield running

@@ -250,7 +250,7 @@ class Azure:
 
         return patiently(doing, send)
 
-    def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> None:
+    def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> str | None:
         """Makes a job once, though answers may be lost: its name is ours, so that it can be looked for.
 
         Args:
@@ -258,22 +258,29 @@ class Azure:
             request: its file.
             origin: what its relative paths start from.
             look_first: whether there may have been an earlier call.
+
+        Returns:
+            The id of its code in the workspace, by which the next job can have the same code without an upload; None
+            where it is not known.
         """
         from azure.ai.ml import load_job  # noqa: PLC0415
 
         if look_first and self.job(name) is not None:
-            return
+            return None
         text = yaml.safe_dump({**request, "name": name}, sort_keys=False, allow_unicode=True)
 
-        def make() -> None:
+        def make() -> str | None:
             entity = load_job(io.StringIO(text), relative_origin=str(origin / "job.yml"))
             try:
-                self.ml.jobs.create_or_update(entity)
+                made = self.ml.jobs.create_or_update(entity)
             except ClientAuthenticationError:
                 raise
             except AzureError:
                 if self.job(name) is None:  # else an answer was lost, and its repetition was refused
                     raise
+                return None
+            code = getattr(made, "code", None)
+            return f"azureml:{code.removeprefix('azureml:')}" if isinstance(code, str) and "/codes/" in code else None
 
         with quiet():
-            patiently(f"making the job {name}", make)
+            return patiently(f"making the job {name}", make)

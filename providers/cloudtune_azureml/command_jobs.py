@@ -90,7 +90,9 @@ class CommandJobLauncher(PolledLauncher):
     def launch(self, trial: Trial) -> None:
         running = self._take(trial)
         try:
-            self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
+            code = self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
+            if code is not None:  # the next trials have the same: nothing is uploaded, or looked for, again
+                self._template = {**self._template, "code": code}
         except ProviderError as error:
             self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
 

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-sys.path[:] = [path for path in sys.path if Path(path or ".").resolve() != HERE]  # this file is called as the package is
+sys.path[:] = [
+    path for path in sys.path if Path(path or ".").resolve() != HERE
+]  # this file is called as the package is
 
 from sklearn.datasets import load_breast_cancer  # noqa: E402
 from sklearn.ensemble import RandomForestClassifier  # noqa: E402
@@ -65,7 +67,9 @@ def main() -> int:
         return 0
     print(f"{'':<32}" + "".join(f"{name:>16}" for name in SEARCHES) + f"{'ratio':>8}")
     again = [sys.executable, __file__, "--jobs", str(options.jobs), *(["--quick"] if options.quick else []), "--once"]
-    alone = [float(subprocess.run([*again, name], capture_output=True, text=True, check=True).stdout) for name in SEARCHES]
+    alone = [
+        float(subprocess.run([*again, name], capture_output=True, text=True, check=True).stdout) for name in SEARCHES
+    ]
     row("in processes of their own", alone)
     took: dict[str, list[float]] = {name: [] for name in SEARCHES}
     found: dict[str, Any] = {}
@@ -82,7 +86,9 @@ def main() -> int:
 
 
 def row(what: str, seconds: list[float]) -> None:
-    print(f"{what:<32}" + "".join(f"{each:>14.2f} s" for each in seconds) + f"{seconds[1] / seconds[0]:>8.3f}", flush=True)
+    print(
+        f"{what:<32}" + "".join(f"{each:>14.2f} s" for each in seconds) + f"{seconds[1] / seconds[0]:>8.3f}", flush=True
+    )
 
 
 if __name__ == "__main__":
