@@ -35,10 +35,8 @@ def shared() -> Iterator[SageMakerEmulator]:
         yield running
 
 
-def profile_for(emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch, more: str = "") -> str:
+def profile_for(emulator: SageMakerEmulator, project: Path, more: str = "") -> str:
     """Writes a profile of this machine and the emulator together."""
-    for name, value in emulator.environment.items():
-        monkeypatch.setenv(name, value)
     (project / "cloudtune.toml").write_text(
         f'[profiles.emulated]\nprovider = "sagemaker"\nendpoint = "{emulator.url}"\nregion = "{emulator.region}"\n'
         f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\nimage = "{IMAGE}"\npoll = 0.1\n'
@@ -54,7 +52,9 @@ class TestMixed(ProviderConformance):
 
     @pytest.fixture
     def on(self, shared: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-        return profile_for(shared, project, monkeypatch)
+        for name, value in shared.environment.items():
+            monkeypatch.setenv(name, value)
+        return profile_for(shared, project)
 
 
 def finished(run: Run) -> Counter[str]:
@@ -79,9 +79,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.sagemaker_emulator(quotas={"ml.m5.large": 1}, grace=0.2)
 def test_a_quota_of_the_account_moves_trials_to_this_machine(
-    sagemaker_emulator: SageMakerEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sagemaker_emulator: SageMakerEmulator, tmp_path: Path
 ) -> None:
-    on = profile_for(sagemaker_emulator, tmp_path, monkeypatch)
+    on = profile_for(sagemaker_emulator, tmp_path)
     run = api.submit(job_of(tmp_path, SLOW, limits={"trials": 10, "parallel": 4}), on, project=tmp_path, base=tmp_path)
     where = finished(run)
     assert where["emulated"] >= 1
@@ -91,9 +91,9 @@ def test_a_quota_of_the_account_moves_trials_to_this_machine(
 
 @pytest.mark.usefixtures("impatient")
 def test_an_outage_moves_trials_to_this_machine_and_leaves_no_job_behind(
-    sagemaker_emulator: SageMakerEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sagemaker_emulator: SageMakerEmulator, tmp_path: Path
 ) -> None:
-    on = profile_for(sagemaker_emulator, tmp_path, monkeypatch, "pause = 0.2\n")
+    on = profile_for(sagemaker_emulator, tmp_path, "pause = 0.2\n")
     script = f"""
 import os, pathlib, time
 import cloudtune.trial as t
@@ -124,9 +124,9 @@ t.report(score=t.params()["x"])
 
 
 def test_a_killed_driver_is_followed_by_one_that_takes_over_what_runs_everywhere(
-    sagemaker_emulator: SageMakerEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sagemaker_emulator: SageMakerEmulator, tmp_path: Path
 ) -> None:
-    on = profile_for(sagemaker_emulator, tmp_path, monkeypatch)
+    on = profile_for(sagemaker_emulator, tmp_path)
     (tmp_path / "job.yaml").write_text(job_of(tmp_path, SLOW, limits={"trials": 10, "parallel": 4}).to_yaml())
     command = [sys.executable, "-m", "cloudtune", "run", "job.yaml", "--on", on, "--quiet"]
     driver = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
