@@ -45,6 +45,7 @@ def profile_for(emulator: SageMakerEmulator, project: Path, more: str = "") -> s
     return "both"
 
 
+@pytest.mark.complete
 class TestMixed(ProviderConformance):
     """This machine and SageMaker together pass what each of them passes alone."""
 

@@ -19,6 +19,7 @@ pytest.importorskip("google.cloud.aiplatform_v1")
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import NotMounted, mounting
+from cloudtune.testing.conformance import wait_until
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.faults import Faults
@@ -384,7 +385,7 @@ def test_nothing_that_a_program_started_outlives_it(place: Place) -> None:
         "print(child.pid)\n"
     )
     job = place.run(code)
-    assert not _alive(int(job.lines()[0]))
+    wait_until(lambda: not _alive(int(job.lines()[0])), seconds=5)
 
 
 def test_close_ends_everything_at_once_and_says_nothing_more(place: Place) -> None:

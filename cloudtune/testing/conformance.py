@@ -109,7 +109,7 @@ class ProviderConformance:
     # Plans
 
     @given(job=jobs())
-    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_plan_accounts_for_every_leaf_of_the_spec(self, provider: Provider, job: TuningJob) -> None:
         plan = provider.plan(job)
         lost = [path for path, _ in leaves(job) if plan.support(path) is None]
@@ -118,7 +118,7 @@ class ProviderConformance:
         assert not forgotten, f"the provider's translation does not know these fields: {forgotten}"
 
     @given(job=jobs())
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     def test_what_a_plan_carries_exactly_is_in_the_request(self, provider: Provider, job: TuningJob) -> None:
         plan = provider.plan(job)
         for path, target in plan.carried.items():
@@ -126,7 +126,7 @@ class ProviderConformance:
                 assert _reachable(plan.request, target), f"{path} should be at {target} in the request"
 
     @given(job=jobs())
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_plan_is_pure_and_is_plain_data(self, provider: Provider, job: TuningJob) -> None:
         with _no_network():
             plan = provider.plan(job)
@@ -135,7 +135,7 @@ class ProviderConformance:
         assert plan.mode in ("managed", "driven")
 
     @given(job=jobs())
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     def test_a_note_says_something_and_is_never_exact(self, provider: Provider, job: TuningJob) -> None:
         for note in provider.plan(job).notes:
             assert note.support is not Support.EXACT

@@ -19,12 +19,10 @@ from yaml.events import (
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.text.scalars import resolve, resolve_as
-from cloudtune.text.syntax import syntax_problem
+from cloudtune.text.syntax import MAX_DEPTH, syntax_problem
 
 MAX_BYTES = 1 << 20
 """The size of a document in UTF-8."""
-MAX_DEPTH = 50
-"""How deep mappings and lists may nest, aliases expanded."""
 MAX_ALIASED = 10_000
 """How many values all aliases together may stand for."""
 

@@ -7,6 +7,10 @@ import yaml
 from cloudtune.errors import Problem
 
 
+MAX_DEPTH = 50
+"""How deep mappings and lists may nest, aliases expanded."""
+
+
 class _Words(NamedTuple):
     """How one complaint is put.
 
@@ -29,6 +33,8 @@ _INDENT = "check the indentation, and quote text where a quote ends early"
 _COLON = "put text that has ': ' in it in quotes, and indent keys of one mapping alike"
 
 _COMPLAINTS = (
+    # libyaml 0.2.6 has a limit of its own, of 1,000, which its scanner meets before we see an event
+    _Words("maximum nesting depth", f"mappings and lists nest deeper than {MAX_DEPTH} levels", "make it flatter"),
     _Words("mapping values are not allowed", "a ':' is not allowed here", _COLON),
     _Words("quoted scalar: found unexpected end", "this quote is not closed", "add the closing quote", True),
     _Words("flow sequence", "this [ has no ] where one should be", "close it, or put commas between items", True),
