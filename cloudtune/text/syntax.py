@@ -6,7 +6,6 @@ import yaml
 
 from cloudtune.errors import Problem
 
-
 MAX_DEPTH = 50
 """How deep mappings and lists may nest, aliases expanded."""
 
