@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 _FOR_GOOD = frozenset({"400", "404", "409", "ValidationException", "JobException", "AssetException"})
 """Errors that another attempt would get again."""
 
-_NO_CAPACITY = re.compile(r"(insufficient|not enough|no available) (capacity|quota|nodes)|quota exceeded", re.IGNORECASE)
+_NO_CAPACITY = re.compile(
+    r"(insufficient|not enough|no available) (capacity|quota|nodes)|quota exceeded", re.IGNORECASE
+)
 """How the run history tells, in words alone, that no machines were to be had."""
 
 _ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
