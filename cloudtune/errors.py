@@ -4,7 +4,8 @@ One base class; each error also is the built-in exception that a Python user wou
 wrong, where, and what to do, and never holds a secret, a token or the value of an environment variable.
 """
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -114,3 +115,26 @@ class RunBusy(CloudtuneError, RuntimeError):
     """Another process is driving this run already."""
 
     exit_code = 6
+
+
+_LISTED = 12
+"""Known words that a message lists at most."""
+
+
+def nearest(word: str, words: Iterable[str]) -> str | None:
+    """Return the known word that was most likely meant; None where none is near."""
+    lowered = {each.lower(): each for each in words}
+    sought = word.lower()
+    longer = sorted((each for each in lowered if len(sought) > 2 and sought in each), key=len)
+    near = longer or difflib.get_close_matches(sought, lowered, n=1)
+    return lowered[near[0]] if near else None
+
+
+def suggest(word: str, words: Iterable[str]) -> str:
+    """Return the end of a message about a word that is none of the known ones: the nearest of them, else all (or some)."""
+    known = list(words)
+    near = nearest(word, known)
+    if near is not None:
+        return f"did you mean {near!r}?"
+    some = "" if len(known) <= _LISTED else f" and {len(known) - _LISTED} more"
+    return f"known are: {', '.join(known[:_LISTED])}{some}"

@@ -1,6 +1,6 @@
 """The spec: one tuning job and its parts, the same in Python and in YAML."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -38,8 +38,25 @@ Size = Annotated[
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}=\-][^\s{}=]*$", max_length=256)]
-PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1)]
-"""One text for every provider, or a text for each provider by its name."""
+
+
+def _by_full_name(value: object) -> object:
+    """Takes an alias of a provider, such as ``aws``, for its name; two of one provider are refused."""
+    if not isinstance(value, Mapping):
+        return value
+    from cloudtune.provider import ALIASES  # noqa: PLC0415  # provider stands above; only mappings need it
+
+    named: dict[object, object] = {}
+    for key, part in value.items():
+        name = ALIASES.get(key, key) if isinstance(key, str) else key
+        if name in named:
+            raise ValueError(f"says something for {name!r} twice, once by its alias; keep one")
+        named[name] = part
+    return named
+
+
+PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1), BeforeValidator(_by_full_name)]
+"""One text for every provider, or a text for each provider by its name or alias."""
 
 
 def _one_or_list(value: object) -> object:
@@ -266,7 +283,21 @@ class TuningJob(Part):
     ray: Native = {}
     """Settings of the Ray provider."""
     native: dict[Text, Native] = {}
-    """Native settings of further providers, by their name."""
+    """Native settings of further providers, by their name; those of a provider with a field of its own belong there, too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _native_in_its_field(cls, data: Any) -> Any:
+        """``native: {sagemaker: …}`` is ``sagemaker: …``, and an alias is its provider's name."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("native"), Mapping):
+            return data
+        named = _by_full_name(data["native"])
+        assert isinstance(named, dict)
+        own = {field: named.pop(field) for field in NATIVE_FIELDS if field in named}
+        twice = [field for field in own if data.get(field)]
+        if twice:
+            raise ValueError(f"has settings under {twice[0]} and under native.{twice[0]}; keep one")
+        return {**data, **own, "native": named}
 
     @field_validator("metrics")
     @classmethod
@@ -382,6 +413,27 @@ class TuningJob(Part):
 
 NATIVE_FIELDS = ("local", "sagemaker", "vertex", "azureml", "ray")
 """Fields of the job that hold one provider's native settings."""
+
+
+def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
+    """Yield the path and the provider's name of everything that a job says for one provider alone.
+
+    Native settings that have a field of their own are left out.
+    """
+    compute, encryption = job.compute, job.encryption or Encryption()
+    settings = {
+        "trial.image": job.trial.image,
+        "compute.instance": compute.instance,
+        **{f"data.{name}": place for name, place in job.data.items()},
+        "output": job.output,
+        "identity": job.identity,
+        "encryption.key": encryption.key,
+        "encryption.volume_key": encryption.volume_key,
+        "native": job.native,
+    }
+    for path, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{path}.{name}", name) for name in value)
 
 
 def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:

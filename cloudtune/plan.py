@@ -8,14 +8,16 @@ from typing import Any, Self
 from pydantic import BaseModel, JsonValue
 
 from cloudtune.errors import Problem, UnsupportedError
-from cloudtune.job import TuningJob
+from cloudtune.job import TuningJob, per_provider
 
 
 class Support(StrEnum):
     """How well a provider carries a field, from best to worst."""
 
     EXACT = "exact"
-    """The service's own field means the same."""
+    """The service's own field means the same, and the value was checked as far as its kind allows."""
+    UNCHECKED = "unchecked"
+    """Passed on as it stands: nothing here knows whether there is such a thing; the note says what was looked at."""
     ENCODED = "encoded"
     """Travels through a codec; the script sees exactly the same; the optimizer sees a transformed axis."""
     APPROXIMATE = "approximate"
@@ -133,6 +135,11 @@ class Ledger:
         """The field at `path`, with all below it, is treated as the message says."""
         self._notes.append(Note(path, support, message, target))
 
+    def judge(self, path: str, verdict: "tuple[Support, str] | None", target: str = "") -> None:
+        """Notes what was found of a value that was carried already; None for nothing to say (see `cloudtune.values`)."""
+        if verdict is not None:
+            self.note(path, *verdict, target)
+
     def carry_per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
         """Carries a setting that may differ from provider to provider; what it says for others is not for here."""
         if isinstance(value, str):
@@ -147,14 +154,44 @@ class Ledger:
         yield from self._carried.items()
         yield from ((note.path, note.target) for note in self._notes)
 
+    def field_at(self, job: TuningJob, target: str) -> str | None:
+        """Return the field of the spec that a place in the request came from; None where none did."""
+        said = [path for path, _ in leaves(job)]
+        places = [(path, place) for path, place in self.targets() if place]
+        for path, place in places:
+            if path.startswith(f"{self.provider}.") and covers(place, target):
+                native = path + target[len(place) :]
+                if found := [leaf for leaf in said if covers(leaf, native) or covers(native, leaf)]:
+                    return found[0] if covers(found[0], native) else native
+        met = [
+            (len(place), path)
+            for path, place in places
+            if (covers(place, target) or covers(target, place)) and any(covers(path, leaf) for leaf in said)
+        ]
+        return max(met)[1] if met else None
+
     def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
         """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
+        self._refuse_unknown_providers(job)
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
         known = self._carried.keys() | {note.path for note in self._notes}
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes)) if lost else plan
+
+    def _refuse_unknown_providers(self, job: TuningJob) -> None:
+        """What is said for a provider that does not exist is a slip, not a setting of another one."""
+        said = {path: name for path, name in per_provider(job) if name != self.provider}
+        if not said:
+            return
+        from cloudtune.provider import unknown_provider  # noqa: PLC0415  # scanning for them takes a while
+
+        for path, name in said.items():
+            message = unknown_provider(name)
+            if message is not None:
+                self._notes = [note for note in self._notes if note.path != path]
+                self.note(path, Support.UNSUPPORTED, message)
 
 
 def covers(path: str, leaf: str) -> bool:

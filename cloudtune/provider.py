@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from cloudtune.errors import ConfigError, RunNotFound, TrialError
+from cloudtune.errors import ConfigError, RunNotFound, TrialError, suggest
 from cloudtune.states import RunState
 
 if TYPE_CHECKING:
@@ -245,6 +245,20 @@ class Provider(ABC):
 def providers() -> dict[str, EntryPoint]:
     """The entry points of all installed providers by name; nothing of theirs is imported."""
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def unknown_provider(name: str) -> str | None:
+    """Return what is wrong with a name under which a spec says something for one provider alone; None for nothing.
+
+    Providers that are installed are known, those that the spec has a field for, and formats that a job is written in.
+    """
+    from cloudtune.interop.formats import formats  # noqa: PLC0415  # few specs say something for others
+    from cloudtune.job import NATIVE_FIELDS  # noqa: PLC0415
+
+    installed = providers()
+    if name in installed or name in NATIVE_FIELDS or name in formats():
+        return None
+    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *ALIASES}))}"
 
 
 def load_provider(name: str) -> type[Provider]:

@@ -309,7 +309,8 @@ def test_a_plan_takes_the_worst_of_all_and_says_on_which(tmp_path: Path) -> None
 
 def test_what_is_said_to_one_provider_is_no_loss_on_the_other(tmp_path: Path) -> None:
     both = {"vertex": "n1-standard-4", "sagemaker": "ml.m5.large", "azureml": "Standard_DS3_v2"}
-    job = job_of(compute={"instance": both}, trial={"command": "true", "image": dict.fromkeys(both, "own:1")})
+    images = {**dict.fromkeys(both, "own:1"), "sagemaker": "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"}
+    job = job_of(compute={"instance": both}, trial={"command": "true", "image": images})
     plan = provider_of("aws,gcp", tmp_path).plan(job)
     for path in ("trial.image", "compute.instance"):
         assert [plan.support(f"{path}.{provider}") for provider in both] == [

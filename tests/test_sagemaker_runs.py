@@ -17,8 +17,8 @@ from cloudtune.states import RunState, TrialState
 from cloudtune_sagemaker.client import Aws
 from cloudtune_sagemaker.emulator import SageMakerEmulator
 from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
+from cloudtune_sagemaker.schema import of_sdk
 from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.shapes import service_model
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ class TestSageMaker(CloudRuns):
 
 
 def test_every_state_of_the_service_is_mapped() -> None:
-    assert set(JOB_STATES) == set(service_model().shape_for("HyperParameterTuningJobStatus").enum)
-    assert set(TRIAL_STATES) == set(service_model().shape_for("TrainingJobStatus").enum)
+    assert set(JOB_STATES) == set(of_sdk().shapes["HyperParameterTuningJobStatus"]["enum"])
+    assert set(TRIAL_STATES) == set(of_sdk().shapes["TrainingJobStatus"]["enum"])
 
 
 def test_a_look_costs_two_calls_at_any_number_of_trials(

@@ -198,7 +198,7 @@ def test_conditions_are_definitions_under_bayesian_search_and_masked_under_rando
     [
         ({"limits": {"trials": 751}, "strategy": {"type": "bayesian"}}, "limits.trials", "750"),
         ({"limits": {"trial_time": "40d"}}, "limits.trial_time", "2419200"),
-        ({"compute": {"instance": "ml.huge"}}, "compute.instance", "enum value set"),
+        ({"compute": {"instance": "ml.huge"}}, "compute.instance", "no instance type 'ml.huge'"),
         ({"compute": {"spot": True, "max_wait": "1m"}}, "compute.max_wait", "MaxRuntimeInSeconds"),
         ({"identity": "somebody"}, "identity", "regular expression"),
         ({"tags": {"k" * 129: "x"}}, "tags", "128"),

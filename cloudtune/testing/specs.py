@@ -61,7 +61,8 @@ from cloudtune.strategies import (
 Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]
 
-PROVIDERS = ("local", "sagemaker", "vertex", "azureml", "ray", "elsewhere")
+PROVIDERS = ("local", "sagemaker", "vertex", "azureml", "ray", "katib")
+"""Names under which a spec may say something for one alone."""
 
 _WORDS = (
     "a",
@@ -393,7 +394,7 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
         "vertex": native,
         "azureml": native,
         "ray": native,
-        "native": st.dictionaries(words, native, max_size=3),
+        "native": st.dictionaries(st.sampled_from(["katib", "wandb", "mixed"]), native, max_size=3),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
 from cloudtune.parameters import Float
-from cloudtune.plan import Ledger, Plan, Support, covers, leaves
+from cloudtune.plan import Ledger, Plan, Support
 from cloudtune.space_codec import Travel
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
@@ -301,10 +301,4 @@ class _Translation:
 
     def _path_of(self, target: str) -> str:
         """The field of the spec that a field of the job came from."""
-        said = {path for path, _ in leaves(self._job)}
-        found = [
-            (len(place), path)
-            for path, place in self._ledger.targets()
-            if place and (covers(place, target) or covers(target, place)) and any(covers(path, leaf) for leaf in said)
-        ]
-        return max(found)[1] if found else f"azureml.{target}"
+        return self._ledger.field_at(self._job, target) or f"azureml.{target}"

@@ -238,3 +238,6 @@ def _training_rules(request: Mapping[str, Any]) -> Iterator[Violation]:
         yield from _algorithm_rules(algorithm, "AlgorithmSpecification")
     if request.get("StoppingCondition") is not None:
         yield from _time_rules(request, "")
+    warm = (request.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds")
+    if warm and request.get("EnableManagedSpotTraining"):  # "Considerations" of "SageMaker AI managed warm pools"
+        yield Violation("ResourceConfig.KeepAlivePeriodInSeconds", "excludes managed spot training: keep one of them")

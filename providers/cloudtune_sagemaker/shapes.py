@@ -1,10 +1,9 @@
 """Botocore's own model of SageMaker's requests, checked in full.
 
 Botocore checks members, types and minimums; lengths, maximums, patterns and enums stand in the same model, and are
-checked here too. The model is loaded when the first request is checked, and compiled once.
+checked here too. The model is compiled once; see `cloudtune_sagemaker.schema` for where it comes from.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from cloudtune.errors import suggest
+from cloudtune_sagemaker.schema import Shape, newer, of_sdk, schema_for
+
 Check = Callable[[Any, str], Iterator["Violation"]]
+Parts = Callable[[str], Check]
+"""Gives the check of a shape by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +26,19 @@ class Violation:
     Attributes:
         path: into the request, e.g. ``TrainingJobDefinition.InputDataConfig[0].ChannelName``.
         message: the rule, as it follows "failed to satisfy constraint:".
+        plainly: the same for the author of a job; "" for the message.
+        strange: whether a name or value is not among the known ones, to which a newer model may add.
     """
 
     path: str
     message: str
+    plainly: str = ""
+    strange: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in plain words."""
+        return self.plainly or self.message
 
 
 def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation]:
@@ -35,47 +48,50 @@ def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation
         request: its members, as boto3 takes them.
         operation: of the service, e.g. ``CreateTrainingJob``.
     """
-    return list(_checker(operation)(request, ""))
+    found = list(_checker(operation)(request, ""))
+    if any(each.strange for each in found) and newer() is not None:
+        found = list(_newer_checker(operation)(request, ""))
+    return found
 
 
 def members(operation: str = "CreateHyperParameterTuningJob") -> frozenset[str]:
     """The names of a request's members."""
-    return frozenset(service_model().operation_model(operation).input_shape.members)
+    schema = schema_for(operation)
+    return frozenset(schema.shapes[schema.requests[operation]]["members"])
 
 
 def response_members(operation: str) -> frozenset[str]:
     """The names of an answer's members, and of what botocore adds."""
-    return frozenset(service_model().operation_model(operation).output_shape.members) | {"ResponseMetadata"}
+    return frozenset(schema_for(operation).answers[operation]) | {"ResponseMetadata"}
 
 
-# Botocore's model
-
-
-@cache
-def service_model() -> Any:  # botocore.model.ServiceModel, which has no types
-    """Botocore's model of SageMaker."""
-    from botocore.loaders import Loader  # noqa: PLC0415  # nothing of AWS is loaded before a request is checked
-    from botocore.model import ServiceModel  # noqa: PLC0415
-
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+# The model
 
 
 @cache
 def _checker(operation: str) -> Check:
-    return _compile(service_model().operation_model(operation).input_shape, {})
+    schema = schema_for(operation)
+    return _compile(schema.requests[operation], schema.shapes, {})
 
 
-def _compile(shape: Any, known: dict[str, Check]) -> Check:
+@cache
+def _newer_checker(operation: str) -> Check:
+    schema = of_sdk()
+    return _compile(schema.requests[operation], schema.shapes, {})
+
+
+def _compile(name: str, shapes: Mapping[str, Shape], known: dict[str, Check]) -> Check:
     """A function that checks values of a shape; shapes may hold themselves."""
-    if shape.name not in known:
-        known[shape.name] = lambda value, path: known[shape.name](value, path)  # noqa: PLW0108  # looked up when called
-        known[shape.name] = _COMPILERS.get(shape.type_name, _anything)(shape, known)
-    return known[shape.name]
+    if name not in known:
+        known[name] = lambda value, path: known[name](value, path)  # noqa: PLW0108  # looked up when called
+        shape = shapes[name]
+        known[name] = _COMPILERS.get(shape["type"], _anything)(shape, lambda part: _compile(part, shapes, known))
+    return known[name]
 
 
-def _structure(shape: Any, known: dict[str, Check]) -> Check:
-    parts = {name: _compile(member, known) for name, member in shape.members.items()}
-    required = tuple(shape.required_members)
+def _structure(shape: Shape, part_of: Parts) -> Check:
+    parts = {name: part_of(member) for name, member in shape["members"].items()}
+    required = tuple(shape.get("required", ()))
 
     def check(value: Any, path: str) -> Iterator[Violation]:
         if not isinstance(value, Mapping):
@@ -88,15 +104,15 @@ def _structure(shape: Any, known: dict[str, Check]) -> Check:
             if name in parts:
                 yield from parts[name](part, join(path, name))
             else:
-                near = difflib.get_close_matches(str(name), parts, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                yield Violation(join(path, str(name)), f"Member is not known{hint}")
+                yield Violation(
+                    join(path, str(name)), f"Member is not known; {suggest(str(name), parts)}", strange=True
+                )
 
     return check
 
 
-def _list(shape: Any, known: dict[str, Check]) -> Check:
-    item, sized = _compile(shape.member, known), _sized(shape)
+def _list(shape: Shape, part_of: Parts) -> Check:
+    item, sized = part_of(shape["member"]), _sized(shape)
 
     def check(value: Any, path: str) -> Iterator[Violation]:
         if not isinstance(value, list | tuple):
@@ -109,8 +125,8 @@ def _list(shape: Any, known: dict[str, Check]) -> Check:
     return check
 
 
-def _map(shape: Any, known: dict[str, Check]) -> Check:
-    key, item, sized = _compile(shape.key, known), _compile(shape.value, known), _sized(shape)
+def _map(shape: Shape, part_of: Parts) -> Check:
+    key, item, sized = part_of(shape["key"]), part_of(shape["value"]), _sized(shape)
 
     def check(value: Any, path: str) -> Iterator[Violation]:
         if not isinstance(value, Mapping):
@@ -124,11 +140,11 @@ def _map(shape: Any, known: dict[str, Check]) -> Check:
     return check
 
 
-def _string(shape: Any, _known: dict[str, Check]) -> Check:
+def _string(shape: Shape, _part_of: Parts) -> Check:
     sized = _sized(shape)
-    written = shape.metadata.get("pattern")
+    written = shape.get("pattern")
     pattern = None if written is None else _python_pattern(written)
-    allowed = frozenset(shape.enum)
+    allowed = frozenset(shape.get("enum", ()))
 
     def check(value: Any, path: str) -> Iterator[Violation]:
         if not isinstance(value, str):
@@ -136,16 +152,17 @@ def _string(shape: Any, _known: dict[str, Check]) -> Check:
             return
         yield from sized(len(value), path)
         if allowed and value not in allowed:
-            yield Violation(path, f"Member must satisfy enum value set: [{', '.join(sorted(allowed))}]")
+            rule = f"Member must satisfy enum value set: [{', '.join(sorted(allowed))}]"
+            yield Violation(path, rule, f"there is no {value!r}; {suggest(value, sorted(allowed))}", strange=True)
         if pattern is not None and not pattern.fullmatch(value):
             yield Violation(path, f"Member must satisfy regular expression pattern: {written}")
 
     return check
 
 
-def _number(shape: Any, _known: dict[str, Check]) -> Check:
-    whole = shape.type_name in ("integer", "long")
-    low, high = shape.metadata.get("min", -math.inf), shape.metadata.get("max", math.inf)
+def _number(shape: Shape, _part_of: Parts) -> Check:
+    whole = shape["type"] in ("integer", "long")
+    low, high = shape.get("min", -math.inf), shape.get("max", math.inf)
 
     def check(value: Any, path: str) -> Iterator[Violation]:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
@@ -158,7 +175,7 @@ def _number(shape: Any, _known: dict[str, Check]) -> Check:
     return check
 
 
-def _boolean(_shape: Any, _known: dict[str, Check]) -> Check:
+def _boolean(_shape: Shape, _part_of: Parts) -> Check:
     def check(value: Any, path: str) -> Iterator[Violation]:
         if not isinstance(value, bool):
             yield Violation(path, "Member must be a boolean")
@@ -166,14 +183,14 @@ def _boolean(_shape: Any, _known: dict[str, Check]) -> Check:
     return check
 
 
-def _anything(_shape: Any, _known: dict[str, Check]) -> Check:
+def _anything(_shape: Shape, _part_of: Parts) -> Check:
     def check(_value: Any, _path: str) -> Iterator[Violation]:
         return iter(())
 
     return check
 
 
-_COMPILERS: Mapping[str, Callable[[Any, dict[str, Check]], Check]] = {
+_COMPILERS: Mapping[str, Callable[[Shape, Parts], Check]] = {
     "structure": _structure,
     "list": _list,
     "map": _map,
@@ -186,8 +203,8 @@ _COMPILERS: Mapping[str, Callable[[Any, dict[str, Check]], Check]] = {
 }
 
 
-def _sized(shape: Any) -> Callable[[int, str], Iterator[Violation]]:
-    low, high = shape.metadata.get("min", 0), shape.metadata.get("max", math.inf)
+def _sized(shape: Shape) -> Callable[[int, str], Iterator[Violation]]:
+    low, high = shape.get("min", 0), shape.get("max", math.inf)
 
     def check(size: int, path: str) -> Iterator[Violation]:
         if size < low:

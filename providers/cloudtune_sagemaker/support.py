@@ -15,6 +15,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.command.native": (Support.APPROXIMATE, "the training toolkit starts what the native sagemaker_program names; the command is for other providers"),
     "trial.function": (Support.ENCODED, "called by the trial helper, started as a command is"),
     "trial.image": (Support.EXACT, ""),
+    "trial.image.elsewhere": (Support.UNCHECKED, "from another registry than Amazon ECR: SageMaker takes it only in a VPC with a TrainingImageConfig"),
     "trial.environment": (Support.EXACT, ""),
     "objective": (Support.EXACT, ""),
     "objective.several": (Support.DRIVEN, "SageMaker's tuner has one objective: cloudtune's driver asks, with a training job a trial"),
@@ -24,6 +25,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "space.driven": (Support.DRIVEN, "the program reads what the service sends, which cannot say this: cloudtune's driver asks, with a training job a trial"),
     "strategy": (Support.EXACT, ""),
     "strategy.driven": (Support.DRIVEN, "SageMaker's tuner has no such strategy, or not this setting of it: cloudtune's driver asks, with a training job a trial"),
+    "strategy.seed.bayesian": (Support.APPROXIMATE, "SageMaker's Bayesian search draws alike with the same seed, not the same; mode: driven repeats a run"),
     "strategy.hyperband.eta": (Support.APPROXIMATE, "SageMaker's Hyperband chooses it itself"),
     "stopping": (Support.DRIVEN, "SageMaker's tuner has no such rule: cloudtune's driver asks, with a training job a trial"),
     "stopping.auto": (Support.EXACT, ""),
@@ -38,6 +40,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "mode": (Support.EXACT, ""),
     "strict": (Support.EXACT, ""),
     "compute.instance": (Support.EXACT, ""),
+    "compute.instance.unknown": (Support.UNCHECKED, "of a form that SageMaker's have, but not among those that botocore knows"),
     "compute.count": (Support.EXACT, ""),
     "compute.accelerators": (Support.APPROXIMATE, _TYPE_DECIDES),
     "compute.cpus": (Support.APPROXIMATE, _TYPE_DECIDES),
@@ -55,6 +58,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "encryption": (Support.EXACT, ""),
     "tags": (Support.EXACT, ""),
     "sagemaker": (Support.EXACT, ""),
+    "sagemaker.unheeded": (Support.APPROXIMATE, "what a tuning job takes and does not heed is named, such as KeepAlivePeriodInSeconds"),
     "native": (_ELSEWHERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudtune.codec import text_of
 from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger, Plan, Support, covers, leaves
+from cloudtune.plan import Ledger, Plan, Support
 from cloudtune.private import MASK
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
@@ -19,6 +19,7 @@ from cloudtune_sagemaker.shapes import members
 from cloudtune_sagemaker.space_notes import account_for_branches, account_for_one
 from cloudtune_sagemaker.spec_text import packed_spec
 from cloudtune_sagemaker.support import SUPPORT
+from cloudtune_sagemaker.values import judged, regions, unheeded, with_known_machines
 from cloudtune_sagemaker.wire import (
     CONFIG,
     DEFINITION,
@@ -177,7 +178,10 @@ class _Translation:
     def _strategy(self) -> str:
         strategy = self._job.strategy
         self._ledger.carry("strategy", f"{CONFIG}.Strategy")
-        self._ledger.carry("strategy.seed", f"{CONFIG}.RandomSeed")
+        if isinstance(strategy, Bayesian) and strategy.seed is not None:
+            self._ledger.note("strategy.seed", *SUPPORT["strategy.seed.bayesian"], f"{CONFIG}.RandomSeed")
+        else:
+            self._ledger.carry("strategy.seed", f"{CONFIG}.RandomSeed")
         if isinstance(strategy, Grid) and strategy.levels is not None:
             message = "the grid's values travel as categories"
             self._ledger.note("strategy.levels", Support.ENCODED, message, f"{CONFIG}.ParameterRanges")
@@ -325,8 +329,12 @@ class _Translation:
 
     def _check(self, request: Mapping[str, Any]) -> None:
         operation = "CreateTrainingJob" if self._driven else "CreateHyperParameterTuningJob"
-        for violation in problems(self._with_what_a_profile_gives(request), operation):
-            message = f"SageMaker refuses {violation.path}: {violation.message}"
+        for target, verdict in (*judged(request), *unheeded(request)):
+            self._ledger.judge(self._path_of(target), verdict, target)
+        if self._settings.region is not None:
+            self._ledger.judge("region", regions().judge(self._settings.region))
+        for violation in problems(with_known_machines(self._with_what_a_profile_gives(request)), operation):
+            message = f"SageMaker refuses {violation.path}: {violation.words}"
             self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, message)
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -357,19 +365,12 @@ class _Translation:
 
     def _path_of(self, target: str) -> str:
         """The field of the spec that a member of the request came from."""
-        said = {path for path, _ in leaves(self._job)}
-        found = [
-            (len(place), path)
-            for path, place in self._ledger.targets()
-            if _meet(place, target) and any(covers(path, leaf) for leaf in said)
-        ]
-        return max(found)[1] if found else f"sagemaker.{target}"
+        other = _OF_THE_PROFILE.get(target.rpartition(".")[2], f"sagemaker.{target}")
+        return self._ledger.field_at(self._job, target) or other
 
 
-def _meet(place: str, target: str) -> bool:
-    """Whether one of two members of a request holds the other."""
-    return bool(place) and (covers(place, target) or covers(target, place))
-
+_OF_THE_PROFILE = {"InstanceType": "compute.instance", "RoleArn": "identity", "TrainingImage": "trial.image"}
+"""Fields of the spec for members that a profile gives where the spec says nothing."""
 
 _NO_ROLE = 'no role to run as; give identity: arn:aws:iam::…:role/…, or role = "…" in the profile'
 _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'
