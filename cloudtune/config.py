@@ -31,7 +31,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, SpecError
+from cloudtune.files import read_file
 
 FILE = "cloudtune.toml"
 
@@ -192,13 +193,14 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            data = tomllib.load(file)
+        data = tomllib.loads(read_file(path))
     except FileNotFoundError:
         return {}
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except SpecError as error:
+        raise ConfigError(f"{path} cannot be read: {error.problems[0]}") from None
+    except (OSError, ValueError) as error:  # a number of more digits than Python reads
         raise ConfigError(f"{path} cannot be read: {error}") from None
     _check(data, path)
     return data

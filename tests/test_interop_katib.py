@@ -668,7 +668,7 @@ def same_law(ours: Any, theirs: Any) -> bool:
     ({"trialTemplate": template([], trialParameters=[{"name": "x", "reference": "nix"}])}, "spec.trialTemplate.trialParameters[0].reference", "no parameter 'nix'"),
     ({"trialTemplat": {}}, "spec.trialTemplat", "is no key"),
     ({"trialTemplate": template([], trialSpec={"spec": {}})}, "spec.trialTemplate.trialSpec.kind", "is missing"),
-    ({"trialTemplate": template("p")}, "spec.trialTemplate.trialSpec.spec.template.spec.containers[0].command", "must be a valid tuple"),  # type: ignore[arg-type]
+    ({"trialTemplate": template("p")}, "spec.trialTemplate.trialSpec.spec.template.spec.containers[0].command", "must be a list"),  # type: ignore[arg-type]
 ])  # fmt: skip
 def test_a_mistake_is_told_with_its_place_in_the_file(
     changes: dict[str, Any], path: str, message: str, tmp_path: Path
@@ -699,7 +699,7 @@ def test_the_line_of_a_mistake_is_that_of_the_value(tmp_path: Path) -> None:
     ("kind: Pod\n", "holds no Experiment"),
     ("- 1\n", "holds no Experiment"),
     ("kind: \"a\n", "this quote is not closed"),
-    ("a: &a [*a]\n", "holds no Experiment"),
+    ("a: &a [*a]\n", "stands within the value that it means"),
     ("kind: Experiment\n", "api"),
 ])  # fmt: skip
 def test_a_file_without_an_experiment_is_refused(text: str, message: str, tmp_path: Path) -> None:

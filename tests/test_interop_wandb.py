@@ -13,7 +13,7 @@ from scipy import stats
 from cloudtune import TuningJob, trial
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
-from cloudtune.interop.documents import Document
+from cloudtune.interop.documents import Document, read_document
 from cloudtune.interop.formats import Imported
 from cloudtune.interop.wandb import parse
 from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
@@ -249,10 +249,10 @@ def test_bands_that_are_no_rungs_are_told() -> None:
     ({"run_cap": 0}, "run_cap", "greater than or equal to 1"),
 ])  # fmt: skip
 def test_a_mistake_is_told_with_its_place(changes: dict[str, Any], path: str, message: str, tmp_path: Path) -> None:
-    text = yaml.safe_dump(sweep(**changes), sort_keys=False)
-    nodes = yaml.compose(text, yaml.SafeLoader)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(yaml.safe_dump(sweep(**changes), sort_keys=False), "utf-8")
     with pytest.raises(SpecError) as caught:
-        parse(Document(yaml.safe_load(text), "sweep.yaml", nodes))
+        parse(read_document(str(file)))
     found = {problem.path: problem for problem in caught.value.problems}
     assert message in found[path].message
     assert found[path].line is not None

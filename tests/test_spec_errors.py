@@ -239,7 +239,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
         (
             "lr: {type: float, low: 1, high: 1" + 320 * "0" + "}",
             35,
-            "space.lr.high: must be a number that a float can hold, not a very large number",
+            "space.lr.high: a whole number of 321 digits is too long",
         ),
         (
             "k: {type: categorical, values: []}",

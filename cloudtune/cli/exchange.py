@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -63,12 +63,12 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
     """
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
 
-    if origin not in formats():
-        if study or table:
-            raise click.UsageError(f"--study and --trials have no meaning for {origin}")
-        _import_request(source, origin, output)
-        return
-    imported = load_format(origin).read(source, study=study)
+    if origin in formats():
+        imported = load_format(origin).read(source, study=study)
+    elif study or table:
+        raise click.UsageError(f"--study and --trials have no meaning for {origin}")
+    else:
+        imported = _import_request(source, origin)
     notes = [str(note) for note in imported.notes]
     job = imported.job
     if table is not None:
@@ -78,13 +78,10 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
     _write(_commented(notes, f"Made of {origin} {source}") + job.to_yaml(), notes, output)
 
 
-def _import_request(source: str, origin: str, output: Path | None) -> None:
-    file, provider = Path(source), _provider(origin)
-    if source != "-" and not file.is_file():
-        raise click.UsageError(f"there is no file {source!r}")
-    job = provider.from_native(_data(file), None if source == "-" else file.parent)
-    native = sorted(job.native_settings(provider.name))
-    _write(job.to_yaml(), [f"settings of {origin} alone: {', '.join(native)}"] if native else [], output)
+def _import_request(source: str, origin: str) -> "Imported":
+    from cloudtune.interop.requests import read_request  # noqa: PLC0415
+
+    return read_request(_provider(origin), source)
 
 
 def _write(text: str, notes: list[str], output: Path | None) -> None:
@@ -198,22 +195,3 @@ def _provider(name: str, near: Path | None = None) -> "Provider":
     except ConfigError as error:
         raise ConfigError(f"{error}; other formats are: {', '.join(formats())}") from None
     return load_provider(profile.provider)(profile.settings, mounts(project))
-
-
-def _data(file: Path) -> Any:  # plain data of any shape
-    """The data of a JSON or YAML file; YAML is read as the services' own tools read it."""
-    import yaml  # noqa: PLC0415
-
-    from cloudtune.errors import Problem, SpecError  # noqa: PLC0415
-
-    text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        if text.lstrip().startswith(("{", "[")):
-            place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-            raise SpecError([Problem("", f"is not JSON: {error}{place}")], str(file)) from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError([Problem("", f"is neither JSON nor YAML: {error}")], str(file)) from None

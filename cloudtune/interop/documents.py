@@ -1,20 +1,21 @@
 """Files of other tools as plain data, with the line and column of each value, so that mistakes can be shown."""
 
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from cloudtune.errors import ConfigError, Problem, SpecError
-from cloudtune.text.reading import read_file
-from cloudtune.text.syntax import syntax_problem
+from cloudtune.errors import Problem, SpecError
+from cloudtune.files import name_of, read_source
+from cloudtune.text.json_text import looks_like_json, read_json
+from cloudtune.text.reading import read_foreign
 
 if TYPE_CHECKING:
+    from cloudtune.text.building import Node, Place
     from cloudtune.text.mistakes import Location
 
 Steps = Sequence[str | int]
@@ -31,27 +32,55 @@ class Shape(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document, or JSON, which is YAML as well.
+    """One document of YAML or JSON.
 
     Attributes:
         data: what it says.
         source: what messages call it.
-        node: PyYAML's own, which knows the places; None for data that came without a text.
+        node: the same with its places; None where they are not known.
+        text: of JSON, whose places are looked for when they are needed.
     """
 
     data: Any
     source: str
-    node: yaml.Node | None = None
+    node: "Node | None" = None
+    text: str = ""
 
     def problem(self, path: Steps, message: str, hint: str = "") -> Problem:
         """A mistake at a path, or where the path ends before its goal."""
-        mark = None if self.node is None else _place(self.node, path)
-        line, column = (None, None) if mark is None else (mark.line + 1, mark.column + 1)
+        node = self._places()
+        line, column = (None, None) if node is None else _place(node, path)
         return Problem(path_text(path), message, hint, line, column)
 
     def error(self, path: Steps, message: str, hint: str = "") -> SpecError:
         """The error of a single mistake."""
         return SpecError([self.problem(path, message, hint)], self.source)
+
+    def _places(self) -> "Node | None":
+        return self.node or (_node_of(self.text) if self.text else None)
+
+    def part(self, *path: str | int) -> "Document":
+        """Return what stands at a path, as a document of its own."""
+        data, node = self.data, self._places()
+        for step in path:
+            data = data[step]
+            node = None if node is None else node.children.get(step)
+        return Document(data, self.source, node)
+
+    @contextmanager
+    def located(self) -> Iterator[None]:
+        """Give the problems of a SpecError that is raised inside, which knows their paths alone, their lines."""
+        try:
+            yield
+        except SpecError as error:
+            node = self._places()
+            if node is None or any(problem.line for problem in error.problems):
+                raise
+            problems = []
+            for problem in error.problems:
+                line, column = _place(node, _steps(problem.path, self.data))
+                problems.append(replace(problem, line=line, column=column))
+            raise SpecError(problems, self.source) from error
 
     def check(self, model: type[Model], data: Any, at: Steps = ()) -> Model:
         """The data, which stands at a path, as a model has it.
@@ -74,55 +103,90 @@ def path_text(path: Steps) -> str:
 
 
 def read_documents(source: str) -> list[Document]:
-    """The documents of a file; ``-`` for standard input.
+    """Return the documents of a file; ``-`` for standard input.
 
-    YAML is read as most tools read it, and so those whose files these are: as YAML 1.1, by PyYAML's safe loader.
+    YAML is read as most tools read it, and so those whose files these are: as YAML 1.1.
 
     Raises:
-        SpecError: the text is not YAML, or not UTF-8.
+        SpecError: the file is neither YAML nor JSON, or exceeds the bounds of `cloudtune.text.reading`.
         ConfigError: there is no such file.
+        OSError: it cannot be read.
     """
-    if source != "-" and not Path(source).is_file():
-        raise ConfigError(f"there is no file {source!r}")
-    text = sys.stdin.read() if source == "-" else read_file(Path(source))
-    name = "standard input" if source == "-" else source
-    try:
-        return _documents(text, name)
-    except yaml.YAMLError as error:
-        problem = syntax_problem(error, text)
-    except RecursionError:
-        problem = Problem("", "mappings and lists nest too deeply")
-    try:
-        return [Document(json.loads(text), name)]  # which may be indented by tabs
-    except (ValueError, RecursionError):
-        raise SpecError([problem], name) from None
+    text, name = read_source(source), name_of(source)
+    if looks_like_json(text):
+        return [Document(read_json(text, name), name, text=text)]
+    return [Document(node.value, name, node) for node in read_foreign(text, name)]
 
 
-def _documents(text: str, name: str) -> list[Document]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
-    found = []
-    try:
-        while loader.check_node():
-            node = loader.get_node()
-            found.append(Document(loader.construct_document(node), name, node))
-    finally:
-        loader.dispose()
-    return [document for document in found if document.data is not None]
+def read_document(source: str) -> Document:
+    """Return the only document of a file; ``-`` for standard input.
+
+    Raises:
+        SpecError: as `read_documents` does; or there is none, or more than one.
+        ConfigError: there is no such file.
+        OSError: it cannot be read.
+    """
+    documents = read_documents(source)
+    if not documents:
+        raise SpecError([Problem("", "the document is empty")], name_of(source))
+    if len(documents) > 1:
+        raise documents[1].error((), f"a second document begins here, of {len(documents)}", "give a file with one")
+    return documents[0]
 
 
-def _place(node: yaml.Node, path: Steps) -> yaml.Mark | None:
+@lru_cache(maxsize=1)
+def _node_of(text: str) -> "Node | None":
+    """JSON with its places; None where it is no YAML, such as for tabs."""
+    with suppress(SpecError):
+        nodes = read_foreign(text, "")
+        return nodes[0] if nodes else None
+    return None
+
+
+def _place(node: "Node", path: Steps) -> "Place":
     """Where a value stands; of one that is not there, what holds it."""
     for step in path:
-        if isinstance(node, yaml.MappingNode):
-            inner = next((value for key, value in node.value if key.value == str(step)), None)
-        else:
-            items = node.value if isinstance(node, yaml.SequenceNode) else []
-            inner = items[step] if isinstance(step, int) and step < len(items) else None
+        inner = node.children.get(step)
         if inner is None:
             break
         node = inner
-    mark: yaml.Mark | None = node.start_mark
-    return mark
+    return node.place
+
+
+def _steps(path: str, data: Any) -> list[str | int]:
+    """The keys and indices of a path that is written as text, as far as the data has them.
+
+    A key may have dots in it, and be spelled otherwise in the file: ``maxTrialCount`` for ``max_trial_count``.
+    """
+    steps: list[str | int] = []
+    while path:
+        if isinstance(data, list) and (found := re.match(r"\[?(\d+)\]?\.?", path)) and int(found[1]) < len(data):
+            step: str | int = int(found[1])
+            path = path[found.end() :]
+        elif isinstance(data, Mapping):
+            fitting = [key for key in data if re.match(rf"{re.escape(_folded(key))}(?:[.\[]|$)", _folded(path))]
+            if not fitting:
+                break
+            key = max(fitting, key=len)
+            step, path = key, _without(path, len(_folded(key)))
+        else:
+            break
+        steps.append(step)
+        data = data[step]
+    return steps
+
+
+def _folded(text: str) -> str:
+    return text.replace("_", "").lower()
+
+
+def _without(path: str, count: int) -> str:
+    """A path without its first letters, of which underscores do not count."""
+    for index, letter in enumerate(path):
+        count -= letter != "_"
+        if count == 0:
+            return path[index + 1 :].removeprefix(".")
+    return ""
 
 
 def _keys(location: "Location", data: Any) -> list[str | int]:
@@ -145,4 +209,18 @@ def _words(error: Any) -> str:  # pydantic's ErrorDetails
     if kind == "extra_forbidden":
         return "is no key that this file may have here"
     text: str = message.removeprefix("Value error, ").replace("Input should be", "must be", 1)
+    for theirs, ours in _KINDS.items():
+        text = text.replace(theirs, ours)
     return text[:1].lower() + text[1:]
+
+
+_KINDS = {
+    "a valid tuple": "a list",
+    "a valid list": "a list",
+    "a valid dictionary": "a mapping (key: value)",
+    "a valid string": "a text",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid boolean": "true or false",
+}
+"""What pydantic calls kinds of values, and what users do."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from cloudtune.errors import SpecError
 from cloudtune.interop import legal_job_name
-from cloudtune.interop.documents import Document, Shape, read_documents
+from cloudtune.interop.documents import Document, Shape, read_document
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.wandb_parameters import Parameters, json_words
 from cloudtune.job import TuningJob
@@ -89,8 +89,7 @@ class Wandb(Format):
     summary = "a sweep configuration of Weights & Biases, YAML"
 
     def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # a file has one sweep
-        documents = read_documents(source)
-        return parse(documents[0] if documents else Document(None, source))
+        return parse(read_document(source))
 
 
 def parse(document: Document) -> Imported:

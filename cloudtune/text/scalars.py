@@ -4,11 +4,12 @@ So ``1e-3`` is a number and ``no``, ``on`` and ``1:30`` are texts, unlike in YAM
 """
 
 import re
+from collections.abc import Callable
 
 from cloudtune.parameters import Scalar
 
-MAX_DIGITS = 1000
-"""Digits of a whole number: far more than any field takes, far fewer than make its reading slow."""
+MAX_DIGITS = 300
+"""Digits of a whole number: far more than any field takes, and fewer than a float can hold."""
 
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -36,22 +37,33 @@ def resolve(text: str) -> Scalar:
     if _INTEGER.fullmatch(text):
         if len(text) > MAX_DIGITS:
             raise ValueError(f"a whole number of {len(text)} digits is too long")
-        return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+        return _within(int(text, {"0o": 8, "0x": 16}.get(text[:2], 10)))
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _within(number: int) -> int:
+    if abs(number) > 10**MAX_DIGITS:  # digits of 0x say more
+        raise ValueError(f"a whole number above 10^{MAX_DIGITS} is too large")
+    return number
 
 
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "null": type(None)}
 
 
-def resolve_as(kind: str, text: str) -> Scalar:
+def resolve_as(kind: str, text: str, read: Callable[[str], Scalar] = resolve) -> Scalar:
     """The value of a scalar under a core tag: ``str``, ``null``, ``bool``, ``int`` or ``float``.
+
+    Args:
+        kind: of the tag.
+        text: of the scalar.
+        read: gives the value of the scalar without a tag.
 
     Raises:
         ValueError: the text is not of that kind.
     """
     if kind == "str":
         return text
-    value = resolve(text)
+    value = read(text)
     if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if type(value) is not _KINDS.get(kind):

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from cloudtune.errors import Problem, SpecError
+from cloudtune.errors import ConfigError, Problem, SpecError
+from cloudtune.interop.documents import read_document
 
 SOURCE = "the Azure Machine Learning job"
 
@@ -66,8 +65,8 @@ def _with_trial(sweep: dict[str, Any], folder: Path) -> dict[str, Any]:
         raise SpecError([Problem("trial", message)], SOURCE)
     path = folder / reference.removeprefix("file:")
     try:
-        loaded = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        loaded = read_document(str(path)).data
+    except (OSError, ConfigError) as error:
         raise SpecError([Problem("trial", f"{path} cannot be read: {error}")], SOURCE) from error
     if not isinstance(loaded, Mapping) or "command" not in loaded:
         raise SpecError([Problem("trial", f"{path} is no command job and no command component")], SOURCE)

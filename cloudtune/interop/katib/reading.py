@@ -77,8 +77,8 @@ def _experiments(document: Document) -> Iterator[Document]:
     if isinstance(document.data, dict) and document.data.get("kind") == KIND:
         yield document
     elif isinstance(document.data, dict) and isinstance(document.data.get("items"), list):
-        for item in document.data["items"]:
-            yield from _experiments(Document(item, document.source))
+        for index in range(len(document.data["items"])):
+            yield from _experiments(document.part("items", index))
 
 
 def parse(document: Document) -> Imported:

@@ -1,0 +1,49 @@
+"""Requests of services, to jobs: what every provider's own importer says of what it made."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.files import STDIN
+from cloudtune.interop.documents import path_text, read_document
+from cloudtune.interop.formats import Imported, Note
+
+if TYPE_CHECKING:
+    from cloudtune.provider import Provider
+
+_MOST = 12
+"""So many places are named in a note."""
+
+
+def read_request(provider: "type[Provider] | Provider", source: str) -> Imported:
+    """Return the job of a service's own request in a file, and notes of what it means elsewhere.
+
+    Args:
+        provider: of the service.
+        source: a file of JSON or YAML, or ``-`` for standard input.
+
+    Raises:
+        SpecError: the file is no such request; says where in it.
+        ConfigError: there is no such file, or the service has no requests of its own.
+    """
+    document = read_document(source)
+    with document.located():
+        job = provider.from_native(document.data, None if source == STDIN else Path(source).parent)
+    kept = list(dict.fromkeys(_leaves(job.native_settings(provider.name), ())))
+    if not kept:
+        return Imported(job)
+    named = ", ".join(kept[:_MOST]) + (f" and {len(kept) - _MOST} more" if len(kept) > _MOST else "")
+    message = f"settings of {provider.name} alone: {named}"
+    return Imported(job, (Note("", message),))
+
+
+def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
+    """The places of native settings; lists of plain values count as one."""
+    if isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _leaves(part, (*path, key))
+    elif isinstance(value, list) and any(isinstance(part, Mapping) for part in value):
+        for index, part in enumerate(value):
+            yield from _leaves(part, (*path, index))
+    elif path:
+        yield path_text(path)
