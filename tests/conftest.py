@@ -69,3 +69,4 @@ def pytest_configure(config: pytest.Config) -> None:
     """Marks everything that this test process starts, so that what is left behind can be found."""
     os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())
     config.addinivalue_line("markers", "complete: takes long and is run with --complete")
+    config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests")

@@ -1,5 +1,6 @@
 """TuneSearchCV in the place of GridSearchCV and RandomizedSearchCV: an estimator as any, with the very same results."""
 
+import json
 import pickle
 import re
 import runpy
@@ -41,6 +42,7 @@ from sklearn_results import assert_same_results
 from cloudtune import Float, Int
 from cloudtune.errors import ConfigError, RunNotFound, SpecError
 from cloudtune.sklearn import TuneSearchCV
+from cloudtune.sklearn.callbacks import FoldTasks
 from cloudtune.strategies import Random
 
 DATA, TARGET = load_iris(return_X_y=True)
@@ -371,30 +373,63 @@ def test_mistakes_are_told(tmp_path: Path, options: dict[str, Any], error: type[
 
 
 class Recorder:
-    """A callback of scikit-learn's that writes down the tasks."""
+    """A callback of scikit-learn's that writes the tasks down in a file, from whichever process they are of."""
 
-    def __init__(self) -> None:
-        self.tasks: list[tuple[str, str]] = []
+    max_propagation_depth = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def setup(self, estimator: Any, context: Any) -> None:
-        self.tasks.append(("setup", context.task_name))
+        self._write("setup", context)
 
-    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
-        self.tasks.append(("begin", context.task_name))
+    def on_fit_task_begin(
+        self,
+        estimator: Any,
+        context: Any,
+        *,
+        X: Any = None,  # noqa: N803  # their name
+        y: Any = None,
+        metadata: Any = None,
+    ) -> None:
+        weight = None if metadata is None else len(metadata["sample_weight"])
+        self._write("begin", context, None if X is None else len(X), None if y is None else len(y), weight)
 
     def on_fit_task_end(self, estimator: Any, context: Any) -> None:
-        self.tasks.append(("end", context.task_name))
+        self._write("end", context)
 
     def teardown(self, estimator: Any, context: Any) -> None:
-        self.tasks.append(("teardown", context.task_name))
+        self._write("teardown", context)
+
+    def _write(self, *what: Any) -> None:
+        hook, context, *rest = what
+        with self.path.open("a") as file:
+            file.write(json.dumps([hook, context.task_name, context.task_id, *rest]) + "\n")
+
+    @property
+    def tasks(self) -> list[list[Any]]:
+        return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
 @FITS
-def test_scikit_learns_callbacks_see_the_search_its_candidates_and_the_refit(n_jobs: int) -> None:
+def test_scikit_learns_callbacks_see_the_search_its_folds_with_their_data_and_the_refit(
+    n_jobs: int, tmp_path: Path
+) -> None:
     pytest.importorskip("sklearn.callback")
-    recorder = Recorder()
-    TuneSearchCV(SVC(), {"C": [1, 2, 3]}, cv=2, n_jobs=n_jobs).set_callbacks(recorder).fit(DATA, TARGET)
-    candidate = [("begin", "candidate-evaluation"), ("end", "candidate-evaluation")]
-    refit = [("begin", "refit-with-best-params"), ("end", "refit-with-best-params")]
-    search = [("begin", "search"), *candidate * len(ParameterGrid({"C": [1, 2, 3]})), ("end", "search")]
-    assert recorder.tasks == [("setup", "fit"), ("begin", "fit"), *search, *refit, ("end", "fit"), ("teardown", "fit")]
+    ours, theirs = Recorder(tmp_path / "ours"), Recorder(tmp_path / "theirs")
+    weight = np.ones(len(TARGET))
+    for search, recorder in ((TuneSearchCV, ours), (GridSearchCV, theirs)):
+        with warnings.catch_warnings():  # an SVC takes no callbacks
+            warnings.simplefilter("ignore", UserWarning)
+            search(SVC(), {"C": [1, 2, 3]}, cv=2, n_jobs=n_jobs).set_callbacks(recorder).fit(
+                DATA, TARGET, sample_weight=weight
+            )
+    assert sorted(ours.tasks, key=str) == sorted(theirs.tasks, key=str)
+    if n_jobs == 1:
+        assert ours.tasks == theirs.tasks
+
+
+def test_callbacks_of_a_process_that_is_gone_are_not_called(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn.callback")
+    tasks = FoldTasks(search=None, parent=None, _owner=(2**22 + 1, 1.0))
+    assert tasks.of(0, 0, 2) == {}

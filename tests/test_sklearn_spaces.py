@@ -69,6 +69,11 @@ def test_a_grid_is_gone_through_as_scikit_learn_goes_and_gives_the_very_objects(
         assert all(mine[name] is other[name] for name in other)
 
 
+def test_one_and_true_in_two_grids_are_two_values() -> None:
+    assert [each["a"] for each in grid_of([{"a": [1]}, {"a": [True]}])] == [1, True]
+    assert [type(each["a"]) for each in grid_of([{"a": [1]}, {"a": [True]}])] == [int, bool]
+
+
 def test_arrays_give_their_own_numbers() -> None:
     values = np.logspace(-2, 2, 5)
     found = [each["C"] for each in grid_of({"C": values})]

@@ -29,6 +29,9 @@ SPLIT = "the split"
 FOLDER = "the folder"
 """Where a fold that was asked for alone leaves what went wrong."""
 
+NUMBER = "the number"
+"""Which candidate, from 0, a fold that was asked for alone is of."""
+
 FAILED = "fit_failed"
 """A metric: 1 for a fold whose fit failed."""
 
@@ -131,6 +134,7 @@ class Evaluation:
         config: scikit-learn's settings.
         filters: the filters of warnings.
         recorded: the metrics that the place of the trials records; None for all.
+        tasks: gives the arguments by which a fold calls scikit-learn's callbacks (`FoldTasks`); None without any.
     """
 
     estimator: Any
@@ -143,12 +147,13 @@ class Evaluation:
     config: Mapping[str, Any]
     filters: Sequence[Any] = ()
     recorded: Sequence[str] | None = None
+    tasks: Any = None
 
     def __call__(self, **values: Any) -> Metrics | None:
         """Evaluates a candidate, or, with `SPLIT` and `FOLDER` among the values, gives the metrics of one fold."""
         if SPLIT in values:
-            split, folder = values.pop(SPLIT), values.pop(FOLDER)
-            return self.fold(values, split, Path(folder))
+            split, folder, number = values.pop(SPLIT), values.pop(FOLDER), values.pop(NUMBER)
+            return self.fold(values, split, Path(folder), number)
         folds: list[Metrics] = []
         for split in range(len(self.splits)):
             folds.append(self.fold(values, split, Path(trial.output_dir())))
@@ -156,13 +161,20 @@ class Evaluation:
             trial.report(told(self.objectives, folds), step=split + 1)
         return None
 
-    def fold(self, values: Mapping[str, Any], split: int, folder: Path) -> Metrics:
-        """The metrics of one fold: its scores and times; why a fit failed is left in a file.
+    def fold(self, values: Mapping[str, Any], split: int, folder: Path, number: int | None = None) -> Metrics:
+        """Return the metrics of one fold: its scores and times; leave why a fit failed in a file.
+
+        Args:
+            values: of the trial.
+            split: the fold, from 0.
+            folder: of the file.
+            number: of the candidate, from 0, for callbacks; None where there are none.
 
         Raises:
             Exception: whatever the fit raises, if the error score is "raise".
         """
         train, test = self.splits[split]
+        callbacks = {} if self.tasks is None else self.tasks.of(number, split, len(self.splits))
         try:
             with config_context(**self.config), warnings.catch_warnings():
                 warnings.filters = list(self.filters)
@@ -176,6 +188,7 @@ class Evaluation:
                     split_progress=(split, len(self.splits)),
                     return_times=True,
                     **self.options,
+                    **callbacks,
                 )
         except Exception as error:
             _leave(folder, split, traceback.format_exc(), error)

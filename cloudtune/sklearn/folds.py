@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cloudtune.launcher import Ended, Launcher
-from cloudtune.sklearn.evaluating import FOLDER, SPLIT, Evaluation, Metrics, told
+from cloudtune.sklearn.evaluating import FOLDER, NUMBER, SPLIT, Evaluation, Metrics, told
 from cloudtune.space import Values
 from cloudtune.states import Report, Trial
 from cloudtune.units import format_duration
@@ -84,7 +84,8 @@ class FoldLauncher(Launcher):
             candidate.running.add(split)
             self._busy += 1
             trial = candidate.trial
-            asked: Values = {SPLIT: split, FOLDER: str(self._folder / self.place(trial) / "output")}
+            folder = str(self._folder / self.place(trial) / "output")
+            asked: Values = {SPLIT: split, FOLDER: folder, NUMBER: trial.number}
             number = trial.number * self._count + split
             self._crew.launch(Trial(number, {**trial.parameters, **asked}, attempt=trial.attempt))
 

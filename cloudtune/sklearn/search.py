@@ -49,6 +49,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         space: what is varied: a dictionary from names of parameters (nested ones as ``clf__C``) to lists of values (any
             objects), distributions of scipy.stats, or parameters such as ``Float(low=1e-3, high=1e3, scale="log")``;
             or a list of such dictionaries, of which each candidate has one.
+        param_grid, param_distributions: `space` under the names that scikit-learn's searches give it; give one of the three.
         strategy: ``"grid"``, ``"random"``, ``"bayesian"`` or another type of the spec's strategies, or a strategy with
             its settings; None for every combination, as of `GridSearchCV`, if there are lists alone and no `n_iter`,
             else for ``"bayesian"``.
@@ -91,7 +92,9 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSearchCV._parameter_constraints,  # noqa: SLF001  # as every search of scikit-learn does
-        "space": [dict, list, tuple],
+        "space": [dict, list, tuple, None],
+        "param_grid": [dict, list, tuple, None],
+        "param_distributions": [dict, list, tuple, None],
         "strategy": [str, dict, Part, None],
         "n_iter": [numbers.Integral, None],
         "random_state": ["random_state"],
@@ -109,8 +112,10 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
     def __init__(  # noqa: PLR0913  # scikit-learn's arguments, and our own beside them
         self,
         estimator: Any,
-        space: Any,
+        space: Any = None,
         *,
+        param_grid: Any = None,
+        param_distributions: Any = None,
         strategy: Any = None,
         n_iter: int | None = None,
         scoring: Any = None,
@@ -144,6 +149,8 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             return_train_score=return_train_score,
         )
         self.space = space
+        self.param_grid = param_grid
+        self.param_distributions = param_distributions
         self.strategy = strategy
         self.n_iter = n_iter
         self.random_state = random_state
@@ -182,7 +189,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         place = self._place()
         splits = self._split(X, y, routed.splitter.split)
         strategy, space = strategy_of(
-            self.strategy, self.space, n_iter=self.n_iter, seed=self._seed(), folds=len(splits)
+            self.strategy, self._space(), n_iter=self.n_iter, seed=self._seed(), folds=len(splits)
         )
         aims = objectives(names, self.refit)
         evaluation = Evaluation(
@@ -245,6 +252,19 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         place = Place.of(self.on, None if self.project is None else Path(self.project), passing)
         self._project = str(place.project)
         return place
+
+    def _space(self) -> Any:
+        """Return what is varied, whichever of its three names it was given by.
+
+        Raises:
+            TypeError: none, or more than one, of them was given.
+        """
+        names = ("space", "param_grid", "param_distributions")
+        given = [name for name in names if getattr(self, name) is not None]
+        if len(given) != 1:
+            what = " and ".join(given) if given else "nothing to vary"
+            raise TypeError(f"TuneSearchCV was given {what}; give one of {', '.join(names)}")
+        return getattr(self, given[0])
 
     def _seed(self) -> int | None:
         if self.random_state is None or isinstance(self.random_state, numbers.Integral):
@@ -315,7 +335,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             many = "as many candidates as the limits allow" if total is None else f"{total} candidates"
             fits = "" if total is None else f", totalling {total * self.n_splits_} fits"
             print(f"Fitting {self.n_splits_} folds for each of {many}{fits}", flush=True)
-        tasks.begin_search(total)
+        tasks.begin_search(total, evaluation, here=place.here)
         watchers = [tasks, *([self.callbacks] if callable(self.callbacks) else self.callbacks)]
         outcome = place.run(
             job, evaluation, n_jobs=self.n_jobs, run_id=self.run_id, watcher=together(watchers), emulate=self.emulate

@@ -1,6 +1,7 @@
 """From what scikit-learn's searches search (grids, lists of grids, distributions) to a space of cloudtune's."""
 
 import contextlib
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,10 @@ _SEEDS = 2**31 - 1
 _DISTRIBUTED = "give a list, an array, a distribution of scipy.stats or a parameter of cloudtune"
 
 
+class SpaceTypeError(SpecError, TypeError):
+    """A space whose mistakes are of type alone; scikit-learn's searches raise TypeError for these."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
     """A space, and the way back from its values.
@@ -67,7 +72,7 @@ def search_space(space: Any, *, in_order: bool) -> SearchSpace:
             models know near from far.
 
     Raises:
-        SpecError: it is something else; names every parameter that is.
+        SpecError: it is something else; names every parameter that is. Also a TypeError where all mistakes are of type.
     """
     grids = [space] if isinstance(space, Mapping) else space
     if (
@@ -75,7 +80,8 @@ def search_space(space: Any, *, in_order: bool) -> SearchSpace:
         or isinstance(grids, str)
         or not all(isinstance(grid, Mapping) for grid in grids)
     ):
-        raise _refused([Problem("space", f"must be a dictionary, or a list of dictionaries, not {_shown(space)}")])
+        problem = Problem("space", f"must be a dictionary, or a list of dictionaries, not {_shown(space)}")
+        raise _refused([problem], of_type=True)
     if not grids:
         raise _refused([Problem("space", "has no grid; give at least one dictionary")])
     names = sorted({name for grid in grids for name in grid}, key=str)
@@ -83,23 +89,25 @@ def search_space(space: Any, *, in_order: bool) -> SearchSpace:
     selector = _free(SELECTOR, names) if several else None
     branches: list[dict[str, Translated]] = []
     problems: list[Problem] = []
+    of_type: list[bool] = []
     for index, grid in enumerate(grids):
         branches.append({})
         for name in sorted(grid, key=str):
             path = f"space[{index}].{name}" if len(grids) > 1 else f"space.{name}"
             try:
                 branches[-1][name] = _translated(name, grid[name], in_order=in_order)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 problems.append(Problem(path, str(error)))
+                of_type.append(isinstance(error, TypeError))
     if problems:
-        raise _refused(problems)
+        raise _refused(problems, of_type=all(of_type))
     for branch in branches:
         _translate_conditions(branch)
     return _joined(branches, names, selector)
 
 
-def _refused(problems: Sequence[Problem]) -> SpecError:
-    return SpecError(problems, "TuneSearchCV")
+def _refused(problems: Sequence[Problem], *, of_type: bool = False) -> SpecError:
+    return (SpaceTypeError if of_type else SpecError)(problems, "TuneSearchCV")
 
 
 def _free(name: str, taken: Sequence[str]) -> str:
@@ -133,7 +141,7 @@ class Translated:
 
 def _translated(name: object, values: Any, *, in_order: bool) -> Translated:
     if not isinstance(name, str):
-        raise ValueError(f"the name of a parameter is a text, not {_shown(name)}")  # noqa: TRY004  # told with the rest
+        raise TypeError(f"the name of a parameter is a text, not {_shown(name)}")
     if isinstance(values, KINDS):
         return Translated((_data(values),))
     if isinstance(values, Mapping):
@@ -144,7 +152,7 @@ def _translated(name: object, values: Any, *, in_order: bool) -> Translated:
         return _distribution(values)
     if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes):
         return _list(values, in_order=in_order)
-    raise ValueError(f"is {_shown(values)}; {_DISTRIBUTED}")
+    raise TypeError(f"is {_shown(values)}; {_DISTRIBUTED}; a single value goes into a list with one element")
 
 
 def _data(parameter: Part) -> dict[str, Any]:
@@ -260,12 +268,17 @@ def _variants(name: str, branches: Sequence[Mapping[str, Translated]]) -> list[t
     found: list[tuple[dict[str, Any], list[int]]] = []
     for index, branch in enumerate(branches):
         for variant in branch[name].variants if name in branch else ():
-            alike = next((indices for other, indices in found if other == variant and index not in indices), None)
+            alike = next((indices for other, indices in found if _alike(other, variant) and index not in indices), None)
             if alike is None:
                 found.append((variant, [index]))
             else:
                 alike.append(index)
     return found
+
+
+def _alike(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
+    """Return whether two variants are the same, also in the types of their values: to Python True is 1."""
+    return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 
 def _joined(branches: Sequence[Mapping[str, Translated]], names: Sequence[str], selector: str | None) -> SearchSpace:
