@@ -67,6 +67,19 @@ class Form:
         return None
 
 
+_OPEN = re.compile(r"\$\{\{.*?\}\}|\$\{.*?\}")
+
+
+def judge_text(values: Known | Form, value: object) -> Verdict | None:
+    """Return what was found of a value in a request: None for one that is right, that is not there, or no text.
+
+    What is known only when a run starts, such as ``${run}``, counts as any word.
+    """
+    if not isinstance(value, str) or not value:
+        return None
+    return values.judge(_OPEN.sub("xxx", value))
+
+
 IMAGE = Form(
     "container image",
     # https://github.com/distribution/reference: a host with a port, a path in lower case, a tag, a digest

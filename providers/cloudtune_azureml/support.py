@@ -43,7 +43,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "warm_start": (Support.DRIVEN, f"Azure Machine Learning's sweep learns from no other job: {_DRIVEN}"),
     "mode": (Support.EXACT, ""),
     "strict": (Support.EXACT, ""),
-    "compute.instance": (Support.EXACT, ""),
+    "compute.instance": (Support.UNCHECKED, "of a form that sizes or computes have; which there are, only the workspace knows"),
     "compute.count": (Support.ENCODED, "as many nodes, on each of which MPI starts the trial; azureml: {trial: {distribution: …}} says otherwise"),
     "compute.accelerators": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.cpus": (Support.APPROXIMATE, _MACHINE_DECIDES),
@@ -61,6 +61,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "encryption": (Support.APPROXIMATE, "keys are the workspace's and the compute's"),
     "tags": (Support.EXACT, ""),
     "azureml": (Support.EXACT, ""),
+    "azureml.unheeded": (Support.APPROXIMATE, "what the service takes and does not heed is named, such as the job tier on a cluster"),
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""

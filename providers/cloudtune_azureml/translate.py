@@ -17,6 +17,7 @@ from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.support import SUPPORT
 from cloudtune_azureml.v2 import CommandJob, SweepJob
+from cloudtune_azureml.values import judged, unheeded
 from cloudtune_azureml.wire import MERGING, PROVIDER, codec_of, helped, sampling_of, write
 from cloudtune_azureml.writing import JobWriter, seconds_of, with_values, word_of
 
@@ -276,6 +277,8 @@ class _Translation:
         return patch
 
     def _check(self, request: Mapping[str, Any]) -> None:
+        for target, verdict in (*judged(request), *unheeded(request)):
+            self._ledger.judge(self._path_of(target), verdict, target)
         whole = self._with_what_a_profile_gives(request)
         if self._driven:  # the places of parameters are filled when a trial starts
             whole = {**whole, "command": _SWEPT.sub("value", str(whole["command"]))}
@@ -301,4 +304,9 @@ class _Translation:
 
     def _path_of(self, target: str) -> str:
         """The field of the spec that a field of the job came from."""
-        return self._ledger.field_at(self._job, target) or f"azureml.{target}"
+        last = target.rpartition(".")[2]
+        return self._ledger.field_at(self._job, target) or _OF_THE_PROFILE.get(last, f"azureml.{target}")
+
+
+_OF_THE_PROFILE = {"compute": "compute.instance", "environment": "trial.image", "image": "trial.image"}
+"""Fields of the spec for fields of a job that a profile gives where the spec says nothing."""

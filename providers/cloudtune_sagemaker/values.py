@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloudtune.plan import Support
-from cloudtune.values import IMAGE, Form, Known, Verdict
+from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune_sagemaker.schema import newer, written
 from cloudtune_sagemaker.shapes import join
 
@@ -68,14 +68,12 @@ def judged(request: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what was found of the values of a request; nothing for those that are right as far as can be known."""
     known = machines()
     for path, name, value in _texts(request, "", ""):
-        if "${" in value:
-            continue  # is known when the run starts
         if name == "InstanceType":
-            verdict = known.judge(value)
+            verdict = judge_text(known, value)
         elif name == "TrainingImage":
             verdict = _of_image(value)
         elif name in _FORMS:
-            verdict = _FORMS[name].judge(value)
+            verdict = judge_text(_FORMS[name], value)
         else:
             continue
         if verdict is not None:

@@ -12,6 +12,7 @@ from cloudtune.trial import data_variable
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.shapes import duration_text
 from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.values import BUCKET
 from cloudtune_vertex.wire import PROVIDER, helped, helper_command, starts_itself
 
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
@@ -145,6 +146,9 @@ class JobSpecWriter:
                 self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
                 continue
             places[data_variable(name)] = place
+            if "${" not in place:
+                own = f"data.{name}" if isinstance(value, str) else f"data.{name}.{PROVIDER}"
+                self._ledger.judge(own, BUCKET.judge(place), target)
             if not isinstance(value, str):
                 self._ledger.carry_per_provider(f"data.{name}", value, target)
                 self._ledger.note(f"data.{name}.{PROVIDER}", *SUPPORT["data"], target)

@@ -7,8 +7,9 @@ a newer one may know more.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,20 +33,23 @@ class Field:
         many: "" for one value, ``list`` or ``map`` (of texts to values).
         present: whether its default value differs from its absence.
         oneof: the group of fields of which one may be given; "" for none.
+        output: whether the service fills it in, and reads none ("Output only" in the SDK).
     """
 
     kind: str
     many: str = ""
     present: bool = False
     oneof: str = ""
+    output: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Messages and enums by their names, without the package; fields by their names in JSON."""
+    """Messages and enums by their names, without the package; fields by their names in JSON; regions of the service."""
 
     messages: Mapping[str, Mapping[str, Field]]
     enums: Mapping[str, tuple[str, ...]]
+    regions: tuple[str, ...]
 
 
 @cache
@@ -55,7 +59,7 @@ def written() -> Schema:
     messages = {
         name: {field: Field(*parts) for field, parts in fields.items()} for name, fields in data["messages"].items()
     }
-    return Schema(messages, {name: tuple(values) for name, values in data["enums"].items()})
+    return Schema(messages, {name: tuple(values) for name, values in data["enums"].items()}, tuple(data["regions"]))
 
 
 @cache
@@ -66,6 +70,7 @@ def of_sdk() -> Schema:
         ImportError: it is not installed.
     """
     from google.cloud import aiplatform_v1  # noqa: PLC0415
+    from google.cloud.aiplatform.constants import base  # noqa: PLC0415
 
     messages: dict[str, dict[str, Field]] = {}
     enums: dict[str, tuple[str, ...]] = {}
@@ -75,13 +80,16 @@ def of_sdk() -> Schema:
         name = _name(message)
         if name in messages:
             continue
-        messages[name] = {field.json_name: _field(field) for field in message.fields}
+        outputs = _outputs(name)
+        messages[name] = {
+            field.json_name: replace(_field(field), output=field.name in outputs) for field in message.fields
+        }
         for field in message.fields:
             if field.enum_type is not None:
                 values = sorted(field.enum_type.values, key=lambda value: value.number)
                 enums[_name(field.enum_type)] = tuple(f"{value.number} {value.name}" for value in values)
             waiting += _below(field)
-    return Schema(messages, enums)
+    return Schema(messages, enums, tuple(sorted(base.SUPPORTED_REGIONS - {"global"})))  # jobs are regional
 
 
 def _name(descriptor: Any) -> str:  # protobuf's descriptors have no types of their own
@@ -101,7 +109,18 @@ def _field(field: Any) -> Field:
     oneof = field.containing_oneof
     group = "" if oneof is None or oneof.name.startswith("_") else oneof.name
     alone = not field.is_repeated
-    return Field(_kind(field), "" if alone else "list", present=alone and field.has_presence, oneof=group)
+    many = "" if alone else "list"
+    return Field(_kind(field), many, alone and field.has_presence, group)
+
+
+def _outputs(message: str) -> frozenset[str]:
+    """The fields of a message that the service fills in, by the names in its docstring: its descriptor does not say."""
+    from google.cloud import aiplatform_v1  # noqa: PLC0415
+
+    kind: Any = aiplatform_v1
+    for part in message.split("."):
+        kind = getattr(kind, part)
+    return frozenset(re.findall(r"^ +(\w+) \(.*?\):\s+Output only\b", kind.__doc__ or "", re.MULTILINE))
 
 
 _KNOWN = {
@@ -123,7 +142,7 @@ def _kind(field: Any) -> str:
 
 def _as_text(schema: Schema) -> str:
     messages = {
-        name: {key: [field.kind, field.many, field.present, field.oneof] for key, field in sorted(fields.items())}
+        name: {key: _parts(field) for key, field in sorted(fields.items())}
         for name, fields in sorted(schema.messages.items())
     }
     lines = [
@@ -133,7 +152,12 @@ def _as_text(schema: Schema) -> str:
         for name, fields in messages.items()
     ]
     enums = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(schema.enums.items())]
-    return '{"messages": {\n' + ",\n".join(lines) + '\n},\n"enums": {\n' + ",\n".join(enums) + "\n}}\n"
+    regions = f'"regions": {json.dumps(schema.regions)}'
+    return '{"messages": {\n' + ",\n".join(lines) + '\n},\n"enums": {\n' + ",\n".join(enums) + f"\n}},\n{regions}}}\n"
+
+
+def _parts(field: Field) -> list[Any]:
+    return [field.kind, field.many, field.present, field.oneof, *([True] if field.output else [])]
 
 
 if __name__ == "__main__":

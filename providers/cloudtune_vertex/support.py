@@ -29,7 +29,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "strategy.driven": (Support.DRIVEN, f"Vertex AI's tuner has no such strategy, or not this setting of it: {_DRIVEN}"),
     "strategy.seed": (Support.APPROXIMATE, "Vertex AI's tuner has no seed: another run draws other values; mode: driven keeps it"),
     "stopping": (Support.DRIVEN, f"Vertex AI's tuner has no such rule: {_DRIVEN}"),
-    "stopping.auto": (Support.EXACT, "by decay curves; whether tuning jobs heed it is not documented"),
+    "stopping.auto": (Support.UNCHECKED, "by decay curves; whether tuning jobs heed it is not documented"),
     "stopping.median": (Support.APPROXIMATE, "Vertex AI judges by its own grace and interval; whether tuning jobs heed it is not documented"),
     "limits": (Support.EXACT, ""),
     "limits.time": (Support.WATCHED, "whoever follows the run stops it; studyStoppingConfig says it, too, but whether tuning jobs heed it is not documented"),
@@ -40,6 +40,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "mode": (Support.EXACT, ""),
     "strict": (Support.EXACT, ""),
     "compute.instance": (Support.EXACT, ""),
+    "compute.instance.unknown": (Support.UNCHECKED, "of a form that Google's machine types have, but not among those that are known here"),
     "compute.count": (Support.EXACT, ""),
     "compute.accelerators": (Support.EXACT, ""),
     "compute.cpus": (Support.APPROXIMATE, _MACHINE_DECIDES),
@@ -63,6 +64,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "tags": (Support.EXACT, ""),
     "tags.legal": (Support.APPROXIMATE, "labels there are of lowercase letters, digits, dashes and underscores, 63 at most"),
     "vertex": (Support.EXACT, ""),
+    "vertex.unheeded": (Support.APPROXIMATE, "what the service takes and does not heed is named, such as maxWaitDuration without FLEX_START"),
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""

@@ -16,8 +16,9 @@ from cloudtune_vertex.pools import JobSpecWriter, encryption_of, with_environmen
 from cloudtune_vertex.rules import problems
 from cloudtune_vertex.schema import written
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.shapes import duration_text
+from cloudtune_vertex.shapes import duration_text, normal
 from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.values import judged, regions, unheeded
 from cloudtune_vertex.wire import MERGING, PROVIDER, arguments, codec_of, helped, write
 
 _GOALS = {"maximize": "MAXIMIZE", "minimize": "MINIMIZE"}
@@ -196,7 +197,7 @@ class _Translation:
     def _stopping(self, study: dict[str, Any]) -> None:
         if isinstance(self._job.stopping, Auto):
             study["decayCurveStoppingSpec"] = {}
-            self._ledger.carry("stopping", "studySpec.decayCurveStoppingSpec")
+            self._ledger.note("stopping", *SUPPORT["stopping.auto"], "studySpec.decayCurveStoppingSpec")
         elif isinstance(self._job.stopping, Median):
             study["medianAutomatedStoppingSpec"] = {}
             self._ledger.note("stopping", *SUPPORT["stopping.median"], "studySpec.medianAutomatedStoppingSpec")
@@ -306,10 +307,16 @@ class _Translation:
         return patch
 
     def _check(self, request: Mapping[str, Any]) -> None:
+        message = "CustomJob" if self._driven else "HyperparameterTuningJob"
+        native = self._job.vertex if not self._driven else {}
+        form, _ = normal(request, message)
+        for target, verdict in (*judged(form), *unheeded(form, native, message)):
+            self._ledger.judge(self._path_of(target), verdict, target)
+        self._ledger.judge("location", regions().judge(self._settings.location))
         whole = self._with_what_a_profile_gives(request)
-        for violation in problems(whole, "CustomJob" if self._driven else "HyperparameterTuningJob"):
-            message = f"Vertex AI refuses {violation.path}: {violation.message}"
-            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, message)
+        for violation in problems(whole, message):
+            refused = f"Vertex AI refuses {violation.path}: {violation.message}"
+            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, refused)
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request with something in the place of an image that nobody gave, which is noted."""
@@ -331,4 +338,9 @@ class _Translation:
 
     def _path_of(self, target: str) -> str:
         """The field of the spec that a field of the request came from."""
-        return self._ledger.field_at(self._job, target) or f"vertex.{target}"
+        other = _OF_THE_PROFILE.get(target.rpartition(".")[2], f"vertex.{target}")
+        return self._ledger.field_at(self._job, target) or other
+
+
+_OF_THE_PROFILE = {"machineType": "compute.instance", "serviceAccount": "identity", "imageUri": "trial.image"}
+"""Fields of the spec for fields of a request that a profile gives where the spec says nothing."""
