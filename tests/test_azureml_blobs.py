@@ -25,7 +25,7 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ContainerClient]:
     if request.param == "emulator":
         emulator = request.getfixturevalue("azureml_emulator")
-        yield _client(f"{emulator.url}/blob/uploads?sig=emulated", None)
+        yield _client(emulator.uploads, None)
         return
     program = shutil.which("azurite-blob")
     if program is None:

@@ -20,7 +20,10 @@ pytest.importorskip("moto")
 import boto3
 import botocore.session
 import moto.sagemaker.urls
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, ConnectionClosedError
 from moto import mock_aws
 from moto.sagemaker.responses import SageMakerResponse
@@ -99,8 +102,7 @@ class Used:
         self.sagemaker = self.client("sagemaker", config=patient)
 
     def client(self, service: str, **how: Any) -> Any:
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-        return boto3.client(service, endpoint_url=self.emulator.url, region_name="us-east-1", **keys, **how)
+        return boto3.client(service, **{**self.emulator.of_client, "region_name": "us-east-1"}, **how)
 
     def tune(self, name: str, trials: int | None = 4, **how: Any) -> dict[str, Any]:
         """Runs a tuning job to its end, and describes it."""
@@ -916,7 +918,11 @@ def test_a_reset_of_moto_ends_the_jobs(emulate: Callable[..., Used]) -> None:
     used = emulate("sleep 62")
     used.sagemaker.create_hyper_parameter_tuning_job(**tuning(used.emulator, "reset", 4))
     eventually(lambda: len(_children("sleep\x0062")) == 2)
-    urllib.request.urlopen(urllib.request.Request(f"{used.emulator.url}/moto-api/reset", method="POST")).close()
+    reset = AWSRequest("POST", f"{used.emulator.url}/moto-api/reset")
+    keys = Credentials(*(used.emulator.of_client[name] for name in ("aws_access_key_id", "aws_secret_access_key")))
+    SigV4Auth(keys, "moto", "us-east-1").add_auth(reset)
+    request = urllib.request.Request(reset.url, headers=dict(reset.headers), method="POST")
+    urllib.request.urlopen(request).close()
     eventually(lambda: _children("sleep\x0062") == [])
     assert used.sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"] == []
     assert used.client("s3").list_buckets()["Buckets"] == []
@@ -928,7 +934,7 @@ from cloudtune_sagemaker.emulator import SageMakerEmulator
 
 for _ in range(2):
     with SageMakerEmulator() as emulator:
-        s3 = boto3.client("s3", endpoint_url=emulator.url, aws_access_key_id="x", aws_secret_access_key="x")
+        s3 = boto3.client("s3", **emulator.of_client)
         assert "Contents" not in s3.list_objects_v2(Bucket=emulator.bucket)
         s3.put_object(Bucket=emulator.bucket, Key="left", Body=b"")
 """
@@ -981,8 +987,7 @@ def test_mounted_folders_are_objects(tmp_path: Path, emulate: Callable[..., Used
 
 def test_accounts_and_regions_are_apart(emulate: Callable[..., Used]) -> None:
     used = emulate(account="111122223333", region="eu-west-1")
-    keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "endpoint_url": used.emulator.url}
-    there = boto3.client("sagemaker", region_name="eu-west-1", **keys)
+    there = boto3.client("sagemaker", **used.emulator.of_client)
     made = there.create_training_job(**training(used.emulator, "there"))
     assert made["TrainingJobArn"] == "arn:aws:sagemaker:eu-west-1:111122223333:training-job/there"
     assert used.sagemaker.list_training_jobs()["TrainingJobSummaries"] == []
@@ -1022,8 +1027,8 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
         while not text.endswith("}\n"):
             text += process.stdout.readline()
         variables: Mapping[str, str] = json.loads(text)
-        keys = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing", "region_name": "us-east-1"}
-        s3 = boto3.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], **keys)
+        keys = {name.lower(): variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        s3 = boto3.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], region_name="us-east-1", **keys)
         assert s3.get_object(Bucket="data", Key="x/a.txt")["Body"].read() == b"a"
     finally:
         process.send_signal(signal.SIGINT)

@@ -9,17 +9,15 @@ import pytest
 
 pytest.importorskip("google.cloud.aiplatform")
 
-import grpc
 from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import aiplatform, storage
 from google.cloud import aiplatform_v1 as v1
 from google.cloud import logging as cloud_logging
 from google.cloud.aiplatform import hyperparameter_tuning as hpt
-from google.cloud.aiplatform_v1.services.job_service.transports.grpc import JobServiceGrpcTransport
 
 from cloudtune import api
+from cloudtune_vertex.client import plain_transport
 from cloudtune_vertex.custom_job import job_of
 from cloudtune_vertex.emulator import VertexEmulator
 from cloudtune_vertex.emulator.fixture import shorten_waits
@@ -149,7 +147,7 @@ def test_the_sdks_custom_job_runs_a_local_script(vertex_emulator: VertexEmulator
     assert job.state.name == "JOB_STATE_SUCCEEDED"
     job_id = job.resource_name.rpartition("/")[2]
     logs = cloud_logging.Client(
-        credentials=AnonymousCredentials(),
+        credentials=vertex_emulator.credentials,
         client_options=ClientOptions(api_endpoint=vertex_emulator.url),
         _use_grpc=False,
     )
@@ -211,9 +209,9 @@ def test_a_users_own_custom_job_is_the_trial_of_a_job(
 
 def client_of(emulator: VertexEmulator, transport: str) -> v1.JobServiceClient:
     if transport == "grpc":
-        return v1.JobServiceClient(transport=JobServiceGrpcTransport(channel=grpc.insecure_channel(emulator.target)))
+        return v1.JobServiceClient(transport=plain_transport(f"http://{emulator.target}", emulator.credentials))
     options = ClientOptions(api_endpoint=emulator.url)
-    return v1.JobServiceClient(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+    return v1.JobServiceClient(credentials=emulator.credentials, transport="rest", client_options=options)
 
 
 def request(command: list[str], **fields: Any) -> v1.HyperparameterTuningJob:
@@ -284,7 +282,7 @@ def test_what_the_service_refuses_is_refused(
 
 
 def test_cloud_storages_client_writes_reads_lists_and_deletes(vertex_emulator: VertexEmulator, tmp_path: Path) -> None:
-    client = storage.Client(credentials=AnonymousCredentials(), project=vertex_emulator.project)
+    client = storage.Client(project=vertex_emulator.project)
     bucket = client.create_bucket("mine", location="us-central1")
     assert client.lookup_bucket("mine") is not None
     assert client.lookup_bucket("yours") is None

@@ -21,6 +21,7 @@ import requests
 from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import aiplatform_v1 as v1
 from google.cloud import storage
 from google.protobuf import json_format
@@ -65,8 +66,9 @@ class Used:
 
     def __init__(self, emulator: VertexEmulator) -> None:
         self.emulator = emulator
+        self.http = AuthorizedSession(emulator.credentials, refresh_status_codes=())
         options = ClientOptions(api_endpoint=emulator.url)
-        self.client = v1.JobServiceClient(credentials=AnonymousCredentials(), transport="rest", client_options=options)
+        self.client = v1.JobServiceClient(credentials=emulator.credentials, transport="rest", client_options=options)
 
     def create(self, data: dict[str, Any]) -> str:
         message = v1.HyperparameterTuningJob.from_json(json.dumps(data))
@@ -322,7 +324,7 @@ def test_what_is_not_there_is_told_as_the_service_does(shared: Used) -> None:
             call(name=name)
     with pytest.raises(exceptions.GoogleAPICallError, match="the emulator"):
         shared.client.list_batch_prediction_jobs(parent=shared.emulator.parent)
-    answer = requests.post(f"{shared.emulator.url}/v1/{shared.emulator.parent}/customJobs", json={"display": 1})
+    answer = shared.http.post(f"{shared.emulator.url}/v1/{shared.emulator.parent}/customJobs", json={"display": 1})
     assert answer.status_code == 400
     assert "display" in answer.json()["error"]["message"]
 
@@ -360,7 +362,7 @@ def test_errors_and_expired_credentials_are_the_services(emulate: Callable[..., 
     with pytest.raises(exceptions.ServiceUnavailable):
         used.create(request("pass"))
     used.emulator.faults.errors, used.emulator.faults.expired = 0.0, 1.0
-    answer = requests.get(f"{used.emulator.url}/v1/{used.emulator.parent}/customJobs")
+    answer = used.http.get(f"{used.emulator.url}/v1/{used.emulator.parent}/customJobs")
     assert (answer.status_code, answer.json()["error"]["status"]) == (401, "UNAUTHENTICATED")
 
 
@@ -462,7 +464,7 @@ def test_calls_are_counted_by_their_names(emulate: Callable[..., Used]) -> None:
 
 def test_answers_are_messages_of_the_sdk(shared: Used) -> None:
     job = shared.run(request(f"{X}tell(loss=x)", labels={"a": "b"}, maxTrialCount=1))
-    told = requests.get(f"{shared.emulator.url}/v1/{job.name}").json()
+    told = shared.http.get(f"{shared.emulator.url}/v1/{job.name}").json()
     message = json_format.ParseDict(told, v1.HyperparameterTuningJob.pb()())
     assert message == job._pb
 

@@ -40,18 +40,29 @@ _MANAGEMENT = "https://management.azure.com"
 _PAGE = 1000
 
 
-class _Anybody:
-    """The credential for a service on this machine, to which no real token is sent."""
+class StaticCredential:
+    """A credential whose token is known, and holds for as long as an emulator serves.
+
+    Args:
+        token: the access token.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
-        return AccessToken("emulated", 2**31)
+        """Return the token, for whatever it is asked."""
+        return AccessToken(self._token, 2**31)
 
     def get_token_info(self, *_: str, **__: Any) -> AccessTokenInfo:
-        return AccessTokenInfo("emulated", 2**31)
+        """Return the token, for whatever it is asked."""
+        return AccessTokenInfo(self._token, 2**31)
 
 
-ANYBODY = _Anybody()
-"""The credential for an emulator."""
+def _of_emulator(endpoint: str) -> StaticCredential:
+    """The credential of an emulator on this machine, if the environment has it: no real token is sent there."""
+    is_authority = os.environ.get("AZURE_AUTHORITY_HOST", "").rstrip("/") == endpoint.rstrip("/")
+    return StaticCredential(os.environ.get("AZURE_CLIENT_SECRET", "") if is_authority else "unknown")
 
 
 def cloud_of(endpoint: str) -> dict[str, Any]:
@@ -78,8 +89,8 @@ class Azure:
 
     @cached_property
     def _credential(self) -> Any:
-        if on_this_machine(self.settings.endpoint):
-            return ANYBODY
+        if self.settings.endpoint and on_this_machine(self.settings.endpoint):
+            return _of_emulator(self.settings.endpoint)
         from azure.identity import DefaultAzureCredential  # noqa: PLC0415  # takes a while
 
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # each way that leads nowhere is a warning

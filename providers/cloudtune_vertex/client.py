@@ -1,9 +1,11 @@
 """The way to Google: the clients of one profile, patient with what passes, and Google's errors in our words."""
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,13 +15,16 @@ from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
+from google.auth.external_account_authorized_user import Credentials
 from requests.exceptions import RequestException
 
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.keepsakes import on_this_machine
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import JobServiceClient
+    from google.cloud.aiplatform_v1.services.job_service.transports.grpc import JobServiceGrpcTransport
     from google.cloud.logging import Client as LoggingClient
     from google.cloud.storage import Client as StorageClient
 
@@ -54,12 +59,17 @@ class Google:
 
     @cached_property
     def _found(self) -> tuple[Any, str | None]:
-        """Credentials and the project that goes with them; none are sent to an address without TLS."""
+        """Credentials and the project that goes with them; to an address without TLS none but an emulator's are sent."""
         if _is_plain(self.settings.endpoint):
-            return AnonymousCredentials(), None  # type: ignore[no-untyped-call]
+            return _of_emulator() or AnonymousCredentials(), None  # type: ignore[no-untyped-call]
         with translated("looking for credentials"):
             credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
         return credentials, project
+
+    @property
+    def _is_emulated(self) -> bool:
+        """Whether the credentials are those of an emulator on this machine."""
+        return _is_of_emulator(self._found[0])
 
     @property
     def project(self) -> str:
@@ -88,7 +98,7 @@ class Google:
 
         endpoint, transport = self.settings.endpoint, self.settings.transport
         if endpoint is not None and transport == "grpc" and _is_plain(endpoint):
-            return JobServiceClient(transport=_plain_transport(endpoint))
+            return JobServiceClient(transport=plain_transport(endpoint, self._found[0]))
         options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
         return JobServiceClient(credentials=self._found[0], transport=transport, client_options=options)
 
@@ -97,7 +107,12 @@ class Google:
         """The client of Cloud Storage; STORAGE_EMULATOR_HOST leads it elsewhere."""
         from google.cloud import storage  # noqa: PLC0415
 
-        return storage.Client(project=self.project, credentials=self._found[0])
+        options = None
+        if self._is_emulated:
+            # Not with the password in that variable, which messages about requests would show: the credentials suffice.
+            address = urlsplit(os.environ.get("STORAGE_EMULATOR_HOST") or str(self.settings.logging_endpoint))
+            options = ClientOptions(api_endpoint=f"{address.scheme}://{address.netloc.rpartition('@')[2]}")
+        return storage.Client(project=self.project, credentials=self._found[0], client_options=options)
 
     @cached_property
     def logging(self) -> "LoggingClient":
@@ -164,13 +179,41 @@ def _is_plain(endpoint: str | None) -> bool:
     return endpoint is not None and endpoint.startswith("http://")
 
 
-def _plain_transport(endpoint: str) -> Any:
+def _of_emulator() -> Any:
+    """The credentials in the environment, if an emulator of this machine has made them for its clients; else None."""
+    path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if not path:
+        return None
+    try:
+        said = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None  # not an emulator's, and of no use here
+    if said.get("type") != "external_account_authorized_user" or not on_this_machine(said.get("token_url")):
+        return None
+    return Credentials.from_info(said)  # type: ignore[no-untyped-call]
+
+
+def _is_of_emulator(credentials: Any) -> bool:
+    return on_this_machine(getattr(credentials, "token_url", None))
+
+
+def plain_transport(endpoint: str, credentials: Any) -> "JobServiceGrpcTransport":
+    """The way to an emulator's JobService over gRPC.
+
+    Args:
+        endpoint: its address, ``http://host:port``; it has no TLS.
+        credentials: of Google's kind; sent with each call, as gRPC itself does over TLS alone.
+    """
     import grpc  # noqa: PLC0415
+    from google.auth.transport.grpc import AuthMetadataPlugin  # noqa: PLC0415
+    from google.auth.transport.requests import Request  # noqa: PLC0415
     from google.cloud.aiplatform_v1.services.job_service.transports.grpc import (  # noqa: PLC0415
         JobServiceGrpcTransport,
     )
 
-    return JobServiceGrpcTransport(channel=grpc.insecure_channel(urlsplit(endpoint).netloc))
+    calls = grpc.metadata_call_credentials(AuthMetadataPlugin(credentials, Request()))  # type: ignore[no-untyped-call]
+    both = grpc.composite_channel_credentials(grpc.local_channel_credentials(), calls)
+    return JobServiceGrpcTransport(channel=grpc.secure_channel(urlsplit(endpoint).netloc, both))
 
 
 @contextlib.contextmanager

@@ -9,11 +9,13 @@ from urllib.parse import urlencode
 
 from werkzeug.wrappers import Request, Response
 
+from cloudtune.emulation.access import Environ, Refusal, bearer
 from cloudtune.emulation.faults import Fault
-from cloudtune.emulation.serving import Environ, cut
-from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs
+from cloudtune.emulation.serving import cut
+from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error
+from cloudtune_azureml.emulator.credentials import DISCOVERY, RUN_PREFIX, Tokens
 from cloudtune_azureml.emulator.faults import Faults
-from cloudtune_azureml.emulator.history import RUN_PREFIX, History
+from cloudtune_azureml.emulator.history import History
 from cloudtune_azureml.emulator.tracking import MlflowApi
 from cloudtune_azureml.emulator.workspace import Refused, Workspace, as_mapping
 
@@ -42,24 +44,34 @@ class Api:
 
     Args:
         workspace: what it serves.
+        tokens: what lets in.
         faults: what goes wrong on purpose.
         served: is told of every call: its operation.
         url: gives its own address.
     """
 
     def __init__(
-        self, workspace: Workspace, *, faults: Faults, served: Callable[[str], None], url: Callable[[], str]
+        self,
+        workspace: Workspace,
+        *,
+        tokens: Tokens,
+        faults: Faults,
+        served: Callable[[str], None],
+        url: Callable[[], str],
     ) -> None:
+        self._tokens = tokens
         self._space, self._faults, self._served, self._url = workspace, faults, served, url
         self._blobs: Blobs = workspace.blobs
-        self._arm = _arm_routes(workspace, url)
-        self._history = History(workspace.runs, faults, url, workspace.blobs)
+        self._arm = _arm_routes(workspace, url, tokens)
+        self._history = History(workspace.runs, faults, url, workspace.blobs, tokens)
         self._mlflow = MlflowApi(workspace.runs, faults)
 
     def __call__(self, environ: Environ, respond: Any) -> Iterable[bytes]:
         request = Request(environ)
+        if self._tokens.signs_in(request.path):
+            return self._tokens.sign_in(request, self._url())(environ, respond)
         service, operation, answer = self._route(request)
-        if request.headers.get("Authorization", "").startswith(f"Bearer {RUN_PREFIX}"):
+        if bearer(request.headers.get("Authorization", "")).startswith(RUN_PREFIX):
             service = "trial"
         self._served(operation)
         fault = self._faults.of_call(service, operation)
@@ -83,7 +95,7 @@ class Api:
         path = request.path
         if path.startswith((PREFIX, ACCOUNT_PREFIX)):
             return "blob", request.method, lambda: self._blobs.answer(request)
-        if path == "/discovery":
+        if path == DISCOVERY:
             address = self._url()
             names = ("api", "history", "mlflow", "experimentation", "modelmanagement", "catalog")
             return "arm", "Discovery", lambda: dict.fromkeys(names, address)
@@ -110,6 +122,14 @@ def _missing(request: Request) -> Answer:
     raise Refused(404, "NotFound", f"the emulator has no {request.method} {request.path}")
 
 
+def not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
+    """Answers a request of somebody who may not use the emulator."""
+    if str(environ.get("PATH_INFO", "")).startswith((PREFIX, ACCOUNT_PREFIX)):
+        return blob_error(403, "AuthenticationFailed")(environ, respond)
+    status, code = (403, "AuthorizationFailed") if refusal.kind == "foreign" else (401, "InvalidAuthenticationToken")
+    return _error(status, code, refusal.message)(environ, respond)
+
+
 def _error(status: int, code: str, message: str) -> Response:
     body = {"error": {"code": code, "message": message}, "error_code": code, "message": message}
     return Response(json.dumps(body), status, {"Retry-After": "0"}, mimetype="application/json")
@@ -120,7 +140,7 @@ def _error(status: int, code: str, message: str) -> Response:
 Route = tuple[str, "re.Pattern[str]", str, Callable[..., Answer]]
 
 
-def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
+def _arm_routes(space: Workspace, url: Callable[[], str], tokens: Tokens) -> list[Route]:
     def body(request: Request) -> dict[str, Any]:
         return dict(as_mapping(request.get_json(silent=True)))
 
@@ -128,7 +148,7 @@ def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
         address = url()
         own = {
             "workspaceId": "00000000-0000-0000-0000-000000000001",
-            "discoveryUrl": f"{address}/discovery",
+            "discoveryUrl": f"{address}{DISCOVERY}?{tokens.shared_access}",
             "mlFlowTrackingUri": f"{address}/mlflow/v1.0{space.arm_id}",
             "storageAccount": "/subscriptions/emulated/storageAccounts/emulated",
         }
@@ -169,7 +189,7 @@ def _arm_routes(space: Workspace, url: Callable[[], str]) -> list[Route]:
         ("GET", "computes/([^/]+)", "GetCompute", compute),
         ("GET", "computes", "ListComputes", lambda request: {"value": [compute(request, "cpu-cluster")]}),
         ("GET", "datastores/([^/]+)", "GetDatastore", lambda _, name: space.datastore(name, url())),
-        ("POST", "datastores/([^/]+)/listSecrets", "ListSecrets", lambda *_: {"secretsType": "Sas", "sasToken": "sig=emulated"}),
+        ("POST", "datastores/([^/]+)/listSecrets", "ListSecrets", lambda *_: {"secretsType": "Sas", "sasToken": tokens.shared_access}),
         ("GET", "datastores", "ListDatastores", lambda _: {"value": [space.datastore("workspaceblobstore", url())]}),
     ]  # fmt: skip
     return [(method, re.compile(pattern), operation, handler) for method, pattern, operation, handler in routes]

@@ -1,6 +1,6 @@
 """Blob storage as folders: what Azure's uploads and downloads need of it.
 
-https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api; whoever asks is let in.
+https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
 """
 
 import base64
@@ -16,7 +16,8 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
-from cloudtune.emulation.serving import Environ, SilentHandler
+from cloudtune.emulation.access import Environ
+from cloudtune.emulation.serving import SilentHandler
 
 PREFIX = "/blob/"
 """Where the paths of the storage account begin."""
@@ -86,7 +87,7 @@ class Blobs:
         try:
             path = self.file(container, name)
         except ValueError:
-            return _error(400, "InvalidResourceName")
+            return blob_error(400, "InvalidResourceName")
         if request.method == "PUT":
             return self._put(path, request)
         if request.method == "DELETE":
@@ -100,9 +101,9 @@ class Blobs:
         part = request.args.get("comp")
         with self._lock:
             if part != "block" and request.headers.get("If-None-Match") == "*" and path.is_file():
-                return _error(409, "BlobAlreadyExists")
+                return blob_error(409, "BlobAlreadyExists")
             if part == "metadata" and not path.is_file():
-                return _error(404, "BlobNotFound")
+                return blob_error(404, "BlobNotFound")
             if request.args.get("restype") == "container":
                 path.mkdir(parents=True, exist_ok=True)
             elif part == "metadata":
@@ -123,7 +124,7 @@ class Blobs:
 
     def _get(self, path: Path, request: Request) -> Response:
         if not path.is_file():
-            return _error(404, "BlobNotFound")
+            return blob_error(404, "BlobNotFound")
         content, status = path.read_bytes(), 200
         headers = {**_state(path), "x-ms-blob-type": "BlockBlob", "Accept-Ranges": "bytes"}
         headers |= {f"x-ms-meta-{name}": value for name, value in self._metadata.get(path, {}).items()}
@@ -133,7 +134,7 @@ class Blobs:
             first, _, last = span.removeprefix("bytes=").partition("-")
             begin, end = int(first), min(int(last or size - 1), size - 1)
             if begin >= size and size:
-                return _error(416, "InvalidRange")
+                return blob_error(416, "InvalidRange")
             content, status = content[begin : end + 1], 206 if size else 200
             headers["Content-Range"] = f"bytes {begin}-{max(end, 0)}/{size}"
         headers["Content-MD5"] = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
@@ -146,7 +147,7 @@ class Blobs:
     def _list(self, container: str, request: Request) -> Response:
         root, prefix = self.folder / container, request.args.get("prefix", "")
         if not root.is_dir():
-            return _error(404, "ContainerNotFound")
+            return blob_error(404, "ContainerNotFound")
         files = sorted(path for path in root.rglob("*") if path.is_file())
         blobs = "".join(
             f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>{_time(path)}</Last-Modified><Etag>0x1</Etag>"
@@ -181,6 +182,7 @@ def _state(path: Path) -> dict[str, str]:
     return {"ETag": '"0x1"', "Last-Modified": _time(path), "x-ms-version": "2021-12-02"}
 
 
-def _error(status: int, code: str) -> Response:
+def blob_error(status: int, code: str) -> Response:
+    """An error as the Blob service tells it."""
     text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
     return Response(text, status, {"x-ms-error-code": code}, mimetype="application/xml")

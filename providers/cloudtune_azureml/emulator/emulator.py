@@ -11,11 +11,12 @@ from typing import Any, Self
 
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.errors import ConfigError
-from cloudtune_azureml.emulator.api import Api
-from cloudtune_azureml.emulator.blobs import BlobHandler, Blobs
+from cloudtune_azureml.client import StaticCredential, cloud_of
+from cloudtune_azureml.emulator.api import Api, not_admitted
+from cloudtune_azureml.emulator.blobs import PREFIX, BlobHandler, Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
+from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
-from cloudtune_azureml.emulator.history import RUN_PREFIX
 from cloudtune_azureml.emulator.records import Runs
 from cloudtune_azureml.emulator.worker import DATASTORES
 from cloudtune_azureml.emulator.workspace import Workspace
@@ -73,9 +74,11 @@ class AzureMlEmulator:
         self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-azureml-")) if folder is None else folder.absolute()
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
         self.blobs = Blobs(self._folder / "storage")
+        self._tokens = Tokens()
         context, self.certificate = throw_away(self._folder / "tls")
         self.jobs = Workspace(
             self.arm_id,
+            tokens=self._tokens,
             runs=Runs(),
             blobs=self.blobs,
             faults=self.faults,
@@ -84,8 +87,10 @@ class AzureMlEmulator:
             environment=self._of_job,
             url=lambda: self.url,
         )
-        api = Api(self.jobs, faults=self.faults, served=self._count, url=lambda: self.url)
-        self._server = LoopbackServer(port, api, handler=BlobHandler, tls=context)
+        api = Api(self.jobs, tokens=self._tokens, faults=self.faults, served=self._count, url=lambda: self.url)
+        self._server = LoopbackServer(
+            port, api, admit=self._tokens.admit, refuse=not_admitted, handler=BlobHandler, tls=context
+        )
 
     def start(self) -> Self:
         """Serves from now on.
@@ -133,7 +138,7 @@ class AzureMlEmulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables by which cloudtune and MLflow find the emulator and trust it."""
+        """Variables by which cloudtune, MLflow and ``azure.identity`` find the emulator, trust it and are let in."""
         settings = {
             "endpoint": self.url,
             "subscription": self.subscription,
@@ -144,7 +149,18 @@ class AzureMlEmulator:
             "poll": "0.2",
         }
         own = {f"CLOUDTUNE_AZUREML_{name.upper()}": value for name, value in settings.items()}
-        return {**own, **self._trusted, "MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_TRACKING_TOKEN": "emulated"}
+        tracking = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_TRACKING_TOKEN": self._tokens.access}
+        return {**own, **self._trusted, **tracking, **self._tokens.environment(self.url)}
+
+    @property
+    def credential(self) -> StaticCredential:
+        """A credential of this start, for the SDK's clients."""
+        return StaticCredential(self._tokens.access)
+
+    @property
+    def uploads(self) -> str:
+        """The address of a container of blobs, with the signature that opens it."""
+        return f"{self.url}{PREFIX}uploads?{self._tokens.shared_access}"
 
     @property
     def _trusted(self) -> dict[str, str]:
@@ -154,9 +170,7 @@ class AzureMlEmulator:
         """The SDK's client for the workspace, in a process that has the variables of `environment`."""
         from azure.ai.ml import MLClient  # noqa: PLC0415  # takes seconds
 
-        from cloudtune_azureml.client import ANYBODY, cloud_of  # noqa: PLC0415
-
-        return MLClient(ANYBODY, self.subscription, self.resource_group, self.workspace, **cloud_of(self.url))
+        return MLClient(self.credential, self.subscription, self.resource_group, self.workspace, **cloud_of(self.url))
 
     def wait(self, job: str, timeout: float | None = None) -> str:
         """Waits for the end of a job, at most so many seconds, and returns its state.
@@ -173,7 +187,7 @@ class AzureMlEmulator:
         return {
             **self._trusted,
             "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "MLFLOW_TRACKING_TOKEN": f"{RUN_PREFIX}{name}",
+            "MLFLOW_TRACKING_TOKEN": self._tokens.of_run(name),
             "MLFLOW_EXPERIMENT_NAME": experiment,
             "MLFLOW_EXPERIMENT_ID": experiment,
             "MLFLOW_RUN_ID": name,

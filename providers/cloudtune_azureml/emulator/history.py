@@ -9,6 +9,7 @@ from typing import Any
 from werkzeug.wrappers import Request
 
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
+from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Run, Runs, Status
 from cloudtune_azureml.emulator.worker import CONTAINER
@@ -16,9 +17,6 @@ from cloudtune_azureml.emulator.workspace import as_mapping, not_found
 
 Answer = Any
 """What can be said in JSON."""
-
-RUN_PREFIX = "run."
-"""How the tokens begin by which running programs log; clients have others."""
 
 
 class History:
@@ -29,10 +27,11 @@ class History:
         faults: how far what is told lags behind.
         url: gives the service's address.
         blobs: where what they printed lies.
+        tokens: what lets in.
     """
 
-    def __init__(self, runs: Runs, faults: Faults, url: Callable[[], str], blobs: Blobs) -> None:
-        self._runs, self._faults, self._url, self._blobs = runs, faults, url, blobs
+    def __init__(self, runs: Runs, faults: Faults, url: Callable[[], str], blobs: Blobs, tokens: Tokens) -> None:
+        self._runs, self._faults, self._url, self._blobs, self._tokens = runs, faults, url, blobs, tokens
 
     def answer(self, request: Request) -> Answer:
         """Answers ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details``, ``…/runs/ID/token`` and ``…/rundata``."""
@@ -49,7 +48,7 @@ class History:
         if request.method == "PATCH":
             return self._modified(run, as_mapping(request.get_json(silent=True)))
         if found[2] == "token":
-            return {"token": f"{RUN_PREFIX}{run.name}", "expiryTimeUtc": _stamp(time.time() + 3600)}
+            return {"token": self._tokens.of_run(run.name), "expiryTimeUtc": _stamp(time.time() + 3600)}
         return self._told(run)
 
     def _told(self, run: Run) -> dict[str, Any]:
@@ -89,7 +88,10 @@ class History:
         status = run.status(self._faults.slow)
         place = f"ExperimentRun/dcid.{run.name}/user_logs"
         names = sorted(file.name for file in self._blobs.file(CONTAINER, place).glob("*"))
-        logs = {f"user_logs/{name}": f"{self._url()}{PREFIX}{CONTAINER}/{place}/{name}?sig=emulated" for name in names}
+        logs = {
+            f"user_logs/{name}": f"{self._url()}{PREFIX}{CONTAINER}/{place}/{name}?{self._tokens.shared_access}"
+            for name in names
+        }
         return {
             "runId": run.name,
             "status": status.state,

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
+from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
 from cloudtune_azureml.emulator.records import TERMINAL, Run, Runs
@@ -50,12 +51,14 @@ class Workspace:
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables of a job, by its name and experiment.
         url: gives the service's address.
+        tokens: what lets in.
     """
 
     def __init__(
         self,
         arm_id: str,
         *,
+        tokens: Tokens,
         runs: Runs,
         blobs: Blobs,
         faults: Faults,
@@ -64,7 +67,7 @@ class Workspace:
         environment: Callable[[str, str], Mapping[str, str]],
         url: Callable[[], str],
     ) -> None:
-        self._url = url
+        self._url, self._tokens = url, tokens
         self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
         self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of)
         self._lock = threading.RLock()
@@ -101,7 +104,7 @@ class Workspace:
     def upload_place(self, path: str, url: str) -> Body:
         """Where the content of a version is uploaded to."""
         place = f"{url}{PREFIX}uploads/{uuid4().hex}"
-        credential = {"credentialType": "SAS", "sasUri": f"{place}?sig=emulated"}
+        credential = {"credentialType": "SAS", "sasUri": f"{place}?{self._tokens.shared_access}"}
         return {"pendingUploadId": path, "pendingUploadType": "TemporaryBlobReference", "blobReferenceForConsumption": {"blobUri": place, "storageAccountArmId": "/emulated", "credential": credential}}  # fmt: skip
 
     def _place_of(self, reference: str) -> Path | None:

@@ -1,6 +1,7 @@
 """SageMaker on this machine: moto, with training jobs and tuning jobs that really run."""
 
 import contextlib
+import secrets
 import shutil
 import tempfile
 import threading
@@ -15,17 +16,19 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.utilities.utils import get_partition
 
+from cloudtune.emulation.access import new_secret, same
 from cloudtune.emulation.images import Images
 from cloudtune.errors import ConfigError
 from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
 from cloudtune_sagemaker.emulator.faults import Faults
-from cloudtune_sagemaker.emulator.identity import IamOperations
+from cloudtune_sagemaker.emulator.identity import IamOperations, given_out
 from cloudtune_sagemaker.emulator.jobs import Workshop
 from cloudtune_sagemaker.emulator.operations import operations_on
 from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.routes import Operations, application, routed
 from cloudtune_sagemaker.emulator.server import Server
 from cloudtune_sagemaker.emulator.sharing import sharing
+from cloudtune_sagemaker.emulator.signatures import Key
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 _SERVICES = ("SAGEMAKER", "S3", "CLOUDWATCH_LOGS", "STS", "IAM", "SERVICE_QUOTAS", "ECR", "SAGEMAKER_METRICS")
@@ -46,7 +49,7 @@ class SageMakerEmulator:
     program. As a context manager it serves from its entering to its leaving::
 
         with SageMakerEmulator() as emulator:
-            sagemaker = boto3.client("sagemaker", endpoint_url=emulator.url, region_name=emulator.region, ...)
+            sagemaker = boto3.client("sagemaker", **emulator.of_client)
 
     Within one process it works under ``moto.mock_aws`` too, without a server::
 
@@ -92,6 +95,7 @@ class SageMakerEmulator:
         self._folder = folder
         self._images, self._grace = Images(images), grace
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        self._key_id, self._secret = f"AKIA{secrets.token_hex(8).upper()}", new_secret()
         self._closing: list[threading.Thread] = []
         jobs: Any = partial(Jobs, workshop=self._workshop, quotas=quotas, closing=self._close_soon)
         self._backends: BackendDict[Jobs] = BackendDict(jobs, "sagemaker")
@@ -102,6 +106,7 @@ class SageMakerEmulator:
         self._server = Server(
             port,
             account=account,
+            keys=self._key,
             faults=self.faults,
             served=self._count,
             create=lambda service: application(service, self._operations),
@@ -148,6 +153,16 @@ class SageMakerEmulator:
         return self._server.url
 
     @property
+    def of_client(self) -> dict[str, str]:
+        """Arguments of ``boto3.client`` that lead here: address, region, and the keys of this start."""
+        return {
+            "endpoint_url": self.url,
+            "region_name": self.region,
+            "aws_access_key_id": self._key_id,
+            "aws_secret_access_key": self._secret,
+        }
+
+    @property
     def environment(self) -> dict[str, str]:
         """Variables by which cloudtune and any other client of AWS find the emulator, and nothing else."""
         settings = {
@@ -166,9 +181,9 @@ class SageMakerEmulator:
         """Variables of AWS; under mock_aws those that need no server."""
         place = self._place
         common = {
-            "AWS_ACCESS_KEY_ID": "AKIAEMULATOREMULATOR",
-            "AWS_SECRET_ACCESS_KEY": "emulator",
-            "AWS_SESSION_TOKEN": "emulator",
+            "AWS_ACCESS_KEY_ID": self._key_id,
+            "AWS_SECRET_ACCESS_KEY": self._secret,
+            "AWS_SESSION_TOKEN": "",  # none, whatever the user's own environment has
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -285,6 +300,10 @@ class SageMakerEmulator:
             environment={**self._aws, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
             faults=self.faults,
         )
+
+    def _key(self, name: str) -> Key | None:
+        """The pair of keys with an access key id: the emulator's own, or one that its user had made."""
+        return Key(self._secret) if same(name, self._key_id) else given_out(self.account, self.region, name)
 
     def _count(self, operation: str) -> None:
         with self._counting:

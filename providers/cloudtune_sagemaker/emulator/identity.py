@@ -1,7 +1,30 @@
 """What clients of SageMaker ask of IAM and moto does not know."""
 
+from moto.backends import get_backend
 from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
+from moto.utilities.utils import get_partition
+
+from cloudtune_sagemaker.emulator.signatures import Key
+
+
+def given_out(account: str, region: str, name: str) -> Key | None:
+    """The pair of keys that a client had made for a user (CreateAccessKey) or a role (AssumeRole); None for none.
+
+    Args:
+        account: twelve digits.
+        region: e.g. ``us-east-1``.
+        name: the access key id.
+    """
+    partition = get_partition(region)
+    for user in list(get_backend("iam")[account][partition].users.values()):
+        for key in user.access_keys:
+            if key.access_key_id == name:
+                return Key(key.secret_access_key)
+    for role in list(get_backend("sts")[account][partition].assumed_roles):
+        if role.access_key_id == name:
+            return Key(role.secret_access_key, role.session_token)
+    return None
 
 
 class IamOperations(IamResponse):

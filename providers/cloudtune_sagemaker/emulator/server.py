@@ -9,11 +9,16 @@ from flask import Flask
 from moto.backends import SERVICE_NAMES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
 
+from cloudtune.emulation.access import Application, Environ, Refusal
 from cloudtune.emulation.faults import Fault
-from cloudtune.emulation.serving import Application, Environ, LoopbackServer, cut
+from cloudtune.emulation.serving import LoopbackServer, SilentHandler, cut
 from cloudtune_sagemaker.emulator.faults import Faults
+from cloudtune_sagemaker.emulator.signatures import Key, Signatures
 
 _SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
+_VIRTUAL_HOST = re.compile(r"[a-z0-9.-]+\.localhost:[0-9]+|([a-z0-9.-]+\.)?s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?")
+"""Names by which S3's buckets are called: browsers know none of them to be of another place than this machine or AWS."""
+
 _ANSWERS: Mapping[Fault, tuple[str, str, str]] = {
     "throttle": ("400 Bad Request", "ThrottlingException", "Rate exceeded"),
     "error": ("500 Internal Server Error", "InternalFailure", "We encountered an internal error. Please try again."),
@@ -30,11 +35,19 @@ _WITH_XML: Mapping[str, str] = {
 """Errors of services that do not speak JSON, by their names in a signature."""
 
 
-class _Handler(MotoRequestHandler):
-    """Serves in silence: a program that uses the emulator speaks for itself."""
+_REFUSED: Mapping[str, tuple[str, str, str]] = {
+    "foreign": ("403 Forbidden", "AccessDeniedException", "AccessDenied"),
+    "missing": ("403 Forbidden", "MissingAuthenticationToken", "AccessDenied"),
+    "unknown": ("403 Forbidden", "UnrecognizedClientException", "InvalidAccessKeyId"),
+    "wrong": ("403 Forbidden", "InvalidSignatureException", "SignatureDoesNotMatch"),
+    "expired": ("403 Forbidden", "RequestExpired", "RequestTimeTooSkewed"),
+    "size": ("413 Content Too Large", "RequestEntityTooLargeException", "EntityTooLarge"),
+}
+"""What a client gets that may not use the emulator: the status, and the code in JSON and in XML (the services' common errors)."""
 
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Says nothing."""
+
+class _Handler(SilentHandler, MotoRequestHandler):
+    """Reads requests as moto does."""
 
 
 class Server(LoopbackServer):
@@ -43,6 +56,7 @@ class Server(LoopbackServer):
     Args:
         port: where it listens; 0 for a free one.
         account: whose calls they are, whatever their credentials say.
+        keys: the pair of keys with an access key id; None where none was given out.
         faults: what goes wrong on purpose.
         served: is told of every call of SageMaker and CloudWatch Logs: the operation.
         create: makes the application of one service of moto.
@@ -53,11 +67,19 @@ class Server(LoopbackServer):
         port: int,
         *,
         account: str,
+        keys: Callable[[str], Key | None],
         faults: Faults,
         served: Callable[[str], None],
         create: Callable[[SERVICE_NAMES], Flask],
     ) -> None:
-        super().__init__(port, self._serve, handler=_Handler)
+        super().__init__(
+            port,
+            self._serve,
+            handler=_Handler,
+            admit=Signatures(keys).admit,
+            refuse=_not_admitted,
+            names=_VIRTUAL_HOST,
+        )
         self._account, self._faults, self._served = account, faults, served
         self._app: Application = DomainDispatcherApplication(create)
 
@@ -101,10 +123,21 @@ def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:
     return status, code.removesuffix("Exception") if service in _WITH_XML else code, message
 
 
+def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
+    """Answers a request of somebody who may not use the emulator."""
+    service, _ = _called(environ)
+    status, in_json, in_xml = _REFUSED[refusal.kind]
+    speaks_json = service not in _WITH_XML if service else "HTTP_X_AMZ_TARGET" in environ
+    if speaks_json:
+        return _refused(service, status, in_json, refusal.message, respond)
+    return _refused(service or "s3", status, in_xml, refusal.message, respond)
+
+
 def _refused(service: str, status: str, code: str, message: str, respond: Any) -> Iterable[bytes]:
     if service in _WITH_XML:
         kind, body = "text/xml", _WITH_XML[service].format(code, message)
     else:
         kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
-    respond(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
-    return [body.encode()]
+    content = body.encode()
+    respond(status, [("Content-Type", kind), ("Content-Length", str(len(content)))])
+    return [content]

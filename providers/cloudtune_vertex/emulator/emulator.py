@@ -9,9 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
+from google.auth.external_account_authorized_user import Credentials
+
 from cloudtune.emulation.images import Images
 from cloudtune.errors import ConfigError
 from cloudtune_vertex.emulator.buckets import Buckets
+from cloudtune_vertex.emulator.credentials import Tokens
 from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.grpc_api import GrpcServer
@@ -37,9 +40,11 @@ class VertexEmulator:
 
         with VertexEmulator() as emulator:
             aiplatform.init(
-                project=emulator.project, location=emulator.location, credentials=AnonymousCredentials(),
+                project=emulator.project, location=emulator.location, credentials=emulator.credentials,
                 api_endpoint=emulator.url, api_transport="rest",
             )
+
+    Every call needs credentials, which are made anew at each start: those of `environment` or `credentials`.
 
     Args:
         port: of 127.0.0.1, for REST, Cloud Storage and Cloud Logging; 0 for a free one. gRPC has a free one of its own.
@@ -81,7 +86,8 @@ class VertexEmulator:
         self._images, self._grace, self._seed = Images(images), grace, seed
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
         self._buckets, self._entries = Buckets(self._folder), LogEntries()
-        self._http = HttpServer(port, faults=self.faults, served=self._count)
+        self._tokens = Tokens()
+        self._http = HttpServer(port, tokens=self._tokens, faults=self.faults, served=self._count)
         self._jobs: Jobs | None = None
         self._grpc: GrpcServer | None = None
 
@@ -99,10 +105,11 @@ class VertexEmulator:
             self._http.start()
         except OSError as error:
             raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        self._tokens.write(self._credentials_file, self.url)
         self._jobs = Jobs(self._workshop(), self._seed)
         service = JobService(self._jobs)
         self._http.mount("/v1/", RestApi(service), called)
-        self._grpc = GrpcServer(service, faults=self.faults, served=self._count)
+        self._grpc = GrpcServer(service, admits=self._tokens.admits, faults=self.faults, served=self._count)
         self._grpc.start()
         return self
 
@@ -145,8 +152,17 @@ class VertexEmulator:
         return f"{self.project}-vertex-staging-{self.location}"
 
     @property
+    def credentials(self) -> Credentials:
+        """Credentials of this start, for Google's clients."""
+        return Credentials.from_info(self._tokens.of_client(self.url))  # type: ignore[no-untyped-call,no-any-return]
+
+    @property
+    def _credentials_file(self) -> Path:
+        return self._folder / "credentials.json"
+
+    @property
     def environment(self) -> dict[str, str]:
-        """Variables by which cloudtune, and clients of Cloud Storage, find the emulator."""
+        """Variables by which cloudtune, and clients of Cloud Storage, find the emulator and are let in."""
         settings = {
             "endpoint": self.url if self.transport == "rest" else f"http://{self.target}",
             "transport": self.transport,
@@ -158,13 +174,18 @@ class VertexEmulator:
             "service_account": "",
             "poll": "0.2",
         }
-        return {**self._storage, **{f"CLOUDTUNE_VERTEX_{name.upper()}": value for name, value in settings.items()}}
+        credentials = {"GOOGLE_APPLICATION_CREDENTIALS": str(self._credentials_file)}
+        return {
+            **self._storage,
+            **credentials,
+            **{f"CLOUDTUNE_VERTEX_{name.upper()}": value for name, value in settings.items()},
+        }
 
     @property
     def _storage(self) -> dict[str, str]:
         """Variables of Google's own clients; with a host of their own they ask no metadata server for credentials."""
         return {
-            "STORAGE_EMULATOR_HOST": self.url,
+            "STORAGE_EMULATOR_HOST": self._tokens.storage_host(self.url),
             "GOOGLE_CLOUD_PROJECT": self.project,
             "NO_GCE_CHECK": "true",
         }

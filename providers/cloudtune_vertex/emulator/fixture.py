@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 
 from cloudtune_vertex.emulator.emulator import VertexEmulator
 
@@ -35,7 +34,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Verte
             project=emulator.project,
             location=emulator.location,
             staging_bucket=f"gs://{emulator.bucket}",
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            credentials=emulator.credentials,
             api_endpoint=emulator.url,
             api_transport="rest",
         )

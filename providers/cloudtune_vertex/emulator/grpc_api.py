@@ -1,4 +1,4 @@
-"""JobService over gRPC, on a port of this machine without TLS."""
+"""JobService over gRPC, on a port of this machine without TLS, for those who have the emulator's access token."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from cloudtune.emulation.calls import TokenInterceptor
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.http import REFUSALS
 from cloudtune_vertex.emulator.refusals import Refused
@@ -20,13 +21,20 @@ class GrpcServer:
 
     Args:
         service: what it serves.
+        admits: says whether a call's ``authorization`` lets in.
         faults: what goes wrong on purpose.
         served: is told of every call: its name.
     """
 
-    def __init__(self, service: JobService, *, faults: Faults, served: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: JobService, *, admits: Callable[[str], bool], faults: Faults, served: Callable[[str], None]
+    ) -> None:
         self._faults, self._served = faults, served
-        self._server = grpc.server(ThreadPoolExecutor(_THREADS, "emulator grpc"), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(
+            ThreadPoolExecutor(_THREADS, "emulator grpc"),
+            interceptors=[TokenInterceptor(admits)],
+            options=[("grpc.so_reuseport", 0)],
+        )
         for name, part in _SERVICES.items():
             handlers = {call: self._handler(call, found) for call, found in getattr(service, part).items()}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))

@@ -6,8 +6,10 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from cloudtune.emulation.access import Application, Environ, Refusal
 from cloudtune.emulation.faults import Fault
-from cloudtune.emulation.serving import Application, Environ, LoopbackServer, cut
+from cloudtune.emulation.serving import LoopbackServer, cut
+from cloudtune_vertex.emulator.credentials import TOKEN_PATH, Tokens
 from cloudtune_vertex.emulator.faults import Faults
 
 Called = Callable[[Request], tuple[str, str]]
@@ -26,13 +28,14 @@ class HttpServer(LoopbackServer):
 
     Args:
         port: of 127.0.0.1; 0 for a free one.
+        tokens: what lets in.
         faults: what goes wrong on purpose.
         served: is told of every call that is not hit by a fault: its operation.
     """
 
-    def __init__(self, port: int, *, faults: Faults, served: Callable[[str], None]) -> None:
-        super().__init__(port, self._serve)
-        self._faults, self._served = faults, served
+    def __init__(self, port: int, *, tokens: Tokens, faults: Faults, served: Callable[[str], None]) -> None:
+        super().__init__(port, self._serve, admit=tokens.admit, refuse=_not_admitted)
+        self._tokens, self._faults, self._served = tokens, faults, served
         self._mounted: list[tuple[str, Application, Called]] = []
 
     def mount(self, prefix: str, application: Application, called: Called) -> None:
@@ -47,6 +50,8 @@ class HttpServer(LoopbackServer):
 
     def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
         request = Request(environ)
+        if request.path == TOKEN_PATH:
+            return self._tokens.answer(environ, respond)  # type: ignore[no-any-return]
         for prefix, application, called in self._mounted:
             if request.path.startswith(prefix):
                 service, operation = called(request)
@@ -57,6 +62,12 @@ class HttpServer(LoopbackServer):
                 return application(environ, respond) if not fault else _refused(fault)(environ, respond)
         message = f"the emulator serves nothing at {request.path}"
         return _answer(404, "NOT_FOUND", message)(environ, respond)
+
+
+def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
+    """Answers a request of somebody who may not use the emulator."""
+    status, code = (403, "PERMISSION_DENIED") if refusal.kind == "foreign" else (401, "UNAUTHENTICATED")
+    return _answer(status, code, refusal.message)(environ, respond)
 
 
 def _refused(fault: Fault) -> Response:
