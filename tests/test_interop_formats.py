@@ -243,5 +243,5 @@ def test_json_that_is_indented_by_tabs_is_read(tmp_path: Path) -> None:
 
 
 def test_names_become_legal_and_stay_apart() -> None:
-    assert legal_names(["--lr", "lr", "a b", "a_b", "{}", "ok.x/y"]) == {"--lr": "lr", "lr": "lr_", "a b": "a_b", "a_b": "a_b_", "{}": "_", "ok.x/y": "ok.x/y"}  # fmt: skip
+    assert legal_names(["--lr", "lr", "a b", "a_b", "{}", "ok.x/y"]) == {"--lr": "lr_", "lr": "lr", "a b": "a_b_", "a_b": "a_b", "{}": "_", "ok.x/y": "ok.x/y"}  # fmt: skip
     assert [legal_job_name(said, "job") for said in ("my sweep!", "---", "x" * 99)] == ["my-sweep", "job", "x" * 63]

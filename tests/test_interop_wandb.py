@@ -228,7 +228,7 @@ def test_bands_that_are_no_rungs_are_told() -> None:
     ({"parameters": {}}, "parameters", "must be a mapping of parameters"),
     ({"parameters": {"x": 3}}, "parameters.x", "must be a mapping, such as"),
     ({"parameters": {"x": {"min": 1}}}, "parameters.x", "says nothing to choose from"),
-    ({"parameters": {"x": {"min": 3, "max": 1}}}, "parameters.x.min", "3 is not below max, 1"),
+    ({"parameters": {"x": {"min": 3, "max": 1}}}, "parameters.x.min", "3 is above max, 1"),
     ({"parameters": {"x": {"min": "a", "max": 1}}}, "parameters.x.min", "must be a number"),
     ({"parameters": {"x": {"min": 0, "max": 1, "distribution": "log_uniform_values"}}}, "parameters.x.min", "must be above 0"),
     ({"parameters": {"x": {"min": 0, "max": 1e4, "distribution": "log_uniform"}}}, "parameters.x.max", "write log_uniform_values"),
@@ -271,4 +271,4 @@ def test_import_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert TuningJob.from_yaml(job).space == {"lr": Float(low=1e-4, high=0.1, scale="log")}
     file.write_text("method: grid\nparameters:\n  x:\n    min: 2\n    max: 1\n", "utf-8")
     assert run_app(["import", str(file), "--from", "wandb"]) == 2
-    assert "line 4, column 10: parameters.x.min: 2 is not below max, 1" in capsys.readouterr().err
+    assert "line 4, column 10: parameters.x.min: 2 is above max, 1" in capsys.readouterr().err

@@ -8,7 +8,7 @@ they are named after, which comes with the extra of that name. Here is what they
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from cloudtune.axis import Axis, Bell, Choices, Continuum, Lattice
 from cloudtune.parameters import Float, Int, Parameter, Scalar
-from cloudtune.space import Dimension
+from cloudtune.space import Dimension, Entries
 
 Way = Literal["value", "index", "position"]
 """How a dimension's values travel through another library.
@@ -101,15 +101,54 @@ def plain(name: str, value: object) -> Scalar:
     )
 
 
+_LONGEST_NAME = 256
+
+
 def legal_names(theirs: Iterable[str]) -> dict[str, str]:
     """For each name of another tool's parameters one that a spec may have: its own, or as near as can be."""
-    names: dict[str, str] = {}
-    for name in theirs:
-        legal = re.sub(r"[\s{}=]+", "_", name).lstrip("-") or "parameter"
-        while legal in names.values():
-            legal += "_"
-        names[name] = legal
-    return names
+    wanted = {name: _legal(name) for name in theirs}
+    names = {name: name for name, legal in wanted.items() if name == legal}  # which nobody takes from them
+    taken = set(names)
+    for name, legal in wanted.items():
+        if name not in names:
+            names[name] = _free(legal, taken)
+            taken.add(names[name])
+    return {name: names[name] for name in wanted}
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    suffix = ""
+    while (found := name[: _LONGEST_NAME - len(suffix)] + suffix) in taken:
+        suffix += "_"
+    return found
+
+
+def _legal(name: str) -> str:
+    printable = "".join(char if char.isprintable() or char.isspace() else "_" for char in name)
+    return re.sub(r"[\s{}=]+", "_", printable).lstrip("-")[:_LONGEST_NAME] or "parameter"
+
+
+def note_of_name(ours: str) -> str:
+    """What is said of a parameter whose name a spec cannot have."""
+    return f"is called {ours} here: a name in a spec has no spaces, braces or =, and begins with no dash"
+
+
+def with_legal_names(entries: Entries) -> tuple[dict[str, Parameter | tuple[Parameter, ...]], dict[str, str]]:
+    """Return a space whose names a spec may have, also in conditions, and the new names of those that had others."""
+    names = legal_names(entries)
+    renamed = {name: ours for name, ours in names.items() if name != ours}
+    if not renamed:
+        return dict(entries), {}
+
+    def changed(parameter: Parameter) -> Parameter:
+        if not parameter.when:
+            return parameter
+        return parameter.model_copy(update={"when": {names[name]: values for name, values in parameter.when.items()}})
+
+    return {
+        names[name]: tuple(map(changed, entry)) if isinstance(entry, tuple) else changed(entry)
+        for name, entry in entries.items()
+    }, renamed
 
 
 def legal_job_name(said: str, otherwise: str) -> str:

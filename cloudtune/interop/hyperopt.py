@@ -9,6 +9,7 @@ from hyperopt.pyll.base import Literal, MissingArgument, as_apply
 
 from cloudtune.axis import SIGNIFICANT_DIGITS
 from cloudtune.interop import build, plain, stepped
+from cloudtune.interop.formats import Note
 from cloudtune.parameters import (
     Categorical,
     Constant,
@@ -46,7 +47,7 @@ class _Found:
     when: When
 
 
-def space_from_hyperopt(space: object) -> dict[str, Parameter | tuple[Parameter, ...]]:
+def space_from_hyperopt(space: object, notes: list[Note] | None = None) -> dict[str, Parameter | tuple[Parameter, ...]]:
     """The parameters of a space as it is written for ``fmin``: an ``hp`` expression, or dicts and lists of them.
 
     A parameter is named by the keys under which the objective finds it, joined by dots: ``{"net": {"lr":
@@ -75,6 +76,10 @@ def space_from_hyperopt(space: object) -> dict[str, Parameter | tuple[Parameter,
     ``scope.int`` around a quantised draw makes an `Int`, around ``qnormal`` and ``qlognormal`` changes nothing: these
     are real numbers without a fraction.
 
+    Args:
+        space: of HyperOpt.
+        notes: gets one for each choice of whose options some are called by their number.
+
     Raises:
         ValueError: something is computed from draws, unequally likely, no value of a spec, or used under two names;
             the message names it.
@@ -87,15 +92,18 @@ def space_from_hyperopt(space: object) -> dict[str, Parameter | tuple[Parameter,
     for entries in found.values():
         entries[:] = [_without_certain(each, found) for each in entries]
     converted = {name: _entry([_conditional(each, found) for each in entries]) for name, entries in found.items()}
+    if notes is not None:
+        notes += dict.fromkeys(reader.notes)
     Space(converted)  # raises where a name is taken twice in one trial
     return converted
 
 
 class _Reader:
-    """Walks a graph and collects its parameters in `found`."""
+    """Walks a graph and collects its parameters in `found`, and what is to be said of them in `notes`."""
 
     def __init__(self) -> None:
         self.found: list[_Found] = []
+        self.notes: list[Note] = []
         self._places: dict[str, tuple[str, Any]] = {}
 
     def read(self, node: Any, path: str, when: When) -> None:
@@ -147,6 +155,7 @@ class _Reader:
         _refuse_unequal(name, drawn.arg["obj"], len(options))
         values, key = _branches(name, options)
         self._add(name, label, build(Categorical, name, values=values), when, drawn)
+        self._note_numbers(name, values, options, key)
         for value, option in zip(values, options, strict=True):
             inside = {**when, name: (value,)}
             if option.name == "dict" and not option.pos_args:
@@ -157,6 +166,31 @@ class _Reader:
                 self.read(option, path, inside)
             elif option.name != "literal" or not same_scalar(plain(name, option.obj), value):
                 self.read(option, _join(path, _label(option) or str(value)), inside)
+
+    def _note_numbers(self, name: str, values: Sequence[Scalar], options: Sequence[Any], key: str | None) -> None:
+        """Says which options are called by their number, for none of them is what the objective of HyperOpt sees."""
+        told = [
+            f"{index} is {_described(option)}"
+            for index, (value, option) in enumerate(zip(values, options, strict=True))
+            if not (option.name == "literal" and same_scalar(option.obj, value))
+            and not (option.name == "dict" and key is not None)
+        ]
+        if told:
+            message = (
+                f"its options are called by their numbers where they are no plain values: {'; '.join(told)}; what stands in "
+                "them are parameters of their own, and the trial puts them together"
+            )
+            self.notes.append(Note(name, message))
+
+
+def _described(option: Any) -> str:
+    """An option of a choice in words."""
+    if option.name == "literal":
+        return repr(option.obj)
+    label = _label(option)
+    if label is not None:
+        return f"the draw {label!r}"
+    return {"dict": "a dict", "pos_args": "a list"}.get(option.name, "a computed value")
 
 
 def _join(path: str, key: str) -> str:

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cloudtune.axis import axis_of
 from cloudtune.errors import ConfigError, Problem, SpecError
-from cloudtune.interop import legal_job_name, legal_names, plain
+from cloudtune.interop import legal_job_name, legal_names, note_of_name, plain
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.optuna import space_from_optuna
 from cloudtune.interop.python_spaces import job_of_space
@@ -128,7 +128,7 @@ class _Reader:
         space = {self._names[name]: each for name, each in self._with_conditions(parameters).items()}
         for name, ours in self._names.items():
             if name != ours:
-                self._note(name, f"is called {ours} here")
+                self._note(name, note_of_name(ours))
         metrics = self._metrics()
         goals = ["maximize" if each is StudyDirection.MAXIMIZE else "minimize" for each in study.directions]
         objectives = [{"metric": metric, "goal": goal} for metric, goal in zip(metrics, goals, strict=True)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, Problem, SpecError
-from cloudtune.interop import legal_job_name
+from cloudtune.interop import legal_job_name, note_of_name, with_legal_names
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.job import TuningJob
 
@@ -50,7 +50,9 @@ def job_of_space(name: str, space: "Entries", source: str, **fields: Any) -> tup
         notes.append(Note("", f"how many trials there are is not known: limits.trials is {TRIALS}"))
     if "strategy" not in fields:
         notes.append(Note("", "how it was searched is not known: the strategy is Bayesian"))
-    data = {"name": name, **given, **fields, "space": space}
+    legal, renamed = with_legal_names(space)
+    notes += [Note(theirs, note_of_name(ours)) for theirs, ours in renamed.items()]
+    data = {"name": name, **given, **fields, "space": legal}
     return TuningJob.from_data(data, f"the job made of {source}"), notes
 
 
@@ -60,10 +62,10 @@ class _PythonSpace(Format):
     def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # there is but one
         space, convert = load(source), self._converter()
         if inspect.isfunction(space):
-            space = space()
+            space = _called(space, source)
         try:
             parameters, fields, own = convert(space)
-        except ValueError as error:
+        except (ValueError, OverflowError, TypeError, NotImplementedError) as error:
             path, colon, message = str(error).partition(": ")
             raise SpecError([Problem(path if colon else "", message if colon else path)], source) from None
         name = legal_job_name(source.partition(":")[0].rpartition(".")[2], "job")
@@ -98,7 +100,8 @@ class HyperoptSpace(_PythonSpace):
         def convert(space: Any) -> "Converted":
             graph = str(as_apply(space))
             rounds = any(name in graph for name in ("quniform", "qloguniform", "uniformint"))
-            return space_from_hyperopt(space), {}, [Note("", _ROUNDED)] if rounds else []
+            notes = [Note("", _ROUNDED)] if rounds else []
+            return space_from_hyperopt(space, notes), {}, notes
 
         return convert
 
@@ -121,16 +124,25 @@ class RayTuneSpace(_PythonSpace):
         def convert(space: Any) -> "Converted":
             if not isinstance(space, Mapping):
                 raise ValueError(f"a space of Ray Tune is a dict, not {type(space).__name__}")  # noqa: TRY004
-            parameters, grid = space_from_ray_tune(space), grid_names(space)
+            notes: list[Note] = []
+            parameters, grid = space_from_ray_tune(space, notes), grid_names(space)
             varied = [name for name, parameter in parameters.items() if parameter.type != "constant"]
             if grid and set(grid) == set(varied):
-                return parameters, {"strategy": {"type": "grid"}, "limits": {}}, []
-            notes = [
+                return parameters, {"strategy": {"type": "grid"}, "limits": {}}, notes
+            notes += [
                 Note(name, "Ray tries each of these values in turn; here it is drawn like others") for name in grid
             ]
             return parameters, {}, notes
 
         return convert
+
+
+def _called(space: "Callable[[], Any]", source: str) -> Any:
+    """The space that a function gives."""
+    try:
+        return space()
+    except Exception as error:  # whatever somebody's function does
+        raise ConfigError(f"{source} cannot be called: {type(error).__name__}: {error}") from error
 
 
 def _missing(what: str, extra: str, error: ImportError) -> ConfigError:

@@ -7,12 +7,13 @@ from typing import Any
 from ray.tune.search import sample
 
 from cloudtune.interop import build, plain, stepped
+from cloudtune.interop.formats import Note
 from cloudtune.parameters import Categorical, Constant, Float, Int, Normal, Parameter
 
 _GRID = "grid_search"
 
 
-def space_from_ray_tune(space: Mapping[str, Any]) -> dict[str, Parameter]:
+def space_from_ray_tune(space: Mapping[str, Any], notes: list[Note] | None = None) -> dict[str, Parameter]:
     """The parameters of a ``param_space`` of Ray Tune.
 
     A parameter is named by the keys and indices that lead to it, joined by dots: ``{"net": {"lr":
@@ -27,6 +28,10 @@ def space_from_ray_tune(space: Mapping[str, Any]) -> dict[str, Parameter]:
     - ``lograndint``, ``qlograndint`` round downwards, which favours small numbers a little more than here.
     - ``qrandn`` is a real number that is a multiple of q.
 
+    Args:
+        space: of Ray Tune.
+        notes: gets one for each parameter that differs.
+
     Raises:
         ValueError: something is computed (``sample_from``), or is no value of a spec; the message names it.
     """
@@ -35,7 +40,25 @@ def space_from_ray_tune(space: Mapping[str, Any]) -> dict[str, Parameter]:
         if name in found:
             raise ValueError(f"{name}: two parameters would have this name; rename one of the keys with a dot")
         found[name] = _parameter(name, value)
+        if notes is not None and (message := _difference(value)):
+            notes.append(Note(name, message))
     return found
+
+
+def _difference(value: Any) -> str:
+    """How a draw of ours differs from Ray's; "" for not at all."""
+    if not isinstance(value, sample.Integer | sample.Float):
+        return ""
+    sampler, q = _drawn(value)
+    if isinstance(value, sample.Float):
+        rounded = q is not None and not isinstance(sampler, sample.Normal)
+        return (
+            "the first and the last multiple of q are drawn less often there, here as often as others"
+            if rounded
+            else ""
+        )
+    log = isinstance(sampler, sample.LogUniform)
+    return "Ray rounds downwards, which favours small numbers a little more than here" if log else ""
 
 
 def grid_names(space: Mapping[str, Any]) -> list[str]:

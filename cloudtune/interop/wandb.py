@@ -1,14 +1,15 @@
 """Sweep configurations of Weights & Biases (https://docs.wandb.ai/models/sweeps/sweep-config-keys), to jobs."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cloudtune.errors import SpecError
-from cloudtune.interop import legal_job_name
-from cloudtune.interop.documents import Document, Shape, read_document
+from cloudtune.interop import legal_job_name, legal_names, note_of_name
+from cloudtune.interop.documents import Document, Shape, path_text, read_document
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.wandb_parameters import Parameters, json_words
 from cloudtune.job import TuningJob
@@ -21,11 +22,15 @@ _DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _PROGRAM = "train.py"
 
 
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
 class Metric(Shape):
     """A metric to be optimised."""
 
     name: Annotated[str, Field(min_length=1)]
-    goal: Literal["minimize", "maximize"] = "minimize"
+    goal: Annotated[Literal["minimize", "maximize"], BeforeValidator(_lower)] = "minimize"
     target: float | None = None
     impute: str | None = None
     impute_while_running: str | bool | None = None
@@ -51,7 +56,7 @@ class EarlyTerminate(Shape):
 class Sweep(Shape):
     """A sweep configuration."""
 
-    method: Literal["grid", "random", "bayes", "custom"]
+    method: Annotated[Literal["grid", "random", "bayes", "custom"], BeforeValidator(_lower)]
     parameters: dict[str, Any]
     program: str | None = None
     command: Annotated[list[Any], Field(min_length=1)] | None = None
@@ -113,7 +118,11 @@ class _Reader:
         self._parameters.read(self._sweep.parameters)
         if self._parameters.problems:
             raise SpecError(self._parameters.problems, document.source)
+        self._names = legal_names(self._parameters.found)
         self._notes: list[Note] = []
+        for name, ours in self._names.items():
+            if name != ours:
+                self._note(path_text(self._parameters.places[name]), note_of_name(ours))
 
     def _note(self, path: str, message: str) -> None:
         self._notes.append(Note(path, message))
@@ -125,7 +134,7 @@ class _Reader:
             "name": legal_job_name(sweep.name or sweep.project or "", "sweep"),
             "trial": self._trial(),
             "objective": self._objectives(),
-            "space": self._parameters.found,
+            "space": {self._names[name]: parameter for name, parameter in self._parameters.found.items()},
             "strategy": {"type": {"grid": "grid", "random": "random"}.get(sweep.method, "bayesian")},
             "stopping": self._stopping(),
             "limits": self._limits(),
@@ -196,6 +205,8 @@ class _Reader:
             self._note("program", f"is missing: {_PROGRAM} stands in its place; say what runs")
         self._note("", "wandb.config is empty elsewhere: take parameters from the command or by cloudtune.trial.params")
         words = [each for index, word in enumerate(command) for each in self._words(word, index)]
+        if f"${{{_FLAGS}}}" in command and self._flags:
+            words = [*self._setting_flags(command.index(f"${{{_FLAGS}}}")), *words]
         if not any("${args" in word for word in command):
             self._note("command", "has no place for parameters; elsewhere they follow as --name value")
         found: dict[str, Any] = {"command": words}
@@ -224,26 +235,58 @@ class _Reader:
             message = "has no counterpart: use ${args_json}, or read cloudtune.trial.params() in the program"
             raise self._document.error(("command", index), f"{word} {message}")
 
+    @property
+    def _flags(self) -> dict[str, str]:
+        """The parameters that are true or false alone, and their names in the job."""
+        booleans = {
+            name
+            for name, parameter in self._parameters.found.items()
+            if (values := _values(parameter)) and all(isinstance(value, bool) for value in values)
+        }
+        return {name: ours for name, ours in self._names.items() if name in booleans}
+
+    def _setting_flags(self, index: int) -> list[str]:
+        """The words before a command by which a shell adds an option for each parameter that is true."""
+        for name, parameter in self._parameters.found.items():
+            if name not in self._flags and any(isinstance(value, bool) for value in _values(parameter)):
+                message = f"{name} is true or false and other values, too, of which a flag and an option would have to be made: write ${{args}}"  # fmt: skip
+                raise self._document.error(("command", index), message)
+        tests = [
+            f'if [ "{{{ours}}}" = true ]; then set -- "$@" {shlex.quote(self._literal(f"--{name}"))}; fi'
+            for name, ours in self._flags.items()
+        ]
+        return ["/bin/sh", "-c", "; ".join([*tests, 'exec "$@"']), "sh"]
+
     def _literal(self, word: str) -> str:
         """A word in which ``{name}`` means itself."""
-        known = "|".join(re.escape(name) for name in self._parameters.found)
+        known = "|".join(re.escape(name) for name in self._names.values())
         return re.sub(rf"(?<!\$)\{{({known})\}}", r"{{\1}}", word)
 
-    def _arguments(self, write: Callable[[str], list[str]], macro: str, index: int) -> Iterator[str]:
+    def _arguments(self, write: Callable[[str, str], list[str]], macro: str, index: int) -> Iterator[str]:
         path = f"command[{index}]"
-        for name in self._parameters.found:
-            yield from write(name)
-        listed = [value for parameter in self._parameters.found.values() for value in _values(parameter)]
+        flags = self._flags if macro == _FLAGS else {}
+        for name, ours in self._names.items():
+            if name not in flags:
+                yield from write(self._literal(name), f"{{{ours}}}")
+        listed = [
+            value
+            for name, parameter in self._parameters.found.items()
+            if name not in flags
+            for value in _values(parameter)
+        ]
         if any(isinstance(value, bool) for value in listed):
-            how = "--name alone, or not at all," if macro == "args_no_boolean_flags" else "True and False"
-            self._note(path, f"booleans stand there as {how} and here as true and false")
+            self._note(path, "booleans stand there as True and False and here as true and false")
+        if flags:
+            self._note(
+                path, f"booleans ({', '.join(flags)}) stand as --name alone, or not at all, which a shell does here"
+            )
         if any(value is None for value in listed):
             self._note(path, "null stands there as None, and here as null")
         if any("." in name for name in self._parameters.found):
             self._note(path, "nested parameters stand there as one dict, and here each for itself: --outer.inner=value")
 
     def _json(self, index: int) -> str:
-        words = json_words(self._parameters.found)
+        words = json_words(self._parameters.found, self._names)
         if words is None:
             message = (
                 "${args_json} cannot be written: a parameter has texts and other values, or texts with quotes in them"
@@ -268,12 +311,13 @@ def _values(parameter: Parameter) -> tuple[Any, ...]:
     return (parameter.value,) if isinstance(parameter, Constant) else ()
 
 
-_ARGUMENTS: Mapping[str, Callable[[str], list[str]]] = {
-    "args": lambda name: [f"--{name}={{{name}}}"],
-    "args_no_boolean_flags": lambda name: [f"--{name}={{{name}}}"],
-    "args_no_equals": lambda name: [f"--{name}", f"{{{name}}}"],
-    "args_no_hyphens": lambda name: [f"{name}={{{name}}}"],
-    "args_append_hydra": lambda name: [f"+{name}={{{name}}}"],
-    "args_override_hydra": lambda name: [f"++{name}={{{name}}}"],
+_FLAGS = "args_no_boolean_flags"
+_ARGUMENTS: Mapping[str, Callable[[str, str], list[str]]] = {
+    "args": lambda name, place: [f"--{name}={place}"],
+    _FLAGS: lambda name, place: [f"--{name}={place}"],
+    "args_no_equals": lambda name, place: [f"--{name}", place],
+    "args_no_hyphens": lambda name, place: [f"{name}={place}"],
+    "args_append_hydra": lambda name, place: [f"+{name}={place}"],
+    "args_override_hydra": lambda name, place: [f"++{name}={place}"],
 }
-"""How each macro writes a parameter (wandb/sdk/launch/sweeps/utils.py)."""
+"""How each macro writes a parameter's name and its place (wandb/sdk/launch/sweeps/utils.py)."""

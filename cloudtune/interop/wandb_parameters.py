@@ -6,7 +6,8 @@ sweeps/config/schema.json) and the documentation says: https://docs.wandb.ai/mod
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +36,14 @@ class Parameters:
     Attributes:
         document: where they stand.
         found: what they became, by name; of nested ones the names are joined by dots.
+        places: where each stands in the document, by the same name.
         notes: what they mean otherwise than there.
         problems: mistakes, with their places.
     """
 
     document: Document
     found: dict[str, Parameter] = field(default_factory=dict)
+    places: dict[str, Steps] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
@@ -67,6 +70,7 @@ class Parameters:
         try:
             reading = _Reading(name, dict(given))
             self.found[name] = reading.parameter()
+            self.places[name] = steps
         except _MistakeError as error:
             self._mistake((*steps, error.key) if error.key else steps, str(error))
         except ValueError as error:
@@ -131,9 +135,7 @@ class _Reading:
             except ValueError:
                 number = math.nan
             if math.isfinite(number):
-                mantissa, exponent, power = repr(number).partition("e")
-                better = mantissa + ("" if "." in mantissa else ".0") + exponent + power
-                self._say(key, f"is a text to Weights & Biases; write {better} there")
+                self._say(key, _OF_A_TEXT.format(value=_written(number)))
                 return number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise _MistakeError(key, "is missing" if value is None else f"must be a number, not {value!r}")
@@ -141,8 +143,8 @@ class _Reading:
 
     def _bounds(self) -> tuple[int | float, int | float]:
         low, high = self._number("min"), self._number("max")
-        if low >= high:
-            raise _MistakeError("min", f"{low} is not below max, {high}")
+        if low > high:
+            raise _MistakeError("min", f"{low} is above max, {high}; swap them")
         return low, high
 
     def _step(self) -> int | float:
@@ -156,14 +158,16 @@ class _Reading:
     def constant(self) -> Parameter:
         if "value" not in self._given:
             raise _MistakeError("value", "is missing")
-        return build(Constant, self._name, value=self._plain(self._given["value"], ("value",)))
+        value = self._plain(self._given["value"], ("value",))
+        return build(Constant, self._name, value=self._numbers([value], [("value",)])[0])
 
     def categorical(self) -> Parameter:
         values = self._given.get("values")
         if not isinstance(values, list) or not values:
             raise _MistakeError("values", "must be a list of values")
         read = [self._plain(value, ("values", index)) for index, value in enumerate(values)]
-        distinct = list({scalar_key(value): value for value in read}.values())
+        read = self._numbers(read, [("values", index) for index in range(len(read))])
+        distinct = list({scalar_key(value): value for value in reversed(read)}.values())[::-1]
         shares = self._given.get("probabilities")
         if shares is not None and (not isinstance(shares, list) or len(shares) != len(values)):
             raise _MistakeError("probabilities", "must be a list with a number for each of the values")
@@ -171,6 +175,19 @@ class _Reading:
             key = "values" if shares is None else "probabilities"
             self._say(key, "are not equally likely there, here they are: cloudtune has no weights")
         return build(Categorical, self._name, values=tuple(distinct))
+
+    def _numbers(self, values: list[Any], places: Sequence[Steps]) -> list[Any]:
+        """Values with the numbers that YAML 1.1 takes for texts, such as 1e-4; beside other texts they stay texts."""
+        numbers = [_number_of(value) for value in values]
+        if all(number is not None for number in numbers):
+            for number, value, place in zip(numbers, values, places, strict=True):
+                if isinstance(value, str):
+                    self._said.append((place, _OF_A_TEXT.format(value=_written(float(number or 0)))))
+            return numbers
+        for number, value, place in zip(numbers, values, places, strict=True):
+            if isinstance(value, str) and number is not None:
+                self._said.append((place, f"is the text {value!r}, as it is to Weights & Biases; for a number write {_written(number)}"))  # fmt: skip
+        return values
 
     def _plain(self, value: Any, steps: Steps) -> Any:
         """A value; a list or a mapping as the text that the agent puts into the command line."""
@@ -293,8 +310,34 @@ _KINDS: Mapping[str, tuple[Callable[[_Reading], Parameter], tuple[str, ...]]] = 
 """How each distribution is read, and the keys that it has."""
 
 
-def json_words(parameters: Mapping[str, Parameter]) -> str | None:
-    """All parameters as one JSON object with places in it, as ``${args_json}`` is; None if a place cannot be written."""
+_OF_A_TEXT = "is a text to Weights & Biases; write {value} there, which is the number that it is here"
+_TEXT_OF_A_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+
+
+def _number_of(value: Any) -> int | float | None:
+    """A number, also where YAML 1.1 takes it for a text; None for anything else."""
+    if isinstance(value, str) and len(value) < _LONGEST_NUMBER and _TEXT_OF_A_NUMBER.fullmatch(value):
+        value = float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if is_number else None
+
+
+_LONGEST_NUMBER = 300
+
+
+def _written(number: float) -> str:
+    """A number as YAML 1.1 reads it as one."""
+    mantissa, exponent, power = repr(float(number)).partition("e")
+    return mantissa + ("" if "." in mantissa else ".0") * bool(exponent) + exponent + power
+
+
+def json_words(parameters: Mapping[str, Parameter], names: Mapping[str, str]) -> str | None:
+    """All parameters as one JSON object with places in it, as ``${args_json}`` is; None if a place cannot be written.
+
+    Args:
+        parameters: by the sweep's names.
+        names: for each of them the job's.
+    """
     members = []
     for name, parameter in parameters.items():
         values = parameter.values if isinstance(parameter, Categorical) else [getattr(parameter, "value", 0)]
@@ -302,5 +345,6 @@ def json_words(parameters: Mapping[str, Parameter]) -> str | None:
         escaped = any(isinstance(value, str) and json.dumps(value) != f'"{value}"' for value in values)
         if any(texts) and (not all(texts) or escaped):
             return None
-        members.append(f'"{name}": "{{{name}}}"' if all(texts) else f'"{name}": {{{name}}}')
+        place = f"{{{names[name]}}}"
+        members.append(f'{json.dumps(name)}: "{place}"' if all(texts) else f"{json.dumps(name)}: {place}")
     return "{" + ", ".join(members) + "}"

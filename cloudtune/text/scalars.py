@@ -4,7 +4,6 @@ So ``1e-3`` is a number and ``no``, ``on`` and ``1:30`` are texts, unlike in YAM
 """
 
 import re
-from collections.abc import Callable
 
 from cloudtune.parameters import Scalar
 
@@ -50,20 +49,15 @@ def _within(number: int) -> int:
 _KINDS: dict[str, type] = {"bool": bool, "int": int, "null": type(None)}
 
 
-def resolve_as(kind: str, text: str, read: Callable[[str], Scalar] = resolve) -> Scalar:
+def resolve_as(kind: str, text: str) -> Scalar:
     """The value of a scalar under a core tag: ``str``, ``null``, ``bool``, ``int`` or ``float``.
-
-    Args:
-        kind: of the tag.
-        text: of the scalar.
-        read: gives the value of the scalar without a tag.
 
     Raises:
         ValueError: the text is not of that kind.
     """
     if kind == "str":
         return text
-    value = read(text)
+    value = resolve(text)
     if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if type(value) is not _KINDS.get(kind):

@@ -45,7 +45,7 @@ def problems(data: Data) -> list[Violation]:
     try:
         kind.model_validate(data)
     except ValidationError as error:
-        return list(dict.fromkeys(_violations(error, data, kind)))
+        return list(dict.fromkeys(_violations(error, data, kind))) or [_first(error, data)]
     return list(_rules(data) if kind is v2.SweepJob else _of_all(data, data.get("command", "")))
 
 
@@ -65,6 +65,12 @@ def _violations(error: ValidationError, data: Data, kind: type[BaseModel]) -> It
                 path, "must be given" if found["type"] == "missing" else _words(found["msg"], found["input"])
             )
         seen.add(path)
+
+
+def _first(error: ValidationError, data: Data) -> Violation:
+    """What is wrong where every mistake is one of a branch of a union that the data may or may not follow."""
+    found = error.errors()[0]
+    return Violation(_path(found["loc"], data)[0].rpartition(".")[0], _words(found["msg"], None))
 
 
 def _path(location: tuple[int | str, ...], data: Any) -> tuple[str, bool]:

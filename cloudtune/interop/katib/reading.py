@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.interop import legal_job_name, legal_names
+from cloudtune.interop import legal_job_name, legal_names, note_of_name
 from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, Note
 from cloudtune.interop.katib.algorithms import RESOURCE, Strategy, stopping_of, strategy_of
@@ -231,7 +231,7 @@ class _Reader:
                 continue
             self._notes += notes_of(parameter, path, algorithm)
             if name != parameter.name:
-                self._note(f"{path}.name", f"is called {name} here")
+                self._note(f"{path}.name", note_of_name(name))
         return space
 
     def _budget(self) -> str | None:
