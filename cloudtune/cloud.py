@@ -231,7 +231,9 @@ class CloudProvider(Provider):
         """The watch of a run: a new one begins what has not ended anew."""
         self.need_sdk()
         if run.id not in self._watches:
-            self._watches[run.id] = self.watch(run, job_of(run), plan_of(run)), 0.0
+            watch = self.watch(run, job_of(run), plan_of(run))
+            watch.lines = lambda trial: self.lines(run, trial, lambda: True)
+            self._watches[run.id] = watch, 0.0
         return self._watches[run.id][0]
 
     def refresh(self, run: "RunStore") -> None:

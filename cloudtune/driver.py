@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from cloudtune.earlier import KnownTrial, observations
 from cloudtune.job import TuningJob
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.limits import limit_reached, time_reached
 from cloudtune.outcome import losses, what_is_missing
 from cloudtune.provider import Progress, Watcher
@@ -232,13 +232,15 @@ class Driver:
 
     # What happens
 
-    def _take(self, happenings: Sequence[Report | Ended]) -> None:
+    def _take(self, happenings: Sequence[Happening]) -> None:
         for happening in happenings:
             running = self._running.get(happening.number)
             if running is None or happening.attempt != running.trial.attempt:
                 continue  # the last words of an attempt that is over
             if isinstance(happening, Report):
                 self._heard(running, happening)
+            elif isinstance(happening, Remark):
+                self._event(happening.number, happening.text)
             else:
                 self._ended(running, happening)
 
@@ -309,7 +311,8 @@ class Driver:
         if end.failure:
             return TrialState.FAILED, end.failure
         if losses(self._job.objective, running.trial.metrics) is None:
-            return TrialState.FAILED, what_is_missing(self._job.objective, running.reported)
+            printed = self._launcher.printed(running.trial)
+            return TrialState.FAILED, what_is_missing(self._job.objective, running.reported, printed)
         return TrialState.COMPLETED, ""
 
     def _tell(self, trial: Trial) -> None:

@@ -33,6 +33,25 @@ class Ended:
     place: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to be said of a running trial: an event of the run.
+
+    Attributes:
+        number: the trial.
+        attempt: which start of it.
+        text: what is said.
+    """
+
+    number: int
+    attempt: int
+    text: str
+
+
+Happening = Report | Remark | Ended
+"""What a launcher tells of a trial."""
+
+
 def finds_no_place(error: ProviderError) -> bool:
     """Whether an error at the launch of a trial says something of the place alone: its quota, or an outage."""
     return error.retryable or isinstance(error, QuotaError | CredentialError)
@@ -52,6 +71,13 @@ class Launcher(ABC):
         """How many more trials can be launched now; None for no limit but the job's own."""
         return None
 
+    def printed(self, trial: Trial) -> Sequence[str]:  # noqa: ARG002  # what a launcher may not know
+        """Lines that an ended trial printed, some hundreds at most, to say why its objective was not among them.
+
+        None where they cannot be read.
+        """
+        return ()
+
     @abstractmethod
     def launch(self, trial: Trial) -> None:
         """Starts a trial. Whatever goes wrong is told by `poll` as its end."""
@@ -65,7 +91,7 @@ class Launcher(ABC):
         """
 
     @abstractmethod
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         """What happened, in order; waits at most `timeout` seconds for something to happen."""
 
     @abstractmethod

@@ -6,12 +6,14 @@ limits that the service has not, and finds out how the run as a whole ended.
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudtune.limits import limit_reached, time_reached
-from cloudtune.outcome import losses
+from cloudtune.outcome import losses, what_is_missing
 from cloudtune.plan import Plan, Support
+from cloudtune.printed import last_lines
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.tally import Tally
 
@@ -44,6 +46,9 @@ class ManagedWatch(ABC):
         run: whose lock the caller holds while it looks.
         job: the spec.
         plan: which limits are watched.
+
+    Attributes:
+        lines: gives what an ended trial printed.
     """
 
     def __init__(self, run: "RunStore", job: "TuningJob", plan: Plan) -> None:
@@ -55,6 +60,7 @@ class ManagedWatch(ABC):
         self._changed: dict[int, Trial] = {}
         self._reports: list[Report] = []
         self._events: list[tuple[int | None, str]] = []
+        self.lines: Callable[[Trial], Iterable[str]] = lambda _trial: ()
 
     @abstractmethod
     def look(self) -> RunState:
@@ -76,6 +82,16 @@ class ManagedWatch(ABC):
             else:
                 self.run.forget_reports(trial.number, trial.attempt)
         return ended
+
+    def what_is_missing(self, trial: Trial, reported: Mapping[str, float] | None = None) -> str:
+        """Why a trial that ended well has no usable objective, in words.
+
+        Args:
+            trial: which.
+            reported: the last value of each of its metrics; None for those that count.
+        """
+        values = trial.metrics if reported is None else reported
+        return what_is_missing(self.job.objective, values, last_lines(self.lines(trial)))
 
     def changed(self, trial: Trial) -> None:
         """Notes that a trial is not as it was."""

@@ -1,35 +1,37 @@
-"""Finding metrics in what a trial prints, the same way wherever it runs."""
+"""How each metric of a job is found in what its trials print, the same way wherever they run.
 
-import re
+The grammar itself, and the search, are in `cloudtune.trial`, which travels with the trials.
+"""
+
 from collections.abc import Mapping, Sequence
 
 from cloudtune.job import Objective
-
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|nan|inf(?:inity)?)"
-
-
-def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, re.Pattern[str]]:
-    """How each metric is found in a line of output: its own regex, or ``name=number`` and ``name: number``."""
-    patterns = {objective.metric: objective.regex or _default_pattern(objective.metric) for objective in objectives}
-    return {name: re.compile(regex) for name, regex in {**patterns, **metrics}.items()}
+from cloudtune.trial import metric_regex
 
 
-def _default_pattern(metric: str) -> str:
-    return rf"(?i:(?<![\w.-])[\"']?{re.escape(metric)}[\"']?\s*[=:]\s*({_NUMBER})(?![\w]))"
+def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, str | None]:
+    """The regex of each metric that has one of its own, by the metrics' names; None for `metric_regex`.
+
+    Args:
+        objectives: of the job.
+        metrics: the job's further metrics, with their regexes.
+    """
+    return {**{objective.metric: objective.regex for objective in objectives}, **metrics}
 
 
-_PLAIN_NUMBER = r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?(?:[nN][aA][nN]|[iI]nf(?:inity)?)"
+def plain_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str], most: int) -> dict[str, str]:
+    """The same for a service that searches the output itself.
+
+    Args:
+        objectives: of the job.
+        metrics: the job's further metrics, with their regexes.
+        most: characters that the service allows a regex; one that would be longer tells capitals from small letters.
+    """
+    patterns = metric_patterns(objectives, metrics)
+    return {name: service_regex(name, most) if regex is None else regex for name, regex in patterns.items()}
 
 
-def plain_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, str]:
-    """The same for a service that reads the output itself: regular expressions that any engine understands."""
-    patterns = {objective.metric: objective.regex or _plain_pattern(objective.metric) for objective in objectives}
-    return {**patterns, **metrics}
-
-
-def _plain_pattern(metric: str) -> str:
-    return rf"(?:^|[^A-Za-z0-9_.-])[\"']?{_escaped(metric)}[\"']?\s*[=:]\s*({_PLAIN_NUMBER})"
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([^\w\s/:-])", r"\\\1", text)
+def service_regex(name: str, most: int) -> str:
+    """The regex of a metric without one of its own, as it fits into so many characters where that is possible."""
+    regex = metric_regex(name)
+    return regex if len(regex) <= most else metric_regex(name, any_case=False)

@@ -45,14 +45,24 @@ def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one != other and all(left <= right for left, right in zip(one, other, strict=True))
 
 
-def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, float]) -> str:
-    """Why a trial that ended well has no usable objective, in words, from the last value of all that it reported."""
+def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, float], printed: Sequence[str] = ()) -> str:
+    """Why a trial that ended well has no usable objective, in words.
+
+    Args:
+        objectives: of the job.
+        reported: the last value of each metric that was found.
+        printed: lines of the trial's output, which tell what stands there instead.
+    """
     for objective in objectives:
-        if objective.metric not in reported:
+        name = objective.metric
+        if name not in reported:
+            from cloudtune.printed import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+
+            instead = instead_of(name, objective.regex, printed, reported)
             return (
-                f"it ended without reporting the objective {objective.metric!r}; print {objective.metric}=VALUE, "
-                f"call cloudtune.trial.report({objective.metric}=VALUE), or give objective.regex"
+                f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}"
+                f"print {name}=VALUE, call {how_to_report(name)}, or give objective.regex"
             )
-        if not math.isfinite(reported[objective.metric]):
-            return f"its objective {objective.metric!r} was {reported[objective.metric]} at the end"
+        if not math.isfinite(reported[name]):
+            return f"its objective {name!r} was {reported[name]} at the end"
     return "it has no usable objective"

@@ -79,7 +79,7 @@ def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) 
         "command": command if command is None or isinstance(command, str) else list(command),
         "function": job.trial.function,
         "metric": job.objective[0].metric,
-        "patterns": {name: pattern.pattern for name, pattern in metric_patterns(job.objective, job.metrics).items()},
+        "patterns": metric_patterns(job.objective, job.metrics),
         "spec": masked(job).to_data(),
         "data": {name: _file_below(place, base) for name, place in local.items()}
         | dict.fromkeys(job.data.keys() - local.keys(), ""),

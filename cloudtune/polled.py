@@ -3,11 +3,12 @@
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Happening, Launcher
 from cloudtune.patience import Patience
-from cloudtune.states import Report
+from cloudtune.printed import last_lines
+from cloudtune.states import Trial
 
 
 class PolledLauncher(Launcher):
@@ -19,13 +20,18 @@ class PolledLauncher(Launcher):
     Attributes:
         happened: what a look has found; taken by the next `poll`.
         patience: with outages.
+        lines: gives what an ended trial printed.
     """
 
     def __init__(self, interval: float) -> None:
         self.interval = interval
-        self.happened: deque[Report | Ended] = deque()
+        self.happened: deque[Happening] = deque()
         self._next_look = 0.0
         self.patience = Patience()
+        self.lines: Callable[[Trial], Iterable[str]] = lambda _trial: ()
+
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return last_lines(self.lines(trial))
 
     @property
     @abstractmethod
@@ -44,7 +50,7 @@ class PolledLauncher(Launcher):
         """Seconds until the next look."""
         return self.interval
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         if not self.happened:
             now = time.monotonic()
             if self.busy and now >= self._next_look:

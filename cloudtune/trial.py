@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     Scalar = bool | int | float | str | None
     Sink = Callable[[int, float, dict[str, float]], None]
     Place = Callable[[Mapping[str, Scalar]], list[str]]
-    Listen = Callable[[str], None]
+    Listen = Callable[[bytes], None]
 
 
 class Context:
@@ -694,66 +694,343 @@ _DECODERS = {
 
 
 # Metrics in what a trial prints
+#
+# One grammar for all places: what is read here is what the regex of `metric_regex` reads on a service.
 
+LONGEST_LINE = 1 << 16
+"""Characters of a line that are searched for metrics; what follows them is not."""
+
+SEARCH_TIME = 0.1
+"""Seconds of the processor that the search of one line for one regex may take; at most twice as many."""
+
+_ANSWER_TIME = 20.0  # seconds for an answer of the searching process, which keeps `SEARCH_TIME` itself
+_SLOW_LINES = 3  # after so many a regex is given up: a second or so of a trial's time
 _STEP = re.compile(r"step (\d+): ")  # how a report begins that is printed
+
+# Colours and other escape codes; the logs of SageMaker have #033 for ESC, #015 for CR and #011 for a tab.
+_ESCAPE = r"(?:\x1b|#033)(?:\[[0-9;:?]*[A-Za-z]|\(B)"
+_NUMBER = (
+    r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)"
+)
+_AFTER = r"""(?:$|[\s\x1b"')\]}>|;]|,(?:$|[^0-9.+-])|[.:!?](?:$|[\s\x1b"')\]}])|#0[0-3][0-7])"""
+
+
+def metric_regex(name: str, *, any_case: bool = True) -> str:
+    """The regex that finds ``name=number`` or ``name: number`` in a line; the last one, where there are several.
+
+    The name may have quotes and any case, and escape codes of terminals may be between all parts. It is not the end
+    of a longer name: ``loss`` is neither found in ``val_loss=1`` nor in ``train/loss=1``. The number is followed by
+    the end, white space or punctuation: one that cannot be read whole, such as 12.75ms, 1,234.5 or 93%, is not read.
+
+    The regex needs no more than regex engines have in common, matches a line at most once, and takes time in
+    proportion to the line's length.
+
+    Args:
+        name: of the metric.
+        any_case: whether capitals and small letters mean the same.
+    """
+    gap = rf"""(?:[ \t"']|{_ESCAPE})*"""
+    before = rf"^(?:[\s\S]*(?:[^A-Za-z0-9_./\\À-ӿ-]|{_ESCAPE}|#01[15]))?"
+    spelt = "".join(_letter(char) if any_case else _plain(char) for char in name)
+    return f"{before}{spelt}{gap}[=:]{gap}({_NUMBER}){_AFTER}"
+
+
+def _letter(char: str) -> str:
+    cases = sorted({char, char.lower(), char.upper()})
+    return f"[{''.join(cases)}]" if len(cases) > 1 and all(len(case) == 1 for case in cases) else _plain(char)
+
+
+def _plain(char: str) -> str:
+    return char if char.isalnum() or char in "_ /:-" else "\\" + char
+
+
+def parts_of(line: str) -> list[str]:
+    """What a line of output is for the search: its parts between carriage returns, as a progress bar writes them.
+
+    Of a part that is too long the beginning is searched; the character that ends it there keeps a number that was
+    cut from being read.
+    """
+    parts = line.split("\r") if "\r" in line else [line]
+    return [part if len(part) <= LONGEST_LINE else part[:LONGEST_LINE] + "\0" for part in parts if part]
+
+
+class LineSplitter:
+    """Makes lines of a stream of bytes, in bounded memory: what exceeds `LONGEST_LINE` by far is left out.
+
+    Attributes:
+        open: whether a line has begun that has not ended.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._too_long = False
+
+    @property
+    def open(self) -> bool:
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that end in the next piece, without their ends: line feeds and carriage returns."""
+        *lines, rest = data.replace(b"\r", b"\n").split(b"\n")
+        if lines:
+            lines[0] = self._rest if self._too_long else self._rest + lines[0]
+            self._rest, self._too_long = b"", False
+        if not self._too_long:
+            self._rest += rest
+            self._too_long = len(self._rest) > 4 * LONGEST_LINE  # no character has more bytes than four
+        return [line for line in lines if line]
+
+    def finish(self) -> list[bytes]:
+        """The line that was never ended, if there is one."""
+        line, self._rest, self._too_long = self._rest, b"", False
+        return [line] if line else []
+
+    def skip(self) -> None:
+        """Forgets the line that has begun, and what is still to come of it."""
+        self._rest, self._too_long = b"", True
 
 
 class PrintedMetrics:
     """The metrics in the lines of one trial, as they come.
 
     Args:
-        patterns: by the metrics' names; see `metric_patterns`.
+        patterns: by the metrics' names, a regex whose first group is the number; None for `metric_regex`.
+
+    Attributes:
+        remarks: what is to be said about the search; the caller that says it empties the list.
     """
 
-    def __init__(self, patterns: Mapping[str, re.Pattern[str]]) -> None:
-        self._patterns = dict(patterns)
+    def __init__(self, patterns: Mapping[str, str | None]) -> None:
+        self._own = {name: regex for name, regex in patterns.items() if regex is not None}
+        self._usual = {
+            name: (name.lower(), re.compile(metric_regex(name))) for name, regex in patterns.items() if regex is None
+        }
         self._seen: dict[str, int] = {}
+        self._slow: dict[str, int] = {}
+        self.remarks: list[str] = []
 
     @property
     def exhausted(self) -> bool:
         """Whether there is nothing left to look for."""
-        return not self._patterns
+        return not self._own and not self._usual
 
     def ignore(self, name: str) -> None:
         """Looks no more for a metric that the trial reports itself: it would be heard twice."""
-        self._patterns.pop(name, None)
+        self._own.pop(name, None)
+        self._usual.pop(name, None)
 
-    def read(self, line: str) -> tuple[int, dict[str, float]] | None:
-        """The step and the metrics that a line tells; None if it tells none.
+    def read(self, *lines: str) -> list[tuple[int, dict[str, float]]]:
+        """The step and the metrics of each part of the lines that tells any; the last of a name, if there are several.
 
-        The step is the one that the line names itself, or how often its metrics have been told.
+        The step is the one that the part names itself, or how often its metrics have been told.
         """
-        metrics: dict[str, float] = {}
-        for name, pattern in self._patterns.items():
-            for match in pattern.finditer(line):
-                value = _printed_number(match)
-                if value is not None:
-                    metrics[name] = value
-                    self._seen[name] = self._seen.get(name, 0) + 1
-        if not metrics:
-            return None
-        step = _STEP.match(line)
-        return (int(step.group(1)) if step else max(self._seen[name] for name in metrics)), metrics
+        parts = [part for line in lines for part in parts_of(line)]
+        found: dict[int, dict[str, float]] = {}
+        for index, part in enumerate(parts if self._usual else ()):
+            told = self._usual_in(part)
+            if told:
+                found[index] = told
+        for index, name, text in self._own_in(parts):
+            value = number_in(text)
+            if value is not None:
+                found.setdefault(index, {})[name] = value
+        return [(self._step_of(parts[index], found[index]), found[index]) for index in sorted(found)]
+
+    def _usual_in(self, part: str) -> dict[str, float]:
+        lowered = part.lower()
+        matches = ((name, pattern.search(part)) for name, (low, pattern) in self._usual.items() if low in lowered)
+        return {name: float(match.group(1)) for name, match in matches if match is not None}
+
+    def _own_in(self, parts: list[str]) -> list[tuple[int, str, str]]:
+        if not self._own or not parts:
+            return []
+        found, slow = SEARCH.find(self._own, parts)
+        for name in slow:
+            self._slow[name] = self._slow.get(name, 0) + 1
+            if self._slow[name] == _SLOW_LINES:
+                self._own.pop(name, None)
+                self.remarks.append(
+                    f"the regex of {name!r} takes more than {SEARCH_TIME} s on a line, {_SLOW_LINES} times by now: "
+                    "the rest of the output is not searched for it"
+                )
+        return found
+
+    def _step_of(self, part: str, metrics: Mapping[str, float]) -> int:
+        for name in metrics:
+            self._seen[name] = self._seen.get(name, 0) + 1
+        step = _STEP.match(part)
+        return int(step.group(1)) if step and len(step.group(1)) < 16 else max(self._seen[name] for name in metrics)
 
 
-def _printed_number(match: re.Match[str]) -> float | None:
-    text = next((group for group in match.groups() if group is not None), "")
+def number_in(text: str) -> float | None:
+    """The number that a regex's group took; None where it took something else.
+
+    Commas between thousands are left out of account.
+    """
+    if "," in text and re.match(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?\Z", text.strip()):
+        text = text.replace(",", "")
     try:
-        return float(text.replace(",", "")) if text else None
+        return float(text) if text.isascii() and "_" not in text else None
     except ValueError:
-        return math.nan  # the pattern says that this is the metric, and it is no number
+        return None
 
 
-def _listener(patterns: Mapping[str, str], sink: Sink) -> Listen:
-    """Tells a sink of the metrics in each line of output."""
-    printed = PrintedMetrics({name: re.compile(pattern) for name, pattern in patterns.items()})
+class RegexSearch:
+    """Searches lines for regexes that somebody wrote, in a process of its own: none can hang the process that asks.
 
-    def listen(line: str) -> None:
-        told = printed.read(line)
-        if told is not None:
-            sink(told[0], time.time(), told[1])
+    Python's engine may need hours for a line that a regex nearly fits, and cannot be interrupted in a thread. The process is started when it is first needed, and ends with this one.
+    """
 
-    return listen
+    def __init__(self) -> None:
+        import _thread  # threading would take as long to import as all else here
+
+        self._lock = _thread.allocate_lock()
+        self._process: Any = None
+        self._owner = 0
+
+    def find(self, patterns: Mapping[str, str], lines: Sequence[str]) -> tuple[list[tuple[int, str, str]], list[str]]:
+        """What the first group of each regex takes from the lines.
+
+        Args:
+            patterns: regexes by name; one that cannot be compiled finds nothing.
+            lines: each is searched for each regex.
+
+        Returns:
+            For each match the number of the line, the name of the regex and the group's text, in order; and the
+            names of regexes whose search took too long, once for each line that was given up.
+        """
+        request = json.dumps({"patterns": dict(patterns), "lines": list(lines)}).encode() + b"\n"
+        with self._lock:
+            try:
+                answer = self._ask(request)
+            except OSError:
+                self._end()
+                answer = b""
+        if not answer:  # it was killed, or got stuck
+            return [], list(patterns)
+        told = json.loads(answer)
+        return [(index, name, text) for index, name, text in told["found"]], told["slow"]
+
+    def _ask(self, request: bytes) -> bytes:
+        import select
+
+        process = self._started()
+        process.stdin.write(request)
+        process.stdin.flush()
+        answer = b""
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([process.stdout], [], [], _ANSWER_TIME)
+            data = os.read(process.stdout.fileno(), 1 << 20) if ready else b""
+            if not data:
+                self._end()
+                return b""
+            answer += data
+        return answer
+
+    def _started(self) -> Any:
+        if self._owner != os.getpid():  # a fork of the process that started one
+            self._process, self._owner = None, os.getpid()
+        if self._process is None:
+            import subprocess
+
+            words = [sys.executable, "-I", "-S", os.path.abspath(__file__), "--search"]
+            self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            try:
+                process.stdin.close()
+            except OSError:
+                return  # what it did not take is of no use any more
+
+
+SEARCH = RegexSearch()
+
+
+class _TooSlow(Exception):
+    """A search has taken too long."""
+
+
+class _Searching:
+    """Searches in the main thread of a process that does nothing else."""
+
+    def __init__(self) -> None:
+        import signal
+
+        self._searching = self._fresh = False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all
+        signal.signal(signal.SIGVTALRM, self._tick)
+        signal.setitimer(signal.ITIMER_VIRTUAL, SEARCH_TIME, SEARCH_TIME)
+
+    def _tick(self, *_: object) -> None:
+        if self._searching and not self._fresh:
+            raise _TooSlow
+        self._fresh = False
+
+    def answer(self, patterns: Mapping[str, str], lines: Sequence[str]) -> dict[str, Any]:
+        """See `RegexSearch.find`."""
+        found: list[tuple[int, str, str]] = []
+        slow: list[str] = []
+        for name, regex in patterns.items():
+            try:
+                pattern = re.compile(regex)
+            except (re.error, RecursionError, OverflowError):
+                continue  # the spec was checked; a request to a service need not have been
+            for index, line in enumerate(lines):
+                try:
+                    found += [(index, name, text) for text in self._groups(pattern, line)]
+                except (_TooSlow, MemoryError, RecursionError):
+                    slow.append(name)
+                    if slow.count(name) == _SLOW_LINES:
+                        break
+        return {"found": sorted(found, key=lambda each: each[0]), "slow": slow}
+
+    def _groups(self, pattern: re.Pattern[str], line: str) -> list[str]:
+        self._fresh = self._searching = True
+        try:
+            group = 1 if pattern.groups else 0
+            return [match.group(group) or "" for match in pattern.finditer(line)]
+        finally:
+            self._searching = False
+
+
+def _serve_searches() -> int:
+    """Answers `RegexSearch` until it is gone."""
+    import contextlib
+    import resource
+
+    most = 1 << 30  # bytes: what a regex remembers of its search may be a multiple of the line
+    with contextlib.suppress(ValueError, OSError):  # a lower limit holds already
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    searching = _Searching()
+    for line in sys.stdin.buffer:
+        answer = searching.answer(**json.loads(line))
+        sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
+        sys.stdout.buffer.flush()
+    return 0
+
+
+class _Listener:
+    """Tells a sink of the metrics in a program's output."""
+
+    def __init__(self, patterns: Mapping[str, str | None], sink: Sink) -> None:
+        self._printed = PrintedMetrics(patterns)
+        self._sink = sink
+        self._lines = LineSplitter()
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next piece of the output; nothing at its end."""
+        lines = self._lines.feed(data) if data else self._lines.finish()
+        for step, metrics in self._printed.read(*(line.decode("utf-8", "replace") for line in lines)):
+            self._sink(step, time.time(), metrics)
+        for remark in self._printed.remarks:
+            print(f"cloudtune: {remark}", file=sys.stderr, flush=True)
+        self._printed.remarks.clear()
 
 
 # In a container of a service
@@ -1121,7 +1398,7 @@ def _run_in(own: str, folder: str) -> int:
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.chdir(source)
     sink = service.sink()
-    listen = None if sink is None else _listener(job["patterns"], sink)
+    listen = None if sink is None else _Listener(job["patterns"], sink).feed
     reasons: list[str] = []
     try:
         if job["function"] is None:
@@ -1180,6 +1457,8 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a command or a function as a trial; returns the exit code."""
     here = os.path.dirname(os.path.abspath(__file__))
     rest = list(arguments)
+    if rest == ["--search"]:
+        return _serve_searches()
     if os.path.exists(os.path.join(here, JOB_FILE)) and "CLOUDTUNE_PARAMETERS" not in os.environ:
         return _run_in_container(here)
     if rest[:1] == ["--"] and len(rest) > 1:
@@ -1223,7 +1502,7 @@ def _run_words(words: list[str], reasons: list[str] | None, listen: Listen | Non
     Args:
         words: the program and its arguments.
         reasons: takes why it failed.
-        listen: takes each line of its output, which is passed on; None to leave the output as it is.
+        listen: takes each piece of its output, which is passed on; None to leave the output as it is.
     """
     import signal
     import subprocess
@@ -1261,14 +1540,17 @@ _LAST_WORDS = 5.0  # seconds for what a command's own children may still write w
 
 
 def _pass_on_output(child: Any, listen: Listen) -> Any:
-    """Passes a command's output on, line by line, in a thread of its own."""
+    """Passes a command's output on, piece by piece, in a thread of its own."""
     import threading
 
     def read() -> None:
-        for line in child.stdout:
-            sys.stdout.buffer.write(line)
+        while True:
+            data = child.stdout.read1(1 << 16)
+            sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-            listen(line.decode("utf-8", "replace"))
+            listen(data)
+            if not data:
+                return
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()

@@ -98,7 +98,7 @@ class FoldLauncher(Launcher):
                 if isinstance(happening, Report):
                     candidate.found[split] = dict(happening.metrics)
                     self._tell(candidate)
-                else:
+                elif isinstance(happening, Ended):
                     self._ended(candidate, split, happening)
             self._send()
         happened = list(self._happened)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.managed import ManagedWatch, Sight
-from cloudtune.outcome import losses, what_is_missing
+from cloudtune.outcome import losses
 from cloudtune.plan import Plan
 from cloudtune.states import RunState, Trial, TrialState
 from cloudtune.tally import keep_counting_values
@@ -210,7 +210,7 @@ class SweepWatch(ManagedWatch):
                 return TrialState.CANCELLED, why
             return state, failure_of(self._azure, trial.place)
         if unknown:
-            return TrialState.FAILED, what_is_missing(self.job.objective, trial.metrics)
+            return TrialState.FAILED, self.what_is_missing(trial)
         return state, ""
 
 

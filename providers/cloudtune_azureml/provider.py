@@ -98,7 +98,7 @@ class AzureMlProvider(CloudProvider):
         from cloudtune_azureml.launching import final_request  # noqa: PLC0415
 
         template = final_request(run, job, plan_of(run))
-        return CommandJobLauncher(
+        launcher = CommandJobLauncher(
             self._azure,
             job,
             run_name(job.name, run.id),
@@ -107,6 +107,8 @@ class AzureMlProvider(CloudProvider):
             lambda trial: command_of(job, trial, template["command"]),
             interval=self.poll,
         )
+        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
+        return launcher
 
     def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:
         from cloudtune_azureml.launching import final_request, with_code_in  # noqa: PLC0415

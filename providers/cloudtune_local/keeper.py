@@ -30,6 +30,15 @@ from typing import Any
 MEMORY_INTERVAL = 0.2
 """Seconds between two looks at the memory of trials that have a limit."""
 
+LOG_INTERVAL = 0.25
+"""Seconds between two looks at the size of logs."""
+
+LOG_KEPT = 1 << 20
+"""Bytes at the end of a log that stay, at most, where its middle is left out."""
+
+NOTE_SIZE = 128
+"""Bytes of the note that says how much of a log was left out; it stands at half of the log's greatest size."""
+
 LINGERING_INTERVAL = 0.02
 """Seconds between two looks at a group whose leader has ended on request and whose others have not yet."""
 
@@ -46,6 +55,8 @@ class Child:
         self.outlives: bool = request.get("outlives", self.record is not None)
         self.memory: int | None = request.get("memory")
         self.grace: float = request.get("grace", 10.0)
+        self.log: str = request["log"]
+        self.log_size: int | None = request.get("log_size")
         self.why = ""
         self.peak = 0
         limit = request.get("limit")
@@ -65,7 +76,7 @@ class Keeper:
         self._function: Callable[..., object] | None = None
         self._forked: Any = None
         self._load_error = ""
-        self._next_memory_look = 0.0
+        self._next_memory_look = self._next_log_look = 0.0
         self._environment = dict(os.environb)  # decoding it anew for every trial would take longer than all else here
         self._name = f"{os.getpid()} {birth(os.getpid())}"
         self._wakeup, wake = socket.socketpair()
@@ -264,6 +275,9 @@ class Keeper:
     def _ended(self, child: Child, status: int) -> None:
         del self._children[child.pid]
         _signal_group(child.pid, signal.SIGKILL)
+        if child.log_size is not None:
+            with contextlib.suppress(OSError):  # somebody has removed it
+                trim_log(child.log, child.log_size)
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
         # The driver is told first: it goes on while the rest is done, which serves the case that it dies.
         self._tell({"ended": child.key, **outcome})
@@ -279,6 +293,8 @@ class Keeper:
             times.append(time.monotonic() + LINGERING_INTERVAL)
         if any(child.memory for child in self._children.values()):
             times.append(self._next_memory_look)
+        if any(child.log_size for child in self._children.values()):
+            times.append(self._next_log_look)
         known = [moment for moment in times if moment is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
@@ -292,6 +308,9 @@ class Keeper:
                     if child.peak > child.memory and not child.why:
                         child.why = "memory"
                         self._signal(child, signal.SIGKILL)
+        if now >= self._next_log_look:
+            self._next_log_look = now + LOG_INTERVAL
+            self._look_at_logs()
         for child in list(self._children.values()):
             if child.status is not None and (not _alive(child.pid) or now >= (child.kill_at or 0)):
                 self._ended(child, child.status)
@@ -301,6 +320,17 @@ class Keeper:
             elif child.deadline is not None and now >= child.deadline:
                 child.deadline, child.why = None, child.why or "time"
                 self._stop(child, child.grace)
+
+    def _look_at_logs(self) -> None:
+        """Trims the logs that have grown too large, whose writers stand still meanwhile."""
+        for child in self._children.values():
+            with contextlib.suppress(OSError):  # somebody has removed it
+                if child.log_size is not None and os.stat(child.log).st_size > child.log_size:  # noqa: PTH116
+                    self._signal(child, signal.SIGSTOP)
+                    try:
+                        trim_log(child.log, child.log_size)
+                    finally:
+                        self._signal(child, signal.SIGCONT)
 
     def _stop_key(self, key: str, grace: float) -> None:
         for child in self._children.values():
@@ -383,6 +413,39 @@ def memory_of(group: int) -> int:
                 info = process.memory_full_info()
                 total += getattr(info, "pss", info.rss)
     return total
+
+
+def trim_log(path: str, size: int) -> None:
+    """Leaves out the middle of a log that is larger than it may be, and writes a note in its place.
+
+    The first half of what it may hold stays, and the last megabyte. Processes that append to it go on after that.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    head, kept = size // 2, min(LOG_KEPT, size // 4)
+    with open(path, "r+b", buffering=0) as file:  # noqa: PTH123
+        end = file.seek(0, os.SEEK_END)
+        if end > size:
+            before = left_out(file.fileno(), head)
+            last = os.pread(file.fileno(), kept, end - kept)
+            gone = before + (end - kept) - (head + NOTE_SIZE if before else head)
+            write_note(file.fileno(), head, gone, last)
+
+
+def write_note(descriptor: int, head: int, gone: int, last: bytes = b"") -> None:
+    """Ends a log at its half with the note that so many bytes are left out, and with what follows them."""
+    note = f"\n[cloudtune: {gone} bytes of the output are left out here: a log keeps no more]".encode()
+    os.ftruncate(descriptor, head)
+    os.pwrite(descriptor, note.ljust(NOTE_SIZE - 1) + b"\n" + last, head)
+
+
+def left_out(descriptor: int, head: int) -> int:
+    """How many bytes of an open log are left out, as the note at its half says; 0 where there is none."""
+    note = os.pread(descriptor, NOTE_SIZE, head)
+    start = b"\n[cloudtune: "
+    number = note.removeprefix(start).partition(b" ")[0]
+    return int(number) if note.startswith(start) and number.isdigit() and len(note) == NOTE_SIZE else 0
 
 
 def birth(pid: int) -> str:

@@ -1,5 +1,6 @@
 """What a trial printed."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +8,16 @@ from pathlib import Path
 from cloudtune.errors import TrialError
 from cloudtune.states import Trial
 from cloudtune.store import RunStore
-from cloudtune_local.setting import TrialFiles
-from cloudtune_local.tail import Lines
+from cloudtune.units import parse_size
+from cloudtune_local.log_file import CHUNK, LogReader
+from cloudtune_local.setting import LOG_SIZE, TrialFiles
 
 FOLLOWING_INTERVAL = 0.1
 """Seconds between two looks at a log that is followed."""
+
+_LONGEST_LINE = 1 << 20  # bytes; a longer one comes in pieces
+
+_SAMPLE = 1 << 16  # bytes of each end of a log that are looked at to say what was printed
 
 
 def lines_of(run: RunStore, number: int, *, follow: bool) -> Iterator[str]:
@@ -26,34 +32,92 @@ def lines_of(run: RunStore, number: int, *, follow: bool) -> Iterator[str]:
     if not trial.attempt:
         raise TrialError(f"trial {number} has not started yet")
     if ":" in trial.place:
-        return _slice(run.folder, trial.place)
+        return lines_of_slice(run.folder, trial.place)
     return _attempts(run, trial, follow=follow)
 
 
-def _slice(folder: Path, place: str) -> Iterator[str]:
-    """The part of a worker's log that one trial wrote: ``path:start-end``."""
+def sample(path: str) -> list[str]:
+    """The first lines of a log and the last ones; none where there is no log."""
+    try:
+        with Path(path).open("rb") as file:
+            first = file.read(_SAMPLE)
+            size = file.seek(0, 2)
+            file.seek(max(len(first), size - _SAMPLE))
+            return (first + file.read(_SAMPLE)).decode(errors="replace").split("\n")
+    except OSError:
+        return []
+
+
+class _Text:
+    """Makes lines of bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The lines that are complete, and parts of one that is too long to be waited for."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST_LINE:
+            lines.append(self._rest)
+            self._rest = b""
+        return (line.decode(errors="replace") for line in lines)
+
+    def rest(self) -> Iterator[str]:
+        """The line that was not ended, if there is one."""
+        if self._rest:
+            yield self._rest.decode(errors="replace")
+            self._rest = b""
+
+
+def lines_of_slice(folder: Path, place: str) -> Iterator[str]:
+    """The lines of the part of a worker's log that one trial wrote: ``path:start-end``."""
     path, _, span = place.rpartition(":")
     start, end = (int(part) for part in span.split("-"))
+    text = _Text()
     with (folder / path).open("rb") as file:
         file.seek(start)
-        yield from file.read(end - start).decode(errors="replace").splitlines()
+        while data := file.read(min(CHUNK, end - file.tell())):
+            yield from text.feed(data)
+    yield from text.rest()
 
 
 def _attempts(run: RunStore, trial: Trial, *, follow: bool) -> Iterator[str]:
-    attempt = 1
+    attempt, size = 1, _log_size(run)
     while True:
         if trial.attempt > 1:
             yield f"--- attempt {attempt} ---"
-        lines = Lines(TrialFiles(str(run.folder / trial.place), attempt).log)
+        log = LogReader(TrialFiles(str(run.folder / trial.place), attempt).log, size)
+        text = _Text()
         while True:
             now = run.trial(trial.number) or trial
             over = now.state.ended or now.attempt > attempt or not follow
-            yield from (line.decode(errors="replace") for line in lines.new(last=over))
+            yield from _new(log, text)
             if over:
                 break
             time.sleep(FOLLOWING_INTERVAL)
-        lines.close()
+        yield from text.rest()
+        log.close()
         trial = now
         if attempt >= trial.attempt:
             return
         attempt += 1
+
+
+def _new(log: LogReader, text: _Text) -> Iterator[str]:
+    """The lines that a log has got since the last look, however many."""
+    while True:
+        known = log.offset
+        piece = log.read()
+        if piece.start > known:
+            yield from text.rest()
+            yield f"[cloudtune: {piece.start - known} bytes of the output are left out here: a log keeps no more]"
+        yield from text.feed(piece.data)
+        if not piece.data:
+            return
+
+
+def _log_size(run: RunStore) -> int:
+    """How much a log of the run keeps, as its plan says."""
+    request = json.loads(run.record().plan)["request"]
+    settings = request.get("settings") or {}
+    return parse_size(settings.get("log_size", LOG_SIZE))

@@ -13,10 +13,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher
+from cloudtune.printed import last_lines
 from cloudtune.states import Report, Trial
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
+from cloudtune_local.logs import lines_of_slice
 from cloudtune_local.setting import Setting
 
 
@@ -31,7 +33,7 @@ class PoolLauncher(Launcher):
     def __init__(self, setting: Setting, load: Mapping[str, Any]) -> None:
         self._setting = setting
         self._load = load
-        self._happened: deque[Report | Ended] = deque()
+        self._happened: deque[Happening] = deque()
         self._selector = selectors.DefaultSelector()
         self._workers: dict[str, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -86,10 +88,13 @@ class PoolLauncher(Launcher):
             self._keeper.send(request, theirs.fileno())
         return worker
 
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return last_lines(lines_of_slice(self._setting.folder, trial.place)) if ":" in trial.place else ()
+
     def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # its worker died with its driver
         return False
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         patience = min([timeout, *(worker.time_left() for worker in self._busy.values())])
         for chosen, _ in self._selector.select(max(0.0, patience)):
             if chosen.data is None:

@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher
 from cloudtune.metrics import metric_patterns
-from cloudtune.states import Report, Trial
+from cloudtune.states import Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.leftovers import kept, signal_group
+from cloudtune_local.logs import sample
 from cloudtune_local.setting import Setting, TrialFiles
 from cloudtune_local.tail import Tail
 
@@ -39,7 +40,7 @@ class ProcessLauncher(Launcher):
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Process] = {}
-        self._happened: deque[Report | Ended] = deque()
+        self._happened: deque[Happening] = deque()
         self._selector = selectors.DefaultSelector()
         self._next_reading = 0.0
         self._made_ahead: set[int] = set()
@@ -92,6 +93,7 @@ class ProcessLauncher(Launcher):
         request: dict[str, Any] = {
             "key": f"{trial.number}.{trial.attempt}",
             "log": files.log,
+            "log_size": files.log_size,
             "record": files.record,
             "env": files.environment(trial.number),
             "limit": self._setting.seconds,
@@ -108,6 +110,9 @@ class ProcessLauncher(Launcher):
             "cwd": str(self._setting.work),
         }
 
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return sample(self._setting.files(trial).log)
+
     def adopt(self, trial: Trial) -> bool:
         files = self._setting.files(trial)
         if _read_ending(files) is None and not kept(files):
@@ -115,7 +120,7 @@ class ProcessLauncher(Launcher):
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
         return True
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         if not self._happened:
             patience = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
             if self._selector.select(patience):
@@ -212,7 +217,7 @@ class _Process:
     @cached_property
     def tail(self) -> Tail:
         """What it writes; made when it is first read, which need not hold up the launch."""
-        return Tail(self.trial.number, self.trial.attempt, self.files.reports, self.files.log, self._patterns)
+        return Tail(self.trial.number, self.trial.attempt, self.files, self._patterns)
 
 
 def _read_ending(files: TrialFiles) -> dict[str, Any] | None:

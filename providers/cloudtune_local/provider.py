@@ -117,6 +117,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),
         grace=settings.grace,
+        log_size=settings.log_size,
     )
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # a node of a cluster has the standard library alone
     from cloudtune.states import Trial
 
 
+LOG_SIZE = 256_000_000
+"""Bytes of output that the log of an attempt keeps, where the settings say nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """What all trials of a run share.
@@ -26,6 +30,7 @@ class Setting:
         seconds: that a trial may take; None for no limit.
         grace: seconds between the request to end and the end.
         outputs: the folder below which every trial has one for its outputs; None for its own folder.
+        log_size: bytes of output that the log of an attempt keeps.
     """
 
     job: "TuningJob"
@@ -37,6 +42,7 @@ class Setting:
     seconds: float | None
     grace: float
     outputs: Path | None = None
+    log_size: int = LOG_SIZE
 
     @property
     def metric(self) -> str:
@@ -50,7 +56,7 @@ class Setting:
     def files(self, trial: "Trial") -> "TrialFiles":
         """The files of the trial's present attempt."""
         output = None if self.outputs is None else f"{self.outputs}/{trial.number:05d}"
-        return TrialFiles(f"{self.folder}/{self.place(trial)}", trial.attempt, output)
+        return TrialFiles(f"{self.folder}/{self.place(trial)}", trial.attempt, output, self.log_size)
 
 
 class TrialFiles:
@@ -60,11 +66,12 @@ class TrialFiles:
         folder: the trial's folder.
         attempt: from 1.
         output: the folder for its outputs; None for one in the trial's folder.
+        log_size: bytes of output that the log keeps.
     """
 
-    __slots__ = ("attempt", "checkpoint", "folder", "log", "output", "parameters", "record", "reports")
+    __slots__ = ("attempt", "checkpoint", "folder", "log", "log_size", "output", "parameters", "record", "reports")
 
-    def __init__(self, folder: str, attempt: int, output: str | None = None) -> None:
+    def __init__(self, folder: str, attempt: int, output: str | None = None, log_size: int = LOG_SIZE) -> None:
         suffix = "" if attempt <= 1 else f".{attempt}"
         self.attempt = attempt
         self.folder = folder
@@ -72,6 +79,7 @@ class TrialFiles:
         self.checkpoint = f"{folder}/checkpoint"
         self.output = output or f"{folder}/output"
         self.log = f"{folder}/log{suffix}.txt"
+        self.log_size = log_size
         self.reports = f"{folder}/reports{suffix}.jsonl"
         self.record = f"{folder}/process{suffix}.txt"
 

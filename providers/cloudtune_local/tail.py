@@ -1,18 +1,22 @@
 """Reading what a trial writes while it writes it: its reports, and the metrics in its output."""
 
 import json
-import re
 import time
 from collections.abc import Iterator, Mapping
 from io import FileIO
 
+from cloudtune.launcher import Remark
 from cloudtune.states import Report
-from cloudtune.trial import PrintedMetrics
+from cloudtune.trial import LineSplitter, PrintedMetrics
+from cloudtune_local.log_file import CHUNK, LogReader
+from cloudtune_local.setting import TrialFiles
 
-CHUNK = 1 << 20
-"""Bytes read of one file in one turn, so that a chatty trial does not keep the driver from the others."""
+FAR_BEHIND = 32 << 20
+"""Bytes of output that may wait to be searched for metrics; of more, only the last are searched."""
 
-_LONGEST_LINE = 1 << 16
+_CAUGHT_UP = 4 << 20
+
+_LONGEST_REPORT = 1 << 22
 
 
 class Lines:
@@ -29,8 +33,8 @@ class Lines:
             data = self._read()
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from lines
-            if len(self._rest) > _LONGEST_LINE:
-                self._rest = b""  # no line of metrics is that long; a progress bar without line ends may be
+            if len(self._rest) > _LONGEST_REPORT:
+                self._rest = b""  # no report is that long, and what follows is none either
             if not (last and data):
                 break
         if last and self._rest:
@@ -52,47 +56,95 @@ class Lines:
             self._file = None
 
 
+class OutputLines:
+    """The lines that a trial prints, as they come, as far as they can be searched in time.
+
+    Args:
+        path: of the log.
+        size: bytes that the log keeps.
+
+    Attributes:
+        missed: bytes that were not read, because the trial wrote faster.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        self._log = LogReader(path, size)
+        self._splitter = LineSplitter()
+        self.missed = 0
+
+    def new(self, *, last: bool = False) -> Iterator[list[bytes]]:
+        """The new lines in batches: one, or with `last` all that are left."""
+        while True:
+            known = self._log.offset
+            piece = self._log.read()
+            if piece.end - piece.start > FAR_BEHIND:
+                self._log.offset = piece.end - _CAUGHT_UP
+                piece = self._log.read()
+            if piece.start > known:
+                self.missed += piece.start - known
+                self._splitter.skip()
+            yield self._splitter.feed(piece.data)
+            if not last or not piece.data:
+                break
+        if last:
+            yield self._splitter.finish()
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._log.close()
+
+
 class Tail:
     """What one attempt of a trial says of its metrics, in its reports and in its output.
 
     A metric that the trial reports is not looked for in its output any more: a script that does both would be
     heard twice.
+
+    Args:
+        number: of the trial.
+        attempt: which start of it.
+        files: what the attempt writes.
+        patterns: see `cloudtune.metrics.metric_patterns`.
     """
 
-    def __init__(
-        self, number: int, attempt: int, reports: str, log: str, patterns: Mapping[str, re.Pattern[str]]
-    ) -> None:
+    def __init__(self, number: int, attempt: int, files: TrialFiles, patterns: Mapping[str, str | None]) -> None:
         self._number, self._attempt = number, attempt
-        self._reports, self._log = Lines(reports), Lines(log)
+        self._reports, self._output = Lines(files.reports), OutputLines(files.log, files.log_size)
         self._metrics = PrintedMetrics(patterns)
 
-    def new(self, *, last: bool = False) -> Iterator[Report]:
+    def new(self, *, last: bool = False) -> Iterator[Report | Remark]:
         """What was said since the last look; with `last` all of the rest."""
         for line in self._reports.new(last=last):
             report = self._reported(line)
             if report is not None:
                 yield report
-        for line in () if self._metrics.exhausted else self._log.new(last=last):
-            report = self._printed(line)
-            if report is not None:
-                yield report
+        for lines in () if self._metrics.exhausted else self._output.new(last=last):
+            for step, metrics in self._metrics.read(*(line.decode(errors="replace") for line in lines)):
+                yield Report(self._number, self._attempt, step, time.time(), metrics)
+        yield from self._remarks(last=last)
+
+    def _remarks(self, *, last: bool) -> Iterator[Remark]:
+        said, self._metrics.remarks = self._metrics.remarks, []
+        if last and self._output.missed:
+            said.append(
+                f"{self._output.missed / 1e6:,.1f} MB of its output were not searched for metrics: it writes faster "
+                "than can be read; cloudtune.trial.report tells metrics without that"
+            )
+            self._output.missed = 0
+        return (Remark(self._number, self._attempt, text) for text in said)
 
     def _reported(self, line: bytes) -> Report | None:
         try:
             data = json.loads(line)
             metrics = {str(name): float(value) for name, value in data["metrics"].items()}
             report = Report(self._number, self._attempt, int(data["step"]), float(data["time"]), metrics)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             return None  # half a line of a process that was killed, or not ours: what follows still counts
         for name in metrics:
             self._metrics.ignore(name)
         return report
 
-    def _printed(self, line: bytes) -> Report | None:
-        told = self._metrics.read(line.decode(errors="replace"))
-        return None if told is None else Report(self._number, self._attempt, told[0], time.time(), told[1])
-
     def close(self) -> None:
         """Lets go of the files."""
         self._reports.close()
-        self._log.close()
+        self._output.close()

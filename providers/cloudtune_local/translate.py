@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from cloudtune.config import mounted
-from cloudtune.job import TuningJob, pick
+from cloudtune.job import Size, TuningJob, pick
 from cloudtune.parameters import Part
 from cloudtune.plan import Ledger, Plan, Support, leaves
 from cloudtune.strategies import Auto
+from cloudtune_local.setting import LOG_SIZE
 
 PROVIDER = "local"
 
@@ -66,6 +67,8 @@ class LocalSettings(Part):
 
     grace: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Seconds between the request to end (SIGTERM) and the end (SIGKILL)."""
+    log_size: Annotated[Size, Field(ge=4096)] = LOG_SIZE
+    """How much of its output the log of a trial keeps: the first half of so much, and the last of it."""
     isolate: bool = True
     """For functions: whether each trial has a process of its own; false lets a pool of workers take many each."""
     python: Annotated[str, Field(min_length=1)] | None = None

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.states import Report, Trial
 from cloudtune_mixed.part import place_in, profile_of, within
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
-from cloudtune_mixed.worker import Broken, Happening, Outage, Ready, Worker
+from cloudtune_mixed.worker import Broken, Outage, Ready, Told, Worker
 
 if TYPE_CHECKING:
     from cloudtune.store import RunStore
@@ -78,7 +78,7 @@ class MixedLauncher(Launcher):
     ) -> None:
         self._run = run
         self._settings = settings
-        self._happened: queue.SimpleQueue[tuple[str, Happening]] = queue.SimpleQueue()
+        self._happened: queue.SimpleQueue[tuple[str, Told]] = queue.SimpleQueue()
         strays = Strays(run.folder)
         self._profiles = {
             name: _Profile(
@@ -87,7 +87,7 @@ class MixedLauncher(Launcher):
             )
             for name, make in makers.items()
         }
-        self._late: list[Report | Ended] = []
+        self._late: list[Happening] = []
         try:
             self._wait_for_all()
         except BaseException:
@@ -122,6 +122,9 @@ class MixedLauncher(Launcher):
     def launch(self, trial: Trial) -> None:
         self._worker_of(trial).launch(within(trial))
 
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return self._worker_of(trial).printed(within(trial))
+
     def adopt(self, trial: Trial) -> bool:
         profile = self._profiles.get(profile_of(trial.place))
         if profile is None:
@@ -140,7 +143,7 @@ class MixedLauncher(Launcher):
 
     # What happens
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         happened, self._late = self._late, []
         for name, told in self._drained(0.0 if happened else timeout):
             passed_on = self._take(name, told)
@@ -149,16 +152,16 @@ class MixedLauncher(Launcher):
         self._wake()
         return happened
 
-    def _drained(self, timeout: float) -> Iterator[tuple[str, Happening]]:
+    def _drained(self, timeout: float) -> Iterator[tuple[str, Told]]:
         with contextlib.suppress(queue.Empty):
             yield self._happened.get(timeout=timeout) if timeout > 0 else self._happened.get_nowait()
             while True:
                 yield self._happened.get_nowait()
 
-    def _take(self, name: str, told: Happening) -> Report | Ended | None:
+    def _take(self, name: str, told: Told) -> Happening | None:
         profile = self._profiles[name]
         match told:
-            case Report():
+            case Report() | Remark():
                 return told
             case Ended():
                 profile.trials.discard(told.number)

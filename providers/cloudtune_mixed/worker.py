@@ -3,14 +3,14 @@
 import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher
 from cloudtune.patience import Patience
 from cloudtune.polled import PolledLauncher
-from cloudtune.states import Report, Trial
+from cloudtune.states import Trial
 from cloudtune_mixed.strays import Strays
 
 _LOOK_UP = 0.05
@@ -39,7 +39,7 @@ class Broken:
     error: Exception
 
 
-Happening = Report | Ended | Ready | Outage | Broken
+Told = Happening | Ready | Outage | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Worker:
     """
 
     def __init__(
-        self, profile: str, make: Callable[[], Launcher], strays: Strays, tell: Callable[[str, Happening], None]
+        self, profile: str, make: Callable[[], Launcher], strays: Strays, tell: Callable[[str, Told], None]
     ) -> None:
         self.profile = profile
         self._make = make
@@ -85,6 +85,10 @@ class Worker:
         """The name that a trial will have there; the worker has told that it is ready."""
         assert self._launcher is not None
         return self._launcher.place(trial)
+
+    def printed(self, trial: Trial) -> Sequence[str]:
+        """See `Launcher.printed`."""
+        return () if self._launcher is None else self._launcher.printed(trial)
 
     def launch(self, trial: Trial) -> None:
         """Starts a trial, soon."""
@@ -166,7 +170,7 @@ class Worker:
                 for happening in self._launcher.poll(_LOOK_UP):
                     self._pass_on(happening)
 
-    def _pass_on(self, happening: Report | Ended) -> None:
+    def _pass_on(self, happening: Happening) -> None:
         trial = self._running.get(happening.number)
         if trial is None or trial.attempt != happening.attempt:
             return  # the last words of a stray

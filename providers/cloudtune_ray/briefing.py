@@ -89,6 +89,7 @@ class Briefing:
             "memory": setting.memory,
             "seconds": setting.seconds,
             "grace": setting.grace,
+            "log_size": setting.log_size,
             "pooled": self.pooled,
         }
 

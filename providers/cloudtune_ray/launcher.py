@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloudtune.errors import ProviderError, StoreError
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.launcher import Ended, Happening, Launcher
 from cloudtune.metrics import metric_patterns
-from cloudtune.states import Report, Trial
+from cloudtune.states import Trial
 from cloudtune_local.ending import ended_of
+from cloudtune_local.logs import sample
 from cloudtune_ray import actor as actor_module
 from cloudtune_ray.briefing import Briefing
 from cloudtune_ray.calls import Call, Calls
@@ -81,7 +82,7 @@ class RayLauncher(Launcher):
         self._calls: Calls[_Slot] = Calls(cluster.ray)
         self._slots = _Staff()
         self._queue: deque[Mirror] = deque()
-        self._happened: deque[Report | Ended] = deque()
+        self._happened: deque[Happening] = deque()
         self._losses: Counter[int] = Counter()
         self._failed_starts = 0
         self._unfit_since: float | None = None
@@ -102,6 +103,9 @@ class RayLauncher(Launcher):
         self._queue.append(mirror)
         self._hand_out()
 
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return sample(self._setting.files(trial).log)
+
     def adopt(self, trial: Trial) -> bool:
         mirror = self._mirror(trial)
         slot = self._slots.found.pop(mirror.key, None)
@@ -113,7 +117,7 @@ class RayLauncher(Launcher):
         self._listen(slot, mirror)
         return True
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+    def poll(self, timeout: float) -> Sequence[Happening]:
         if not self._happened:
             try:
                 self._hear(timeout)

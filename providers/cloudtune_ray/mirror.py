@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.launcher import Remark
 from cloudtune.states import Report, Trial
+from cloudtune_local.keeper import trim_log
+from cloudtune_local.log_file import end_of_log, leave_out
 from cloudtune_local.setting import TrialFiles
 from cloudtune_local.tail import Tail
 
@@ -22,7 +25,7 @@ class Mirror:
         patterns: how metrics are found in the output.
     """
 
-    def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any]) -> None:
+    def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, str | None]) -> None:
         self.trial = trial
         self.files = files
         self.ended: dict[str, Any] | None = None
@@ -39,29 +42,35 @@ class Mirror:
 
     def known(self) -> tuple[int, int]:
         """Bytes of the log, and how much of the reports, that are here."""
-        return _size(self.files.log), self._reports or _size(self.files.reports)
+        return end_of_log(self.files.log, self.files.log_size), self._reports or _size(self.files.reports)
 
     def forget(self) -> None:
         """Removes what an attempt of the same number may have left: this one begins."""
         for path in (self.files.log, self.files.reports):
             Path(path).unlink(missing_ok=True)
 
-    def take(self, news: Mapping[str, Any]) -> list[Report]:
+    def take(self, news: Mapping[str, Any]) -> list[Report | Remark]:
         """Keeps the news of an attempt, and returns what it reported."""
+        if "left_out_until" in news:
+            leave_out(self.files.log, news["left_out_until"], self.files.log_size)
         _append(self.files.log, news.get("log", b""))
         _append(self.files.reports, news.get("lines", b""))
         number, attempt = self.trial.number, self.trial.attempt
-        reports = [Report(number, attempt, step, moment, values) for step, moment, values in news.get("reports", ())]
+        reports: list[Report | Remark] = [
+            Report(number, attempt, step, moment, values) for step, moment, values in news.get("reports", ())
+        ]
         self._reports += len(reports)
         if "ended" in news:
             self.ended = dict(news["ended"])
             self._missing.extend(news["files"])
         if "reports" not in news:
-            self._tail = self._tail or Tail(number, attempt, self.files.reports, self.files.log, self._patterns)
+            self._tail = self._tail or Tail(number, attempt, self.files, self._patterns)
             reports += self._tail.new(last=self.ended is not None)
+            if _size(self.files.log) > self.files.log_size:
+                trim_log(self.files.log, self.files.log_size)
         return reports
 
-    def rest(self) -> Iterator[Report]:
+    def rest(self) -> Iterator[Report | Remark]:
         """What an attempt has said that will say nothing more, being lost."""
         if self._tail is not None:
             yield from self._tail.new(last=True)

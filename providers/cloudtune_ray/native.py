@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from cloudtune.job import Duration
+from cloudtune.job import Duration, Size
 from cloudtune.parameters import Part
 from cloudtune.units import parse_duration
+from cloudtune_local.setting import LOG_SIZE
 
 RUNTIME_ENV = (
     "working_dir", "excludes", "py_modules", "pip", "uv", "conda", "env_vars", "py_executable", "image_uri", "container", "config", "java_jars",
@@ -33,6 +34,8 @@ class RayJob(Part):
     """For functions: whether each trial has a process of its own; false lets a worker in each slot take many."""
     grace: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Seconds between the request to end (SIGTERM) and the end (SIGKILL)."""
+    log_size: Annotated[Size, Field(ge=4096)] = LOG_SIZE
+    """How much of its output the log of a trial keeps: the first half of so much, and the last of it."""
     data: Literal["shipped", "shared"] = "shipped"
     """shipped: local data travels to the nodes; shared: all nodes see it at the same path."""
     wait: Duration | None = None

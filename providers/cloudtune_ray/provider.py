@@ -135,4 +135,5 @@ def _setting(run: "RunStore", job: TuningJob) -> "Setting":
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),
         grace=RayJob.model_validate(job.ray).grace,
+        log_size=RayJob.model_validate(job.ray).log_size,
     )

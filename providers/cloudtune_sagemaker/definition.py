@@ -8,6 +8,7 @@ from cloudtune.job import TuningJob, pick
 from cloudtune.metrics import plain_patterns
 from cloudtune.plan import Ledger, Support
 from cloudtune.private import MASK
+from cloudtune.trial import metric_regex
 from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
@@ -24,6 +25,9 @@ DEFAULT_DISK = 30
 
 DEFAULT_TRIAL_TIME = 86_400
 """Seconds: what the service takes where no MaxRuntimeInSeconds is given (API reference, StoppingCondition)."""
+
+LONGEST_REGEX = 500
+"""Characters of a regex (botocore: MetricRegex)."""
 
 _GB = 1_000_000_000
 
@@ -116,8 +120,11 @@ class DefinitionWriter:
             self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
 
     def _metrics(self, place: str) -> list[dict[str, str]]:
-        patterns = plain_patterns(self._job.objective, self._job.metrics)
+        patterns = plain_patterns(self._job.objective, self._job.metrics, LONGEST_REGEX)
         for index, objective in enumerate(self._job.objective):
+            if objective.regex is None and patterns[objective.metric] != metric_regex(objective.metric):
+                row = SUPPORT["objective.metric.long"]
+                self._ledger.note(f"objective[{index}].metric", *row, f"{place}.MetricDefinitions[{index}].Regex")
             if objective.regex is not None:
                 self._ledger.carry(f"objective[{index}].regex", f"{place}.MetricDefinitions[{index}].Regex")
         self._ledger.carry("metrics", f"{place}.MetricDefinitions")

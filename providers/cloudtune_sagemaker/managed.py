@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from cloudtune.managed import ManagedWatch, Sight
 from cloudtune.metrics import metric_patterns
-from cloudtune.outcome import losses, what_is_missing
+from cloudtune.outcome import losses
 from cloudtune.plan import Plan
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.strategies import Hyperband
@@ -209,11 +209,12 @@ class TuningJobWatch(ManagedWatch):
             self._finish(self._of_this_pass)
 
     def _take(self, known: _Known, line: Line) -> None:
-        told = None if known.finished else known.metrics.read(line.text)
-        if told is not None:
-            self.reported(Report(known.trial.number, 1, told[0], line.time, told[1]))
-            known.reported.update(told[1])
-            keep_counting_values(self.job.objective, known.trial.metrics, told[1])
+        if known.finished:
+            return
+        for step, metrics in known.metrics.read(line.text):
+            self.reported(Report(known.trial.number, 1, step, line.time, metrics))
+            known.reported.update(metrics)
+            keep_counting_values(self.job.objective, known.trial.metrics, metrics)
             self.changed(known.trial)
 
     def _read_all(self) -> None:
@@ -249,7 +250,7 @@ class TuningJobWatch(ManagedWatch):
         if state is TrialState.FAILED:
             return state, failure_text(summary.get("FailureReason", "")) or "the service gave no reason"
         if state is TrialState.COMPLETED and losses(objectives, known.trial.metrics) is None:
-            return TrialState.FAILED, what_is_missing(objectives, {**known.trial.metrics, **known.reported})
+            return TrialState.FAILED, self.what_is_missing(known.trial, {**known.trial.metrics, **known.reported})
         if summary["TrainingJobStatus"] == "Stopped":
             return self._why_stopped(known)
         return state, "" if state is TrialState.COMPLETED else "the job ended before it did"

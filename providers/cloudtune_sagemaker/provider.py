@@ -97,7 +97,7 @@ class SageMakerProvider(CloudProvider):
         from cloudtune_sagemaker.names import run_name  # noqa: PLC0415
         from cloudtune_sagemaker.training_jobs import TrainingJobLauncher  # noqa: PLC0415
 
-        return TrainingJobLauncher(
+        launcher = TrainingJobLauncher(
             self._aws,
             job,
             run_name(job.name, run.id),
@@ -106,6 +106,8 @@ class SageMakerProvider(CloudProvider):
             interval=self.poll,
             since=run.record().created,
         )
+        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
+        return launcher
 
     def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
         from cloudtune_sagemaker.launching import final_request  # noqa: PLC0415

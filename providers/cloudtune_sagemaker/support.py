@@ -17,6 +17,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.image": (Support.EXACT, ""),
     "trial.image.elsewhere": (Support.UNCHECKED, "from another registry than Amazon ECR: SageMaker takes it only in a VPC with a TrainingImageConfig"),
     "trial.environment": (Support.EXACT, ""),
+    "objective.metric.long": (Support.APPROXIMATE, "a regex of the service has no room for a name of this length in capitals and small letters: it is found as it is written here"),
     "objective": (Support.EXACT, ""),
     "objective.several": (Support.DRIVEN, "SageMaker's tuner has one objective: cloudtune's driver asks, with a training job a trial"),
     "objective.measurement": (Support.DRIVEN, "SageMaker's tuner takes the last value: cloudtune's driver asks, with a training job a trial"),

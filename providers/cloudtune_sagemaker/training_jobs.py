@@ -200,10 +200,11 @@ class TrainingJobLauncher(PolledLauncher):
             self._of_this_pass = {name for name, running in self._running.items() if running.ended is not None}
         for line in self._logs.read():
             running = self._running.get(line.training_job)
-            told = None if running is None else running.metrics.read(line.text)
-            if running is not None and told is not None:
-                trial = running.trial
-                self.happened.append(Report(trial.number, trial.attempt, told[0], line.time, told[1]))
+            if running is None:
+                continue
+            trial = running.trial
+            for step, metrics in running.metrics.read(line.text):
+                self.happened.append(Report(trial.number, trial.attempt, step, line.time, metrics))
         if self._logs.between_passes:
             for name in self._of_this_pass & self._running.keys():
                 self._running[name].read_since_end = True

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError
 from cloudtune.managed import ManagedWatch, Sight
-from cloudtune.outcome import losses, what_is_missing
+from cloudtune.outcome import losses
 from cloudtune.plan import Plan
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune.tally import keep_counting_values
@@ -202,7 +202,7 @@ class TuningJobWatch(ManagedWatch):
         if losses(self.job.objective, trial.metrics) is None:
             if why is not None:
                 return TrialState.CANCELLED, why
-            return TrialState.FAILED, what_is_missing(self.job.objective, trial.metrics)
+            return TrialState.FAILED, self.what_is_missing(trial)
         if known.stopping:
             return TrialState.PRUNED, "stopped early by the service"
         return state, ""
@@ -212,7 +212,7 @@ class TuningJobWatch(ManagedWatch):
         said = failure_text(message.get("infeasibleReason", ""))
         if "non-zero" in said or losses(self.job.objective, trial.metrics) is not None:
             return said or _NO_REASON
-        return " ".join(filter(None, [said, what_is_missing(self.job.objective, trial.metrics)]))
+        return " ".join(filter(None, [said, self.what_is_missing(trial)]))
 
     def _too_long(self, trial: Trial) -> str:
         """Why a trial failed that ran as long as it may; "" if it did not."""

@@ -98,7 +98,7 @@ class VertexProvider(CloudProvider):
         from cloudtune_vertex.custom_jobs import CustomJobLauncher  # noqa: PLC0415
         from cloudtune_vertex.launching import final_request  # noqa: PLC0415
 
-        return CustomJobLauncher(
+        launcher = CustomJobLauncher(
             self._google,
             job,
             run_name(job.name, run.id),
@@ -106,6 +106,8 @@ class VertexProvider(CloudProvider):
             lambda trial: arguments_of(job, trial),
             interval=self.poll,
         )
+        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
+        return launcher
 
     def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
         from cloudtune_vertex.launching import final_request  # noqa: PLC0415

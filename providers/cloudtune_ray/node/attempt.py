@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune_local.log_file import LogReader
 from cloudtune_local.setting import TrialFiles
 
 CHUNK = 1 << 20
@@ -43,19 +44,28 @@ class Attempt:
             reports: bytes of the reports, or reports of a worker, that are known.
         """
         ended = self.ended  # before reading: what it left is there when it is gone
-        said: dict[str, Any] = {"log": self._log(log)}
+        said, more = self._log(log)
         if self.reports is None:
             said["lines"] = _read(self.files.reports, reports, CHUNK)
         else:
             said["reports"] = self.reports[reports:]
-        if ended is not None and len(said["log"]) < CHUNK and len(said.get("lines", b"")) < CHUNK:
+        if ended is not None and not more and len(said.get("lines", b"")) < CHUNK:
             said |= {"ended": ended, "files": list(self._manifest(ended))}
         return said
 
-    def _log(self, known: int) -> bytes:
-        start = self.log_start + known
-        most = CHUNK if self.log_end is None else min(CHUNK, self.log_end - start)
-        return _read(self.log, start, most) if most > 0 else b""
+    def _log(self, known: int) -> tuple[dict[str, Any], bool]:
+        """What follows in the log, and whether there is more of it; what was left out before it, if anything was."""
+        if self.reports is not None:  # the log of a worker, which holds other trials, too
+            start = self.log_start + known
+            most = CHUNK if self.log_end is None else min(CHUNK, self.log_end - start)
+            data = _read(self.log, start, most) if most > 0 else b""
+            return {"log": data}, len(data) >= CHUNK
+        reader = LogReader(self.log, self.files.log_size)
+        reader.offset = known
+        piece = reader.read(CHUNK)
+        reader.close()
+        left_out = {"left_out_until": piece.start} if piece.start > known else {}
+        return {"log": piece.data, **left_out}, piece.end > piece.stop
 
     def _manifest(self, ended: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
         """Names, sizes and modes of the files that travel back: outputs, and a checkpoint that may be of use again."""

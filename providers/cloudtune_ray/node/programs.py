@@ -133,6 +133,7 @@ class Programs:
         request: dict[str, Any] = {
             "key": attempt.key,
             "log": files.log,
+            "log_size": files.log_size,
             "record": files.record,
             "outlives": False,
             "env": {**files.environment(order["number"]), "PYTHONPATH": environment["PYTHONPATH"]},

@@ -209,7 +209,9 @@ class Slot:
 
     def _files(self, order: Mapping[str, Any]) -> TrialFiles:
         name, outputs = f"{order['number']:05d}", self._setting["outputs"]
-        files = TrialFiles(str(self._own / name), order["attempt"], outputs and f"{outputs}/{name}")
+        files = TrialFiles(
+            str(self._own / name), order["attempt"], outputs and f"{outputs}/{name}", self._setting["log_size"]
+        )
         if outputs:
             files.checkpoint = f"{outputs}/checkpoints/{name}"
         return files

@@ -4,7 +4,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from cloudtune.trial import SEARCH, number_in, parts_of
+
 _NAMED_GROUP = re.compile(r"(?<!\\)\(\?<(?=[A-Za-z])")
+_SLOW_LINES = 3  # after so many a regex is given up
 
 
 class MetricFinder:
@@ -20,20 +23,28 @@ class MetricFinder:
 
     def __init__(self, definitions: Sequence[Mapping[str, Any]]) -> None:
         self.problems: list[str] = []
-        self._patterns: list[tuple[str, re.Pattern[str]]] = []
-        for definition in definitions:
+        self._names = [definition["Name"] for definition in definitions]
+        self._regexes: dict[str, str] = {}  # by the numbers of the definitions
+        self._slow: dict[str, int] = {}
+        for number, definition in enumerate(definitions):
             try:
-                self._patterns.append((definition["Name"], compile_regex(definition["Regex"])))
-            except re.error as error:
+                self._regexes[str(number)] = compile_regex(definition["Regex"]).pattern
+            except (re.error, RecursionError, OverflowError) as error:
                 self.problems.append(f"the regex of the metric {definition['Name']!r} is not valid: {error}")
 
     def find(self, line: str) -> Iterator[tuple[str, float]]:
         """The names and values in a line, in the order of the definitions; nan and infinities are values, too."""
-        for name, pattern in self._patterns:
-            for match in pattern.finditer(line):
-                value = _number(match)
-                if value is not None:
-                    yield name, value
+        if not self._regexes:
+            return
+        found, slow = SEARCH.find(self._regexes, parts_of(line))
+        for number in slow:
+            self._slow[number] = self._slow.get(number, 0) + 1
+            if self._slow[number] >= _SLOW_LINES:
+                self._regexes.pop(number, None)
+        for _, number, text in sorted(found, key=lambda each: (int(each[1]), each[0])):
+            value = number_in(text)
+            if value is not None:  # what else the group caught the service drops, too
+                yield self._names[int(number)], value
 
 
 def compile_regex(regex: str) -> re.Pattern[str]:
@@ -43,11 +54,3 @@ def compile_regex(regex: str) -> re.Pattern[str]:
         re.error: it is no regex, or uses what only Java knows.
     """
     return re.compile(_NAMED_GROUP.sub("(?P<", regex))
-
-
-def _number(match: re.Match[str]) -> float | None:
-    text = match.group(1) if match.re.groups else match.group()
-    try:
-        return float(text or "")
-    except ValueError:
-        return None  # what the group caught is no number: the service drops it, too

@@ -1,0 +1,103 @@
+"""What a trial printed in the place of its objective: the names that it gave numbers to, and what a regex took."""
+
+import difflib
+import keyword
+import re
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from cloudtune.errors import CloudtuneError
+from cloudtune.trial import SEARCH, parts_of
+
+_LOOKED_AT = 400  # characters of a line, beyond which no name is looked for
+_SHOWN = 8  # names in a message
+_MOST = 1000  # lines
+
+_ESCAPES = re.compile(r"(?:\x1b|#033)(?:\[[0-9;:?]*[A-Za-z]|\(B)")
+_PAIR = re.compile(
+    r"""(?<![\w./@-])([^\W\d][\w./@:-]{0,80})["']?[ \t]*[=:][ \t]*["']?"""
+    r"""([-+\u2212]?(?:\.?\d[^\s"')\]}>|;]{0,40}|(?:nan|inf)\b))""",
+    re.IGNORECASE,
+)
+
+
+def last_lines(lines: Iterable[str], most: int = _MOST) -> list[str]:
+    """The last of many lines; those that came before an error, where there is one."""
+    kept: deque[str] = deque(maxlen=most)
+    try:
+        kept.extend(lines)
+    except CloudtuneError:
+        return list(kept)  # the service has no more to say
+    return list(kept)
+
+
+def named_numbers(lines: Iterable[str]) -> dict[str, str]:
+    """The names that lines give a number to, in the order of their first occurrence, with the last text behind each."""
+    found: dict[str, str] = {}
+    for line in lines:
+        for part in parts_of(line):
+            for match in _PAIR.finditer(_ESCAPES.sub("", part[:_LOOKED_AT])):
+                found[match[1].rstrip(":")] = match[2].rstrip(",.:!?")
+    return found
+
+
+def instead_of(metric: str, regex: str | None, lines: Sequence[str], reported: Iterable[str] = ()) -> str:
+    """What a trial told instead of a metric, as the end of a sentence; "" if it told nothing.
+
+    Args:
+        metric: the name.
+        regex: by which it was looked for; None for ``name=number``.
+        lines: that the trial printed, or some of them.
+        reported: the names of the metrics that were found.
+    """
+    printed = named_numbers(lines)
+    names = list(dict.fromkeys([*reported, *printed]))
+    said = []
+    if regex is not None:
+        said.append(_what_the_regex_took(regex, lines))
+    elif metric in printed:
+        said.append(
+            f"it printed {metric}={printed[metric]}, and that is no plain number; units need a space before them"
+        )
+        names.remove(metric)
+    if names:
+        shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+        said.append(f"the metrics seen were {shown}{_nearest(metric, names)}")
+    return "; ".join(said)
+
+
+def _nearest(metric: str, names: Sequence[str]) -> str:
+    by_folded = {name.casefold(): name for name in reversed(names)}
+    ends = [name for name in names if re.split(r"[/:._ -]", name.casefold())[-1] == metric.casefold()]
+    close = difflib.get_close_matches(metric.casefold(), list(by_folded), n=1, cutoff=0.5)
+    found = ends[:1] or [by_folded[folded] for folded in close]
+    return f" (the nearest is {found[0]})" if found else ""
+
+
+def _what_the_regex_took(regex: str, lines: Sequence[str]) -> str:
+    parts = [part for line in lines for part in parts_of(line)]
+    found, slow = SEARCH.find({"": regex}, parts)
+    if slow and not found:
+        return f"its regex {regex!r} took too long on what it printed"
+    if not found:
+        return f"its regex {regex!r} matched none of the lines that were looked at"
+    index, _, text = found[-1]
+    return f"its regex {regex!r} matched {_shortened(parts[index])!r} and took {_shortened(text)!r}, which is no number"
+
+
+def _shortened(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def how_to_report(metric: str) -> str:
+    """The call that reports a metric, as Python."""
+    plain = metric.isidentifier() and not keyword.iskeyword(metric) and metric != "step"
+    return (
+        f"cloudtune.trial.report({metric}=VALUE)"
+        if plain
+        else f'cloudtune.trial.report({{"{_quoted(metric)}": VALUE}})'
+    )
+
+
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')

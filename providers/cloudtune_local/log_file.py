@@ -1,0 +1,114 @@
+"""Reading a log that grows, and whose middle may be left out meanwhile (`keeper.trim_log`), in bounded memory.
+
+Offsets count the bytes that the trial has written, also those that were left out.
+"""
+
+import os
+from dataclasses import dataclass
+
+from cloudtune_local.keeper import NOTE_SIZE, left_out, write_note
+
+CHUNK = 1 << 20
+"""Bytes of one file that are read in one turn, so that a chatty trial does not keep the driver from the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a log.
+
+    Attributes:
+        start: its offset; later than the one that was asked for where what stood there is left out.
+        data: its bytes.
+        end: the offset of the log's end.
+    """
+
+    start: int
+    data: bytes
+    end: int
+
+    @property
+    def stop(self) -> int:
+        """The offset after it."""
+        return self.start + len(self.data)
+
+
+def read_log(descriptor: int, offset: int, most: int, size: int) -> Piece:
+    """A part of a log.
+
+    Args:
+        descriptor: of the open file.
+        offset: where to begin.
+        most: bytes to read.
+        size: bytes that the log keeps.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    head = size // 2
+    while True:
+        gone = left_out(descriptor, head)
+        added = NOTE_SIZE - gone if gone else 0  # from the offset of a byte to its place in the file
+        start = max(offset, head + gone) if gone and offset >= head else offset
+        end = os.fstat(descriptor).st_size - added
+        if start < head:
+            data = os.pread(descriptor, min(most, head - start) if gone else most, start)
+        else:
+            data = os.pread(descriptor, most, start + added)
+        if left_out(descriptor, head) == gone:  # or the keeper has just trimmed it
+            return Piece(start, data, max(end, start + len(data)))
+
+
+def end_of_log(path: str, size: int) -> int:
+    """The offset of a log's end; 0 where there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return 0
+    try:
+        return read_log(descriptor, 0, 0, size).end
+    finally:
+        os.close(descriptor)
+
+
+def leave_out(path: str, until: int, size: int) -> None:
+    """Notes in a log that what follows its half, until an offset, is left out.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        write_note(descriptor, size // 2, until - size // 2)
+    finally:
+        os.close(descriptor)
+
+
+class LogReader:
+    """What a growing log has got since the last look.
+
+    Args:
+        path: of the log, which need not be there yet.
+        size: bytes that it keeps.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path, self._size = path, size
+        self._descriptor: int | None = None
+        self.offset = 0
+
+    def read(self, most: int = CHUNK) -> Piece:
+        """The next part, which begins later than at `offset` where something was left out."""
+        if self._descriptor is None:
+            try:
+                self._descriptor = os.open(self._path, os.O_RDONLY)
+            except FileNotFoundError:
+                return Piece(self.offset, b"", self.offset)
+        piece = read_log(self._descriptor, self.offset, most, self._size)
+        self.offset = piece.stop
+        return piece
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
