@@ -173,6 +173,7 @@ class Ledger:
     def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
         """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
         self._refuse_unknown_providers(job)
+        self._try_regexes(job)
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
         known = self._carried.keys() | {note.path for note in self._notes}
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
@@ -192,6 +193,17 @@ class Ledger:
             if message is not None:
                 self._notes = [note for note in self._notes if note.path != path]
                 self.note(path, Support.UNSUPPORTED, message)
+
+    def _try_regexes(self, job: TuningJob) -> None:
+        """Notes which regexes would read another number than stands there, or take too long."""
+        places = {f"objective[{index}].regex": each.regex for index, each in enumerate(job.objective)}
+        places |= {f"metrics.{name}": regex for name, regex in job.metrics.items()}
+        for path, regex in places.items():
+            if regex is not None:
+                from cloudtune.regex_check import findings  # noqa: PLC0415  # few jobs have a regex
+
+                for finding in findings(regex):
+                    self.note(path, Support.UNSUPPORTED if finding.fatal else Support.APPROXIMATE, finding.message)
 
 
 def covers(path: str, leaf: str) -> bool:

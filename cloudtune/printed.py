@@ -68,9 +68,10 @@ def instead_of(metric: str, regex: str | None, lines: Sequence[str], reported: I
 
 def _nearest(metric: str, names: Sequence[str]) -> str:
     by_folded = {name.casefold(): name for name in reversed(names)}
-    ends = [name for name in names if re.split(r"[/:._ -]", name.casefold())[-1] == metric.casefold()]
-    close = difflib.get_close_matches(metric.casefold(), list(by_folded), n=1, cutoff=0.5)
-    found = ends[:1] or [by_folded[folded] for folded in close]
+    folded = metric.casefold()
+    ends = [name for name in names if folded in re.split(r"[/:._ -]", name.casefold())]
+    close = difflib.get_close_matches(folded, list(by_folded), n=1, cutoff=0.5)
+    found = ends[:1] or [by_folded[one] for one in close]
     return f" (the nearest is {found[0]})" if found else ""
 
 

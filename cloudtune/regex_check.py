@@ -1,0 +1,212 @@
+"""What a regex that somebody wrote for a metric would read: tried on numbers as they are printed, and on lines that take long.
+
+Lines are made from the regex itself: with a number where its group takes one, or with one of its repeats repeated
+many times and a character behind it that fits nowhere.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from cloudtune.trial import SEARCH, SEARCH_TIME
+
+NUMBERS = ("0.5", "1.5e-05", "-3", "1,234.5")
+"""What a regex is tried on."""
+
+_MANY = 1000  # times that a repeat is repeated to find out whether it takes long
+_ENDLESS = 32  # a repeat that may be longer is tried
+_NO_CHARACTER = "\x01"
+_ANY = "a0 .-=:_,;/xZ%'\"()[]{}|!?*+<>@#$&~^\\\t"
+_MEND = r"(\S+) takes all that stands there; name=number and name: number are found without a regex"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about a regex.
+
+    Attributes:
+        fatal: whether it can never read a number.
+        message: says it, and how to mend it.
+    """
+
+    fatal: bool
+    message: str
+
+
+@lru_cache(maxsize=256)
+def findings(regex: str) -> tuple[Finding, ...]:
+    """What is to be said of a metric's regex that compiles and has a group; none where it reads what it is tried on."""
+    try:
+        parsed = _parsed(regex)
+        lines = {number: _Line(number).text(parsed) for number in NUMBERS}
+        slow = next((line for line in _long_lines(parsed) if SEARCH.find({"": regex}, [line])[1]), None)
+    except (RecursionError, OverflowError, MemoryError, re.error, KeyError):
+        return ()  # of a kind that no lines can be made for
+    if slow is not None:
+        shown = slow[:40].replace(_NO_CHARACTER, "")
+        why = "repeats within repeats make it try every way to divide such a line"
+        return (Finding(False, f"its search takes more than {SEARCH_TIME} s on lines such as {shown + '…'!r}, which are not searched then: {why}"),)  # fmt: skip
+    return tuple(_tried(regex, lines))
+
+
+def _tried(regex: str, lines: dict[str, str]) -> Iterator[Finding]:
+    taken = {number: _taken(regex, line) for number, line in lines.items()}
+    texts = [text for found in taken.values() for text in found]
+    if texts and not any(texts):
+        yield Finding(True, f"its group takes nothing, as from {lines[NUMBERS[0]]!r}: a lazy group needs something behind it; {_MEND}")  # fmt: skip
+        return
+    cut = {number: text for number, found in taken.items() for text in found if _is_cut(number, text)}
+    if cut:
+        said = ", ".join(f"{text or 'nothing'} of {number}" for number, text in cut.items())
+        yield Finding(False, f"it takes {said}; {_MEND}")
+    elif not texts and re.compile(regex).groups > 1:
+        yield Finding(False, f"its first group is taken for the number, and takes none of {'; '.join(NUMBERS)}: write (?:…) for the groups before it")  # fmt: skip
+
+
+def _taken(regex: str, line: str) -> list[str]:
+    """What the group takes, where the line ends with it and where something follows."""
+    found, _ = SEARCH.find({"": regex}, [line, f"{line} next"])
+    return [text for _, _, text in found[:2]]
+
+
+def _is_cut(number: str, text: str) -> bool:
+    return text != number and text in number
+
+
+def _long_lines(parsed: Sequence[Any]) -> Iterator[str]:
+    """A line for each repeat without end."""
+    repeat = 0
+    while True:
+        line = _Line(None, repeat)
+        text = line.text(parsed)
+        if line.pumped is None:
+            return
+        yield text
+        repeat += 1
+
+
+def _parsed(regex: str) -> Sequence[Any]:
+    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415  # the only parser of this syntax
+
+    parsed: Sequence[Any] = _parser.parse(regex)
+    return parsed
+
+
+class _Pumped(Exception):
+    """The line is made as far as it is needed."""
+
+
+class _Line:
+    """Makes a line that a regex fits.
+
+    Args:
+        number: stands where the first group is; None for what the group itself says.
+        repeat: which endless repeat is repeated many times and ends the line; None for none.
+
+    Attributes:
+        pumped: whether there was such a repeat; None until it was met.
+    """
+
+    def __init__(self, number: str | None, repeat: int | None = None) -> None:
+        self._number = number
+        self._left = repeat
+        self._groups: dict[int, str] = {}
+        self._made: list[str] = []
+        self.pumped: Literal[True] | None = None
+
+    def text(self, parsed: Sequence[Any]) -> str:
+        """The line.
+
+        Raises:
+            KeyError: the regex has something that no line is made for.
+        """
+        try:
+            self._add(parsed)
+        except _Pumped:
+            return "".join(self._made) + _NO_CHARACTER
+        return "".join(self._made)
+
+    def _add(self, parsed: Sequence[Any]) -> None:
+        for code, argument in parsed:
+            self._add_one(str(code), argument)
+
+    def _add_one(self, code: str, argument: Any) -> None:
+        match code:
+            case "LITERAL" | "NOT_LITERAL" | "ANY" | "IN":
+                self._made.append(_character(code, argument))
+            case "BRANCH":
+                self._add(argument[1][0])
+            case "SUBPATTERN":
+                self._add_group(argument[0], argument[3])
+            case "ATOMIC_GROUP":
+                self._add(argument)
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                self._add_repeat(*argument)
+            case "GROUPREF":
+                self._made.append(self._groups.get(argument, ""))
+            case "ASSERT" if argument[0] < 0:
+                self._add(argument[1])
+            case "AT" | "ASSERT" | "ASSERT_NOT":
+                return
+            case _:
+                raise KeyError(code)
+
+    def _add_group(self, group: int | None, parsed: Sequence[Any]) -> None:
+        start = len(self._made)
+        if group == 1 and self._number is not None:
+            self._made.append(self._number)
+        else:
+            self._add(parsed)
+        if group is not None:
+            self._groups[group] = "".join(self._made[start:])
+
+    def _add_repeat(self, least: int, most: int, parsed: Sequence[Any]) -> None:
+        if most >= _ENDLESS and self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                self.pumped, self._left = True, None
+                self._add(parsed)
+                start = len(self._made)
+                self._add(parsed)
+                self._made += self._made[start:] * (_MANY - 2)
+                raise _Pumped
+        for _ in range(max(least, 1 if most else 0)):
+            self._add(parsed)
+
+
+def _character(code: str, argument: Any) -> str:
+    if code == "LITERAL":
+        return chr(argument)
+    if code == "NOT_LITERAL":
+        return next(char for char in _ANY if ord(char) != argument)
+    return "a" if code == "ANY" else _one_of(argument)
+
+
+def _one_of(items: Sequence[Any]) -> str:
+    """A character of a class."""
+    negated = str(items[0][0]) == "NEGATE"
+    own: list[str] = [chr(argument if str(code) == "LITERAL" else argument[0]) for code, argument in items if str(code) in ("LITERAL", "RANGE")]  # fmt: skip
+    for char in [*_ANY, *own]:
+        if any(_holds(str(code), argument, char) for code, argument in items) != negated:
+            return char
+    raise KeyError("IN")
+
+
+_CATEGORIES: Mapping[str, Callable[[str], bool]] = {
+    "DIGIT": str.isdecimal,
+    "SPACE": str.isspace,
+    "WORD": lambda char: char.isalnum() or char == "_",
+}
+
+
+def _holds(code: str, argument: Any, char: str) -> bool:
+    if code == "LITERAL":
+        return ord(char) == int(argument)
+    if code == "RANGE":
+        return int(argument[0]) <= ord(char) <= int(argument[1])
+    if code == "CATEGORY":
+        name = str(argument).removeprefix("CATEGORY_")
+        return bool(_CATEGORIES[name.removeprefix("NOT_")](char)) != name.startswith("NOT_")
+    return False  # NEGATE

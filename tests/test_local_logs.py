@@ -1,0 +1,167 @@
+"""Logs of trials: how much they keep, how they are read while they grow, and what a regex that explodes may cost."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudtune import api
+from cloudtune.job import TuningJob
+from cloudtune.launcher import Remark
+from cloudtune.run import Run
+from cloudtune.states import Report, RunState, TrialState
+from cloudtune_local import tail as tails
+from cloudtune_local.keeper import NOTE_SIZE, trim_log
+from cloudtune_local.log_file import LogReader, end_of_log, leave_out
+from cloudtune_local.setting import TrialFiles
+from cloudtune_local.tail import Tail
+
+
+def finished(folder: Path, script: str, **fields: Any) -> Run:
+    (folder / "train.py").write_text(script)
+    data = {
+        "name": "j",
+        "trial": {"command": f"{sys.executable} train.py"},
+        "objective": {"metric": "score", "goal": "maximize"},
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        "strategy": {"type": "random", "seed": 1},
+        "limits": {"trials": 1},
+        **fields,
+    }
+    run = api.prepare(TuningJob.from_data(data), "local", project=folder, base=folder)
+    run.wait()
+    return run
+
+
+def append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)
+
+
+# What a log keeps
+
+_STEPS = st.lists(st.one_of(st.integers(0, 400), st.just("trim"), st.just("read")), max_size=40)
+
+
+@given(steps=_STEPS, most=st.integers(1, 300))
+def test_a_reader_gets_every_byte_at_its_offset_whenever_the_log_is_trimmed(
+    steps: list[int | str], most: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    size, path = 512, tmp_path_factory.mktemp("logs") / "log"
+    path.touch()
+    reader, written = LogReader(str(path), size), b""
+    for step in steps:
+        if step == "trim":
+            trim_log(str(path), size)
+            assert path.stat().st_size <= size + 400
+        elif step == "read":
+            known = reader.offset
+            piece = reader.read(most)
+            assert piece.start >= known
+            assert piece.data == written[piece.start : piece.stop]
+            assert piece.end == len(written) == end_of_log(str(path), size)
+        else:
+            data = os.urandom(int(step))
+            written += data
+            append(path, data)
+    while piece := reader.read(most).data:
+        assert written[reader.offset - len(piece) : reader.offset] == piece
+    assert reader.offset == len(written)
+    reader.close()
+
+
+def test_a_log_that_is_a_copy_can_leave_out_what_its_origin_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    append(path, b"a" * 300)
+    leave_out(str(path), 1000, 512)
+    append(path, b"b" * 10)
+    assert path.stat().st_size == 256 + NOTE_SIZE + 10
+    assert end_of_log(str(path), 512) == 1010
+
+
+def test_a_log_keeps_its_beginning_and_its_end_and_says_what_is_left_out(tmp_path: Path) -> None:
+    script = """
+print("the beginning")
+for number in range(60_000):
+    print("line", number)
+print("score=0.5")
+print("the end")
+"""
+    run = finished(tmp_path, script, local={"log_size": "64KB"})
+    (trial,) = run.trials()
+    assert (trial.state, trial.metrics) == (TrialState.COMPLETED, {"score": 0.5})
+    log = run.folder / trial.place / "log.txt"
+    assert log.stat().st_size < 70_000
+    lines = list(run.logs(0))
+    assert lines[0] == "the beginning"
+    assert lines[-2:] == ["score=0.5", "the end"]
+    (note,) = [line for line in lines if "cloudtune" in line]
+    assert "bytes of the output are left out here" in note
+
+
+# Reading while it grows
+
+
+def tail_of(folder: Path, *regexes: str) -> tuple[Tail, Path]:
+    files = TrialFiles(str(folder), 1)
+    return Tail(0, 1, files, {"score": None, **{f"m{n}": regex for n, regex in enumerate(regexes)}}), Path(files.log)
+
+
+def test_a_tail_that_is_far_behind_skips_to_the_end_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tails, "FAR_BEHIND", 1 << 20)
+    monkeypatch.setattr(tails, "_CAUGHT_UP", 1 << 16)
+    tail, log = tail_of(tmp_path)
+    append(log, b"score=1\n" + b"val_" * 500_000 + b"score=2 no\n" + b"x\n" * 10 + b"score=3\n")
+    said = list(tail.new(last=True))
+    assert [each.metrics for each in said if isinstance(each, Report)] == [{"score": 3.0}]
+    (remark,) = [each for each in said if isinstance(each, Remark)]
+    assert remark.text.startswith("1.9 MB of its output were not searched for metrics")
+    tail.close()
+
+
+def test_one_look_reads_a_bounded_part(tmp_path: Path) -> None:
+    tail, log = tail_of(tmp_path)
+    append(log, b"score=1\n" * 400_000)
+    assert 0 < len(list(tail.new())) <= tails.CHUNK // 8
+    tail.close()
+
+
+def test_a_line_that_grows_for_long_is_read_once_it_ends(tmp_path: Path) -> None:
+    tail, log = tail_of(tmp_path)
+    found: list[Any] = []
+    for piece in (b"score=", b"0.2", b"5", b"\r", b"score=0.7\rscore=0", b".75"):
+        append(log, piece)
+        found += tail.new()
+    found += tail.new(last=True)
+    assert [report.metrics["score"] for report in found] == [0.25, 0.7, 0.75]
+    tail.close()
+
+
+# Limits and signals win
+
+
+def test_a_regex_that_explodes_neither_stops_a_limit_nor_the_other_trials(tmp_path: Path) -> None:
+    script = """
+import sys, time
+print("loss=" + "a" * 64 + "!", "score=0.5", flush=True)
+time.sleep(60)
+"""
+    objective = {"metric": "score", "goal": "maximize"}
+    run = finished(
+        tmp_path,
+        script,
+        objective=objective,
+        metrics={"bad": "loss=((?:a+)+)$"},
+        limits={"trials": 2, "parallel": 2, "trial_time": "3s"},
+        local={"grace": 0},
+    )
+    assert run.state is RunState.FAILED
+    for trial in run.trials():
+        assert trial.reason == "it ran longer than 3s (limits.trial_time)"
+        assert trial.metrics == {"score": 0.5}
