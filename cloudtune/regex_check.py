@@ -188,7 +188,8 @@ def _one_of(items: Sequence[Any]) -> str:
     """A character of a class."""
     negated = str(items[0][0]) == "NEGATE"
     own: list[str] = [chr(argument if str(code) == "LITERAL" else argument[0]) for code, argument in items if str(code) in ("LITERAL", "RANGE")]  # fmt: skip
-    for char in [*_ANY, *own]:
+    characters: list[str] = [*_ANY, *own]
+    for char in characters:
         if any(_holds(str(code), argument, char) for code, argument in items) != negated:
             return char
     raise KeyError("IN")

@@ -17,7 +17,7 @@ from cloudtune.emulation.wishes import Wishes
 from cloudtune.leftovers import end_leftovers
 
 _CHUNK = 1 << 16
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 18  # bytes; the rest of a longer line is left out
 _ROUNDS = 100  # of killing; each may show what the killed had just started
 
 Why = Literal["", "stop", "interrupt", "close", "time", "spot"]
@@ -67,6 +67,7 @@ class _Process:
         self.silent = False  # nobody is left who could write
         self.ended = self.failed = False
         self._rest = b""
+        self._too_long = False
         self._tell = tell
         self._waiter = threading.Thread(target=self._wait, name=f"wait {self._popen.pid}", daemon=True)
         self._waiter.start()
@@ -95,10 +96,13 @@ class _Process:
         except BlockingIOError:
             return None
         self.silent = not data
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > _LONGEST_LINE:
-            lines.append(self._rest)
-            self._rest = b""
+        *lines, rest = data.split(b"\n")
+        if lines:
+            lines[0] = self._rest if self._too_long else self._rest + lines[0]
+            self._rest, self._too_long = b"", False
+        if not self._too_long:
+            self._rest += rest
+            self._too_long = len(self._rest) > _LONGEST_LINE
         return [_text(line) for line in lines]
 
     def last_lines(self) -> Iterator[str]:

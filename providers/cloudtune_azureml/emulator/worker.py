@@ -10,12 +10,13 @@ import re
 import shutil
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cloudtune.emulation.output import last_words
+from cloudtune.emulation.output import Allowance, last_words
 from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune.emulation.wishes import Wishes
@@ -103,7 +104,8 @@ class Worker:
         self._folder = workshop.folder.absolute() / name
         self._artifacts = workshop.blobs.file(CONTAINER, f"ExperimentRun/dcid.{name}")
         self._logs: list[Path] = []
-        self._lines: list[str] = []
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._allowance = Allowance()
         self._wishes = Wishes()
         self._thread = threading.Thread(target=self._run, name=f"command job {name}", daemon=True)
 
@@ -166,7 +168,7 @@ class Worker:
             return Ended("Failed", f"The job has run longer than its timeout of {timeout:g} s.")
         code = next(filter(None, codes), 0)
         if code:
-            said = last_words(self._lines[-_KEPT_LINES:])
+            said = last_words(list(self._lines))
             message = f"Execution failed. User process '/bin/bash' exited with status code {code}. Please check log file 'user_logs/{names[0]}' for error details. Error: {said}"
             return Ended("Failed", message)
         return Ended("Completed", "")
@@ -174,7 +176,7 @@ class Worker:
     def _hear(self, number: int, line: str) -> None:
         self._lines.append(line)
         with self._logs[number].open("a", encoding="utf-8") as log:
-            log.write(f"{line}\n")
+            log.writelines(f"{kept}\n" for kept in self._allowance.lines(line))
         if number == 0:
             self._on_line(line)
 

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Mounting, mounting
-from cloudtune.emulation.output import last_words, speaks_of_missing
+from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
 from cloudtune.emulation.wishes import Wishes
 from cloudtune_sagemaker.emulator import channels, machine, toolkit
@@ -39,6 +39,7 @@ from cloudtune_sagemaker.emulator.pipes import Pipe
 from cloudtune_sagemaker.emulator.training import BASE, Training
 
 _KEPT_LINES = 200  # of the output, for the reason of a failure
+_MOST_UNSEARCHED = 1000  # lines
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -137,6 +138,8 @@ class Container:
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
         self._wishes = Wishes()
         self._finder = MetricFinder(self._training.algorithm.get("MetricDefinitions") or [])
+        self._allowance = Allowance()
+        self._unsearched: list[str] = []
         self._metrics: dict[str, tuple[float, float]] = {}
         self._output: list[deque[str]] = []
         self._streams: list[LogStream] = []
@@ -284,17 +287,26 @@ class Container:
     # Output
 
     def _on_line(self, number: int, line: str) -> None:
-        self._streams[number].add(line)
+        for kept in self._allowance.lines(line):
+            self._streams[number].add(kept)
         self._output[number].append(line)
-        if self._wishes.now == "close":
+        self._unsearched.append(line)
+        if len(self._unsearched) >= _MOST_UNSEARCHED:
+            self._search()
+
+    def _search(self) -> None:
+        """Looks for metrics in the lines that have come, many at once."""
+        lines, self._unsearched = self._unsearched, []
+        if self._wishes.now == "close" or not lines:
             return
-        for name, value in self._finder.find(line):
+        for name, value in self._finder.find(*lines):
             now = time.time()
             self._metrics[name] = (value, now)
             self._on_metric(name, value, now)
 
     def _tick(self) -> float | None:
-        """Sends the lines that have waited long enough; returns when to look again."""
+        """Searches new lines, and sends those that have waited long enough; returns when to look again."""
+        self._search()
         now = time.monotonic()
         for stream in self._streams:
             if (due := stream.due) is not None and due <= now:
@@ -303,6 +315,7 @@ class Container:
         return min(waiting) if waiting else None
 
     def _flush(self) -> None:
+        self._search()
         for stream in self._streams:
             stream.flush()
 

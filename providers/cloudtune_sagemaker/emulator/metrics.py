@@ -32,16 +32,16 @@ class MetricFinder:
             except (re.error, RecursionError, OverflowError) as error:
                 self.problems.append(f"the regex of the metric {definition['Name']!r} is not valid: {error}")
 
-    def find(self, line: str) -> Iterator[tuple[str, float]]:
-        """The names and values in a line, in the order of the definitions; nan and infinities are values, too."""
+    def find(self, *lines: str) -> Iterator[tuple[str, float]]:
+        """The names and values in lines, in each by the order of the definitions; nan and infinities are values, too."""
         if not self._regexes:
             return
-        found, slow = SEARCH.find(self._regexes, parts_of(line))
+        found, slow = SEARCH.find(self._regexes, [part for line in lines for part in parts_of(line)])
         for number in slow:
             self._slow[number] = self._slow.get(number, 0) + 1
             if self._slow[number] >= _SLOW_LINES:
                 self._regexes.pop(number, None)
-        for _, number, text in sorted(found, key=lambda each: (int(each[1]), each[0])):
+        for _, number, text in sorted(found, key=lambda each: (each[0], int(each[1]))):
             value = number_in(text)
             if value is not None:  # what else the group caught the service drops, too
                 yield self._names[int(number)], value

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Mounting, mounting
-from cloudtune.emulation.output import last_words, speaks_of_missing, whole
+from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing, whole
 from cloudtune.emulation.processes import Limit, Processes, Start, Why
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune.emulation.wishes import Wishes
@@ -141,6 +141,7 @@ class Worker:
         self._facts = Facts(spec, self._project, self._id, trial, output, metrics, contract.machines_of(spec), ())
         self._scheduling: Mapping[str, Any] = spec.get("scheduling", {})
         self._wishes = Wishes()
+        self._allowance = Allowance()
         self._output: list[deque[str]] = []
         self._started = 0.0
         self._limits: list[Limit] = []
@@ -298,7 +299,8 @@ class Worker:
 
     def _on_line(self, number: int, line: str) -> None:
         self._output[number].append(line)
-        self._say(line, self._facts.machines[number].task)
+        for kept in self._allowance.lines(line):
+            self._say(kept, self._facts.machines[number].task)
 
     def _remark(self, text: str) -> None:
         """Says something of the emulator's own in the log of the first machine."""
