@@ -141,7 +141,8 @@ class CloudRuns(ABC):
         packed = json.loads((run.folder / "assets" / "cloudtune_job.json").read_text())
         assert packed["spec"]["trial"]["environment"] == {"SECRET": "***"}
 
-    @pytest.mark.parametrize("mode", [pytest.param("managed", marks=pytest.mark.complete), "driven"])
+    @pytest.mark.complete
+    @pytest.mark.parametrize("mode", ["managed", "driven"])
     def test_the_example_is_tuned_as_on_this_machine(self, mode: str, tmp_path: Path) -> None:
         pytest.importorskip("sklearn")
         example = Path(__file__).parent.parent / "examples" / "digits"

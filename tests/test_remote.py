@@ -139,7 +139,11 @@ def emulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return on
 
 
-on_all = pytest.mark.parametrize("emulated", ["aws", "gcp", "azure"], indirect=True)
+on_all = pytest.mark.parametrize(
+    "emulated",
+    ["aws", *(pytest.param(name, marks=pytest.mark.complete) for name in ("gcp", "azure"))],
+    indirect=True,
+)
 on_aws = pytest.mark.parametrize("emulated", ["aws"], indirect=True)
 
 READS_ALL = """
