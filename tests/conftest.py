@@ -51,22 +51,35 @@ def _processes_of_runs() -> list[str]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds the option for what takes minutes."""
+    """Add the options for what takes minutes."""
     parser.addoption(
         "--complete", action="store_true", help="run every cell of the matrix, every kill, and what else takes long"
     )
+    parser.addoption("--minutes", type=float, help="skip what has not begun after so many minutes")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what takes long and shows what others show, too, unless all of it is wanted."""
+    """Leave out what takes long and shows what others show, too, unless all of it is wanted."""
     if not config.getoption("complete"):
         long = [item for item in items if item.get_closest_marker("complete")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that comes too late."""
+    minutes = item.config.getoption("minutes")
+    if minutes is not None and time.time() > float(os.environ[_BEGIN]) + 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes are over")
+
+
+_BEGIN = "PYTEST_BEGIN_OF_ALL"
+"""Names the variable with the moment that all workers' minutes are counted from, in seconds since 1970."""
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Marks everything that this test process starts, so that what is left behind can be found."""
+    """Mark everything that this test process starts, so that what is left behind can be found."""
     os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())
+    os.environ.setdefault(_BEGIN, str(time.time()))
     config.addinivalue_line("markers", "complete: takes long and is run with --complete")
     config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests")
