@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from cloudtune.errors import suggest
-from cloudtune_sagemaker.schema import Shape, newer, of_sdk, schema_for
+from cloudtune_sagemaker.schema import Shape, newer, of_sdk, schema_for, written
 
 Check = Callable[[Any, str], Iterator["Violation"]]
 Parts = Callable[[str], Check]
@@ -56,7 +56,7 @@ def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation
 
 def members(operation: str = "CreateHyperParameterTuningJob") -> frozenset[str]:
     """The names of a request's members."""
-    schema = schema_for(operation)
+    schema = written() if operation in written().requests else of_sdk()
     return frozenset(schema.shapes[schema.requests[operation]]["members"])
 
 
@@ -70,7 +70,7 @@ def response_members(operation: str) -> frozenset[str]:
 
 @cache
 def _checker(operation: str) -> Check:
-    schema = schema_for(operation)
+    schema = written() if operation in written().requests else of_sdk()
     return _compile(schema.requests[operation], schema.shapes, {})
 
 
