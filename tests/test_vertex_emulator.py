@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("google.cloud.aiplatform_v1")
 
+import grpc
 import requests
 from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
@@ -293,6 +294,11 @@ def test_trials_have_folders_of_their_own(shared: Used) -> None:
         ('state="JOB_STATE_RUNNING"', "abc"),
         ('state!="JOB_STATE_RUNNING"', ""),
         ('create_time>"2020-01-01T00:00:00Z"', "abc"),
+        ('display_name:"*"', "abc"),
+        ('display_name:"B*" OR display_name:"*c"', "bc"),
+        ('display_name:"*b*c*"', ""),
+        ('labels.team:"a*s"', "ab"),
+        ('NOT display_name:"a*"', "bc"),
     ],
 )
 def test_filters(query: str, expected: str) -> None:
@@ -303,6 +309,37 @@ def test_filters(query: str, expected: str) -> None:
     ]  # fmt: skip
     holds = compiled(query)
     assert "".join(job["displayName"] for job in jobs if holds(job)) == expected
+
+
+def test_the_version_v1beta1_has_the_same_jobs(shared: Used) -> None:
+    from google.cloud import aiplatform_v1beta1 as beta
+    from google.cloud.aiplatform_v1beta1.services.job_service.transports import grpc as beta_transport
+
+    made = shared.create(request("pass"))
+    options = ClientOptions(api_endpoint=shared.emulator.url)
+    over_rest = beta.JobServiceClient(
+        transport="rest", credentials=AnonymousCredentials(), client_options=options
+    )  # let in by the address alone
+    both = grpc.composite_channel_credentials(
+        grpc.local_channel_credentials(), grpc.access_token_call_credentials(shared.emulator.credentials.token)
+    )
+    over_grpc = beta.JobServiceClient(
+        transport=beta_transport.JobServiceGrpcTransport(channel=grpc.secure_channel(shared.emulator.target, both))
+    )
+    for client in (over_rest, over_grpc):
+        job = client.get_hyperparameter_tuning_job(name=made)
+        assert type(job) is beta.HyperparameterTuningJob
+        assert (job.name, job.study_spec.metrics[0].metric_id) == (made, "loss")
+        again = beta.HyperparameterTuningJob(
+            display_name="again",
+            study_spec=job.study_spec,
+            trial_job_spec=job.trial_job_spec,
+            max_trial_count=1,
+            parallel_trial_count=1,
+        )
+        copy = client.create_hyperparameter_tuning_job(parent=shared.emulator.parent, hyperparameter_tuning_job=again)
+        shared.emulator.wait(copy.name, 60)
+        client.delete_hyperparameter_tuning_job(name=copy.name).result()
 
 
 @pytest.mark.parametrize("query", ['display_name="a" AND', "(a=b", '"', "=x"])

@@ -22,7 +22,7 @@ from cloudtune_vertex.emulator.http import HttpServer
 from cloudtune_vertex.emulator.logging_api import LoggingApi
 from cloudtune_vertex.emulator.registry import Jobs
 from cloudtune_vertex.emulator.rest_api import RestApi, called
-from cloudtune_vertex.emulator.service import JobService
+from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 from cloudtune_vertex.emulator.storage_api import StorageApi
 from cloudtune_vertex.emulator.worker import Workshop
 
@@ -105,11 +105,12 @@ class VertexEmulator:
             self._http.start()
         except OSError as error:
             raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
-        self._tokens.write(self._credentials_file, self.url)
+        self._tokens.write(self._credentials_file, self._http.url)
         self._jobs = Jobs(self._workshop(), self._seed)
-        service = JobService(self._jobs)
-        self._http.mount("/v1/", RestApi(service), called)
-        self._grpc = GrpcServer(service, admits=self._tokens.admits, faults=self.faults, served=self._count)
+        services = JobServices(self._jobs)
+        for version in VERSIONS:
+            self._http.mount(f"/{version}/", RestApi(services), called)
+        self._grpc = GrpcServer(services, admits=self._tokens.admits, faults=self.faults, served=self._count)
         self._grpc.start()
         return self
 
@@ -133,8 +134,8 @@ class VertexEmulator:
 
     @property
     def url(self) -> str:
-        """The address of REST, Cloud Storage and Cloud Logging."""
-        return self._http.url
+        """The address of REST, Cloud Storage and Cloud Logging, which lets in even a client that brings no credentials."""
+        return self._tokens.address(self._http.url)
 
     @property
     def target(self) -> str:
@@ -154,7 +155,7 @@ class VertexEmulator:
     @property
     def credentials(self) -> Credentials:
         """Credentials of this start, for Google's clients."""
-        return Credentials.from_info(self._tokens.of_client(self.url))  # type: ignore[no-untyped-call,no-any-return]
+        return Credentials.from_info(self._tokens.of_client(self._http.url))  # type: ignore[no-untyped-call,no-any-return]
 
     @property
     def _credentials_file(self) -> Path:
@@ -164,9 +165,9 @@ class VertexEmulator:
     def environment(self) -> dict[str, str]:
         """Variables by which cloudtune, and clients of Cloud Storage, find the emulator and are let in."""
         settings = {
-            "endpoint": self.url if self.transport == "rest" else f"http://{self.target}",
+            "endpoint": self._http.url if self.transport == "rest" else f"http://{self.target}",
             "transport": self.transport,
-            "logging_endpoint": self.url,
+            "logging_endpoint": self._http.url,
             "project": self.project,
             "location": self.location,
             "bucket": self.bucket,
@@ -185,7 +186,7 @@ class VertexEmulator:
     def _storage(self) -> dict[str, str]:
         """Variables of Google's own clients; with a host of their own they ask no metadata server for credentials."""
         return {
-            "STORAGE_EMULATOR_HOST": self._tokens.storage_host(self.url),
+            "STORAGE_EMULATOR_HOST": self._tokens.storage_host(self._http.url),
             "GOOGLE_CLOUD_PROJECT": self.project,
             "NO_GCE_CHECK": "true",
         }

@@ -10,9 +10,14 @@ from cloudtune.emulation.calls import TokenInterceptor
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.http import REFUSALS
 from cloudtune_vertex.emulator.refusals import Refused
-from cloudtune_vertex.emulator.service import Call, JobService
+from cloudtune_vertex.emulator.service import VERSIONS, Call, JobServices
 
-_SERVICES = {"google.cloud.aiplatform.v1.JobService": "calls", "google.longrunning.Operations": "operations"}
+_SERVICES = {
+    **{f"google.cloud.aiplatform.{version}.JobService": (version, "calls") for version in VERSIONS},
+    "google.longrunning.Operations": (VERSIONS[0], "operations"),
+}
+"""Of each service its version of the API, and the attribute of `JobService` with its calls."""
+
 _THREADS = 16
 
 
@@ -20,24 +25,22 @@ class GrpcServer:
     """Serves JobService.
 
     Args:
-        service: what it serves.
+        services: what it serves.
         admits: says whether a call's ``authorization`` lets in.
         faults: what goes wrong on purpose.
         served: is told of every call: its name.
     """
 
     def __init__(
-        self, service: JobService, *, admits: Callable[[str], bool], faults: Faults, served: Callable[[str], None]
+        self, services: JobServices, *, admits: Callable[[str], bool], faults: Faults, served: Callable[[str], None]
     ) -> None:
-        self._faults, self._served = faults, served
+        self._services, self._faults, self._served = services, faults, served
         self._server = grpc.server(
             ThreadPoolExecutor(_THREADS, "emulator grpc"),
             interceptors=[TokenInterceptor(admits)],
             options=[("grpc.so_reuseport", 0)],
         )
-        for name, part in _SERVICES.items():
-            handlers = {call: self._handler(call, found) for call, found in getattr(service, part).items()}
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+        self._server.add_generic_rpc_handlers((_Handlers(self._find),))
         self._port = 0
 
     def start(self, port: int = 0) -> None:
@@ -64,6 +67,15 @@ class GrpcServer:
         """Its address, ``host:port``."""
         return f"127.0.0.1:{self._port}"
 
+    def _find(self, method: str) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        """Return what answers a method, ``/service/name``; None for one that is not served."""
+        _, service, name = method.split("/")
+        if service not in _SERVICES:
+            return None
+        version, part = _SERVICES[service]
+        call = getattr(self._services[version], part).get(name)
+        return None if call is None else self._handler(name, call)
+
     def _handler(self, name: str, call: Call) -> "grpc.RpcMethodHandler[Any, Any]":
         def answer(request: Any, context: grpc.ServicerContext) -> Any:
             self._served(name)
@@ -84,3 +96,13 @@ class GrpcServer:
             request_deserializer=call.request.FromString,
             response_serializer=lambda message: message.SerializeToString(),
         )
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    """Looks a method up when it is called, since the messages of a version are loaded when they are first used."""
+
+    def __init__(self, find: "Callable[[str], grpc.RpcMethodHandler[Any, Any] | None]") -> None:
+        self._find = find
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        return self._find(handler_call_details.method)

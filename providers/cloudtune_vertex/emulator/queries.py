@@ -149,9 +149,15 @@ def _member(data: Any, name: str) -> Any:
 
 
 def _has(data: Any, wanted: str) -> bool:
-    """The operator ``:``: any value for ``*``, else a part of the text or a key of the map."""
+    """Return whether the operator ``:`` holds: any value for ``*``, a text by wildcards or a part of it, a key of a map.
+
+    Wildcards are those of ``ListHyperparameterTuningJobsRequest.filter``: ``display_name:"my_job_*"`` is of the whole text.
+    """
     if data is None:
         return False
-    if wanted == "*":
-        return True
-    return wanted in data if isinstance(data, Mapping) else wanted.lower() in str(data).lower()
+    if isinstance(data, Mapping):
+        return wanted == "*" or wanted in data
+    text, pattern = str(data).lower(), wanted.lower()
+    if "*" not in pattern:
+        return pattern in text
+    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None

@@ -9,9 +9,9 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cloudtune_vertex.emulator.refusals import HTTP_STATUS, Refused
-from cloudtune_vertex.emulator.service import Call, JobService
+from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 
-_PARENT = "/v1/projects/<project>/locations/<location>"
+_PARENT = f"/<any({', '.join(VERSIONS)}):version>/projects/<project>/locations/<location>"
 _BODIES = {"CustomJob": "customJob", "HyperparameterTuningJob": "hyperparameterTuningJob"}
 
 
@@ -49,14 +49,14 @@ def called(request: Request) -> tuple[str, str]:
 
 
 class RestApi:
-    """JobService as a WSGI application.
+    """JobService as a WSGI application, in every version of the API.
 
     Args:
-        service: what it serves.
+        services: what it serves.
     """
 
-    def __init__(self, service: JobService) -> None:
-        self._calls: dict[str, Call] = {**service.calls, **service.operations}
+    def __init__(self, services: JobServices) -> None:
+        self._services = services
 
     def __call__(self, environ: Any, respond: Any) -> Any:
         request = Request(environ)
@@ -70,7 +70,8 @@ class RestApi:
         _, name = called(request)
         if not name:
             raise Refused("UNIMPLEMENTED", f"the emulator has no {request.method} {request.path}")
-        call = self._calls[name]
+        service = self._services[_version(request)]
+        call = {**service.calls, **service.operations}[name]
         message = call.request()
         try:
             json_format.ParseDict(_data(request, name), message)
@@ -81,9 +82,13 @@ class RestApi:
         return Response(text, mimetype="application/json")
 
 
+def _version(request: Request) -> str:
+    return request.path.split("/")[1]
+
+
 def _data(request: Request, name: str) -> dict[str, Any]:
     """The fields of the call's request: of the path, the query and the body."""
-    resource = request.path.removeprefix("/v1/").partition(":")[0]
+    resource = request.path.removeprefix(f"/{_version(request)}/").partition(":")[0]
     if name.startswith("Create"):
         body = request.get_json(silent=True)
         if not isinstance(body, dict):

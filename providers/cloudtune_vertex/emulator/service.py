@@ -3,12 +3,12 @@
 https://cloud.google.com/vertex-ai/docs/reference/rpc/google.cloud.aiplatform.v1#jobservice
 """
 
+import importlib
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from google.cloud import aiplatform_v1 as v1
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, empty_pb2, json_format
 
@@ -32,21 +32,35 @@ class Call:
     answer: Callable[[Message], Message]
 
 
+VERSIONS = ("v1", "v1beta1")
+"""The versions of the API that are served; they differ in their messages, not in the jobs."""
+
+
+@dataclass
+class Operations:
+    """The operations that deleted jobs, by their names, whatever version of the API began them."""
+
+    done: dict[str, operations_pb2.Operation] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
 class JobService:
     """The calls for custom jobs and tuning jobs, and for the operations that delete them.
 
     Args:
         jobs: what they are about.
+        version: of the API, one of `VERSIONS`.
+        operations: of all versions; None for those of this one alone.
 
     Attributes:
         calls: of JobService, by their names.
         operations: of google.longrunning.Operations, by their names.
     """
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, version: str = "v1", operations: Operations | None = None) -> None:
         self._jobs = jobs
-        self._done: dict[str, operations_pb2.Operation] = {}
-        self._lock = threading.Lock()
+        self._messages: Any = importlib.import_module(f"google.cloud.aiplatform_{version}")
+        self._operations = operations or Operations()
         self.calls: dict[str, Call] = {
             **self._calls_of("CustomJob", "custom_job", "CustomJobs"),
             **self._calls_of("HyperparameterTuningJob", "hyperparameter_tuning_job", "HyperparameterTuningJobs"),
@@ -59,6 +73,7 @@ class JobService:
         }
 
     def _calls_of(self, kind: str, field: str, plural: str) -> Mapping[str, Call]:
+        v1 = self._messages
         resource, page = getattr(v1, kind).pb(), getattr(v1, f"List{plural}Response").pb()
 
         def create(request: Message) -> Message:
@@ -92,29 +107,49 @@ class JobService:
     # Operations: a job is deleted at once
 
     def _finished(self, name: str) -> operations_pb2.Operation:
-        with self._lock:
+        done = self._operations.done
+        with self._operations.lock:
             parent = "/".join(name.split("/")[:4])
-            operation = operations_pb2.Operation(name=f"{parent}/operations/{len(self._done) + 1}", done=True)
+            operation = operations_pb2.Operation(name=f"{parent}/operations/{len(done) + 1}", done=True)
             operation.response.CopyFrom(_packed(empty_pb2.Empty()))
-            operation.metadata.CopyFrom(_packed(v1.DeleteOperationMetadata.pb()()))
-            self._done[operation.name] = operation
+            operation.metadata.CopyFrom(_packed(self._messages.DeleteOperationMetadata.pb()()))
+            done[operation.name] = operation
             return operation
 
     def _get_operation(self, request: Message) -> operations_pb2.Operation:
-        found = self._done.get(request.name)
+        found = self._operations.done.get(request.name)
         if found is None:
             raise Refused("NOT_FOUND", f"There is no operation {request.name}")
         return found
 
     def _list_operations(self, request: Message) -> operations_pb2.ListOperationsResponse:
-        found = [operation for name, operation in self._done.items() if name.startswith(request.name)]
+        found = [operation for name, operation in list(self._operations.done.items()) if name.startswith(request.name)]
         return operations_pb2.ListOperationsResponse(operations=found)
 
     def _delete_operation(self, request: Message) -> empty_pb2.Empty:
         self._get_operation(request)
-        with self._lock:
-            self._done.pop(request.name, None)
+        with self._operations.lock:
+            self._operations.done.pop(request.name, None)
         return empty_pb2.Empty()
+
+
+class JobServices:
+    """The service in every version of the API, each made when it is first asked for: its messages take a second to load.
+
+    Args:
+        jobs: what they are about.
+    """
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs, self._operations = jobs, Operations()
+        self._made: dict[str, JobService] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, version: str) -> JobService:
+        with self._lock:
+            if version not in self._made:
+                self._made[version] = JobService(self._jobs, version, self._operations)
+            return self._made[version]
 
 
 def _message(kind: Any, data: Mapping[str, Any]) -> Message:
