@@ -255,7 +255,8 @@ def test_a_trial_is_a_training_job_with_its_model_its_metrics_and_its_log(shared
     assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Completed", "Completed")
     statuses = [each["Status"] for each in job["SecondaryStatusTransitions"]]
     assert statuses == ["Starting", "Training", "Uploading", "Completed"]
-    (metric,) = job["FinalMetricDataList"]
+    metric, again = job["FinalMetricDataList"]
+    assert again == {**metric, "MetricName": "ObjectiveMetric"}, "the service adds the objective under this name"
     assert (metric["MetricName"], metric["Value"]) == ("score", float(row["TunedHyperParameters"]["x"]))
     assert job["TrainingTimeInSeconds"] >= 1
     model = job["ModelArtifacts"]["S3ModelArtifacts"]
@@ -531,7 +532,7 @@ def test_what_runs_cannot_be_deleted(emulate: Callable[..., Used]) -> None:
     (row,) = eventually(lambda: used.trials("busy"))
     assert (
         refused(lambda: used.sagemaker.delete_hyper_parameter_tuning_job(HyperParameterTuningJobName="busy"))[0]
-        == "ResourceInUse"
+        == "ValidationException"
     )
     assert (
         refused(lambda: used.sagemaker.delete_training_job(TrainingJobName=row["TrainingJobName"]))[0]

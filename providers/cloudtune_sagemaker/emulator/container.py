@@ -23,7 +23,8 @@ from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
 from cloudtune.emulation.wishes import Wishes
-from cloudtune_sagemaker.emulator import channels, machine, toolkit
+from cloudtune_sagemaker.algorithms import algorithm_of
+from cloudtune_sagemaker.emulator import channels, definitions, machine, toolkit
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.contract import Room
@@ -137,7 +138,8 @@ class Container:
         self._way = way
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
         self._wishes = Wishes()
-        self._finder = MetricFinder(self._training.algorithm.get("MetricDefinitions") or [])
+        self._finder = MetricFinder(definitions.read_from_output(self._training))
+        self._escaped = algorithm_of(self._training.algorithm) is not None
         self._allowance = Allowance()
         self._unsearched: list[str] = []
         self._metrics: dict[str, tuple[float, float]] = {}
@@ -287,6 +289,8 @@ class Container:
     # Output
 
     def _on_line(self, number: int, line: str) -> None:
+        if self._escaped:  # the logs of the service have it so, and the regexes of its algorithms count on it
+            line = line.replace("\t", "#011")
         for kept in self._allowance.lines(line):
             self._streams[number].add(kept)
         self._output[number].append(line)

@@ -2,11 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
-from cloudtune_sagemaker.emulator.jobs import moment
-from cloudtune_sagemaker.emulator.tuned import static_of
+from cloudtune_sagemaker.emulator.answers import moment
+from cloudtune_sagemaker.emulator.definitions import completed
+from cloudtune_sagemaker.emulator.searching import Definition
+from cloudtune_sagemaker.emulator.tuned import resources_of, static_of
 from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
 
 
@@ -21,7 +22,7 @@ def described(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, An
     answer: dict[str, Any] = {
         "HyperParameterTuningJobName": tuning.name,
         "HyperParameterTuningJobArn": tuning.arn,
-        "HyperParameterTuningJobConfig": _config(tuning.request["HyperParameterTuningJobConfig"]),
+        "HyperParameterTuningJobConfig": tuning.request["HyperParameterTuningJobConfig"],
         "HyperParameterTuningJobStatus": state.status,
         "CreationTime": moment(tuning.created),
         "LastModifiedTime": moment(state.modified),
@@ -58,22 +59,6 @@ def summarized(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, A
     return row if state.ended is None else {**row, "HyperParameterTuningEndTime": moment(state.ended)}
 
 
-def _config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the defaults that the service fills in."""
-    answer = {"TrainingJobEarlyStoppingType": "Off", **config}
-    if "ParameterRanges" in config:
-        answer["ParameterRanges"] = _ranges(config["ParameterRanges"])
-    return answer
-
-
-def _ranges(ranges: Mapping[str, Any]) -> dict[str, Any]:
-    scaled = ("IntegerParameterRanges", "ContinuousParameterRanges")
-    return {
-        kind: [{"ScalingType": "Auto", **each} for each in found] if kind in scaled else found
-        for kind, found in ranges.items()
-    }
-
-
 def _definitions(tuning: HyperParameterTuningJob) -> dict[str, Any]:
     found = [_definition(tuning, number) for number in range(len(tuning.search.definitions))]
     return (
@@ -90,10 +75,22 @@ def _definition(tuning: HyperParameterTuningJob, number: int) -> dict[str, Any]:
         "EnableInterContainerTrafficEncryption": False,
         "EnableManagedSpotTraining": False,
         **definition.request,
+        "AlgorithmSpecification": _algorithm(tuning, definition),
         "StaticHyperParameters": static_of(definition),
     }
-    if "HyperParameterRanges" in answer:
-        answer["HyperParameterRanges"] = _ranges(answer["HyperParameterRanges"])
+    choices = (answer.get("HyperParameterTuningResourceConfig") or {}).get("InstanceConfigs") or []
+    if "HyperParameterTuningResourceConfig" in answer and len(choices) <= 1:
+        del answer["HyperParameterTuningResourceConfig"]  # told as a ResourceConfig, as Terraform's tests found out
+        answer["ResourceConfig"] = resources_of(definition.request)
+    return answer
+
+
+def _algorithm(tuning: HyperParameterTuningJob, definition: Definition) -> dict[str, Any]:
+    """With the metrics, and an algorithm's ARN for its name."""
+    answer = completed(definition.request["AlgorithmSpecification"], definition.metric)
+    name = str(answer.get("AlgorithmName") or "")
+    if name and not name.startswith("arn:"):
+        answer["AlgorithmName"] = f"{tuning.arn.rpartition(':')[0]}:algorithm/{name}"
     return answer
 
 

@@ -6,38 +6,25 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.timeline import Timeline
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import answers, refusals
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.faults import Faults
-from cloudtune_sagemaker.emulator.phases import LAST, MESSAGES
+from cloudtune_sagemaker.emulator.phases import FIRST, LAST, MESSAGES
+from cloudtune_sagemaker.emulator.pools import WarmPool
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 """The statuses of training jobs and tuning jobs after which nothing more happens."""
-
-_ECHOED = (
-    "HyperParameters", "AlgorithmSpecification", "RoleArn", "InputDataConfig", "OutputDataConfig", "ResourceConfig",
-    "VpcConfig", "CheckpointConfig", "DebugHookConfig", "ExperimentConfig", "DebugRuleConfigurations",
-    "TensorBoardOutputConfig", "ProfilerConfig", "ProfilerRuleConfigurations", "Environment", "RetryStrategy",
-    "RemoteDebugConfig", "InfraCheckConfig", "ServerlessJobConfig", "MlflowConfig", "ModelPackageConfig",
-)  # fmt: skip
-"""Members of CreateTrainingJob that DescribeTrainingJob gives back as they came."""
 
 _NO_CAPACITY = (
     "CapacityError: Unable to provision requested ML compute capacity. Please retry using a different ML instance type."
 )
 _INTERNAL = "InternalServerError: We encountered an internal error. Please try again."
-
-
-def moment(seconds: float) -> datetime:
-    """A time since 1970 as the service answers with it, to the millisecond."""
-    return datetime.fromtimestamp(round(seconds, 3), UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +127,8 @@ class TrainingJob:
         self._stopping = self._closed = False
         self._interruptible = bool(request.get("EnableManagedSpotTraining"))
         self._container: Container | None = None
-        first = ("Starting", self.created, None, MESSAGES["Starting"])
+        self.pool = WarmPool(self.request)
+        first = ("Starting", self.created, None, FIRST)
         self._timeline = Timeline(TrainingState("InProgress", (first,), self.created))
 
     # What others ask of it
@@ -195,7 +183,7 @@ class TrainingJob:
                 )
             if not self._stopping:
                 self._stopping = True
-                self._put(replace(self.state(), status="Stopping"), "Stopping", MESSAGES["Stopping"])
+                self._timeline.put(replace(self.state(), status="Stopping", modified=time.time()))
             if self._container is not None:
                 self._container.stop()
 
@@ -236,64 +224,15 @@ class TrainingJob:
 
     def describe(self, lag: float = 0.0) -> dict[str, Any]:
         """The answer of DescribeTrainingJob."""
-        state = self.state(lag)
-        answer: dict[str, Any] = {
-            "TrainingJobName": self.name,
-            "TrainingJobArn": self.arn,
-            "TrainingJobStatus": state.status,
-            "SecondaryStatus": state.secondary,
-            **{name: self.request[name] for name in _ECHOED if name in self.request},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **(self.request.get("StoppingCondition") or {})},
-            "EnableNetworkIsolation": bool(self.request.get("EnableNetworkIsolation")),
-            "EnableInterContainerTrafficEncryption": bool(self.request.get("EnableInterContainerTrafficEncryption")),
-            "EnableManagedSpotTraining": bool(self.request.get("EnableManagedSpotTraining")),
-            "CreationTime": moment(self.created),
-            "LastModifiedTime": moment(state.modified),
-            "SecondaryStatusTransitions": [_transition(*each) for each in state.transitions],
-            "ProfilingStatus": "Disabled",
-            **self._end(state),
-        }
-        if self.tuning_arn:
-            answer["TuningJobArn"] = self.tuning_arn
-        return answer
-
-    def _end(self, state: TrainingState) -> dict[str, Any]:
-        """What is told only from a certain moment on."""
-        answer: dict[str, Any] = {}
-        if state.started is not None:
-            answer["TrainingStartTime"] = moment(state.started)
-        if state.ended is not None:
-            answer["TrainingEndTime"] = moment(state.ended)
-        if state.started is not None and state.ended is not None:
-            seconds = max(1, math.ceil(state.ended - state.started))
-            answer |= {"TrainingTimeInSeconds": seconds, "BillableTimeInSeconds": seconds}
-        if state.failure:
-            answer["FailureReason"] = state.failure
-        if state.artifacts:
-            answer["ModelArtifacts"] = {"S3ModelArtifacts": state.artifacts}
-        values = [
-            {"MetricName": name, "Value": value, "Timestamp": moment(at)}
-            for name, (value, at) in (state.metrics or {}).items()
-            if math.isfinite(value)
-        ]
-        return {**answer, "FinalMetricDataList": values} if values else answer
+        return answers.described(self, lag)
 
     def summary(self, lag: float = 0.0) -> dict[str, Any]:
         """The job in the answer of ListTrainingJobs."""
-        state = self.state(lag)
-        row: dict[str, Any] = {
-            "TrainingJobName": self.name,
-            "TrainingJobArn": self.arn,
-            "CreationTime": moment(self.created),
-            "LastModifiedTime": moment(state.modified),
-            "TrainingJobStatus": state.status,
-            "SecondaryStatus": state.secondary,
-        }
-        if state.ended is not None:
-            row["TrainingEndTime"] = moment(state.ended)
-        if plan := (self.request.get("ResourceConfig") or {}).get("TrainingPlanArn"):
-            row["TrainingPlanArn"] = plan
-        return row
+        return answers.summarized(self, lag)
+
+    def warm_pool(self, lag: float = 0.0) -> dict[str, Any]:
+        """The WarmPoolStatus; an empty one for a job that keeps no machines, as those of tuning jobs never do."""
+        return {} if self.tuning_arn else self.pool.status(self.state(lag).ended)
 
     # What its container tells
 
@@ -303,6 +242,7 @@ class TrainingJob:
         with self._lock:
             state = self.state()
             if status == state.secondary:
+                self._say(state, message)
                 return
             if status == "Stopping":
                 state = replace(state, status="Stopping")
@@ -339,6 +279,11 @@ class TrainingJob:
         if self._follower is not None:
             self._follower.ended(self)
 
+    def _say(self, state: TrainingState, message: str) -> None:
+        """Changes what is said with the present secondary status."""
+        *before, (name, start, end, _) = state.transitions
+        self._timeline.amend(replace(state, transitions=(*before, (name, start, end, message))))
+
     def _put(self, state: TrainingState, status: str, message: str) -> None:
         """Goes over to a secondary status; a terminal one has its end already."""
         now = time.time()
@@ -350,8 +295,3 @@ class TrainingJob:
 
 
 _LAST = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
-
-
-def _transition(status: str, start: float, end: float | None, message: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"Status": status, "StartTime": moment(start), "StatusMessage": message}
-    return row if end is None else {**row, "EndTime": moment(end)}

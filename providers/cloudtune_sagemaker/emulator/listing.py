@@ -18,7 +18,13 @@ PAGE = 10
 
 
 def listed(
-    rows: Iterable[Row], request: Mapping[str, Any], *, name: str, status: str, keys: Mapping[str, Callable[[Row], Any]]
+    rows: Iterable[Row],
+    request: Mapping[str, Any],
+    *,
+    name: str,
+    status: str,
+    keys: Mapping[str, Callable[[Row], Any]],
+    status_last: bool = False,
 ) -> tuple[list[Row], str | None]:
     """A page of the rows that a list request asks for.
 
@@ -29,6 +35,8 @@ def listed(
         status: the member of a row with its status.
         keys: what rows are sorted by, for each value of SortBy; the first is the default. A row whose key is None
             is left out.
+        status_last: whether StatusEquals is applied to each page, and may leave an empty one. So ListTrainingJobs does
+            ("first retrieved ignoring the StatusEquals parameter and then they are filtered by" it).
 
     Returns:
         The rows, and the token for the page that follows, if one does.
@@ -37,21 +45,26 @@ def listed(
         SagemakerClientError: the token is none that was given.
     """
     key = keys[request.get("SortBy") or next(iter(keys))]
-    kept = [row for row in rows if _wanted(row, request, name, status)]
+    kept = [row for row in rows if _wanted(row, request, name) and (status_last or _in_status(row, request, status))]
     placed = sorted((place, row[name], row) for row in kept if (place := key(row)) is not None)
     if request.get("SortOrder") == "Descending":
         placed.reverse()
-    return _page(placed, request)
+    page, token = _page(placed, request)
+    return [row for row in page if _in_status(row, request, status)], token
 
 
-def _wanted(row: Row, request: Mapping[str, Any], name: str, status: str) -> bool:
-    text, wanted = request.get("NameContains"), request.get("StatusEquals")
+def _in_status(row: Row, request: Mapping[str, Any], status: str) -> bool:
+    wanted = request.get("StatusEquals")
+    return wanted is None or row[status] == wanted
+
+
+def _wanted(row: Row, request: Mapping[str, Any], name: str) -> bool:
+    text, pool = request.get("NameContains"), request.get("WarmPoolStatusEquals")
     plan = request.get("TrainingPlanArnEquals")
     return (
         (text is None or text.casefold() in row[name].casefold())
-        and (wanted is None or row[status] == wanted)
         and (plan is None or row.get("TrainingPlanArn") == plan)
-        and "WarmPoolStatusEquals" not in request  # no job here keeps its machines
+        and (pool is None or row.get("WarmPoolStatus", {}).get("Status") == pool)
         and _within(row, request, "CreationTime")
         and _within(row, request, "LastModifiedTime")
     )

@@ -17,5 +17,8 @@ MESSAGES: Final = {
 }
 """By secondary status."""
 
+FIRST: Final = "Starting the training job"
+"""What it says with Starting before anything is done."""
+
 LAST: Final = {"time": "MaxRuntimeExceeded", "spot": "MaxWaitTimeExceeded"}
 """The last secondary status of a job that a limit ended, by `Ended.why`; of others it is the job's status."""

@@ -12,9 +12,11 @@ from moto.core.base_backend import BaseBackend
 
 from cloudtune.states import Trial
 from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator.definitions import check_objective, check_override, completed
 from cloudtune_sagemaker.emulator.describing import summarized
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, Workshop
 from cloudtune_sagemaker.emulator.listing import listed
+from cloudtune_sagemaker.emulator.pools import take_over
 from cloudtune_sagemaker.emulator.searching import Search
 from cloudtune_sagemaker.emulator.tuned import TunedJob, request_of
 from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
@@ -87,6 +89,9 @@ class Jobs(BaseBackend):
             SagemakerClientError: the request is not valid, its name is taken, or a quota is used up.
         """
         refusals.check(request, "CreateTrainingJob")
+        if "AlgorithmSpecification" in request:
+            check_override(request["AlgorithmSpecification"])
+            request = {**request, "AlgorithmSpecification": completed(request["AlgorithmSpecification"])}
         with self._lock:
             self._check_quota(request.get("ResourceConfig") or {}, 1)
             job = self._add(
@@ -99,6 +104,7 @@ class Jobs(BaseBackend):
         with self._lock:
             if job.name in self._training:
                 raise refusals.in_use(_UNIQUE.format("Training", "training", job.arn))
+            take_over(job, list(self._training.values()))
             self._training[job.name] = job
         return job
 
@@ -133,6 +139,7 @@ class Jobs(BaseBackend):
             request,
             name="TrainingJobName",
             status="TrainingJobStatus",
+            status_last=True,
             keys={
                 "CreationTime": lambda row: row["CreationTime"],
                 "Name": lambda row: row["TrainingJobName"],
@@ -152,6 +159,9 @@ class Jobs(BaseBackend):
         refusals.check(request, "CreateHyperParameterTuningJob")
         name = request["HyperParameterTuningJobName"]
         search = Search(request)
+        for definition in search.definitions:
+            if definition.named:
+                check_objective(definition.request["AlgorithmSpecification"], definition.metric)
         with self._lock:
             arn = self.arn("hyper-parameter-tuning-job", name)
             if name in self._tuning:
@@ -205,9 +215,10 @@ class Jobs(BaseBackend):
             SagemakerClientError: there is none, or it has not ended.
         """
         job = self.tuning_job(name)
-        if job.state().status not in TERMINAL:
-            raise refusals.in_use(
-                f"The hyperparameter tuning job {job.arn} is in status {job.state().status}; stop it first."
+        if job.state().status not in TERMINAL:  # so Terraform's aws_sagemaker_hyper_parameter_tuning_job finds it out
+            raise refusals.invalid(
+                f"The hyperparameter tuning job {job.arn} is in status {job.state().status}, which is not in a terminal "
+                "state; stop it first."
             )
         with self._lock:
             self._tuning.pop(name, None)

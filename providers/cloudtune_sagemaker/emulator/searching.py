@@ -15,14 +15,12 @@ from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
 from cloudtune.parameters import Categorical, Entry, Scalar
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator.definitions import completed
 from cloudtune_sagemaker.emulator.ranges import Range, free_name, ranges_of
 from cloudtune_sagemaker.rules import MAX_JOBS
 
 METRIC = "objective"
 """What the objective is called inside: definitions may call theirs differently."""
-
-OBJECTIVE_MARK = "_tuning_objective_metric"
-"""The hyperparameter by which the service tells a training job of a tuning job what it is tuned for."""
 
 _AUTOTUNED = 10
 """Training jobs where Autotune chooses the number; the service does not tell how it does."""
@@ -47,12 +45,14 @@ class Definition:
         ranges: what is tuned.
         metric: the objective's name.
         maximize: whether larger is better.
+        named: whether the request names the metric; Autotune may leave it to the algorithm.
     """
 
     request: Mapping[str, Any]
     ranges: tuple[Range, ...]
     metric: str
     maximize: bool
+    named: bool = True
 
     @property
     def name(self) -> str:
@@ -94,12 +94,13 @@ class Search:
     def _definition(self, declared: Mapping[str, Any]) -> Definition:
         ranges = declared.get("HyperParameterRanges") or self._config.get("ParameterRanges") or {}
         objective = declared.get("TuningObjective") or self._config.get("HyperParameterTuningJobObjective") or {}
-        metrics = (declared.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or [{"Name": METRIC}]
+        metrics = completed(declared.get("AlgorithmSpecification") or {}).get("MetricDefinitions") or [{"Name": METRIC}]
         return Definition(
             declared,
             tuple(ranges_of(ranges)),
             objective.get("MetricName") or metrics[0]["Name"],  # Autotune needs no objective of the request
             objective.get("Type", "Maximize") == "Maximize",
+            "MetricName" in objective,
         )
 
     @property

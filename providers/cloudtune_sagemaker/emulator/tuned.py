@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.states import TrialState
-from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, moment
-from cloudtune_sagemaker.emulator.searching import OBJECTIVE_MARK, Definition
+from cloudtune_sagemaker.emulator.answers import moment
+from cloudtune_sagemaker.emulator.definitions import OBJECTIVE_MARK, completed
+from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob
+from cloudtune_sagemaker.emulator.searching import Definition
 
 _ALIKE = (
     "RoleArn", "InputDataConfig", "VpcConfig", "OutputDataConfig", "StoppingCondition", "EnableNetworkIsolation",
@@ -26,9 +28,9 @@ def request_of(definition: Definition, name: str, tuned: Mapping[str, str]) -> d
     declared = definition.request
     request = {
         "TrainingJobName": name,
-        "AlgorithmSpecification": dict(declared["AlgorithmSpecification"]),
+        "AlgorithmSpecification": completed(declared["AlgorithmSpecification"], definition.metric),
         "HyperParameters": {**static_of(definition), **tuned},
-        "ResourceConfig": _resources(declared),
+        "ResourceConfig": resources_of(declared),
         **{member: declared[member] for member in _ALIKE if member in declared},
     }
     if "CheckpointConfig" in declared:  # in one place the checkpoints of a trial would be those of the next
@@ -42,7 +44,7 @@ def static_of(definition: Definition) -> dict[str, str]:
     return {OBJECTIVE_MARK: definition.metric, **(definition.request.get("StaticHyperParameters") or {})}
 
 
-def _resources(declared: Mapping[str, Any]) -> dict[str, Any]:
+def resources_of(declared: Mapping[str, Any]) -> dict[str, Any]:
     """The ResourceConfig; of several InstanceConfigs the first, which is preferred and always to be had here."""
     flexible = declared.get("HyperParameterTuningResourceConfig")
     if not flexible:
@@ -111,7 +113,8 @@ class TunedJob:
         if state.failure:
             row["FailureReason"] = state.failure
         if value is not None:
-            aim = "Maximize" if self.definition.maximize else "Minimize"
-            final = {"Type": aim, "MetricName": self.definition.metric, "Value": value}
+            final: dict[str, Any] = {"MetricName": self.definition.metric, "Value": value}
+            if self.definition.name:  # only where definitions may aim different ways
+                final["Type"] = "Maximize" if self.definition.maximize else "Minimize"
             row["FinalHyperParameterTuningJobObjectiveMetric"] = final
         return row

@@ -234,7 +234,7 @@ class HyperParameterTuningJob:
         if self.state().status == "Stopping":
             self._end("Stopped")
         elif self._gave_up or hopeless:
-            self._end("Failed", _why_hopeless(self.trials))
+            self._end("Failed", _why_hopeless(self.trials, gave_up=self._gave_up))
         elif outcome is RunState.INTERRUPTED:
             self._end("Stopped")
         else:
@@ -248,13 +248,15 @@ class HyperParameterTuningJob:
             self._timeline.put(TuningState(status, now, now, failure, now if converged else None))
 
 
-def _why_hopeless(trials: Sequence[TunedJob]) -> str:
+def _why_hopeless(trials: Sequence[TunedJob], *, gave_up: bool) -> str:
     """The FailureReason of a job without any objective."""
     if any(trial.job.state().status == "Completed" for trial in trials):
         return (
             f"No objective metrics found after running {len(trials)} training jobs. Please ensure that the custom "
             "algorithm is emitting the objective metric as defined by the regular expression provided."
         )
+    if not gave_up:
+        return "All training jobs failed. Please take a look at the training jobs failures to get more details."
     return (
         f"No training job succeeded after {len(trials)} attempts. "
         "Please take a look at the training job failures to get more details."

@@ -1,0 +1,76 @@
+"""Warm pools: machines that stay for the next training job ("Train Using SageMaker AI Managed Warm Pools").
+
+Machines cost nothing here and start at once, so that a pool is only what the service tells of it.
+"""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudtune_sagemaker.emulator.jobs import TrainingJob
+
+_ALIKE = ("InstanceType", "InstanceCount", "InstanceGroups", "VolumeSizeInGB", "VolumeKmsKeyId")
+"""Members of ResourceConfig that a job must share with one whose machines it takes over."""
+
+_SHARED = ("RoleArn", "VpcConfig", "EnableInterContainerTrafficEncryption", "EnableNetworkIsolation")
+"""Other members that it must share ("Matching training jobs")."""
+
+
+class WarmPool:
+    """The machines of one job, after the job.
+
+    Args:
+        request: the members of the job's CreateTrainingJob.
+    """
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self._request = request
+        self._reused: tuple[str, float] | None = None
+
+    @property
+    def _seconds(self) -> float:
+        return float((self._request.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds") or 0)
+
+    def status(self, ended: float | None) -> dict[str, Any]:
+        """The WarmPoolStatus.
+
+        Args:
+            ended: when the job ended; None while it runs.
+
+        Returns:
+            An empty one for a job that keeps no machines.
+        """
+        if not self._seconds:
+            return {}
+        if ended is None:
+            return {"Status": "InUse"}
+        if self._reused is not None:
+            name, at = self._reused
+            billed = math.floor(at - ended)
+            return {"Status": "Reused", "ReusedByJob": name, "ResourceRetainedBillableTimeInSeconds": billed}
+        if time.time() - ended < self._seconds:
+            return {"Status": "Available"}
+        return {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": math.floor(self._seconds)}
+
+    def fits(self, request: Mapping[str, Any]) -> bool:
+        """Whether a job with this request can take the machines over."""
+        ours, theirs = self._request.get("ResourceConfig") or {}, request.get("ResourceConfig") or {}
+        return all(ours.get(name) == theirs.get(name) for name in _ALIKE) and all(
+            (self._request.get(name) or None) == (request.get(name) or None) for name in _SHARED
+        )
+
+    def hand_over(self, name: str) -> None:
+        """Gives the machines to a job of that name."""
+        self._reused = (name, time.time())
+
+
+def take_over(job: "TrainingJob", others: Sequence["TrainingJob"]) -> None:
+    """Gives a new job the machines of one that has ended, if any are kept that fit."""
+    if not job.warm_pool():
+        return
+    for other in others:
+        if other.warm_pool().get("Status") == "Available" and other.pool.fits(job.request):
+            other.pool.hand_over(job.name)
+            return
