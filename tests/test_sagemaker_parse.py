@@ -240,8 +240,25 @@ def test_a_job_comes_back_from_its_request(job: TuningJob) -> None:
         assert native_request(back) == plan.request
 
 
-def test_a_described_job_is_parsed_like_its_request() -> None:
+@pytest.mark.parametrize("image", ["", "246618743249.dkr.ecr.us-west-2.amazonaws.com/sagemaker-xgboost:1.7-1"])
+def test_a_described_job_is_parsed_like_its_request(image: str) -> None:
     request = PLAIN
+    regex, metric = "loss=(.*?);", "loss"
+    if image:
+        metric = "validation:rmse"
+        request = MERGING.merge(
+            request,
+            {
+                "TrainingJobDefinition": {
+                    "AlgorithmSpecification": {"TrainingImage": image, "MetricDefinitions": None}
+                },
+                "HyperParameterTuningJobConfig": {"HyperParameterTuningJobObjective": {"MetricName": metric}},
+            },
+        )
+    told = [*(request["TrainingJobDefinition"]["AlgorithmSpecification"].get("MetricDefinitions") or [])]
+    if image:
+        told = [{"Name": "validation:mae", "Regex": "a(.*)"}, {"Name": metric, "Regex": regex}]
+    added = [*told, {"Name": "ObjectiveMetric", "Regex": regex}]
     described = request | {
         "HyperParameterTuningJobArn": "arn:aws:sagemaker:eu-west-1:123456789012:hyper-parameter-tuning-job/plain",
         "HyperParameterTuningJobStatus": "Completed",
@@ -249,7 +266,11 @@ def test_a_described_job_is_parsed_like_its_request() -> None:
         "TrainingJobStatusCounters": {"Completed": 4},
         "BestTrainingJob": {"TrainingJobName": "plain-001-1a2b3c4d"},
         "TrainingJobDefinition": MERGING.merge(
-            request["TrainingJobDefinition"], {"StaticHyperParameters": {"_tuning_objective_metric": "loss"}}
+            request["TrainingJobDefinition"],
+            {
+                "StaticHyperParameters": {"_tuning_objective_metric": metric},
+                "AlgorithmSpecification": {"MetricDefinitions": added},
+            },
         ),
         "ResponseMetadata": {"HTTPStatusCode": 200},
     }

@@ -19,7 +19,7 @@ from recorded_shapes import differences, shape
 
 from cloudtune_sagemaker.algorithms import algorithm_of
 from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_sagemaker.shapes import service_model
+from cloudtune_sagemaker.shapes import members
 
 RECORDS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "recorded" / "sagemaker.json").read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def eventually(condition: Callable[[], Any]) -> Any:
 
 def request_for(answer: Mapping[str, Any], operation: str, name: str, emulator: SageMakerEmulator) -> dict[str, Any]:
     """A request of the members that the answer gives back, without those that the service has filled in."""
-    taken = service_model().operation_model(operation).input_shape.members
+    taken = members(operation)
     request = {member: value for member, value in answer.items() if member in taken}
     return {**_requested(request, emulator), next(member for member in request if member.endswith("JobName")): name}
 

@@ -220,7 +220,8 @@ def test_what_the_service_would_refuse_is_refused_at_its_place(fields: dict[str,
 def test_a_built_in_algorithm_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sagemaker.core")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
-    plan = plan_of(trial={"image": {"sagemaker": "builtin:xgboost:1.7-1"}})
+    rmse = {"metric": "validation:rmse", "goal": "minimize"}
+    plan = plan_of(trial={"image": {"sagemaker": "builtin:xgboost:1.7-1"}}, objective=rmse)
     plan.refuse()
     image = definition(plan)["AlgorithmSpecification"]["TrainingImage"]
     assert image == "141502667606.dkr.ecr.eu-west-1.amazonaws.com/sagemaker-xgboost:1.7-1"

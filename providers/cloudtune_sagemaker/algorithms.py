@@ -14,6 +14,8 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from cloudtune.job import Objective
+
 OBJECTIVE_METRIC = "ObjectiveMetric"
 """The metric that the service adds to those of a tuning job's training jobs: the objective once more."""
 
@@ -109,6 +111,15 @@ def _table() -> Mapping[str, Any]:
     text = resources.files("cloudtune_sagemaker").joinpath("algorithms.json").read_text(encoding="utf-8")
     table: Mapping[str, Any] = json.loads(text)
     return table
+
+
+def as_printed(objectives: Sequence[Objective], specification: Mapping[str, Any]) -> list[Objective]:
+    """Objectives with the regexes of the algorithm that prints them, where they have none of their own."""
+    algorithm = algorithm_of(specification)
+    if algorithm is None or not algorithm.own:
+        return list(objectives)
+    known = {**algorithm.metrics, **algorithm.others}
+    return [each.model_copy(update={"regex": each.regex or known.get(each.metric)}) for each in objectives]
 
 
 def with_objective(definitions: Sequence[Mapping[str, str]], objective: str) -> list[Mapping[str, str]]:

@@ -9,6 +9,7 @@ from cloudtune.metrics import plain_patterns
 from cloudtune.plan import Ledger, Support
 from cloudtune.private import MASK
 from cloudtune.trial import metric_regex
+from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
 from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
@@ -82,7 +83,11 @@ class DefinitionWriter:
                 "trial.image", self._job.trial.image, f"{place}.TrainingImage" if image else ""
             )
         self._program(algorithm, place)
-        algorithm["MetricDefinitions"] = self._metrics(place)
+        own = None if image is None else algorithm_of_image(image)
+        if own is not None and own.own:
+            self._check_metrics(own)
+        else:
+            algorithm["MetricDefinitions"] = self._metrics(place)
         return algorithm
 
     def _image(self) -> str | None:
@@ -129,6 +134,36 @@ class DefinitionWriter:
                 self._ledger.carry(f"objective[{index}].regex", f"{place}.MetricDefinitions[{index}].Regex")
         self._ledger.carry("metrics", f"{place}.MetricDefinitions")
         return [{"Name": name, "Regex": regex} for name, regex in patterns.items()]
+
+    def _check_metrics(self, algorithm: Algorithm) -> None:
+        """Accounts for metrics of an algorithm that brings its own: the service takes no definitions for it."""
+        said = f"SageMaker's {algorithm.name} brings its own metrics along, and the service takes no others"
+        for index, objective in enumerate(self._job.objective):
+            near = algorithm.nearest(objective.metric)
+            if self._driven:
+                self._ledger.carry(f"objective[{index}].regex", "")  # whoever drives reads the log
+                continue
+            if objective.regex is not None:
+                message = f"{said}: it reads {objective.metric} by a regex of its own"
+                self._ledger.note(f"objective[{index}].regex", Support.APPROXIMATE, message)
+            if not algorithm.knows(objective.metric) and not self._defines_metrics():
+                hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(algorithm.metrics)}"
+                self._ledger.note("trial.image", Support.UNSUPPORTED, f"{said}: {objective.metric!r} is none{hint}")
+        if self._driven:
+            self._ledger.carry("metrics", "")
+        elif self._job.metrics:
+            self._ledger.note(
+                "metrics", Support.APPROXIMATE, f"{said}; those of the log are read by who follows the run"
+            )
+        if helped(self._job) and not self._driven and not self._defines_metrics():
+            message = f"{said}, so that a program of your own cannot be tuned in its image: take a framework's image, or mode: driven"
+            self._ledger.note("trial.image", Support.UNSUPPORTED, message)
+
+    def _defines_metrics(self) -> bool:
+        """Whether the native settings define metrics."""
+        definition = self._job.sagemaker.get("TrainingJobDefinition")
+        algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
+        return isinstance(algorithm, dict) and bool(algorithm.get("MetricDefinitions"))
 
     def _environment(self) -> dict[str, Any]:
         self._ledger.carry("trial.environment", f"{self._at}Environment" if self._job.trial.environment else "")

@@ -21,6 +21,7 @@ from cloudtune.strategies import Hyperband
 from cloudtune.tally import keep_counting_values
 from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
+from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import Line, LogStreams
 from cloudtune_sagemaker.names import trial_number
@@ -89,7 +90,7 @@ class TuningJobWatch(ManagedWatch):
         self._aws = aws
         self._codec = codec
         self._name = name
-        self._patterns = metric_patterns(job.objective, job.metrics)
+        self._patterns = metric_patterns(as_printed(job.objective, _specification(plan)), job.metrics)
         self._trials: dict[int, _Known] = {}
         self._logs = LogStreams(aws, f"{name}-", run.record().created)
         self._of_this_pass: set[int] = set()
@@ -309,3 +310,11 @@ def _reason(described: Mapping[str, Any], state: RunState) -> str:
         return "" if converged is None else "the service found that the search has converged"
     reason = str(described.get("FailureReason") or "")
     return failure_text(reason) if state is RunState.FAILED else reason
+
+
+def _specification(plan: Plan) -> Mapping[str, Any]:
+    """The AlgorithmSpecification of a plan's request, the first one's of several definitions."""
+    request: Any = plan.request
+    definition = request.get("TrainingJobDefinition") or (request.get("TrainingJobDefinitions") or [{}])[0]
+    found: Mapping[str, Any] = definition.get("AlgorithmSpecification") or {}
+    return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.job import TuningJob, check_regex
+from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
 from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.shapes import members, response_members
@@ -68,21 +69,28 @@ def _request(data: Any) -> dict[str, Any]:
 
 
 def _as_it_was_sent(described: dict[str, Any]) -> dict[str, Any]:
-    """A described request without what the service itself has put among the static hyperparameters."""
-    own = {"StaticHyperParameters": {_OBJECTIVE: None}}
-    several = described.get(f"{DEFINITION}s")
-    if several is not None:
-        return {
-            **described,
-            f"{DEFINITION}s": [MERGING.merge(each, own) if _has_objective(each) else each for each in several],
-        }
-    one = described.get(DEFINITION)
-    return {**described, DEFINITION: MERGING.merge(one, own)} if _has_objective(one) else described
+    """A described request without what the service itself has put there."""
+    several, one = described.get(f"{DEFINITION}s"), described.get(DEFINITION)
+    if isinstance(several, list):
+        return {**described, f"{DEFINITION}s": [_definition_as_it_was_sent(each) for each in several]}
+    return {**described, DEFINITION: _definition_as_it_was_sent(one)} if one is not None else described
 
 
-def _has_objective(definition: Any) -> bool:
+def _definition_as_it_was_sent(definition: Any) -> Any:
+    """Without the objective among the static hyperparameters and the metrics, and without an algorithm's own metrics."""
     static = definition.get("StaticHyperParameters") if isinstance(definition, Mapping) else None
-    return isinstance(static, Mapping) and _OBJECTIVE in static
+    if not isinstance(static, Mapping) or _OBJECTIVE not in static:
+        return definition
+    patch: dict[str, Any] = {"StaticHyperParameters": {_OBJECTIVE: None}}
+    specification = definition.get("AlgorithmSpecification")
+    told = specification.get("MetricDefinitions") if isinstance(specification, Mapping) else None
+    if isinstance(told, list) and all(isinstance(each, Mapping) for each in told):
+        own = [each for each in told if each.get("Name") != OBJECTIVE_METRIC]
+        algorithm = algorithm_of(specification)
+        if algorithm is not None and all(algorithm.knows(each.get("Name", "")) for each in own):
+            own = []
+        patch["AlgorithmSpecification"] = {"MetricDefinitions": own or None}
+    return MERGING.merge(dict(definition), patch)
 
 
 def _definitions(request: Mapping[str, Any]) -> list[dict[str, Any]]:

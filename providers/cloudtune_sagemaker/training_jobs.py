@@ -19,6 +19,7 @@ from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
 from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
+from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import LogStreams
 from cloudtune_sagemaker.names import trial_name
@@ -80,7 +81,9 @@ class TrainingJobLauncher(PolledLauncher):
         self._name = name
         self._template = template
         self._hyperparameters = hyperparameters
-        self._patterns = metric_patterns(job.objective, job.metrics)
+        self._patterns = metric_patterns(
+            as_printed(job.objective, template.get("AlgorithmSpecification") or {}), job.metrics
+        )
         self._running: dict[str, _Running] = {}
         self._logs = LogStreams(aws, f"{name}-", since)
         self._questions: deque[str] = deque()
