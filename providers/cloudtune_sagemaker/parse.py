@@ -81,16 +81,17 @@ def _definition_as_it_was_sent(definition: Any) -> Any:
     static = definition.get("StaticHyperParameters") if isinstance(definition, Mapping) else None
     if not isinstance(static, Mapping) or _OBJECTIVE not in static:
         return definition
-    patch: dict[str, Any] = {"StaticHyperParameters": {_OBJECTIVE: None}}
+    sent = MERGING.merge(dict(definition), {"StaticHyperParameters": {_OBJECTIVE: None}})
     specification = definition.get("AlgorithmSpecification")
     told = specification.get("MetricDefinitions") if isinstance(specification, Mapping) else None
-    if isinstance(told, list) and all(isinstance(each, Mapping) for each in told):
-        own = [each for each in told if each.get("Name") != OBJECTIVE_METRIC]
-        algorithm = algorithm_of(specification)
-        if algorithm is not None and all(algorithm.knows(each.get("Name", "")) for each in own):
-            own = []
-        patch["AlgorithmSpecification"] = {"MetricDefinitions": own or None}
-    return MERGING.merge(dict(definition), patch)
+    if not isinstance(told, list) or not all(isinstance(each, Mapping) for each in told):
+        return sent
+    own = [each for each in told if each.get("Name") != OBJECTIVE_METRIC]
+    algorithm = algorithm_of(specification)
+    if algorithm is not None and all(algorithm.knows(each.get("Name", "")) for each in own):
+        own = []
+    kept = {name: value for name, value in specification.items() if name != "MetricDefinitions"}
+    return {**sent, "AlgorithmSpecification": {**kept, "MetricDefinitions": own} if own else kept}
 
 
 def _definitions(request: Mapping[str, Any]) -> list[dict[str, Any]]:
