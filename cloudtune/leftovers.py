@@ -12,13 +12,14 @@ VARIABLE = "CLOUDTUNE_RUN_FOLDER"
 """The environment variable by which processes are known: the folder that they belong to."""
 
 
-def end_leftovers(folder: Path, spare: set[int]) -> int:
+def end_leftovers(folder: Path, spare: set[int], *, below: bool = False) -> int:
     """Kills every process of this user that stems from a run, but for some and what belongs to them.
 
     Args:
         folder: the run's, as ``CLOUDTUNE_RUN_FOLDER`` says in the environment of its processes (ids are unique only
             within a store).
         spare: trials that are still kept; they, their descendants and their keepers stay.
+        below: whether processes that belong to folders below it are meant, too.
 
     Returns:
         How many were killed.
@@ -33,17 +34,18 @@ def end_leftovers(folder: Path, spare: set[int]) -> int:
             stay |= {child.pid for child in process.children(recursive=True)}
     killed = 0
     for process in psutil.process_iter():
-        if process.pid not in stay and _stems_from(process, str(folder)):
+        if process.pid not in stay and _stems_from(process, str(folder), below=below):
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed += 1
     return killed
 
 
-def _stems_from(process: "psutil.Process", folder: str) -> bool:
+def _stems_from(process: "psutil.Process", folder: str, *, below: bool) -> bool:
     import psutil  # noqa: PLC0415
 
     try:
-        return process.environ().get(VARIABLE) == folder
+        found = process.environ().get(VARIABLE, "")
     except (psutil.Error, OSError):
         return False  # another user's, or gone meanwhile
+    return found == folder or (below and found.startswith(f"{folder}{os.sep}"))

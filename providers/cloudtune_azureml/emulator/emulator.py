@@ -1,7 +1,5 @@
 """Azure Machine Learning on this machine: Resource Manager, run history, MLflow and blob storage over https; jobs really run."""
 
-import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from cloudtune.emulation.serving import LoopbackServer
+from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 from cloudtune_azureml.client import StaticCredential, cloud_of
 from cloudtune_azureml.emulator.api import Api, not_admitted
@@ -70,19 +69,18 @@ class AzureMlEmulator:
         self.faults = Faults() if faults is None else faults
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._keep = folder is not None
-        self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-azureml-")) if folder is None else folder.absolute()
+        self._workplace = Workplace(folder, "azureml")
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
-        self.blobs = Blobs(self._folder / "storage")
+        self.blobs = Blobs(self.folder / "storage")
         self._tokens = Tokens()
-        context, self.certificate = throw_away(self._folder / "tls")
+        context, self.certificate = throw_away(self.folder / "tls")
         self.jobs = Workspace(
             self.arm_id,
             tokens=self._tokens,
             runs=Runs(),
             blobs=self.blobs,
             faults=self.faults,
-            folder=self._folder,
+            folder=self.folder,
             grace=grace,
             environment=self._of_job,
             url=lambda: self.url,
@@ -109,8 +107,7 @@ class AzureMlEmulator:
         """Ends all jobs with their processes and threads, and closes the port."""
         self._server.stop()
         self.jobs.close()
-        if not self._keep:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._workplace.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -119,6 +116,11 @@ class AzureMlEmulator:
         self.stop()
 
     # Where it is
+
+    @property
+    def folder(self) -> Path:
+        """Its folder on this machine."""
+        return self._workplace.folder
 
     @property
     def url(self) -> str:

@@ -2,8 +2,6 @@
 
 import contextlib
 import secrets
-import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +16,7 @@ from moto.utilities.utils import get_partition
 
 from cloudtune.emulation.access import new_secret, same
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
 from cloudtune_sagemaker.emulator.faults import Faults
@@ -91,8 +90,7 @@ class SageMakerEmulator:
         self.faults = Faults() if faults is None else faults
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._keep = folder is not None
-        self._folder = folder
+        self._workplace = Workplace(folder, "sagemaker")
         self._images, self._grace = Images(images), grace
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
         self._key_id, self._secret = f"AKIA{secrets.token_hex(8).upper()}", new_secret()
@@ -146,6 +144,11 @@ class SageMakerEmulator:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def folder(self) -> Path:
+        """Its folder on this machine."""
+        return self._workplace.folder
 
     @property
     def url(self) -> str:
@@ -281,20 +284,18 @@ class SageMakerEmulator:
 
     @property
     def _place(self) -> Path:
-        """The folder, made when it is first needed."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-sagemaker-"))
-        if not (self._folder / "aws-config").exists():
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / "aws-config").write_text(f"[default]\nregion = {self.region}\n")
-            (self._folder / "aws-credentials").write_text("")
-        return self._folder
+        """The folder, with the files that AWS's clients read in the place of the user's."""
+        folder = self._workplace.folder
+        if not (folder / "aws-config").exists():
+            (folder / "aws-config").write_text(f"[default]\nregion = {self.region}\n")
+            (folder / "aws-credentials").write_text("")
+        return folder
 
     def _workshop(self, account: str, region: str) -> Workshop:
         return Workshop(
             cloud=Cloud(account, region),
             folder=self._place / "jobs" / account / region,
-            keep=self._keep,
+            keep=self._workplace.stays,
             images=self._images,
             grace=self._grace,
             environment={**self._aws, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
@@ -322,6 +323,4 @@ class SageMakerEmulator:
             BackendDict._instances.remove(self._backends)  # type: ignore[misc]  # noqa: SLF001
         while self._closing:
             self._closing.pop().join()
-        if not self._keep and self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._workplace.close()

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from xml.sax.saxutils import escape
 
 from flask import Flask
 from moto.backends import SERVICE_NAMES
@@ -94,9 +95,15 @@ class Server(LoopbackServer):
                 return self._app(environ, respond)
             return self._lost(environ) if fault == "lost" else _refused(service, *_faulty(service, fault), respond)
         except NotImplementedError:  # so moto says it; it has not begun to answer
-            return _refused(
-                service, "501 Not Implemented", "NotImplemented", f"moto has no {service} {operation}", respond
-            )
+            message = f"moto has no {service} {operation}"
+            return _refused(service, "501 Not Implemented", "NotImplemented", message, respond)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001  # moto checks little of what it is sent
+            message = f"moto cannot answer this request: {type(error).__name__}: {error}"
+            if service == "s3":
+                return _refused(service, "400 Bad Request", "InvalidRequest", message, respond)
+            return _refused(service, *_ANSWERS["error"][:2], message, respond)
 
     def _lost(self, environ: Environ) -> Iterable[bytes]:
         """Does what is asked, and closes the connection."""
@@ -135,7 +142,7 @@ def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[
 
 def _refused(service: str, status: str, code: str, message: str, respond: Any) -> Iterable[bytes]:
     if service in _WITH_XML:
-        kind, body = "text/xml", _WITH_XML[service].format(code, message)
+        kind, body = "text/xml", _WITH_XML[service].format(code, escape(message))
     else:
         kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
     content = body.encode()

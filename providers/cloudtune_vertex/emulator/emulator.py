@@ -1,7 +1,5 @@
 """Vertex AI on this machine: JobService over gRPC and REST, Cloud Storage and Cloud Logging; jobs really run."""
 
-import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +10,7 @@ from typing import Any, Literal, Self
 from google.auth.external_account_authorized_user import Credentials
 
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.credentials import Tokens
@@ -81,11 +80,10 @@ class VertexEmulator:
         self.faults = Faults() if faults is None else faults
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._keep = folder is not None
-        self._folder = Path(tempfile.mkdtemp(prefix="cloudtune-vertex-")) if folder is None else folder.absolute()
+        self._workplace = Workplace(folder, "vertex")
         self._images, self._grace, self._seed = Images(images), grace, seed
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
-        self._buckets, self._entries = Buckets(self._folder), LogEntries()
+        self._buckets, self._entries = Buckets(self.folder), LogEntries()
         self._tokens = Tokens()
         self._http = HttpServer(port, tokens=self._tokens, faults=self.faults, served=self._count)
         self._jobs: Jobs | None = None
@@ -121,8 +119,7 @@ class VertexEmulator:
         self._http.stop()
         if self._jobs is not None:
             self._jobs.close()
-        if not self._keep:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self._workplace.close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -131,6 +128,11 @@ class VertexEmulator:
         self.stop()
 
     # Where it is
+
+    @property
+    def folder(self) -> Path:
+        """Its folder on this machine."""
+        return self._workplace.folder
 
     @property
     def url(self) -> str:
@@ -159,7 +161,7 @@ class VertexEmulator:
 
     @property
     def _credentials_file(self) -> Path:
-        return self._folder / "credentials.json"
+        return self.folder / "credentials.json"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -238,7 +240,7 @@ class VertexEmulator:
         return Workshop(
             buckets=self._buckets,
             entries=self._entries,
-            folder=self._folder / "jobs",
+            folder=self.folder / "jobs",
             images=self._images,
             grace=self._grace,
             environment=self._storage,

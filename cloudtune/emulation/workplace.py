@@ -1,0 +1,109 @@
+"""The folder in which an emulator and its programs work; neither outlives the emulator, however that ends."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from cloudtune.leftovers import VARIABLE
+
+OVER = b"over"
+"""What the keeper reads where the emulator has ended as it should."""
+
+_LOCK = ".in-use"
+_YOUNG = 60.0
+"""Seconds in which a folder without a lock may be one that is just being made."""
+
+
+class Workplace:
+    """A folder, and a process beside the emulator that ends programs and removes the folder if the emulator is killed.
+
+    Args:
+        given: the folder to use, which stays; None for one of its own, which is removed.
+        kind: the emulator, for the name of the folder.
+    """
+
+    def __init__(self, given: Path | None, kind: str) -> None:
+        self._given, self._kind = given, kind
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._held: int | None = None
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def stays(self) -> bool:
+        """Whether the folder is the user's, and stays."""
+        return self._given is not None
+
+    @property
+    def folder(self) -> Path:
+        """The folder, made when it is first asked for; other users may not look into it."""
+        with self._lock:
+            if self._folder is None:
+                self._folder = self._made()
+                self._keeper = self._watch(self._folder)
+            return self._folder
+
+    def close(self) -> None:
+        """Removes the folder, unless it is the user's; all programs have ended."""
+        with self._lock:
+            keeper, folder, held = self._keeper, self._folder, self._held
+            self._keeper = self._folder = self._held = None
+        if folder is not None and not self.stays:
+            shutil.rmtree(folder, ignore_errors=True)
+        if held is not None:
+            os.close(held)
+        if keeper is not None and keeper.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), keeper.stdin:
+                keeper.stdin.write(OVER)
+            keeper.wait()
+
+    def _made(self) -> Path:
+        if self._given is not None:
+            self._given.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return self._given.absolute()
+        _remove_forgotten(f"cloudtune-{self._kind}-")
+        folder = Path(tempfile.mkdtemp(prefix=f"cloudtune-{self._kind}-"))
+        self._held = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+        return folder
+
+    def _watch(self, folder: Path) -> subprocess.Popen[bytes]:
+        """Starts the keeper, in a session of its own: what ends the emulator does not reach it."""
+        words = [sys.executable, "-P", "-m", "cloudtune.emulation.keeper", str(os.getpid()), str(folder)]
+        environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+        return subprocess.Popen(
+            [*words, *(["stays"] if self.stays else [])], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env=environment, bufsize=0,
+        )  # fmt: skip
+
+
+def _remove_forgotten(prefix: str) -> None:
+    """Removes the folders of emulators that were killed together with their keepers."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            if not (folder / _LOCK).exists():
+                if time.time() - folder.stat().st_mtime < _YOUNG:
+                    continue
+            elif not _is_free(folder / _LOCK):
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_free(lock: Path) -> bool:
+    held = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(held)
+    return True
