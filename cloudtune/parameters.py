@@ -1,6 +1,7 @@
 """The kinds of parameter that a space may hold, as the spec writes them."""
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -29,10 +30,15 @@ Scale = Literal["linear", "log", "reverse_log"]
 """
 
 
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+"""A text that would be a number of YAML, were it not in quotes."""
+
+
 def no_text(value: object) -> object:
     """Refuses what pydantic's lax mode would turn into a number: text and booleans."""
     if isinstance(value, str):
-        raise ValueError(f"expected a number, not the text {value!r}; take the quotes away")  # noqa: TRY004
+        quoted = "; take the quotes away" if _NUMBER.fullmatch(value) else ""
+        raise ValueError(f"expected a number, not the text {value[:60]!r}{quoted}")  # noqa: TRY004
     if isinstance(value, bool):
         raise ValueError(f"expected a number, not {str(value).lower()}")  # noqa: TRY004
     return value

@@ -159,6 +159,11 @@ class Provider(ABC):
         """
         raise ConfigError(f"{cls.name} has no requests of its own to import")
 
+    @classmethod
+    def recognises(cls, data: Mapping[str, object]) -> bool:  # noqa: ARG003  # none here
+        """Return whether a file's data is a request that `from_native` is for, by what it alone has."""
+        return False
+
     @abstractmethod
     def check(self) -> list[Finding]:
         """What a run needs here and whether it is there: credentials, permissions, quotas, programs."""

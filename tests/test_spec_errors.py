@@ -208,7 +208,7 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
         (
             "lr: {type: float, low: a, high: 1}",
             26,
-            "space.lr.low: expected a number, not the text 'a'; take the quotes away",
+            "space.lr.low: expected a number, not the text 'a'",
         ),
         (
             "lr: {type: float, low: 2, high: 1}",

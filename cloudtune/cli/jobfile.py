@@ -18,8 +18,22 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
 
     Raises:
         SpecError: the file, or what the overrides make of it, is no job.
+        ConfigError: it is a file of another tool, or a program; says what to do with it.
         click.UsageError: an override is not of its form.
     """
+    from cloudtune.errors import ConfigError, SpecError  # noqa: PLC0415
+
+    try:
+        return _load(path, overrides)
+    except SpecError as error:
+        from cloudtune.interop.recognising import advice_for  # noqa: PLC0415
+
+        if advice := advice_for(path):
+            raise ConfigError(advice) from error
+        raise
+
+
+def _load(path: Path, overrides: list[str]) -> "TuningJob":
     from cloudtune.text import job_from_data, job_from_yaml  # noqa: PLC0415
     from cloudtune.text.reading import read_file  # noqa: PLC0415
 

@@ -100,6 +100,10 @@ class Format(ABC):
             ConfigError: the source cannot be found, or what reading it needs is not installed.
         """
 
+    def recognises(self, data: Mapping[str, object]) -> bool:  # noqa: ARG002  # most are no data of files
+        """Return whether a file's data is of this format, by what it alone has."""
+        return False
+
     def write(self, job: "TuningJob") -> Exported:  # noqa: ARG002  # most are only read
         """Writes a job.
 

@@ -96,6 +96,9 @@ class Wandb(Format):
     def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # a file has one sweep
         return parse(read_document(source))
 
+    def recognises(self, data: Mapping[str, object]) -> bool:
+        return {"method", "parameters"} <= data.keys()
+
 
 def parse(document: Document) -> Imported:
     """The job of a sweep configuration, and notes of what it means elsewhere.

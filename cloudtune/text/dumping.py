@@ -78,7 +78,7 @@ def _entry(head: str, value: Any, *, block: bool = False) -> list[str]:
     if isinstance(value, str) and "\n" in value and _LITERAL.fullmatch(value) and not value.endswith("\n\n"):
         style = "|" if value.endswith("\n") else "|-"
         return [f"{head} {style}", *_indented(value.removesuffix("\n").split("\n"))]
-    inline = _flow(value)
+    inline = flow_text(value)
     is_scalar = not isinstance(value, Mapping | list) or not value
     if is_scalar or (not block and len(head) + len(inline) < WIDTH):
         return [f"{head} {inline}"]
@@ -103,11 +103,12 @@ def _keyed(key: str, value: Any, *, block: bool = False) -> list[str]:
     return _entry(f"{text}:", value, block=block)
 
 
-def _flow(value: Any) -> str:
+def flow_text(value: Any) -> str:
+    """Return plain data on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_text(key)}: {_flow(part)}" for key, part in value.items()) + "}"
+        return "{" + ", ".join(f"{_text(key)}: {flow_text(part)}" for key, part in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(flow_text, value)) + "]"
     return _scalar(value)
 
 

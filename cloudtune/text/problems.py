@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from cloudtune.errors import Problem
+from cloudtune.text.dumping import flow_text
 from cloudtune.text.mistakes import Location, Mistake, find_mistakes
-from cloudtune.text.words import word
+from cloudtune.text.words import shorten, word
 
 if TYPE_CHECKING:
     from cloudtune.text.reading import Node, Place
@@ -23,7 +24,35 @@ def find_problems(error: ValidationError, data: Any, node: "Node | None" = None)
         data: what was validated.
         node: the same data with its places, where it came from a text.
     """
-    return list(dict.fromkeys(_problem(mistake, data, node) for mistake in find_mistakes(error)))
+    listed = _lists_of_values(data)
+    found = []
+    for mistake in find_mistakes(error):
+        name = str(mistake.location[1]) if mistake.location[:1] == ("space",) and len(mistake.location) > 1 else None
+        found.append(_not_variants(name, data, node) if name in listed else _problem(mistake, data, node))
+    return list(dict.fromkeys(found))
+
+
+def _lists_of_values(data: Any) -> frozenset[str]:
+    """The names in the space under which values stand in a list, as a choice is written elsewhere."""
+    space = data.get("space") if isinstance(data, Mapping) else None
+    entries = space.items() if isinstance(space, Mapping) else ()
+    return frozenset(
+        str(name)
+        for name, entry in entries
+        if isinstance(entry, list | tuple) and entry and not any(isinstance(each, Mapping) for each in entry)
+    )
+
+
+def _not_variants(name: str, data: Any, node: "Node | None") -> Problem:
+    values = data["space"][name]
+    spot = _find(("space", name), data, node, joined=False)
+    line, column = spot.place(at_key=True) or (None, None)
+    hint = f"write {{type: categorical, values: {shorten(flow_text(list(values)), 100)}}} for a choice"
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    if len(values) == 2 and numbers and values[0] < values[1]:
+        kind = "int" if all(isinstance(value, int) for value in values) else "float"
+        hint += f", or {{type: {kind}, low: {values[0]}, high: {values[1]}}} for a range"
+    return Problem(spot.path, "a list of values is no parameter", hint, line, column)
 
 
 def _problem(mistake: Mistake, data: Any, node: "Node | None") -> Problem:

@@ -16,6 +16,13 @@ _OF_A_TRIAL = (
 """Fields of a command job or command component that a sweep's trial has."""
 
 
+def has_sweep(data: Mapping[str, Any]) -> bool:
+    """Return whether data is a sweep job or a pipeline, as a file or as a body of the API."""
+    if "search_space" in data or "azuremlschemas" in str(data.get("$schema", "")):
+        return True
+    return str(_members(data, "properties").get("jobType", data.get("type"))).lower() in ("sweep", "pipeline")
+
+
 def sweep_of(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The sweep job in a file, with its trial in place.
 

@@ -71,6 +71,12 @@ class AzureMlProvider(CloudProvider):
 
         return parse(data, folder)
 
+    @classmethod
+    def recognises(cls, data: Mapping[str, object]) -> bool:
+        from cloudtune_azureml.files import has_sweep  # noqa: PLC0415
+
+        return has_sweep(data)
+
     def findings(self) -> list[Finding]:
         from cloudtune_azureml.checking import findings  # noqa: PLC0415
 

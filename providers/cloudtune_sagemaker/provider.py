@@ -70,6 +70,10 @@ class SageMakerProvider(CloudProvider):
 
         return parse(data)
 
+    @classmethod
+    def recognises(cls, data: Mapping[str, object]) -> bool:
+        return "HyperParameterTuningJobConfig" in data or "HyperParameterTuningJobName" in data
+
     def findings(self) -> list[Finding]:
         from cloudtune_sagemaker.checking import findings  # noqa: PLC0415
 

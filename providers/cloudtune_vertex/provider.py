@@ -71,6 +71,10 @@ class VertexProvider(CloudProvider):
 
         return parse(data)
 
+    @classmethod
+    def recognises(cls, data: Mapping[str, object]) -> bool:
+        return "studySpec" in data or "study_spec" in data
+
     def findings(self) -> list[Finding]:
         from cloudtune_vertex.checking import findings  # noqa: PLC0415
 

@@ -4,8 +4,11 @@ What a job cannot say of an experiment stays under ``native: {katib: …}``, so 
 same experiment again. There may stand anything that an experiment has; it is merged last.
 """
 
+from collections.abc import Mapping
+
 from cloudtune.interop.documents import read_documents
 from cloudtune.interop.formats import Exported, Format, Imported
+from cloudtune.interop.katib.model import API_VERSION, KIND
 from cloudtune.interop.katib.reading import experiment_in, parse
 from cloudtune.interop.katib.writing import plan
 from cloudtune.job import TuningJob
@@ -19,6 +22,9 @@ class Katib(Format):
 
     def read(self, source: str, *, study: str | None = None) -> Imported:
         return parse(experiment_in(read_documents(source), study))
+
+    def recognises(self, data: Mapping[str, object]) -> bool:
+        return (data.get("apiVersion"), data.get("kind")) == (API_VERSION, KIND)
 
     def write(self, job: TuningJob) -> Exported:
         planned = plan(job)
