@@ -114,5 +114,7 @@ def _flags(chance: random.Random, folder: Path) -> list[str]:
     (folder / "job.yaml").write_bytes(fuzzing.written(fuzzing.JOB, random.Random(1)))
     words = list(chance.choice(_COMMANDS))
     for _ in range(chance.choice((0, 1, 1, 2, 3))):
-        words += [chance.choice(_WORDS)] if chance.random() < 0.5 else [chance.choice(_OPTIONS), chance.choice(_WORDS)]  # one of two
+        words += (
+            [chance.choice(_WORDS)] if chance.random() < 0.5 else [chance.choice(_OPTIONS), chance.choice(_WORDS)]
+        )  # one of two
     return words

@@ -204,7 +204,11 @@ def test_a_mistake_is_told_with_its_place_and_what_to_do(line: str, column: int,
             "space.lr.type: 'flot' is no type of parameter (did you mean 'float'?)",
         ),
         ("lr: {low: 1}", 3, f"space.lr.type: 'type' is missing (the types are: {KINDS})"),
-        ("lr: 3", 7, "space.lr: must be a mapping (key: value), not the number 3"),
+        (
+            "lr: 3",
+            7,
+            "space.lr: must be a mapping (key: value), not the number 3 (write {type: constant, value: 3} for a fixed value)",
+        ),
         (
             "lr: {type: float, low: a, high: 1}",
             26,

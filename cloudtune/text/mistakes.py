@@ -11,7 +11,7 @@ from cloudtune.job import NATIVE_FIELDS
 
 Location = tuple[str | int, ...]
 
-_BRANCH = re.compile(r"constrained-str|(?:dict|tuple)\[.*")
+_BRANCH = re.compile(r"(?:function-before\[\w+\(\), )*(constrained-str|(?:dict|tuple)(?=\[)).*")
 _SCALAR_BRANCHES = ("bool", "int", "float", "str")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "constrained-str": str,
@@ -57,9 +57,8 @@ def _mistake(error: ErrorDetails) -> Mistake:
     if _is_scalar_branch(location):
         return Mistake(location[:-1], error, tag, str(location[-1]), len(location) - 1)
     for index, part in enumerate(location):
-        if isinstance(part, str) and _BRANCH.fullmatch(part):
-            branch = part.partition("[")[0]
-            return Mistake(location[:index] + location[index + 1 :], error, tag, branch, index)
+        if isinstance(part, str) and (found := _BRANCH.fullmatch(part)):
+            return Mistake(location[:index] + location[index + 1 :], error, tag, found[1], index)
     return Mistake(location, error, tag)
 
 

@@ -136,7 +136,7 @@ def _not_of_a_union(mistake: Mistake) -> Words:
     value = mistake.error["input"]
     types = [model.model_fields["type"].default for model in _kinds_of(str(mistake.location[0]))]
     hint = f"write {{type: {value}}}" if isinstance(value, str) and value in types else ""
-    if mistake.location[0] == "space" and isinstance(value, bool | int | float | str):
+    if mistake.location[0] == "space" and len(mistake.location) == 2 and isinstance(value, bool | int | float | str):
         hint = f"write {{type: constant, value: {shorten(str(value))}}} for a fixed value"
     return Words(f"must be {_KINDS[mistake.error['type']]}, not {describe(value)}", hint)
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.interop.documents import Document
 from cloudtune.job import TuningJob
 from cloudtune.spec_text import unpacked_spec
+from cloudtune_azureml.bodies import SweepBody
 from cloudtune_azureml.files import sweep_of
 from cloudtune_azureml.rest import file_of, is_body
 from cloudtune_azureml.rules import problems
@@ -54,12 +56,20 @@ def _request(data: Any, folder: Path) -> dict[str, Any]:
     """The file, without what only the service says."""
     if not isinstance(data, Mapping):
         raise SpecError([Problem("", "it is no mapping; give a sweep job")], SOURCE)
-    given = file_of(data) if is_body(data) else sweep_of(data, folder)
+    given = _of_body(data) if is_body(data) else sweep_of(data, folder)
     request = {name: value for name, value in given.items() if name not in READ_ONLY and value is not None}
     found = [Problem(each.path, each.message) for each in problems(request)]
     if found:
         raise SpecError(found, SOURCE)
     return request
+
+
+def _of_body(body: Mapping[str, Any]) -> dict[str, Any]:
+    kind = str(body["properties"]["jobType"])
+    if kind.lower() != "sweep":
+        raise SpecError([Problem("properties.jobType", f"must be 'Sweep', not {kind!r}")], SOURCE)
+    Document(body, SOURCE).check(SweepBody, body)
+    return file_of(body)
 
 
 def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:

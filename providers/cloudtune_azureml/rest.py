@@ -9,7 +9,7 @@ from typing import Any
 
 Data = dict[str, Any]
 
-_EXPRESSIONS = {
+EXPRESSIONS: Mapping[str, tuple[str, ...]] = {
     "choice": ("values",),
     "randint": ("upper",),
     "uniform": ("min_value", "max_value"),
@@ -104,7 +104,7 @@ def expression_of(wire: Any) -> Data:
     kind, arguments = wire[0], wire[1]
     if kind == "choice":
         return {"type": "choice", "values": [_branch(value) for value in arguments[0]]}
-    return {"type": kind, **dict(zip(_EXPRESSIONS[kind], arguments, strict=False))}
+    return {"type": kind, **dict(zip(EXPRESSIONS[kind], arguments, strict=False))}
 
 
 def _branch(value: Any) -> Any:
@@ -114,7 +114,7 @@ def _branch(value: Any) -> Any:
 
 
 def _is_expression(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and value[0] in _EXPRESSIONS
+    return isinstance(value, list) and len(value) == 2 and value[0] in EXPRESSIONS
 
 
 def seconds_of(text: str | None) -> int | None:
