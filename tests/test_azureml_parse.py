@@ -95,7 +95,7 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
                 early_termination=policy,
                 tags=st.just({"team": "ads", "n": "1"}),
                 properties=st.just({"a": "b"}),
-                identity=st.sampled_from([{"type": "managed_identity", "client_id": "1"}, {"type": "user_identity"}, {"type": "aml_token"}]),
+                identity=st.sampled_from([{"type": "managed_identity", "client_id": "11111111-2222-3333-4444-555555555555"}, {"type": "user_identity"}, {"type": "aml_token"}]),
                 resources=st.just({"instance_type": "Standard_DS3_v2", "instance_count": 1}),
                 queue_settings=st.sampled_from([{"job_tier": "spot"}, {"job_tier": "Standard", "priority": "high"}]),
                 outputs=st.just({"model": {"type": "mlflow_model", "mode": "rw_mount"}}),
