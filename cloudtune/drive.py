@@ -1,6 +1,9 @@
 """Drives one run in a process of its own: ``python -m cloudtune.drive PROJECT RUN``."""
 
+import contextlib
+import os
 import sys
+import traceback
 from pathlib import Path
 
 from cloudtune.api import attach
@@ -8,11 +11,14 @@ from cloudtune.errors import CloudtuneError
 
 
 def main(project: str, run_id: str) -> int:
-    """Drives the run to its end; returns the exit code."""
+    """Drives the run to its end; returns the exit code. What it says goes to the driver's log, whose disk may be full."""
     try:
         attach(run_id, project=Path(project)).wait()
     except CloudtuneError as error:
-        print(error, file=sys.stderr)  # the log of the driver
+        with contextlib.suppress(OSError):
+            if os.environ.get("CLOUDTUNE_DEBUG"):
+                traceback.print_exc()
+            print(error, file=sys.stderr, flush=True)
         return error.exit_code
     return 0
 

@@ -6,12 +6,14 @@ committed to the store in one transaction before anything is launched, so a driv
 can be followed by another that goes on where it was.
 """
 
+import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudtune.earlier import KnownTrial, observations
+from cloudtune.errors import in_one_line
 from cloudtune.job import TuningJob
 from cloudtune.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.limits import limit_reached, time_reached
@@ -34,15 +36,35 @@ _INTERRUPTED = {
     2: "interrupted again: the {} running trials are ended; a resume starts them again",
 }
 
+_PRUNED = "pruned at step "
+_STOPPED = "stopped by its driver"
+"""How the reasons of running trials begin that were told to end: the next driver knows by them what was decided."""
+
+_TRIED_AGAIN = "; it is tried again"
+"""How events end that tell of an attempt which failed and is not the last: by them a later driver counts retries.
+
+Attempts that were lost, or ended with their driver, are none.
+"""
+
 _FILL_TIME = 0.005
 """Seconds of suggesting after which what is there is launched before the next slot is filled."""
 
 
 @dataclass(slots=True)
 class Interrupt:
-    """How urgently somebody wants the driver to stop: 0 not at all, 1 when the running trials have ended, 2 now."""
+    """How urgently somebody wants the driver to stop: 0 not at all, 1 when the running trials have ended, 2 now.
+
+    Attributes:
+        level: the urgency.
+        why: who wants it, in words.
+    """
 
     level: int = 0
+    why: str = ""
+
+    def ask(self, level: int, why: str) -> None:
+        """Wants the driver to stop, at least as urgently as before."""
+        self.level, self.why = max(self.level, level), self.why or why
 
 
 @dataclass(slots=True)
@@ -93,10 +115,14 @@ class Driver:
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
         self._tally = Tally(job.objective)
+        self._retried: Counter[int] = Counter()
         self._suggested = 0
         self._exhausted = False
         self._ending: tuple[RunState, str] | None = None
         self._changed: list[Trial] = []
+        self._to_launch: deque[Trial] = deque()
+        self._happenings: deque[Happening] = deque()
+        self._broken = False
         self._to_stop: list[int] = []
         self._reports: list[Report] = []
         self._events: list[tuple[int | None, str]] = []
@@ -105,23 +131,33 @@ class Driver:
         self._elapsed_saved = 0.0
         self._next_look = 0.0
         self._next_progress = 0.0
-        self._message = ""
+        self._messages: list[str] = []
         self._noted_interrupt = 0
         self._learn(earlier)
 
     def drive(self) -> RunState:
-        """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on)."""
+        """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on).
+
+        Whatever is raised on the way, the run is interrupted: trials that end with their driver go back to waiting.
+        """
+        try:
+            return self._drive()
+        except BaseException as error:
+            self._break_off(error)
+            raise
+
+    def _drive(self) -> RunState:
         self._restore()
         started = self._run.record().started or time.time()
         columns = {"state": RunState.RUNNING.value, "reason": "", "wish": "", "started": started}
         self._run.write(columns=columns)
         while True:
             self._look_around()
-            launches = self._fill()
-            self._commit(launches)
+            self._fill()
+            self._commit()
             self._stop_what_must()
-            for trial in launches:
-                self._launcher.launch(trial)
+            while self._to_launch:
+                self._launcher.launch(self._to_launch.popleft())
             self._show_progress()
             if not self._running and (self._draining or not self._more()):
                 return self._finish()
@@ -141,6 +177,8 @@ class Driver:
         """Takes up what an earlier driver left: finished trials are told, running ones adopted or started again."""
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
+        told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
+        self._retried.update(number for number in told if number is not None)
         self._suggested = max((trial.number + 1 for trial in history), default=0)
         for trial in sorted(history, key=lambda trial: trial.number):
             self._strategy.restore(trial.number, trial.parameters)
@@ -159,17 +197,19 @@ class Driver:
             self._run.forget_reports(trial.number, trial.attempt)
             running = self._running[trial.number] = _Running(trial)
             self._event(trial.number, "taken over from the driver that launched it")
-            if trial.reason:  # that driver had decided to prune it
-                self._stop(running, TrialState.PRUNED, trial.reason)
+            if trial.reason:  # that driver had told it to end, or was about to
+                pruned = trial.reason.startswith(_PRUNED)
+                self._stop(running, TrialState.PRUNED if pruned else TrialState.WAITING, trial.reason)
+            return
+        if trial.state is TrialState.RUNNING and trial.reason.startswith(_PRUNED):
+            self._end(trial, TrialState.PRUNED, trial.reason)
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
             if self._launcher.once:  # the launch may still be on its way: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1
-        trial.state = TrialState.WAITING
-        self._changed.append(trial)
-        self._waiting.append(trial)
+        self._wait(trial)
 
     # Filling the slots
 
@@ -185,8 +225,7 @@ class Driver:
         within = self._limits.trials is None or self._suggested < self._limits.trials
         return within and not self._exhausted
 
-    def _fill(self) -> list[Trial]:
-        launches: list[Trial] = []
+    def _fill(self) -> None:
         since = time.perf_counter()
         while self._may_launch():
             trial = self._waiting.popleft() if self._waiting else self._suggest()
@@ -197,10 +236,9 @@ class Driver:
             trial.metrics = {}
             trial.place = self._launcher.place(trial)
             self._running[trial.number] = _Running(trial)
-            launches.append(trial)
+            self._to_launch.append(trial)
             if time.perf_counter() - since > _FILL_TIME:
                 break
-        return launches
 
     def _may_launch(self) -> bool:
         within = not self._draining and len(self._running) < self._limits.parallel and self._more()
@@ -215,14 +253,16 @@ class Driver:
         self._suggested += 1
         return trial
 
-    def _commit(self, launches: list[Trial]) -> None:
+    def _commit(self) -> None:
         """Writes what happened and what is about to be done."""
         due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
-        if launches or self._changed or self._reports or self._events or due:
-            self._write(launches, columns={"elapsed": self._elapsed} if due else {})
+        if self._to_launch or self._changed or self._reports or self._events or due:
+            self._write(columns={"elapsed": self._elapsed} if due else {})
 
-    def _write(self, launches: Sequence[Trial] = (), columns: Mapping[str, object] | None = None) -> None:
-        self._run.write(trials=[*self._changed, *launches], reports=self._reports, events=self._events, columns=columns)
+    def _write(self, columns: Mapping[str, object] | None = None) -> None:
+        self._run.write(
+            trials=[*self._changed, *self._to_launch], reports=self._reports, events=self._events, columns=columns
+        )
         self._changed, self._reports, self._events = [], [], []
         if columns and "elapsed" in columns:
             self._elapsed_saved = self._elapsed
@@ -233,7 +273,9 @@ class Driver:
     # What happens
 
     def _take(self, happenings: Sequence[Happening]) -> None:
-        for happening in happenings:
+        self._happenings.extend(happenings)
+        while self._happenings:
+            happening = self._happenings.popleft()
             running = self._running.get(happening.number)
             if running is None or happening.attempt != running.trial.attempt:
                 continue  # the last words of an attempt that is over
@@ -249,7 +291,7 @@ class Driver:
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if self._judge(report) and running.stop is None:
-            self._stop(running, TrialState.PRUNED, f"pruned at step {report.step} by the {self._rule_name} rule")
+            self._stop(running, TrialState.PRUNED, f"{_PRUNED}{report.step} by the {self._rule_name} rule")
 
     @property
     def _rule_name(self) -> str:
@@ -257,20 +299,19 @@ class Driver:
 
     def _judge(self, report: Report) -> bool:
         """Whether the stopping rule wants the trial stopped after this report."""
-        if self._rule is None:
+        if self._rule is None or self._broken:
             return False
         found = losses(self._job.objective[:1], report.metrics)
         return found is not None and self._rule.observe(report.number, report.step, found[0])
 
     def _stop(self, running: _Running, state: TrialState, why: str) -> None:
-        """Decides that a trial is to be stopped; that it is pruned is written down before it is."""
+        """Decides that a trial is to be stopped, and in which state; that is written down before it is."""
         if running.stop is not None:
             return
         running.stop, running.why = state, why
         self._to_stop.append(running.trial.number)
-        if state is TrialState.PRUNED:
-            running.trial.reason = why
-            self._changed.append(running.trial)
+        running.trial.reason = why if state is TrialState.PRUNED else f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
+        self._changed.append(running.trial)
 
     def _stop_what_must(self) -> None:
         for number in self._to_stop:
@@ -282,26 +323,35 @@ class Driver:
         trial = running.trial
         del self._running[trial.number]
         trial.place = end.place or trial.place
+        if self._interrupt.level >= 2 and running.stop is None and end.failure:
+            running.stop = TrialState.WAITING  # whoever ends us now may have ended it, too: a machine that shuts down
         state, reason = self._verdict(running, end)
         if end.lost and running.stop is None:
             self._again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
         elif state is TrialState.WAITING:
-            trial.state = state
-            self._changed.append(trial)
-            self._waiting.append(trial)
-        elif state is TrialState.FAILED and end.retry and trial.attempt <= self._job.retries and not self._draining:
-            self._again(trial, f"attempt {trial.attempt} failed: {reason}; it is tried again")
+            self._wait(trial)
+        elif state is TrialState.FAILED and end.retry and self._may_retry(trial):
+            self._retried[trial.number] += 1
+            self._again(trial, f"attempt {trial.attempt} failed: {reason}{_TRIED_AGAIN}")
         else:
-            trial.state, trial.reason, trial.ended = state, reason, time.time()
-            self._changed.append(trial)
-            self._tell(trial)
-            if state is TrialState.FAILED:
-                self._event(trial.number, f"failed: {reason}")
+            self._end(trial, state, reason)
 
-    def _again(self, trial: Trial, message: str) -> None:
-        trial.state = TrialState.WAITING
+    def _may_retry(self, trial: Trial) -> bool:
+        return self._ending is None and self._retried[trial.number] < self._job.retries
+
+    def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
+        trial.state, trial.reason, trial.ended = state, reason, time.time()
+        self._changed.append(trial)
+        if self._tell(trial):
+            self._event(trial.number, f"failed: {reason}")
+
+    def _wait(self, trial: Trial) -> None:
+        trial.state, trial.reason = TrialState.WAITING, ""
         self._changed.append(trial)
         self._waiting.append(trial)
+
+    def _again(self, trial: Trial, message: str) -> None:
+        self._wait(trial)
         self._event(trial.number, message)
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
@@ -315,13 +365,15 @@ class Driver:
             return TrialState.FAILED, what_is_missing(self._job.objective, running.reported, printed)
         return TrialState.COMPLETED, ""
 
-    def _tell(self, trial: Trial) -> None:
-        """Lets the strategy, the rule and the tally know that a trial has ended."""
+    def _tell(self, trial: Trial) -> bool:
+        """Lets the tally, the strategy and the rule know that a trial has ended; returns whether it failed in a new way."""
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
-        self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
-        if self._rule is not None:
-            self._rule.ended(trial.number, trial.state)
-        self._tally.add(trial, values)
+        new = self._tally.add(trial, values)
+        if not self._broken:
+            self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
+            if self._rule is not None:
+                self._rule.ended(trial.number, trial.state)
+        return new
 
     # Limits and wishes
 
@@ -345,7 +397,7 @@ class Driver:
             self._event(None, _INTERRUPTED[self._interrupt.level].format(len(self._running)))
         if self._ending is None and self._interrupt.level >= 2:
             for running in self._running.values():
-                self._stop(running, TrialState.WAITING, "")
+                self._stop(running, TrialState.WAITING, "interrupted")
 
     def _drop_waiting(self, why: str) -> None:
         for trial in self._waiting:
@@ -368,11 +420,13 @@ class Driver:
             if wish == "cancel":
                 return RunState.CANCELLED, "cancelled by its user"
             if wish == "stop":
-                self._interrupt.level = max(self._interrupt.level, 2)
+                self._interrupt.ask(2, "somebody asked it to stop")
         return None
 
     def _finish(self) -> RunState:
         state, reason = self._outcome()
+        for repeated in self._tally.failures.repeated():
+            self._event(None, str(repeated))
         self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
@@ -383,17 +437,54 @@ class Driver:
         if self._ending is not None:
             return self._ending
         if self._more():
-            return RunState.INTERRUPTED, f"interrupted; `cloudtune resume {self._run.id}` goes on with it"
+            return RunState.INTERRUPTED, self._go_on(self._interrupt.why or "before its end")
         counts = self._tally.counts
         if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
             return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
         return RunState.COMPLETED, ""
 
+    def _go_on(self, why: str) -> str:
+        return f"{why}; `cloudtune resume {self._run.id}` goes on with it"
+
+    # When something is raised
+
+    def _break_off(self, error: BaseException) -> None:
+        """Keeps what is known when the driver breaks, and lets its trials wait for the next driver.
+
+        What cannot be kept (the store may be what broke) is found by the next driver: in the store a trial still runs
+        then, and what its launcher leaves of it says how it ended.
+        """
+        self._broken = True
+        with contextlib.suppress(Exception):  # the error that is raised already counts
+            self._take(self._launcher.poll(0.0))
+        with contextlib.suppress(Exception):
+            self._take(())
+            self._let_go()
+            reason = self._go_on(f"its driver broke ({in_one_line(error)})")
+            self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")
+            self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
+
+    def _let_go(self) -> None:
+        """Decides what becomes of the trials that this driver leaves."""
+        for trial in self._to_launch:  # as if they had not been thought of
+            del self._running[trial.number]
+            trial.attempt, trial.started = trial.attempt - 1, None
+            self._wait(trial)
+        self._to_launch.clear()
+        for running in self._running.values():
+            if self._launcher.outlives(running.trial):
+                continue
+            if running.stop is TrialState.PRUNED:
+                self._end(running.trial, TrialState.PRUNED, running.why)
+            else:
+                self._wait(running.trial)
+
     # Telling others
 
     def _event(self, number: int | None, message: str) -> None:
         self._events.append((number, message))
-        self._message = f"trial {number}: {message}" if number is not None else message
+        if self._watcher is not None:
+            self._messages.append(f"trial {number}: {message}" if number is not None else message)
 
     def _show_progress(self, state: RunState | None = None) -> None:
         if self._watcher is None or (state is None and time.monotonic() < self._next_progress):
@@ -411,10 +502,10 @@ class Driver:
                 elapsed=self._elapsed,
                 eta=self._eta(),
                 running=tuple(running.trial for running in self._running.values()),
-                message=self._message,
+                message="\n".join(self._messages),
             )
         )
-        self._message = ""
+        self._messages = []
 
     def _eta(self) -> float | None:
         done = sum(self._tally.counts.values())

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from cloudtune.errors import ProviderError, RunBusy
+from cloudtune.errors import CloudtuneError, DriverError, ProviderError, RunBusy, in_one_line
 from cloudtune.job import TuningJob
 from cloudtune.private import forget_environment
 from cloudtune.states import RunState, TrialState
@@ -31,6 +31,13 @@ _START_TIMEOUT = 30.0
 
 _LOOK_UP = 0.1
 """Seconds after which somebody who waits sees whether to leave."""
+
+_SIGNALS = {
+    signal.SIGINT: "by Ctrl-C",
+    signal.SIGTERM: "by SIGTERM",
+    signal.SIGHUP: "since its terminal was closed (SIGHUP)",
+}
+"""The signals that interrupt a driver, and how that is told."""
 
 
 class Site(Protocol):
@@ -80,13 +87,27 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
         forget_environment(run)  # a driver that was killed at the very end could not
         return run.record().state
     try:
-        with run.driving():
+        with run.driving(), _in_words(run):
             return _drive(run, site, watcher)
     except RunBusy:
         state = watch(run, watcher)
     if not state.ended:
         refresh(run)
     return run.record().state
+
+
+@contextlib.contextmanager
+def _in_words(run: "RunStore") -> Iterator[None]:
+    """Makes an error of ours of whatever breaks a driver, so that a user reads what to do and no traceback."""
+    try:
+        yield
+    except CloudtuneError:
+        raise
+    except Exception as error:
+        why = f"the driver of {run.id} broke: {in_one_line(error)}"
+        raise DriverError(
+            f"{why}; none of its trials failed by that, and `cloudtune resume {run.id}` goes on"
+        ) from error
 
 
 def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
@@ -184,19 +205,21 @@ def pause(seconds: float, leave: Condition) -> bool:
 def interruptible() -> Iterator["Interrupt"]:
     """Turns Ctrl-C into levels of urgency: once lets the running trials end, twice ends them; SIGTERM ends them at once.
 
-    Only the main thread can; elsewhere the interrupt stays as it is.
+    Only the main thread can; elsewhere the interrupt stays as it is. A signal that whoever started this process had
+    ignored (`nohup`) stays so.
     """
     from cloudtune.driver import Interrupt  # noqa: PLC0415
 
     interrupt = Interrupt()
 
     def on_signal(number: int, _frame: object) -> None:
-        interrupt.level = min(interrupt.level + (1 if number == signal.SIGINT else 2), 2)
+        interrupt.ask(min(interrupt.level + 1, 2) if number == signal.SIGINT else 2, _SIGNALS[signal.Signals(number)])
 
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield interrupt
     finally:

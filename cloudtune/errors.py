@@ -95,6 +95,12 @@ class QuotaError(ProviderError):
     """A limit of the account or of the machine is reached."""
 
 
+class DriverError(CloudtuneError, RuntimeError):
+    """The driver of a run broke: by a bug of ours or of a plug-in, or for lack of memory. The run can be resumed."""
+
+    exit_code = 130
+
+
 class StoreError(CloudtuneError, OSError):
     """The store on disk cannot be read or written: it is full, damaged, or from a newer cloudtune."""
 
@@ -138,3 +144,11 @@ def suggest(word: str, words: Iterable[str]) -> str:
         return f"did you mean {near!r}?"
     some = "" if len(known) <= _LISTED else f" and {len(known) - _LISTED} more"
     return f"known are: {', '.join(known[:_LISTED])}{some}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, on one line; an error of Python's with its name."""
+    said = " ".join(str(error).split())
+    if isinstance(error, CloudtuneError) and said:
+        return said[:500]
+    return f"{type(error).__name__}: {said}"[:500] if said else type(error).__name__

@@ -63,6 +63,10 @@ class Launcher(ABC):
     once: ClassVar[bool] = False
     """Whether an attempt that is launched again is still the same one, by its name, wherever the first launch has got to."""
 
+    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # most launchers end all that they launched
+        """Whether a running trial goes on when the launcher is closed, so that the next driver can take it over."""
+        return False
+
     def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
         """The name that the trial will have where it runs, known before it is launched; "" for none."""
         return ""
@@ -87,7 +91,7 @@ class Launcher(ABC):
         """Takes over a trial that an earlier driver launched; `poll` tells all of it from its first report.
 
         Returns:
-            False if it neither runs nor left how it ended: it has to be started again.
+            False if it neither runs nor left how it ended, or was ended by its driver: it has to be started again.
         """
 
     @abstractmethod
@@ -100,4 +104,8 @@ class Launcher(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Ends what still runs and lets go of everything."""
+        """Ends what still runs and does not outlive its driver, and lets go of everything.
+
+        It comes after the last trial, or when the driver breaks: what it ends has not failed. Whatever is left of such a
+        trial says that its driver ended it, so that `adopt` of the next driver does not take that for the trial's own end.
+        """

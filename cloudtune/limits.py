@@ -1,5 +1,6 @@
 """When a job has to end before its last trial: the rules of `Limits`, whoever enforces them."""
 
+from cloudtune.failures import FEWEST
 from cloudtune.job import TuningJob
 from cloudtune.outcome import losses
 from cloudtune.states import RunState, TrialState
@@ -16,12 +17,31 @@ def limit_reached(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
             return RunState.COMPLETED, f"the target {limits.target:g} is reached by trial {tally.best_number}"
     if limits.failed is not None and tally.counts[TrialState.FAILED] >= limits.failed:
         return RunState.FAILED, f"{limits.failed} trials have failed, the most allowed (limits.failed)"
+    hopeless = failing_alike(job, tally)
+    if hopeless is not None:
+        return hopeless
     if limits.no_improvement is not None and tally.since_best >= limits.no_improvement:
         return (
             RunState.COMPLETED,
             f"{tally.since_best} trials in a row brought no improvement (limits.no_improvement)",
         )
     return None
+
+
+def most_alike(job: TuningJob) -> int | None:
+    """How many first trials may fail in the same way before the run is stopped; None where the job has a cap of its own."""
+    return max(FEWEST, job.limits.parallel) if job.limits.failed is None else None
+
+
+def failing_alike(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
+    """How the job has to end because its first trials all failed in the same way; None to go on."""
+    most, found = most_alike(job), tally.failures
+    if most is None or found.alike_so_far < most:
+        return None
+    return RunState.FAILED, (
+        f"its first {found.alike_so_far} trials failed in the same way ({found.reason}); mend that and run the job again, "
+        "or say in limits.failed how many may fail"
+    )
 
 
 def time_reached(job: TuningJob, elapsed: float) -> tuple[RunState, str] | None:

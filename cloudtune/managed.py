@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudtune.limits import limit_reached, time_reached
+from cloudtune.limits import failing_alike, limit_reached, time_reached
 from cloudtune.outcome import losses, what_is_missing
 from cloudtune.plan import Plan, Support
 from cloudtune.printed import last_lines
@@ -77,7 +77,7 @@ class ManagedWatch(ABC):
         ended = []
         for trial in self.run.history():
             if trial.state.ended:
-                self._count(trial)
+                self._count(trial)  # whether it failed in a new way was told then
                 ended.append(trial)
             else:
                 self.run.forget_reports(trial.number, trial.attempt)
@@ -105,13 +105,12 @@ class ManagedWatch(ABC):
         """Notes that a trial has ended, behind those that ended before it."""
         self._changed.pop(trial.number, None)
         self._changed[trial.number] = trial
-        self._count(trial)
-        if trial.state is TrialState.FAILED:
+        if self._count(trial):
             self._events.append((trial.number, f"failed: {trial.reason}"))
 
-    def _count(self, trial: Trial) -> None:
+    def _count(self, trial: Trial) -> bool:
         values = losses(self.job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
-        self._tally.add(trial, values)
+        return self._tally.add(trial, values)
 
     def why_ended(self) -> str | None:
         """Why the job was told to end; None if nobody did."""
@@ -129,6 +128,7 @@ class ManagedWatch(ABC):
         reached = time_reached(self.job, sight.elapsed) if "limits.time" in watched else None
         if watched & {"limits.failed", "limits.no_improvement", "limits.target"}:
             reached = reached or limit_reached(self.job, self._tally)
+        reached = reached or failing_alike(self.job, self._tally)
         if reached is not None:
             self._ending = reached
             self._events.append((None, reached[1]))
@@ -144,6 +144,7 @@ class ManagedWatch(ABC):
             columns["started"] = sight.created
         if state.ended:
             columns["ended"] = time.time()
+            self._events += [(None, str(repeated)) for repeated in self._tally.failures.repeated()]
             self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
         self.run.write(trials=list(self._changed.values()), reports=self._reports, events=self._events, columns=columns)
         self._changed, self._reports, self._events = {}, [], []

@@ -33,6 +33,9 @@ class PolledLauncher(Launcher):
     def printed(self, trial: Trial) -> Sequence[str]:
         return last_lines(self.lines(trial))
 
+    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # jobs are the service's, all of them
+        return True
+
     @property
     @abstractmethod
     def busy(self) -> bool:

@@ -62,7 +62,7 @@ class Progress:
         elapsed: seconds since the run was started, pauses left out.
         eta: seconds that the rest will take, if it takes as long as what was; None where that is not known.
         running: the running trials, those that started first at the front.
-        message: the last thing that happened and is worth a line; "" for nothing new.
+        message: what has happened since the last time and is worth a line, a line each; "" for nothing new.
     """
 
     state: RunState

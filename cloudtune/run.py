@@ -1,17 +1,20 @@
 """Run: the handle that a user holds, the same on every provider."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudtune.errors import StoreError
 from cloudtune.job import TuningJob
 from cloudtune.outcome import best_trial, pareto_front
 from cloudtune.plan import Plan
 from cloudtune.provider import Provider, Watcher
 from cloudtune.states import Report, RunRecord, RunState, Trial
 from cloudtune.store import RunStore
+from cloudtune.watching import watched_by
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,9 +82,11 @@ class Run:
         """Waits until the run has ended (or is interrupted), and returns its state.
 
         Args:
-            watcher: is told of progress meanwhile.
+            watcher: is told of progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
+                raised once the run has ended.
         """
-        return self._provider.follow(self._store, watcher)
+        with watched_by(self._store, watcher) as onlooker:
+            return self._provider.follow(self._store, onlooker)
 
     def trials(self) -> list[Trial]:
         """All trials by number, brought up to date."""
@@ -107,6 +112,11 @@ class Run:
     def events(self) -> list[tuple[float, int | None, str]]:
         """What happened and is worth a line: seconds since 1970, trial (None for the run itself), message."""
         return self._store.events()
+
+    def note(self, message: str) -> None:
+        """Adds a line to what happened (`events`), where the store can be written."""
+        with contextlib.suppress(StoreError):
+            self._store.write(events=[(None, message)])
 
     @property
     def best(self) -> Trial | None:

@@ -206,6 +206,17 @@ class RunStore:
         query = "SELECT time, number, message FROM events WHERE run = ? ORDER BY rowid"
         return self._rows(query, self.id)
 
+    def last_event(self) -> int:
+        """Where the events end now; see `events_after`."""
+        last: int = self._rows("SELECT coalesce(max(rowid), 0) FROM events")[0][0]
+        return last
+
+    def events_after(self, last: int) -> tuple[int, list[tuple[float, int | None, str]]]:
+        """The events that came after others, and where they end now."""
+        query = "SELECT rowid, time, number, message FROM events WHERE run = ? AND rowid > ? ORDER BY rowid"
+        rows = self._rows(query, self.id, last)
+        return (rows[-1][0] if rows else last), [(when, number, message) for _, when, number, message in rows]
+
     def wish(self) -> str:
         """What somebody asked of the driver: ``""``, ``"stop"`` or ``"cancel"``."""
         wish: str = self._rows("SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
@@ -249,10 +260,11 @@ class RunStore:
                     row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
                     assignments = ", ".join(f"{name} = :{name}" for name in row)
                     database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**row, "id": self.id})  # noqa: S608
+                database.execute("COMMIT")
             except BaseException:
-                database.execute("ROLLBACK")
+                if database.in_transaction:  # SQLite may have ended it by itself, on a full disk say
+                    database.execute("ROLLBACK")
                 raise
-            database.execute("COMMIT")
 
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [

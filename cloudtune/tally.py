@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from cloudtune.failures import Failures
 from cloudtune.job import Objective
 from cloudtune.states import Trial, TrialState
 
@@ -17,10 +18,19 @@ class Tally:
         self.best: Trial | None = None
         self.best_loss = math.inf
         self.since_best = 0
+        self.failures = Failures()
 
-    def add(self, trial: Trial, values: tuple[float, ...] | None) -> None:
-        """Counts an ended trial."""
+    def add(self, trial: Trial, values: tuple[float, ...] | None) -> bool:
+        """Counts an ended trial; returns whether it failed as none has before."""
         self.counts[trial.state] += 1
+        self._rank(trial, values)
+        if trial.state is TrialState.FAILED:
+            return self.failures.add(trial.number, trial.reason)
+        if trial.state is not TrialState.CANCELLED:
+            self.failures.succeeded()
+        return False
+
+    def _rank(self, trial: Trial, values: tuple[float, ...] | None) -> None:
         if trial.state is not TrialState.COMPLETED or values is None or not self._single:
             return
         if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):

@@ -326,7 +326,7 @@ def test_a_grid_ends_by_itself(run: RunStore) -> None:
 
 
 def test_a_run_without_any_good_trial_has_failed(run: RunStore) -> None:
-    assert drive(run, job_of(), Script(broken)) is RunState.FAILED
+    assert drive(run, job_of(limits={"trials": 2}), Script(broken)) is RunState.FAILED
     assert "no trial ended well" in run.record().reason
 
 

@@ -1,16 +1,18 @@
 """The commands together, and what becomes of errors."""
 
+import contextlib
 import difflib
+import errno
 import importlib
 import keyword
 import os
-import sys
 import traceback
 from typing import Any
 
 import click
 
 from cloudtune import __version__
+from cloudtune.cli import streams
 
 _COMMANDS = {
     "init": "cloudtune.cli.starting",
@@ -63,6 +65,9 @@ _SUMMARIES = {
     "completion": "Print the shell's completion script.",
 }
 
+_OF_OUTPUT = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+"""Errors without a file's name that printing meets: a full disk, a terminal that is gone."""
+
 EXIT_CODES = """\b
 Exit codes:
   0  all went well              4    the provider or the store has a problem
@@ -111,6 +116,14 @@ def app() -> None:
 
 def run_app(arguments: list[str] | None = None) -> int:
     """Runs a command; every error becomes a message and an exit code."""
+    streams.open_missing()
+    try:
+        return _ended(arguments)
+    finally:
+        streams.flush()
+
+
+def _ended(arguments: list[str] | None) -> int:
     try:
         return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False))
     except click.ClickException as error:
@@ -119,29 +132,41 @@ def run_app(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return 130
     except BrokenPipeError:  # whoever read our output has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:  # noqa: BLE001  # whatever happens, a user gets a message and not a traceback
-        return _explain(error)
+        code = _exit_code_of(error)
+        with contextlib.suppress(OSError):  # there may be nobody to read it
+            _explain(error)
+        return code
 
 
 def _exit_code(result: Any) -> int:  # what a command returns
     return result if isinstance(result, int) else 0
 
 
-def _explain(error: Exception) -> int:
+def _exit_code_of(error: Exception) -> int:
     from cloudtune.errors import CloudtuneError  # noqa: PLC0415  # most commands end without an error
+
+    if isinstance(error, CloudtuneError):
+        return error.exit_code
+    return 2 if isinstance(error, OSError) and (error.filename or error.errno in _OF_OUTPUT) else 1
+
+
+def _explain(error: Exception) -> None:
+    from cloudtune.errors import CloudtuneError, DriverError  # noqa: PLC0415  # most commands end without an error
 
     if os.environ.get("CLOUDTUNE_DEBUG"):
         traceback.print_exc()
-    if isinstance(error, CloudtuneError):
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(str(error), err=True)
-        return error.exit_code
-    if isinstance(error, OSError) and error.filename:
-        click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        click.echo(f"{error.filename}: {error.strerror}", err=True)
-        return 2
+    where = "(CLOUDTUNE_DEBUG=1 shows where)"
+    if isinstance(error, DriverError):
+        said = f"{error}\n{where}"
+    elif isinstance(error, CloudtuneError):
+        said = str(error)
+    elif isinstance(error, OSError) and error.filename:
+        said = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.errno in _OF_OUTPUT:
+        said = f"the output cannot be written: {error.strerror}"
+    else:
+        said = f"unexpected: {type(error).__name__}: {error}\n{where}"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(f"unexpected: {type(error).__name__}: {error}\n(CLOUDTUNE_DEBUG=1 shows where)", err=True)
-    return 1
+    click.echo(said, err=True)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloudtune.cli.output import best_lines, console, counts_text, duration, print_json, run_data, trial_data
+from cloudtune.cli.streams import may_be_lost
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
     from cloudtune.run import Run
+    from cloudtune.states import RunState
 
 INTERRUPTED = 130
 
@@ -111,16 +113,36 @@ def _follow(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report
     from cloudtune.cli.progress import display  # noqa: PLC0415
 
     title = f"{job.name} on {made.record.profile}: run {made.id}"
-    with display(title, job.objective, quiet=quiet) as shown:
-        state = made.wait(shown)
+    try:
+        with display(title, job.objective, quiet=quiet, note=made.note) as shown:
+            state = made.wait(shown)
+    except KeyboardInterrupt:
+        return _stopped_watching(made)
     written = made.report(report) if report is not None else None
-    if as_json:
-        print_json(_result(made, written))
-    else:
-        _summary(made, written)
+    with may_be_lost():
+        if as_json:
+            print_json(_result(made, written))
+        else:
+            _summary(made, written)
+    return _exit_code(state)
+
+
+def _exit_code(state: "RunState") -> int:
     if state.value == "interrupted":
         return INTERRUPTED
     return 0 if state.value == "completed" else 1
+
+
+def _stopped_watching(made: "Run") -> int:
+    """After Ctrl-C in a terminal that only watched: whoever drives the run has not heard of it."""
+    with may_be_lost():
+        if made.state.value in ("running", "stopping"):
+            click.echo(
+                f"stopped watching; {made.id} goes on, since another process drives it\n"
+                f"watch it again with: cloudtune resume {made.id}; end it with: cloudtune cancel {made.id}",
+                err=True,
+            )
+    return INTERRUPTED
 
 
 def _result(made: "Run", written: Path | None) -> dict[str, Any]:
@@ -155,7 +177,7 @@ def _summary(made: "Run", written: Path | None) -> None:
         )
     if written is not None:
         out.print(f"report: {escape(str(written))}", soft_wrap=True)
-    if record.state.value == "interrupted":
+    if record.state.value == "interrupted" and "cloudtune resume" not in record.reason:
         out.print(f"go on with: [bold]cloudtune resume {made.id}[/]", soft_wrap=True)
     elif record.state.value == "failed":
         out.print(
@@ -197,7 +219,8 @@ def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
 
     made = api.attach(run_id)
     if made.state.ended:
-        click.echo(f"{made.id} has ended already: {made.state.value}", err=True)
+        why = f" ({made.record.reason})" if made.record.reason else ""
+        click.echo(f"{made.id} has ended already: {made.state.value}{why}", err=True)
     elif detach:
         made.resume()
         return _detach(made, as_json=as_json)
@@ -212,8 +235,9 @@ def drive(run_id: str) -> int:
 
     made = api.attach(run_id)
     state = made.wait()
-    click.echo(f"{made.id}: {state.value}", err=True)
-    return INTERRUPTED if state.value == "interrupted" else int(state.value != "completed")
+    with may_be_lost():
+        click.echo(f"{made.id}: {state.value}", err=True)
+    return _exit_code(state)
 
 
 @click.command()

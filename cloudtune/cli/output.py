@@ -25,7 +25,12 @@ def console(*, stderr: bool = False) -> "Console":
     """The terminal; loaded only where a table or progress is drawn."""
     from rich.console import Console  # noqa: PLC0415
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    class Own(Console):
+        def on_broken_pipe(self) -> None:  # Rich would end the process, and with it the run that it shows
+            self.quiet = True
+            raise BrokenPipeError
+
+    return Own(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def print_json(data: object) -> None:
@@ -98,6 +103,14 @@ def moment(seconds: float | None) -> str:
 def parameters(trial: "Trial") -> str:
     """A trial's parameters on one line."""
     return " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items())
+
+
+def brief_parameters(trial: "Trial") -> str:
+    """A trial's parameters on one line, numbers with 4 significant digits: for what is looked at while it changes."""
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={scalar(value)}"
+        for name, value in trial.parameters.items()
+    )
 
 
 def counts_text(counts: Mapping[str, int]) -> str:

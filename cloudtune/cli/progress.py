@@ -2,13 +2,15 @@
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from cloudtune.cli.output import counts_text, duration, number, parameters
+from cloudtune.cli.output import brief_parameters, counts_text, duration, number
 from cloudtune.provider import Progress
+from cloudtune.watching import dropped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +37,47 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool) -> Display:
-    """The display that suits where the messages go."""
+def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool, note: Callable[[str], None]) -> Display:
+    """The display that suits where the messages go; one that fails is dropped, and the run that it shows goes on.
+
+    Args:
+        title: what is shown first.
+        objectives: of the job.
+        quiet: whether to show nothing.
+        note: writes down that the display was dropped; called once at most.
+    """
     if quiet:
         return _Silent()
-    return _Live(title, objectives) if sys.stderr.isatty() else _Lines(title, objectives)
+    return _Droppable(_Live(title, objectives) if sys.stderr.isatty() else _Lines(title, objectives), note)
+
+
+class _Droppable:
+    """A display that may fail (its terminal is closed, its disk full, its reader gone) without more ado."""
+
+    def __init__(self, shown: Display, note: Callable[[str], None]) -> None:
+        self._shown: Display | None = shown
+        self._note = note
+
+    def __enter__(self) -> Self:
+        self._try(lambda shown: shown.__enter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._try(lambda shown: shown.__exit__(kind, error, trace))
+
+    def __call__(self, progress: Progress) -> None:
+        self._try(lambda shown: shown(progress))
+
+    def _try(self, show: Callable[[Display], object]) -> None:
+        if self._shown is None:
+            return
+        try:
+            show(self._shown)
+        except Exception as error:  # noqa: BLE001  # whatever fails in showing a run is none of the run's business
+            self._shown = None
+            self._note(dropped("its display", error))
 
 
 class _Silent:
@@ -79,12 +117,12 @@ class _Lines:
         pass
 
     def __call__(self, progress: Progress) -> None:
-        if progress.message:
-            click.echo(f"  {progress.message}", err=True)
+        for line in progress.message.splitlines():
+            click.echo(f"  {line}", err=True)
         if progress.best is not None and progress.best.number != self._best:
             self._best = progress.best.number
             click.echo(
-                f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {parameters(progress.best)})",
+                f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {brief_parameters(progress.best)})",
                 err=True,
             )
         if _done(progress) != self._done and time.monotonic() >= self._next:
@@ -104,10 +142,13 @@ class _Live:
 
         self._title, self._objectives = title, objectives
         self._messages: list[str] = []
-        self._live = Live(console=console(stderr=True), refresh_per_second=8, transient=True)
+        # No thread of Rich's own draws: what fails shall fail where it can be caught.
+        self._live = Live(console=console(stderr=True), auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        self._live.console.print(f"[bold]{self._title}[/]")
+        from rich.markup import escape  # noqa: PLC0415
+
+        self._live.console.print(f"[bold]{escape(self._title)}[/]")
         self._live.start()
         return self
 
@@ -119,7 +160,7 @@ class _Live:
 
         if progress.message:
             self._live.console.print(f"[dim]{escape(progress.message)}[/]")
-        self._live.update(self._picture(progress))
+        self._live.update(self._picture(progress), refresh=True)
 
     def _picture(self, progress: Progress) -> "RenderableType":
         from rich.console import Group  # noqa: PLC0415
@@ -145,14 +186,14 @@ class _Live:
         if progress.best is not None:
             best = Text("best  ", style="bold green", overflow="ellipsis", no_wrap=True)
             best.append(_value(progress, self._objectives), style="bold")
-            best.append(f"   trial {progress.best.number}: {parameters(progress.best)}", style="default")
+            best.append(f"   trial {progress.best.number}: {brief_parameters(progress.best)}", style="default")
             rows.append(best)
         for trial in progress.running[:_SHOWN_TRIALS]:
             metric = trial.metrics.get(self._objectives[0].metric)
             said = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""
             since = duration(time.time() - trial.started) if trial.started else ""
             line = Text(f"  {trial.number:>4}  ", style="cyan", overflow="ellipsis", no_wrap=True)
-            line.append(f"{since:>7}  {said}{parameters(trial)}", style="dim")
+            line.append(f"{since:>7}  {said}{brief_parameters(trial)}", style="dim")
             rows.append(line)
         if len(progress.running) > _SHOWN_TRIALS:
             rows.append(Text(f"        and {len(progress.running) - _SHOWN_TRIALS} more running", style="dim"))

@@ -33,6 +33,9 @@ from cloudtune.sklearn.running import Outcome, PassingFolder, Place
 from cloudtune.sklearn.spaces import SearchSpace
 from cloudtune.states import RunState, TrialState
 
+_ALL = 2**31 - 1
+"""Candidates that may fail where `error_score` is a number: all, also the first ones, as scikit-learn has it."""
+
 
 class NoRun(RunNotFound, AttributeError):
     """The run of a search is not there any more; an attribute that is not there is what scikit-learn can live with."""
@@ -303,8 +306,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         grid = strategy.get("type") == "grid"
         trials = self.n_iter if self.n_iter is not None or grid else DEFAULT_TRIALS
         limits = {} if trials is None else {"trials": trials}
-        if self.error_score == "raise":
-            limits["failed"] = 1
+        limits["failed"] = 1 if self.error_score == "raise" else _ALL
         patient = self.stopping is None and strategy.get("type") != "hyperband"
         return search_job(
             type(self.estimator).__name__,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.errors import StoreError
 from cloudtune.launcher import Ended
 from cloudtune.units import format_duration, format_size
 from cloudtune_local.setting import Setting
@@ -22,7 +23,16 @@ def ended_of(setting: Setting, number: int, attempt: int, outcome: Mapping[str, 
         attempt: which start of it.
         outcome: what the keeper says: ``status``, ``why``, ``message`` and ``peak``.
         log: the trial's log, whose last line explains a failure best.
+
+    Raises:
+        StoreError: it could not be started for want of disk, memory or processes, and no other trial could be.
     """
+    if outcome["why"] == "system":
+        raise StoreError(
+            f"trial {number} cannot be started ({outcome['message']}); the run can be resumed once that is mended"
+        )
+    if outcome["why"] == "stopped":
+        return Ended(number, attempt, "it was stopped by its driver", lost=True)
     failure, retry = _failure(setting, outcome, log)
     return Ended(number, attempt, failure, retry=retry)
 

@@ -13,10 +13,14 @@ alone and is started as a file, so that it is there within milliseconds.
 
 Requests:   {"do": "load", …}   {"do": "spawn", "key": …}   {"do": "fork", …}   {"do": "worker", …} (with a descriptor)
             {"do": "stop", "key": …, "grace": seconds}      {"do": "quit"}
-Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "memory" | "start", "message": …}
+Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "memory" | "stopped" | "start" | "system", "message": …}
+
+"stopped" is the driver's own wish, by "stop" or "quit"; "system" is a start that failed for want of disk, memory or
+processes, which says nothing of the trial.
 """
 
 import contextlib
+import errno
 import json
 import os
 import selectors
@@ -136,7 +140,7 @@ class Keeper:
             self._connection = None
         for child in list(self._children.values()):
             if not child.outlives:  # such as a worker of a pool: nobody is left who would take its results
-                self._signal(child, signal.SIGKILL)
+                self._stop_on_request(child, 0)
 
     def _tell(self, message: dict[str, Any]) -> None:
         if self._connection is not None:
@@ -154,12 +158,14 @@ class Keeper:
             if "record" in request:
                 write(request["record"], f"{pid} {birth(pid)}\n{self._name}\n")
         except OSError as error:
-            self._failed_to_start(request, f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}")
+            why = "system" if error.errno in _OF_THE_SYSTEM else "start"
+            message = f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
+            self._failed_to_start(request, message, why)
         except ImportError as error:
             self._failed_to_start(request, str(error))
 
-    def _failed_to_start(self, request: dict[str, Any], message: str) -> None:
-        outcome = {"status": None, "why": "start", "message": message, "peak": 0}
+    def _failed_to_start(self, request: dict[str, Any], message: str, why: str = "start") -> None:
+        outcome = {"status": None, "why": why, "message": message, "peak": 0}
         if "record" in request:
             with contextlib.suppress(OSError):  # the disk may be what failed; the driver is told all the same
                 write(request["record"], f"\n\n{json.dumps(outcome)}\n")
@@ -335,7 +341,13 @@ class Keeper:
     def _stop_key(self, key: str, grace: float) -> None:
         for child in self._children.values():
             if child.key == key:
-                self._stop(child, grace)
+                self._stop_on_request(child, grace)
+
+    def _stop_on_request(self, child: Child, grace: float) -> None:
+        """Ends a trial as its driver wishes, and remembers that, unless it has ended by itself just before."""
+        if not child.why and not _has_exited(child.pid):
+            child.why = "stopped"
+        self._stop(child, grace)
 
     def _stop(self, child: Child, grace: float) -> None:
         """Asks the group to end, and makes it after the grace time."""
@@ -350,7 +362,17 @@ class Keeper:
 
     def _end_all(self) -> None:
         for child in self._children.values():
-            self._stop(child, 0)
+            self._stop_on_request(child, 0)
+
+
+def _has_exited(pid: int) -> bool:
+    """Whether a child has ended and waits for being reaped; not known on every system."""
+    if not hasattr(os, "waitid"):
+        return False
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -465,6 +487,11 @@ def write(path: str, text: str) -> None:
     finally:
         os.close(descriptor)
 
+
+_OF_THE_SYSTEM = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+)
+"""Errors at the start of a process that are not its own: no other would start either."""
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _DEFAULT_SIGNALS = (

@@ -1,10 +1,12 @@
 """Finding processes that a dead driver or keeper left behind."""
 
 import contextlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
-from cloudtune_local.keeper import birth
+from cloudtune_local.keeper import birth, write
 from cloudtune_local.setting import TrialFiles
 
 
@@ -20,6 +22,25 @@ def signal_group(files: TrialFiles, number: int) -> None:
         if leader:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, number)
+
+
+def stop_adopted(files: TrialFiles, number: int) -> None:
+    """Sends a signal to an attempt that an earlier driver's keeper keeps, by its driver's wish, which is written down before."""
+    with contextlib.suppress(OSError):  # the disk is full: it ends all the same
+        write(files.record, json.dumps({"stopping": True}) + "\n")
+    signal_group(files, number)
+
+
+def ending_of(files: TrialFiles) -> dict[str, Any] | None:
+    """How an attempt ended, as the keeper wrote it below the pids; None if it has not, or nobody was there to write."""
+    try:
+        lines = [json.loads(line) for line in Path(files.record).read_text().split("\n")[2:] if line]
+    except (FileNotFoundError, ValueError):
+        return None
+    ending: dict[str, Any] | None = next((line for line in lines if "status" in line), None)
+    if ending is not None and {"stopping": True} in lines:
+        ending["why"] = ending["why"] or "stopped"
+    return ending
 
 
 def _recorded(files: TrialFiles) -> list[int]:

@@ -7,19 +7,22 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from cloudtune.errors import StoreError
 from cloudtune.launcher import Ended, Happening, Launcher
 from cloudtune.metrics import metric_patterns
 from cloudtune.states import Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
-from cloudtune_local.leftovers import kept, signal_group
+from cloudtune_local.leftovers import ending_of, kept, signal_group, stop_adopted
 from cloudtune_local.logs import sample
 from cloudtune_local.setting import Setting, TrialFiles
 from cloudtune_local.tail import Tail
+
+_NOT_ITS_OWN = ("stopped", "system")
+"""Ends of an attempt that are none of the trial's: its driver ended it, or the machine could not start it."""
 
 READING_INTERVAL = 0.1
 """Seconds between two looks at what the running trials have written."""
@@ -72,15 +75,10 @@ class ProcessLauncher(Launcher):
         except ConnectionError:
             self._keeper_is_gone()
         except OSError as error:
-            self._end(
-                trial.number,
-                Ended(
-                    trial.number,
-                    trial.attempt,
-                    f"it could not be started: {error.strerror or error}",
-                    retry=True,
-                ),
-            )
+            place = error.filename or files.folder
+            raise StoreError(
+                f"{place} cannot be written: {error.strerror or error}; the run can be resumed once that is mended"
+            ) from error
 
     def _make_ahead(self, number: int) -> None:
         """Makes the next trial's folders while this one runs: making them costs more than everything else here."""
@@ -115,7 +113,8 @@ class ProcessLauncher(Launcher):
 
     def adopt(self, trial: Trial) -> bool:
         files = self._setting.files(trial)
-        if _read_ending(files) is None and not kept(files):
+        alive, ending = kept(files), ending_of(files)
+        if (ending is None and not alive) or (ending is not None and ending["why"] in _NOT_ITS_OWN):
             return False
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
         return True
@@ -154,11 +153,11 @@ class ProcessLauncher(Launcher):
         """Sees whether a trial that an earlier driver's keeper keeps has ended."""
         trial, files = process.trial, process.files
         alive = kept(files)
-        ending = _read_ending(files)  # after the look at the process: what it left is there when it is gone
+        ending = ending_of(files)  # after the look at the process: what it left is there when it is gone
         if ending is not None:
             self._end(trial.number, ended_of(self._setting, trial.number, trial.attempt, ending, files.log))
         elif process.kill_at is not None and time.monotonic() >= process.kill_at:
-            signal_group(files, signal.SIGKILL)
+            stop_adopted(files, signal.SIGKILL)
         elif not alive:
             signal_group(files, signal.SIGKILL)
             self._end(trial.number, Ended(trial.number, trial.attempt, "it and its keeper are gone", lost=True))
@@ -185,7 +184,7 @@ class ProcessLauncher(Launcher):
         if process is None:
             return
         if process.adopted:
-            signal_group(process.files, signal.SIGTERM if self._setting.grace else signal.SIGKILL)
+            stop_adopted(process.files, signal.SIGTERM if self._setting.grace else signal.SIGKILL)
             process.kill_at = time.monotonic() + self._setting.grace
             return
         try:
@@ -196,7 +195,7 @@ class ProcessLauncher(Launcher):
     def close(self) -> None:
         for process in self._running.values():
             if process.adopted:
-                signal_group(process.files, signal.SIGKILL)
+                stop_adopted(process.files, signal.SIGKILL)
             process.tail.close()
         self._keeper.close()
         self._selector.close()
@@ -218,12 +217,3 @@ class _Process:
     def tail(self) -> Tail:
         """What it writes; made when it is first read, which need not hold up the launch."""
         return Tail(self.trial.number, self.trial.attempt, self.files, self._patterns)
-
-
-def _read_ending(files: TrialFiles) -> dict[str, Any] | None:
-    """How an attempt ended, as the keeper wrote it below the pids; None if it has not, or nobody was there to write."""
-    try:
-        ending: dict[str, Any] = json.loads(Path(files.record).read_text().split("\n")[2])
-    except (FileNotFoundError, IndexError, ValueError):
-        return None
-    return ending

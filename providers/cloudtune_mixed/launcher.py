@@ -119,6 +119,9 @@ class MixedLauncher(Launcher):
             return free[0]
         return min(free, key=lambda name: len(self._profiles[name].trials) / self._profiles[name].most)
 
+    def outlives(self, trial: Trial) -> bool:
+        return self._worker_of(trial).outlives(within(trial))
+
     def launch(self, trial: Trial) -> None:
         self._worker_of(trial).launch(within(trial))
 

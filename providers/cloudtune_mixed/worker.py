@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import ProviderError, StoreError
 from cloudtune.launcher import Ended, Happening, Launcher
 from cloudtune.patience import Patience
 from cloudtune.polled import PolledLauncher
@@ -90,6 +90,10 @@ class Worker:
         """See `Launcher.printed`."""
         return () if self._launcher is None else self._launcher.printed(trial)
 
+    def outlives(self, trial: Trial) -> bool:
+        """Whether a trial goes on when the worker is closed, or may: of one that cannot be reached nobody knows."""
+        return self._launcher is None or self._launcher.outlives(trial)
+
     def launch(self, trial: Trial) -> None:
         """Starts a trial, soon."""
         self._tasks.put(_Task(lambda launcher: launcher.launch(trial), trial))
@@ -127,6 +131,17 @@ class Worker:
     # In the thread
 
     def _work(self) -> None:
+        try:
+            self._work_until_closed()
+        except Exception as error:  # noqa: BLE001  # the driver's thread raises it
+            self._tell(self.profile, Broken(error))
+        finally:
+            if self._launcher is not None:
+                with contextlib.suppress(ProviderError, StoreError):  # what cannot be ended now stays written down
+                    self._end_strays(self._launcher)
+                self._launcher.close()
+
+    def _work_until_closed(self) -> None:
         task: _Task | None = _Task()
         while task is not None:
             try:
@@ -135,13 +150,6 @@ class Worker:
             except ProviderError as error:
                 self._out(error)
                 task = self._woken()
-            except Exception as error:  # noqa: BLE001  # the driver's thread raises it
-                self._tell(self.profile, Broken(error))
-                return
-        if self._launcher is not None:
-            with contextlib.suppress(ProviderError):  # what cannot be ended now stays written down
-                self._end_strays(self._launcher)
-            self._launcher.close()
 
     def _do(self, task: _Task) -> None:
         if task.trial is not None:

@@ -284,7 +284,7 @@ class RayLauncher(Launcher):
         mirror.close()
         trial, outcome = mirror.trial, mirror.ended
         assert outcome is not None
-        if outcome["why"] == "lost":
+        if outcome["why"] in ("lost", "system"):  # or its node has no room on its disk, say: another may have
             self._lost(mirror, outcome["message"])
         else:
             self._happened.append(ended_of(self._setting, trial.number, trial.attempt, outcome, mirror.files.log))

@@ -147,6 +147,8 @@ class Slot:
     async def _clean_up(self) -> None:
         if self._lonely is not asyncio.current_task():
             self._lonely.cancel()
+        if self._attempt is not None:
+            self._attempt.stopped = True  # also if it is only about to begin
         if self._programs is not None:
             await self._programs.close()
         self._forget_attempt()
@@ -198,7 +200,7 @@ class Slot:
             self._programs.end(attempt, not_started(f"its checkpoint cannot be unpacked: {error}"))
             return
         if attempt.stopped:
-            self._programs.end(attempt, not_started("it was stopped before"))
+            self._programs.end(attempt, {**not_started("it was stopped before"), "why": "stopped"})
         else:
             self._programs.begin(attempt, order, self._environment(order))
 

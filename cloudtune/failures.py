@@ -1,0 +1,80 @@
+"""Which failures of trials are the same: trials that break in the same way are told of once, and may stop a run early."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+FEWEST = 3
+"""Trials that have to fail in the same way before a run is stopped for it."""
+
+_LONGEST = 300
+"""Characters of a reason that tell one kind of failure from another."""
+
+_EXIT_CODE = re.compile(r"\bcode \d+")
+_PATH = re.compile(r"(?:[\w.~-]*/)+[\w.@~+-]*")
+_NUMBER = re.compile(r"[-+]?(?<![a-z])(?:0x[0-9a-f]+|\d[\d_,]*(?:\.\d*)?(?:e[-+]?\d+)?|nan\b|inf\b)")
+_DIGEST = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b")
+
+
+def kind_of(reason: str) -> str:
+    """Return what is the same in the reasons of failures of one kind: paths, digests and numbers are left out.
+
+    Exit codes stay: another one is another failure.
+    """
+    text = " ".join(reason.lower().split())[:_LONGEST]
+    codes = iter(_EXIT_CODE.findall(text))
+    text = _EXIT_CODE.sub("\0", text)
+    for pattern, word in ((_PATH, "<path>"), (_DIGEST, "<name>"), (_NUMBER, "<number>")):
+        text = pattern.sub(word, text)
+    return re.sub("\0", lambda _: next(codes), text)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A failure that several trials ended in.
+
+    Attributes:
+        number: the first trial that did.
+        more: how many others did.
+    """
+
+    number: int
+    more: int
+
+    def __str__(self) -> str:
+        return f"trial {self.number} failed, and {self.more} more in the same way"
+
+
+class Failures:
+    """Counts failures by their kind, in the order in which trials end."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[int, str]] = {}
+        self._counts: Counter[str] = Counter()
+        self._succeeded = False
+
+    def add(self, number: int, reason: str) -> bool:
+        """Count a failed trial; return whether it is the first of its kind."""
+        kind = kind_of(reason)
+        self._counts[kind] += 1
+        new = kind not in self._first
+        self._first.setdefault(kind, (number, reason))
+        return new
+
+    def succeeded(self) -> None:
+        """Note that a trial has not failed."""
+        self._succeeded = True
+
+    @property
+    def alike_so_far(self) -> int:
+        """How many trials have ended, if all failed in the same way; else 0."""
+        return 0 if self._succeeded or len(self._counts) != 1 else self._counts.total()
+
+    @property
+    def reason(self) -> str:
+        """The reason of the first failure; "" for none."""
+        return next(iter(self._first.values()), (0, ""))[1]
+
+    def repeated(self) -> list[Repeated]:
+        """Return the failures that more than one trial ended in."""
+        return [Repeated(self._first[kind][0], count - 1) for kind, count in self._counts.items() if count > 1]
