@@ -426,7 +426,7 @@ class Driver:
     def _finish(self) -> RunState:
         state, reason = self._outcome()
         for repeated in self._tally.failures.repeated():
-            self._event(None, str(repeated))
+            self._event(None, repeated)
         self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
@@ -455,10 +455,10 @@ class Driver:
         then, and what its launcher leaves of it says how it ended.
         """
         self._broken = True
-        with contextlib.suppress(Exception):  # the error that is raised already counts
-            self._take(self._launcher.poll(0.0))
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(BaseException):  # the error that is raised already is the one that counts
             self._take(())
+            self._take(self._launcher.poll(0.0))
+        with contextlib.suppress(BaseException):
             self._let_go()
             reason = self._go_on(f"its driver broke ({in_one_line(error)})")
             self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")

@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 
 FEWEST = 3
 """Trials that have to fail in the same way before a run is stopped for it."""
@@ -27,22 +26,6 @@ def kind_of(reason: str) -> str:
     for pattern, word in ((_PATH, "<path>"), (_DIGEST, "<name>"), (_NUMBER, "<number>")):
         text = pattern.sub(word, text)
     return re.sub("\0", lambda _: next(codes), text)
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """A failure that several trials ended in.
-
-    Attributes:
-        number: the first trial that did.
-        more: how many others did.
-    """
-
-    number: int
-    more: int
-
-    def __str__(self) -> str:
-        return f"trial {self.number} failed, and {self.more} more in the same way"
 
 
 class Failures:
@@ -75,6 +58,10 @@ class Failures:
         """The reason of the first failure; "" for none."""
         return next(iter(self._first.values()), (0, ""))[1]
 
-    def repeated(self) -> list[Repeated]:
-        """Return the failures that more than one trial ended in."""
-        return [Repeated(self._first[kind][0], count - 1) for kind, count in self._counts.items() if count > 1]
+    def repeated(self) -> list[str]:
+        """Return a line for each kind of failure that more than one trial ended in."""
+        return [
+            f"trial {self._first[kind][0]} failed, and {count - 1} more in the same way"
+            for kind, count in self._counts.items()
+            if count > 1
+        ]

@@ -133,7 +133,7 @@ class Limits(Part):
     parallel: Count = 1
     """How many trials run at the same time."""
     failed: Count | None = None
-    """So many failed trials fail the job; null for no cap."""
+    """So many failed trials fail the job; null: it fails when its first 3 trials (or `parallel`, if more) fail in the same way."""
     time: Duration | None = None
     """How long the job may take."""
     trial_time: Duration | None = None

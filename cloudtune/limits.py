@@ -33,6 +33,20 @@ def most_alike(job: TuningJob) -> int | None:
     return max(FEWEST, job.limits.parallel) if job.limits.failed is None else None
 
 
+def default_cap(job: TuningJob, mode: str) -> str | None:
+    """What happens, in words, because the job has no cap on failed trials; None where it has one.
+
+    Args:
+        job: the spec.
+        mode: of its plan.
+    """
+    most = most_alike(job)
+    if most is None:
+        return None
+    who = "whoever follows the run stops it" if mode == "managed" else "the run stops"
+    return f"{who} when its first {most} trials fail in the same way; a number here replaces that"
+
+
 def failing_alike(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
     """How the job has to end because its first trials all failed in the same way; None to go on."""
     most, found = most_alike(job), tally.failures

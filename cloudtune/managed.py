@@ -144,7 +144,7 @@ class ManagedWatch(ABC):
             columns["started"] = sight.created
         if state.ended:
             columns["ended"] = time.time()
-            self._events += [(None, str(repeated)) for repeated in self._tally.failures.repeated()]
+            self._events += [(None, repeated) for repeated in self._tally.failures.repeated()]
             self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
         self.run.write(trials=list(self._changed.values()), reports=self._reports, events=self._events, columns=columns)
         self._changed, self._reports, self._events = {}, [], []

@@ -57,6 +57,7 @@ def _shown(path: str, value: object) -> str:
 
 
 def _print_plan(job: "TuningJob", made: "Plan") -> None:
+    from cloudtune.limits import default_cap  # noqa: PLC0415
     from cloudtune.plan import covers, leaves  # noqa: PLC0415
 
     rows = []
@@ -64,6 +65,9 @@ def _print_plan(job: "TuningJob", made: "Plan") -> None:
         support = made.support(path)
         notes = [note.message for note in made.notes if covers(note.path, path)]
         rows.append((path, _shown(path, value), support.value if support else "lost", "; ".join(notes)))
+    cap = default_cap(job, made.mode)
+    if cap is not None:
+        rows.append(("limits.failed", "not given", "watched" if made.mode == "managed" else "exact", cap))
     click.echo(f"{job.name} on {made.provider}, {made.mode}")
     print_table(("field", "value", "support", "what happens"), rows)
 
