@@ -247,9 +247,7 @@ def test_a_strategy_that_cannot_restore_leaves_the_run_as_it_was(
 
 
 @pytest.mark.parametrize("kind", ["process", "worker"])
-def test_a_driver_in_a_thread_breaks_no_other_way(
-    kind: str, places: Callable[[str], Place], tmp_path: Path
-) -> None:
+def test_a_driver_in_a_thread_breaks_no_other_way(kind: str, places: Callable[[str], Place], tmp_path: Path) -> None:
     """Outside the main thread no signal is handled, and KeyboardInterrupt may come from anywhere."""
     import threading
 
