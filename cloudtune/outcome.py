@@ -61,7 +61,7 @@ def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, floa
             instead = instead_of(name, objective.regex, printed, reported)
             return (
                 f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}"
-                f"print {name}=VALUE, call {how_to_report(name)}, or give objective.regex"
+                f"print {name}=VALUE, call {how_to_report(name)}, or {'give' if objective.regex is None else 'mend'} objective.regex"
             )
         if not math.isfinite(reported[name]):
             return f"its objective {name!r} was {reported[name]} at the end"

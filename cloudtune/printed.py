@@ -79,11 +79,11 @@ def _what_the_regex_took(regex: str, lines: Sequence[str]) -> str:
     parts = [part for line in lines for part in parts_of(line)]
     found, slow = SEARCH.find({"": regex}, parts)
     if slow and not found:
-        return f"its regex {regex!r} took too long on what it printed"
+        return f"its regex '{regex}' took too long on what it printed"
     if not found:
-        return f"its regex {regex!r} matched none of the lines that were looked at"
+        return f"its regex '{regex}' matched none of the lines that were looked at"
     index, _, text = found[-1]
-    return f"its regex {regex!r} matched {_shortened(parts[index])!r} and took {_shortened(text)!r}, which is no number"
+    return f"its regex '{regex}' matched {_shortened(parts[index])!r} and took {_shortened(text)!r}, which is no number"
 
 
 def _shortened(text: str, most: int = 80) -> str:

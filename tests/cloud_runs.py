@@ -28,6 +28,11 @@ pathlib.Path(t.output_dir(), "model.txt").write_text(str(x))
 for step in range(1, 4):
     t.report(score=x * step, step=step)
 """
+PRINTING = """
+import cloudtune.trial as t
+good = ["val_score=1", "10% score=0.5\\r90% \\x1b[1mScore\\x1b[0m: \\x1b[32m0.25\\x1b[0m"]
+print("\\n".join(good if t.number() == 0 else ["val_score=0.5", "score=12.75ms"]))
+"""
 SLOW = "import time, cloudtune.trial as t\ntime.sleep(0.4)\nt.report(score=t.params()['x'])\n"
 
 Submit = Callable[[TuningJob], Run]
@@ -114,6 +119,24 @@ class CloudRuns(ABC):
             assert [trial.parameters for trial in run.trials()] == [trial.parameters for trial in here.trials()]
             assert run.best is not None
             assert (run.best.number, run.best.metrics) == (here.best.number, here.best.metrics)
+
+    @pytest.mark.parametrize("mode", ["managed", "driven"])
+    def test_what_is_printed_is_read_as_on_this_machine(self, mode: str, submit: Submit, tmp_path: Path) -> None:
+        """In colour, in another case, over itself; and what was printed in the place of a metric is told."""
+        job = job_of(tmp_path, PRINTING, mode=mode, limits={"trials": 2, "parallel": 1})
+        here = api.prepare(job.model_copy(update={"mode": "auto"}), "local", project=tmp_path / "here", base=tmp_path)
+        here.wait()
+        there = submit(job)
+        there.wait()
+        for run in (here, there):
+            good, bad = run.trials()
+            assert (good.state, good.metrics) == (TrialState.COMPLETED, {"score": 0.25})
+            assert bad.state is TrialState.FAILED
+            assert bad.reason.endswith(
+                "it ended without reporting the objective 'score'; it printed score=12.75ms, and that is no plain number; "
+                "units need a space before them; the metrics seen were val_score (the nearest is val_score); "
+                "print score=VALUE, call cloudtune.trial.report(score=VALUE), or give objective.regex"
+            )
 
     @pytest.mark.parametrize("mode", ["managed", "driven"])
     def test_what_a_trial_left_comes_back(self, mode: str, submit: Submit, tmp_path: Path) -> None:

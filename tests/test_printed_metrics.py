@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune import trial
+from cloudtune import api, trial
+from cloudtune.job import TuningJob
 from cloudtune.metrics import metric_patterns, plain_patterns
 from cloudtune.outcome import what_is_missing
+from cloudtune.plan import Support
 from cloudtune.states import Report
 from cloudtune_azureml.emulator.tracking import _logged
 from cloudtune_local.setting import TrialFiles
@@ -398,3 +400,19 @@ def test_a_regex_of_ones_own_travels_as_it_is() -> None:
 def _the_search_process_is_ended() -> Iterator[None]:
     yield
     trial.SEARCH._end()
+
+
+def test_a_plan_tells_a_name_that_sagemaker_finds_in_one_case_alone() -> None:
+    def planned(metric: str) -> Any:
+        data = {
+            "name": "j",
+            "trial": {"source": ".", "command": "python train.py", "image": "an-image"},
+            "objective": {"metric": metric, "goal": "minimize"},
+            "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+            "limits": {"trials": 1},
+        }
+        return api.plan(TuningJob.from_data(data), on="sagemaker")
+
+    assert planned("loss").support("objective[0].metric") is Support.EXACT
+    long = planned("mean_average_precision_at_fifty_of_the_validation_set")
+    assert long.support("objective[0].metric") is Support.APPROXIMATE

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudtune.metrics import metric_patterns
-from cloudtune.states import Trial
+from cloudtune.states import Report, Trial
+from cloudtune_local.keeper import NOTE_SIZE, trim_log
 from cloudtune_local.setting import TrialFiles
 from cloudtune_ray import shipping
 from cloudtune_ray.actor import SlotActor
@@ -183,6 +184,46 @@ def test_a_log_arrives_whole_in_portions_whoever_asks(
     expected = [float(line.split()[-1].removeprefix("score=")) for line in lines if "score" in line]
     assert [report.metrics["score"] for report in told] == expected
     mirror.close()
+
+
+@given(
+    steps=st.lists(st.one_of(st.integers(1, 60), st.just("trim"), st.just("look"), st.just("crash")), max_size=40),
+    portion=st.integers(8, 300),
+)
+def test_a_log_that_is_trimmed_on_its_node_arrives_with_a_note_of_what_is_left_out(
+    steps: list[int | str], portion: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No line is made of parts that did not belong together, whenever the node or the driver leaves something out."""
+    node, here = tmp_path_factory.mktemp("node"), tmp_path_factory.mktemp("here")
+    origin, copy = TrialFiles(str(node), 1, log_size=512), TrialFiles(str(here), 1, log_size=512)
+    attempt, written, told = Attempt({"key": "3.1"}, origin, {}), 0, []
+    Path(origin.log).touch()
+    mirror = Mirror(Trial(3, {}, attempt=1), copy, PATTERNS)
+    chunk, attempts.CHUNK = attempts.CHUNK, portion
+    try:
+        for step in [*steps, "end"]:
+            if step == "trim":
+                trim_log(origin.log, 512)
+            elif step == "crash":
+                mirror.close()
+                mirror = Mirror(Trial(3, {}, attempt=1), copy, PATTERNS)
+            elif step in ("look", "end"):
+                attempt.ended = {"status": 0, "why": "", "message": "", "peak": 0} if step == "end" else None
+                told += mirror.take(attempt.news(*mirror.known()))
+                while step == "end" and mirror.ended is None:
+                    told += mirror.take(attempt.news(*mirror.known()))
+            else:
+                with Path(origin.log).open("a") as log:
+                    for _ in range(int(step)):
+                        written += 1
+                        log.write(f"score={written}.5\n")
+    finally:
+        attempts.CHUNK = chunk
+        mirror.close()
+    values = [said.metrics["score"] for said in told if isinstance(said, Report)]
+    assert all(value % 1 == 0.5 and value < written + 1 for value in values)
+    assert mirror.known()[0] == sum(len(f"score={number}.5\n") for number in range(1, written + 1))
+    assert not written or Path(copy.log).stat().st_size <= 512 + portion + NOTE_SIZE
 
 
 def test_files_come_back_with_their_modes_and_nothing_goes_beyond_the_trials_folder(tmp_path: Path) -> None:
