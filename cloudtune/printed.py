@@ -60,10 +60,19 @@ def instead_of(metric: str, regex: str | None, lines: Sequence[str], reported: I
             f"it printed {metric}={printed[metric]}, and that is no plain number; units need a space before them"
         )
         names.remove(metric)
+    elif written := _written(metric, lines):
+        said.append(f"it printed {metric}={written}, and that is no plain number")
     if names:
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
         said.append(f"the metrics seen were {shown}{_nearest(metric, names)}")
     return "; ".join(said)
+
+
+def _written(metric: str, lines: Sequence[str]) -> str:
+    """What stands behind the name of a metric; "" for nothing."""
+    pattern = re.compile(rf"""(?<![\w./-]){re.escape(metric)}["']?[ \t]*[=:][ \t]*(\S{{1,40}})""", re.IGNORECASE)
+    found = [pattern.search(_ESCAPES.sub("", part[:_LOOKED_AT])) for line in lines for part in parts_of(line)]
+    return next((match[1] for match in reversed(found) if match is not None), "")
 
 
 def _nearest(metric: str, names: Sequence[str]) -> str:

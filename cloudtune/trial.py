@@ -704,6 +704,7 @@ SEARCH_TIME = 0.1
 """Seconds of the processor that the search of one line for one regex may take; at most twice as many."""
 
 _ANSWER_TIME = 20.0  # seconds for an answer of the searching process, which keeps `SEARCH_TIME` itself
+_LINES_TIME = 2.0  # seconds of the processor that the search of many lines for one regex may take
 _SLOW_LINES = 3  # after so many a regex is given up: a second or so of a trial's time
 _STEP = re.compile(r"step (\d+): ")  # how a report begins that is printed
 
@@ -712,7 +713,7 @@ _ESCAPE = r"(?:\x1b|#033)(?:\[[0-9;:?]*[A-Za-z]|\(B)"
 _NUMBER = (
     r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)"
 )
-_AFTER = r"""(?:$|[\s\x1b)\]}>|;─-╿]|[,"'](?:$|[^0-9.+-])|[.:!?](?:$|[\s\x1b"')\]}])|#0[0-3][0-7])"""
+_AFTER = r"""(?:$|[\s\x07\x08\x1b)\]}>|;─-╿]|[,"'](?:$|[^0-9.+-])|[.:!?](?:$|[\s\x1b"')\]}])|#0[0-3][0-7])"""
 
 
 def metric_regex(name: str, *, any_case: bool = True) -> str:
@@ -850,7 +851,7 @@ class PrintedMetrics:
             if self._slow[name] == _SLOW_LINES:
                 self._own.pop(name, None)
                 self.remarks.append(
-                    f"the regex of {name!r} takes more than {SEARCH_TIME} s on a line, {_SLOW_LINES} times by now: "
+                    f"the regex of {name!r} takes too long on what is printed, {SEARCH_TIME} s for a line: "
                     "the rest of the output is not searched for it"
                 )
         return found
@@ -981,7 +982,11 @@ class _Searching:
                 pattern = re.compile(regex)
             except (re.error, RecursionError, OverflowError):
                 continue  # the spec was checked; a request to a service need not have been
+            until = time.process_time() + _LINES_TIME
             for index, line in enumerate(lines):
+                if time.process_time() > until:
+                    slow += [name] * _SLOW_LINES
+                    break
                 try:
                     found += [(index, name, text) for text in self._groups(pattern, line)]
                 except (_TooSlow, MemoryError, RecursionError):

@@ -162,6 +162,7 @@ ENDINGS = (
     " ms",
     "\x1b[0m",
     "|",
+    "\x08\x08",
     ">",
     ". Next",
     "\x1b(B\x1b[m",
@@ -296,8 +297,17 @@ def test_a_regex_that_explodes_is_given_up_and_the_others_go_on() -> None:
     for _ in range(trial._SLOW_LINES):
         assert [metrics for _, metrics in printed.read(line)] == [{"acc": 0.5, "good": 2.0}]
     (remark,) = printed.remarks
-    assert "the regex of 'bad' takes more than" in remark
+    assert "the regex of 'bad' takes too long" in remark
     assert printed.read("bad=7") == []
+
+
+def test_a_regex_that_is_slow_on_many_lines_is_given_up_as_well() -> None:
+    printed = trial.PrintedMetrics({"slow": r"(?:a*)(?:a*)b=(\d)", "good": r"b=(\d)"})
+    lines = ["a" * 250 + "c"] * 3000 + ["b=1"]
+    began = time.process_time()
+    assert [metrics for _, metrics in printed.read(*lines)] == [{"good": 1.0}]
+    assert time.process_time() - began < 2.0
+    assert printed.remarks
 
 
 def test_a_search_process_that_is_killed_costs_its_lines_alone() -> None:
@@ -347,6 +357,7 @@ def test_the_helper_passes_output_on_byte_for_byte(monkeypatch: pytest.MonkeyPat
         ("loss", None, ["train/loss: 1"], "(the nearest is train/loss)"),
         ("accuracy", None, ["Acuracy = 0.5"], "(the nearest is Acuracy)"),
         ("latency", None, ["\x1b[1mlatency\x1b[0m=12.75ms"], "it printed latency=12.75ms, and that is no plain number"),
+        ("loss", None, ["{'loss': tensor(0.25)}"], "it printed loss=tensor(0.25)}, and that is no plain number"),
         ("f", "F1=(.*?)", ["F1=0.93"], "its regex 'F1=(.*?)' matched 'F1=0.93' and took '', which is no number"),
         ("f", "F2=(.*)", ["F1=0.93"], "its regex 'F2=(.*)' matched none of the lines that were looked at"),
         ("loss", None, [], "it ended without reporting the objective 'loss'; print loss=VALUE"),

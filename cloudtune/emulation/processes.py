@@ -17,7 +17,7 @@ from cloudtune.emulation.wishes import Wishes
 from cloudtune.leftovers import end_leftovers
 
 _CHUNK = 1 << 16
-_LONGEST_LINE = 1 << 18  # bytes; the rest of a longer line is left out
+_LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line is left out
 _ROUNDS = 100  # of killing; each may show what the killed had just started
 
 Why = Literal["", "stop", "interrupt", "close", "time", "spot"]
