@@ -24,19 +24,22 @@ from cloudtune.states import RunRecord, RunState
 from cloudtune.store import Store
 
 
-def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None) -> Plan:
-    """What a profile's provider will do with a job. Pure: no network, no credentials, milliseconds.
+def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, base: Path | None = None) -> Plan:
+    """What a profile's provider will do with a job: no network, no credentials, and without `base` pure.
 
     Args:
         job: the spec.
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder whose config counts; None for the one around the working folder.
+        base: the folder that the job's relative paths start from, to look for its code and data, and for what of
+            them stays here; None for no look at any file.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
     provider, _, _ = _resolve(on, project)
-    return provider.plan(job)
+    planned = provider.plan(job)
+    return planned if base is None else planned.with_notes(provider.survey(job, base).all_notes())
 
 
 def prepare(
@@ -103,9 +106,10 @@ def prepare_in(
     if run_id is not None:
         with contextlib.suppress(RunNotFound):  # as it should be: the id is new
             return Run(store.run(run_id), provider)
-    planned = provider.plan(job)
+    found = provider.survey(job, base, pickled="pickle" in (native or {}))
+    planned = provider.plan(job).with_notes(found.notes)
     planned.refuse(strict=job.strict)
-    problems = provider.verify(job, base)
+    problems = [*found.problems, *provider.verify(job, base)]
     if problems:
         raise SpecError(problems)
     seed = getattr(job.strategy, "seed", None)

@@ -14,7 +14,7 @@ from cloudtune.driven import keep_earlier, search_problems
 from cloudtune.errors import ConfigError, Problem, RunBusy, TrialError
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
-from cloudtune.private import forget_environment, keep_environment
+from cloudtune.private import forget, keep_environment
 from cloudtune.provider import Finding, Provider, Watcher
 from cloudtune.states import RunState, Trial, TrialState
 
@@ -147,16 +147,7 @@ class CloudProvider(Provider):
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         self.need_sdk()
-        from cloudtune.packing import local_data  # noqa: PLC0415  # only who starts a run packs
-
-        problems = [
-            Problem(f"data.{name}", f"there is no file or folder {place!r} in {base}")
-            for name, place in local_data(job, self.name).items()
-            if not (base / place).exists()
-        ]
-        if job.trial.source is not None and not (base / job.trial.source).is_dir():
-            problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
-        return problems + (search_problems(job, base) if self.plan(job).mode == "driven" else [])
+        return search_problems(job, base) if self.plan(job).mode == "driven" else []
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         from cloudtune import packing, staging  # noqa: PLC0415
@@ -303,7 +294,7 @@ class CloudProvider(Provider):
         """See `driving.Site`; what an emulator keeps of the run is kept beyond its end."""
         from cloudtune import keepsakes  # noqa: PLC0415
 
-        forget_environment(run)
+        forget(run)
         if self.passing:
             keepsakes.keep(
                 run,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cloudtune import driving
 from cloudtune.errors import Problem
 from cloudtune.job import TuningJob
-from cloudtune.private import forget_environment
+from cloudtune.private import forget
 from cloudtune.provider import Provider, Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.states import RunState
@@ -30,7 +30,7 @@ class DrivenProvider(Provider):
 
     def settle(self, run: "RunStore") -> None:
         """See `driving.Site`."""
-        forget_environment(run)
+        forget(run)
 
     def start(self, run: "RunStore") -> None:
         driving.start(run)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cloudtune.errors import CloudtuneError, DriverError, ProviderError, RunBusy, in_one_line
 from cloudtune.job import TuningJob
-from cloudtune.private import forget_environment
+from cloudtune.private import forget
 from cloudtune.states import RunState, TrialState
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def start(run: "RunStore") -> None:
 def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> RunState:
     """Drives the run until it ends, or watches whoever drives it; see `Provider.follow`."""
     if run.record().state.ended:
-        forget_environment(run)  # a driver that was killed at the very end could not
+        forget(run)  # a driver that was killed at the very end could not
         return run.record().state
     try:
         with run.driving(), _in_words(run):

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune import trial
-from cloudtune.errors import Problem, SpecError
+from cloudtune.bundle.package import add_files, plain
+from cloudtune.bundle.tree import File, tree_of
 from cloudtune.metrics import metric_patterns
 from cloudtune.private import masked
-from cloudtune.source import MAX_SIZE, files_of
-from cloudtune.units import format_size
+from cloudtune.source import source_tree
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
@@ -34,10 +34,17 @@ class Upload:
     Attributes:
         source: the file here.
         key: its name below the prefix.
+        stamp: its size and time of change when its content was read for the name; None where it cannot change.
     """
 
     source: Path
     key: str
+    stamp: tuple[int, int] | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is another one than its name says."""
+        return self.stamp is not None and self.stamp != _stamp(self.source)
 
 
 def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
@@ -57,18 +64,23 @@ def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, pro
         The hash of all that was packed: 16 hexadecimal digits.
 
     Raises:
-        SpecError: the code is larger than `MAX_SIZE`.
+        SpecError: a file of the source cannot be read.
     """
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, mode=0o700)
     helper = Path(trial.__file__).read_bytes()
     own = {HELPER: helper, trial.JOB_FILE: _job_file(job, codec, base, provider)}
-    source = None if job.trial.source is None else base / job.trial.source
-    code = target / trial.SOURCE_FILE
-    with code.open("wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-        _write_tar(packed, source, job.trial.ignore, own)
+    files = () if job.trial.source is None else source_tree(job, base).files
+    with (
+        (target / trial.SOURCE_FILE).open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+    ):
+        _write_tar(packed, files, own)
     (target / "trial.py").write_bytes(helper)
     (target / trial.JOB_FILE).write_bytes(own[trial.JOB_FILE])
-    return _hash_of(sorted(target.iterdir()))
+    packed_files = sorted(target.iterdir())
+    for path in packed_files:
+        path.chmod(0o600)
+    return _hash_of([Upload(path, path.name) for path in packed_files])
 
 
 def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) -> bytes:
@@ -110,38 +122,11 @@ def local_data(job: "TuningJob", provider: str) -> dict[str, str]:
     }
 
 
-def _write_tar(target: Any, source: Path | None, ignore: Sequence[str], own: Mapping[str, bytes]) -> None:
-    total = 0
+def _write_tar(target: Any, files: Sequence[File], own: Mapping[str, bytes]) -> None:
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in files_of(source, ignore) if source is not None else ():
-            assert source is not None
-            total += (source / path).lstat().st_size
-            if total > MAX_SIZE:
-                hint = "name what is not code under trial.ignore, and data under data"
-                raise SpecError([Problem("trial.source", f"{source} is larger than {format_size(MAX_SIZE)}", hint)])
-            _add(archive, archive.gettarinfo(source / path, str(path)), source / path)
+        add_files(archive, files, "trial.source")
         for name, content in own.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(_plain(info), io.BytesIO(content))
-
-
-def _add(archive: tarfile.TarFile, info: tarfile.TarInfo, path: Path) -> None:
-    if info.isreg():
-        with path.open("rb") as file:
-            archive.addfile(_plain(info), file)
-    else:
-        archive.addfile(_plain(info))
-
-
-def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The same entry without what differs from one machine, user or moment to the next."""
-    info.mtime = 0
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mode = 0o755 if info.mode & 0o100 or info.name == HELPER else 0o644
-    info.pax_headers = {}
-    return info
+            archive.addfile(plain(name, len(content), executable=name == HELPER), io.BytesIO(content))
 
 
 def data_uploads(place: Path) -> tuple[str, list[Upload]]:
@@ -150,20 +135,22 @@ def data_uploads(place: Path) -> tuple[str, list[Upload]]:
     Raises:
         OSError: a file cannot be read.
     """
-    files = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
-    root = place.parent if place.is_file() else place
-    digest = _hash_of(files, root)
-    return digest, [Upload(path, path.relative_to(root).as_posix()) for path in files]
+    files = [Upload(file.path, file.name, _stamp(file.path)) for file in tree_of(place).files]
+    return _hash_of(files), files
 
 
-def _hash_of(files: Sequence[Path], root: Path | None = None) -> str:
+def _hash_of(files: Sequence[Upload]) -> str:
     digest = hashlib.sha256()
-    for path in files:
-        name = path.name if root is None else path.relative_to(root).as_posix()
-        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
-        for chunk in _chunks(path):
+    for file in files:
+        digest.update(f"{file.key}\0{file.source.stat().st_size}\0".encode())
+        for chunk in _chunks(file.source):
             digest.update(chunk)
     return digest.hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -1,7 +1,7 @@
 """What a provider will really do with each field of a job: nothing is dropped silently."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -91,6 +91,10 @@ class Plan:
                 for note in bad
             ]
             raise UnsupportedError(self.provider, problems)
+
+    def with_notes(self, notes: Iterable[Note]) -> Self:
+        """Return the plan with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
 
     def to_data(self) -> dict[str, JsonValue]:
         """The plan as plain data for JSON."""

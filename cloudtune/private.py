@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,9 @@ from cloudtune.errors import ProviderError
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
     from cloudtune.store import RunStore
+
+PACKED = ("assets", "code")
+"""Folders of a run's own with what is sent to a service; trials on this machine start in another one."""
 
 MASK = "***"
 """What stands for the value of an environment variable wherever it might be read."""
@@ -43,9 +47,11 @@ def kept_environment(run: "RunStore") -> dict[str, str]:
     return kept
 
 
-def forget_environment(run: "RunStore") -> None:
-    """Removes the values, if there are any."""
+def forget(run: "RunStore") -> None:
+    """Remove what an ended run needs no more: the values of its variables, and the code that was packed for it."""
     _file(run).unlink(missing_ok=True)
+    for name in PACKED:
+        shutil.rmtree(run.folder / name, ignore_errors=True)
 
 
 def _file(run: "RunStore") -> Path:

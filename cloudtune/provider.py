@@ -10,7 +10,7 @@ A provider is a class in anyone's package, found through an entry point of the g
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pydantic import JsonValue
 
+    from cloudtune.bundle.survey import Survey, Where
     from cloudtune.errors import Problem
     from cloudtune.job import TuningJob
     from cloudtune.plan import Plan, Support
@@ -168,8 +169,27 @@ class Provider(ABC):
     def check(self) -> list[Finding]:
         """What a run needs here and whether it is there: credentials, permissions, quotas, programs."""
 
+    def where(self, job: "TuningJob") -> "Where":
+        """Return where the job's trials run, as far as their files are concerned."""
+        from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
+        from cloudtune.packing import local_data  # noqa: PLC0415
+
+        return Where(remote=self.away, inputs=local_data(job, self.name))
+
+    def survey(self, job: "TuningJob", base: "Path", *, pickled: bool = False) -> "Survey":
+        """Look at the job's own files: code and data. Executes nothing, and needs no network and no credentials.
+
+        Args:
+            job: the spec.
+            base: what its paths are relative to.
+            pickled: whether the function comes by itself, without its module.
+        """
+        from cloudtune.bundle.survey import survey  # noqa: PLC0415
+
+        return survey(job, base, replace(self.where(job), pickled=pickled))
+
     def verify(self, job: "TuningJob", base: "Path") -> "list[Problem]":  # noqa: ARG002  # most have nothing to verify
-        """What the job names and is not there: files and folders, relative to `base`."""
+        """What else keeps the job from running here; of its files `survey` tells. Paths are relative to `base`."""
         return []
 
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare

@@ -1,59 +1,70 @@
 """Which files of a source folder travel with the trials."""
 
-import shutil
-from collections.abc import Iterator, Sequence
+import os
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
+from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of
+from cloudtune.bundle.tree import Left, Tree, Why, tree_of
 
-from cloudtune.errors import Problem, SpecError
-from cloudtune.units import format_size
+if TYPE_CHECKING:
+    from cloudtune.job import TuningJob
 
-ALWAYS_IGNORED = (
-    ".git/", ".hg/", ".svn/", ".cloudtune/", "__pycache__/", "*.py[cod]", ".venv/", "venv/", ".tox/", ".nox/",
-    ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".ipynb_checkpoints/", "node_modules/", ".DS_Store",
-    ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_ed25519*", ".netrc", ".aws/", ".azure/",
-)  # fmt: skip
-"""What never travels: version control, caches, environments, and files that usually hold secrets."""
+__all__ = ["ALWAYS_IGNORED", "MAX_FILES", "MAX_SIZE", "copy_source", "source_tree"]
 
 MAX_SIZE = 2_000_000_000
 """Bytes that a source folder may have; more is data, and belongs under ``data``."""
 
+MAX_FILES = 200_000
+"""Entries that a source folder may have."""
 
-def files_of(source: Path, ignore: Sequence[str]) -> Iterator[Path]:
-    """The files that travel, relative to the source and in a fixed order.
+
+def source_tree(job: "TuningJob", base: Path) -> Tree:
+    """Return what travels of a job's source folder: all but what its `ignore` says, and what `Rule` keeps here.
 
     Args:
-        source: an existing folder.
-        ignore: patterns as in a .gitignore; ``!pattern`` takes one back, also of `ALWAYS_IGNORED`.
-    """
-    spec = GitIgnoreSpec.from_lines([*ALWAYS_IGNORED, *ignore])
-    yield from _walk(source, Path(), spec)
-
-
-def _walk(source: Path, below: Path, spec: GitIgnoreSpec) -> Iterator[Path]:
-    for entry in sorted((source / below).iterdir()):
-        path = below / entry.name
-        if entry.is_dir() and not entry.is_symlink():
-            if not spec.match_file(f"{path}/"):
-                yield from _walk(source, path, spec)
-        elif not spec.match_file(str(path)):
-            yield path
-
-
-def copy_source(source: Path, ignore: Sequence[str], target: Path) -> None:
-    """Copies the files that travel into a new folder; symbolic links stay links.
+        job: whose trial has a source, which is there.
+        base: where the job's relative paths start.
 
     Raises:
-        SpecError: they are larger than `MAX_SIZE`.
-        OSError: a file cannot be read or written.
+        OSError: the folder is gone.
     """
-    total = 0
-    target.mkdir(parents=True)
-    for path in files_of(source, ignore):
-        total += (source / path).lstat().st_size
-        if total > MAX_SIZE:
-            hint = "name what is not code under trial.ignore, and data under data"
-            raise SpecError([Problem("trial.source", f"{source} is larger than {format_size(MAX_SIZE)}", hint)])
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source / path, target / path, follow_symlinks=False)
+    assert job.trial.source is not None
+    source = base / job.trial.source
+    rule = Rule([*_outputs(job, base, source), *job.trial.ignore])
+    tree = tree_of(source, rule.choose, limit=MAX_FILES)
+    files, left, telling = [], list(tree.left), []
+    for file in tree.files:
+        content = content_of(file)
+        if content is Content.JOB:
+            left.append(Left(file.name, Why.OWN))
+        elif content is Content.KEY and not rule.is_taken(file.name):
+            left.append(Left(file.name, Why.SECRET))
+        else:
+            files.append(file)
+            if content is not Content.PLAIN or rule.is_taken(file.name):
+                telling.append(file.name)
+    ordered = sorted(left, key=lambda each: each.name)
+    return replace(tree, files=tuple(files), left=tuple(ordered), telling=tuple(telling))
+
+
+def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:
+    """Patterns of the folders in the source that earlier runs of the job have left their outputs in."""
+    output = job.output
+    places = [] if output is None else [output] if isinstance(output, str) else list(output.values())
+    here = [place.removeprefix("file://") for place in places if "://" not in place.removeprefix("file://")]
+    below = [os.path.relpath(base / place, source) for place in here]
+    return [f"/{place}/" for place in below if place != "." and not place.startswith("..")]
+
+
+def copy_source(job: "TuningJob", base: Path, target: Path) -> None:
+    """Copy the files that travel into a new folder, for its owner alone.
+
+    Raises:
+        SpecError: a file cannot be read.
+        OSError: the folder is gone, or the copy cannot be written.
+    """
+    from cloudtune.bundle.package import copy_files  # noqa: PLC0415  # tarfile is loaded by those who need it
+
+    copy_files(source_tree(job, base).files, target, "trial.source")

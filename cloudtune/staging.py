@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.errors import ProviderError
 from cloudtune.packing import Upload, data_uploads, local_data
+from cloudtune.private import PACKED
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
     from cloudtune.store import RunStore
 
-ASSETS = "assets"
+ASSETS = PACKED[0]
 """The folder in a run's own that holds what travels with its trials."""
 
 Put = Callable[[str, Sequence[Upload]], None]
@@ -53,8 +55,15 @@ def staged(
         if place is not None:
             whole = place.replace(f"${{{token}}}", digest)
             upload(whole.replace("${bucket}", bucket()) if "${bucket}" in whole else whole, files)
+            _refuse_changed(token, files)
     whole_request: dict[str, Any] = filled(request, lambda token: hashes[token] if token in hashes else bucket())
     return whole_request
+
+
+def _refuse_changed(token: str, files: Sequence[Upload]) -> None:
+    changed = next((file.source for file in files if file.changed), None)
+    if changed is not None:
+        raise ProviderError(f"{token}: {changed} changed while it was uploaded; start again when nothing writes to it")
 
 
 def _uploads(run: "RunStore", job: "TuningJob", provider: str) -> dict[str, tuple[str, list[Upload]]]:

@@ -31,7 +31,10 @@ def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: 
 
     job = load_job(job_file, list(overrides))
     names = on.split(",") if on else [None]
-    plans = {name or "default": api.plan(job, name, project=project_folder(job_file.parent)) for name in names}
+    plans = {
+        name or "default": api.plan(job, name, project=project_folder(job_file.parent), base=job_file.parent)
+        for name in names
+    }
     if as_json:
         data = {name: each.to_data() for name, each in plans.items()}
         print_json(next(iter(data.values())) if len(data) == 1 else data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from cloudtune import api, driving
+from cloudtune.bundle.survey import Survey
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, pick
 from cloudtune.parameters import Int
@@ -66,6 +67,9 @@ class RemoteDriver(Provider):
 
     def check(self) -> list[Finding]:
         return [*self._target.check(), *self._driving.check()]
+
+    def survey(self, job: TuningJob, base: Path, *, pickled: bool = False) -> Survey:
+        return self._target.survey(job.driven(), base, pickled=pickled)
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         if not self._target.away:

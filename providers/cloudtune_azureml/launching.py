@@ -5,7 +5,9 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.bundle.package import view_of
 from cloudtune.private import kept_environment
+from cloudtune.source import copy_source
 from cloudtune.staging import ASSETS
 from cloudtune.trial import SOURCE_FILE
 from cloudtune_azureml.client import Azure
@@ -31,34 +33,66 @@ def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, 
     if part.get("code") == CODE:
         part["code"] = str(_unpacked(run))
     elif isinstance(part.get("code"), str) and (base / part["code"]).is_dir():
-        part["code"] = str((base / part["code"]).absolute())
+        part["code"] = str(_copied(run, job, part["code"]))
     request = {**request, "trial": part} if "trial" in request else part
-    inputs = {name: _with_path(given, base) for name, given in (request.get("inputs") or {}).items()}
+    inputs = {
+        name: _with_path(given, base, run.folder / f"input-{name.encode().hex()}")
+        for name, given in (request.get("inputs") or {}).items()
+    }
     return {**request, **({"inputs": inputs} if inputs else {})}
 
 
-def with_code_in(folder: Path, name: str, request: dict[str, Any]) -> dict[str, Any]:
+def with_code_in(folder: Path, name: str, request: dict[str, Any], own: Path) -> dict[str, Any]:
     """A job's file whose code lies beside it, from where Azure's own tools upload it.
 
     Args:
         folder: of the file.
         name: of the code's folder in it, which is made anew.
         request: whose code is somewhere else on this machine.
+        own: the run's folder, which does not last.
     """
     part = dict(request.get("trial") or request)
-    if not Path(str(part.get("code", ""))).is_absolute():
-        return request
+    if Path(str(part.get("code", ""))).is_absolute():
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(part["code"], folder / name)
+        part["code"] = f"./{name}"
+    request = {**request, "trial": part} if "trial" in request else part
+    inputs = {key: _beside(folder, f"{name}-{key}", given, own) for key, given in (request.get("inputs") or {}).items()}
+    return {**request, **({"inputs": inputs} if inputs else {})}
+
+
+def _beside(folder: Path, name: str, given: Any, own: Path) -> Any:
+    """An input that is one of the run's own views, copied beside the file: the run's folder does not last."""
+    path = Path(str(given.get("path"))) if isinstance(given, dict) else Path()
+    if not path.is_relative_to(own):
+        return given
     shutil.rmtree(folder / name, ignore_errors=True)
-    shutil.copytree(part["code"], folder / name)
-    part["code"] = f"./{name}"
-    return {**request, "trial": part} if "trial" in request else part
+    shutil.copytree(path, folder / name)
+    return {**given, "path": f"./{name}"}
 
 
-def _with_path(given: Any, base: Path) -> Any:
-    """An input whose path is whole, where it lies on this machine."""
+def _with_path(given: Any, base: Path, view: Path) -> Any:
+    """An input whose path is whole, where it lies on this machine; the SDK, which uploads it, has another rule of files.
+
+    Args:
+        given: the input.
+        base: what its path is relative to.
+        view: the folder for links to what travels, where that is not all of it.
+    """
     if not isinstance(given, dict) or ":" in (given.get("path") or ":"):
         return given
-    return {**given, "path": str((base / given["path"]).absolute())}
+    place = base / given["path"]
+    return {**given, "path": str((view_of(place, view) if place.exists() else place).absolute())}
+
+
+def _copied(run: "RunStore", job: "TuningJob", code: str) -> Path:
+    """The folder of code that starts in its own way, as far as it travels."""
+    folder = run.folder / "code"
+    if not folder.is_dir():
+        own = job.model_copy(update={"trial": job.trial.model_copy(update={"source": code})})
+        copy_source(own, Path(run.record().native["base"]), run.folder / "code.new")
+        (run.folder / "code.new").rename(folder)
+    return folder
 
 
 def _unpacked(run: "RunStore") -> Path:

@@ -119,7 +119,7 @@ class AzureMlProvider(CloudProvider):
     def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:
         from cloudtune_azureml.launching import final_request, with_code_in  # noqa: PLC0415
 
-        return with_code_in(folder, f"{job.name}-code", final_request(run, job, plan))
+        return with_code_in(folder, f"{job.name}-code", final_request(run, job, plan), run.folder)
 
     def stop_trial(self, place: str) -> None:
         self._azure.cancel(place)

@@ -19,6 +19,7 @@ from cloudtune.states import TrialState
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
+    from cloudtune.bundle.survey import Where
     from cloudtune.launcher import Launcher
     from cloudtune.store import RunStore
     from cloudtune_local.setting import Setting
@@ -34,16 +35,15 @@ class LocalProvider(DrivenProvider):
     def plan(self, job: TuningJob) -> Plan:
         return translate(job, self.mounts)
 
-    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+    def where(self, job: TuningJob) -> "Where":
+        from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
+
         places: Any = self.plan(job).request["data"]
-        problems = [
-            Problem(f"data.{name}", f"there is no file or folder {place!r} in {base}")
-            for name, place in places.items()
-            if not (base / place).exists()
-        ]
-        if job.trial.source is not None and not (base / job.trial.source).is_dir():
-            problems.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
-        return problems + search_problems(job, base)
+        python = job.local.get("python")
+        return Where(remote=False, inputs=places, python=python if isinstance(python, str) else None)
+
+    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        return search_problems(job, base)
 
     def check(self) -> list[Finding]:
         free = shutil.disk_usage(Path.cwd()).free
@@ -63,7 +63,15 @@ class LocalProvider(DrivenProvider):
         if job.trial.source is not None:
             from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
-            copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
+            copy_source(job, base, run.folder / "source")
+        self._keep_views(run, job, base)
+
+    def _keep_views(self, run: "RunStore", job: TuningJob, base: Path) -> None:
+        """Makes trials here see of their data what they would see elsewhere."""
+        from cloudtune.bundle.package import view_of  # noqa: PLC0415  # only jobs with data need it
+
+        for name, place in self.where(job).inputs.items():
+            view_of((base / place).resolve(), _view(run, name))
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         trial = run.existing(number)
@@ -92,6 +100,11 @@ class LocalProvider(DrivenProvider):
         return lines_of(run, number, follow=follow)
 
 
+def _view(run: "RunStore", name: str) -> Path:
+    """The folder for links to what travels of an input, where that is not all of it."""
+    return run.folder / f"input-{name.encode().hex()}"
+
+
 def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secrets: bool = True) -> "Setting":
     from cloudtune_local.keeping import trial_environment  # noqa: PLC0415
     from cloudtune_local.setting import Setting  # noqa: PLC0415
@@ -105,7 +118,8 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     environment = trial_environment(os.environ, run.id, run.folder, settings.python)
     for name, place in plan["data"].items():
         variable = "".join(char if char.isalnum() else "_" for char in name).upper()
-        environment[f"CLOUDTUNE_DATA_{variable}"] = str((base / place).resolve())
+        view = _view(run, name)
+        environment[f"CLOUDTUNE_DATA_{variable}"] = str(view if view.is_dir() else (base / place).resolve())
     limit = job.limits.trial_time
     return Setting(
         job=job,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cloudtune import driving
+from cloudtune.bundle.survey import Survey
 from cloudtune.config import SEVERAL
 from cloudtune.driven import DrivenProvider, keep_earlier
 from cloudtune.errors import ConfigError, Problem, TrialError
@@ -72,6 +73,11 @@ class MixedProvider(DrivenProvider):
             for profile, provider in self._providers.items()
             for finding in provider.check()
         ]
+
+    def survey(self, job: TuningJob, base: Path, *, pickled: bool = False) -> Survey:
+        found = [each.survey(job.driven(), base, pickled=pickled) for each in self._providers.values()]
+        problems = dict.fromkeys(problem for each in found for problem in each.problems)
+        return Survey(tuple(problems), tuple(dict.fromkeys(note for each in found for note in each.notes)))
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         for profile in self._providers:

@@ -10,7 +10,7 @@ from cloudtune.states import Trial
 from cloudtune.trial import compile_command, data_variable
 from cloudtune_local.setting import Setting
 from cloudtune_ray.native import RayJob
-from cloudtune_ray.shipping import archive, package
+from cloudtune_ray.shipping import archive, archive_as_it_is, package
 from cloudtune_ray.translate import ActorOptions
 
 ACCELERATOR_PART = 0.001
@@ -81,7 +81,7 @@ class Briefing:
             "mark": self.mark,
             "run": setting.run_id,
             "base": str(self.base),
-            "code": archive(source, self.ray.put) if source.is_dir() else None,
+            "code": archive(source, self.ray.put, "trial.source") if source.is_dir() else None,
             "data": {data_variable(name): self._data(name, place) for name, place in self.places.items()},
             "outputs": None if setting.outputs is None else str(setting.outputs),
             "function": setting.job.trial.function,
@@ -98,7 +98,7 @@ class Briefing:
         shipped = self.native.data == "shipped"
         return {
             "name": f"data-{data_variable(name)}",
-            "pieces": archive(path, self.ray.put) if shipped else None,
+            "pieces": archive(path, self.ray.put, f"data.{name}") if shipped else None,
             "below": path.name if path.is_file() else "",
             "path": str(path),
         }
@@ -119,7 +119,7 @@ class Briefing:
             "parameters": trial.parameters,
             "argv": None if self._place is None else self._place(trial.parameters),
             "environment": dict(self.environment),
-            "checkpoint": archive(checkpoint, self.ray.put) if travels else [],
+            "checkpoint": archive_as_it_is(checkpoint, self.ray.put) if travels else [],
         }
 
 

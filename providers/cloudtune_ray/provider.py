@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from cloudtune_ray.support import SUPPORT
 from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 
 if TYPE_CHECKING:
+    from cloudtune.bundle.survey import Where
     from cloudtune.launcher import Launcher
     from cloudtune.store import RunStore
     from cloudtune_local.setting import Setting
@@ -40,6 +42,16 @@ class RayProvider(DrivenProvider):
     def plan(self, job: TuningJob) -> Plan:
         return translate(job, self.mounts)
 
+    def where(self, job: TuningJob) -> "Where":
+        from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
+
+        request: Any = self.plan(job).request
+        shipped = request["settings"]["data"] == "shipped"
+        remote = RaySettings.of(self.settings, PROVIDER).remote
+        return Where(
+            remote=remote, inputs=request["data"] if shipped else {}, python=None if remote else sys.executable
+        )
+
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         from cloudtune_ray.verifying import problems  # noqa: PLC0415  # loads Ray
 
@@ -60,7 +72,7 @@ class RayProvider(DrivenProvider):
         if job.trial.source is not None:
             from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
-            copy_source(base / job.trial.source, job.trial.ignore, run.folder / "source")
+            copy_source(job, base, run.folder / "source")
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         from cloudtune_local.logs import lines_of  # noqa: PLC0415

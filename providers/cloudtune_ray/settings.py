@@ -1,6 +1,9 @@
 """The settings of a Ray profile."""
 
+import os
+import socket
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -17,3 +20,10 @@ class RaySettings(Settings):
     """
     namespace: Annotated[str, Field(min_length=1)] = "cloudtune"
     """The namespace of the actors; whoever shares a cluster and resumes runs needs the same."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether the cluster's head is on another machine, as far as its address tells."""
+        address = self.address or os.environ.get("RAY_ADDRESS", "")
+        host = urlsplit(address if "://" in address else f"ray://{address}").hostname
+        return host not in (None, "auto", "local", "localhost", "127.0.0.1", "::1", socket.gethostname())

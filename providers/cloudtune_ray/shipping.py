@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from cloudtune.bundle.package import add_files
+from cloudtune.bundle.tree import tree_of
+
 _PIECE = 32 << 20
 """Bytes of an archive that are one object of Ray's store."""
 
@@ -31,31 +34,39 @@ def package() -> tuple[bytes, str]:
     return content, hashlib.sha256(content).hexdigest()[:16]
 
 
-def archive(place: Path, put: Callable[[bytes], Any]) -> list[Any]:
-    """Packs a file or all of a folder into a tar file.
+def archive(place: Path, put: Callable[[bytes], Any], path: str) -> list[Any]:
+    """Pack what travels of a file or folder into a tar file.
 
     Args:
-        place: the file or folder; symbolic links in it stay links.
+        place: the file or folder.
         put: takes a part of the tar file and gives a reference to it.
+        path: the spec's field that it comes from, for messages.
 
     Returns:
         The references, in order.
+
+    Raises:
+        SpecError: a file cannot be read.
     """
+    return _packed(put, lambda target: add_files(target, tree_of(place).files, path))
+
+
+def archive_as_it_is(folder: Path, put: Callable[[bytes], Any]) -> list[Any]:
+    """Pack all of a folder that trials wrote, whose links stay links; see `archive`."""
+
+    def add(target: tarfile.TarFile) -> None:
+        for path in sorted(folder.iterdir()):
+            target.add(path, path.name)
+
+    return _packed(put, add)
+
+
+def _packed(put: Callable[[bytes], Any], add: Callable[[tarfile.TarFile], None]) -> list[Any]:
     pieces = _Pieces(put)
     with tarfile.open(fileobj=cast("BinaryIO", pieces), mode="w|", format=tarfile.PAX_FORMAT) as target:
-        if place.is_dir():
-            for path in sorted(place.iterdir()):
-                target.add(path, path.name)
-        else:
-            target.add(place.resolve(), place.name)
+        add(target)
     pieces.flush()
     return pieces.references
-
-
-def size_of(place: Path) -> int:
-    """Bytes of a file, or of all files of a folder."""
-    files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
-    return sum(path.stat().st_size for path in files)
 
 
 class _Pieces:

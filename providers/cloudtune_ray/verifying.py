@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.bundle.tree import tree_of
 from cloudtune.errors import Problem
 from cloudtune.job import TuningJob
 from cloudtune.source import MAX_SIZE
@@ -12,7 +13,6 @@ from cloudtune_ray.actor import SlotActor
 from cloudtune_ray.briefing import found_files, placement
 from cloudtune_ray.cluster import load_ray
 from cloudtune_ray.native import RayJob
-from cloudtune_ray.shipping import size_of
 from cloudtune_ray.translate import ActorOptions
 
 
@@ -28,8 +28,6 @@ def problems(job: TuningJob, base: Path, request: Mapping[str, Any]) -> list[Pro
         ConfigError: Ray is not installed.
     """
     found = []
-    if job.trial.source is not None and not (base / job.trial.source).is_dir():
-        found.append(Problem("trial.source", f"there is no folder {job.trial.source!r} in {base}"))
     settings = RayJob.model_validate(job.ray)
     if settings.data == "shipped":
         found += _of_data(request["data"], base)
@@ -37,10 +35,7 @@ def problems(job: TuningJob, base: Path, request: Mapping[str, Any]) -> list[Pro
 
 
 def _of_data(places: Mapping[str, str], base: Path) -> list[Problem]:
-    missing = [name for name, place in places.items() if not (base / place).exists()]
-    if missing:
-        return [Problem(f"data.{name}", f"there is no file or folder {places[name]!r} in {base}") for name in missing]
-    total = sum(size_of(base / place) for place in places.values())
+    total = sum(tree_of(base / place).size for place in places.values() if (base / place).exists())
     if total <= MAX_SIZE:
         return []
     hint = "put it where all nodes see it, and say ray: {data: shared}"

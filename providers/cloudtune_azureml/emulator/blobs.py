@@ -16,6 +16,8 @@ from xml.sax.saxutils import escape
 
 from werkzeug.wrappers import Request, Response
 
+from cloudtune.bundle.package import copy_files
+from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.access import Environ
 from cloudtune.emulation.serving import SilentHandler
 
@@ -71,7 +73,7 @@ class Blobs:
         target = self.file(container, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
+            copy_files(tree_of(source).files, target, str(source))
         else:
             shutil.copyfile(source, target)
 

@@ -14,6 +14,7 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.utilities.utils import get_partition
 
+from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.access import new_secret, same
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.workplace import Workplace
@@ -273,9 +274,9 @@ class SageMakerEmulator:
                 raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
             bucket, prefix = split_uri(uri)
             self._make_bucket(bucket)
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                key = "/".join(part for part in (prefix.strip("/"), path.relative_to(folder).as_posix()) if part)
-                cloud.upload(path, bucket, key)
+            for file in tree_of(folder).files:
+                key = "/".join(part for part in (prefix.strip("/"), file.name) if part)
+                cloud.upload(file.path, bucket, key)
 
     def _make_bucket(self, name: str) -> None:
         s3 = get_backend("s3")[self.account][get_partition(self.region)]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from google.auth.external_account_authorized_user import Credentials
 
+from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
@@ -232,9 +233,9 @@ class VertexEmulator:
                 raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
             bucket, _, prefix = uri.removeprefix("gs://").partition("/")
             self._buckets.make(bucket)
-            for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-                parts = (prefix.strip("/"), path.relative_to(folder).as_posix())
-                self._buckets.put(bucket, "/".join(part for part in parts if part), path.read_bytes(), {})
+            for file in tree_of(folder).files:
+                parts = (prefix.strip("/"), file.name)
+                self._buckets.put(bucket, "/".join(part for part in parts if part), file.path.read_bytes(), {})
 
     def _workshop(self) -> Workshop:
         return Workshop(

@@ -1,0 +1,226 @@
+"""What a command starts: the script, module or program that must be there, looked for before anything is launched."""
+
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import PurePosixPath
+
+
+class Kind(Enum):
+    """What a part of a command names."""
+
+    PROGRAM = auto()
+    """What is executed: looked up in PATH, or a path."""
+    SCRIPT = auto()
+    """A file that an interpreter or launcher reads."""
+    MODULE = auto()
+    """A module that Python runs (``-m``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a command names.
+
+    Attributes:
+        kind: what it is.
+        name: the path or the module's name, as the command has it.
+        folder: that it is relative to, below the folder that the command starts in.
+        sure: whether it must be there when the command starts; what follows another command may be made by that.
+    """
+
+    kind: Kind
+    name: str
+    folder: str = ""
+    sure: bool = True
+
+
+_SCRIPT = re.compile(r".+\.(?:py|pyz|sh|bash|R|r|jl|pl|rb|js|mjs|ts|lua|m)\Z")
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
+_UNKNOWN = re.compile(r"[$`*?\[\]{}~\0]")
+"""What a shell, or a trial's parameters, turn into something else."""
+_REDIRECTION = re.compile(r"\d*[<>]+&?\Z")
+
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?t?\Z")
+_SHELLS = frozenset({"sh", "bash", "zsh", "dash", "ksh"})
+_INTERPRETERS = frozenset({"Rscript", "julia", "perl", "ruby", "node", "lua", "octave", "php", "deno", "bun"})
+_WITH_VALUE = {
+    "env": {"-u", "-C", "-S", "--unset", "--chdir"},
+    "nice": {"-n"},
+    "ionice": {"-c", "-n"},
+    "stdbuf": {"-o", "-i", "-e"},
+    "timeout": {"-s", "-k", "--signal", "--kill-after"},
+    "time": {"-f", "-o"},
+    "nohup": set(),
+    "exec": set(),
+    "command": set(),
+    "setsid": set(),
+    "catchsegv": set(),
+    "xvfb-run": {"-n", "-s", "-e", "-f", "-p", "-w"},
+    "taskset": set(),
+    "numactl": set(),
+}
+"""Programs that start another one: their options that take the next word."""
+_POSITIONAL = {"timeout": 1, "taskset": 1}
+"""How many words of theirs come before the program."""
+_PYTHON_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs", "-Q"})
+_BUILTINS = frozenset({":", ".", "source", "set", "export", "unset", "echo", "printf", "true", "false", "test", "[",
+    "ulimit", "umask", "trap", "wait", "eval", "exit", "mkdir", "rm", "cp", "mv", "ln", "touch", "cat", "sleep", "pwd",
+    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "function", "!", "{", "}",
+    "pushd", "popd", "alias", "read", "local", "return", "shift", "let", "declare"})  # fmt: skip
+"""What a shell does itself, or every system has."""
+
+
+def named_in(command: str | Sequence[str]) -> list[Named]:
+    """Return what a command names, as far as that can be told without running it.
+
+    Args:
+        command: a line for a shell, or a program and its arguments, with places for parameters such as ``{lr}``.
+    """
+    if not isinstance(command, str):
+        return list(_of_words(list(command), "", sure=True))
+    found: list[Named] = []
+    folder, sure = "", True
+    for words in _simple_commands(command):
+        if words and words[0] == "cd":
+            folder = _entered(folder, words[1:])
+            continue
+        found += _of_words(words, folder, sure=sure, in_shell=True)
+        sure = sure and bool(words) and words[0] in ("export", "set", "echo", "ulimit", "umask")
+        if _UNKNOWN.search(folder) or (words and words[0] in ("if", "for", "while", "case", "until", "{", "function")):
+            break  # what follows depends on what only a shell knows
+    return found
+
+
+def _entered(folder: str, words: Sequence[str]) -> str:
+    target = words[0] if words else "~"
+    return target if target.startswith("/") else f"{folder}/{target}".lstrip("/") if folder else target
+
+
+def _simple_commands(line: str) -> Iterator[list[str]]:
+    """The words of each command of a shell's line, without redirections; none of a line that cannot be told apart."""
+    lexer = shlex.shlex(line.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars="();&|<>")
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    try:
+        tokens = list(lexer)
+    except ValueError:  # quotes that do not match: the shell will say so
+        return
+    words: list[str] = []
+    skip = False
+    for index, token in enumerate(tokens):
+        if set(token) <= set("();&|") and token:
+            if "(" in token:
+                return
+            yield words
+            words = []
+        elif set(token) <= set("<>&") and token:
+            skip = True
+            if words and words[-1].isdigit() and index:
+                words.pop()
+        elif skip:
+            skip = False
+        else:
+            words.append(token)
+    yield words
+
+
+def _of_words(words: list[str], folder: str, *, sure: bool, in_shell: bool = False) -> Iterator[Named]:
+    """What a program with its arguments names."""
+    if in_shell:
+        while words and _ASSIGNMENT.match(words[0]):
+            words = words[1:]
+    if not words or _UNKNOWN.search(words[0]) or _UNKNOWN.search(folder):
+        return
+    program, rest = words[0], words[1:]
+    if in_shell and program in _BUILTINS:
+        sourced = program in (".", "source") and any("/" in word for word in rest[:1])
+        yield from _first_script(rest, folder, sure=sure, any_suffix=True) if sourced else ()
+        return
+    if not in_shell or program not in ("exec", "command"):
+        yield Named(Kind.PROGRAM, program, folder, sure)
+    base = PurePosixPath(program).name
+    yield from _started_by(base, rest, folder, sure=sure)
+
+
+def _started_by(base: str, rest: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
+    """What a program of this name is given to start."""
+    if base in _WITH_VALUE:
+        yield from _of_words(_after_options(base, rest), folder, sure=sure)
+    elif _PYTHON.match(base):
+        yield from _of_python(rest, folder, sure=sure)
+    elif base in _SHELLS:
+        yield from _of_shell(rest, folder, sure=sure)
+    elif base in _INTERPRETERS:
+        yield from _first_script(rest, folder, sure=sure, any_suffix=True)
+    else:
+        yield from _of_launcher(rest, folder, sure=sure)
+
+
+def _after_options(program: str, words: list[str]) -> list[str]:
+    """The words from the program that another one starts."""
+    index = 0
+    while index < len(words) and (
+        words[index].startswith("-") or (program == "env" and _ASSIGNMENT.match(words[index]))
+    ):
+        index += 2 if words[index] in _WITH_VALUE[program] else 1
+    return words[index + _POSITIONAL.get(program, 0) :]
+
+
+def _of_python(words: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
+    index = 0
+    while index < len(words):
+        word = words[index]
+        if word == "-m":
+            if index + 1 < len(words) and not _UNKNOWN.search(words[index + 1]):
+                yield Named(Kind.MODULE, words[index + 1], folder, sure)
+                yield from _of_launcher(words[index + 2 :], folder, sure=sure)
+            return
+        if word == "-" or word.startswith("-c"):
+            return
+        if not word.startswith("-"):
+            if not _UNKNOWN.search(word):
+                yield Named(Kind.SCRIPT, word, folder, sure)
+            return
+        index += 2 if word in _PYTHON_WITH_VALUE else 1
+
+
+def _of_shell(words: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
+    for index, word in enumerate(words):
+        if word.startswith("-") and not word.startswith("--") and "c" in word[1:]:
+            line = words[index + 1] if index + 1 < len(words) else ""
+            for each in named_in(line):
+                yield Named(
+                    each.kind, each.name, _entered(folder, [each.folder]) if each.folder else folder, sure and each.sure
+                )
+            return
+        if not word.startswith(("-", "+")):
+            if not _UNKNOWN.search(word):
+                yield Named(Kind.SCRIPT, word, folder, sure)
+            return
+
+
+def _first_script(words: list[str], folder: str, *, sure: bool, any_suffix: bool = False) -> Iterator[Named]:
+    for word in words:
+        if word in ("-e", "-E", "--eval", "-c"):
+            return
+        if not word.startswith("-"):
+            if not _UNKNOWN.search(word) and (any_suffix or _SCRIPT.match(word)):
+                yield Named(Kind.SCRIPT, word, folder, sure)
+            return
+
+
+def _of_launcher(words: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
+    """What ``torchrun``, ``accelerate launch``, ``mpirun``, ``uv run`` and the like start: a script, by its suffix.
+
+    An option's value, or a file that such a program writes, might look like one, so it need not be there.
+    """
+    for index, word in enumerate(words):
+        if _PYTHON.match(PurePosixPath(word).name):
+            yield from _of_python(words[index + 1 :], folder, sure=sure)
+            return
+        if _SCRIPT.match(word) and not word.startswith("-") and not _UNKNOWN.search(word):
+            after_option = index > 0 and words[index - 1].startswith("--") and "=" not in words[index - 1]
+            yield Named(Kind.SCRIPT, word, folder, sure and not after_option)
+            return
