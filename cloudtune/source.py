@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of
+from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of, is_named_secret
 from cloudtune.bundle.tree import Left, Tree, Why, tree_of
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def source_tree(job: "TuningJob", base: Path) -> Tree:
         content = content_of(file)
         if content is Content.JOB:
             left.append(Left(file.name, Why.OWN))
-        elif content is Content.KEY and not rule.is_taken(file.name):
+        elif content is Content.KEY and not rule.is_sent(file.name):
             left.append(Left(file.name, Why.SECRET))
         else:
             files.append(file)
-            if content is not Content.PLAIN or rule.is_taken(file.name):
+            if content is not Content.PLAIN or is_named_secret(file.name):
                 telling.append(file.name)
     ordered = sorted(left, key=lambda each: each.name)
     return replace(tree, files=tuple(files), left=tuple(ordered), telling=tuple(telling))

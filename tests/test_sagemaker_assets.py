@@ -12,7 +12,6 @@ import pytest
 
 from cloudtune import TuningJob, packing
 from cloudtune.codec import NumberAsText, ValuesAsText
-from cloudtune.errors import SpecError
 from cloudtune.parameters import Categorical, Parameter
 from cloudtune.space_codec import Flattened
 
@@ -85,12 +84,6 @@ def test_secrets_and_ignored_files_stay_behind(base: Path) -> None:
         content = b"".join(file.read() for name in names if (file := archive.extractfile(name)) is not None)
     assert names == ["tool.py", "train.py", "cloudtune_trial.py", "cloudtune_job.json"]
     assert b"hidden" not in content
-
-
-def test_a_source_folder_that_is_too_large_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "MAX_SIZE", 100)
-    with pytest.raises(SpecError, match="trial.ignore"):
-        pack(job_of(), base, "packed")
 
 
 def start(

@@ -79,37 +79,40 @@ class Rule:
     def __init__(self, ignore: Sequence[str]) -> None:
         self._ignored = GitIgnoreSpec.from_lines([*CACHES, *ignore])
         taken = [line for line in ignore if line.startswith("!") and _is_explicit(line[1:])]
-        self._secret = GitIgnoreSpec.from_lines([*map(_anywhere, SECRETS), *taken])
-        self._taken = [line[1:].lstrip("/") for line in taken]
-        self._own = GitIgnoreSpec.from_lines(OWN)
+        self._sent = GitIgnoreSpec.from_lines(line[1:] for line in taken)
+        self._below = [line[1:].lstrip("/") for line in taken]
 
     def choose(self, name: str) -> Why | bool:
         """Say what becomes of a path below the folder; see `cloudtune.bundle.tree.Choose`."""
-        if self._own.match_file(name):
+        if _OWN.match_file(name):
             return Why.OWN
         if self._ignored.match_file(name):
             return False
-        if self._is_secret(name) and not (name.endswith("/") and any(line.startswith(name) for line in self._taken)):
+        if self._is_secret(name) and not (name.endswith("/") and any(line.startswith(name) for line in self._below)):
             return Why.SECRET
         return True
 
     def _is_secret(self, name: str) -> bool:
-        return self._secret.match_file(name) or (
-            self._secret.check_file(name).include is None and self._secret.match_file(name.lower())
-        )
+        return is_named_secret(name) and not self.is_sent(name)
 
-    def is_taken(self, name: str) -> bool:
-        """Whether a secret is sent by the user's own word."""
-        return self._secret.check_file(name).include is False
+    def is_sent(self, name: str) -> bool:
+        """Whether a file travels by the user's own word, even if it is a secret."""
+        return self._sent.match_file(name)
 
 
-def _anywhere(pattern: str) -> str:
-    """A pattern that counts at any depth, as one without an inner slash does."""
-    return f"**/{pattern}" if "/" in pattern[:-1] else pattern
+def is_named_secret(name: str) -> bool:
+    """Whether a path is one of `SECRETS`, in whatever case."""
+    return _SECRET.match_file(name) or _SECRET.match_file(name.lower())
 
 
 def _is_explicit(pattern: str) -> bool:
     return pattern in SECRETS or not _WILD.search(pattern)
+
+
+_SECRET = GitIgnoreSpec.from_lines(f"**/{pattern}" if "/" in pattern[:-1] else pattern for pattern in SECRETS)
+"""At any depth, also those with an inner slash."""
+
+_OWN = GitIgnoreSpec.from_lines(OWN)
 
 
 class Content(Enum):
@@ -184,8 +187,7 @@ _SMALL = 1 << 20
 
 def telling_of(files: Sequence[File]) -> tuple[str, ...]:
     """Return the names of an input's files that look like secrets."""
-    rule = Rule(())
     small = [file for file in files if file.size <= _SMALL][:SNIFFED_DATA]
     plain = {file.name for file in small if content_of(file) in (Content.PLAIN, Content.JOB)}
     sniffed = {file.name for file in small} - plain
-    return tuple(file.name for file in files if file.name in sniffed or rule.choose(file.name) is Why.SECRET)
+    return tuple(file.name for file in files if file.name in sniffed or is_named_secret(file.name))
