@@ -8,11 +8,19 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cloudtune.masking import masked_text
+
 
 class CloudtuneError(Exception):
-    """The base of all errors of cloudtune; `exit_code` is what the command line ends with."""
+    """The base of all errors of cloudtune; `exit_code` is what the command line ends with.
+
+    Secrets in the message, which may quote a service or an address, are masked.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(masked_text(message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ProviderError
+from cloudtune.masking import MASK as MASK  # noqa: PLC0414  # known from here as well
+from cloudtune.masking import remember
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
 
 PACKED = ("assets", "code")
 """Folders of a run's own with what is sent to a service; trials on this machine start in another one."""
-
-MASK = "***"
-"""What stands for the value of an environment variable wherever it might be read."""
 
 
 def masked(job: "TuningJob") -> "TuningJob":
@@ -28,6 +27,7 @@ def masked(job: "TuningJob") -> "TuningJob":
 
 def keep_environment(run: "RunStore", environment: Mapping[str, str]) -> None:
     """Keeps the values in a file that only its owner may read; none are in the store."""
+    remember(environment.values())
     if environment:
         descriptor = os.open(_file(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
@@ -44,6 +44,7 @@ def kept_environment(run: "RunStore") -> dict[str, str]:
         kept: dict[str, str] = json.loads(_file(run).read_text())
     except FileNotFoundError:
         raise ProviderError("the values of trial.environment are gone; start the job anew") from None
+    remember(kept.values())
     return kept
 
 

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cloudtune.errors import ConfigError, RunNotFound, TrialError, suggest
+from cloudtune.masking import masked_text
 from cloudtune.states import RunState
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ class Finding:
     subject: str
     ok: bool | None
     message: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", masked_text(self.message))
 
 
 @dataclass(frozen=True, slots=True)

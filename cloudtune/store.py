@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import RunBusy, RunNotFound, StoreError, TrialError
+from cloudtune.masking import masked_text
 from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
 
 SCHEMA_VERSION = 1
@@ -254,10 +255,11 @@ class RunStore:
                 )
                 database.executemany(
                     "INSERT INTO events VALUES (?, ?, ?, ?)",
-                    [(self.id, time.time(), number, _storable(message)) for number, message in events],
+                    [(self.id, time.time(), number, _told(message)) for number, message in events],
                 )
                 if columns:
                     row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
+                    row |= {"reason": _told(str(row["reason"]))} if "reason" in row else {}
                     assignments = ", ".join(f"{name} = :{name}" for name in row)
                     database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**row, "id": self.id})  # noqa: S608
                 database.execute("COMMIT")
@@ -269,7 +271,7 @@ class RunStore:
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [
             (
-                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _storable(trial.reason),
+                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _told(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place,
             )
             for trial in trials
@@ -359,6 +361,11 @@ def _store_errors(path: Path) -> Iterator[None]:
         if isinstance(error, StoreError):
             raise
         raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
+
+
+def _told(text: str) -> str:
+    """A text for people, which may quote a service or a program: without the secrets of either."""
+    return _storable(masked_text(text))
 
 
 def _storable(text: str) -> str:

@@ -13,6 +13,7 @@ import click
 
 from cloudtune import __version__
 from cloudtune.cli import streams
+from cloudtune.masking import masked_text
 
 _COMMANDS = {
     "init": "cloudtune.cli.starting",
@@ -156,7 +157,7 @@ def _explain(error: Exception) -> None:
     from cloudtune.errors import CloudtuneError, DriverError  # noqa: PLC0415  # most commands end without an error
 
     if os.environ.get("CLOUDTUNE_DEBUG"):
-        traceback.print_exc()
+        click.echo(masked_text(traceback.format_exc()), err=True)
     where = "(CLOUDTUNE_DEBUG=1 shows where)"
     if isinstance(error, DriverError):
         said = f"{error}\n{where}"
@@ -169,4 +170,4 @@ def _explain(error: Exception) -> None:
     else:
         said = f"unexpected: {type(error).__name__}: {error}\n{where}"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(said, err=True)
+    click.echo(masked_text(said), err=True)

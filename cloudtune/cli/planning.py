@@ -7,6 +7,7 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
 from cloudtune.cli.output import print_json, print_table
+from cloudtune.masking import masked_data, masked_text
 
 if TYPE_CHECKING:
     from cloudtune.job import TuningJob
@@ -37,7 +38,7 @@ def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: 
     }
     if as_json:
         data = {name: each.to_data() for name, each in plans.items()}
-        print_json(next(iter(data.values())) if len(data) == 1 else data)
+        print_json(masked_data(next(iter(data.values())) if len(data) == 1 else data))
     elif len(plans) == 1:
         _print_plan(job, next(iter(plans.values())))
     else:
@@ -56,6 +57,7 @@ def _shown(path: str, value: object) -> str:
     if path.startswith("trial.environment."):
         return "***"
     text = value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = masked_text(text)
     return text if len(text) <= 40 else text[:39] + "…"
 
 
