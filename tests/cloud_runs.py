@@ -161,8 +161,8 @@ class CloudRuns(ABC):
         assert not [
             path for path in kept if b"0.87654321" in path.read_bytes() and path.suffix not in (".db", ".db-wal")
         ]
-        packed = json.loads((run.folder / "assets" / "cloudtune_job.json").read_text())
-        assert packed["spec"]["trial"]["environment"] == {"SECRET": "***"}
+        assert not (run.folder / "assets").exists()
+        assert not (run.folder / "code").exists()
 
     @pytest.mark.complete
     @pytest.mark.parametrize("mode", ["managed", "driven"])

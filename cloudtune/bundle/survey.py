@@ -123,7 +123,7 @@ class _Findings:
                 self.note(path, Support.APPROXIMATE, f"left out: {names} ({why.value})")
         if tree.telling:
             advice = "name it under trial.ignore to keep it here" if path == "trial.source" else "see that it may"
-            self.note(path, Support.ENCODED, f"travels and looks like a secret: {_listed(tree.telling)}; {advice}")
+            self.note(path, Support.UNCHECKED, f"travels and looks like a secret: {_listed(tree.telling)}; {advice}")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -174,11 +174,7 @@ def _input(path: str, place: str, base: Path, found: _Findings) -> None:
     try:
         tree = tree_of(whole, limit=DATA_ENTRIES)
     except OSError:
-        what = (
-            "leads to nothing"
-            if whole.is_symlink()
-            else f"is not there: there is no file or folder {place!r} in {base}"
-        )
+        what = "leads to nothing" if whole.is_symlink() else f"there is no file or folder {place!r} in {base}"
         found.refuse(path, what, near(Path(place).name, _children(whole.parent)))
         return
     if not tree.files and not tree.refused:
@@ -189,7 +185,7 @@ def _input(path: str, place: str, base: Path, found: _Findings) -> None:
 
     found.tell(path, Tree(tree.files, tree.left, tree.whole, telling_of(tree.files)), "")
     if not tree.whole:
-        found.note(path, Support.ENCODED, f"only the first {DATA_ENTRIES:,} entries of {place!r} were looked at")
+        found.note(path, Support.UNCHECKED, f"only the first {DATA_ENTRIES:,} entries of {place!r} were looked at")
 
 
 def _children(folder: Path, *, folders: bool = False) -> list[str]:
@@ -291,7 +287,7 @@ class _Command:
     def _unknown(self, what: str) -> None:
         if what not in self._told:
             self._told.add(what)
-            self._found.note(_PATH, Support.ENCODED, f"{what}; the image must hold it")
+            self._found.note(_PATH, Support.UNCHECKED, f"{what}; the image must hold it")
 
     def _program(self, named: Named) -> None:
         if "/" in named.name:
@@ -394,7 +390,7 @@ def _check_module(
     elif meant or (not where.remote and where.python is None):
         found.refuse(path, f"there is no module {module}, neither in {code.folder} nor installed", meant)
     else:
-        found.note(path, Support.ENCODED, f"there is no module {module} here; the image must hold it")
+        found.note(path, Support.UNCHECKED, f"there is no module {module} here; the image must hold it")
     return None
 
 
@@ -412,7 +408,7 @@ def _defined_in(path: Path) -> set[str] | None:
         if path.stat().st_size > _MODULE_SIZE:
             return None
         tree = ast.parse(path.read_bytes())
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError, SystemError):
         return None
     names: set[str] = set()
     for node in ast.walk(tree):  # also what stands below an if or a try
