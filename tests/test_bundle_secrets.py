@@ -38,7 +38,7 @@ PROVIDERS = {
     "local": {},
     "ray": {},
     "sagemaker": {"role": "arn:aws:iam::123456789012:role/r", "region": "eu-west-1", "image": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/x:1"},
-    "vertex": {"project": "p", "location": "europe-west4", "bucket": "b", "image": "i"},
+    "vertex": {"project": "p", "location": "europe-west4", "bucket": "my-bucket", "image": "europe-docker.pkg.dev/x/y/z:1"},
     "azureml": {"subscription": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "resource_group": "g", "workspace": "w", "compute": "c", "environment": "azureml:e@latest"},
 }  # fmt: skip
 JOB = {
