@@ -35,6 +35,19 @@ class Support(StrEnum):
         return list(Support).index(self)
 
 
+class Beside(StrEnum):
+    """Where a field goes that the request does not hold, in the place of a path into it."""
+
+    DRIVER = "cloudtune:driver"
+    """cloudtune's own driver does what it says; in driven runs."""
+    CODE = "cloudtune:code"
+    """It travels with the code, which the request names as ``${code}``."""
+    PLAN = "cloudtune:plan"
+    """It says how the job is planned."""
+    DEFAULT = "cloudtune:default"
+    """It says what is so anyway, so the request leaves it out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """How one field, or everything below it, is carried when it is not carried as it stands.
@@ -132,12 +145,22 @@ class Ledger:
         self._notes: list[Note] = []
 
     def carry(self, path: str, target: str) -> None:
-        """The field at `path`, with all below it, is in the request at `target` and means the same."""
+        """The field at `path`, with all below it, is in the request at `target` and means the same.
+
+        What the request does not hold has a word of `Beside` for a target; the conformance suite takes no other.
+        """
         self._carried[path] = target
 
     def note(self, path: str, support: Support, message: str, target: str = "") -> None:
         """The field at `path`, with all below it, is treated as the message says."""
         self._notes.append(Note(path, support, message, target))
+
+    def carry_if(self, same: bool, path: str, target: str, support: Support, message: str) -> None:
+        """Carries what is sent as it was said; what is not is noted."""
+        if same:
+            self.carry(path, target)
+        else:
+            self.note(path, support, message, target)
 
     def judge(self, path: str, verdict: "tuple[Support, str] | None", target: str = "") -> None:
         """Notes what was found of a value that was carried already; None for nothing to say (see `cloudtune.values`)."""

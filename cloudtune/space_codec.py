@@ -2,17 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from cloudtune import trial
 from cloudtune.codec import Codec
-from cloudtune.parameters import (
-    Parameter,
-    Scalar,
-)
+from cloudtune.parameters import Constant, Parameter, Scalar
 from cloudtune.space import Dimension, Entries, Space, Values
 
 Choose = Callable[[Parameter], Sequence[type[Codec]]]
@@ -218,3 +215,12 @@ def _legal(name: str) -> str:
     letters = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
     plain = re.sub(r"[^a-zA-Z0-9_]+", "_", letters).strip("_")[:MAX_NAME]
     return f"_{plain}" if plain[:1].isdigit() else plain or "parameter"
+
+
+def fixed_steps(entry: Parameter | tuple[Parameter, ...]) -> Iterator[str]:
+    """Say how a parameter travels that has one value alone: beside what is searched, whatever the spec says of it."""
+    parameters = entry if isinstance(entry, tuple) else (entry,)
+    if any(parameter.when for parameter in parameters):
+        yield "is always sent; the trial does not see it where its condition does not hold"
+    if not all(isinstance(parameter, Constant) for parameter in parameters):
+        yield "has one value alone, which is sent as it is"

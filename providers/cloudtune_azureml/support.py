@@ -19,6 +19,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.environment": (Support.EXACT, ""),
     "objective": (Support.EXACT, ""),
     "objective.several": (Support.DRIVEN, f"Azure Machine Learning's sweep has one objective: {_DRIVEN}"),
+    "objective.measurement.last": (Support.UNCHECKED, "which of a trial's values the sweep learns from is not documented; the run's best trial is chosen as asked"),
     "objective.measurement": (Support.APPROXIMATE, "which of a trial's values the sweep learns from is not documented; the run's best trial is chosen as asked"),
     "objective.regex": (Support.ENCODED, "the trial helper looks for it in the output and logs it to the workspace's MLflow"),
     "objective.regex.native": (Support.APPROXIMATE, "the service reads no output: a program that starts by itself logs to MLflow"),

@@ -6,9 +6,9 @@ from typing import Any
 
 from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
-from cloudtune.parameters import Float
-from cloudtune.plan import Ledger, Plan, Support
-from cloudtune.space_codec import Travel
+from cloudtune.parameters import Float, Int, Parameter
+from cloudtune.plan import Beside, Ledger, Plan, Support
+from cloudtune.space_codec import Travel, fixed_steps
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
 from cloudtune.trial import text_of
@@ -16,7 +16,7 @@ from cloudtune_azureml.modes import driven, reasons
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.support import SUPPORT
-from cloudtune_azureml.v2 import CommandJob, SweepJob
+from cloudtune_azureml.v2 import CommandJob
 from cloudtune_azureml.values import judged, unheeded
 from cloudtune_azureml.wire import MERGING, PROVIDER, codec_of, helped, sampling_of, write
 from cloudtune_azureml.writing import JobWriter, seconds_of, with_values, word_of
@@ -96,11 +96,11 @@ class _Translation:
             for path, row in reasons(self._job, self._codec):
                 self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
         for path in ("objective", "metrics", "strategy", "stopping", "retries", "warm_start", "space", "mode"):
-            self._ledger.carry(path, "")  # cloudtune's own driver does what they say
+            self._ledger.carry(path, Beside.DRIVER)
         writer = JobWriter(self._job, self._settings, self._ledger, "")
         limit = self._job.limits.trial_time
         limits = {} if limit is None else {"limits": {"timeout": seconds_of(limit, "limits.trial_time", "limits.timeout", self._ledger)}}  # fmt: skip
-        self._ledger.carry("limits", "")
+        self._ledger.carry("limits", Beside.DRIVER)
         self._metrics("command")
         program = writer.program({})
         if "command" in program:
@@ -121,9 +121,9 @@ class _Translation:
         varied = {name: f"'${{{{search_space.{name}}}}}'" for name in space.space}
         fixed = {name: word_of(text) for name, text in space.fixed.items()}
         self._metrics("trial.command")
-        self._ledger.carry("mode", "sampling_algorithm")
+        self._ledger.carry("mode", Beside.PLAN)
         if not self._job.retries:
-            self._ledger.carry("retries", "")
+            self._ledger.carry("retries", Beside.DEFAULT)
         request = {
             "type": "sweep",
             "trial": writer.program({**varied, **fixed}),
@@ -163,8 +163,8 @@ class _Translation:
         self._ledger.carry("objective[0].metric", "objective.primary_metric")
         if objective.measurement == "best":
             self._ledger.note("objective[0].measurement", *SUPPORT["objective.measurement"])
-        else:
-            self._ledger.carry("objective[0].measurement", "")
+        elif "measurement" in objective.model_fields_set:
+            self._ledger.note("objective[0].measurement", *SUPPORT["objective.measurement.last"])
         return {"goal": objective.goal, "primary_metric": objective.metric}
 
     def _stopping(self) -> dict[str, Any] | None:
@@ -190,7 +190,9 @@ class _Translation:
         trials = limits.trials or self._codec.space.size or 1
         found = {"max_total_trials": trials, "max_concurrent_trials": min(limits.parallel, trials)}
         ledger.carry("limits.trials", "limits.max_total_trials")
-        ledger.carry("limits.parallel", "limits.max_concurrent_trials")
+        few = f"there are {trials} trials in all"
+        target = "limits.max_concurrent_trials"
+        ledger.carry_if(limits.parallel <= trials, "limits.parallel", target, Support.ENCODED, few)
         if limits.time is not None:
             found["timeout"] = seconds_of(limits.time, "limits.time", "limits.timeout", ledger)
         if limits.trial_time is not None:
@@ -218,7 +220,7 @@ class _Translation:
         for travel in self._codec.travels:
             said.setdefault(travel.dimension.name, []).extend(self._steps(travel))
         for name, place in places.items():
-            steps = list(dict.fromkeys(said[name]))
+            steps = list(dict.fromkeys([*said[name], *([] if place else fixed_steps(self._job.space[name]))]))
             if steps:
                 self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), place or fixed)
             else:
@@ -229,6 +231,8 @@ class _Translation:
         if travel.sent_as != travel.dimension.name:
             yield f"is called {travel.sent_as}"
         yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
+        if self._loses_scale(travel.parameter):
+            yield "its scale is not told: a choice has none"
         if isinstance(travel.parameter, Float) and travel.parameter.scale == "log":
             yield "its bounds travel as exponents of e"
         if self._codec.parents[travel.sent_as] is not None:
@@ -237,10 +241,15 @@ class _Translation:
             waste = ", which wastes trials" if sampling_of(self._job) == "bayesian" else ""
             yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"
 
+    def _loses_scale(self, parameter: Parameter) -> bool:
+        """Whether a parameter has a scale and travels as a list of values."""
+        native = isinstance(parameter, Int) and parameter.step == 1 and sampling_of(self._job) == "random"
+        return getattr(parameter, "scale", "linear") != "linear" and not isinstance(parameter, Float) and not native
+
     # What stands beside
 
     def _account_for_the_rest(self) -> None:
-        self._ledger.carry("strict", "")
+        self._ledger.carry("strict", Beside.PLAN)
         for field in _OTHERS:
             if getattr(self._job, field) or field in self._job.model_fields_set:
                 self._ledger.note(field, *SUPPORT["native"])
@@ -257,8 +266,7 @@ class _Translation:
 
     def _of_sweep_job(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
         for name in own:
-            known = name in SweepJob.model_fields or name == "$schema"
-            self._ledger.carry(f"azureml.{name}", name if known and own[name] is not None else "")
+            self._ledger.carry(f"azureml.{name}", name)
         return own
 
     def _of_command_job(self, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -267,10 +275,11 @@ class _Translation:
         for name, value in own.items():
             if name == "trial" and isinstance(value, Mapping):
                 patch.update(value)
-                self._ledger.carry("azureml.trial", "")
+                for part in value:
+                    self._ledger.carry(f"azureml.trial.{part}", part)
             elif name in CommandJob.model_fields and name not in ("type", "limits"):
                 patch[name] = value
-                self._ledger.carry(f"azureml.{name}", name if value is not None else "")
+                self._ledger.carry(f"azureml.{name}", name)
             else:
                 message = "is a setting of sweep jobs: of no effect in a driven run"
                 self._ledger.note(f"azureml.{name}", Support.APPROXIMATE, message)

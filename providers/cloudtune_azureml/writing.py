@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from cloudtune.job import TuningJob, pick
-from cloudtune.plan import Ledger, Support
+from cloudtune.plan import Beside, Ledger, Support
 from cloudtune.private import MASK
 from cloudtune.space_codec import safe_names
 from cloudtune.spec_text import packed_spec
@@ -80,22 +80,21 @@ class JobWriter:
 
     def _code(self) -> str | None:
         for part in ("source", "ignore"):
-            has_code = helped(self._job) or self._job.trial.source is not None
-            self._ledger.carry(f"trial.{part}", f"{self._at}code" if has_code else "")
+            self._ledger.carry(f"trial.{part}", Beside.CODE if helped(self._job) else f"{self._at}code")
         return CODE if helped(self._job) else self._job.trial.source
 
     def _environment(self) -> Any:
         given = pick(self._job.trial.image, PROVIDER)
         image = given or self._settings.environment
         if self._job.trial.image is not None:
-            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{self._at}environment" if image else "")  # fmt: skip
+            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{self._at}environment")  # fmt: skip
         if image is None or image.startswith(("azureml:", "azureml://")):
             return image
         return {"image": image}
 
     def _variables(self) -> dict[str, str]:
         own = dict.fromkeys(self._job.trial.environment, MASK)
-        self._ledger.carry("trial.environment", f"{self._at}environment_variables" if own else "")
+        self._ledger.carry("trial.environment", f"{self._at}environment_variables")
         return {**own, SPEC_VARIABLE: packed_spec(self._job, PROVIDER)} if helped(self._job) else own
 
     def _distribution(self) -> dict[str, Any] | None:
@@ -114,7 +113,7 @@ class JobWriter:
         instance = pick(compute.instance, PROVIDER)
         cluster = instance is not None and instance.startswith("azureml:")
         if compute.instance is not None:
-            target = "" if instance is None else "compute" if cluster else "resources.instance_type"
+            target = "compute" if cluster else "resources.instance_type"
             self._ledger.carry_per_provider("compute.instance", compute.instance, target)
         resources: dict[str, Any] = {}
         if instance is not None and not cluster:
@@ -123,7 +122,7 @@ class JobWriter:
             resources["instance_count"] = compute.count
             self._ledger.note("compute.count", *SUPPORT["compute.count"], "resources.instance_count")
         else:
-            self._ledger.carry("compute.count", "")
+            self._ledger.carry("compute.count", Beside.DEFAULT)
         found = {"compute": instance if cluster else self._cluster(), "resources": resources, **self._tier()}
         return {name: value for name, value in found.items() if value}
 
@@ -133,7 +132,7 @@ class JobWriter:
 
     def _tier(self) -> dict[str, Any]:
         if not self._job.compute.spot:
-            self._ledger.carry("compute.spot", "")
+            self._ledger.carry("compute.spot", Beside.DEFAULT)
             return {}
         self._ledger.note("compute.spot", *SUPPORT["compute.spot"], "queue_settings.job_tier")
         return {"queue_settings": {"job_tier": "spot"}}
@@ -208,7 +207,7 @@ class JobWriter:
         """``user``, ``token``, ``managed``, or the client id of a managed identity."""
         own = pick(self._job.identity, PROVIDER)
         if self._job.identity is not None:
-            self._ledger.carry_per_provider("identity", self._job.identity, "identity" if own else "")
+            self._ledger.carry_per_provider("identity", self._job.identity, "identity")
         if own is None:
             return None
         if own in _MANAGED:
@@ -221,12 +220,10 @@ class JobWriter:
             for name in ("name", "subnets", "security_groups"):
                 if getattr(network, name):
                     self._ledger.note(f"network.{name}", *SUPPORT["network"])
-                else:
-                    self._ledger.carry(f"network.{name}", "")
             if network.isolated:
                 self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
             else:
-                self._ledger.carry("network.isolated", "")
+                self._ledger.carry("network.isolated", Beside.DEFAULT)
         if encryption is not None:
             for name in ("key", "volume_key"):
                 if getattr(encryption, name) is not None:
@@ -234,7 +231,7 @@ class JobWriter:
             if encryption.traffic:
                 self._ledger.note("encryption.traffic", *SUPPORT["encryption"])
             else:
-                self._ledger.carry("encryption.traffic", "")
+                self._ledger.carry("encryption.traffic", Beside.DEFAULT)
 
 
 def _type_of(place: str) -> str:

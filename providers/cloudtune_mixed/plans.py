@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.job import NATIVE_FIELDS, TuningJob
-from cloudtune.plan import Note, Plan, Support
+from cloudtune.plan import Beside, Note, Plan, Support
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
@@ -32,7 +32,7 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
             Note("mode", Support.UNSUPPORTED, "several profiles have no tuner in common; take it away, or name one profile")
         )  # fmt: skip
     carried = {
-        path: f"{profile}.request.{target}".rstrip(".")
+        path: target if target in tuple(Beside) else f"{profile}.request.{target}"
         for profile, plan in reversed(list(plans.items()))  # of the first that carries it
         for path, target in plan.carried.items()
     }

@@ -6,7 +6,7 @@ from typing import Any
 from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob, pick
 from cloudtune.metrics import plain_patterns
-from cloudtune.plan import Ledger, Support
+from cloudtune.plan import Beside, Ledger, Support
 from cloudtune.private import MASK
 from cloudtune.trial import metric_regex
 from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
@@ -67,7 +67,9 @@ class DefinitionWriter:
             definition["EnableManagedSpotTraining"] = True
         if self._job.compute.spot or (self._driven and self._job.retries):
             definition["CheckpointConfig"] = {"S3Uri": f"{self._place_of_output()}/checkpoints"}
-        self._ledger.carry("compute.spot", f"{self._at}EnableManagedSpotTraining" if self._job.compute.spot else "")
+        self._ledger.carry(
+            "compute.spot", f"{self._at}EnableManagedSpotTraining" if self._job.compute.spot else Beside.DEFAULT
+        )
         return {name: value for name, value in definition.items() if value not in (None, [], {})}
 
     # Program
@@ -79,10 +81,8 @@ class DefinitionWriter:
         if image is not None:
             algorithm["TrainingImage"] = image
         if self._job.trial.image is not None:
-            self._ledger.carry_per_provider(
-                "trial.image", self._job.trial.image, f"{place}.TrainingImage" if image else ""
-            )
-        self._program(algorithm, place)
+            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{place}.TrainingImage")
+        self._program(algorithm)
         own = None if image is None else algorithm_of_image(image)
         if own is not None and own.own:
             self._check_metrics(own)
@@ -107,15 +107,17 @@ class DefinitionWriter:
         algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
         return isinstance(algorithm, dict) and algorithm.get("AlgorithmName") is not None
 
-    def _program(self, algorithm: dict[str, Any], place: str) -> None:
-        source = "" if not helped(self._job) else f"{self._at}InputDataConfig"
+    def _program(self, algorithm: dict[str, Any]) -> None:
         for name in ("source", "ignore"):
-            self._ledger.carry(f"trial.{name}", source)
+            if helped(self._job):
+                self._ledger.carry(f"trial.{name}", Beside.CODE)
+            elif getattr(self._job.trial, name):
+                self._ledger.note(f"trial.{name}", *SUPPORT["trial.source.native"])
         if self._driven and helped(self._job):
             algorithm["ContainerEntrypoint"] = ["/bin/sh"]
             algorithm["ContainerArguments"] = ["-c", f"exec python3 /opt/ml/input/data/{CHANNEL}/trial.py"]
             for name in ("command", "function"):
-                self._ledger.carry(f"trial.{name}", f"{place}.ContainerArguments")
+                self._ledger.carry(f"trial.{name}", Beside.CODE)
         elif helped(self._job):
             name = "command" if self._job.trial.command is not None else "function"
             target = f"{self._at}StaticHyperParameters.sagemaker_program"
@@ -130,7 +132,10 @@ class DefinitionWriter:
             if objective.regex is None and patterns[objective.metric] != metric_regex(objective.metric):
                 row = SUPPORT["objective.metric.long"]
                 self._ledger.note(f"objective[{index}].metric", *row, f"{place}.MetricDefinitions[{index}].Regex")
-            if objective.regex is not None:
+            if objective.regex is not None and objective.metric in self._job.metrics:
+                message = "metrics has a pattern of this name, too, which is the one that counts"
+                self._ledger.note(f"objective[{index}].regex", Support.APPROXIMATE, message)
+            elif objective.regex is not None:
                 self._ledger.carry(f"objective[{index}].regex", f"{place}.MetricDefinitions[{index}].Regex")
         self._ledger.carry("metrics", f"{place}.MetricDefinitions")
         return [{"Name": name, "Regex": regex} for name, regex in patterns.items()]
@@ -141,7 +146,7 @@ class DefinitionWriter:
         for index, objective in enumerate(self._job.objective):
             near = algorithm.nearest(objective.metric)
             if self._driven:
-                self._ledger.carry(f"objective[{index}].regex", "")  # whoever drives reads the log
+                self._ledger.carry(f"objective[{index}].regex", Beside.DRIVER)  # whoever drives reads the log
                 continue
             if objective.regex is not None:
                 message = f"{said}: it reads {objective.metric} by a regex of its own"
@@ -150,7 +155,7 @@ class DefinitionWriter:
                 hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(algorithm.metrics)}"
                 self._ledger.note("trial.image", Support.UNSUPPORTED, f"{said}: {objective.metric!r} is none{hint}")
         if self._driven:
-            self._ledger.carry("metrics", "")
+            self._ledger.carry("metrics", Beside.DRIVER)
         elif self._job.metrics:
             self._ledger.note(
                 "metrics", Support.APPROXIMATE, f"{said}; those of the log are read by who follows the run"
@@ -166,7 +171,7 @@ class DefinitionWriter:
         return isinstance(algorithm, dict) and bool(algorithm.get("MetricDefinitions"))
 
     def _environment(self) -> dict[str, Any]:
-        self._ledger.carry("trial.environment", f"{self._at}Environment" if self._job.trial.environment else "")
+        self._ledger.carry("trial.environment", f"{self._at}Environment")
         return {"Environment": dict.fromkeys(self._job.trial.environment, MASK)}
 
     # Inputs and outputs
@@ -219,7 +224,7 @@ class DefinitionWriter:
     def _key(self, name: str, target: str) -> str | None:
         value = getattr(self._job.encryption, name, None)
         if value is not None:
-            self._ledger.carry_per_provider(f"encryption.{name}", value, target if pick(value, PROVIDER) else "")
+            self._ledger.carry_per_provider(f"encryption.{name}", value, target)
         return pick(value, PROVIDER)
 
     # Machines
@@ -227,7 +232,7 @@ class DefinitionWriter:
     def _role(self) -> str | None:
         role = pick(self._job.identity, PROVIDER) or self._settings.role
         if self._job.identity is not None:
-            self._ledger.carry_per_provider("identity", self._job.identity, f"{self._at}RoleArn" if role else "")
+            self._ledger.carry_per_provider("identity", self._job.identity, f"{self._at}RoleArn")
         return role
 
     def _resources(self) -> dict[str, Any]:
@@ -236,14 +241,17 @@ class DefinitionWriter:
         if compute.instance is not None:
             self._ledger.carry_per_provider("compute.instance", compute.instance, f"{place}.InstanceType")
         self._ledger.carry("compute.count", f"{place}.InstanceCount")
-        self._ledger.carry("compute.disk", f"{place}.VolumeSizeInGB")
+        disk = DEFAULT_DISK if compute.disk is None else math.ceil(compute.disk / _GB)
+        same = compute.disk in (None, disk * _GB)
+        message = f"SageMaker counts whole GB: {disk}"
+        self._ledger.carry_if(same, "compute.disk", f"{place}.VolumeSizeInGB", Support.APPROXIMATE, message)
         for name in ("accelerators", "cpus", "memory"):
             if getattr(compute, name) is not None:
                 self._ledger.note(f"compute.{name}", *SUPPORT[f"compute.{name}"], f"{place}.InstanceType")
         resources = {
             "InstanceType": instance or self._settings.instance or DEFAULT_INSTANCE,
             "InstanceCount": compute.count,
-            "VolumeSizeInGB": DEFAULT_DISK if compute.disk is None else math.ceil(compute.disk / _GB),
+            "VolumeSizeInGB": disk,
         }
         key = self._key("volume_key", f"{place}.VolumeKmsKeyId")
         return resources if key is None else {**resources, "VolumeKmsKeyId": key}
@@ -291,11 +299,13 @@ class DefinitionWriter:
                 self._ledger.note("network.name", *SUPPORT["network.name"])
             if network.isolated:
                 members["EnableNetworkIsolation"] = True
-            self._ledger.carry("network.isolated", f"{self._at}EnableNetworkIsolation" if network.isolated else "")
+            self._ledger.carry(
+                "network.isolated", f"{self._at}EnableNetworkIsolation" if network.isolated else Beside.DEFAULT
+            )
         if encryption is not None:
             if encryption.traffic:
                 members["EnableInterContainerTrafficEncryption"] = True
-            target = f"{self._at}EnableInterContainerTrafficEncryption" if encryption.traffic else ""
+            target = f"{self._at}EnableInterContainerTrafficEncryption" if encryption.traffic else Beside.DEFAULT
             self._ledger.carry("encryption.traffic", target)
         return members
 

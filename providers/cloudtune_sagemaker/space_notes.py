@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
+from cloudtune.parameters import Categorical, Constant, Ordinal
 from cloudtune.plan import Ledger, Support
-from cloudtune.space_codec import SpaceCodec, Travel
-from cloudtune.strategies import Bayesian
+from cloudtune.space_codec import SpaceCodec, Travel, fixed_steps
+from cloudtune.strategies import Bayesian, Grid
 from cloudtune_sagemaker.wire import CONFIG, DEFINITION, Branch, root_name
 
 
@@ -18,8 +19,11 @@ def account_for_one(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branch: B
         target = (
             f"{CONFIG}.ParameterRanges.{place}" if fixed == place else f"{DEFINITION}.StaticHyperParameters.{fixed}"
         )
-        if name in said:
-            ledger.note(f"space.{name}", Support.ENCODED, said[name], target)
+        steps = [said[name]] if name in said else []
+        if fixed != place:
+            steps += [step for step in fixed_steps(job.space[name]) if not steps]
+        if steps:
+            ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), target)
         else:
             ledger.carry(f"space.{name}", target)
 
@@ -60,6 +64,8 @@ def _steps_of(job: TuningJob, travel: Travel, resolved: set[str]) -> Iterator[st
         yield f"is called {travel.sent_as}"
     # A number travels as its text and comes back as itself: that is SageMaker's own way.
     yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
+    if isinstance(job.strategy, Grid) and not isinstance(travel.parameter, Categorical | Ordinal | Constant):
+        yield "its values on the grid travel as categories"
     if set(travel.dimension.parameter.when or {}) - resolved:
         waste = ", which wastes trials" if isinstance(job.strategy, Bayesian) else ""
         yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"

@@ -10,6 +10,7 @@ _TYPE_DECIDES = "the instance type decides; choose one that has it (compute.inst
 SUPPORT: Mapping[str, tuple[Support, str]] = {
     "name": (Support.ENCODED, "names there are of letters, digits and dashes, 32 at most, with a mark of the run's id"),
     "trial.source": (Support.EXACT, ""),
+    "trial.source.native": (Support.APPROXIMATE, "the image's own program starts, so no code travels: of no effect here"),
     "trial.ignore": (Support.EXACT, ""),
     "trial.command": (Support.ENCODED, "started by SageMaker's training toolkit, which the image must hold, or by an entrypoint python /opt/ml/input/data/cloudtune/trial.py; driven runs start in any image with Python"),
     "trial.command.native": (Support.APPROXIMATE, "the training toolkit starts what the native sagemaker_program names; the command is for other providers"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudtune.codec import text_of
 from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger, Plan, Support
+from cloudtune.plan import Beside, Ledger, Plan, Support
 from cloudtune.private import MASK
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
@@ -124,7 +124,7 @@ class _Translation:
             for path, row in reasons(self._job, self._branches):
                 self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
         for path in ("objective", "strategy", "stopping", "limits", "retries", "warm_start", "space", "mode", "name"):
-            self._ledger.carry(path, "")  # cloudtune's own driver does what they say
+            self._ledger.carry(path, Beside.DRIVER)
         request = DefinitionWriter(self._job, self._settings, self._ledger, "").write()
         self._tags(request)
         return {"TrainingJobName": plan_name(self._job.name), **request}
@@ -147,9 +147,9 @@ class _Translation:
             self._ledger.carry("name", "HyperParameterTuningJobName")
         else:
             self._ledger.note("name", *SUPPORT["name"], "HyperParameterTuningJobName")
-        self._ledger.carry("mode", CONFIG)
+        self._ledger.carry("mode", Beside.PLAN)
         if not self._job.retries:
-            self._ledger.carry("retries", "")
+            self._ledger.carry("retries", Beside.DEFAULT)
         self._warm_start(request)
         self._tags(request)
         return request
@@ -198,8 +198,10 @@ class _Translation:
 
     def _limits(self) -> dict[str, int]:
         limits, place = self._job.limits, f"{CONFIG}.ResourceLimits"
-        found = {"MaxParallelTrainingJobs": min(limits.parallel, limits.trials or limits.parallel)}
-        self._ledger.carry("limits.parallel", f"{place}.MaxParallelTrainingJobs")
+        most = limits.trials or limits.parallel
+        found = {"MaxParallelTrainingJobs": min(limits.parallel, most)}
+        target, few = f"{place}.MaxParallelTrainingJobs", f"there are {most} trials in all"
+        self._ledger.carry_if(limits.parallel <= most, "limits.parallel", target, Support.ENCODED, few)
         if limits.trials is not None:
             found["MaxNumberOfTrainingJobs"] = limits.trials
             self._ledger.carry("limits.trials", f"{place}.MaxNumberOfTrainingJobs")
@@ -281,13 +283,13 @@ class _Translation:
         self._ledger.carry("warm_start.kind", "WarmStartConfig.WarmStartType")
 
     def _tags(self, request: dict[str, Any]) -> None:
-        self._ledger.carry("tags", "Tags" if self._job.tags else "")
+        self._ledger.carry("tags", "Tags")
         if self._job.tags:
             request["Tags"] = [{"Key": key, "Value": value} for key, value in self._job.tags.items()]
 
     def _account_for_the_rest(self) -> None:
-        self._ledger.carry("strict", "")
-        self._ledger.carry("mode", "")
+        self._ledger.carry("strict", Beside.PLAN)
+        self._ledger.carry("mode", Beside.PLAN)
         for field in _OTHERS:
             if getattr(self._job, field) or field in self._job.model_fields_set:
                 self._ledger.note(field, *SUPPORT["native"])
@@ -300,9 +302,8 @@ class _Translation:
             return request
         if self._driven:
             return self._with_native_definition(request, own)
-        known = members()
         for name in own:
-            self._ledger.carry(f"sagemaker.{name}", name if name in known and own[name] is not None else "")
+            self._ledger.carry(f"sagemaker.{name}", name)
         patched: dict[str, Any] = MERGING.merge(request, own)
         if len(self._branches) == 1 and patched.get(f"{DEFINITION}s") and DEFINITION not in own:
             patched.pop(DEFINITION)  # several definitions take the place of the one
@@ -316,7 +317,7 @@ class _Translation:
         for name, value in definition.items() if isinstance(definition, Mapping) else ():
             if name in allowed:
                 patch[name] = value
-                self._ledger.carry(f"sagemaker.{DEFINITION}.{name}", name if value is not None else "")
+                self._ledger.carry(f"sagemaker.{DEFINITION}.{name}", name)
             else:
                 message = "a training job has no such setting: of no effect in a driven run"
                 self._ledger.note(f"sagemaker.{DEFINITION}.{name}", Support.APPROXIMATE, message)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.job import TuningJob, pick
-from cloudtune.plan import Ledger, Support
+from cloudtune.plan import Beside, Ledger, Support
 from cloudtune.private import MASK
 from cloudtune.spec_text import packed_spec
 from cloudtune.trial import data_variable
@@ -66,10 +66,10 @@ class JobSpecWriter:
             **self._disk(),
             "containerSpec": self._container(arguments),
         }
-        self._ledger.carry("compute.count", f"{self._pool}.replicaCount")
         if count == 1:
+            self._ledger.carry("compute.count", f"{self._pool}.replicaCount")
             return [pool]
-        self._ledger.carry("compute.count", f"{self._at}.workerPoolSpecs[1].replicaCount")
+        self._ledger.note("compute.count", *SUPPORT["compute.count"], f"{self._at}.workerPoolSpecs")
         return [pool, {**pool, "replicaCount": count - 1}]  # the first pool is a single machine, the chief
 
     def _machine(self) -> dict[str, Any]:
@@ -92,8 +92,11 @@ class JobSpecWriter:
     def _disk(self) -> dict[str, Any]:
         if self._job.compute.disk is None:
             return {}
-        self._ledger.carry("compute.disk", f"{self._pool}.diskSpec.bootDiskSizeGb")
-        return {"diskSpec": {"bootDiskSizeGb": math.ceil(self._job.compute.disk / _GB)}}
+        size = math.ceil(self._job.compute.disk / _GB)
+        place, message = f"{self._pool}.diskSpec.bootDiskSizeGb", f"Vertex AI counts whole GB: {size}"
+        same = size * _GB == self._job.compute.disk
+        self._ledger.carry_if(same, "compute.disk", place, Support.APPROXIMATE, message)
+        return {"diskSpec": {"bootDiskSizeGb": size}}
 
     # Program
 
@@ -101,7 +104,7 @@ class JobSpecWriter:
         place = f"{self._pool}.containerSpec"
         image = pick(self._job.trial.image, PROVIDER) or self._settings.image
         if self._job.trial.image is not None:
-            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{place}.imageUri" if image else "")
+            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{place}.imageUri")
         container = {
             "imageUri": image,
             "command": self._command(place),
@@ -115,9 +118,13 @@ class JobSpecWriter:
         name = "command" if self._job.trial.command is not None else "function"
         if starts_itself(self._job):
             self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
-        for part in ("source", "ignore"):
-            self._ledger.carry(f"trial.{part}", f"{place}.command" if helped(self._job) else "")
-        if not helped(self._job):
+        if helped(self._job):
+            for part in ("source", "ignore"):
+                self._ledger.carry(f"trial.{part}", Beside.CODE)
+        else:
+            for part in ("source", "ignore"):
+                if getattr(self._job.trial, part):
+                    self._ledger.note(f"trial.{part}", *SUPPORT["trial.source.native"])
             return None
         self._ledger.note(f"trial.{name}", *SUPPORT[f"trial.{name}"], f"{place}.command")
         return helper_command(self.code().removeprefix("gs://"))
@@ -127,8 +134,7 @@ class JobSpecWriter:
         return f"gs://{self._bucket}/{self._settings.prefix}/${{code}}"
 
     def _variables(self, place: str) -> dict[str, str]:
-        target = f"{place}.env" if self._job.trial.environment else ""
-        self._ledger.carry("trial.environment", target)
+        self._ledger.carry("trial.environment", f"{place}.env")
         own = dict.fromkeys(self._job.trial.environment, MASK)
         data = self._data(f"{place}.env")
         if not helped(self._job):
@@ -189,7 +195,7 @@ class JobSpecWriter:
             self._ledger.carry("limits.trial_time", f"{place}.timeout")
         if compute.spot:
             scheduling["strategy"] = "SPOT"
-        self._ledger.carry("compute.spot", f"{place}.strategy" if compute.spot else "")
+        self._ledger.carry("compute.spot", f"{place}.strategy" if compute.spot else Beside.DEFAULT)
         if compute.max_wait is not None:
             self._ledger.note("compute.max_wait", *SUPPORT["compute.max_wait"])
         return scheduling
@@ -197,24 +203,21 @@ class JobSpecWriter:
     def _identity(self) -> str | None:
         account = pick(self._job.identity, PROVIDER) or self._settings.service_account
         if self._job.identity is not None:
-            target = f"{self._at}.serviceAccount" if account else ""
-            self._ledger.carry_per_provider("identity", self._job.identity, target)
+            self._ledger.carry_per_provider("identity", self._job.identity, f"{self._at}.serviceAccount")
         return account
 
     def _network(self) -> str | None:
         network = self._job.network
         if network is None:
             return None
-        self._ledger.carry("network.name", f"{self._at}.network" if network.name else "")
+        self._ledger.carry("network.name", f"{self._at}.network")
         for name in ("subnets", "security_groups"):
             if getattr(network, name):
                 self._ledger.note(f"network.{name}", *SUPPORT[f"network.{name}"])
-            else:
-                self._ledger.carry(f"network.{name}", "")
         if network.isolated:
             self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
         else:
-            self._ledger.carry("network.isolated", "")
+            self._ledger.carry("network.isolated", Beside.DEFAULT)
         return network.name
 
 
@@ -225,16 +228,16 @@ def encryption_of(job: TuningJob, ledger: Ledger) -> dict[str, str] | None:
         return None
     key = pick(encryption.key, PROVIDER)
     if encryption.key is not None:
-        ledger.carry_per_provider("encryption.key", encryption.key, "encryptionSpec.kmsKeyName" if key else "")
+        ledger.carry_per_provider("encryption.key", encryption.key, "encryptionSpec.kmsKeyName")
     if encryption.volume_key is not None:
         if pick(encryption.volume_key, PROVIDER) == key:
-            ledger.carry("encryption.volume_key", "encryptionSpec.kmsKeyName" if key else "")
+            ledger.carry_per_provider("encryption.volume_key", encryption.volume_key, "encryptionSpec.kmsKeyName")
         else:
             ledger.note("encryption.volume_key", Support.APPROXIMATE, SUPPORT["encryption.volume_key"][1])
     if encryption.traffic:
         ledger.note("encryption.traffic", *SUPPORT["encryption.traffic"])
     else:
-        ledger.carry("encryption.traffic", "")
+        ledger.carry("encryption.traffic", Beside.DEFAULT)
     return None if key is None else {"kmsKeyName": key}
 
 

@@ -10,6 +10,7 @@ _DRIVEN = "cloudtune's driver asks, with a custom job a trial"
 SUPPORT: Mapping[str, tuple[Support, str]] = {
     "name": (Support.EXACT, ""),
     "trial.source": (Support.EXACT, ""),
+    "trial.source.native": (Support.APPROXIMATE, "the image's own program starts, so no code travels: of no effect here"),
     "trial.ignore": (Support.EXACT, ""),
     "trial.command": (Support.ENCODED, "started by the trial helper, from the bucket that the service shows at /gcs; the image needs sh and Python"),
     "trial.command.native": (Support.APPROXIMATE, "the container starts what the native settings name; the command is for other providers"),
@@ -41,7 +42,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "strict": (Support.EXACT, ""),
     "compute.instance": (Support.EXACT, ""),
     "compute.instance.unknown": (Support.UNCHECKED, "of a form that Google's machine types have, but not among those that are known here"),
-    "compute.count": (Support.EXACT, ""),
+    "compute.count": (Support.ENCODED, "as a pool of one machine, the chief, and a second pool of the others"),
     "compute.accelerators": (Support.EXACT, ""),
     "compute.cpus": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.memory": (Support.APPROXIMATE, _MACHINE_DECIDES),

@@ -5,8 +5,8 @@ from typing import Any
 
 from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger, Plan, Support
-from cloudtune.space_codec import Travel
+from cloudtune.plan import Beside, Ledger, Plan, Support
+from cloudtune.space_codec import Travel, fixed_steps
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Median
 from cloudtune.trial import metric_id
@@ -14,7 +14,6 @@ from cloudtune_vertex.modes import driven, reasons
 from cloudtune_vertex.names import legal, legal_key
 from cloudtune_vertex.pools import JobSpecWriter, encryption_of, with_environment
 from cloudtune_vertex.rules import problems
-from cloudtune_vertex.schema import written
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.shapes import duration_text, normal
 from cloudtune_vertex.support import SUPPORT
@@ -109,7 +108,7 @@ class _Translation:
             "space",
             "mode",
         ):
-            self._ledger.carry(path, "")  # cloudtune's own driver does what they say
+            self._ledger.carry(path, Beside.DRIVER)
         writer = JobSpecWriter(self._job, self._settings, self._ledger, "jobSpec")
         self._metrics()
         return self._resource({"jobSpec": writer.write([])})
@@ -126,9 +125,9 @@ class _Translation:
         study["parameters"] = space.specs
         writer = JobSpecWriter(self._job, self._settings, self._ledger, "trialJobSpec")
         self._metrics()
-        self._ledger.carry("mode", "studySpec")
+        self._ledger.carry("mode", Beside.PLAN)
         if not self._job.retries:
-            self._ledger.carry("retries", "")
+            self._ledger.carry("retries", Beside.DEFAULT)
         request = {"studySpec": study, **self._limits(study), "trialJobSpec": writer.write(arguments(space.fixed))}
         return self._resource(request)
 
@@ -222,7 +221,8 @@ class _Translation:
         trials = limits.trials or self._codec.space.size or 1
         found = {"maxTrialCount": trials, "parallelTrialCount": min(limits.parallel, trials)}
         self._ledger.carry("limits.trials", "maxTrialCount")
-        self._ledger.carry("limits.parallel", "parallelTrialCount")
+        few = f"there are {trials} trials in all"
+        self._ledger.carry_if(limits.parallel <= trials, "limits.parallel", "parallelTrialCount", Support.ENCODED, few)
         if limits.failed is not None:
             found["maxFailedTrialCount"] = limits.failed
             self._ledger.carry("limits.failed", "maxFailedTrialCount")
@@ -253,11 +253,11 @@ class _Translation:
             said.setdefault(travel.dimension.name, []).extend(self._steps(travel))
         fixed = "trialJobSpec.workerPoolSpecs[0].containerSpec.args"
         for name, place in places.items():
-            steps = list(dict.fromkeys(said[name]))
+            steps = list(dict.fromkeys([*said[name], *([] if place else fixed_steps(self._job.space[name]))]))
             if steps:
                 self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), place or fixed)
-            else:
-                self._ledger.carry(f"space.{name}", place or fixed)
+            else:  # a condition stands beside its parameter
+                self._ledger.carry(f"space.{name}", place.removesuffix(".parameterSpec") or fixed)
 
     def _steps(self, travel: Travel) -> Iterator[str]:
         """How a parameter that does not travel as it stands does."""
@@ -272,7 +272,7 @@ class _Translation:
     # What stands beside
 
     def _account_for_the_rest(self) -> None:
-        self._ledger.carry("strict", "")
+        self._ledger.carry("strict", Beside.PLAN)
         for field in _OTHERS:
             if getattr(self._job, field) or field in self._job.model_fields_set:
                 self._ledger.note(field, *SUPPORT["native"])
@@ -288,9 +288,8 @@ class _Translation:
         return patched
 
     def _of_tuning_job(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        known = written().messages["HyperparameterTuningJob"]
         for name in own:
-            self._ledger.carry(f"vertex.{name}", name if name in known and own[name] is not None else "")
+            self._ledger.carry(f"vertex.{name}", name)
         return own
 
     def _of_custom_job(self, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,7 +299,7 @@ class _Translation:
         for name, value in own.items():
             if name in shared:
                 patch[shared[name]] = value
-                self._ledger.carry(f"vertex.{name}", shared[name] if value is not None else "")
+                self._ledger.carry(f"vertex.{name}", shared[name])
             else:
                 message = "is a setting of tuning jobs: of no effect in a driven run"
                 self._ledger.note(f"vertex.{name}", Support.APPROXIMATE, message)
