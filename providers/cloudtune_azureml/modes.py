@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from cloudtune.codec import NumberAsText, ValuesAsText
 from cloudtune.job import TuningJob
-from cloudtune.parameters import Float, Int
+from cloudtune.parameters import Float, Int, LogNormal, Normal
 from cloudtune.space_codec import Travel
 from cloudtune.strategies import Auto, Bandit, Bayesian, Grid, Median, Random, Sobol, Truncation
 from cloudtune_azureml.rules import MAX_TRIALS
-from cloudtune_azureml.wire import Branched, helped, sampling_of, write
+from cloudtune_azureml.wire import Branched, helped, sampling_of, whole_bell, write
 
 Reason = tuple[str, str]
 """A path of the spec, and the row of `SUPPORT` that says why it needs the driver."""
@@ -75,5 +75,7 @@ def _is_plain(job: TuningJob, travel: Travel) -> bool:
             return (travel.dimension.axis.size or 0) <= MAX_TRIALS
         case Float(scale=scale, step=step):
             return step is None and (scale == "linear" or (scale == "log" and sampling_of(job) == "random"))
+        case Normal() | LogNormal():
+            return sampling_of(job) == "random" and whole_bell(travel.parameter)
         case _:
             return True

@@ -88,7 +88,7 @@ def codecs_for(parameter: Parameter, *, sampling: Sampling, plain: bool) -> list
     if plain:
         return [NumberAsText]
     if isinstance(parameter, Normal | LogNormal):
-        return [NumberAsText] if sampling == "random" and _whole_bell(parameter) else [BellAsUnit, NumberAsText]
+        return [NumberAsText] if sampling == "random" and whole_bell(parameter) else [BellAsUnit, NumberAsText]
     return [*_codecs_of_range(parameter, sampling), NumberAsText]
 
 
@@ -112,7 +112,7 @@ def _codecs_of_values(values: Sequence[Scalar], *, plain: bool) -> list[type[Cod
     return codecs if all(_SAFE.fullmatch(text) for text in texts) else [ValuesAsIndex, NumberAsText]
 
 
-def _whole_bell(parameter: Normal | LogNormal) -> bool:
+def whole_bell(parameter: Normal | LogNormal) -> bool:
     return parameter.low is None and parameter.high is None and parameter.step is None
 
 
