@@ -825,7 +825,12 @@ class PrintedMetrics:
 
         The step is the one that the part names itself, or how often its metrics have been told.
         """
-        parts = [part for line in lines for part in parts_of(line)]
+        return [(step, metrics) for _, step, metrics in self.read_many(lines)]
+
+    def read_many(self, lines: Sequence[str]) -> list[tuple[int, int, dict[str, float]]]:
+        """The same, each with the number of the line before it."""
+        numbered = [(number, part) for number, line in enumerate(lines) for part in parts_of(line)]
+        parts = [part for _, part in numbered]
         found: dict[int, dict[str, float]] = {}
         for index, part in enumerate(parts if self._usual else ()):
             told = self._usual_in(part)
@@ -835,7 +840,9 @@ class PrintedMetrics:
             value = number_in(text)
             if value is not None:
                 found.setdefault(index, {})[name] = value
-        return [(self._step_of(parts[index], found[index]), found[index]) for index in sorted(found)]
+        return [
+            (numbered[index][0], self._step_of(parts[index], found[index]), found[index]) for index in sorted(found)
+        ]
 
     def _usual_in(self, part: str) -> dict[str, float]:
         lowered = part.lower()

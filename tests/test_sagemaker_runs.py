@@ -93,7 +93,11 @@ def test_lines_that_come_before_their_trial_is_listed_count(
 
 
 def test_a_look_at_driven_trials_costs_two_calls(emulator: SageMakerEmulator, submit: Submit, tmp_path: Path) -> None:
-    run = submit(job_of(tmp_path, "raise SystemExit(1)" + SLOW, mode="driven", limits={"trials": 12, "parallel": 6}))
+    run = submit(
+        job_of(
+            tmp_path, "raise SystemExit(1)" + SLOW, mode="driven", limits={"trials": 12, "parallel": 6, "failed": 20}
+        )
+    )
     run.wait()
     asked = emulator.calls
     assert asked["FilterLogEvents"] == asked["ListTrainingJobs"] + 12  # beside each read a list, or why one failed

@@ -1,7 +1,7 @@
 """What training jobs print, from CloudWatch Logs."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,14 @@ class LogStreams:
         """Lets the next pass begin where lines may still come late."""
         self._since = max(self._since, self._newest - _LATE)
         self._seen = {event: moment for event, moment in self._seen.items() if moment >= self._since - 1}
+
+
+def by_job(lines: Iterable[Line]) -> dict[str, list[Line]]:
+    """Lines by the training jobs that printed them, each job's in their order."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
+        found.setdefault(line.training_job, []).append(line)
+    return found
 
 
 def lines_of(aws: Aws, training_job: str, over: Callable[[], bool], interval: float) -> Iterator[str]:

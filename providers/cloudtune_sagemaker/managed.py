@@ -6,7 +6,7 @@ read to the end. When the job has ended, everything that is still missing is rea
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.cloudwatch import Line, LogStreams
+from cloudtune_sagemaker.cloudwatch import Line, LogStreams, by_job
 from cloudtune_sagemaker.names import trial_number
 from cloudtune_sagemaker.training_jobs import failure_text
 
@@ -172,8 +172,7 @@ class TuningJobWatch(ManagedWatch):
             trial = Trial(number, self._parameters(summary), TrialState.RUNNING, attempt=1, place=name)
             known = self._trials[number] = _Known(trial, PrintedMetrics(self._patterns), {}, summary)
             self.changed(trial)
-            for line in self._early.pop(number, []):
-                self._take(known, line)
+            self._take(known, self._early.pop(number, []))
         known.summary = known.summary if known.finished else summary
         start = summary.get("TrainingStartTime") or summary.get("CreationTime")
         if not known.finished and start is not None and known.trial.started != start.timestamp():
@@ -200,20 +199,20 @@ class TuningJobWatch(ManagedWatch):
         """Reads a page of what the trials printed, and finishes those that had ended when the pass began."""
         if self._logs.between_passes:
             self._of_this_pass = {number for number, known in self._trials.items() if known.over}
-        for line in self._logs.read():
-            number = trial_number(line.training_job)
+        for name, lines in by_job(self._logs.read()).items():
+            number = trial_number(name)
             if number is not None and number not in self._trials:
-                self._early.setdefault(number, []).append(line)  # the next page of trials will have it
+                self._early.setdefault(number, []).extend(lines)  # the next page of trials will have it
             elif number is not None:
-                self._take(self._trials[number], line)
+                self._take(self._trials[number], lines)
         if self._logs.between_passes:
             self._finish(self._of_this_pass)
 
-    def _take(self, known: _Known, line: Line) -> None:
+    def _take(self, known: _Known, lines: Sequence[Line]) -> None:
         if known.finished:
             return
-        for step, metrics in known.metrics.read(line.text):
-            self.reported(Report(known.trial.number, 1, step, line.time, metrics))
+        for number, step, metrics in known.metrics.read_many([line.text for line in lines]):
+            self.reported(Report(known.trial.number, 1, step, lines[number].time, metrics))
             known.reported.update(metrics)
             keep_counting_values(self.job.objective, known.trial.metrics, metrics)
             self.changed(known.trial)

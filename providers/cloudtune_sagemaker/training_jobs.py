@@ -21,7 +21,7 @@ from cloudtune.trial import PrintedMetrics
 from cloudtune.units import format_duration
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.cloudwatch import LogStreams
+from cloudtune_sagemaker.cloudwatch import LogStreams, by_job
 from cloudtune_sagemaker.names import trial_name
 
 if TYPE_CHECKING:
@@ -201,13 +201,13 @@ class TrainingJobLauncher(PolledLauncher):
     def _read(self) -> None:
         if self._logs.between_passes:
             self._of_this_pass = {name for name, running in self._running.items() if running.ended is not None}
-        for line in self._logs.read():
-            running = self._running.get(line.training_job)
+        for name, lines in by_job(self._logs.read()).items():
+            running = self._running.get(name)
             if running is None:
                 continue
             trial = running.trial
-            for step, metrics in running.metrics.read(line.text):
-                self.happened.append(Report(trial.number, trial.attempt, step, line.time, metrics))
+            for number, step, metrics in running.metrics.read_many([line.text for line in lines]):
+                self.happened.append(Report(trial.number, trial.attempt, step, lines[number].time, metrics))
         if self._logs.between_passes:
             for name in self._of_this_pass & self._running.keys():
                 self._running[name].read_since_end = True
