@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cloudtune import driving
 from cloudtune.driven import keep_earlier, search_problems
 from cloudtune.errors import ConfigError, Problem, RunBusy, TrialError
+from cloudtune.extras import install
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
 from cloudtune.private import forget, keep_environment
@@ -116,8 +117,7 @@ class CloudProvider(Provider):
         """
         missing = [name for name in self.sdk if not _is_installed(name)]
         if missing:
-            install = f"pip install 'cloudtune[{self.name}]'"
-            raise ConfigError(f"{self.service} needs {', '.join(missing)}; install it with: {install}")
+            raise ConfigError(f"{self.service} needs {', '.join(missing)}; install it with: {install(self.name)}")
 
     def check(self) -> list[Finding]:
         try:
@@ -169,7 +169,7 @@ class CloudProvider(Provider):
         try:
             emulator = importlib.import_module(f"{package}.emulator").Emulator
         except ImportError as error:
-            message = f"the emulator needs {error.name}; install it with: pip install 'cloudtune[{cls.name}-emulator]'"
+            message = f"the emulator needs {error.name}; install it with: {install(f'{cls.name}-emulator')}"
             raise ConfigError(message) from error
         with emulator(mounts=mounts) as running:
             yield running.environment

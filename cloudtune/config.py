@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.extras import install
 from cloudtune.files import read_file
 
 FILE = "cloudtune.toml"
@@ -149,7 +150,7 @@ def load_profile(name: str | None, project: Path) -> Profile:
         return _profile(chosen, {"provider": provider})
     names = sorted({*known, *providers(), *(alias for alias, target in ALIASES.items() if target in providers())})
     if chosen in ALIASES:
-        raise ConfigError(f"{chosen!r} needs the provider {provider!r}: pip install 'cloudtune[{provider}]'")
+        raise ConfigError(f"{chosen!r} needs the provider {provider!r}: {install(provider)}")
     raise ConfigError(
         f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}"
     )

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cloudtune.errors import ConfigError, RunNotFound, TrialError, suggest
+from cloudtune.extras import install
 from cloudtune.masking import masked_text
 from cloudtune.states import RunState
 
@@ -304,6 +305,6 @@ def load_provider(name: str) -> type[Provider]:
         loaded: type[Provider] = point.load()
     except ImportError as error:
         raise ConfigError(
-            f"the provider {name!r} needs {error.name or error}; install it with: pip install 'cloudtune[{name}]'"
+            f"the provider {name!r} needs {error.name or error}; install it with: {install(name)}"
         ) from error
     return loaded

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError
+from cloudtune.extras import install
 from cloudtune.states import Report, Trial
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, object]
 
-_EXTRA = "pip install 'cloudtune[tables]'"
+_EXTRA = "tables"
 
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
@@ -64,7 +65,7 @@ def to_pandas(rows: Sequence[Row]) -> "pd.DataFrame":
     try:
         import pandas as pd  # noqa: PLC0415  # optional
     except ImportError:
-        raise ConfigError(f"tables need pandas: {_EXTRA}") from None
+        raise ConfigError(f"tables need pandas: {install(_EXTRA)}") from None
     columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
     return pd.DataFrame({name: pd.Series(values, dtype=_dtype(values)) for name, values in columns.items()})
 
@@ -125,7 +126,7 @@ def parquet(rows: Sequence[Row]) -> bytes:
         import pyarrow as pa  # noqa: PLC0415  # optional
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        raise ConfigError(f"parquet needs pyarrow: {_EXTRA}") from None
+        raise ConfigError(f"parquet needs pyarrow: {install(_EXTRA)}") from None
     columns = {name: _one_type([row[name] for row in rows]) for name in (rows[0] if rows else [])}
     sink = io.BytesIO()
     pq.write_table(pa.table(columns), sink)

@@ -310,7 +310,7 @@ class CloudRuns(ABC):
         monkeypatch.setattr(load_provider(provider), "sdk", ("not_there",))
         job = job_of(tmp_path)
         api.plan(job, self.on, project=tmp_path).refuse()
-        with pytest.raises(ConfigError, match=rf"pip install 'cloudtune\[{provider}\]'"):
+        with pytest.raises(ConfigError, match=rf"pip install .*\[{provider}\]"):
             submit(job)
         assert api.runs(project=tmp_path) == []
         assert run_app(["check", "--on", self.on]) == 1

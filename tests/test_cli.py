@@ -220,7 +220,8 @@ def test_a_provider_that_is_not_installed_is_named_with_its_extra(
     monkeypatch.setitem(ALIASES, "elsewhere", "notthere")
     done = cli("run", "job.yaml", "--on", "elsewhere")
     assert done.code == 2
-    assert "pip install 'cloudtune[notthere]'" in done.err
+    assert "pip install " in done.err
+    assert "[notthere]" in done.err
 
 
 def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:

@@ -78,7 +78,7 @@ def test_a_name_that_nobody_knows_suggests_the_nearest(project: Path, monkeypatc
     with pytest.raises(ConfigError, match="did you mean 'laptop'"):
         load_profile("labtop", project)
     monkeypatch.setitem(ALIASES, "elsewhere", "notthere")
-    with pytest.raises(ConfigError, match=r"pip install 'cloudtune\[notthere\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[notthere\]"):
         load_profile("elsewhere", project)
 
 

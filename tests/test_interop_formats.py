@@ -130,7 +130,7 @@ def test_formats_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_format_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("optuna", "no_such_package:Format", formats.GROUP)
     monkeypatch.setattr(formats, "entry_points", lambda group: [point])
-    with pytest.raises(ConfigError, match=r"pip install 'cloudtune\[optuna\]'"):
+    with pytest.raises(ConfigError, match=r"pip install .*\[optuna\]"):
         load_format("optuna")
     with pytest.raises(ConfigError, match="there is no format 'kati'; known are: katib, wandb"):
         load_format("kati")
@@ -144,7 +144,7 @@ def test_a_space_whose_library_is_missing_says_what_to_install(
     for name in [name for name in sys.modules if f"{name}.".startswith((f"{package}.", "cloudtune.interop.ray_tune.", "cloudtune.interop.hyperopt."))]:  # fmt: skip
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ConfigError, match=rf"pip install 'cloudtune\[{kind}\]'"):
+    with pytest.raises(ConfigError, match=rf"pip install .*\[{kind}\]"):
         load_format(kind).read("plain_space:space")
 
 

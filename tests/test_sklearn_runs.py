@@ -377,10 +377,8 @@ def test_the_next_search_has_the_workers_of_the_last_unless_the_environment_is_a
 def test_without_scikit_learn_it_says_what_to_install() -> None:
     code = "import sys; sys.modules['sklearn'] = None\ntry:\n    import cloudtune.sklearn\nexcept ValueError as e: print(type(e).__name__, e)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (
-        done.stdout
-        == "ConfigError cloudtune.sklearn needs scikit-learn; install it with: pip install 'cloudtune[sklearn]'\n"
-    )
+    assert done.stdout.startswith("ConfigError cloudtune.sklearn needs scikit-learn; install it with: pip install ")
+    assert "[sklearn]" in done.stdout
 
 
 def test_this_machine_by_its_name_keeps_the_run_in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,6 +158,8 @@ def _explain(error: Exception) -> None:
 
     if os.environ.get("CLOUDTUNE_DEBUG"):
         click.echo(masked_text(traceback.format_exc()), err=True)
+    from cloudtune.extras import missing  # noqa: PLC0415  # few commands fail
+
     where = "(CLOUDTUNE_DEBUG=1 shows where)"
     if isinstance(error, DriverError):
         said = f"{error}\n{where}"
@@ -167,6 +169,8 @@ def _explain(error: Exception) -> None:
         said = f"{error.filename}: {error.strerror}"
     elif isinstance(error, OSError) and error.errno in _OF_OUTPUT:
         said = f"the output cannot be written: {error.strerror}"
+    elif isinstance(error, ModuleNotFoundError) and (hint := missing(error)) is not None:
+        said = hint
     else:
         said = f"unexpected: {type(error).__name__}: {error}\n{where}"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)

@@ -73,7 +73,9 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
         found = importlib.import_module(module).Emulator if module else None
     except ModuleNotFoundError as error:
         if error.name != module:
-            hint = f"pip install 'cloudtune[{name}-emulator]'"
+            from cloudtune.extras import install  # noqa: PLC0415
+
+            hint = install(f"{name}-emulator")
             raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error
         found = None
     if found is None:

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
+from cloudtune.extras import install
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -133,6 +134,6 @@ def load_format(name: str) -> Format:
         loaded: type[Format] = point.load()
     except ImportError as error:
         raise ConfigError(
-            f"the format {name!r} needs {error.name or error}; install it with: pip install 'cloudtune[{name}]'"
+            f"the format {name!r} needs {error.name or error}; install it with: {install(name)}"
         ) from error
     return loaded()

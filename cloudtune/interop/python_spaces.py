@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, Problem, SpecError
+from cloudtune.extras import install
 from cloudtune.interop import legal_job_name, note_of_name, with_legal_names
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.job import TuningJob
@@ -146,7 +147,7 @@ def _called(space: "Callable[[], Any]", source: str) -> Any:
 
 
 def _missing(what: str, extra: str, error: ImportError) -> ConfigError:
-    return ConfigError(f"{what} cannot be loaded ({error}); install it with: pip install 'cloudtune[{extra}]'")
+    return ConfigError(f"{what} cannot be loaded ({error}); install it with: {install(extra)}")
 
 
 def load(place: str) -> Any:

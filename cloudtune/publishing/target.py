@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.errors import CloudtuneError, ConfigError, ProviderError
+from cloudtune.extras import install
 from cloudtune.publishing.address import masked_address, without_secrets
 
 if TYPE_CHECKING:
@@ -132,6 +133,4 @@ def need(module: str, extra: str) -> Any:  # a module of an optional package
         return import_module(module)
     except ImportError as error:
         missing = error.name or module
-        raise ConfigError(
-            f"publishing to {extra} needs {missing}; install it with: pip install 'cloudtune[{extra}]'"
-        ) from None
+        raise ConfigError(f"publishing to {extra} needs {missing}; install it with: {install(extra)}") from None

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from cloudtune.extras import install
 from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
 from cloudtune.space import Space, Values
 from cloudtune.states import TrialState
@@ -43,7 +44,7 @@ class HyperoptSearch(Strategy):
     ) -> None:
         super().__init__(space, **about)
         if hyperopt is None:
-            raise UnsuitableStrategy("the hyperopt strategy needs the extra: pip install 'cloudtune[hyperopt]'")
+            raise UnsuitableStrategy(f"the hyperopt strategy needs the extra: {install('hyperopt')}")
         if self.objectives > 1:
             raise UnsuitableStrategy("hyperopt searches for one objective; use random, sobol, bayesian or optuna")
         self._settings = {"n_startup_jobs": startup, "n_EI_candidates": candidates, "gamma": gamma}

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from cloudtune.extras import install
 from cloudtune.parameters import Scalar
 from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
 from cloudtune.space import Dimension, Space, Values
@@ -74,7 +75,7 @@ class OptunaSearch(Strategy):
     ) -> None:
         super().__init__(space, **about)
         if optuna is None:
-            raise UnsuitableStrategy("the optuna strategy needs the extra: pip install 'cloudtune[optuna]'")
+            raise UnsuitableStrategy(f"the optuna strategy needs the extra: {install('optuna')}")
         self._name = sampler
         self._cma_es = sampler == "CmaEsSampler"
         self._options = dict(options or {})

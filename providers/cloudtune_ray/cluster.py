@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.extras import install
 from cloudtune_ray.settings import RaySettings
 
 AUTO = "auto"
@@ -31,7 +32,7 @@ def load_ray() -> Any:  # the module; it has few types
     try:
         import ray  # noqa: PLC0415  # half a second, for who runs there only
     except ImportError as error:
-        raise ConfigError(f"Ray needs {error.name}; install it with: pip install 'cloudtune[ray]'") from error
+        raise ConfigError(f"Ray needs {error.name}; install it with: {install('ray')}") from error
     return ray
 
 
