@@ -11,7 +11,7 @@ from cloudtune.bundle.tree import File, Why
 
 CACHES = (
     ".git/", ".git", ".hg/", ".svn/", ".cloudtune/", "__pycache__/", "*.py[cod]", ".venv/", "venv/", ".tox/", ".nox/",
-    ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".ipynb_checkpoints/", "node_modules/", ".DS_Store",
+    ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".ipynb_checkpoints/", "node_modules/", ".DS_Store", "cloudtune.schema.json",
 )  # fmt: skip
 """What is of no use elsewhere; ``!pattern`` under trial.ignore takes one back."""
 

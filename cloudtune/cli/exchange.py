@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument
+from cloudtune.cli.output import force_option, new_path
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -35,15 +36,21 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "l
     "--from", "origin", metavar="FORMAT", required=True, help="What it is; see above.", shell_complete=_complete
 )
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The job file; default: standard output."
+    "--output",
+    "-o",
+    callback=new_path,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The job file; default: standard output.",
 )
 @click.option("--study", metavar="NAME", help="Which study or experiment, where the source holds several.")
 @click.option(
     "--trials",
     "table",
+    callback=new_path,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the finished trials of the source into this .csv, and let the job learn from them.",
 )
+@force_option
 def import_(source: str, origin: str, output: Path | None, study: str | None, table: Path | None) -> None:
     """Make a job of what another tool or a service has written.
 
@@ -129,11 +136,16 @@ def _with_table(imported: "Imported", table: Path, output: Path | None) -> "Tuni
 )
 @click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default: standard output."
+    "--output",
+    "-o",
+    callback=new_path,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file; default: standard output.",
 )
 @click.option(
     "--upload", is_flag=True, help="Upload code and data and say where they are, so that other tools can launch it."
 )
+@force_option
 def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None, *, upload: bool) -> None:
     """Print a job as a service's own request (JSON, or YAML for Azure Machine Learning), or as Katib's Experiment.
 

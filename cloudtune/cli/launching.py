@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloudtune.cli.output import best_lines, console, counts_text, duration, print_json, run_data, trial_data
+from cloudtune.cli.output import (
+    best_lines,
+    console,
+    counts_text,
+    duration,
+    new_or_own_report,
+    print_json,
+    run_data,
+    trial_data,
+)
 from cloudtune.cli.streams import may_be_lost
 
 if TYPE_CHECKING:
@@ -61,6 +70,7 @@ job_argument = click.argument(
 @click.option("--detach", is_flag=True, help="Start it and return; it goes on without this terminal.")
 @click.option(
     "--report",
+    callback=new_or_own_report,
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write the report to this file at the end.",
 )

@@ -10,7 +10,9 @@ from cloudtune.cli.output import (
     best_lines,
     counts_text,
     duration,
+    force_option,
     moment,
+    new_path,
     number,
     parameters,
     print_json,
@@ -23,14 +25,21 @@ from cloudtune.config import SEVERAL
 from cloudtune.errors import CloudtuneError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from cloudtune.run import Run
     from cloudtune.states import Trial
 
 _FORMATS = "table, json, csv, parquet, or a file FILE.csv, FILE.parquet, FILE.json"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
-output_option = click.option("--output", "-o", metavar="FORMAT|FILE", default="table", help=f"{_FORMATS}.")
+_format_option = click.option(
+    "--output", "-o", metavar="FORMAT|FILE", default="table", callback=new_path, help=f"{_FORMATS}."
+)
+
+
+def output_option(command: "Callable[..., object]") -> "Callable[..., object]":
+    """The options that say where a table goes, and whether a file that is there may be replaced."""
+    return _format_option(force_option(command))
 
 
 def _attach(run_id: str) -> "Run":
@@ -214,7 +223,14 @@ def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
 @click.command()
 @run_argument
 @click.option("--trial", "-t", type=int, help="Its number; default: the best.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, file_okay=False), help="The folder; default RUN-TRIAL.")
+@click.option(
+    "--output",
+    "-o",
+    callback=new_path,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder; default RUN-TRIAL.",
+)
+@force_option
 def fetch(run_id: str, trial: int | None, output: Path | None) -> None:
     """Copy what a trial left (its model, its outputs) into a folder."""
     made = _attach(run_id)
@@ -239,8 +255,15 @@ def _interesting(made: "Run") -> int:
 
 @click.command()
 @run_argument
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="The file; default RUN.html.")
+@click.option(
+    "--output",
+    "-o",
+    callback=new_path,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file; default RUN.html.",
+)
 @json_option
+@force_option
 def report(run_id: str, output: Path | None, *, as_json: bool) -> None:
     """Write a run's report: one HTML page that needs no network."""
     made = _attach(run_id)

@@ -2,12 +2,16 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from cloudtune.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +35,51 @@ def console(*, stderr: bool = False) -> "Console":
             raise BrokenPipeError
 
     return Own(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+_FORCE = "cloudtune.force"
+
+
+def _keep_force(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001  # as click calls it
+    ctx.meta[_FORCE] = value
+
+
+force_option = click.option(
+    "--force", is_flag=True, is_eager=True, expose_value=False, callback=_keep_force, help="Replace what is there."
+)  # before the options that look at it
+
+
+def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | None) -> str | Path | None:  # noqa: ARG001  # as click calls it
+    """Make sure that a file or folder to be written is not there yet: the callback of an option beside `force_option`.
+
+    Raises:
+        ConfigError: it is, and nobody said that it may be replaced; an empty folder is nothing.
+    """
+    path = Path(value) if value is not None else None
+    a_format = isinstance(value, str) and path is not None and not path.suffix  # such as csv, which is printed
+    if (
+        path is not None
+        and not a_format
+        and not ctx.meta.get(_FORCE)
+        and os.path.lexists(path)
+        and not _is_no_loss(path)
+    ):
+        raise ConfigError(f"{path} is there already; name another one, or replace it with --force")
+    return value
+
+
+def new_or_own_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """The same for a report, but that a page which cloudtune wrote may be replaced: a command may be run again."""
+    from cloudtune.report.page import is_report  # noqa: PLC0415  # most commands write no report
+
+    if value is None or not is_report(value):
+        new_path(ctx, param, value)
+    return value
+
+
+def _is_no_loss(path: Path) -> bool:
+    """Whether a path is an empty folder, or a device such as /dev/null."""
+    return not any(path.iterdir()) if path.is_dir() else path.exists() and not path.is_file()
 
 
 def print_json(data: object) -> None:

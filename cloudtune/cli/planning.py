@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
-from cloudtune.cli.output import print_json, print_table
+from cloudtune.cli.output import force_option, new_path, print_json, print_table
 from cloudtune.masking import masked_data, masked_text
 
 if TYPE_CHECKING:
@@ -159,7 +159,10 @@ def providers(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file.")
+@click.option(
+    "--output", "-o", callback=new_path, type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file."
+)
+@force_option
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of a job.
 

@@ -1,6 +1,8 @@
 """init and completion: the first minutes."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 import click
@@ -8,10 +10,12 @@ import click
 from cloudtune.errors import ConfigError
 
 _JOB = """\
+# yaml-language-server: $schema=cloudtune.schema.json
 # A tuning job. Run it with: cloudtune run job.yaml
 # (every field: cloudtune schema)
 name: my-first-job
 trial:
+  source: .                                    # the folder that travels; what holds secrets stays here
   command: python train.py                     # parameters follow as --name value
 objective: {metric: loss, goal: minimize}
 space:
@@ -62,19 +66,65 @@ default = "local"
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
-@click.option("--force", is_flag=True, help="Replace files that are there.")
-def init(folder: Path, *, force: bool) -> None:
-    """Write a job, a training script and a config to start from, into FOLDER (default: here)."""
-    files = {"job.yaml": _JOB, "train.py": _SCRIPT, "cloudtune.toml": _CONFIG}
-    there = [name for name in files if (folder / name).exists()]
-    if there and not force:
-        raise ConfigError(f"{folder.resolve()} has {', '.join(there)} already; --force replaces them")
+@click.option(
+    "--from",
+    "script",
+    metavar="SCRIPT.py",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Propose the job from this script's options (argparse or click), which are read, not run.",
+)
+@click.option("--force", is_flag=True, help="Replace files that are there; a script of your own is never replaced.")
+def init(folder: Path, script: Path | None, *, force: bool) -> None:
+    """Write a job, a training script and a config to start from, into FOLDER (default: here).
+
+    Files that are there stay as they are. A train.py that is there is what the job is proposed from.
+
+    \b
+    Examples:
+      cloudtune init my-tuning
+      cloudtune init --from train.py
+    """
+    own = folder / "train.py"
+    if script is None and own.exists() and own.read_text("utf-8", "replace") != _SCRIPT:
+        script = own
+    files = {"job.yaml": _JOB if script is None else _proposed(script, folder)}
+    if script is None:
+        files["train.py"] = _SCRIPT
+    files |= {"cloudtune.toml": _CONFIG, "cloudtune.schema.json": _schema()}
+    kept = [name for name in files if (folder / name).exists()]
+    if not force and len(kept) == len(files):
+        raise ConfigError(f"{folder.resolve()} has {', '.join(kept)} already; --force replaces them")
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files.items():
-        (folder / name).write_text(text, "utf-8")
-    click.echo(f"wrote {', '.join(files)} in {folder.resolve()}")
-    enter = "" if folder.resolve() == Path.cwd() else f"cd {folder} && "
+    written = [name for name in files if force or name not in kept]
+    for name in written:
+        (folder / name).write_text(files[name], "utf-8")
+    click.echo(f"wrote {', '.join(written)} in {folder.resolve()}")
+    if len(written) < len(files):
+        click.echo(f"kept {', '.join(name for name in kept if name not in written)}; --force replaces them")
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(os.fspath(folder))} && "
     click.echo(f"next: {enter}cloudtune run job.yaml --report report.html")
+
+
+def _proposed(script: Path, folder: Path) -> str:
+    """The job for a script, which must lie where the job's source reaches."""
+    from cloudtune.interop.argparse_script import job_text, proposal_of  # noqa: PLC0415  # few scripts are read
+
+    below = os.path.relpath(script.resolve(), folder.resolve())
+    if below.startswith(".."):
+        raise ConfigError(f"{script} lies outside of {folder.resolve()}, whose job could not take it along; init there")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", script.stem).strip("-_")[:60] or "my-first-job"
+    found = proposal_of(script)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    return job_text(Path(below).as_posix(), name, found)
+
+
+def _schema() -> str:
+    import json  # noqa: PLC0415
+
+    from cloudtune.schema import job_schema  # noqa: PLC0415
+
+    return json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 @click.command()

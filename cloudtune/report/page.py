@@ -5,6 +5,7 @@ import math
 from functools import cache
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from cloudtune import __version__
@@ -15,6 +16,8 @@ from cloudtune.report.words import count, moment
 
 # The browser itself keeps the page from loading anything; plotly's charts on the graphics processor compile
 # what they draw ('unsafe-eval') and are copied from canvases (data:, blob:).
+_GENERATOR = '<meta name="generator" content="cloudtune">'
+
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
 
 
@@ -27,6 +30,7 @@ def page(study: Study) -> str:
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f"{_GENERATOR}",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(study.record.name)}: {escape(study.record.id)}</title>",
             f"<style>{_asset('style.css')}</style></head><body>",
@@ -159,3 +163,13 @@ such as <code>state=failed</code> or <code>seconds&gt;60</code>.</p>
 <div class="scroll" tabindex="0"><table id="trial-table"><thead></thead><tbody></tbody></table></div>
 <p class="tools"><button type="button" id="previous">Previous</button> <button type="button" id="next">Next</button>
 <span id="place" aria-live="polite"></span></p>"""
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that `cloudtune` wrote, of this version or an earlier one."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2000).decode("utf-8", "replace")
+    except OSError:
+        return False
+    return _GENERATOR in head or (head.startswith("<!doctype html>") and _POLICY in head)
