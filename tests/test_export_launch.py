@@ -33,7 +33,7 @@ def exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         assert run_app(["export", "../job.yaml", "--to", to, "--upload", "-o", file.name]) in (0, None)
         first = file.read_bytes()
         assert b"${code}" not in first
-        assert run_app(["export", "../job.yaml", "--to", to, "--upload", "-o", file.name]) in (0, None)
+        assert run_app(["export", "../job.yaml", "--to", to, "--upload", "-o", file.name, "--force"]) in (0, None)
         assert file.read_bytes() == first, "the same job gives the same request"
         assert not (tmp_path / ".cloudtune" / "runs").exists()
         return file

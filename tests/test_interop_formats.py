@@ -165,7 +165,7 @@ def test_a_space_of_ones_code_becomes_a_job(project: Path, capsys: pytest.Captur
         "from hyperopt import hp\nclass Deep:\n    space = {'C': hp.loguniform('C', -1, 1), 'q': hp.quniform('q', 1, 9, 2)}\n",
         "utf-8",
     )
-    assert run_app(["import", "my_hyperopt:Deep.space", "--from", "hyperopt", "-o", "job.yaml"]) == 0
+    assert run_app(["import", "my_hyperopt:Deep.space", "--from", "hyperopt", "-o", "job.yaml", "--force"]) == 0
     said = capsys.readouterr().err
     assert "note: what runs is not known: python train.py stands in its place" in said
     assert "note: rounded distributions" in said

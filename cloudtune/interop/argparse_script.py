@@ -87,7 +87,7 @@ def proposal_of(script: Path) -> Proposal:
         _propose(option, found)
     if not found.space:
         named = _asked_parameters(tree)
-        found.space |= {name: _space_of(name, value) for name, value in named.items() if _space_of(name, value)}
+        found.space |= {name: space for name, value in named.items() if (space := _space_of(name, value)) is not None}
         if not found.space:
             found.space["learning_rate"] = {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"}
             found.notes.append("no option of the script looks like one to tune; learning_rate stands for yours")
