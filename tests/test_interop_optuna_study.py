@@ -195,7 +195,7 @@ def test_the_job_learns_from_the_trials_of_the_study(
 ) -> None:
     job_file, table = tmp_path / "jobs" / "job.yaml", tmp_path / "known.csv"
     job_file.parent.mkdir()
-    command = ["import", str(storage), "--from", "optuna", "--study", "one", "-o", str(job_file)]
+    command = ["import", str(storage), "--from", "optuna", "--study", "one", "-o", str(job_file), "--force"]
     assert run_app([*command, "--trials", str(table)]) == 0
     assert "known.csv: 8 trials" in capsys.readouterr().err
     job = TuningJob.from_yaml(job_file)
