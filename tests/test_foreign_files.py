@@ -129,6 +129,7 @@ def test_a_stream_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_of_windows_is_read(encoding: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """PowerShell's > writes UTF-16 with a byte order mark."""
     (tmp_path / "sweep.yaml").write_bytes(SWEEP.replace("loss", "Güte").replace("\n", "\r\n").encode(encoding))
+    (tmp_path / "t.py").write_text("")
     assert run_app(["import", str(tmp_path / "sweep.yaml"), "--from", "wandb", "-o", str(tmp_path / "job.yaml")]) == 0
     job = (tmp_path / "job.yaml").read_text("utf-8")
     assert "metric: Güte" in job or 'metric: "Güte"' in job
