@@ -1,9 +1,7 @@
 """What a user calls from Python: plan, submit, attach, runs and tune."""
 
-import atexit
 import contextlib
 import json
-import os
 import re
 import secrets
 import time
@@ -11,17 +9,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.config import load_profile, mounts, project_folder
+from cloudtune.config import config_near, project_folder
 from cloudtune.driving import ELSEWHERE
-from cloudtune.errors import RunNotFound, SpecError
+from cloudtune.emulated import emulate as start_emulators
+from cloudtune.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
+from cloudtune.emulated import listeners_of
+from cloudtune.errors import ConfigError, RunNotFound, SpecError, StoreError
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
 from cloudtune.plan import Plan
 from cloudtune.private import masked
-from cloudtune.provider import Provider, Watcher, load_provider
+from cloudtune.projects import known_projects, remember
+from cloudtune.provider import Provider, Watcher
+from cloudtune.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.run import Run
+from cloudtune.standing import as_it_is
 from cloudtune.states import RunRecord, RunState
-from cloudtune.store import Store
+from cloudtune.store import RunStore, Store
 
 
 def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, base: Path | None = None) -> Plan:
@@ -32,12 +36,12 @@ def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, 
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder whose config counts; None for the one around the working folder.
         base: the folder that the job's relative paths start from, to look for its code and data, and for what of
-            them stays here; None for no look at any file.
+            them stays here; its own config counts as well, and more. None for no look at any file.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    provider, _, _ = _resolve(on, project)
+    provider, _, _ = resolve(on, project, base)
     planned = provider.plan(job)
     return planned if base is None else planned.with_notes(provider.survey(job, base).all_notes())
 
@@ -58,7 +62,8 @@ def prepare(
         job: the spec.
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder of the config and the store; None for the one around the working folder.
-        base: the folder that the job's relative paths start from; None for the working folder.
+        base: the folder that the job's relative paths start from, whose own config counts as well, and more; None for
+            the working folder.
         run_id: the run's id; None for a new one. An id that is taken already gives that run, so that whoever
             repeats a call with the same id makes one run, not two.
         driver: the profile of a service on which the driver shall run, as a small job; None for this machine.
@@ -69,12 +74,22 @@ def prepare(
         SpecError: the job names files that are not there.
         ConfigError: there is no such profile or provider.
     """
-    provider, profile, folder = _resolve(on, project)
+    provider, profile, folder = resolve(on, project, base)
+    near = None if base is None else config_near(base, folder)
+    notes = {CONFIG: str(near)} if near is not None else {}
     if driver is not None:
-        provider = _driven_elsewhere(provider, profile, driver, folder)
-        native = {ELSEWHERE: driver, **(native or {})}
+        provider = driven_elsewhere(provider, profile, driver, folder, near)
+        notes[ELSEWHERE] = driver
+    store = Store(folder)
+    remember(folder)
     return prepare_in(
-        Store(folder), provider, profile, job, base=(base or Path.cwd()).resolve(), run_id=run_id, native=native
+        store,
+        provider,
+        profile,
+        job,
+        base=(base or Path.cwd()).resolve(),
+        run_id=run_id,
+        native={**notes, **(native or {})},
     )
 
 
@@ -126,74 +141,16 @@ def prepare_in(
             "seed": str(secrets.randbelow(2**31) if seed is None else seed),
             **(native or {}),
         },
+        emulators=listeners_of(provider.emulators()),
     )
     run = store.create(record)
-    provider.prepare(run, job)
+    try:
+        provider.prepare(run, job)
+    except BaseException:
+        run.remove()  # nothing has begun
+        raise
+    store.checkpoint()
     return Run(run, provider)
-
-
-@contextlib.contextmanager
-def emulated(
-    on: str | None = None, *, driver: str | None = None, project: Path | None = None
-) -> Iterator[Mapping[str, str]]:
-    """An emulator of a profile's service: within the context, whatever this process does there goes to the emulator.
-
-    Of several profiles together each service has its own; what runs on this machine needs none.
-
-    Args:
-        on: a profile, a provider or an alias; None for the default profile.
-        driver: the profile of a driver that runs elsewhere; None for none.
-        project: the folder whose config counts; None for the one around the working folder.
-
-    Yields:
-        The environment variables that lead to the emulator, which are set meanwhile, also for processes started here.
-
-    Raises:
-        ConfigError: there is no such profile or provider, or no emulator of it.
-    """
-    folder = (project or project_folder()).resolve()
-    with contextlib.ExitStack() as emulators:
-        variables: dict[str, str] = {}
-        for name in _to_be_emulated(on, driver, folder):
-            variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder)))
-        before = {name: os.environ.get(name) for name in variables}
-        os.environ.update(variables)
-        leading_to_emulators.update(variables)
-        try:
-            yield variables
-        finally:
-            for name in variables:
-                leading_to_emulators.pop(name, None)
-            for name, value in before.items():
-                os.environ.pop(name)
-                os.environ.update({} if value is None else {name: value})
-
-
-leading_to_emulators: dict[str, str] = {}
-"""The environment variables by which this process finds the emulators that it started."""
-
-
-def _to_be_emulated(on: str | None, driver: str | None, project: Path) -> list[str]:
-    """The providers of profiles whose services have an emulator; the first one, if none has, to be refused."""
-    profiles = [load_profile(on, project), *([load_profile(driver, project)] if driver is not None else [])]
-    names = list(dict.fromkeys(name for profile in profiles for name in profile.providers))
-    return [name for name in names if load_provider(name).emulated] or names[:1]
-
-
-_emulators = contextlib.ExitStack()
-"""The emulators that `submit` started; they end with this process."""
-
-_emulated: set[str] = set()
-"""The providers that have one."""
-
-
-def _emulate(on: str | None, driver: str | None, project: Path | None) -> None:
-    needed = _to_be_emulated(on, driver, (project or project_folder()).resolve())
-    for provider in [name for name in needed if name not in _emulated]:
-        if not _emulated:
-            atexit.register(_emulators.close)
-        _emulators.enter_context(emulated(provider, project=project))
-        _emulated.add(provider)
 
 
 def submit(
@@ -219,9 +176,11 @@ def submit(
         ProviderError: the provider did not take the job.
     """
     if emulate:
-        _emulate(on, driver, project)
+        folder = project or project_folder()
+        start_emulators(on, driver, folder, None if base is None else config_near(base, folder))
     run = prepare(job, on, project=project, base=base, run_id=run_id, driver=driver)
-    run.start()
+    with run.unless_refused():
+        run.start()
     return run
 
 
@@ -239,33 +198,70 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
     """
     folder = project or project_folder()
     try:
-        store = Store(folder).run(run_id)
+        store = find_run(run_id, folder) if on is None else Store(folder).run(run_id)
     except RunNotFound:
         if on is None:
             raise
         return _adopt(run_id, on, folder)
-    record = store.record()
+    return Run(store, provider_of(store.record(), store.store.project))
+
+
+@contextlib.contextmanager
+def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
+    """Within the context, a run whose emulator is gone goes on in a new one, which ends with it; nothing for another run.
+
+    Where this process leads to an emulator already, that one is taken, and no other started.
+
+    Args:
+        run: the run.
+        detach: whether it shall go on without this process, which an emulator started here cannot.
+
+    Raises:
+        ConfigError: there is no emulator of its service; or it shall go on without the one started here.
+    """
+    if not run.lost_emulators:
+        yield
+        return
+    if run.leads_to_emulators:
+        run.revive()
+        yield
+        return
+    if detach:
+        raise ConfigError(
+            f"the emulator of {run.id} is gone, and a new one would end with this command; leave --detach away, or start one "
+            "(cloudtune emulate) and set the variables that it prints"
+        )
+    record = run.record
+    with emulated(record.profile, driver=record.native.get(ELSEWHERE), project=run.project, near=config_folder(record)):
+        run.revive()
+        yield
+
+
+def find_run(run_id: str, project: Path) -> RunStore:
+    """The run of an id in a project or, by its whole id, in any other project of this user's.
+
+    Args:
+        run_id: see `attach`.
+        project: the project that is looked at first.
+
+    Raises:
+        RunNotFound: none, or several, answer to it.
+    """
     try:
-        settings = load_profile(record.profile, folder).settings
-    except ValueError:  # the profile has been taken away since; the run still can be read
-        settings = {}
-    provider = load_provider(record.provider)(settings, mounts(folder))
-    if ELSEWHERE in record.native:
-        provider = _driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], folder)
-    return Run(store, provider)
-
-
-def _driven_elsewhere(provider: Provider, profile: str, driver: str, project: Path) -> Provider:
-    from cloudtune.remote.provider import RemoteDriver  # noqa: PLC0415  # few runs have one
-
-    driving, _, _ = _resolve(driver, project)
-    needed = load_profile(profile, project).providers
-    return RemoteDriver(provider, (provider.name, *needed), driving, driver)
+        return Store(project).run(run_id)
+    except RunNotFound:
+        elsewhere = [] if run_id == "latest" else [each for each in known_projects() if each != project.resolve()]
+        for folder in elsewhere:
+            with contextlib.suppress(RunNotFound, StoreError):
+                found = Store(folder).run(run_id)
+                if found.id == run_id:
+                    return found
+        raise
 
 
 def _adopt(name: str, on: str, project: Path) -> Run:
     """Writes down a run that somebody started elsewhere."""
-    provider, profile, folder = _resolve(on, project)
+    provider, profile, folder = resolve(on, project)
     store = Store(folder)
     known = next((record.id for record in store.records() if record.native.get("job") == name), None)
     if known is not None:
@@ -281,13 +277,16 @@ def _adopt(name: str, on: str, project: Path) -> Run:
         state=RunState.RUNNING,
         created=time.time(),
         native={"base": str(folder), "seed": "0", **native},
+        emulators=listeners_of(provider.emulators()),
     )
+    remember(folder)
     return Run(store.create(record), provider)
 
 
 def runs(*, project: Path | None = None) -> list[RunRecord]:
-    """All runs of the project, the newest first."""
-    return Store(project or project_folder()).records()
+    """All runs of the project, the newest first, as far as they can be read, as they were last seen."""
+    store = Store(project or project_folder())
+    return [as_it_is(store.run(record.id)) for record in store.records()]
 
 
 def tune(
@@ -357,7 +356,8 @@ def tune(
     )
     run = prepare(job, "local", project=project, run_id=run_id, native={"pickle": "function.pkl"})
     (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
-    run.wait(watcher)
+    with run.unless_refused():
+        run.wait(watcher)
     return run
 
 
@@ -372,9 +372,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _resolve(on: str | None, project: Path | None) -> tuple[Provider, str, Path]:
-    folder = (project or project_folder()).resolve()
-    profile = load_profile(on, folder)
-    return load_provider(profile.provider)(profile.settings, mounts(folder)), profile.name, folder

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune import driving
+from cloudtune.asking import answers
 from cloudtune.driven import keep_earlier, search_problems
-from cloudtune.errors import ConfigError, Problem, RunBusy, TrialError
+from cloudtune.emulated import ends_with_this_process, gone, may_ask, on_this_machine
+from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, TrialError
 from cloudtune.extras import install
 from cloudtune.job import TuningJob
 from cloudtune.plan import Plan
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from cloudtune.managed import ManagedWatch
     from cloudtune.space_codec import SpaceCodec
     from cloudtune.store import RunStore
+
+_REACH = 2.0
+"""Seconds within which the service has to show that it is there, before it is asked for a log or files."""
 
 _GLANCE = 1.0
 """Seconds within which a run is not looked at again by `refresh`."""
@@ -99,9 +104,33 @@ class CloudProvider(Provider):
         """See `fetch`."""
 
     @property
-    def passing(self) -> bool:
-        """Whether the service is an emulator that may be gone tomorrow, with all that it keeps."""
-        return False
+    @abstractmethod
+    def endpoint(self) -> str | None:
+        """The address of another service than the real one, such as an emulator; None for the real one."""
+
+    @property
+    @abstractmethod
+    def address(self) -> str | None:
+        """The address of the real service; None where it is not known without its SDK."""
+
+    def emulators(self) -> Mapping[str, str]:
+        endpoint = self.endpoint
+        return {self.name: endpoint} if endpoint is not None and on_this_machine(endpoint) else {}
+
+    def addresses(self) -> Mapping[str, str]:
+        address = self.endpoint or self.address
+        return {} if address is None else {self.service: address}
+
+    def reach(self, run: "RunStore") -> None:
+        """Make sure that the service may be asked about a run: whatever does so calls this first.
+
+        Raises:
+            ConfigError: the service's SDK is missing.
+            ProviderError: the run is emulated and its emulator is gone, or this process leads elsewhere; an emulated run is
+                never looked for at the real service.
+        """
+        may_ask(run.record(), self.emulators(), [self.name])
+        self.need_sdk()
 
     @property
     def away(self) -> bool:
@@ -180,6 +209,7 @@ class CloudProvider(Provider):
         if plan_of(run).mode == "driven":
             driving.start(run)
         elif run.record().state is RunState.WAITING:
+            self.reach(run)
             name = self.create(run, job_of(run), plan_of(run))
             run.write(
                 columns={"state": RunState.RUNNING.value, "started": time.time()},
@@ -213,14 +243,26 @@ class CloudProvider(Provider):
                 self.settle(run)
                 return state
             if driving.pause(self.poll, leave):
+                if ends_with_this_process(run.record()):
+                    return self._interrupt(run, watch)
                 name = run.record().native["job"]
                 why = f"it goes on at {self.service} as {name}; `cloudtune resume {run.id}` follows it again"
                 run.write(columns={"reason": why})
                 return RunState.INTERRUPTED
 
+    def _interrupt(self, run: "RunStore", watch: "ManagedWatch") -> RunState:
+        """End a run whose emulator is about to end with this process; what there is of it is kept."""
+        watch.look()
+        self.keep(run)
+        anew = f"`cloudtune resume {run.id}` begins it anew in another, without its trials so far"
+        reason = f"its emulator ended with the command that started it, and the tuning job with it; {anew}"
+        columns = {"state": RunState.INTERRUPTED.value, "reason": reason}
+        run.write(columns=columns, events=[(None, f"interrupted: {reason}")])
+        return RunState.INTERRUPTED
+
     def _watch_of(self, run: "RunStore") -> "ManagedWatch":
         """The watch of a run: a new one begins what has not ended anew."""
-        self.need_sdk()
+        self.reach(run)
         if run.id not in self._watches:
             watch = self.watch(run, job_of(run), plan_of(run))
             watch.lines = lambda trial: self.lines(run, trial, lambda: True)
@@ -250,13 +292,14 @@ class CloudProvider(Provider):
             driving.cancel(run, self)
             return
         run.write(columns={"wish": "cancel"})
-        if "job" not in run.record().native:
+        record = run.record()
+        if "job" not in record.native or gone(record):
             driving.end_cancelled(run)
         else:
             self._watch_of(run).stop()
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        from cloudtune.keepsakes import kept_log  # noqa: PLC0415
+        from cloudtune.keepsakes import keeping, kept_log  # noqa: PLC0415
 
         trial = _trial(run, number)
         kept = kept_log(run, trial)
@@ -270,8 +313,9 @@ class CloudProvider(Provider):
             now = run.trial(number)
             return now is None or now.state.ended
 
-        self.need_sdk()
-        return self.lines(run, trial, over)
+        self._reach_for(run, trial, "printed")
+        lines = self.lines(run, trial, over)
+        return keeping(run, trial, lines) if trial.state.ended else lines
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         from cloudtune.keepsakes import kept_files  # noqa: PLC0415
@@ -280,22 +324,44 @@ class CloudProvider(Provider):
         kept = kept_files(run, trial, target)
         if kept is not None:
             return kept
-        self.need_sdk()
+        self._reach_for(run, trial, "left")
         return self.download(run, trial, target)
+
+    def _reach_for(self, run: "RunStore", trial: Trial, what: str) -> None:
+        """Make sure that the service may be asked what a trial printed or left.
+
+        Raises:
+            TrialError: that was in an emulator which is gone.
+            ProviderError: see `reach`.
+        """
+        if gone(run.record()):
+            raise TrialError(f"what trial {trial.number} {what} is gone with the emulator that it ran in")
+        self.reach(run)
+        for service, address in self.addresses().items():
+            if not answers(address, _REACH):
+                where = f"what trial {trial.number} {what} is at {service}"
+                raise ProviderError(f"{where}, which cannot be reached", code="Connection", retryable=True)
 
     # What driving needs (see `driving.Site`)
 
     def abandon(self, run: "RunStore") -> None:
-        """See `driving.Site`."""
+        """See `driving.Site`; with an emulator its trials have ended."""
+        if gone(run.record()):
+            return
+        self.reach(run)
         for trial in run.trials(TrialState.RUNNING):
             self.stop_trial(trial.place)
 
     def settle(self, run: "RunStore") -> None:
         """See `driving.Site`; what an emulator keeps of the run is kept beyond its end."""
+        forget(run)
+        self.keep(run)
+
+    def keep(self, run: "RunStore") -> None:
+        """Keep what an emulator has of the run beyond its end; nothing of a real service, or where it has ended."""
         from cloudtune import keepsakes  # noqa: PLC0415
 
-        forget(run)
-        if self.passing:
+        if self.emulators() and not gone(run.record()):
             keepsakes.keep(
                 run,
                 lambda trial: self.lines(run, trial, lambda: True),

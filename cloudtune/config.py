@@ -1,6 +1,6 @@
 """Profiles: which provider a name stands for, and with which settings.
 
-``cloudtune.toml`` lies beside the job (or in a folder above it), another in the user's config folder::
+``cloudtune.toml`` lies in the project's folder or beside the job (or in a folder above it), another in the user's config folder::
 
     default = "laptop"
 
@@ -20,13 +20,18 @@
 
 Profiles together are one more: its provider spreads the trials of a run over them. ``team,laptop`` is short for it. Where a job runs on this machine, a mount's folder stands for the place in the cloud, so that the same job runs offline.
 What is said nearer wins: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION`` for a
-setting), project file, user file.
+setting), the job's file, project file, user file.
+
+The project is the nearest folder above the *working* folder that has a ``cloudtune.toml`` or a ``.cloudtune`` with a store, else
+the working folder, wherever the job lies: whatever is done in one place finds the same runs.
 """
 
+import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +41,9 @@ from cloudtune.extras import install
 from cloudtune.files import read_file
 
 FILE = "cloudtune.toml"
+
+STORE = ".cloudtune"
+"""The folder of a project's store, in the project's."""
 
 SEVERAL = "mixed"
 """The provider of a profile that is several together."""
@@ -65,13 +73,46 @@ class Profile:
         return tuple(dict.fromkeys(member.provider for member in self.members)) or (self.provider,)
 
 
+_chosen: ContextVar[Path | None] = ContextVar("project", default=None)
+
+
+@contextlib.contextmanager
+def chosen_project(folder: Path) -> Iterator[None]:
+    """Has `project_folder` start at a folder instead of the working folder, while the context lasts.
+
+    Args:
+        folder: which the user named (``cloudtune -C FOLDER``).
+    """
+    token = _chosen.set(folder)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
 def project_folder(start: Path | None = None) -> Path:
-    """The nearest folder upward that has a ``cloudtune.toml`` or a store; the starting folder if none has."""
-    origin = (start or Path.cwd()).resolve()
+    """The nearest folder upward that has a ``cloudtune.toml`` or a ``.cloudtune``; the starting folder if none has.
+
+    Args:
+        start: None for the folder that the user named, or else the working folder.
+    """
+    origin = (start or _chosen.get() or Path.cwd()).resolve()
     for folder in (origin, *origin.parents):
-        if (folder / FILE).is_file() or (folder / ".cloudtune" / "store.db").is_file():
+        if (folder / FILE).is_file() or (folder / STORE).is_dir():
             return folder
     return origin
+
+
+def config_near(base: Path, project: Path) -> Path | None:
+    """The nearest folder above a job's that has a ``cloudtune.toml``; None where that is the project's, or there is none.
+
+    Args:
+        base: the job's folder.
+        project: the project's.
+    """
+    origin = base.resolve()
+    found = next((folder for folder in (origin, *origin.parents) if (folder / FILE).is_file()), None)
+    return None if found == project.resolve() else found
 
 
 def user_file() -> Path:
@@ -80,34 +121,47 @@ def user_file() -> Path:
     return Path(root) / "cloudtune" / FILE
 
 
-def profiles(project: Path) -> dict[str, Profile]:
-    """All profiles of the project's file and the user's, merged key by key; the project's keys win.
+def _files(project: Path, near: Path | None) -> list[Path]:
+    """The config files that count, those that win last."""
+    return [user_file(), project / FILE, *([near / FILE] if near is not None else [])]
+
+
+def profiles(project: Path, near: Path | None = None) -> dict[str, Profile]:
+    """All profiles of the user's file, the project's and the job's, merged key by key; the nearer file wins.
 
     Settings without a provider are left out: they complete a profile of other projects.
+
+    Args:
+        project: the project's folder.
+        near: what `config_near` found.
 
     Raises:
         ConfigError: a file is not TOML, or says something else than profiles.
     """
-    merged = _merged(project)
+    merged = _merged(project, near)
     return {name: _profile(name, settings) for name, settings in merged.items() if "provider" in settings}
 
 
-def _merged(project: Path) -> dict[str, dict[str, Any]]:
+def _merged(project: Path, near: Path | None) -> dict[str, dict[str, Any]]:
     merged: dict[str, dict[str, Any]] = {}
-    for path in (user_file(), project / FILE):
+    for path in _files(project, near):
         for name, settings in _read(path).get("profiles", {}).items():
             merged.setdefault(name, {}).update(settings)
     return merged
 
 
-def mounts(project: Path) -> dict[str, Path]:
-    """Folders of this machine by the places in the cloud that they stand for; the project's file wins.
+def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
+    """Folders of this machine by the places in the cloud that they stand for; the nearer file wins.
+
+    Args:
+        project: the project's folder.
+        near: what `config_near` found.
 
     Raises:
         ConfigError: a file is not TOML, or says something else than mounts.
     """
     found: dict[str, Path] = {}
-    for path in (user_file(), project / FILE):
+    for path in _files(project, near):
         for place, folder in _read(path).get("mounts", {}).items():
             found[place.rstrip("/")] = (path.parent / Path(folder).expanduser()).resolve()
     return found
@@ -126,25 +180,26 @@ def mounted(place: str, table: Mapping[str, Path]) -> Path | None:
     return None
 
 
-def load_profile(name: str | None, project: Path) -> Profile:
+def load_profile(name: str | None, project: Path, near: Path | None = None) -> Profile:
     """A profile by its name; a provider or an alias (aws, gcp, azure) may stand for a profile without settings.
 
     Args:
         name: None for the one that the environment or a config file names, else ``local``; names with commas between
             them for several together.
         project: the folder whose config counts.
+        near: a nearer one whose config counts as well, and more: what `config_near` found.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
     from cloudtune.provider import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
 
-    known = _merged(project)
-    chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project)
+    known = _merged(project, near)
+    chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project, near)
     if chosen in known:
-        return _with_members(_profile(chosen, known[chosen]), project)
+        return _with_members(_profile(chosen, known[chosen]), project, near)
     if "," in chosen:
-        return _with_members(Profile(chosen, SEVERAL, {"profiles": chosen.split(",")}), project)
+        return _with_members(Profile(chosen, SEVERAL, {"profiles": chosen.split(",")}), project, near)
     provider = ALIASES.get(chosen, chosen)
     if provider == "local" or provider in providers():
         return _profile(chosen, {"provider": provider})
@@ -156,7 +211,7 @@ def load_profile(name: str | None, project: Path) -> Profile:
     )
 
 
-def _with_members(profile: Profile, project: Path) -> Profile:
+def _with_members(profile: Profile, project: Path, near: Path | None) -> Profile:
     """A profile that is several together, with all that each of them says."""
     if profile.provider != SEVERAL:
         return profile
@@ -164,7 +219,7 @@ def _with_members(profile: Profile, project: Path) -> Profile:
     names = [name.strip() for name in (said.split(",") if isinstance(said, str) else said)]
     if not names or len(set(names)) < len(names):
         raise ConfigError(f'the profile {profile.name!r} needs profiles = ["…", "…"], each of them once; not {said!r}')
-    members = tuple(load_profile(name, project) for name in names)
+    members = tuple(load_profile(name, project, near) for name in names)
     nested = [member.name for member in members if member.members]
     if nested:
         raise ConfigError(f"{nested[0]!r} is several profiles already; name them in {profile.name!r} one by one")
@@ -172,8 +227,8 @@ def _with_members(profile: Profile, project: Path) -> Profile:
     return Profile(profile.name, SEVERAL, settings, members)
 
 
-def _default(project: Path) -> str:
-    for path in (project / FILE, user_file()):
+def _default(project: Path, near: Path | None) -> str:
+    for path in reversed(_files(project, near)):
         default = _read(path).get("default")
         if default is not None:
             return str(default)

@@ -32,6 +32,9 @@ class DrivenProvider(Provider):
         """See `driving.Site`."""
         forget(run)
 
+    def keep(self, run: "RunStore") -> None:
+        """See `driving.Site`; most keep everything on this machine."""
+
     def start(self, run: "RunStore") -> None:
         driving.start(run)
 

@@ -440,7 +440,7 @@ class Driver:
             return RunState.INTERRUPTED, self._go_on(self._interrupt.why or "before its end")
         counts = self._tally.counts
         if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
-            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
+            return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self._run.id}"
         return RunState.COMPLETED, ""
 
     def _go_on(self, why: str) -> str:

@@ -52,6 +52,9 @@ class Site(Protocol):
     def settle(self, run: "RunStore") -> None:
         """Forgets what an ended run needs no more, such as its secrets."""
 
+    def keep(self, run: "RunStore") -> None:
+        """Keeps what may be gone when an interrupted run goes on, such as an emulator's logs."""
+
 
 def start(run: "RunStore") -> None:
     """Starts a process that drives the run and outlives this one; nothing if one does already.
@@ -129,6 +132,8 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
         state = driver.drive()
     if state.ended:
         site.settle(run)
+    else:
+        site.keep(run)
     return state
 
 
@@ -152,17 +157,9 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
 def refresh(run: "RunStore") -> None:
     """Notes that a run whose driver is gone is interrupted."""
-    record = run.record()
-    state = record.state
-    if ELSEWHERE in record.native:
-        return
-    if state in (RunState.RUNNING, RunState.STOPPING) and not run.driven and run.record().state is state:
-        run.write(
-            columns={
-                "state": RunState.INTERRUPTED.value,
-                "reason": f"its driver is gone; `cloudtune resume {run.id}` goes on with it",
-            }
-        )
+    from cloudtune.standing import settle  # noqa: PLC0415  # which knows where a run is driven by us
+
+    settle(run)
 
 
 def cancel(run: "RunStore", site: Site) -> None:

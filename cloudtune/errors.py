@@ -95,6 +95,10 @@ class ProviderError(CloudtuneError, RuntimeError):
         super().__init__(message)
 
 
+class EmulatorEnded(ProviderError):
+    """The emulator that was asked has ended, with all that it kept: trying again will not help."""
+
+
 class CredentialError(ProviderError, PermissionError):
     """No credentials, expired ones, or ones that may not do this."""
 
@@ -113,6 +117,18 @@ class StoreError(CloudtuneError, OSError):
     """The store on disk cannot be read or written: it is full, damaged, or from a newer cloudtune."""
 
     exit_code = 4
+
+
+class DamagedRun(StoreError):
+    """What the store, or its folder, holds of one run is damaged; other runs are not.
+
+    Attributes:
+        run_id: the run.
+    """
+
+    def __init__(self, message: str, *, run_id: str) -> None:
+        self.run_id = run_id
+        super().__init__(message)
 
 
 class TrialError(CloudtuneError, RuntimeError):

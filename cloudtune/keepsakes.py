@@ -1,27 +1,24 @@
-"""What is kept of a run in an emulator, which ends with it: each trial's log and the files that it left."""
+"""What is kept of a run's trials: logs that were read once, and of an emulator, which ends with the run, all logs and files."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from cloudtune.errors import TrialError
+from cloudtune.errors import ProviderError, TrialError
 
 if TYPE_CHECKING:
     from cloudtune.states import Trial
     from cloudtune.store import RunStore
 
 
-def on_this_machine(endpoint: str | None) -> bool:
-    """Whether an endpoint is of this machine, so that what it keeps may be gone tomorrow."""
-    return endpoint is not None and urlsplit(endpoint).hostname in ("127.0.0.1", "localhost", "::1")
-
-
 def keep(
     run: "RunStore", lines_of: "Callable[[Trial], Iterable[str]]", download: "Callable[[Trial, Path], object]"
 ) -> None:
-    """Copies logs and files of all trials into the run's folder.
+    """Copies logs and files of all ended trials into the run's folder, each once.
+
+    What another emulator kept of a trial is gone with it, and is left out.
 
     Args:
         run: the run.
@@ -29,24 +26,45 @@ def keep(
         download: copies what a trial left into a folder; raises TrialError where it left nothing.
     """
     for trial in run.trials():
-        if not trial.place:
-            continue
         folder = _folder(run, trial)
+        if not trial.place or not trial.state.ended or (folder / "output").exists():
+            continue
+        try:
+            lines = "".join(f"{line}\n" for line in lines_of(trial))
+        except ProviderError:  # it was in another emulator, before the run went on in this one
+            continue
         folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{line}\n" for line in lines_of(trial))
-        (folder / "log.txt").write_text(lines, "utf-8")
+        (folder / "log.txt").write_text(lines, "utf-8", errors="backslashreplace")
         try:
             download(trial, folder / "output")
-        except TrialError:  # it left nothing, and an empty folder says so
+        except (TrialError, ProviderError):  # it left nothing, and an empty folder says so
             shutil.rmtree(folder / "output", ignore_errors=True)
             (folder / "output").mkdir()
+
+
+def keeping(run: "RunStore", trial: "Trial", lines: Iterable[str]) -> Iterator[str]:
+    """The lines of an ended trial's log, which are kept once all of them have come: the next look asks no service."""
+    folder = _folder(run, trial)
+    if not run.store.writable:
+        yield from lines
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f"log.{os.getpid()}.new"
+    try:
+        with fresh.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            for line in lines:
+                file.write(f"{line}\n")
+                yield line
+        fresh.replace(folder / "log.txt")
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
     """The lines of a trial's log; None where nothing was kept."""
     try:
-        return iter((_folder(run, trial) / "log.txt").read_text("utf-8").splitlines())
-    except FileNotFoundError:
+        return iter((_folder(run, trial) / "log.txt").read_text("utf-8", errors="replace").splitlines())
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 

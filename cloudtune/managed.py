@@ -139,7 +139,12 @@ class ManagedWatch(ABC):
     def write(self, sight: Sight) -> RunState:
         """Writes down all that was noted, and how the run is; returns that."""
         state, reason = self._outcome(sight)
-        columns: dict[str, object] = {"state": state.value, "reason": reason, "elapsed": sight.elapsed}
+        columns: dict[str, object] = {
+            "state": state.value,
+            "reason": reason,
+            "elapsed": sight.elapsed,
+            "seen": time.time(),
+        }
         if sight.created is not None:
             columns["started"] = sight.created
         if state.ended:
@@ -166,5 +171,5 @@ class ManagedWatch(ABC):
         if sight.state is RunState.CANCELLED:
             return sight.state, sight.reason or "the tuning job was stopped on the service"
         if not self._tally.counts[TrialState.COMPLETED] and not self._tally.counts[TrialState.PRUNED]:
-            return RunState.FAILED, "no trial ended well; see why with: cloudtune trials"
+            return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self.run.id}"
         return sight.state, sight.reason

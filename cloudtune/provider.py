@@ -120,6 +120,17 @@ class Provider(ABC):
         """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
         return False
 
+    def emulators(self) -> "Mapping[str, str]":
+        """The addresses of emulators that runs would go to instead of services, by the provider's or profile's name."""
+        return {}
+
+    def addresses(self) -> "Mapping[str, str]":
+        """The addresses of the services that it asks, as far as they are known without asking, by the service's name.
+
+        Whether they answer at all is tried before a run is looked at.
+        """
+        return {}
+
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
         """What will be sent for a job and what it means there. Pure: no network, no credentials, no files.

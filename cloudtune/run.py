@@ -2,18 +2,22 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.errors import StoreError
+from cloudtune.driving import ELSEWHERE
+from cloudtune.emulated import emulate, is_served, listeners_of, may_ask
+from cloudtune.errors import CloudtuneError, ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
 from cloudtune.job import TuningJob
 from cloudtune.outcome import best_trial, pareto_front
 from cloudtune.plan import Plan
 from cloudtune.provider import Provider, Watcher
+from cloudtune.resolving import config_folder, provider_of
+from cloudtune.standing import as_it_is, lost_emulators, revive, settle
 from cloudtune.states import Report, RunRecord, RunState, Trial
-from cloudtune.store import RunStore
+from cloudtune.store import RunStore, Store
 from cloudtune.watching import watched_by
 
 if TYPE_CHECKING:
@@ -24,7 +28,12 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run of a tuning job; made by `submit`, `tune` and `attach`, not by hand."""
+    """A run of a tuning job; made by `submit`, `tune` and `attach`, not by hand.
+
+    Reading it (`state`, `record`, `trials`, `best`, `counts`, `reports`, tables, reports) never asks the service: it says
+    what the store knows, at once. `refresh` asks the service, once; `wait` follows the run to its end; `cancel`, `resume`,
+    `logs`, `fetch` and `publish` speak to the service because they have to. To poll by hand: ``while not run.refresh().ended``.
+    """
 
     def __init__(self, store: RunStore, provider: Provider) -> None:
         self._store = store
@@ -45,24 +54,71 @@ class Run:
 
     @property
     def record(self) -> RunRecord:
-        """What the store knows of the run at the moment."""
-        return self._store.record()
+        """What the store knows of the run; it is interrupted if its driver or its emulator is gone from this machine."""
+        return as_it_is(self._store)
+
+    @property
+    def project(self) -> Path:
+        """The folder whose store has the run."""
+        return self._store.store.project
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may change the run: a colleague's project, or a mounted one, may only be read."""
+        return self._store.store.writable
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The addresses of the services that `refresh` asks, as far as they are known, by the service's name."""
+        return self._provider.addresses()
+
+    @property
+    def lost_emulators(self) -> bool:
+        """Whether the run, before its end, has lost the emulator that it was in."""
+        return bool(lost_emulators(self._store))
+
+    @property
+    def leads_to_emulators(self) -> bool:
+        """Whether this process leads to living emulators of all that the run was emulated on."""
+        found = provider_of(self._store.record(), self.project).emulators()
+        return all(is_served(found[name]) if name in found else False for name in self._store.record().emulators)
+
+    def check_emulators(self) -> None:
+        """Makes sure that this process leads to the run's own emulators, or to services for a run that is not emulated.
+
+        Raises:
+            ProviderError: it does not, or an emulator is gone.
+        """
+        record, here = self._store.record(), self._provider.emulators()
+        may_ask(record, here, {*record.emulators, *here})
+
+    def for_another_thread(self) -> "Run":
+        """The same run, with a connection of its own to the store and clients of its own."""
+        store = RunStore(Store(self.project), self.id)
+        return Run(store, provider_of(store.record(), self.project))
 
     @cached_property
     def job(self) -> TuningJob:
         """The spec; the values of its environment variables are masked."""
-        return TuningJob.from_data(json.loads(self.record.job))
+        with self._undamaged("its job"):
+            return TuningJob.from_data(json.loads(self._store.record().job))
 
     @cached_property
     def plan(self) -> Plan:
         """The plan that the run was made from."""
-        return Plan.from_data(json.loads(self.record.plan))
+        with self._undamaged("its plan"):
+            return Plan.from_data(json.loads(self._store.record().plan))
+
+    @contextlib.contextmanager
+    def _undamaged(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._store.damaged(f"{what} is none") from error
 
     @property
     def state(self) -> RunState:
-        """The run's state, brought up to date."""
-        if not self.record.state.ended:
-            self._provider.refresh(self._store)
+        """The run's state as it was last seen; `refresh` brings it up to date."""
         return self.record.state
 
     def start(self) -> None:
@@ -73,24 +129,57 @@ class Run:
         """
         self._provider.start(self._store)
 
+    @contextlib.contextmanager
+    def unless_refused(self) -> Iterator[None]:
+        """Removes the run when it is refused within the context: without credentials, say, nothing of it has begun."""
+        try:
+            yield
+        except (ProviderError, ConfigError, UnsupportedError) as error:
+            passing = isinstance(error, ProviderError) and error.retryable  # then the service may have taken it
+            record = self._store.record()
+            if not passing and record.state is RunState.WAITING and "job" not in record.native:
+                self._store.remove()
+            raise
+
+    def refresh(self) -> RunState:
+        """Asks the service about the run, once, and returns its state. Nothing else but `wait` brings the store up to date.
+
+        A run that has ended is not asked for, nor one whose emulator is gone, nor where the store may only be read.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+        record = settle(self._store)
+        if not record.state.ended and self.writable and not lost_emulators(self._store):
+            self._provider.refresh(self._store)
+        return self.state
+
     def refreshed(self) -> RunRecord:
-        """The record, after a look at how things are."""
-        _ = self.state
+        """The record, after `refresh`."""
+        self.refresh()
         return self.record
 
     def wait(self, watcher: Watcher | None = None) -> RunState:
         """Waits until the run has ended (or is interrupted), and returns its state.
 
+        A run whose emulator ends is interrupted.
+
         Args:
             watcher: is told of progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
                 raised once the run has ended.
         """
-        with watched_by(self._store, watcher) as onlooker:
-            return self._provider.follow(self._store, onlooker)
+        if settle(self._store).state is RunState.INTERRUPTED and lost_emulators(self._store):
+            return RunState.INTERRUPTED
+        try:
+            with watched_by(self._store, watcher) as onlooker:
+                return self._provider.follow(self._store, onlooker)
+        except CloudtuneError:
+            if not lost_emulators(self._store) or settle(self._store).state is not RunState.INTERRUPTED:
+                raise
+            return RunState.INTERRUPTED
 
     def trials(self) -> list[Trial]:
-        """All trials by number, brought up to date."""
-        _ = self.state
+        """All trials by number."""
         return self._store.trials()
 
     def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
@@ -146,15 +235,52 @@ class Run:
 
     def cancel(self) -> None:
         """Ends the run now: running trials are stopped, and it cannot be resumed."""
-        if not self.state.ended:
+        if not self.refresh().ended:
             self._provider.cancel(self._store)
 
     def resume(self) -> "Run":
-        """Lets an interrupted run go on, without this process; finished trials are kept, none is run twice."""
-        if not self.state.ended:
+        """Lets an interrupted run go on, without this process; finished trials are kept, none is run twice.
+
+        A run whose emulator is gone goes on in a new one, which lives until this process ends; see `revive`.
+        """
+        if self.lost_emulators:
+            record = self._store.record()
+            if not self.leads_to_emulators:
+                emulate(record.profile, record.native.get(ELSEWHERE), self.project, config_folder(record))
+            self.revive()
+        if not self.refresh().ended:
             self._provider.resume(self._store)
             self._provider.start(self._store)
         return self
+
+    def revive(self) -> None:
+        """Lets a run whose emulator is gone go on in the emulator that this process leads to now.
+
+        Trials that cloudtune drives go on where they were. A service's own tuner, and what it knew, was in the emulator:
+        that run begins anew, without its trials so far, which an event tells.
+
+        Raises:
+            ConfigError: this process leads to no emulator.
+        """
+        record = self._store.record()
+        self._provider = provider_of(record, self.project)
+        found = self._provider.emulators()
+        missing = [name for name in record.emulators if name not in found]
+        if missing:
+            raise ConfigError(f"{self.id} was emulated, and there is no emulator of {missing[0]} now")
+        with self._store.driving():
+            revive(self._store, record, listeners_of(found))
+
+    def remove(self) -> None:
+        """Removes the run from the store, with its folder; what it left at the service stays there.
+
+        Raises:
+            RunBusy: it is running.
+        """
+        if self.record.state in (RunState.RUNNING, RunState.STOPPING):
+            raise RunBusy(f"{self.id} is {self.state.value}; end it first: cloudtune cancel {self.id}")
+        with self._store.driving():
+            self._store.remove()
 
     def to_pandas(self) -> "pd.DataFrame":
         """The trials as a table: number, state, parameters (``params_NAME``), metrics (``metrics_NAME``) and times.
@@ -177,7 +303,6 @@ class Run:
         """
         from cloudtune.tables import report_rows, to_pandas  # noqa: PLC0415  # pandas is loaded only for this
 
-        _ = self.state
         return to_pandas(report_rows(self.reports()))
 
     def to_parquet(self, path: str | Path, *, reports: bool = False) -> Path:
@@ -195,8 +320,7 @@ class Run:
         """
         from cloudtune.tables import parquet, report_rows, trial_rows  # noqa: PLC0415  # pyarrow is loaded only for this
 
-        trials = self.trials()
-        data = parquet(report_rows(self.reports()) if reports else trial_rows(trials))
+        data = parquet(report_rows(self.reports()) if reports else trial_rows(self.trials()))
         Path(path).write_bytes(data)
         return Path(path)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from cloudtune.space import Values
 
@@ -122,6 +123,9 @@ class RunRecord:
         ended: seconds since 1970; None before.
         elapsed: seconds that it has been driven, over all its resumes.
         native: the provider's own notes, e.g. the service's name of the job.
+        emulators: the emulators that it runs in instead of services, by the provider's name (by the profile's, of several
+            profiles together); see `cloudtune.emulated.Listener`. None for a run that costs money.
+        seen: seconds since 1970 of the last answer of the service about it; None where none was asked, or needed.
     """
 
     id: str
@@ -137,3 +141,18 @@ class RunRecord:
     ended: float | None = None
     elapsed: float = 0.0
     native: Mapping[str, str] = field(default_factory=dict)
+    emulators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seen: float | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it, or a part of it, runs in an emulator."""
+        return bool(self.emulators)
+
+    @property
+    def where(self) -> str:
+        """The profile, and whether it is emulated: ``aws (emulated)``, ``aws,laptop (aws emulated)``."""
+        if not self.emulators:
+            return self.profile
+        which = "" if self.provider in self.emulators else f"{', '.join(self.emulators)} "
+        return f"{self.profile} ({which}emulated)"

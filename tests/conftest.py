@@ -19,10 +19,11 @@ settings.load_profile("default")
 
 @pytest.fixture(autouse=True)
 def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests see neither the user's config nor what the environment says of cloudtune."""
+    """Tests see neither the user's config and projects nor what the environment says of cloudtune."""
     for name in [name for name in os.environ if name.startswith("CLOUDTUNE_") and name != "CLOUDTUNE_TEST_WORKER"]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp("config")))
 
 
 @pytest.fixture(autouse=True)

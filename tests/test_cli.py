@@ -145,7 +145,7 @@ def test_an_unexpected_error_is_one_line(project: Path, cli: Any, monkeypatch: p
     def breaks(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("cloudtune.api.runs", breaks)
+    monkeypatch.setattr("cloudtune.store.Store.records", breaks)
     done = cli("ls")
     assert done.code == 1
     assert done.err == "error: unexpected: ZeroDivisionError: oh\n(CLOUDTUNE_DEBUG=1 shows where)\n"

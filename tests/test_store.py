@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cloudtune.database import SCHEMA_VERSION
 from cloudtune.errors import RunBusy, RunNotFound, StoreError
 from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import SCHEMA_VERSION, RunStore, Store
+from cloudtune.store import RunStore, Store
 
 
 def record(run_id: str, created: float = 1.0) -> RunRecord:
@@ -58,7 +59,7 @@ def test_runs_are_found_by_prefix_and_as_the_latest(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_runs_says_so_and_stays_as_it_is(tmp_path: Path) -> None:
-    with pytest.raises(RunNotFound, match="change to the folder"):
+    with pytest.raises(RunNotFound, match="ls --all-projects"):
         Store(tmp_path).run("latest")
     assert Store(tmp_path).records() == []
     assert list(tmp_path.iterdir()) == []

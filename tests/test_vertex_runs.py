@@ -54,7 +54,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     soon = client_module.PATIENT.with_delay(initial=0.001, maximum=0.01).with_timeout(1.0)
     monkeypatch.setattr(client_module, "PATIENT", soon)
     monkeypatch.setattr(storing, "RETRY", storing.RETRY.with_delay(initial=0.001, maximum=0.01))
-    monkeypatch.setattr("cloudtune_vertex.launching.PATIENT", soon)
 
 
 class TestOverGrpc(LiveRuns):
@@ -140,7 +139,10 @@ def test_a_job_whose_making_was_not_answered_is_found(
 
 
 @pytest.mark.vertex_emulator(images={"*": ["python3", "-c", "import sys; print(sys.argv); sys.exit(3)"]})
-def test_a_job_of_another_client_is_taken_in(emulator: VertexEmulator, tmp_path: Path) -> None:
+def test_a_job_of_another_client_is_taken_in(
+    emulator: VertexEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     pool = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": {"imageUri": "their/own:1"}}  # fmt: skip
     request = {
         "displayName": "theirs: größer",

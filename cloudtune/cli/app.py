@@ -7,6 +7,7 @@ import importlib
 import keyword
 import os
 import traceback
+from pathlib import Path
 from typing import Any
 
 import click
@@ -36,6 +37,8 @@ _COMMANDS = {
     "attach": "cloudtune.cli.launching",
     "drive": "cloudtune.cli.launching",
     "cancel": "cloudtune.cli.launching",
+    "rm": "cloudtune.cli.removing",
+    "gc": "cloudtune.cli.removing",
     "emulate": "cloudtune.cli.emulating",
     "completion": "cloudtune.cli.starting",
 }
@@ -62,6 +65,8 @@ _SUMMARIES = {
     "attach": "Take a job that was started elsewhere into this project.",
     "drive": "Drive a run in the foreground, without display.",
     "cancel": "End a run now, for good.",
+    "rm": "Remove runs from this machine.",
+    "gc": "Remove what removed and broken runs left behind.",
     "emulate": "Serve a cloud service's API on this machine.",
     "completion": "Print the shell's completion script.",
 }
@@ -108,11 +113,23 @@ class Commands(click.Group):
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.version_option(__version__, prog_name="cloudtune", message="%(prog)s %(version)s")
-def app() -> None:
+@click.option(
+    "-C",
+    "--project",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="The project with the config and the runs; default: the nearest folder above this one that has a cloudtune.toml or .cloudtune, else this one.",
+)
+@click.pass_context
+def app(context: click.Context, project: Path | None) -> None:
     """One hyperparameter-tuning job, written once, run by any managed tuner or on this machine.
 
     Start with `cloudtune init`, then `cloudtune run job.yaml`.
     """
+    if project is not None:
+        from cloudtune.config import chosen_project  # noqa: PLC0415  # most commands work where they are
+
+        context.with_resource(chosen_project(project))
 
 
 def run_app(arguments: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloudtune.cli.commands import command
 from cloudtune.cli.output import (
     best_lines,
     console,
@@ -93,21 +94,23 @@ def run(
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
+    from cloudtune.config import config_near, project_folder  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
     words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
     job = load_job(job_file, words)
-    project = project_folder(job_file.parent)
+    project = project_folder()
+    near = config_near(job_file.parent, project)
     if detach and emulate:
         raise click.UsageError(
             "--emulate ends with this command; start an emulator with `cloudtune emulate`, then --detach"
         )
-    with api.emulated(on, driver=driver, project=project) if emulate else contextlib.nullcontext():
+    with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
-        if detach:
-            return _detach(made, as_json=as_json)
-        return _follow(made, job, quiet=quiet, as_json=as_json, report=report)
+        with made.unless_refused():
+            if detach:
+                return _detach(made, as_json=as_json)
+            return _follow(made, job, quiet=quiet, as_json=as_json, report=report)
 
 
 def _detach(made: "Run", *, as_json: bool) -> int:
@@ -115,14 +118,14 @@ def _detach(made: "Run", *, as_json: bool) -> int:
     if as_json:
         print_json(run_data(made.record))
     else:
-        click.echo(f"{made.id} is running; watch it with: cloudtune show {made.id}")
+        click.echo(f"{made.id} is running; watch it with: {command('show', made.id, made.project)}")
     return 0
 
 
 def _follow(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report: Path | None) -> int:
     from cloudtune.cli.progress import display  # noqa: PLC0415
 
-    title = f"{job.name} on {made.record.profile}: run {made.id}"
+    title = f"{job.name} on {made.record.where}: run {made.id}"
     try:
         with display(title, job.objective, quiet=quiet, note=made.note) as shown:
             state = made.wait(shown)
@@ -149,19 +152,20 @@ def _stopped_watching(made: "Run") -> int:
         if made.state.value in ("running", "stopping"):
             click.echo(
                 f"stopped watching; {made.id} goes on, since another process drives it\n"
-                f"watch it again with: cloudtune resume {made.id}; end it with: cloudtune cancel {made.id}",
+                f"watch it again with: {command('resume', made.id, made.project)}; "
+                f"end it with: {command('cancel', made.id, made.project)}",
                 err=True,
             )
     return INTERRUPTED
 
 
 def _result(made: "Run", written: Path | None) -> dict[str, Any]:
-    best = made.best
+    best, record = made.best, made.record
     return {
-        **run_data(made.record),
+        **run_data(record),
         "counts": made.counts(),
-        "best": None if best is None else trial_data(best),
-        "front": [trial_data(trial) for trial in made.front] if len(made.job.objective) > 1 else None,
+        "best": None if best is None else trial_data(best, record),
+        "front": [trial_data(trial, record) for trial in made.front] if len(made.job.objective) > 1 else None,
         "report": None if written is None else str(written),
     }
 
@@ -172,6 +176,9 @@ def _summary(made: "Run", written: Path | None) -> None:
     from cloudtune.cli.output import STATE_STYLES  # noqa: PLC0415
 
     record, out = made.record, console()
+    best_it, resume_it, trials_it, logs_it, report_it = (
+        escape(command(verb, made.id, made.project)) for verb in ("best", "resume", "trials", "logs", "report")
+    )
     style = STATE_STYLES[record.state.value]
     why = f": {escape(record.reason)}" if record.reason else ""
     out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
@@ -182,20 +189,20 @@ def _summary(made: "Run", written: Path | None) -> None:
     front = made.front if len(made.job.objective) > 1 else []
     if front:
         out.print(
-            f"[bold green]front[/] {len(front)} trials that no other beats: cloudtune best {made.id}",
+            f"[bold green]front[/] {len(front)} trials that no other beats: {best_it}",
             soft_wrap=True,
         )
     if written is not None:
         out.print(f"report: {escape(str(written))}", soft_wrap=True)
     if record.state.value == "interrupted" and "cloudtune resume" not in record.reason:
-        out.print(f"go on with: [bold]cloudtune resume {made.id}[/]", soft_wrap=True)
+        out.print(f"go on with: [bold]{resume_it}[/]", soft_wrap=True)
     elif record.state.value == "failed":
         out.print(
-            f"see why with: [bold]cloudtune trials {made.id}[/] and [bold]cloudtune logs {made.id}[/]",
+            f"see why with: [bold]{trials_it}[/] and [bold]{logs_it}[/]",
             soft_wrap=True,
         )
     elif written is None:
-        out.print(f"[dim]more: cloudtune trials {made.id}, cloudtune report {made.id}[/]", soft_wrap=True)
+        out.print(f"[dim]more: {trials_it}, {report_it}[/]", soft_wrap=True)
 
 
 @click.command()
@@ -208,14 +215,16 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
     Afterwards `show`, `trials`, `logs`, `resume` (which follows it) and `cancel` know it.
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.asking import ask  # noqa: PLC0415
     from cloudtune.config import load_profile, project_folder  # noqa: PLC0415
 
     project = project_folder()
     made = api.attach(name, on or load_profile(None, project).name, project=project)
+    trouble = ask([made]).get(made.id, "")
     if as_json:
-        print_json(run_data(made.refreshed()))
+        print_json(run_data(made.record, trouble))
     else:
-        click.echo(f"{made.id}: {made.state.value}; follow it with: cloudtune resume {made.id}")
+        click.echo(f"{made.id}: {made.state.value}; follow it with: {command('resume', made.id, made.project)}")
 
 
 @click.command()
@@ -231,10 +240,12 @@ def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
     if made.state.ended:
         why = f" ({made.record.reason})" if made.record.reason else ""
         click.echo(f"{made.id} has ended already: {made.state.value}{why}", err=True)
-    elif detach:
-        made.resume()
-        return _detach(made, as_json=as_json)
-    return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
+        return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
+    with api.revived(made, detach=detach):
+        if detach:
+            made.resume()
+            return _detach(made, as_json=as_json)
+        return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
 
 
 @click.command()
@@ -258,7 +269,7 @@ def cancel(run_id: str, *, as_json: bool) -> int:
     from cloudtune import api  # noqa: PLC0415
 
     made = api.attach(run_id)
-    if made.state.ended:
+    if made.state.ended or made.refresh().ended:
         click.echo(f"{made.id} has ended already: {made.state.value}", err=True)
     else:
         made.cancel()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cloudtune.cli.commands import command
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
@@ -19,13 +20,14 @@ from cloudtune.cli.output import (
     print_table,
     run_data,
     scalar,
+    seen_text,
     trial_data,
 )
 from cloudtune.config import SEVERAL
-from cloudtune.errors import CloudtuneError
+from cloudtune.errors import CloudtuneError, DamagedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cloudtune.run import Run
     from cloudtune.states import Trial
@@ -43,31 +45,113 @@ def output_option(command: "Callable[..., object]") -> "Callable[..., object]":
 
 
 def _attach(run_id: str) -> "Run":
-    from cloudtune import api  # noqa: PLC0415
+    """The run, brought up to date as far as that can be done in a moment."""
+    return _looked_at(run_id)[0]
 
-    return api.attach(run_id)
+
+def _looked_at(run_id: str) -> "tuple[Run, str]":
+    """The run, and why its service could not be asked, which is told on stderr; "" where it was, or needed not."""
+    from cloudtune import api  # noqa: PLC0415
+    from cloudtune.asking import ask  # noqa: PLC0415
+
+    made = api.attach(run_id)
+    trouble = ask([made]).get(made.id, "")
+    if trouble:
+        click.echo(f"{made.id}: {seen_text(made.record, trouble)}", err=True)
+    return made, trouble
 
 
 @click.command()
+@click.option("--all-projects", is_flag=True, help="Those of every project that you used, with its folder.")
 @json_option
 @output_option
-def ls(*, as_json: bool, output: str) -> None:
-    """List the runs of this project, the newest first."""
-    from cloudtune import api  # noqa: PLC0415
+def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
+    """List the runs of this project, the newest first.
 
-    runs = [api.attach(record.id) for record in api.runs()]
+    A run that a service keeps is asked for; where that tells nothing in a moment, the run is shown as it was last seen.
+
+    \b
+    cloudtune ls
+    cloudtune ls --all-projects
+    cloudtune -C ~/digits ls --json
+    """
+    from cloudtune.asking import ask  # noqa: PLC0415
+    from cloudtune.config import project_folder  # noqa: PLC0415
+    from cloudtune.projects import known_projects, remember  # noqa: PLC0415
+
+    here = project_folder()
+    projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]
+    runs, damaged = _runs_in(projects)
+    if (runs or damaged) and not all_projects:
+        remember(here)
+    troubles = ask(runs)
     if as_json or output != "table":
-        _write([run_data(run.refreshed()) for run in runs], "json" if as_json else output)
-        return
-    if not runs:
-        click.echo("no runs yet; start one with: cloudtune run job.yaml", err=True)
-        return
-    rows = []
+        rows = [{**run_data(run.record, troubles.get(run.id, "")), "project": str(run.project)} for run in runs]
+        rows += [_damaged_data(error, folder) for folder, error in damaged]
+        _write(rows, "json" if as_json else output)
+    elif runs or damaged:
+        _print_runs(runs, damaged, troubles, all_projects=all_projects)
+    else:
+        hint = "" if all_projects else "; those of other folders: cloudtune ls --all-projects"
+        click.echo(f"no runs yet; start one with: cloudtune run job.yaml{hint}", err=True)
+
+
+def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, DamagedRun]]]":
+    """The runs of some projects, and the damaged ones with their projects.
+
+    Raises:
+        StoreError: the only project's store cannot be read; of several it is told, and the others are shown.
+    """
+    from cloudtune import api  # noqa: PLC0415
+    from cloudtune.errors import StoreError  # noqa: PLC0415
+    from cloudtune.store import Store  # noqa: PLC0415
+
+    runs: list[Run] = []
+    damaged: list[tuple[Path, DamagedRun]] = []
+    for project in projects:
+        try:
+            store = Store(project)
+            for record in store.records():
+                try:
+                    made = api.attach(record.id, project=project)
+                    _ = made.job, made.plan, made.trials(), made.events()
+                    runs.append(made)
+                except DamagedRun as error:
+                    damaged.append((project, error))
+            damaged += [(project, error) for error in store.damaged()]
+        except StoreError as error:
+            if len(projects) == 1:
+                raise
+            click.echo(f"{project}: {error}", err=True)
+    return runs, damaged
+
+
+def _damaged_data(error: "DamagedRun", project: "Path") -> dict[str, object]:
+    return {"id": error.run_id, "state": "damaged", "reason": str(error), "project": str(project)}
+
+
+def _print_runs(
+    runs: "Sequence[Run]",
+    damaged: "Sequence[tuple[Path, DamagedRun]]",
+    troubles: "Mapping[str, str]",
+    *,
+    all_projects: bool,
+) -> None:
+    rows: list[tuple[object, ...]] = []
     for run in runs:
-        record = run.refreshed()
+        record = run.record
+        notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
+        notes += [str(run.project)] if all_projects else []
         when, took = moment(record.created), duration(record.elapsed)
-        rows.append((record.id, record.profile, record.state.value, when, took, sum(run.counts().values()), _best(run)))
-    print_table(("run", "on", "state", "created", "took", "trials", "best"), rows, right=("took", "trials"))
+        count = sum(run.counts().values())
+        rows.append((record.id, record.where, record.state.value, when, took, count, _best(run), "; ".join(notes)))
+    for project, error in damaged:
+        todo = f"see: {command('show', error.run_id, project)}"
+        rows.append((error.run_id, "", "damaged", "", "", "", "", f"{todo}; {project}" if all_projects else todo))
+    columns = ["run", "on", "state", "created", "took", "trials", "best", ""]
+    if not any(row[-1] for row in rows):
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    print_table(columns, rows, right=("took", "trials"))
 
 
 def _best(run: "Run") -> str:
@@ -83,17 +167,19 @@ def _best(run: "Run") -> str:
 @json_option
 def show(run_id: str, *, as_json: bool) -> None:
     """Show a run: its state, counts, best trial, and what happened."""
-    made = _attach(run_id)
-    record, counts, best = made.refreshed(), made.counts(), made.best
+    made, trouble = _looked_at(run_id)
+    record, counts, best = made.record, made.counts(), made.best
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
-        print_json({**run_data(record), "counts": counts, "best": best and trial_data(best), "events": events})
+        data = {**run_data(record, trouble), "project": str(made.project), "counts": counts}
+        print_json({**data, "best": best and trial_data(best, record), "events": events})
         return
     why = f" ({record.reason})" if record.reason else ""
     lines = [
         ("run", record.id),
-        ("job", f"{record.name} on {record.profile}"),
+        ("job", f"{record.name} on {record.where}"),
         ("state", f"{record.state.value}{why}"),
+        *([("seen", seen_text(record, trouble))] if trouble else []),
         ("created", moment(record.created)),
         ("took", duration(record.elapsed)),
         ("trials", counts_text(counts)),
@@ -125,7 +211,8 @@ def trials(
     if reports:
         _write_reports(made, found, "json" if as_json else output)
     elif as_json or output == "json":
-        print_json([trial_data(trial) for trial in found])
+        record = made.record
+        print_json([trial_data(trial, record) for trial in found])
     elif output == "table":
         _print_trials(made, found)
     else:
@@ -195,12 +282,12 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
     made = _attach(run_id)
     top = made.front if len(made.job.objective) > 1 else [trial for trial in [made.best] if trial is not None]
     if not top:
-        raise CloudtuneError(f"{made.id} has no completed trial yet; see: cloudtune trials {made.id}")
-    several = len(made.job.objective) > 1
+        raise CloudtuneError(f"{made.id} has no completed trial yet; see: {command('trials', made.id, made.project)}")
+    record, several = made.record, len(made.job.objective) > 1
     if params_only:
         print_json([trial.parameters for trial in top] if several else top[0].parameters)
     elif as_json:
-        print_json([trial_data(trial) for trial in top] if several else trial_data(top[0]))
+        print_json([trial_data(trial, record) for trial in top] if several else trial_data(top[0], record))
     else:
         click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective)))
     return 0
@@ -212,9 +299,11 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the trial has ended.")
 def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
     """Print what a trial printed: of the latest run if RUN is left out; of its last failed or last trial if TRIAL is."""
+    from cloudtune import api  # noqa: PLC0415
+
     if trial is None and run_id.isdecimal():
         run_id, trial = "latest", int(run_id)
-    made = _attach(run_id)
+    made = _attach(run_id) if trial is None or follow else api.attach(run_id)
     chosen = _interesting(made) if trial is None else trial
     for line in made.logs(chosen, follow=follow):
         click.echo(line)

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {
     "waiting": "dim", "running": "cyan", "stopping": "yellow", "interrupted": "yellow",
-    "completed": "green", "pruned": "blue", "failed": "red", "cancelled": "magenta",
+    "completed": "green", "pruned": "blue", "failed": "red", "cancelled": "magenta", "damaged": "red",
 }  # fmt: skip
 
 
@@ -167,19 +168,36 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
 
 
-def trial_data(trial: "Trial") -> dict[str, Any]:
-    """A trial as plain data."""
+def trial_data(trial: "Trial", record: "RunRecord") -> dict[str, Any]:
+    """A trial of a run as plain data."""
+    part = trial.place.partition(":")[0]  # the profile, of several together
     return {
         "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
         "reason": trial.reason, "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
         "duration": trial.duration, "place": trial.place,
+        "emulated": record.provider in record.emulators or part in record.emulators,
     }  # fmt: skip
 
 
-def run_data(record: "RunRecord") -> dict[str, Any]:
-    """A run as plain data."""
+def seen_text(record: "RunRecord", trouble: str) -> str:
+    """That a run could not be asked for, and when it was seen last."""
+    if record.seen is None:
+        return f"not seen yet, {trouble}"
+    same_day = moment(record.seen)[:10] == moment(time.time())[:10]
+    return f"last seen {moment(record.seen)[11:16] if same_day else moment(record.seen)[:16]}, {trouble}"
+
+
+def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
+    """A run as plain data.
+
+    Args:
+        record: of the run.
+        trouble: why its service could not be asked; "" where it was, or needed not.
+    """
     return {
-        "id": record.id, "name": record.name, "provider": record.provider, "profile": record.profile, "state": record.state.value,
+        "id": record.id, "name": record.name, "provider": record.provider, "profile": record.profile,
+        "emulated": record.emulated, "emulators": list(record.emulators), "state": record.state.value,
+        "seen": record.seen, "unreachable": trouble or None,
         "reason": record.reason, "created": record.created, "started": record.started, "ended": record.ended, "elapsed": record.elapsed,
     }  # fmt: skip
 

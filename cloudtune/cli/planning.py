@@ -27,15 +27,11 @@ def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: 
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.errors import UnsupportedError  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     names = on.split(",") if on else [None]
-    plans = {
-        name or "default": api.plan(job, name, project=project_folder(job_file.parent), base=job_file.parent)
-        for name in names
-    }
+    plans = {name or "default": api.plan(job, name, base=job_file.parent) for name in names}
     if as_json:
         data = {name: each.to_data() for name, each in plans.items()}
         print_json(masked_data(next(iter(data.values())) if len(data) == 1 else data))

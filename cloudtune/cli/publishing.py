@@ -7,7 +7,7 @@ import click
 
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.looking import json_option
-from cloudtune.cli.output import print_json
+from cloudtune.cli.output import print_json, seen_text
 
 if TYPE_CHECKING:
     from cloudtune.publishing.target import Published
@@ -42,9 +42,13 @@ def publish(
     cloudtune publish digits-svc-2f9c31aa --mlflow http://localhost:5000 --tensorboard ./logs
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.asking import ask  # noqa: PLC0415
     from cloudtune.publishing import publisher_of  # noqa: PLC0415
 
     run = api.attach(run_id)
+    trouble = "" if follow else ask([run]).get(run.id, "")
+    if trouble:
+        click.echo(f"{run.id}: {seen_text(run.record, trouble)}", err=True)
     if experiment is not None and mlflow is None:
         raise click.UsageError("--experiment is MLflow's; give --mlflow URI, too")
     targets = publisher_of(run, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard)
@@ -55,7 +59,14 @@ def publish(
         state = publisher.publish(follow=follow, tell=lambda message: click.echo(message, err=True))
         published = publisher.published
     if as_json:
-        print_json({"run": run.id, "state": state.value, "published": [_data(each) for each in published]})
+        print_json(
+            {
+                "run": run.id,
+                "state": state.value,
+                "emulated": run.record.emulated,
+                "published": [_data(each) for each in published],
+            }
+        )
         return 0
     if not follow:
         _show(published)

@@ -81,7 +81,7 @@ class Publisher:
             ProviderError: a target cannot be reached, or does not take something.
         """
         while True:
-            record = self._record(tell) if follow else self._run.refreshed()  # before the trials: they end before it
+            record = self._record(tell) if follow else self._run.record  # before the trials: they end before it
             last = not follow or record.state.ended or record.state is RunState.INTERRUPTED
             for feed in self._feeds:
                 if last:

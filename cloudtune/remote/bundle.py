@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudtune
+from cloudtune.emulated import anonymous
 from cloudtune.job import TuningJob
 from cloudtune.provider import GROUP, providers
 from cloudtune.remote.journal import copy
@@ -110,6 +111,7 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
             plan=json.dumps(target.provider.plan(job.driven()).to_data()),
             state=RunState.WAITING if record.started is None else RunState.INTERRUPTED,
             native={**native, "base": "."},
+            emulators=anonymous(record.emulators),
         )
     )
     copy(run, made)

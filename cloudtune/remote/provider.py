@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
 from cloudtune import api, driving
 from cloudtune.bundle.survey import Survey
+from cloudtune.emulated import leading_there
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, pick
 from cloudtune.parameters import Int
@@ -28,6 +29,9 @@ from cloudtune.watching import Watch
 
 FINISHED = "finished"
 """The metric of a driver's own run: how many trials have ended."""
+
+_DRIVER = "driver"
+"""The name of the driver's emulator among those of a run."""
 
 _DRIVER_RUN = "driver_run"
 """Under which a run's notes have the id of its driver's own run, in a store in the run's folder."""
@@ -60,6 +64,15 @@ class RemoteDriver(Provider):
         self._profile = profile
         self._looked: dict[str, float] = {}
 
+    def emulators(self) -> Mapping[str, str]:
+        found = dict(self._target.emulators())
+        for address in self._driving.emulators().values():
+            found[_DRIVER] = address
+        return found
+
+    def addresses(self) -> Mapping[str, str]:
+        return self._driving.addresses()
+
     # Before a run
 
     def plan(self, job: TuningJob) -> Plan:
@@ -75,6 +88,11 @@ class RemoteDriver(Provider):
         if not self._target.away:
             raise ConfigError(
                 f"trials on {self._target.name} run where their driver does (or some do); leave --driver away"
+            )
+        if self._target.emulators() and not self._driving.emulators():
+            raise ConfigError(
+                f"trials in an emulator on this machine cannot be reached from {self._driving.name}; leave --driver away, or "
+                "emulate both"
             )
         if job.mode == "managed":
             return [Problem("mode", "is managed, which leaves nothing to drive; take it away, or leave --driver away")]
@@ -95,7 +113,7 @@ class RemoteDriver(Provider):
             return
         driver_id = record.native.get(_DRIVER_RUN) or f"{run.id}-driver-1"
         driver = self._driver(run)
-        if driver is not None and driver.state.ended:
+        if driver is not None and (driver.refresh().ended or driver.state is RunState.INTERRUPTED):
             before, _, number = driver_id.rpartition("-")
             driver_id, driver = f"{before}-{int(number) + 1}", None
         if driver is None:
@@ -113,7 +131,7 @@ class RemoteDriver(Provider):
         job = TuningJob.from_data(json.loads(run.record().job))
         folder = run.folder / "driver"
         bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
-        secrets = {**api.leading_to_emulators, **(kept_environment(run) if job.trial.environment else {})}
+        secrets = {**leading_there, **(kept_environment(run) if job.trial.environment else {})}
         spec = _driver_job(job, base, secrets, self._driving.name)
         made = api.prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
         shutil.rmtree(folder / "source")  # it is packed
@@ -177,9 +195,10 @@ class RemoteDriver(Provider):
             return
         try:
             with run.driving():
-                reader, over = Reader(run), driver.state.ended
+                reader, over = Reader(run), driver.refresh().ended
                 for line in _printed(driver):
                     reader.read(line)
+                run.write(columns={"seen": time.time()})
                 if over:
                     self._conclude(run, reader)
         except RunBusy:
@@ -252,7 +271,7 @@ class _Lines:
     def _listen(self, driver: Run) -> None:
         own = _for_another_thread(driver)
         try:
-            while not _has_log(own) and not own.state.ended:
+            while not own.refresh().ended and not _has_log(own):
                 time.sleep(_TICK)
             for line in own.logs(0, follow=True) if _has_log(own) else ():
                 self._lines.put(line)

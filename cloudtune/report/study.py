@@ -127,8 +127,8 @@ def study_of(run: "Run") -> Study:
     Raises:
         StoreError: the store cannot be read.
     """
-    trials = run.trials()  # brings the run up to date, before the rest is read
-    study = Study(run.record, run.job, run.plan, trials, events=run.events())
+    record = run.record  # before the trials: they end before it
+    study = Study(record, run.job, run.plan, run.trials(), events=run.events())
     curves, more = _curves(run, study)
     return replace(study, curves=curves, more_curves=more)
 

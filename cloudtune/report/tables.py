@@ -181,6 +181,8 @@ def facts(study: Study) -> str:
     where = f"{record.provider} ({study.plan.mode})"
     if record.profile not in ("", record.provider):
         where = f"{record.provider} ({study.plan.mode}; profile {record.profile})"
+    if record.emulated:
+        where = f"{record.where}, {study.plan.mode}"
     texts = [
         ("ran on", where),
         ("started", moment(record.started or record.created)),

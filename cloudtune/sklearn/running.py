@@ -255,6 +255,9 @@ class _Here:
     def settle(self, run: RunStore) -> None:
         self._provider.settle(run)
 
+    def keep(self, run: RunStore) -> None:
+        self._provider.keep(run)
+
 
 def _pass_on(folder: Path, trial: "Trial", span: str) -> None:
     """Shows what a worker printed, as one of joblib's would have shown it, and keeps it as part of the trial's log."""

@@ -17,8 +17,8 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
 from azure.core.rest import HttpRequest
 
+from cloudtune.emulated import on_this_machine
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.keepsakes import on_this_machine
 from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.settings import AzureMlSettings
 
@@ -145,7 +145,7 @@ class Azure:
             response.raise_for_status()
             return response.json() if response.content else None
 
-        return patiently(doing, send)
+        return patiently(doing, send, self.settings.endpoint)
 
     def arm(self, method: str, path: str, doing: str) -> Any:
         """Asks Resource Manager about something in the workspace.
@@ -259,7 +259,7 @@ class Azure:
             content: bytes = response.content
             return content
 
-        return patiently(doing, send)
+        return patiently(doing, send, self.settings.endpoint)
 
     def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> str | None:
         """Makes a job once, though answers may be lost: its name is ours, so that it can be looked for.
@@ -294,4 +294,4 @@ class Azure:
             return f"azureml:{code.removeprefix('azureml:')}" if isinstance(code, str) and "/codes/" in code else None
 
         with quiet():
-            return patiently(f"making the job {name}", make)
+            return patiently(f"making the job {name}", make, self.settings.endpoint)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Trial
@@ -95,6 +95,8 @@ class CommandJobLauncher(PolledLauncher):
             code = self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
             if code is not None:  # the next trials have the same: nothing is uploaded, or looked for, again
                 self._template = {**self._template, "code": code}
+        except EmulatorEnded:  # which says nothing of the trial
+            raise
         except ProviderError as error:
             self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
 

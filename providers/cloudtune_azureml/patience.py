@@ -16,6 +16,7 @@ from azure.core.exceptions import (
 )
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from cloudtune.emulated import is_lost, refuse_lost
 from cloudtune.errors import CloudtuneError, CredentialError, ProviderError, QuotaError
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
@@ -33,19 +34,28 @@ _log = logging.getLogger(__name__)
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
-def patiently(doing: str, call: Callable[[], T]) -> T:
+def patiently(doing: str, call: Callable[[], T], endpoint: str | None = None) -> T:
     """What a call returns that may be made twice: again after throttling, 5xx and lost connections.
 
     Args:
         doing: what is being done, as it follows ``while``.
         call: makes the call.
+        endpoint: of an emulator, which is not tried again when it has ended; None for Azure's own.
 
     Raises:
         ProviderError: it was refused, or did not get through in `TRIES` tries.
     """
-    with translated(doing):
-        passing = retry_if_exception(_passes)
-        return Retrying(stop=stop_after_attempt(TRIES), wait=_wait, retry=passing, reraise=True)(call)
+
+    def passes(error: BaseException) -> bool:
+        return _passes(error) and not is_lost(endpoint)
+
+    try:
+        with translated(doing):
+            passing = retry_if_exception(passes)
+            return Retrying(stop=stop_after_attempt(TRIES), wait=_wait, retry=passing, reraise=True)(call)
+    except ProviderError:
+        refuse_lost(endpoint, doing)
+        raise
 
 
 def _wait(state: RetryCallState) -> float:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.cloud import CloudProvider, plan_of
 from cloudtune.job import TuningJob
-from cloudtune.keepsakes import on_this_machine
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding
 from cloudtune_azureml.names import run_name
@@ -51,8 +50,12 @@ class AzureMlProvider(CloudProvider):
         return self._settings.poll
 
     @property
-    def passing(self) -> bool:
-        return on_this_machine(self._settings.endpoint)
+    def endpoint(self) -> str | None:
+        return self._settings.endpoint
+
+    @property
+    def address(self) -> str | None:
+        return "https://management.azure.com"
 
     # Before a run
 
@@ -103,6 +106,7 @@ class AzureMlProvider(CloudProvider):
         from cloudtune_azureml.command_jobs import CommandJobLauncher  # noqa: PLC0415
         from cloudtune_azureml.launching import final_request  # noqa: PLC0415
 
+        self.reach(run)
         template = final_request(run, job, plan_of(run))
         launcher = CommandJobLauncher(
             self._azure,

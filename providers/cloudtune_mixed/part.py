@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cloudtune.states import Report, RunRecord, Trial, TrialState
@@ -40,7 +41,8 @@ class Part(RunStore):
         self._profile = profile
         self._note = f"part:{profile}"
         self.folder = run.folder / "parts" / profile
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if run.store.writable:
+            self.folder.mkdir(parents=True, exist_ok=True)
 
     def elsewhere(self) -> "Part":
         """The same for another thread, with a connection of its own to the store."""
@@ -51,8 +53,14 @@ class Part(RunStore):
         plan: Mapping[str, Any] = json.loads(whole.plan)["request"][self._profile]
         common = {name: whole.native[name] for name in ("base", "seed")}
         own: dict[str, str] = json.loads(whole.native.get(self._note, "{}"))
+        emulator = whole.emulators.get(self._profile)
         return replace(
-            whole, provider=plan["provider"], profile=self._profile, plan=json.dumps(plan), native={**common, **own}
+            whole,
+            provider=plan["provider"],
+            profile=self._profile,
+            plan=json.dumps(plan),
+            native={**common, **own},
+            emulators={} if emulator is None else {plan["provider"]: emulator},
         )
 
     def trials(self, *states: TrialState) -> list[Trial]:
@@ -75,5 +83,6 @@ class Part(RunStore):
             columns = {**columns, "native": native}
         super().write(trials=trials, reports=reports, events=events, columns=columns)
 
-    def _lock_file(self) -> int:
-        return self._run._lock_file()  # noqa: SLF001  # whoever drives the run drives its parts
+    @property
+    def lock(self) -> Path:
+        return self._run.lock  # whoever drives the run drives its parts

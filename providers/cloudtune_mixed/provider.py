@@ -55,6 +55,9 @@ class MixedProvider(DrivenProvider):
     def away(self) -> bool:
         return all(provider.away for provider in self._providers.values())
 
+    def emulators(self) -> Mapping[str, str]:
+        return {profile: found for profile, each in self._providers.items() for found in each.emulators().values()}
+
     def _site(self, profile: str) -> driving.Site:
         provider = self._providers[profile]
         if not hasattr(provider, "launcher"):
@@ -127,6 +130,11 @@ class MixedProvider(DrivenProvider):
         """See `driving.Site`."""
         for profile in self._providers:
             self._site(profile).abandon(Part(run, profile))
+
+    def keep(self, run: "RunStore") -> None:
+        """See `driving.Site`."""
+        for profile in self._providers:
+            self._site(profile).keep(Part(run, profile))
 
     def settle(self, run: "RunStore") -> None:
         """See `driving.Site`; what may still run where nobody could be told to end it is named."""

@@ -19,6 +19,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from cloudtune.emulated import on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
 from cloudtune_sagemaker.settings import SageMakerSettings
 
@@ -78,7 +79,10 @@ class Aws:
     def _client(self, service: str) -> Any:  # each property gives its type
         session: Any = self._session
         with translated(f"making a client of {service}"):
-            return session.client(service, endpoint_url=self.settings.endpoint, config=_PATIENT)
+            client = session.client(service, endpoint_url=self.settings.endpoint, config=_PATIENT)
+            if on_this_machine(client.meta.endpoint_url):
+                client.meta.events.register_first("needs-retry", _give_up)
+            return client
 
     @cached_property
     def sagemaker(self) -> "SageMakerClient":
@@ -157,6 +161,12 @@ def code_of(error: ClientError) -> str:
 def next_page(token: str | None, name: str = "NextToken") -> dict[str, Any]:
     """The argument that asks for the next page; none for the first."""
     return {} if token is None else {name: token}
+
+
+def _give_up(caught_exception: Exception | None = None, **_: object) -> None:
+    """Ends botocore's retries where an emulator has ended, for minutes of them would not bring it back."""
+    url = getattr(caught_exception, "kwargs", {}).get("endpoint_url")
+    refuse_lost(url, "it was asked")
 
 
 @contextlib.contextmanager

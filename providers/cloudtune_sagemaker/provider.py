@@ -1,5 +1,6 @@
 """The SageMaker provider: plans, starts, follows and ends runs there, by its own tuner or driven by cloudtune's."""
 
+import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.cloud import CloudProvider, plan_of
 from cloudtune.job import TuningJob
-from cloudtune.keepsakes import on_this_machine
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding
 from cloudtune_sagemaker.definition import PROVIDER
@@ -50,8 +50,17 @@ class SageMakerProvider(CloudProvider):
         return self._settings.poll
 
     @property
-    def passing(self) -> bool:
-        return on_this_machine(self._settings.endpoint)
+    def endpoint(self) -> str | None:
+        return (
+            self._settings.endpoint
+            or os.environ.get("AWS_ENDPOINT_URL_SAGEMAKER")
+            or os.environ.get("AWS_ENDPOINT_URL")
+        )
+
+    @property
+    def address(self) -> str | None:
+        region = self._settings.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        return None if region is None else f"https://api.sagemaker.{region}.{_suffix(region)}"
 
     # Before a run
 
@@ -101,6 +110,7 @@ class SageMakerProvider(CloudProvider):
         from cloudtune_sagemaker.names import run_name  # noqa: PLC0415
         from cloudtune_sagemaker.training_jobs import TrainingJobLauncher  # noqa: PLC0415
 
+        self.reach(run)
         launcher = TrainingJobLauncher(
             self._aws,
             job,
@@ -132,3 +142,8 @@ class SageMakerProvider(CloudProvider):
         from cloudtune_sagemaker.artifacts import download  # noqa: PLC0415
 
         return download(self._aws, trial.place, target)
+
+
+def _suffix(region: str) -> str:
+    """The domain of a region's endpoints (https://docs.aws.amazon.com/general/latest/gr/sagemaker.html)."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

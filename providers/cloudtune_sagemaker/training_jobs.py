@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.metrics import metric_patterns
 from cloudtune.polled import PolledLauncher
@@ -100,6 +100,8 @@ class TrainingJobLauncher(PolledLauncher):
         try:
             with translated(f"starting trial {trial.number}"):
                 self._aws.sagemaker.create_training_job(**request)
+        except EmulatorEnded:  # which says nothing of the trial
+            raise
         except ProviderError as error:
             if error.code != "ResourceInUse":  # it is there: the answer to an earlier call was lost
                 self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))

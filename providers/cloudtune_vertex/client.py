@@ -18,8 +18,8 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Ref
 from google.auth.external_account_authorized_user import Credentials
 from requests.exceptions import RequestException
 
+from cloudtune.emulated import is_lost, on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
-from cloudtune.keepsakes import on_this_machine
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class Google:
             method: of one of the clients of Vertex AI.
             **request: its fields.
         """
-        with translated(doing):
-            return PATIENT(method)(request=request, timeout=_TIMEOUT)
+        with self.translated(doing):
+            return self.patient(method)(request=request, timeout=_TIMEOUT)
 
     def create_once(self, doing: str, create: Callable[[], Any], find: Callable[[], Any], *, look_first: bool) -> Any:
         """Makes something once, though answers may be lost.
@@ -171,8 +171,26 @@ class Google:
             tried = True
             return create() if found is None else found
 
-        with translated(doing):
-            return PATIENT(attempt)()
+        with self.translated(doing):
+            return self.patient(attempt)()
+
+    def patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method that is called again where that may help: not where an emulator has ended."""
+        return PATIENT.with_predicate(lambda error: may_pass(error) and not is_lost(self.settings.endpoint))(method)
+
+    @contextlib.contextmanager
+    def translated(self, doing: str) -> Iterator[None]:
+        """Turns Google's errors within it into ours.
+
+        Args:
+            doing: what is being done, as it follows ``while``.
+        """
+        try:
+            with translated(doing):
+                yield
+        except ProviderError:
+            refuse_lost(self.settings.endpoint, doing)
+            raise
 
 
 def _is_plain(endpoint: str | None) -> bool:

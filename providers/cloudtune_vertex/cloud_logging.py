@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from cloudtune_vertex.client import PATIENT, Google, translated
+from cloudtune_vertex.client import Google, translated
 
 _LATE = 30.0
 """Seconds by which a line may come later to Cloud Logging than one that was printed after it."""
@@ -42,7 +42,7 @@ def lines_of(
 def _entries(google: Google, condition: str, since: float) -> list[Any]:
     begin = datetime.fromtimestamp(max(since, 0.0), UTC).isoformat()
     with translated("reading Cloud Logging"):
-        read = PATIENT(google.logging.list_entries)
+        read = google.patient(google.logging.list_entries)
         return list(read(filter_=f'{condition} AND timestamp>="{begin}"', order_by="timestamp asc", page_size=1000))
 
 

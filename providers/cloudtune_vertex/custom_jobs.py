@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.launcher import Ended, finds_no_place
 from cloudtune.polled import PolledLauncher
 from cloudtune.states import Report, Trial
@@ -101,6 +101,8 @@ class CustomJobLauncher(PolledLauncher):
                 lambda: find_custom_job(self._google, labels),
                 look_first=False,
             )
+        except EmulatorEnded:  # which says nothing of the trial
+            raise
         except ProviderError as error:
             self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
         else:

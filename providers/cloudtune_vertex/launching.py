@@ -6,7 +6,7 @@ from google.protobuf import json_format
 
 from cloudtune.private import kept_environment
 from cloudtune.staging import filled, staged
-from cloudtune_vertex.client import PATIENT, Google
+from cloudtune_vertex.client import Google
 from cloudtune_vertex.names import RUN_LABEL, filter_of, run_name
 from cloudtune_vertex.storing import upload
 from cloudtune_vertex.translate import with_values
@@ -81,12 +81,12 @@ def create_tuning_job(google: Google, run: "RunStore", job: "TuningJob", plan: "
 def find_tuning_job(google: Google, labels: dict[str, str]) -> "HyperparameterTuningJob | None":
     """A tuning job with these labels; None if there is none."""
     request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
-    pages = PATIENT(google.jobs.list_hyperparameter_tuning_jobs)(request=request, timeout=60.0)
+    pages = google.patient(google.jobs.list_hyperparameter_tuning_jobs)(request=request, timeout=60.0)
     return next(iter(pages), None)
 
 
 def find_custom_job(google: Google, labels: dict[str, str]) -> "CustomJob | None":
     """A custom job with these labels; None if there is none."""
     request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
-    pages = PATIENT(google.jobs.list_custom_jobs)(request=request, timeout=60.0)
+    pages = google.patient(google.jobs.list_custom_jobs)(request=request, timeout=60.0)
     return next(iter(pages), None)

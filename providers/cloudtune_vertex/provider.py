@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.cloud import CloudProvider, plan_of
 from cloudtune.errors import TrialError
 from cloudtune.job import TuningJob
-from cloudtune.keepsakes import on_this_machine
 from cloudtune.plan import Plan
 from cloudtune.provider import Finding
 from cloudtune_vertex.names import id_of, run_name
@@ -51,8 +50,12 @@ class VertexProvider(CloudProvider):
         return self._settings.poll
 
     @property
-    def passing(self) -> bool:
-        return on_this_machine(self._settings.endpoint)
+    def endpoint(self) -> str | None:
+        return self._settings.endpoint
+
+    @property
+    def address(self) -> str | None:
+        return f"https://{self._settings.location}-aiplatform.googleapis.com"
 
     # Before a run
 
@@ -102,6 +105,7 @@ class VertexProvider(CloudProvider):
         from cloudtune_vertex.custom_jobs import CustomJobLauncher  # noqa: PLC0415
         from cloudtune_vertex.launching import final_request  # noqa: PLC0415
 
+        self.reach(run)
         launcher = CustomJobLauncher(
             self._google,
             job,

@@ -1,0 +1,179 @@
+"""The store's SQLite file: its schema, opening it to write or only to read, and its troubles in our words."""
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from cloudtune.errors import StoreError
+
+SCHEMA_VERSION = 2
+
+_SCHEMA = """
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, provider TEXT NOT NULL, profile TEXT NOT NULL,
+    job TEXT NOT NULL, plan TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL,
+    created REAL NOT NULL, started REAL, ended REAL, elapsed REAL NOT NULL, native TEXT NOT NULL,
+    wish TEXT NOT NULL DEFAULT '', emulators TEXT NOT NULL DEFAULT '{}', seen REAL
+) WITHOUT ROWID;
+CREATE TABLE trials (
+    run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, state TEXT NOT NULL,
+    parameters TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
+    started REAL, ended REAL, place TEXT NOT NULL, revision INTEGER NOT NULL,
+    PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE INDEX trials_by_revision ON trials (run, revision);
+CREATE TABLE reports (
+    run TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
+    time REAL NOT NULL, metrics TEXT NOT NULL
+);
+CREATE INDEX reports_by_trial ON reports (run, number);
+CREATE TABLE events (run TEXT NOT NULL, time REAL NOT NULL, number INTEGER, message TEXT NOT NULL);
+CREATE INDEX events_by_run ON events (run);
+"""
+
+_MIGRATIONS = {
+    0: _SCHEMA,
+    1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
+}
+"""By the version that a store has: what makes it one of this version (0 is a file without tables)."""
+
+ADDED = {"emulators": "'{}' AS emulators", "seen": "NULL AS seen"}
+"""Columns of runs that older versions lack: what stands for them where a store cannot be brought up to date."""
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """Open a store to write, made or brought up to date if need be; only to read where it may only be read.
+
+    Raises:
+        sqlite3.Error: it is no store, or damaged.
+        OSError: it cannot be opened.
+        StoreError: a newer cloudtune wrote it.
+    """
+    if path.exists() and not is_writable(path):
+        return _open_to_read(path)
+    _make_folder(path.parent)
+    database = sqlite3.connect(path, timeout=30, isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=NORMAL")
+    _migrate(database, path)
+    return database
+
+
+def is_writable(path: Path) -> bool:
+    """Whether this process may write to a store, for which its folder has to be writable too."""
+    return os.access(path.parent, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of a store, which its owner alone may enter: logs and jobs may tell more than others shall know."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+
+
+def _migrate(database: sqlite3.Connection, path: Path) -> None:
+    version = _version(database, path)
+    if version == SCHEMA_VERSION:
+        return
+    database.execute("BEGIN EXCLUSIVE")
+    try:
+        version = _version(database, path)  # somebody else may have been faster
+        if version != SCHEMA_VERSION:
+            for statement in _MIGRATIONS[version].split(";"):
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+    if version == 1 and path.parent.stat().st_uid == os.getuid():
+        path.parent.chmod(0o700)  # earlier versions let others in; whoever opens it to others again is left alone
+
+
+def _version(database: sqlite3.Connection, path: Path) -> int:
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION or version < 0:
+        raise StoreError(
+            f"a newer cloudtune wrote {path} (schema {version}, this one knows {SCHEMA_VERSION}); upgrade cloudtune"
+        )
+    return version
+
+
+# Only to read
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a store that may only be read, with what a living writer has in its write-ahead log.
+
+    SQLite reads such a log where its index (``-shm``) lies beside it or can be made
+    (https://www.sqlite.org/wal.html#readonly); else a copy of both files is read. Without a log nobody is writing, and the
+    file is read as it is.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    has_log = log.exists() and log.stat().st_size > 0
+    try:
+        return _connected(path, "mode=ro" if has_log else "mode=ro&immutable=1")
+    except sqlite3.OperationalError:
+        if not has_log:
+            raise
+    with tempfile.TemporaryDirectory(prefix="cloudtune-") as folder:
+        for file in (path, log):
+            shutil.copyfile(file, Path(folder, file.name))
+        copied = _connected(Path(folder, path.name), "mode=rw")
+        database = sqlite3.connect(":memory:", isolation_level=None)
+        copied.backup(database)
+        copied.close()
+    database.execute("PRAGMA query_only = 1")
+    return database
+
+
+def _connected(path: Path, how: str) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True, timeout=5, isolation_level=None)
+    try:
+        _version(database, path)
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+# Troubles
+
+
+@contextmanager
+def store_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of SQLite and of the file system within it into ours.
+
+    Args:
+        path: what is being used, for the message.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise StoreError(_in_words(error, path)) from error
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
+
+
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    """Whether an error tells that some of a store's content is not as SQLite wrote it."""
+    return any(word in str(error) for word in ("malformed", "decode", "corrupt"))
+
+
+def _in_words(error: sqlite3.DatabaseError, path: Path) -> str:
+    said = str(error)
+    if "readonly" in said:
+        return f"{path} may only be read here; what changes a run has to be done by its owner"
+    if is_damage(error) or "not a database" in said:
+        mend = f"restore it from a backup, or move {path.parent} away to begin anew"
+        return f"the store {path} is damaged ({said}); {mend}"
+    return f"the store {path} cannot be used: {error}; the run can be resumed once that is mended"
