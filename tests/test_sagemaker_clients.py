@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -140,7 +141,33 @@ def test_boto3s_waiter_sees_the_end_of_a_training_job(sagemaker_emulator: SageMa
     assert sagemaker.describe_training_job(TrainingJobName="waited")["TrainingJobStatus"] == "Completed"
 
 
-# SageMaker's SDK
+# SageMaker's SDK, of both generations
+
+
+@pytest.fixture(scope="session")
+def sdk_2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python that has the SDK of generation 2, which does not go with its successor: $CLOUDTUNE_SAGEMAKER_V2, or made."""
+    given = os.environ.get("CLOUDTUNE_SAGEMAKER_V2")
+    if given:
+        return Path(given)
+    place = tmp_path_factory.mktemp("sdk-2") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(place)], check=True, timeout=120)
+    python = place / "bin" / "python"
+    line = [str(python), "-m", "pip", "install", "--quiet", "sagemaker>=2.257,<3"]
+    made = subprocess.run(line, capture_output=True, text=True, timeout=600)
+    if made.returncode:
+        pytest.skip(f"SageMaker's SDK 2 cannot be installed: {made.stderr.strip().splitlines()[-1]}")
+    return python
+
+
+@pytest.mark.complete
+@pytest.mark.timeout(900)
+def test_the_sdk_of_generation_2_tunes_attaches_and_deploys(sagemaker_emulator: SageMakerEmulator, sdk_2: Path) -> None:
+    program = Path(__file__).with_name("sagemaker_sdk_v2.py")
+    line = [str(sdk_2), str(program), sagemaker_emulator.role]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
 
 SCRIPT = """
 import argparse, os, pathlib
@@ -163,8 +190,8 @@ def tuner(emulator: SageMakerEmulator, source: Path, **settings: Any) -> Any:
     from sagemaker.train.configs import Compute, SourceCode, StoppingCondition
     from sagemaker.train.tuner import HyperparameterTuner
 
-    # The bucket must be given: to make up its name the SDK asks the real STS, whatever the endpoints are.
-    session = Session(boto_session=boto3.Session(), default_bucket=emulator.bucket)
+    session = Session(boto_session=boto3.Session())
+    assert session.default_bucket() == emulator.bucket
     trainer = ModelTrainer(
         sagemaker_session=session,
         role=emulator.role,
@@ -244,7 +271,7 @@ def test_a_model_trainer_is_the_trial_of_a_job(sagemaker_emulator: SageMakerEmul
     (tmp_path / "code" / "train.py").write_text(script)
     boto3.client("s3").put_object(Bucket=emulator.bucket, Key="train/number.txt", Body=b"7")
     trainer = ModelTrainer(
-        sagemaker_session=Session(boto_session=boto3.Session(), default_bucket=emulator.bucket),
+        sagemaker_session=Session(boto_session=boto3.Session()),
         role=emulator.role,
         training_image=IMAGE,
         source_code=SourceCode(source_dir=str(tmp_path / "code"), entry_script="train.py"),

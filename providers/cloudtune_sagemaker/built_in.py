@@ -28,7 +28,7 @@ def image_of(name: str, region: str | None) -> str:
     try:
         from sagemaker.core import image_uris  # noqa: PLC0415  # it takes seconds, and only names need it
     except ImportError:
-        raise ConfigError(f"{name} is looked up in SageMaker's SDK: pip install sagemaker-core") from None
+        raise ConfigError(f"{name} is looked up in SageMaker's SDK: pip install 'sagemaker-core>=2'") from None
     known = _known()
     if algorithm not in known:
         near = difflib.get_close_matches(algorithm, known, n=1)

@@ -20,6 +20,7 @@ from cloudtune.emulation.images import Images
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
+from cloudtune_sagemaker.emulator.cloudwatch import LogsOperations
 from cloudtune_sagemaker.emulator.faults import Faults
 from cloudtune_sagemaker.emulator.identity import IamOperations, given_out
 from cloudtune_sagemaker.emulator.jobs import Workshop
@@ -37,6 +38,15 @@ _SERVICES = ("SAGEMAKER", "S3", "CLOUDWATCH_LOGS", "STS", "IAM", "SERVICE_QUOTAS
 _TRUST = """{"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"""
 
+
+_SDK_CONFIG = """SchemaVersion: "1.0"
+SageMaker:
+  PythonSDK:
+    Modules:
+      Session:
+        DefaultS3Bucket: {bucket}
+"""
+"""Defaults of SageMaker's SDK: to make up a bucket's name it asks the real STS, whatever the endpoints are."""
 
 IMAGE = "emulated:python"
 """The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
@@ -101,6 +111,7 @@ class SageMakerEmulator:
         self._operations: Operations = {
             "sagemaker": operations_on(self._backends, self._count),
             "iam": IamOperations,
+            "logs": LogsOperations,
         }
         self._server = Server(
             port,
@@ -203,6 +214,7 @@ class SageMakerEmulator:
             "AWS_PROFILE": "default",
             "AWS_CONFIG_FILE": str(place / "aws-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(place / "aws-credentials"),
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(place / "sagemaker.yaml"),
         }
 
     # Under mock_aws
@@ -290,6 +302,7 @@ class SageMakerEmulator:
         if not (folder / "aws-config").exists():
             (folder / "aws-config").write_text(f"[default]\nregion = {self.region}\n")
             (folder / "aws-credentials").write_text("")
+            (folder / "sagemaker.yaml").write_text(_SDK_CONFIG.format(bucket=self.bucket))
         return folder
 
     def _workshop(self, account: str, region: str) -> Workshop:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from moto.core.common_types import TYPE_RESPONSE
 from moto.core.request import Request
 from moto.core.responses import ActionResult, EmptyResult
+from moto.core.utils import camelcase_to_underscores
 from moto.sagemaker.responses import SageMakerResponse
 
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.describing import described
 from cloudtune_sagemaker.emulator.registry import Jobs
+from cloudtune_sagemaker.emulator.searches import searched
 
 if TYPE_CHECKING:
     from moto.core.base_backend import BackendDict
@@ -53,8 +55,15 @@ class SageMakerOperations(SageMakerResponse):
         except NotImplementedError:
             return _plainly(400, "UnknownOperationException", f"the emulator does not know {operation}")
         except Exception as error:  # noqa: BLE001  # whatever goes wrong, a client gets an answer that it can read
+            if not self._is_ours():
+                message = f"the emulator, which has moto's {operation}, cannot do this: {type(error).__name__}: {error}"
+                return _plainly(400, "ValidationException", message)
             _log.exception("%s failed in the emulator", operation)
             return _plainly(500, "InternalFailure", f"the emulator failed: {type(error).__name__}: {error}")
+
+    def _is_ours(self) -> bool:
+        """Whether the operation is one of ours, and not what moto makes of it."""
+        return camelcase_to_underscores(self._get_action()) in SageMakerOperations.__dict__
 
     @property
     def jobs(self) -> Jobs:
@@ -132,6 +141,18 @@ class SageMakerOperations(SageMakerResponse):
         self.jobs.delete_tuning_job(self._checked()["HyperParameterTuningJobName"])
         return EmptyResult()
 
+    # Both
+
+    def search(self) -> ActionResult:
+        """Search over training jobs and tuning jobs; other resources are moto's."""
+        request = self._checked()
+        found = self.jobs.records(request["Resource"])
+        return (
+            _known_to_moto(super().search)
+            if found is None
+            else ActionResult(searched(found, request, request["Resource"]))
+        )
+
     # Tags
 
     def add_tags(self) -> ActionResult:
@@ -139,7 +160,7 @@ class SageMakerOperations(SageMakerResponse):
         request = self.request
         job = self.jobs.by_arn(request.get("ResourceArn", ""))
         if job is None:
-            return super().add_tags()
+            return _known_to_moto(super().add_tags)
         refusals.check(request, "AddTags")
         new = {tag["Key"]: tag for tag in request["Tags"]}
         job.tags = [*({tag["Key"]: tag for tag in job.tags} | new).values()]
@@ -148,17 +169,25 @@ class SageMakerOperations(SageMakerResponse):
     def list_tags(self) -> ActionResult:
         """ListTags."""
         job = self.jobs.by_arn(self.request.get("ResourceArn", ""))
-        return super().list_tags() if job is None else ActionResult({"Tags": job.tags})
+        return _known_to_moto(super().list_tags) if job is None else ActionResult({"Tags": job.tags})
 
     def delete_tags(self) -> ActionResult:
         """DeleteTags."""
         request = self.request
         job = self.jobs.by_arn(request.get("ResourceArn", ""))
         if job is None:
-            return super().delete_tags()
+            return _known_to_moto(super().delete_tags)
         refusals.check(request, "DeleteTags")
         job.tags = [tag for tag in job.tags if tag["Key"] not in request["TagKeys"]]
         return EmptyResult()
+
+
+def _known_to_moto(call: Callable[[], ActionResult]) -> ActionResult:
+    """What moto answers; for a resource that it does not have it stumbles, and the service would find none."""
+    try:
+        return call()
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise refusals.invalid("Requested resource not found.") from None
 
 
 def _plainly(status: int, code: str, message: str) -> TYPE_RESPONSE:

@@ -13,7 +13,7 @@ from moto.core.base_backend import BaseBackend
 from cloudtune.states import Trial
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.definitions import check_objective, check_override, completed
-from cloudtune_sagemaker.emulator.describing import summarized
+from cloudtune_sagemaker.emulator.describing import described, summarized
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, Workshop
 from cloudtune_sagemaker.emulator.listing import listed
 from cloudtune_sagemaker.emulator.pools import take_over
@@ -263,12 +263,22 @@ class Jobs(BaseBackend):
 
     # What both have
 
+    def records(self, resource: str) -> list[dict[str, Any]] | None:
+        """All jobs of a kind as Search tells them; None for a kind that is not ours."""
+        if resource == "TrainingJob":
+            return [{**job.describe(self.lag), "Tags": job.tags} for job in list(self._training.values())]
+        if resource == "HyperParameterTuningJob":
+            return [{**described(job, self.lag), "Tags": job.tags} for job in list(self._tuning.values())]
+        return None
+
     def by_arn(self, arn: str) -> TrainingJob | HyperParameterTuningJob | None:
         """The job with an ARN; None for something else's, which moto may know.
 
         Raises:
             SagemakerClientError: it is a job's, but there is no such job.
         """
+        if arn.count(":") < 5 or arn.split(":")[2] != "sagemaker":  # botocore asks for 256 characters, no more
+            raise refusals.invalid(f"The ARN {arn!r} is none of a resource of SageMaker.")
         kind, _, name = arn.rpartition(":")[2].partition("/")
         if kind == "training-job":
             return self.training_job(name)

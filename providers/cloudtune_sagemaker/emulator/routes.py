@@ -9,13 +9,14 @@ from flask import Flask
 from moto.backends import SERVICE_NAMES
 from moto.core.responses import BaseResponse
 from moto.iam import urls as iam
+from moto.logs import urls as logs
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.sagemaker import urls as sagemaker
 
 _PATH = "{0}/$"
 """The path of all operations of these services, among moto's."""
 
-_MODULES: Mapping[str, Any] = {"sagemaker": sagemaker, "iam": iam}
+_MODULES: Mapping[str, Any] = {"sagemaker": sagemaker, "iam": iam, "logs": logs}
 
 Operations = Mapping[str, type[BaseResponse]]
 """What answers the requests of a service, by its name in moto."""
