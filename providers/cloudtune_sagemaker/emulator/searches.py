@@ -118,7 +118,7 @@ def _passes(record: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
     found = list(values_at(record, declared["Name"]))
     kind, wanted = declared.get("Operator", "Equals"), declared.get("Value")
     if kind in ("Exists", "NotExists"):
-        return bool(found) == (kind == "Exists")
+        return bool(found) is bool(kind == "Exists")
     if wanted is None:
         raise refusals.invalid(f"The filter on {declared['Name']} needs a Value.")
     if kind == "NotEquals":
