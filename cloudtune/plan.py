@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Self
 
@@ -66,6 +67,21 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Machines:
+    """What one trial runs on.
+
+    Attributes:
+        kind: the machine type, or what stands for it.
+        count: how many of them.
+        longest: how long a trial may take there, if the job does not say; None for as long as it likes.
+    """
+
+    kind: str
+    count: int = 1
+    longest: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """The complete native request for a job, and where each leaf of the spec went.
 
@@ -75,6 +91,7 @@ class Plan:
         request: the native request as plain data, as it will be sent, without secrets.
         carried: for every leaf that is carried exactly, the path in the request where it went.
         notes: one for every other leaf (or for a part of the spec that holds it).
+        machines: what one trial runs on; None where that is not known.
     """
 
     provider: str
@@ -82,6 +99,7 @@ class Plan:
     request: Mapping[str, JsonValue]
     carried: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    machines: Machines | None = None
 
     def support(self, path: str) -> Support | None:
         """How a leaf of the spec is carried; None for one that the plan does not account for."""
@@ -114,6 +132,7 @@ class Plan:
         return {
             "provider": self.provider,
             "mode": self.mode,
+            "machines": None if self.machines is None else _machines_data(self.machines),
             "request": dict(self.request),
             "carried": dict(self.carried),
             "notes": [
@@ -133,7 +152,15 @@ class Plan:
         notes = tuple(
             Note(note["path"], Support(note["support"]), note["message"], note["target"]) for note in data["notes"]
         )
-        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes)
+        said = data.get("machines")  # plans of older stores have none
+        longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
+        machines = None if said is None else Machines(said["kind"], said["count"], longest)
+        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines)
+
+
+def _machines_data(machines: Machines) -> dict[str, JsonValue]:
+    longest = None if machines.longest is None else machines.longest.total_seconds()
+    return {"kind": machines.kind, "count": machines.count, "longest": longest}
 
 
 class Ledger:
@@ -197,16 +224,18 @@ class Ledger:
         ]
         return max(met)[1] if met else None
 
-    def close(self, job: TuningJob, mode: str, request: Mapping[str, JsonValue]) -> Plan:
+    def close(
+        self, job: TuningJob, mode: str, request: Mapping[str, JsonValue], machines: Machines | None = None
+    ) -> Plan:
         """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
         self._refuse_unknown_providers(job)
         self._try_regexes(job)
-        plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes))
+        plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
         known = self._carried.keys() | {note.path for note in self._notes}
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
-        return Plan(self.provider, mode, request, self._carried, tuple(self._notes)) if lost else plan
+        return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines) if lost else plan
 
     def _refuse_unknown_providers(self, job: TuningJob) -> None:
         """What is said for a provider that does not exist is a slip, not a setting of another one."""

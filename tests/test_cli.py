@@ -193,14 +193,20 @@ def test_trials_are_written_as_tables(project: Path, cli: Any) -> None:
 
 
 def test_plan_accounts_for_every_field_and_compares_profiles(project: Path, cli: Any) -> None:
-    table = cli("plan", "job.yaml", "--set", "compute.instance=large").out
+    few, table = (cli("plan", "job.yaml", "--set", "compute.instance=large", *more).out for more in ([], ["--all"]))
     assert "space.x.high" in table
     assert "approximate" in table
+    assert "space.x.high" not in few
+    assert "compute.instance" in few
+    assert "more exact; see them with: --all" in few
     assert cli("plan", "job.yaml", "--strict", "--set", "compute.instance=large").code == 3
     (project / "cloudtune.toml").write_text('[profiles.mine]\nprovider = "local"\n')
-    header = cli("plan", "job.yaml", "--on", "local,mine").out.splitlines()[0].split()
-    assert header == ["field", "value", "local", "mine"]
-    assert cli("plan", "job.yaml", "--json").json["request"]["name"] == "line"
+    header = cli("plan", "job.yaml", "--on", "local,mine").out.splitlines()
+    assert [line.partition(":")[0] for line in header[:2]] == ["local", "mine"]
+    assert header[2].split() == ["field", "value", "local", "mine"]
+    shown = cli("plan", "job.yaml", "--json").json
+    assert shown["request"]["name"] == "line"
+    assert shown["summary"]["mode"] == "driven"
 
 
 def test_no_value_of_the_environment_is_printed(project: Path, cli: Any) -> None:

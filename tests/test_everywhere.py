@@ -108,9 +108,9 @@ def test_driven_all_of_them_find_the_same(project: Path, capsys: pytest.CaptureF
 
 
 def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--set", "trial.image=own:1", "--set", "identity=arn:aws:iam::123456789012:role/own"]
-    assert run_app(["plan", "job.yaml", "--on", ",".join(PLACES), *given, "--set", "data={}"]) == 0
-    header, modes, *rows = capsys.readouterr().out.splitlines()
+    given = ["--set", "trial.image=own:1", "--set", "identity.sagemaker=arn:aws:iam::123456789012:role/own"]
+    assert run_app(["plan", "job.yaml", "--on", ",".join(PLACES), *given, "--set", "data={}", "--all"]) == 0
+    header, modes, *rows = capsys.readouterr().out.splitlines()[len(PLACES) :]
     assert header.split() == ["field", "value", *PLACES]
     assert modes.split() == ["mode", "auto", "driven", "managed", "managed", "managed"]
     support = {row.split()[0]: row.split()[-4:] for row in rows}

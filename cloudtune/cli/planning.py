@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 @click.option("--on", metavar="PROFILE,…", help="One profile, or several to compare.", shell_complete=complete_profiles)
 @click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
 @click.option("--strict", is_flag=True, help="Refuse what a provider can only approximate.")
-@click.option("--json", "as_json", is_flag=True, help="Print the plan, with the native request, as JSON.")
-def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: bool, as_json: bool) -> int:
+@click.option("--all", "every", is_flag=True, help="Show the fields that are carried exactly, too.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the plan, with its summary and the native request, as JSON."
+)
+def plan(
+    job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: bool, every: bool, as_json: bool
+) -> int:
     """Show what a provider will do with each field of a job; needs no network and no credentials.
 
     Exit code 3 if a provider refuses the job.
@@ -28,17 +33,18 @@ def plan(job_file: Path, on: str | None, overrides: tuple[str, ...], *, strict: 
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.errors import UnsupportedError  # noqa: PLC0415
+    from cloudtune.plan_summary import summary  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     names = on.split(",") if on else [None]
     plans = {name or "default": api.plan(job, name, base=job_file.parent) for name in names}
     if as_json:
-        data = {name: each.to_data() for name, each in plans.items()}
+        data = {name: {"summary": summary(job, each).to_data(), **each.to_data()} for name, each in plans.items()}
         print_json(masked_data(next(iter(data.values())) if len(data) == 1 else data))
     elif len(plans) == 1:
-        _print_plan(job, next(iter(plans.values())))
+        _print_plan(job, next(iter(plans.values())), every=every)
     else:
-        _print_comparison(job, plans)
+        _print_comparison(job, plans, every=every)
     refused = 0
     for each in plans.values():
         try:
@@ -57,25 +63,39 @@ def _shown(path: str, value: object) -> str:
     return text if len(text) <= 40 else text[:39] + "…"
 
 
-def _print_plan(job: "TuningJob", made: "Plan") -> None:
+def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
     from cloudtune.limits import default_cap  # noqa: PLC0415
-    from cloudtune.plan import covers, leaves  # noqa: PLC0415
+    from cloudtune.plan import Support, covers, leaves  # noqa: PLC0415
+    from cloudtune.plan_summary import summary  # noqa: PLC0415
 
-    rows = []
-    for path, value in leaves(job):
+    rows, said, exact = [], list(leaves(job)), 0
+    for path, value in said:
         support = made.support(path)
         notes = [note.message for note in made.notes if covers(note.path, path)]
-        rows.append((path, _shown(path, value), support.value if support else "lost", "; ".join(notes)))
+        exact += support is Support.EXACT
+        if every or support is not Support.EXACT:
+            rows.append((path, _shown(path, value), support.value if support else "lost", "; ".join(notes)))
+    rows += [
+        (note.path, "not given", note.support.value, note.message)
+        for note in made.notes
+        if not any(covers(note.path, path) for path, _ in said)
+    ]
     cap = default_cap(job, made.mode)
     if cap is not None:
         rows.append(("limits.failed", "not given", "watched" if made.mode == "managed" else "exact", cap))
-    click.echo(f"{job.name} on {made.provider}, {made.mode}")
-    print_table(("field", "value", "support", "what happens"), rows)
+    click.echo(f"{job.name} on {summary(job, made)}")
+    if rows:
+        print_table(("field", "value", "support", "what happens"), rows)
+    if exact and not every:
+        click.echo(f"{exact} more exact; see them with: --all")
 
 
-def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]") -> None:
-    from cloudtune.plan import leaves  # noqa: PLC0415
+def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool) -> None:
+    from cloudtune.plan import Support, leaves  # noqa: PLC0415
+    from cloudtune.plan_summary import summary  # noqa: PLC0415
 
+    for name, each in plans.items():
+        click.echo(f"{name}: {summary(job, each)}")
     rows = [("mode", job.mode, *(each.mode for each in plans.values()))]
     rows += [
         (
@@ -84,7 +104,7 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]") -> None:
             *(support.value if (support := each.support(path)) else "lost" for each in plans.values()),
         )
         for path, value in leaves(job)
-        if path != "mode"
+        if path != "mode" and (every or any(each.support(path) is not Support.EXACT for each in plans.values()))
     ]
     print_table(("field", "value", *plans), rows)
 

@@ -17,7 +17,7 @@ from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.support import SUPPORT
 from cloudtune_azureml.v2 import CommandJob
-from cloudtune_azureml.values import judged, unheeded
+from cloudtune_azureml.values import judged, machines_of, unheeded
 from cloudtune_azureml.wire import MERGING, PROVIDER, codec_of, helped, sampling_of, write
 from cloudtune_azureml.writing import JobWriter, seconds_of, with_values, word_of
 
@@ -83,7 +83,7 @@ class _Translation:
         request = self._command_job() if self._driven else self._sweep_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request)
+        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.plan import Support
+from cloudtune.plan import Machines, Support
 from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune_azureml import v2
 
@@ -84,6 +84,14 @@ def judged(job: Mapping[str, Any]) -> Iterator[Finding]:
     for kind in ("inputs", "outputs"):
         for name, value in _mapping(job.get(kind)).items():
             yield from _in(_PLACE, _mapping(value).get("path"), f"{kind}.{name}.path")
+
+
+def machines_of(job: Mapping[str, Any]) -> Machines:
+    """What one trial of a job runs on; no limit of time is the service's own."""
+    resources = {**_mapping(_mapping(job.get("trial")).get("resources")), **_mapping(job.get("resources"))}
+    kind = resources.get("instance_type") or job.get("compute") or "machine of serverless compute"
+    count = resources.get("instance_count")
+    return Machines(str(kind), count if isinstance(count, int) else 1)
 
 
 def _of_machine(machine: Any, compute: Any, path: str) -> Iterator[Finding]:

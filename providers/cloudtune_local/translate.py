@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from cloudtune.config import mounted
 from cloudtune.job import Size, TuningJob, pick
 from cloudtune.parameters import Part
-from cloudtune.plan import Ledger, Plan, Support, leaves
+from cloudtune.plan import Ledger, Machines, Plan, Support, leaves
 from cloudtune.strategies import Auto
 from cloudtune_local.setting import LOG_SIZE
 
@@ -147,7 +147,7 @@ def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
         settings=settings,
         **{field: dumped[field] for field in ("objective", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode", "strict")},
     )  # fmt: skip
-    return ledger.close(job, "driven", request.model_dump(mode="json"))
+    return ledger.close(job, "driven", request.model_dump(mode="json"), Machines("process of this machine"))
 
 
 def _chosen(ledger: Ledger, path: str, row: str) -> None:

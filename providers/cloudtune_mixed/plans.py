@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.job import NATIVE_FIELDS, TuningJob
-from cloudtune.plan import Beside, Note, Plan, Support
+from cloudtune.plan import Beside, Machines, Note, Plan, Support
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
@@ -37,7 +37,18 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
         for path, target in plan.carried.items()
     }
     request: dict[str, Any] = {profile: plan.to_data() for profile, plan in plans.items()}
-    return Plan(name, "driven", request, carried, tuple(found))
+    return Plan(name, "driven", request, carried, tuple(found), _machines(plans))
+
+
+def _machines(plans: Mapping[str, Plan]) -> Machines | None:
+    """What a trial runs on at the most: any of the profiles may get it."""
+    known = [plan.machines for plan in plans.values() if plan.machines is not None]
+    if not known:
+        return None
+    longest = [each.longest for each in known]
+    bound = None if len(known) < len(plans) else max((each for each in longest if each is not None), default=None)
+    kinds = " or ".join(dict.fromkeys(each.kind for each in known))
+    return Machines(kinds, max(each.count for each in known), None if None in longest else bound)
 
 
 def _concerns(path: str, provider: str, plans: Mapping[str, Plan]) -> bool:

@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 from cloudtune.config import mounted
 from cloudtune.job import TuningJob, pick
 from cloudtune.parameters import Part
-from cloudtune.plan import Ledger, Plan, Support, covers, leaves
+from cloudtune.plan import Ledger, Machines, Plan, Support, covers, leaves
 from cloudtune.private import MASK
 from cloudtune.strategies import Auto
 from cloudtune_local.translate import is_remote
@@ -103,7 +103,7 @@ def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
         settings=settings.model_dump(mode="json", exclude={"runtime_env"}),
         **{field: dumped[field] for field in _CARRIED},
     )
-    return ledger.close(job, "driven", request.model_dump(mode="json"))
+    return ledger.close(job, "driven", request.model_dump(mode="json"), Machines("slot of the cluster"))
 
 
 def _settings(ledger: Ledger, job: TuningJob) -> RayJob:

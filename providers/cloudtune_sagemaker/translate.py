@@ -19,7 +19,7 @@ from cloudtune_sagemaker.shapes import members
 from cloudtune_sagemaker.space_notes import account_for_branches, account_for_one
 from cloudtune_sagemaker.spec_text import packed_spec
 from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.values import judged, regions, unheeded, with_known_machines
+from cloudtune_sagemaker.values import judged, machines_of, regions, unheeded, with_known_machines
 from cloudtune_sagemaker.wire import (
     CONFIG,
     DEFINITION,
@@ -111,7 +111,7 @@ class _Translation:
         request = self._training_job() if self._driven else self._tuning_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request)
+        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
-from cloudtune.plan import Support
+from cloudtune.plan import Machines, Support
 from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune_sagemaker.schema import newer, written
 from cloudtune_sagemaker.shapes import join
@@ -100,6 +101,18 @@ def with_known_machines(part: Any) -> Any:  # plain data
             for name, value in part.items()
         }
     return [with_known_machines(each) for each in part] if isinstance(part, list) else part
+
+
+def machines_of(request: Mapping[str, Any]) -> Machines | None:
+    """What one training job of a request runs on; None where the request says otherwise than by one machine type."""
+    for _, definition in _definitions(request):
+        own = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig")
+        stopping = definition.get("StoppingCondition")
+        if isinstance(own, Mapping) and isinstance(own.get("InstanceType"), str) and isinstance(stopping, Mapping):
+            seconds, count = stopping.get("MaxRuntimeInSeconds"), own.get("InstanceCount")
+            longest = timedelta(seconds=seconds) if isinstance(seconds, int) else None
+            return Machines(own["InstanceType"], count if isinstance(count, int) else 1, longest)
+    return None
 
 
 def unheeded(request: Mapping[str, Any]) -> Iterator[Finding]:

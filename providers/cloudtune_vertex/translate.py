@@ -17,7 +17,7 @@ from cloudtune_vertex.rules import problems
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.shapes import duration_text, normal
 from cloudtune_vertex.support import SUPPORT
-from cloudtune_vertex.values import judged, regions, unheeded
+from cloudtune_vertex.values import judged, machines_of, regions, unheeded
 from cloudtune_vertex.wire import MERGING, PROVIDER, arguments, codec_of, helped, write
 
 _GOALS = {"maximize": "MAXIMIZE", "minimize": "MINIMIZE"}
@@ -85,7 +85,7 @@ class _Translation:
         request = self._custom_job() if self._driven else self._tuning_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request)
+        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
-from cloudtune.plan import Support
+from cloudtune.plan import Machines, Support
 from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune_vertex.machines import machines
 from cloudtune_vertex.schema import Schema, written
@@ -39,6 +40,9 @@ _UNDOCUMENTED = (
 )
 """Parts of a study of which Google does not say whether tuning jobs heed them."""
 
+LONGEST = timedelta(days=7)
+"""How long a custom job may run without a timeout (`Scheduling.timeout`)."""
+
 _RETIRED = {"NVIDIA_TESLA_K80": "Google took it out of service (https://cloud.google.com/compute/docs/eol/k80-eol)"}
 
 
@@ -57,6 +61,17 @@ def judged(request: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _in(BUCKET, output.get("outputUriPrefix"), join(path, "baseOutputDirectory.outputUriPrefix"))
         for index, pool in enumerate(_list(spec.get("workerPoolSpecs"))):
             yield from _of_pool(pool, f"{path}.workerPoolSpecs[{index}]")
+
+
+def machines_of(request: Mapping[str, Any]) -> Machines | None:
+    """What one custom job of a request runs on; None where the request names no machine type."""
+    for _, spec in _job_specs(request):
+        pools = _list(spec.get("workerPoolSpecs"))
+        kinds = [_mapping(pool.get("machineSpec")).get("machineType") for pool in pools]
+        counts = [pool.get("replicaCount") for pool in pools]
+        if kinds and isinstance(kinds[0], str):
+            return Machines(kinds[0], sum(count for count in counts if isinstance(count, int)) or 1, LONGEST)
+    return None
 
 
 def _of_pool(pool: Mapping[str, Any], path: str) -> Iterator[Finding]:
