@@ -48,6 +48,9 @@ class CloudProvider(Provider):
     sdk: ClassVar[Sequence[str]]
     """Modules of the service's SDK, without which jobs can be planned and nothing else."""
 
+    emulation: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the service's emulator where it stands in for the user's own account, whose things it cannot know."""
+
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
         self._watches: dict[str, tuple[ManagedWatch, float]] = {}
@@ -200,7 +203,7 @@ class CloudProvider(Provider):
         except ImportError as error:
             message = f"the emulator needs {error.name}; install it with: {install(f'{cls.name}-emulator')}"
             raise ConfigError(message) from error
-        with emulator(mounts=mounts) as running:
+        with emulator(mounts=mounts, **cls.emulation) as running:
             yield running.environment
 
     # A run

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.cloud import CloudProvider, plan_of
 from cloudtune.job import TuningJob
@@ -34,6 +34,7 @@ class AzureMlProvider(CloudProvider):
     summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
     support = SUPPORT
     native_format = "yaml"
+    emulation: ClassVar[Mapping[str, Any]] = {"computes": ("*",)}
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)

@@ -34,6 +34,10 @@ _MODES = {
 _RESOURCE = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+/(.+)")  # fmt: skip
 
 
+_SYSTEM = "_aml_system_"
+"""What the tags begin with that the service gives a sweep itself, and that nobody may send."""
+
+
 def is_body(data: Mapping[str, Any]) -> bool:
     """Whether data is a body of the API: its fields stand under ``properties``, with a ``jobType``."""
     properties = data.get("properties")
@@ -51,7 +55,7 @@ def file_of(body: Mapping[str, Any]) -> Data:
         "display_name": own.get("displayName"),
         "description": own.get("description"),
         "experiment_name": own.get("experimentName"),
-        "tags": own.get("tags"),
+        "tags": {key: value for key, value in (own.get("tags") or {}).items() if not key.startswith(_SYSTEM)},
         "compute": short_id(own.get("computeId")),
         "identity": _identity(own.get("identity")),
         "inputs": {name: _input(each) for name, each in (own.get("inputs") or {}).items()},
@@ -170,7 +174,7 @@ def _queue(settings: Mapping[str, Any] | None) -> Data | None:
         return None
     names = {1: "low", 2: "medium", 3: "high"}
     found = {
-        "job_tier": str(settings.get("jobTier") or "").lower(),
+        "job_tier": str(settings.get("jobTier") or "").lower().replace("null", ""),  # "Null" is what is told of none
         "priority": names.get(settings.get("priority") or 0),
     }
     return {name: value for name, value in found.items() if value}

@@ -131,7 +131,9 @@ def not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[b
 
 
 def _error(status: int, code: str, message: str) -> Response:
-    body = {"error": {"code": code, "message": message}, "error_code": code, "message": message}
+    component = {"type": "ComponentName", "info": {"value": "managementfrontend"}}
+    error = {"code": code, "message": message, "details": [], "additionalInfo": [component]}
+    body = {"error": error, "error_code": code, "message": message}
     return Response(json.dumps(body), status, {"Retry-After": "0"}, mimetype="application/json")
 
 
@@ -170,14 +172,17 @@ def _arm_routes(space: Workspace, url: Callable[[], str], tokens: Tokens) -> lis
         space.delete(name)
         return Response(status=200)
 
-    def compute(_: Request, name: str) -> Answer:
-        own = {"computeType": "AmlCompute", "provisioningState": "Succeeded", "properties": {"scaleSettings": {"maxNodeCount": 4}}}  # fmt: skip
-        return {"id": f"{space.arm_id}/computes/{name}", "name": name, "location": "emulated", "properties": own}
+    def put_job(request: Request, name: str) -> Answer:
+        told, new = space.put_job(name, body(request))
+        if not new:
+            return told
+        location = f"{url()}{space.arm_id}/jobs/{name}?api-version={request.args.get('api-version')}"
+        return Response(json.dumps(told), 201, {"Location": location}, mimetype="application/json")
 
     version = r"((?:codes|environments|data|models)/[^/]+/versions/[^/]+)"
     routes: list[tuple[str, str, str, Callable[..., Answer]]] = [
         ("GET", "", "GetWorkspace", workspace),
-        ("PUT", "jobs/([^/]+)", "PutJob", lambda request, name: space.put_job(name, body(request))),
+        ("PUT", "jobs/([^/]+)", "PutJob", put_job),
         ("GET", "jobs/([^/]+)", "GetJob", lambda _, name: space.job(name)),
         ("GET", "jobs", "ListJobs", jobs),
         ("POST", "jobs/([^/]+)/cancel", "CancelJob", cancel),
@@ -186,10 +191,21 @@ def _arm_routes(space: Workspace, url: Callable[[], str], tokens: Tokens) -> lis
         ("GET", version, "GetVersion", lambda _, path: space.version(path)),
         ("POST", f"{version}/startPendingUpload", "StartUpload", lambda _, path: space.upload_place(path, url())),
         ("GET", r"((?:codes|environments|data|models)/[^/]+/versions)", "ListVersions", lambda _, path: {"value": space.versions(path)}),
-        ("GET", "computes/([^/]+)", "GetCompute", compute),
-        ("GET", "computes", "ListComputes", lambda request: {"value": [compute(request, "cpu-cluster")]}),
+        *_compute_routes(space),
         ("GET", "datastores/([^/]+)", "GetDatastore", lambda _, name: space.datastore(name, url())),
         ("POST", "datastores/([^/]+)/listSecrets", "ListSecrets", lambda *_: {"secretsType": "Sas", "sasToken": tokens.shared_access}),
         ("GET", "datastores", "ListDatastores", lambda _: {"value": [space.datastore("workspaceblobstore", url())]}),
     ]  # fmt: skip
     return [(method, re.compile(pattern), operation, handler) for method, pattern, operation, handler in routes]
+
+
+def _compute_routes(space: Workspace) -> list[tuple[str, str, str, Callable[..., Answer]]]:
+    def put(_: Request, name: str) -> Answer:
+        space.put_compute(name)
+        return space.compute(name)
+
+    return [
+        ("GET", "computes/([^/]+)", "GetCompute", lambda _, name: space.compute(name)),
+        ("PUT", "computes/([^/]+)", "PutCompute", put),
+        ("GET", "computes", "ListComputes", lambda _: {"value": [space.compute(name) for name in space.computes]}),
+    ]

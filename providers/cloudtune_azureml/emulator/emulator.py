@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -41,6 +41,7 @@ class AzureMlEmulator:
         subscription: its id.
         resource_group: its name.
         workspace: its name.
+        computes: names of its compute targets, to which clients may add; ``*`` for any name.
         grace: seconds that a program has between SIGTERM and SIGKILL.
 
     Attributes:
@@ -59,6 +60,7 @@ class AzureMlEmulator:
         subscription: str = "00000000-0000-0000-0000-000000000000",
         resource_group: str = "emulated",
         workspace: str = "emulated",
+        computes: Collection[str] = ("cpu-cluster", "gpu-cluster"),
         grace: float = 2.0,
     ) -> None:
         if images:
@@ -76,6 +78,7 @@ class AzureMlEmulator:
         context, self.certificate = throw_away(self.folder / "tls")
         self.jobs = Workspace(
             self.arm_id,
+            computes=computes,
             tokens=self._tokens,
             runs=Runs(),
             blobs=self.blobs,

@@ -123,6 +123,7 @@ class SweepJob(ThreadedLauncher):
         """Ends it and its trials early; nothing if it has ended."""
         if self.run.status().state not in TERMINAL:
             self.run.change(state="CancelRequested")
+            self.run.tag({"_aml_system_cancellation_requested": "true"})
             self._interrupt.level = 2
             self.wake()
 
@@ -166,8 +167,7 @@ class SweepJob(ThreadedLauncher):
             on_end=lambda job: self._ended(trial.number, job),
         )
         self.trials.append(job)
-        if self.run.status().state == "NotStarted":
-            self.run.change(state="Running", started=time.time())
+        self.run.tag({"_aml_system_samples_generated_count": str(len(self.trials))})
         job.start()
 
     def stop(self, number: int) -> None:
@@ -210,6 +210,7 @@ class SweepJob(ThreadedLauncher):
             return outcome, best_trial(self._search.job.objective, run.trials())
 
     def _conclude(self, outcome: RunState, best: Trial | None) -> None:
+        self.run.tag({"_aml_system_all_jobs_generated": "true"})
         if best is not None:
             score = next(iter(best.metrics.values()), 0.0)
             own = {"best_child_run_id": self.trials[best.number].run.name, "score": str(score)}

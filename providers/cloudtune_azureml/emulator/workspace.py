@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
@@ -52,12 +53,14 @@ class Workspace:
         environment: variables of a job, by its name and experiment.
         url: gives the service's address.
         tokens: what lets in.
+        computes: names of its compute targets; ``*`` for any.
     """
 
     def __init__(
         self,
         arm_id: str,
         *,
+        computes: Collection[str],
         tokens: Tokens,
         runs: Runs,
         blobs: Blobs,
@@ -68,6 +71,7 @@ class Workspace:
         url: Callable[[], str],
     ) -> None:
         self._url, self._tokens = url, tokens
+        self._computes = dict.fromkeys(computes)
         self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
         self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of)
         self._lock = threading.RLock()
@@ -125,8 +129,8 @@ class Workspace:
 
     # Jobs
 
-    def put_job(self, name: str, body: Body) -> Body:
-        """Makes a job; one that is there stays, with what may be changed of it.
+    def put_job(self, name: str, body: Body) -> tuple[Body, bool]:
+        """Makes a job, and returns it with whether it is new; one that is there stays, with what may be changed of it.
 
         Raises:
             Refused: it is not valid, or there is another one of this name.
@@ -134,7 +138,7 @@ class Workspace:
         with self._lock:
             known = self._bodies.get(name)
             if known is not None:
-                return self._changed(name, known, body)
+                return self._changed(name, known, body), False
             whole = {**body, "name": name}
             try:
                 file = file_of(whole)
@@ -144,15 +148,49 @@ class Workspace:
             if found:
                 said = "; ".join(f"{each.path}: {each.message}" for each in found)
                 raise Refused(400, "UserError", f"The request is invalid: {said}")
-            run = self.runs.add(
-                Run(name, file.get("experiment_name") or "Default", file["type"], tags=file.get("tags"))
-            )
+            own = whole["properties"]
+            self._need_compute(own.get("computeId"))
+            tags = {**(file.get("tags") or {}), **system_tags(own)}
+            run = self.runs.add(Run(name, file.get("experiment_name") or "Default", file["type"], tags=tags))
+            now = {"state": "Running", "started": time.time()} if file["type"] == "sweep" else {"state": "Starting"}
+            run.change(properties=system_properties(own), **now)
             self._bodies[name] = whole
             job = self._made(file, run)
             self._jobs[name] = job
         told = self.job(name)
         job.start()
-        return told
+        return told, True
+
+    def _need_compute(self, reference: Any) -> None:
+        """Refuse a compute target that is not there."""
+        name = str(reference or "").removeprefix("azureml:").rpartition("/")[2]
+        if name and not self.has_compute(name):
+            known = ", ".join(self._computes)
+            raise Refused(400, "UserError", f"Unknown compute target '{name}'. (This emulated workspace has {known}.)")
+
+    def has_compute(self, name: str) -> bool:
+        """Whether there is a compute target."""
+        return name in self._computes or "*" in self._computes
+
+    @property
+    def computes(self) -> list[str]:
+        """The names of the compute targets."""
+        return [name for name in self._computes if name != "*"] or ["cpu-cluster"]
+
+    def compute(self, name: str) -> Body:
+        """Return the body of a compute target.
+
+        Raises:
+            Refused: there is none.
+        """
+        if not self.has_compute(name):
+            raise not_found(f"The compute {name}")
+        own = {"computeType": "AmlCompute", "provisioningState": "Succeeded", "properties": {"scaleSettings": {"maxNodeCount": 4}}}  # fmt: skip
+        return {"id": f"{self.arm_id}/computes/{name}", "name": name, "location": "emulated", "properties": own}
+
+    def put_compute(self, name: str) -> None:
+        """Make a compute target."""
+        self._computes[name] = None
 
     def _made(self, file: Body, run: Run) -> SweepJob | CommandJob:
         if file["type"] == "sweep":
@@ -184,16 +222,14 @@ class Workspace:
         status = run.status(self._faults.slow)
         body = self._bodies.get(name) or self._of_trial(run)
         properties = {**(body["properties"].get("properties") or {}), **status.properties}
+        tracking = f"{self._url()}/mlflow/v1.0{self.arm_id}"
         own = {
-            **body["properties"],
+            **properties_of(body["properties"], name, self.arm_id),
             "status": status.state,
             "properties": properties,
             "tags": dict(status.tags),
             "isArchived": run.hidden,
-        }
-        own["services"] = {
-            "Studio": {"jobServiceType": "Studio", "endpoint": f"{self._url()}/studio/runs/{name}"},
-            "Tracking": {"jobServiceType": "Tracking", "endpoint": f"{self._url()}/mlflow/v1.0{self.arm_id}"},
+            "services": services_of(Studio=f"{self._url()}/studio/runs/{name}", Tracking=tracking),
         }
         made = datetime.fromtimestamp(run.created, UTC).isoformat()
         return {**body, "id": f"{self.arm_id}/jobs/{name}", "name": name, "type": "Microsoft.MachineLearningServices/workspaces/jobs", "properties": own, "systemData": {"createdAt": made, "createdBy": "you", "createdByType": "User"}}  # fmt: skip
