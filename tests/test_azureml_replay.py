@@ -125,6 +125,7 @@ ACCEPTED = {
     "properties.properties.ContentSnapshotId": "the emulator has no snapshots",
     "properties.properties.user_agent": "names the build of the service",
     "properties.tags._aml_system_platform_config": "describes the service's machines and a curated environment's image",
+    "command: properties.outputs.default": "with it the SDK signs the logs' addresses by the account's key, and this account has shared access signatures alone",
     "properties.services.Tracking": "is told of sweeps, too: clients of the emulator find MLflow by it",
 }
 """Where the answers may differ, and why."""
@@ -160,6 +161,8 @@ def filled(value: Any, arm_id: str, name: str) -> Any:
 def differences(ours: Any, theirs: Any, path: str) -> list[str]:
     """The paths at which two answers differ, but for the accepted ones and what stands for an address."""
     if path in ACCEPTED or theirs == "ADDRESS":
+        return []
+    if f"command: {path}" in ACCEPTED and isinstance(theirs, dict) and "dcid.test_command" in str(theirs):
         return []
     if isinstance(ours, dict) and isinstance(theirs, dict):
         names = sorted({*ours, *theirs})

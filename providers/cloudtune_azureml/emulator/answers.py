@@ -43,7 +43,8 @@ def properties_of(own: Data, name: str, arm_id: str) -> Body:
     told["experimentName"] = own.get("experimentName") or "Default"
     told["inputs"] = {key: _input(each) for key, each in (own.get("inputs") or {}).items()}
     told["outputs"] = {key: _output(each) for key, each in (own.get("outputs") or {}).items()}
-    told["outputs"].setdefault("default", _default_output(name))
+    if own["jobType"] == "Sweep":  # of a command job the SDK would sign its logs' addresses with the account's key
+        told["outputs"].setdefault("default", _default_output(name))
     told["resources"] = {**_RESOURCES, **(own.get("resources") or {})}
     queue = own.get("queueSettings") or {}
     told["queueSettings"] = {**queue, "jobTier": queue.get("jobTier") or "Null", "priority": queue.get("priority")}
