@@ -52,6 +52,12 @@ def emulator(request: pytest.FixtureRequest, emulators: Mapping[str, Any]) -> An
     return emulators[request.param]
 
 
+def address(emulator: Any) -> str:
+    """Where an emulator is, without the password that the address of Vertex AI's holds for its clients."""
+    parts = urlsplit(emulator.url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}"
+
+
 def trust(emulator: Any) -> Any:
     """What ``requests`` calls ``verify``."""
     return str(getattr(emulator, "certificate", "")) or True
@@ -171,7 +177,7 @@ WRONG: Mapping[str, dict[str, str]] = {
 def test_nobody_is_let_in_without_the_credentials(emulator: Any, headers: dict[str, str], tmp_path: Path) -> None:
     before = dict(emulator.calls)
     for method, path, own, body in requests_to(emulator, tmp_path):
-        answer = requests.request(method, f"{emulator.url}{path}", headers={**own, **headers}, data=body, verify=trust(emulator))  # fmt: skip
+        answer = requests.request(method, f"{address(emulator)}{path}", headers={**own, **headers}, data=body, verify=trust(emulator))  # fmt: skip
         assert answer.status_code in (401, 403), (method, path)
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
     assert dict(emulator.calls) == before
@@ -197,10 +203,10 @@ FOREIGN: Mapping[str, dict[str, str]] = {
 def test_what_comes_from_elsewhere_is_refused_whatever_it_brings(
     emulator: Any, headers: dict[str, str], tmp_path: Path
 ) -> None:
-    port = str(urlsplit(emulator.url).port)
+    port = str(urlsplit(address(emulator)).port)
     sent = {name: value.replace("{port}", port) for name, value in headers.items()}
     for method, path, own, body in requests_to(emulator, tmp_path):
-        made = requests.Request(method, f"{emulator.url}{path}", headers={**own, **sent}, data=body).prepare()
+        made = requests.Request(method, f"{address(emulator)}{path}", headers={**own, **sent}, data=body).prepare()
         answer = requests.Session().send(right(emulator)(made), verify=trust(emulator))
         assert answer.status_code == 403, (method, path)
         assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
@@ -212,8 +218,8 @@ def test_those_who_have_the_credentials_are_let_in(emulator: Any, tmp_path: Path
         for method, path, own, body in requests_to(emulator, tmp_path)[1:]:
             if path == "/moto-api/reset":
                 continue  # it would take the others' buckets away
-            made = requests.Request(method, f"{emulator.url}{path}", headers=own, data=body).prepare()
-            made.headers["Host"] = f"{name}:{urlsplit(emulator.url).port}"
+            made = requests.Request(method, f"{address(emulator)}{path}", headers=own, data=body).prepare()
+            made.headers["Host"] = f"{name}:{urlsplit(address(emulator)).port}"
             made.url = made.url.replace("127.0.0.1", name)  # which is signed
             prepared = right(emulator)(made)
             prepared.url = prepared.url.replace("localhost", "127.0.0.1")
@@ -224,10 +230,10 @@ def test_those_who_have_the_credentials_are_let_in(emulator: Any, tmp_path: Path
 
 def test_no_preflight_is_granted(emulator: Any, tmp_path: Path) -> None:
     wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-amz-target"}
-    for origin in ("https://evil.example", emulator.url):
+    for origin in ("https://evil.example", address(emulator)):
         for _, path, _, _ in requests_to(emulator, tmp_path):
             answer = requests.options(
-                f"{emulator.url}{path}", headers={"Origin": origin, **wanted}, verify=trust(emulator)
+                f"{address(emulator)}{path}", headers={"Origin": origin, **wanted}, verify=trust(emulator)
             )
             assert answer.status_code in (401, 403)
             assert not [name for name in answer.headers if name.lower().startswith("access-control-")]
@@ -244,9 +250,9 @@ def said_to(emulator: Any, data: bytes) -> bytes:
 
 
 def connected(emulator: Any) -> socket.socket:
-    address = urlsplit(emulator.url)
-    plain = socket.create_connection((address.hostname or "", address.port or 0), timeout=60)
-    if address.scheme == "http":
+    parts = urlsplit(address(emulator))
+    plain = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60)
+    if parts.scheme == "http":
         return plain
     return ssl.create_default_context(cafile=str(emulator.certificate)).wrap_socket(plain, server_hostname="127.0.0.1")
 
@@ -268,7 +274,7 @@ def connected(emulator: Any) -> socket.socket:
 )
 def test_odd_requests_are_refused(emulator: Any, head: str, tmp_path: Path) -> None:
     _, path, _, _ = requests_to(emulator, tmp_path)[1]
-    host = urlsplit(emulator.url).netloc
+    host = urlsplit(address(emulator)).netloc
     answer = said_to(emulator, head.format(path=path, host=host, port=host.partition(":")[2]).encode())
     first = answer.partition(b"\r\n")[0]
     assert b" 403 " in first or b" 401 " in first or b" 400 " in first or not first.startswith(b"HTTP/"), answer
@@ -309,7 +315,7 @@ def test_what_a_trial_has_opens_what_it_needs_alone(emulators: Mapping[str, Any]
     runs = f"{given['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/experiments/search"
     assert requests.post(runs, json={}, headers=token, verify=trust(azure)).status_code == 200
     for path in (f"{azure.arm_id}/jobs", "/blob/uploads?comp=list"):
-        assert requests.get(f"{azure.url}{path}", headers=token, verify=trust(azure)).status_code in (401, 403)
+        assert requests.get(f"{address(azure)}{path}", headers=token, verify=trust(azure)).status_code in (401, 403)
 
 
 # Signatures
@@ -317,7 +323,7 @@ def test_what_a_trial_has_opens_what_it_needs_alone(emulators: Mapping[str, Any]
 
 def test_each_part_of_a_signed_request_counts(emulators: Mapping[str, Any]) -> None:
     emulator = emulators["sagemaker"]
-    made = requests.Request("PUT", f"{emulator.url}/{emulator.bucket}/signed?x=1", data=b"content").prepare()
+    made = requests.Request("PUT", f"{address(emulator)}/{emulator.bucket}/signed?x=1", data=b"content").prepare()
     changes: Mapping[str, Callable[[Any], Any]] = {
         "method": lambda request: setattr(request, "method", "POST"),
         "path": lambda request: setattr(request, "url", request.url.replace("signed", "another")),
@@ -360,11 +366,11 @@ def test_addresses_that_were_signed_in_advance_hold_for_what_they_say(
 def test_s3_is_called_by_a_buckets_name(emulators: Mapping[str, Any]) -> None:
     emulator = emulators["sagemaker"]
     boto3.client("s3", **emulator.of_client).put_object(Bucket=emulator.bucket, Key="virtual", Body=b"yes")
-    port = urlsplit(emulator.url).port
+    port = urlsplit(address(emulator)).port
     for host in (f"{emulator.bucket}.localhost:{port}", f"{emulator.bucket}.s3.amazonaws.com"):
         made = requests.Request("GET", f"http://{host}/virtual", headers={"Host": host}).prepare()
         signed = right(emulator)(made)
-        signed.url = f"{emulator.url}/virtual"
+        signed.url = f"{address(emulator)}/virtual"
         assert requests.Session().send(signed).content == b"yes", host
 
 
@@ -514,9 +520,11 @@ def test_a_page_in_a_browser_runs_nothing_and_reads_nothing(emulators: Mapping[s
         attacks = []
         for emulator in emulators.values():
             for method, path, headers, body in requests_to(emulator, ran):
-                attacks.append({"url": f"{emulator.url}{path}", "method": method, "headers": headers, "body": body})
+                attacks.append(
+                    {"url": f"{address(emulator)}{path}", "method": method, "headers": headers, "body": body}
+                )
             method, path, headers, body = requests_to(emulator, ran)[0]
-            rebound = f"{emulator.url}{path}".replace("127.0.0.1", "evil.test")
+            rebound = f"{address(emulator)}{path}".replace("127.0.0.1", "evil.test")
             attacks.append({"url": rebound, "method": method, "headers": headers, "body": body})
         attacks.append({"url": f"http://127.0.0.1:{victim.server_port}/reached", "method": "POST", "headers": {}, "body": "{}"})  # fmt: skip
         page.page = PAGE % json.dumps(attacks)

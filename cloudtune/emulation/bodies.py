@@ -1,7 +1,9 @@
-"""The bodies of requests, at hand while they are answered: on the disk beyond a megabyte, and none too large."""
+"""The bodies of requests: on the disk beyond a megabyte, not in memory, and none too large."""
 
 import tempfile
+from collections.abc import Iterator
 from hashlib import sha256
+from typing import IO
 
 from werkzeug.wsgi import get_input_stream
 
@@ -17,6 +19,25 @@ class TooLarge(Exception):
     """A body is larger than it may be."""
 
 
+def receive(environ: Environ, target: IO[bytes], most: int) -> int:
+    """Write the body of a request to a file as it comes, and return its size in bytes.
+
+    Args:
+        environ: the request.
+        target: where its body goes.
+        most: bytes that it may have.
+
+    Raises:
+        TooLarge: it has more, or says so.
+        OSError: it does not come, or cannot be written.
+    """
+    size = 0
+    for chunk in _chunks(environ, most):
+        target.write(chunk)
+        size += len(chunk)
+    return size
+
+
 def at_hand(environ: Environ, most: int) -> str:
     """Read the body of a request, so that the application can read it anew, and return its SHA-256 in hexadecimal.
 
@@ -28,15 +49,9 @@ def at_hand(environ: Environ, most: int) -> str:
         TooLarge: it has more, or says so.
         OSError: it does not come, or cannot be written.
     """
-    said = str(environ.get("CONTENT_LENGTH") or "0")
-    if not said.isdecimal() or int(said) > most:
-        raise TooLarge
-    stream = get_input_stream(environ)
     body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # the request's
-    while chunk := stream.read(_CHUNK):
+    for chunk in _chunks(environ, most):
         size += len(chunk)
-        if size > most:
-            raise TooLarge
         hashed.update(chunk)
         body.write(chunk)
     body.seek(0)
@@ -44,3 +59,15 @@ def at_hand(environ: Environ, most: int) -> str:
     for name in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated"):
         environ.pop(name, None)
     return hashed.hexdigest()
+
+
+def _chunks(environ: Environ, most: int) -> Iterator[bytes]:
+    said = str(environ.get("CONTENT_LENGTH") or "0")
+    if not (said.isascii() and said.isdecimal() and len(said) < 20 and int(said) <= most):
+        raise TooLarge
+    stream, size = get_input_stream(environ), 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > most:
+            raise TooLarge
+        yield chunk

@@ -3,22 +3,24 @@
 https://learn.microsoft.com/rest/api/storageservices/blob-service-rest-api
 """
 
-import base64
-import hashlib
+import contextlib
 import re
 import shutil
+import tempfile
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from werkzeug.wrappers import Request, Response
 
 from cloudtune.bundle.package import copy_files
 from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.access import Environ
+from cloudtune.emulation.bodies import TooLarge, receive
 from cloudtune.emulation.serving import SilentHandler
 
 PREFIX = "/blob/"
@@ -26,6 +28,15 @@ PREFIX = "/blob/"
 
 ACCOUNT_PREFIX = "/emulated.blob.core.windows.net/"
 """The same for clients that make the address themselves, of an account's name and what the cloud calls its storage."""
+
+_MOST = 5000 * 1024**2
+"""Bytes of a blob or block in one request ("Put Blob")."""
+
+_MOST_OF_LIST = 16 * 1024**2
+"""Bytes of a list of blocks."""
+
+_PIECE = 1024**2
+_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _META = "x-ms-meta-"
 _METADATA = "cloudtune.metadata"
@@ -42,7 +53,8 @@ class Blobs:
         self.folder = folder
         self._lock = threading.Lock()
         self._metadata: dict[Path, dict[str, str]] = {}
-        self._blocks: dict[tuple[Path, str], bytes] = {}
+        self._blocks: dict[tuple[Path, str], Path] = {}
+        self._incoming = folder.with_name("incoming")  # on the same file system, and in no container
         folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, container: str, name: str) -> Path:
@@ -82,83 +94,172 @@ class Blobs:
     def answer(self, request: Request) -> Response:
         """Answers a request of the Blob service."""
         container, _, name = request.path.removeprefix(ACCOUNT_PREFIX).removeprefix(PREFIX).partition("/")
-        if request.args.get("comp") == "list" or (
-            request.args.get("restype") == "container" and request.method == "GET"
-        ):
-            return self._list(container, request)
+        of_container = request.args.get("restype") == "container"
+        is_list = request.args.get("comp") == "list" or (of_container and request.method == "GET")
         try:
-            path = self.file(container, name)
-        except ValueError:
+            path = self._named(container, "" if of_container or is_list else name, whole=not (of_container or is_list))
+            if is_list:
+                return self._list(path, request)
+            if of_container:
+                return self._container(path, request)
+            return self._blob(path, request)
+        except TooLarge:
+            return blob_error(413, "RequestBodyTooLarge")
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):  # the name of one is the folder of another
+            return blob_error(409, "BlobNameConflict")
+        except (ValueError, OSError):  # what no file can be called, or a number that is none
             return blob_error(400, "InvalidResourceName")
+
+    def _named(self, container: str, name: str, *, whole: bool) -> Path:
+        """The place of a container, or of a blob if the name is to be whole.
+
+        Raises:
+            ValueError: it cannot be kept as a file.
+        """
+        if not container or (whole and not name):
+            raise ValueError("a name is missing")
+        if "" in name.split("/")[:-1] or name != name.encode("utf-8", "replace").decode():
+            raise ValueError(f"{name!r} cannot be a blob's name here")
+        return self.file(container, name)
+
+    def _container(self, path: Path, request: Request) -> Response:
+        if request.method != "PUT":
+            return Response(status=200 if path.is_dir() else 404)
+        path.mkdir(parents=True, exist_ok=True)
+        return Response(status=201, headers=_state(path))
+
+    def _blob(self, path: Path, request: Request) -> Response:
         if request.method == "PUT":
             return self._put(path, request)
         if request.method == "DELETE":
-            path.unlink(missing_ok=True)
+            if not path.is_file():
+                return blob_error(404, "BlobNotFound")
+            path.unlink()
             return Response(status=202)
-        if request.args.get("restype") == "container":
-            return Response(status=200 if path.is_dir() else 404)
-        return self._get(path, request)
+        if request.method in ("GET", "HEAD"):
+            return self._get(path, request)
+        return blob_error(405, "UnsupportedHttpVerb")
 
     def _put(self, path: Path, request: Request) -> Response:
         part = request.args.get("comp")
-        with self._lock:
-            if part != "block" and request.headers.get("If-None-Match") == "*" and path.is_file():
-                return blob_error(409, "BlobAlreadyExists")
-            if part == "metadata" and not path.is_file():
-                return blob_error(404, "BlobNotFound")
-            if request.args.get("restype") == "container":
-                path.mkdir(parents=True, exist_ok=True)
-            elif part == "metadata":
-                self._metadata[path] = _metadata_of(request)
-                return Response(status=200, headers=_state(path))
-            elif part == "block":
-                self._blocks[path, request.args["blockid"]] = request.get_data()
-            else:
-                content = self._of_blocks(path, request) if part == "blocklist" else request.get_data()
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+        refusal = self._refusal(path, request, part)
+        if refusal is not None:
+            return refusal
+        if part == "metadata":
+            self._metadata[path] = _metadata_of(request)
+            return Response(status=200, headers=_state(path))
+        with self._received(request) as body:
+            if part == "block":
+                self._keep_block(path, request.args.get("blockid", ""), body)
+                return Response(status=201, headers=_state(path))
+            if part == "blocklist" and not self._join(path, body):
+                return blob_error(400, "InvalidBlockList")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock:
+                refusal = self._refusal(path, request, part)  # another may have been faster
+                if refusal is not None:
+                    return refusal
+                body.replace(path)
                 self._metadata[path] = _metadata_of(request)
         return Response(status=201, headers=_state(path))
 
-    def _of_blocks(self, path: Path, request: Request) -> bytes:
-        names = re.findall(r"<(?:Latest|Uncommitted)>([^<]+)</", request.get_data(as_text=True))
-        return b"".join(self._blocks.pop((path, name)) for name in names)
+    def _refusal(self, path: Path, request: Request, part: str | None) -> Response | None:
+        """What is in the way of a request that writes; None for nothing."""
+        if part == "metadata":
+            return None if path.is_file() else blob_error(404, "BlobNotFound")
+        if part not in (None, "block", "blocklist"):
+            return blob_error(400, "InvalidQueryParameterValue")
+        if path.is_dir():
+            raise IsADirectoryError(path)
+        path.parent.exists()  # OSError where a part of the name is too long
+        if part != "block" and request.headers.get("If-None-Match") == "*" and path.is_file():
+            return blob_error(409, "BlobAlreadyExists")
+        return None
+
+    @contextlib.contextmanager
+    def _received(self, request: Request) -> Iterator[Path]:
+        """The body of a request as a file, which goes unless it is moved."""
+        self._incoming.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._incoming, delete=False) as target:
+            body = Path(target.name)
+            try:
+                receive(request.environ, target, _MOST)
+                target.close()
+                yield body
+            finally:
+                body.unlink(missing_ok=True)
+
+    def _keep_block(self, path: Path, name: str, body: Path) -> None:
+        kept = body.rename(body.with_name(f"{body.name}.block"))
+        with self._lock:
+            before, self._blocks[path, name] = self._blocks.get((path, name)), kept
+        if before is not None:
+            before.unlink(missing_ok=True)
+
+    def _join(self, path: Path, body: Path) -> bool:
+        """Puts the blocks that a list names into its place, and forgets them; whether all of them are there."""
+        if body.stat().st_size > _MOST_OF_LIST:
+            return False
+        names = re.findall("<(?:Latest|Uncommitted)>([^<]+)</", body.read_text("utf-8", "replace"))
+        with self._lock:
+            if not all((path, name) in self._blocks for name in names):
+                return False
+            blocks = [self._blocks.pop((path, name)) for name in dict.fromkeys(names)]
+        by_name = dict(zip(dict.fromkeys(names), blocks, strict=True))
+        with body.open("wb") as target:
+            for name in names:
+                with by_name[name].open("rb") as block:
+                    shutil.copyfileobj(block, target)
+        for block in blocks:
+            block.unlink(missing_ok=True)
+        return True
 
     def _get(self, path: Path, request: Request) -> Response:
         if not path.is_file():
             return blob_error(404, "BlobNotFound")
-        content, status = path.read_bytes(), 200
         headers = {**_state(path), "x-ms-blob-type": "BlockBlob", "Accept-Ranges": "bytes"}
         headers |= {f"x-ms-meta-{name}": value for name, value in self._metadata.get(path, {}).items()}
-        size = len(content)
+        size = path.stat().st_size
+        begin, end, status = 0, size, 200
         span = request.headers.get("x-ms-range") or request.headers.get("Range")
         if span and request.method == "GET":
             first, _, last = span.removeprefix("bytes=").partition("-")
-            begin, end = int(first), min(int(last or size - 1), size - 1)
+            begin, end = int(first), min(int(last or size - 1), size - 1) + 1
             if begin >= size and size:
                 return blob_error(416, "InvalidRange")
-            content, status = content[begin : end + 1], 206 if size else 200
-            headers["Content-Range"] = f"bytes {begin}-{max(end, 0)}/{size}"
-        headers["Content-MD5"] = base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
-        response = Response(content, status, headers, mimetype="application/octet-stream")
-        if request.method == "HEAD":
-            response.set_data(b"")
-            response.headers["Content-Length"] = str(size)
-        return response
+            status = 206 if size else 200
+            headers["Content-Range"] = f"bytes {begin}-{max(end - 1, 0)}/{size}"
+        headers["Content-Length"] = str(size if request.method == "HEAD" else max(end - begin, 0))
+        content = () if request.method == "HEAD" else _pieces(path, begin, end)
+        return Response(content, status, headers, mimetype="application/octet-stream")
 
-    def _list(self, container: str, request: Request) -> Response:
-        root, prefix = self.folder / container, request.args.get("prefix", "")
+    def _list(self, root: Path, request: Request) -> Response:
+        prefix = request.args.get("prefix", "")
         if not root.is_dir():
             return blob_error(404, "ContainerNotFound")
         files = sorted(path for path in root.rglob("*") if path.is_file())
         blobs = "".join(
-            f"<Blob><Name>{escape(name)}</Name><Properties><Last-Modified>{_time(path)}</Last-Modified><Etag>0x1</Etag>"
+            f"<Blob><Name>{_escaped(name)}</Name><Properties><Last-Modified>{_time(path)}</Last-Modified><Etag>0x1</Etag>"
             f"<Content-Length>{path.stat().st_size}</Content-Length><BlobType>BlockBlob</BlobType></Properties></Blob>"
             for path in files
             if (name := path.relative_to(root).as_posix()).startswith(prefix)
         )
-        text = f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{escape(container)}"><Prefix>{escape(prefix)}</Prefix><Blobs>{blobs}</Blobs><NextMarker /></EnumerationResults>'
+        text = f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName={quoteattr(root.name)}><Prefix>{_escaped(prefix)}</Prefix><Blobs>{blobs}</Blobs><NextMarker /></EnumerationResults>'
         return Response(text, mimetype="application/xml")
+
+
+def _escaped(text: str) -> str:
+    """A text as XML has it; what it may not have at all is left out."""
+    return escape(_NOT_IN_XML.sub("", text))
+
+
+def _pieces(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(begin)
+        left = end - begin
+        while left > 0 and (piece := file.read(min(left, _PIECE))):
+            left -= len(piece)
+            yield piece
 
 
 class BlobHandler(SilentHandler):

@@ -4,17 +4,28 @@ What a trial writes there is an object at once, as with Cloud Storage FUSE, and 
 file there. A file's time is its generation: a changed one is a new generation.
 """
 
+import contextlib
 import json
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_LONGEST = 255
-"""Bytes of a part of a file's name; an object's whole name may have 1,024."""
+_LONGEST = 222
+"""Bytes of a bucket's name ("Bucket naming guidelines")."""
+
+_LONGEST_PART = 250
+"""Bytes of a part of an object's name: a file's has at most 255, of which what clients say of it takes some."""
+
+_LONGEST_NAME = 1024
+"""Bytes of an object's name ("Object naming guidelines")."""
+
+
+_PIECE = 1024**2
 
 
 class BucketMissing(LookupError):
@@ -91,7 +102,7 @@ class Buckets:
         shutil.rmtree(self._said / bucket, ignore_errors=True)
 
     def _bucket_folder(self, bucket: str) -> Path:
-        if not bucket or bucket in (".", "..") or "/" in bucket or "\0" in bucket:
+        if bucket in ("", ".", "..") or "/" in bucket or "\0" in bucket or len(_encoded(bucket)) > _LONGEST:
             raise ValueError(f"{bucket!r} is no name of a bucket")
         return self._objects / bucket
 
@@ -110,7 +121,7 @@ class Buckets:
         parts = name.removesuffix("/").split("/")
         if not name or any(part in ("", ".", "..") or "\0" in part for part in parts):
             raise ValueError(f"the emulator keeps objects as files, and {name!r} cannot be one's name")
-        if any(len(os.fsencode(part)) > _LONGEST for part in parts):
+        if any(len(_encoded(part)) > _LONGEST_PART for part in parts) or len(_encoded(name)) > _LONGEST_NAME:
             raise ValueError(f"the emulator keeps objects as files, and a part of {name!r} is too long for a name")
         return folder.joinpath(*parts)
 
@@ -143,25 +154,47 @@ class Buckets:
         size = 0 if path.is_dir() else state.st_size
         return Stored(bucket, name, path, size, state.st_mtime_ns, self._read_said(bucket, name))
 
-    def put(self, bucket: str, name: str, content: bytes, metadata: dict[str, Any]) -> Stored:
+    @contextlib.contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A file for what is still on its way; it goes unless it is moved."""
+        folder = self._objects.with_name("incoming")
+        folder.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as made:
+            path = Path(made.name)
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def put(self, bucket: str, name: str, content: bytes | Path, metadata: dict[str, Any]) -> Stored:
         """Makes or replaces an object, at once and whole.
+
+        Args:
+            bucket: the bucket's name.
+            name: the object's.
+            content: bytes, or a file, which is copied.
+            metadata: what its client said of it.
 
         Raises:
             BucketMissing, ValueError: see `file`; ValueError also where a folder is in the way.
         """
         path = self.file(bucket, name)
-        with self._lock:
+        with self.incoming() as fresh, self._lock:
             try:
                 if name.endswith("/"):
                     path.mkdir(parents=True, exist_ok=True)
                 else:
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    fresh = self._objects.parent / f"upload-{threading.get_ident()}"
-                    fresh.write_bytes(content)
+                    if isinstance(content, bytes):
+                        fresh.write_bytes(content)
+                    else:
+                        shutil.copyfile(content, fresh)
                     fresh.replace(path)
             except (NotADirectoryError, IsADirectoryError, FileExistsError):
                 message = f"the emulator keeps objects as files, and {name!r} is a folder or below a file"
                 raise ValueError(message) from None
+            except OSError as error:
+                raise ValueError(f"the emulator cannot keep {name!r}: {error.strerror}") from None
             self._write_said(bucket, name, metadata)
             return self._stored(bucket, name, path)
 
@@ -217,6 +250,12 @@ class Buckets:
         bucket, _, prefix = place.removeprefix("gs://").partition("/")
         return [f"gs://{bucket}/{stored.name}" for stored in self.listed(bucket, prefix)]
 
+    def taken(self, stored: Stored) -> Iterator[bytes]:
+        """The content of an object, piece by piece."""
+        with stored.path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
+
     # What clients said of objects
 
     def _said_file(self, bucket: str, name: str) -> Path:
@@ -234,3 +273,12 @@ class Buckets:
         if metadata or file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(metadata), "utf-8")
+
+
+def _encoded(name: str) -> bytes:
+    """A name as a file has it.
+
+    Raises:
+        ValueError: it is none (UnicodeEncodeError): it holds half a character.
+    """
+    return name.encode("utf-8")

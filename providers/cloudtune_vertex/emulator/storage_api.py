@@ -5,6 +5,7 @@ multipart and resumable uploads, get, list, patch, update, copy, rewrite, delete
 """
 
 import base64
+import contextlib
 import fnmatch
 import hashlib
 import itertools
@@ -16,17 +17,29 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import HTTP
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import google_crc32c
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
+from werkzeug.wsgi import wrap_file
 
+from cloudtune.emulation.bodies import TooLarge, at_hand, receive
 from cloudtune_vertex.emulator.buckets import BucketMissing, Buckets, Stored
 
 _PAGE = 1000
 """Most items of a page (``maxResults``)."""
+
+_MOST = 5 * 1024**4
+"""Bytes of an object ("Quotas and limits")."""
+
+_MOST_OF_PARTS = 64 * 1024**2
+"""Bytes of a multipart upload, of which clients make none that is larger, and of an object's metadata."""
+
+_PIECE = 1024**2
 
 _OWN = frozenset({"name", "bucket", "size", "generation", "kind", "id"})
 """Fields of an object that a client does not decide."""
@@ -80,10 +93,12 @@ class StorageApi:
             answer = getattr(self, f"_{endpoint}")(request, **arguments)
         except BucketMissing as error:
             answer = _error(404, f"The specified bucket does not exist: {error}")
+        except TooLarge:
+            answer = _error(413, "The request is larger than may be.")
         except _Refused as refused:
             answer = _error(refused.status, refused.message)
-        except ValueError as error:
-            answer = _error(400, str(error))
+        except (ValueError, KeyError, TypeError, OSError) as error:  # of what was sent, or no file can be called so
+            answer = _error(400, f"The request cannot be read: {error}")
         except HTTPException as error:
             answer = _error(error.code or 500, f"the emulator has no {request.method} {request.path}")
         return answer(environ, respond)
@@ -96,7 +111,7 @@ class StorageApi:
         return _json({"kind": "storage#buckets", **({"items": items} if items else {})})
 
     def _insert_bucket(self, request: Request) -> Response:
-        name = str((request.get_json(silent=True) or {}).get("name", ""))
+        name = str(_resource(request).get("name", ""))
         if self._buckets.exists(name):
             raise _Refused(409, "Your previous request to create the named bucket succeeded and you already own it.")
         self._buckets.make(name)
@@ -146,17 +161,21 @@ class StorageApi:
         stored = self._found(request, bucket, name)
         if request.args.get("alt") != "media":
             return _json(_object(stored))
-        content = stored.path.read_bytes()
+        if stored.path.is_dir():
+            return Response(b"")
+        hashes = _hashes(stored.path)
         headers = {
-            "X-Goog-Hash": f"crc32c={_crc32c(content)},md5={_md5(content)}",
+            "X-Goog-Hash": f"crc32c={hashes.crc32c},md5={hashes.md5}",
             "X-Goog-Generation": str(stored.generation),
             "X-Goog-Metageneration": "1",
-            "X-Goog-Stored-Content-Length": str(len(content)),
+            "X-Goog-Stored-Content-Length": str(stored.size),
+            "Content-Length": str(stored.size),
             "ETag": f'"{stored.generation}"',
         }
         kind = stored.metadata.get("contentType", "application/octet-stream")
-        answer = Response(content, mimetype=kind, headers=headers)
-        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=len(content))
+        pieces = wrap_file(request.environ, stored.path.open("rb"), _PIECE)
+        answer = Response(pieces, mimetype=kind, headers=headers, direct_passthrough=True)
+        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=stored.size)
 
     def _found(self, request: Request, bucket: str, name: str) -> Stored:
         stored = self._buckets.get(bucket, name)
@@ -167,7 +186,7 @@ class StorageApi:
 
     def _patch_object(self, request: Request, bucket: str, name: str) -> Response:
         stored = self._found(request, bucket, name)
-        said = _said(request.get_json(silent=True) or {})
+        said = _said(_resource(request))
         before = stored.metadata if request.method == "PATCH" else {}
         return _json(_object(self._buckets.say(stored, {**before, **said})))
 
@@ -181,8 +200,8 @@ class StorageApi:
             raise _Refused(404, f"No such object: {bucket}/{name}")
         with self._lock:
             self._check_target(request, target, copy)
-            said = {**source.metadata, **_said(request.get_json(silent=True) or {})}
-            return _json(_object(self._buckets.put(target, copy, source.path.read_bytes(), said)))
+            said = {**source.metadata, **_said(_resource(request))}
+            return _json(_object(self._buckets.put(target, copy, source.path, said)))
 
     def _rewrite_object(self, request: Request, bucket: str, name: str, target: str, copy: str) -> Response:
         resource = json.loads(self._copy_object(request, bucket, name, target, copy).get_data())
@@ -200,17 +219,20 @@ class StorageApi:
         kind = request.args.get("uploadType")
         if kind == "resumable":
             return self._begin(request, bucket)
-        if kind == "multipart":
-            said, content, content_type = _parts(request)
-        else:
-            said, content, content_type = {}, request.get_data(), request.headers.get("Content-Type", "")
-        name = str(said.get("name") or request.args.get("name", ""))
-        return self._insert(request, bucket, name, content, {"contentType": content_type, **_said(said)})
+        with self._buckets.incoming() as body:
+            if kind == "multipart":
+                said, content, content_type = _parts(request)
+                body.write_bytes(content)
+            else:
+                said, content_type = {}, request.headers.get("Content-Type", "")
+                with body.open("wb") as target:
+                    receive(request.environ, target, _MOST)
+            name = _text(said.get("name") or request.args.get("name", ""))
+            return self._insert(request, bucket, name, body, {"contentType": content_type, **_said(said)})
 
-    def _insert(self, request: Request, bucket: str, name: str, content: bytes, said: dict[str, Any]) -> Response:
-        if said.get("crc32c", _crc32c(content)) != _crc32c(content) or said.get("md5Hash", _md5(content)) != _md5(
-            content
-        ):
+    def _insert(self, request: Request, bucket: str, name: str, content: Path, said: dict[str, Any]) -> Response:
+        hashes = _hashes(content)
+        if said.get("crc32c", hashes.crc32c) != hashes.crc32c or said.get("md5Hash", hashes.md5) != hashes.md5:
             raise _Refused(400, "The content does not match the hash that was sent with it.")
         kept = {key: value for key, value in said.items() if key not in ("crc32c", "md5Hash") and value}
         with self._lock:
@@ -219,16 +241,17 @@ class StorageApi:
 
     def _begin(self, request: Request, bucket: str) -> Response:
         """Begins a resumable upload; its chunks come to the address in the answer."""
-        said = request.get_json(silent=True) or {}
-        name = str(said.get("name") or request.args.get("name", ""))
+        said = _resource(request)
+        name = _text(said.get("name") or request.args.get("name", ""))
         self._buckets.file(bucket, name)
         self._check_target(request, bucket, name)
         kind = request.headers.get("X-Upload-Content-Type", "")
-        upload = _Upload(bucket, name, {"contentType": kind, **_said(said)}, bytearray())
+        room = contextlib.ExitStack()
+        upload = _Upload(bucket, name, {"contentType": kind, **_said(said)}, room.enter_context(self._buckets.incoming()), room)  # fmt: skip
         key = secrets.token_urlsafe(24)
         self._uploads[key] = upload
-        conditions = "".join(f"&{name}={value}" for name, value in request.args.items() if name.startswith("if"))
-        place = f"{request.host_url}upload/storage/v1/b/{bucket}/o?uploadType=resumable&upload_id={key}{conditions}"
+        conditions = "".join(f"&{name}={quote(value)}" for name, value in request.args.items() if name.startswith("if"))
+        place = f"{request.host_url}upload/storage/v1/b/{quote(bucket, safe='')}/o?uploadType=resumable&upload_id={key}{conditions}"
         return Response(headers={"Location": place, "X-GUploader-UploadID": key})
 
     def _resume(self, request: Request, bucket: str) -> Response:
@@ -240,34 +263,68 @@ class StorageApi:
             raise _Refused(400, "The Content-Range cannot be read.")
         with upload.lock:
             first, total = span.groups()
+            if upload.answer is not None:  # it was lost on the way
+                return Response(upload.answer, mimetype="application/json")
             if first is not None:
-                if int(first) > len(upload.content):
-                    raise _Refused(400, f"The chunk begins at {first}, but {len(upload.content)} bytes are there.")
-                upload.content[int(first) :] = request.get_data()
-            if total == "*" or len(upload.content) < int(total):
-                until = {"Range": f"bytes=0-{len(upload.content) - 1}"} if upload.content else {}
+                if int(first) > upload.size:
+                    raise _Refused(400, f"The chunk begins at {first}, but {upload.size} bytes are there.")
+                upload.take(request, int(first))
+            if total == "*" or upload.size < int(total):
+                until = {"Range": f"bytes=0-{upload.size - 1}"} if upload.size else {}
                 return Response(status=308, headers=until)
             if upload.answer is None:
-                upload.answer = self._insert(
-                    request, bucket, upload.name, bytes(upload.content), upload.said
-                ).get_data()
+                upload.answer = self._insert(request, bucket, upload.name, upload.body, upload.said).get_data()
+                upload.room.close()
             return Response(upload.answer, mimetype="application/json")
 
 
 class _Upload:
-    """A resumable upload that goes on."""
+    """A resumable upload that goes on, whose content is a file in a room that is given back at its end."""
 
-    def __init__(self, bucket: str, name: str, said: dict[str, Any], content: bytearray) -> None:
-        self.bucket, self.name, self.said, self.content = bucket, name, said, content
+    def __init__(self, bucket: str, name: str, said: dict[str, Any], body: Path, room: contextlib.ExitStack) -> None:
+        self.bucket, self.name, self.said, self.body, self.room = bucket, name, said, body, room
         self.answer: bytes | None = None
         self.lock = threading.Lock()
 
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return self.body.stat().st_size
+
+    def take(self, request: Request, first: int) -> None:
+        """Takes a chunk, in the place of what came from there on."""
+        with self.body.open("r+b") as target:
+            target.truncate(first)
+            target.seek(first)
+            receive(request.environ, target, _MOST - first)
+
 
 def _parts(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    """The metadata and the content of a multipart upload, and the content's type."""
+    """The metadata and the content of a multipart upload, and the content's type.
+
+    Raises:
+        ValueError: they are not there.
+        TooLarge: clients send what is so large in another way.
+    """
+    at_hand(request.environ, _MOST_OF_PARTS)
+    request = Request(request.environ)
     head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
     said, content = BytesParser(policy=HTTP).parsebytes(head + request.get_data()).iter_parts()
-    return json.loads(said.get_content()), bytes(content.get_payload(decode=True)), content.get_content_type()
+    resource = json.loads(said.get_content())
+    if not isinstance(resource, dict):
+        raise ValueError("The metadata is no object.")  # noqa: TRY004  # of a request
+    return resource, bytes(content.get_payload(decode=True)), content.get_content_type()
+
+
+def _resource(request: Request) -> dict[str, Any]:
+    """The object in a request's body; an empty one where there is none."""
+    at_hand(request.environ, _MOST_OF_PARTS)
+    found = Request(request.environ).get_json(silent=True)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _said(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,7 +357,7 @@ def _bucket(name: str) -> dict[str, Any]:
 
 
 def _object(stored: Stored) -> dict[str, Any]:
-    content = b"" if stored.path.is_dir() else stored.path.read_bytes()
+    hashes = _hashes(None if stored.path.is_dir() else stored.path)
     moment = datetime.fromtimestamp(stored.generation / 1e9, UTC).isoformat(timespec="milliseconds")
     moment = moment.replace("+00:00", "Z")
     return {
@@ -312,9 +369,9 @@ def _object(stored: Stored) -> dict[str, Any]:
         "metageneration": "1",
         "contentType": "application/octet-stream",
         "storageClass": "STANDARD",
-        "size": str(len(content)),
-        "md5Hash": _md5(content),
-        "crc32c": _crc32c(content),
+        "size": str(stored.size),
+        "md5Hash": hashes.md5,
+        "crc32c": hashes.crc32c,
         "etag": str(stored.generation),
         "timeCreated": moment,
         "updated": moment,
@@ -322,12 +379,22 @@ def _object(stored: Stored) -> dict[str, Any]:
     }
 
 
-def _md5(content: bytes) -> str:
-    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+class _Hashes(NamedTuple):
+    """What tells whether an object arrived whole, in base64."""
+
+    md5: str
+    crc32c: str
 
 
-def _crc32c(content: bytes) -> str:
-    return base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
+def _hashes(path: Path | None) -> _Hashes:
+    """The hashes of a file, read piece by piece; of nothing where there is none."""
+    md5, crc32c = hashlib.md5(usedforsecurity=False), google_crc32c.Checksum()  # type: ignore[no-untyped-call]
+    if path is not None:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                md5.update(piece)
+                crc32c.update(piece)  # type: ignore[no-untyped-call]
+    return _Hashes(base64.b64encode(md5.digest()).decode(), base64.b64encode(crc32c.digest()).decode())  # type: ignore[no-untyped-call]
 
 
 def _json(value: Mapping[str, Any]) -> Response:
