@@ -356,7 +356,9 @@ class Driver:
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
         """The state that a trial ends in, and why where that needs saying."""
-        if running.stop is not None:  # also when it exited with 0: it may have saved its state and left on our signal
+        if running.stop is TrialState.WAITING and not end.failure:
+            pass  # it came to its end before it heard of ours; launchers tell that from leaving on our signal
+        elif running.stop is not None:
             return running.stop, running.why
         if end.failure:
             return TrialState.FAILED, end.failure

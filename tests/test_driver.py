@@ -349,3 +349,89 @@ def test_trials_of_earlier_runs_that_fit_the_space_are_learnt_from(run: RunStore
     ]
     drive(run, job_of(), Script(good), earlier=earlier)
     assert any("learnt from 1 of 3 trials" in message for _, _, message in run.events())
+
+
+def test_lost_attempts_use_up_no_retry_of_a_run_that_is_resumed(run: RunStore) -> None:
+    """A trial that was lost, failed once, and was lost again with its driver, has failed once."""
+    plots = {1: "lost", 2: "failed", 3: "dies", 4: "good"}
+
+    def plot(trial: Trial) -> list[Report | Ended]:
+        match plots[trial.attempt]:
+            case "lost":
+                return [Ended(trial.number, trial.attempt, "its keeper was killed", lost=True)]
+            case "failed":
+                return broken(trial)
+            case "dies":
+                raise MemoryError
+        return good(trial)
+
+    job = job_of(retries=1, limits={"trials": 1})
+    with pytest.raises(MemoryError):
+        drive(run, job, Script(plot))
+    assert run.record().state is RunState.INTERRUPTED
+    assert "MemoryError" in run.record().reason
+    assert run.trials()[0].state is TrialState.WAITING
+    assert drive(run, job, Script(plot)) is RunState.COMPLETED
+    again = broken
+    other = job_of(retries=1, limits={"trials": 2, "parallel": 1})
+    assert drive(run, other, Script(again)) is RunState.COMPLETED
+    assert run.trials()[1].attempt == 2, "and no more than one retry"
+
+
+def test_a_pruned_trial_that_was_lost_with_its_driver_stays_pruned(run: RunStore) -> None:
+    run.write(
+        trials=[
+            Trial(0, {"x": 0.5}, TrialState.RUNNING, {"loss": 9.0}, "pruned at step 1 by the median rule", 1, 1.0),
+            Trial(1, {"x": 0.6}, TrialState.RUNNING, {}, "stopped by its driver: interrupted", 1, 1.0),
+        ]
+    )
+    launcher = Script(good)
+    assert drive(run, job_of(limits={"trials": 2}), launcher) is RunState.COMPLETED
+    assert launcher.launched == [(1, 2)]
+    assert run.trials()[0].state is TrialState.PRUNED
+    assert run.trials()[0].reason == "pruned at step 1 by the median rule"
+
+
+def test_first_trials_that_fail_in_the_same_way_end_the_run(run: RunStore) -> None:
+    def plot(trial: Trial) -> list[Report | Ended]:
+        return [
+            Ended(
+                trial.number,
+                trial.attempt,
+                f"it exited with code 1: ValueError: x={trial.parameters['x']} in /a/{trial.number}.py",
+            )
+        ]
+
+    launcher = Script(plot)
+    assert drive(run, job_of(limits={"trials": 50}), launcher) is RunState.FAILED
+    assert [trial.state for trial in run.trials()].count(TrialState.FAILED) == 3
+    assert len(launcher.launched) <= 4
+    assert "its first 3 trials failed in the same way" in run.record().reason
+    assert "limits.failed" in run.record().reason
+    told = [
+        message for _, _, message in run.events() if "ValueError" in message and message.startswith("failed: it exited")
+    ]
+    assert len(told) == 1, "a repeated failure is told once"
+    assert "trial 0 failed, and 2 more in the same way" in [message for _, _, message in run.events()]
+
+
+@pytest.mark.parametrize(
+    ("limits", "reasons"),
+    [
+        ({"failed": 50}, ["code 1"]),
+        ({}, ["code 1", "code 2"]),
+        ({}, ["code 1", "code 1", ""]),
+        ({"parallel": 12}, ["code 1"]),
+    ],
+    ids=["the job says how many may fail", "another exit code", "one succeeded", "as many as run at once"],
+)
+def test_a_run_goes_on_where_trials_do_not_all_fail_alike(
+    run: RunStore, limits: dict[str, Any], reasons: list[str]
+) -> None:
+    def plot(trial: Trial) -> list[Report | Ended]:
+        reason = reasons[trial.number % len(reasons)]
+        return [Ended(trial.number, trial.attempt, f"it exited with {reason}")] if reason else good(trial)
+
+    drive(run, job_of(limits={"trials": 8, "parallel": 1, **limits}), Script(plot))
+    assert len(run.trials()) == 8
+    assert "same way" not in run.record().reason

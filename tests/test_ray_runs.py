@@ -561,6 +561,6 @@ def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, pr
         driver.send_signal(signal.SIGTERM)
         driver.wait(timeout=30)
     assert run.state is RunState.INTERRUPTED
-    assert run.record.reason.startswith("interrupted")
+    assert run.record.reason.startswith("by SIGTERM")
     assert [trial.state for trial in run.trials()] == [TrialState.WAITING]
     assert not actors_of(run)
