@@ -170,7 +170,7 @@ def test_the_last_value_counts_or_the_best_as_the_objective_says(run: RunStore, 
     values = [3.0, 1.0, float("nan"), 2.0]
     drive(run, job_of(limits={"trials": 1}), Script(lambda trial: curve(trial, values)))
     assert run.trials()[0].metrics == {"loss": 2.0}
-    other = Store(tmp_path).create(RunRecord(id="s", name="j", provider="local", profile="", job="", plan=""))
+    other = Store(tmp_path).create(RunRecord(id="s", name="j", provider="local", profile="", job="{}", plan="{}"))
     objective = {"metric": "loss", "goal": "minimize", "measurement": "best"}
     drive(other, job_of(objective=objective, limits={"trials": 1}), Script(lambda trial: curve(trial, values)))
     assert other.trials()[0].metrics == {"loss": 1.0}
@@ -278,7 +278,7 @@ def test_a_run_that_dies_anywhere_goes_on_as_if_it_had_not(tmp_path: Path, strat
     job = job_of(space=space, strategy=settings, limits={"trials": 12, "parallel": 1})
 
     def store(name: str) -> RunStore:
-        return Store(tmp_path / name).create(RunRecord(id="r", name="j", provider="l", profile="", job="", plan=""))
+        return Store(tmp_path / name).create(RunRecord(id="r", name="j", provider="l", profile="", job="{}", plan="{}"))
 
     whole = store("whole")
     drive(whole, job, Script(good))
