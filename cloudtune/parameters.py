@@ -139,9 +139,9 @@ class Int(_Range):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _check_range(self.low, self.high, self.scale, self.step)
         if max(abs(self.low), abs(self.high)) > 2**53:
             raise ValueError("whole numbers must lie within ±2^53, where every service keeps them exact")
+        _check_range(self.low, self.high, self.scale, self.step)
         return self
 
 

@@ -277,18 +277,18 @@ def damaged(data: Any, chance: random.Random) -> Any:
     """Data with one to four changes at any of its places."""
     data = copy.deepcopy(data)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        places = _places(data)
-        if not places:
+        found = places(data)
+        if not found:
             return data
-        holder, key = chance.choice(places)
+        holder, key = chance.choice(found)
         chance.choice(_CHANGES)(holder, key, chance)
     return data
 
 
-def _places(data: Any) -> list[tuple[Any, Any]]:
+def places(data: Any) -> list[tuple[Any, Any]]:
     """Each value below the root, as what holds it and where it is in there."""
     items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
-    return [place for key, value in list(items) for place in ((data, key), *_places(value))]
+    return [place for key, value in list(items) for place in ((data, key), *places(value))]
 
 
 def _replace(holder: Any, key: Any, chance: random.Random) -> None:
@@ -346,10 +346,10 @@ def written(data: Any, chance: random.Random) -> bytes:
         except (UnicodeError, ValueError):  # half of a character, which JSON can write
             text = json.dumps(data)
     content = text.encode(errors="surrogatepass")
-    return _bitten(content, chance) if chance.random() < 0.3 else content  # so many
+    return bitten(content, chance) if chance.random() < 0.3 else content  # so many
 
 
-def _bitten(content: bytes, chance: random.Random) -> bytes:
+def bitten(content: bytes, chance: random.Random) -> bytes:
     """Bytes of which some are lost, doubled, or others."""
     for _ in range(chance.choice((1, 1, 3))):
         at = chance.randrange(len(content) + 1)

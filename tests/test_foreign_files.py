@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import fuzzing
 import pytest
 
 from cloudtune.cli.app import run_app
@@ -200,3 +201,99 @@ def test_a_mistake_in_a_request_has_its_line_however_the_service_spells_the_memb
 def test_standard_input_of_texts_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(SWEEP))
     assert read_document("-").data["run_cap"] == 3
+
+
+# What is no job
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("my sweep.yaml", SWEEP, "cloudtune import 'my sweep.yaml' --from wandb -o job.yaml"),
+        (
+            "e.yaml",
+            "apiVersion: kubeflow.org/v1beta1\nkind: Experiment\n",
+            "cloudtune import e.yaml --from katib -o job.yaml",
+        ),
+        ("r.json", '{"HyperParameterTuningJobName": "a"}', "cloudtune import r.json --from sagemaker -o job.yaml"),
+        ("r.json", '{"study_spec": {}}', "cloudtune import r.json --from vertex -o job.yaml"),
+        ("s.yml", "type: sweep\nsearch_space: {}\n", "cloudtune import s.yml --from azureml -o job.yaml"),
+        ("b.json", '{"properties": {"jobType": "Sweep"}}', "cloudtune import b.json --from azureml -o job.yaml"),
+        ("study.db", "SQLite format 3\0…", "cloudtune import study.db --from optuna -o job.yaml"),
+        ("study.log", '{"op_code": 0}\n{"op_code": 1}\n', "cloudtune import study.log --from optuna -o job.yaml"),
+        ("train.py", "import argparse\n", "write a job that runs it (`cloudtune init` makes one to start from)"),
+        ("train.py", "from ray import tune\n", "cloudtune import train:NAME --from ray-tune -o job.yaml"),
+        ("train.ipynb", '{"cells": []}', "is a notebook, not a job"),
+    ],
+)
+def test_what_is_no_job_is_told_what_to_do_with_it(
+    command: str, name: str, content: str, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text(content, "utf-8")
+    assert run_app([command, name]) == 2
+    assert advice in capsys.readouterr().err
+
+
+def test_a_mistaken_job_keeps_its_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "job.yaml").write_text("name: a\nmethod: grid\nparameters: {}\nspace: {}\n", "utf-8")
+    assert run_app(["plan", str(tmp_path / "job.yaml")]) == 2
+    assert "unknown key 'method'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("entry", "hint"),
+    [
+        ("[adam, sgd]", "write {type: categorical, values: [adam, sgd]} for a choice)"),
+        ("[adam]", "write {type: categorical, values: [adam]} for a choice)"),
+        ("[0.1, 1.0]", "for a choice, or {type: float, low: 0.1, high: 1.0} for a range)"),
+        ("[1, 8]", "or {type: int, low: 1, high: 8} for a range)"),
+        ("[[1, 2], [3]]", "values: [[1, 2], [3]]"),
+    ],
+)
+def test_a_list_of_values_offers_the_categorical_form(
+    entry: str, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = "name: a\ntrial: {command: x}\nobjective: {metric: loss, goal: minimize}\nspace:\n  o: "
+    (tmp_path / "job.yaml").write_text(job + entry, "utf-8")
+    assert run_app(["plan", str(tmp_path / "job.yaml")]) == 2
+    err = capsys.readouterr().err
+    assert "has 1 problem:\n  line 5, column 3: space.o: a list of values is no parameter (" in err
+    assert hint in err
+
+
+@pytest.mark.parametrize(("value", "quoted"), [("'3'", True), ('"1e-3"', True), ("abc", False), ("1_000", False)])
+def test_quotes_are_to_be_taken_away_only_where_there_are_some(
+    value: str, quoted: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = f"name: a\ntrial: {{command: x}}\nobjective: {{metric: loss, goal: minimize}}\nspace: {{x: {{type: float, low: {value}, high: 1}}}}"
+    (tmp_path / "job.yaml").write_text(job, "utf-8")
+    assert run_app(["plan", str(tmp_path / "job.yaml")]) == 2
+    assert ("take the quotes away" in capsys.readouterr().err) == quoted
+
+
+def test_a_flag_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["trials", "\udcff"],
+        ["plan", "x.yaml", "--set", "name=\udc80"],
+        ["import", "\udcff", "--from", "wandb"],
+    ):
+        assert run_app(words) == 2
+        assert "is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), 1e308 * 10])
+def test_a_number_beyond_all_floats_is_read_or_refused_in_words_by_every_service(number: float) -> None:
+    from cloudtune.provider import load_provider, providers
+
+    requests = {"sagemaker": fuzzing.SAGEMAKER, "vertex": fuzzing.VERTEX, "azureml": fuzzing.AZUREML}
+    for name in requests.keys() & providers():
+        for holder, key in fuzzing.places(requests[name]):
+            if isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
+                before, holder[key] = holder[key], number
+                try:
+                    with suppress(SpecError):  # whatever else is raised fails the test
+                        load_provider(name).from_native(requests[name])
+                finally:
+                    holder[key] = before

@@ -143,6 +143,7 @@ def run_app(arguments: list[str] | None = None) -> int:
 
 def _ended(arguments: list[str] | None) -> int:
     try:
+        _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False))
     except click.ClickException as error:
         error.show()
@@ -156,6 +157,18 @@ def _ended(arguments: list[str] | None) -> int:
         with contextlib.suppress(OSError):  # there may be nobody to read it
             _explain(error)
         return code
+
+
+def _refuse_bytes(arguments: list[str]) -> None:
+    """Refuse an argument whose bytes are no text: neither the store nor a service could keep it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            said = argument.encode(errors="backslashreplace").decode()
+            raise click.UsageError(
+                f"the argument {said[:200]} is not UTF-8; rename the file, or write it as text"
+            ) from None
 
 
 def _exit_code(result: Any) -> int:  # what a command returns

@@ -40,10 +40,10 @@ class EarlyTerminate(Shape):
     """Which runs are stopped early."""
 
     type: Literal["hyperband"]
-    min_iter: Annotated[int, Field(ge=1)] | None = None
-    max_iter: Annotated[int, Field(ge=1)] | None = None
+    min_iter: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    max_iter: Annotated[int, Field(ge=1, le=2**53)] | None = None
     s: Annotated[int, Field(ge=1)] | None = None
-    eta: Annotated[float, Field(gt=1)] = 3
+    eta: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 3
     strict: bool = True  # the default of sweeps/config/schema.json
 
     @model_validator(mode="after")

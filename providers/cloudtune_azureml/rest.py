@@ -118,7 +118,7 @@ def _branch(value: Any) -> Any:
 
 
 def _is_expression(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and value[0] in EXPRESSIONS
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] in EXPRESSIONS
 
 
 def seconds_of(text: str | None) -> int | None:

@@ -17,6 +17,9 @@ from cloudtune_azureml import v2
 MAX_TRIALS = 1000
 """max_total_trials and max_concurrent_trials ("The number of concurrent trial jobs … between 1 and 1000")."""
 
+MAX_EXPONENT = 700
+"""Of e, in bounds of loguniform: more is no float."""
+
 BAYESIAN = frozenset({"choice", "uniform", "quniform"})
 """Expressions for Bayesian sampling ("Bayesian sampling only supports choice, uniform, and quniform distributions")."""
 
@@ -131,6 +134,13 @@ def _space_rules(space: Data, algorithm: str) -> Iterator[Violation]:
 def _expression_rules(expression: Data, path: str) -> Iterator[Violation]:
     if "min_value" in expression and not expression["min_value"] <= expression["max_value"]:
         yield Violation(f"{path}.min_value", f"{expression['min_value']} is above max_value {expression['max_value']}")
+    if "log" in str(expression["type"]).lower() and "min_value" in expression:
+        for name in ("min_value", "max_value"):
+            if abs(expression[name]) > MAX_EXPONENT:
+                message = (
+                    f"is an exponent of e, and too large for one: {expression[name]}; give the logarithm of the bound"
+                )
+                yield Violation(f"{path}.{name}", message)
     for name in ("sigma", "q"):
         if name in expression and expression[name] <= 0:
             yield Violation(f"{path}.{name}", f"must be above 0, not {expression[name]}")

@@ -6,6 +6,7 @@ checked here too. The model is compiled once; see `cloudtune_sagemaker.schema` f
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -167,6 +168,8 @@ def _number(shape: Shape, _part_of: Parts) -> Check:
     def check(value: Any, path: str) -> Iterator[Violation]:
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             yield Violation(path, f"Member must be {'a whole number' if whole else 'a number'}")
+        elif isinstance(value, int) and abs(value) > sys.float_info.max:
+            yield Violation(path, "Member must be a number that a float can hold")
         elif value < low:
             yield Violation(path, f"Member must have value greater than or equal to {low}")
         elif value > high:

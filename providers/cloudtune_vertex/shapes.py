@@ -21,6 +21,9 @@ _BOUNDS = {"StudySpec.ParameterSpec.DoubleValueSpec": 0.0, "StudySpec.ParameterS
 """Messages whose bounds are written even where they are 0: nobody reads a missing ``minValue`` as one."""
 
 _DURATION = re.compile(r"-?\d+(\.\d{1,9})?s")
+MAX_SECONDS = 315_576_000_000
+"""Of a duration, which are 10,000 years (google/protobuf/duration.proto)."""
+
 _WHOLE = {"int32": 2**31, "int64": 2**63}
 
 
@@ -134,47 +137,58 @@ class _Reader:
     def _enum(self, value: Data, known: tuple[str, ...], path: str) -> str:
         """The name of an enum's value; "" for its first one, which says nothing."""
         numbers = dict(each.split(" ", 1) for each in known)
-        name = numbers.get(str(value), value) if not isinstance(value, bool) else value
+        text = value if isinstance(value, str) else _said(value)
+        name = numbers.get(text, value) if not isinstance(value, bool) else value
         if name not in numbers.values():
-            near = difflib.get_close_matches(str(value).upper(), numbers.values(), n=1)
+            near = difflib.get_close_matches(text.upper(), numbers.values(), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(numbers.values())}"
-            self._refuse(path, f"has no value {value!r}; {hint}")
+            self._refuse(path, f"has no value {_said(value)}; {hint}")
             return ""
         return "" if name == numbers["0"] else str(name)
 
     def _string(self, value: Data, path: str) -> str:
         if not isinstance(value, str):
-            self._refuse(path, f"must be a text, not {value!r}")
+            self._refuse(path, f"must be a text, not {_said(value)}")
             return ""
         return value
 
     def _bool(self, value: Data, path: str) -> bool:
         if not isinstance(value, bool):
-            self._refuse(path, f"must be true or false, not {value!r}")
+            self._refuse(path, f"must be true or false, not {_said(value)}")
             return False
         return value
 
     def _double(self, value: Data, path: str) -> float:
         number = _number(value)
-        if number is None:
-            self._refuse(path, f"must be a number, not {value!r}")
+        if number is None or not math.isfinite(number):
+            self._refuse(path, f"must be a number, not {_said(value)}")
             return 0.0
         return number
 
     def _whole(self, value: Data, bound: int, path: str) -> int:
-        number = _number(value) if not isinstance(value, str) or not re.fullmatch(r"-?\d+", value) else int(value)
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value) else _number(value)
         if isinstance(value, int) and not isinstance(value, bool):
             number = value  # a double would lose digits
-        if number is None or not math.isfinite(number) or number != int(number) or not -bound <= number < bound:
-            self._refuse(path, f"must be a whole number of {bound.bit_length()} bits, not {value!r}")
+        if number is None or not -bound <= number < bound or number != int(number):  # NaN lies nowhere
+            self._refuse(path, f"must be a whole number of {bound.bit_length()} bits, not {_said(value)}")
             return 0
         return int(number)
 
     def _duration(self, value: Data, path: str) -> str:
         if not isinstance(value, str) or not _DURATION.fullmatch(value):
-            self._refuse(path, f'must be seconds as a text such as "3600s", not {value!r}')
+            self._refuse(path, f'must be seconds as a text such as "3600s", not {_said(value)}')
             return ""
-        return duration_text(float(value[:-1]))
+        seconds = float(value[:-1])
+        if abs(seconds) > MAX_SECONDS:
+            self._refuse(path, f"must lie within ±{MAX_SECONDS} seconds, not be {value[:60]!r}")
+            return ""
+        return duration_text(seconds)
+
+
+def _said(value: Data) -> str:
+    """A value in a message, which a number of thousands of digits cannot stand in."""
+    is_huge = isinstance(value, int) and abs(value) > 10**30
+    return "a very large number" if is_huge else repr(value)
 
 
 def _number(value: Data) -> float | None:
@@ -182,7 +196,7 @@ def _number(value: Data) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

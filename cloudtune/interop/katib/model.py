@@ -346,8 +346,14 @@ def _places(value: Data, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
             yield from _places(part, (*steps, index))
 
 
+_LONGEST_NUMBER = 300
+"""Digits of a number that a float can hold."""
+
+
 def number_of(text: str) -> int | float | None:
     """The number that a text says, whole where it is written so; None for no finite number."""
+    if len(text) > _LONGEST_NUMBER:
+        return None
     try:
         return int(text)
     except ValueError:
