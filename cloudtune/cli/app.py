@@ -6,6 +6,7 @@ import errno
 import importlib
 import keyword
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
