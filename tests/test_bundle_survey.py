@@ -233,3 +233,28 @@ def test_a_line_is_read_as_far_as_it_can_be() -> None:
     names = [(each.kind, each.name, each.folder, each.sure) for each in named_in("cd a; python b.py; python c.py")]
     assert (Kind.SCRIPT, "b.py", "a", True) in names
     assert (Kind.SCRIPT, "c.py", "a", False) in names
+
+
+def test_a_link_that_was_checked_out_as_text_is_refused_where_it_is_code(base: Path) -> None:
+    (base / "common").mkdir()
+    (base / "src").mkdir(exist_ok=True)
+    for name, target in (("util.py", "print('real')"), ("notes.csv", "1,2,3")):
+        (base / "common" / name).write_text(target)
+        (base / "src" / name).write_text(f"../common/{name}")
+    (base / "src" / "path.txt").write_text("notes.csv")  # a pointer of the user's own: another ending
+    (base / "src" / "train.py").write_text("import util")
+    job = TuningJob.from_data(
+        {
+            "name": "links",
+            "trial": {"source": "src", "command": "python train.py"},
+            "objective": {"metric": "loss", "goal": "minimize"},
+            "space": {"x": {"type": "float", "low": 0, "high": 1}},
+            "limits": {"trials": 1},
+        }
+    )
+    found = survey(job, base, Where(remote=False))
+    assert [problem.path for problem in found.problems] == ["trial.source"]
+    assert "util.py holds nothing but the path ../common/util.py" in found.problems[0].message
+    assert "ln -sf ../common/util.py util.py" in found.problems[0].hint
+    assert any("notes.csv" in note.message and "travels as it is" in note.message for note in found.notes)
+    assert not any("path.txt" in note.message for note in found.notes)

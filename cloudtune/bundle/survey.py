@@ -11,11 +11,12 @@ from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cloudtune.bundle.program import Kind, Named, named_in
 from cloudtune.bundle.tree import Left, Tree, Why, shown, tree_of
+from cloudtune.bundle.written_links import CODE, written_links
 from cloudtune.errors import Problem
 from cloudtune.plan import Note, Support
 from cloudtune.source import MAX_FILES, MAX_SIZE, source_tree
@@ -166,7 +167,18 @@ def _source(job: "TuningJob", base: Path, found: _Findings) -> Tree | None:
     elif tree.size > MAX_SIZE:
         found.refuse(path, f"{base / source} is larger than {format_size(MAX_SIZE)}", hint)
     found.tell(path, tree, ", or name it under trial.ignore")
+    _tell_written_links(path, tree, found)
     return tree
+
+
+def _tell_written_links(path: str, tree: Tree, found: _Findings) -> None:
+    for name, target in written_links(tree):
+        said = f"{shown(name)} holds nothing but the path {shown(target)}, as a link does that was checked out as text"
+        if PurePosixPath(name).suffix.lower() in CODE:
+            hint = f"make it a link again (ln -sf {shown(target)} {shown(name)}), or put the file itself there"
+            found.refuse(path, said, hint)
+        else:
+            found.note(path, Support.UNCHECKED, f"{said}; it travels as it is")
 
 
 def _input(path: str, place: str, base: Path, found: _Findings) -> None:
