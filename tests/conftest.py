@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from amounts import COMPLETE
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("cloud_runs", "places")
@@ -82,5 +83,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Mark everything that this test process starts, so that what is left behind can be found."""
     os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())
     os.environ.setdefault(_BEGIN, str(time.time()))
+    if config.getoption("complete"):
+        os.environ[COMPLETE] = "1"
     config.addinivalue_line("markers", "complete: takes long and is run with --complete")
     config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests")

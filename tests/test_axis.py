@@ -5,6 +5,7 @@ from collections import Counter
 from statistics import NormalDist, mean, pstdev
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def bounds(parameter: Parameter) -> tuple[float, float]:
 
 
 @given(parameter=parameters(), position=positions)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_a_value_keeps_its_position(parameter: Parameter, position: float) -> None:
     axis = axis_of(parameter)
     value = axis.at(position)
@@ -45,7 +46,7 @@ def test_a_value_keeps_its_position(parameter: Parameter, position: float) -> No
 
 
 @given(parameter=parameters(), position=positions)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_value_is_one_that_the_parameter_allows(parameter: Parameter, position: float) -> None:
     value = axis_of(parameter).at(position)
     match parameter:
@@ -64,7 +65,7 @@ def test_a_value_is_one_that_the_parameter_allows(parameter: Parameter, position
 
 
 @given(parameter=parameters(), one=positions, other=positions)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_higher_position_never_gives_a_lower_value(parameter: Parameter, one: float, other: float) -> None:
     axis = axis_of(parameter)
     if isinstance(parameter, Categorical | Constant | Ordinal):
@@ -77,7 +78,7 @@ def test_a_higher_position_never_gives_a_lower_value(parameter: Parameter, one: 
 
 
 @given(parameter=parameters(), levels=st.integers(1, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_grid_has_all_values_of_a_finite_axis_and_else_as_many_as_asked(parameter: Parameter, levels: int) -> None:
     axis = axis_of(parameter)
     grid = axis.grid(levels)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -105,7 +106,7 @@ def sweeps(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(sweeps())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_sweep_comes_back_as_it_was(sweep: dict[str, Any]) -> None:
     assert problems(sweep) == []
     before = copy.deepcopy(sweep)
@@ -117,7 +118,7 @@ def test_a_sweep_comes_back_as_it_was(sweep: dict[str, Any]) -> None:
 
 
 @given(jobs())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_job_that_was_sent_comes_back(job: TuningJob) -> None:
     profile = AzureMlSettings(environment="azureml:own@latest")
     plan = translate(job, profile)
@@ -294,7 +295,7 @@ def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
 
 
 @given(sweeps())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_sdk_takes_every_sweep_and_tells_it_as_we_read_it(sweep: dict[str, Any]) -> None:
     entities = pytest.importorskip("azure.ai.ml.entities._job.sweep.sweep_job")
     sweep = {**sweep, "trial": {**sweep["trial"], "code": "azureml:code:1", "environment": "azureml:own:1"}}

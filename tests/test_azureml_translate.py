@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 
 from cloudtune import TuningJob
@@ -248,7 +249,7 @@ def test_an_environment_that_nobody_gave_is_asked_for() -> None:
 
 
 @given(jobs())
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_leaf_of_a_job_is_accounted_for_and_the_file_is_valid_or_refused(job: TuningJob) -> None:
     plan = translate(job, PROFILE)
     assert [path for path, _ in leaves(job) if plan.support(path) is None] == []

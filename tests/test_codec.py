@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
@@ -132,19 +133,19 @@ def _comes_back(parameter: Parameter, position: float) -> None:
 
 
 @given(parameter=parameters(), position=positions)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_a_value_comes_back_from_every_codec_by_every_way(parameter: Parameter, position: float) -> None:
     _comes_back(parameter, position)
 
 
 @given(parameter=hard_reals(), position=positions | st.sampled_from([0.0, 1.0, 1e-9, 1 - 1e-9]))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_a_value_of_a_range_that_rounding_makes_hard_comes_back_too(parameter: Parameter, position: float) -> None:
     _comes_back(parameter, position)
 
 
 @given(parameter=parameters() | hard_reals(), position=positions)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_whatever_the_service_suggests_is_a_canonical_value(parameter: Parameter, position: float) -> None:
     for kind in fitting(parameter):
         codec = kind.of(parameter)
@@ -156,7 +157,7 @@ def test_whatever_the_service_suggests_is_a_canonical_value(parameter: Parameter
 
 
 @given(parameter=parameters() | hard_reals(), position=positions)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_what_is_sent_is_a_value_of_the_parameter_that_the_service_got(parameter: Parameter, position: float) -> None:
     value = axis_of(parameter).at(position)
     for kind in fitting(parameter):
@@ -165,7 +166,7 @@ def test_what_is_sent_is_a_value_of_the_parameter_that_the_service_got(parameter
 
 
 @given(parameter=parameters() | hard_reals())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_every_parameter_that_is_no_plain_range_has_a_codec_that_describes_itself(parameter: Parameter) -> None:
     kinds = fitting(parameter)
     assert kinds or all(isinstance(value, bool | None) for value in getattr(parameter, "values", [None]))
@@ -176,7 +177,7 @@ def test_every_parameter_that_is_no_plain_range_has_a_codec_that_describes_itsel
 
 
 @given(parameter=hard_reals(), value=st.floats(allow_nan=False, allow_infinity=False), near=positions)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_trial_rounds_as_the_axis_does(parameter: Parameter, value: float, near: float) -> None:
     codec = fitting(parameter)[0].of(parameter)
     data = codec.to_data()
@@ -339,14 +340,14 @@ def _round_trip(codec: SpaceCodec, point: Sequence[float]) -> None:
 
 
 @given(travel=travels())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_trial_comes_back_from_a_service_without_conditions(travel: Any) -> None:
     entries, choose, point = travel
     _round_trip(Flattened(entries, choose), point)
 
 
 @given(travel=travels())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_trial_comes_back_from_a_service_with_conditions(travel: Any) -> None:
     entries, choose, point = travel
     try:
@@ -359,7 +360,7 @@ def test_a_trial_comes_back_from_a_service_with_conditions(travel: Any) -> None:
 
 
 @given(travel=travels())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_flattened_space_has_all_its_dimensions_always(travel: Any) -> None:
     entries, choose, point = travel
     codec = Flattened(entries, choose)

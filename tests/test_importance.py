@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,7 @@ def test_trials_of_another_space_are_left_out() -> None:
     assert importance(Space({"x": UNIT}), [({"x": 7.0}, 0.0)] * 20) is None
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(st.tuples(st.floats(0, 1), st.sampled_from("ab"), st.floats(-1e300, 1e300)), min_size=10, max_size=40))
 def test_shares_are_finite_sum_to_one_or_are_all_nothing_and_never_change(
     drawn: list[tuple[float, str, float]],

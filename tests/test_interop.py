@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -110,7 +111,7 @@ def test_variants_and_conditions_have_a_distribution_each() -> None:
 
 
 @given(entries=spaces(), seed=st.integers(0, 2**31))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_value_survives_optuna_and_every_draw_of_optuna_is_a_value(entries: dict[str, Any], seed: int) -> None:
     space = Space(entries)
     carriers = from_optuna.carriers(space)
@@ -315,7 +316,7 @@ def test_what_has_no_like_is_refused_by_name(space: Any, message: str) -> None:
 
 
 @given(entries=spaces(), seed=st.integers(0, 2**31))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_value_survives_hyperopt_and_every_draw_of_hyperopt_is_a_trial(
     entries: dict[str, Any], seed: int
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -376,7 +377,7 @@ def found_by_katib(filters: list[str], line: str, name: str) -> list[str]:
 
 
 @given(name=NAMES, value=st.floats(allow_nan=False, allow_infinity=False), sign=st.sampled_from(["=", ": ", " = "]))
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 def test_what_a_trial_prints_reaches_katib(name: str, value: float, sign: str) -> None:
     filters, lost = filters_of(Objective(metric=name, goal="minimize"), {})
     assert not lost
@@ -592,7 +593,7 @@ def test_a_grid_with_levels_has_steps_and_as_many_trials_as_combinations() -> No
 
 
 @given(job=jobs())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_every_leaf_of_any_job_is_carried_or_noted(job: TuningJob) -> None:
     planned = plan(job)
     assert [path for path, _ in leaves(job) if planned.support(path) is None] == []
@@ -611,7 +612,7 @@ expressible = jobs(
 
 
 @given(job=expressible)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_what_katib_can_say_comes_back_as_it_went(job: TuningJob) -> None:
     planned = plan(job)
     refused = {note.path for note in planned.notes if note.support is Support.UNSUPPORTED}

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any, get_args
 
 import pytest
+from amounts import examples
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -24,7 +25,7 @@ def written(path: str, value: Any) -> list[str]:
 
 
 @given(job=jobs())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_every_leaf_that_is_written_down_is_a_leaf(job: TuningJob) -> None:
     data: Any = job.to_data()
     if isinstance(data["objective"], dict):
@@ -34,7 +35,7 @@ def test_every_leaf_that_is_written_down_is_a_leaf(job: TuningJob) -> None:
 
 
 @given(job=jobs(space={"x": Float(low=0, high=1)}, texts=st.from_regex(r"[a-z]{1,5}", fullmatch=True)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_no_leaf_stands_twice_and_none_is_empty(job: TuningJob) -> None:
     found = list(leaves(job))
     assert max(Counter(path for path, _ in found).values()) == 1
@@ -42,7 +43,7 @@ def test_no_leaf_stands_twice_and_none_is_empty(job: TuningJob) -> None:
 
 
 @given(job=jobs())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_a_ledger_loses_no_leaf(job: TuningJob) -> None:
     ledger = Ledger("nowhere")
     ledger.carry("name", "Name")
@@ -108,7 +109,7 @@ def test_generated_jobs_reach_every_field_of_the_spec() -> None:
 
         @seed(number)
         @given(job=jobs())
-        @settings(max_examples=100, deadline=None, database=None)
+        @settings(max_examples=examples(100), deadline=None, database=None)
         def collect(job: TuningJob) -> None:
             seen.update(_said(job))
 

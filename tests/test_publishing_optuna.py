@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published_runs import START, StagedRun, finished_run, report, stages, trial
@@ -234,7 +235,7 @@ def test_an_answer_that_is_lost_at_any_moment_makes_nothing_twice(
 
 
 @given(entries=spaces(), seed=st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_values_of_any_space_are_shown_as_they_are(entries: dict[str, Any], seed: int) -> None:
     space, draw = Space(entries), random.Random(seed)
     shown = ShownSpace(space)

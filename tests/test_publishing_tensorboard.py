@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from published_runs import START, StagedRun, finished_run, report, stages, trial
@@ -205,7 +206,7 @@ def test_the_table_shows_the_value_that_counts(tmp_path: Path, board: Board) -> 
 
 
 @given(entries=spaces(), seed=st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_any_space_has_hparams_of_one_type_each(entries: dict[str, Any], seed: int) -> None:
     space, draw = Space(entries), random.Random(seed)
     events = Events(space)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def test_losses_of_many_magnitudes_get_a_log_axis() -> None:
 
 
 @given(st.lists(st.floats(), max_size=30), st.sampled_from(["minimize", "maximize"]))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_every_axis_shows_the_best_value(values: list[float], goal: str) -> None:
     axis = value_axis(values, goal)
     finite = [value for value in values if math.isfinite(value)]
@@ -260,7 +261,7 @@ def test_a_bell_has_ticks_where_its_values_are() -> None:
 
 
 @given(entries=specs.spaces(), most=st.integers(2, 9))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_every_axis_has_increasing_ticks_within_it(entries: dict[str, Any], most: int) -> None:
     for dimension in Space(entries).dimensions:
         found = ticks(dimension, most)
@@ -273,7 +274,7 @@ def test_every_axis_has_increasing_ticks_within_it(entries: dict[str, Any], most
 
 
 @given(st.floats(1e-300, 1e300), st.floats(1e-300, 1e300), st.sampled_from(["linear", "log"]))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_the_widest_ranges_have_ticks(one: float, other: float, scale: Any) -> None:
     low, high = sorted((one, other))
     parameter = Float(low=low, high=high, scale=scale)
@@ -364,7 +365,7 @@ def test_a_gap_is_left_where_a_value_is_not_finite() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 50)), min_size=1, max_size=40))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_bars_of_the_timeline_never_overlap_and_take_no_more_rows_than_ran_at_once(
     spans: list[tuple[int, int]],
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -199,7 +200,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(request=requests())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_request_becomes_a_job_whose_request_it_is(request: dict[str, Any]) -> None:
     before = copy.deepcopy(request)
     assert problems(request) == []
@@ -221,7 +222,7 @@ def _scalars(data: Any) -> list[Any]:
 
 
 @given(job=jobs())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_job_comes_back_from_its_request(job: TuningJob) -> None:
     job = job.model_copy(update={"sagemaker": {}})
     given_by_profile = SageMakerSettings(role=ROLE, image=IMAGE, bucket="bucket")
@@ -356,7 +357,7 @@ objects = st.dictionaries(st.sampled_from(["A", "B", "Name"]), plain_data, max_s
 
 
 @given(ours=objects, wanted=objects)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_difference_merged_in_gives_what_was_wanted(ours: Any, wanted: Any) -> None:
     patch = MERGING.difference(ours, wanted)
     assert MERGING.merge(ours, patch) == wanted

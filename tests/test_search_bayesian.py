@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
@@ -263,7 +264,7 @@ def _posterior(count: int, space: Space, seed: int) -> tuple[Encoding, gp.Poster
 
 
 @given(st.integers(2, 9), st.integers(0, 5))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 def test_the_gradient_of_the_hyperparameters_is_the_one_of_its_differences(count: int, seed: int) -> None:
     encoding, data = _data(count, Space(MIXED), seed)
     loss = gp._Loss(data, encoding.size, gp.Prior(-1.0, 0.5))
@@ -368,7 +369,7 @@ def test_the_expected_volume_is_the_mean_of_what_draws_add() -> None:
 
 
 @given(entries=spaces())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_rows_and_trials_are_each_others_image(entries: dict[str, Any]) -> None:
     """A trial's row leads back to it, features are finite, and a distance of 0 means the same trial."""
     space = Space(entries)
@@ -396,7 +397,7 @@ def _roomy(parameter: Any) -> bool:
 
 
 @given(entries=spaces())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_snapping_finds_the_row_of_a_possible_trial(entries: dict[str, Any]) -> None:
     space = Space(entries)
     encoding = Encoding(space)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -136,7 +137,7 @@ LOSSES = st.integers(1, 4).flatmap(
 
 
 @given(LOSSES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_ranks_are_those_of_taking_fronts_away_one_after_the_other(losses: Any) -> None:
     rank = ranks(losses)
     left = np.arange(len(losses))
@@ -148,7 +149,7 @@ def test_ranks_are_those_of_taking_fronts_away_one_after_the_other(losses: Any) 
 
 
 @given(LOSSES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_boxes_fill_what_the_front_leaves_free_without_overlap(losses: Any) -> None:
     """Counted on all cells of a grid: each lies in one box, or is dominated."""
     size = losses.shape[1]

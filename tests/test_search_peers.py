@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -193,7 +194,7 @@ def test_optunas_gaussian_process() -> None:
 
 @pytest.mark.parametrize("kind", SINGLE)
 @given(entries=spaces(), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_every_suggestion_is_a_possible_trial(kind: str, entries: dict[str, Any], seed: int) -> None:
     space = Space(entries)
     try:

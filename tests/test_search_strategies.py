@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 
 from cloudtune.job import TuningJob
@@ -82,7 +83,7 @@ def test_a_conditional_grid_has_each_branch_once() -> None:
 
 
 @given(entries=spaces())
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 def test_every_grid_holds_each_possible_trial_exactly_once(entries: dict[str, Any]) -> None:
     space = Space(entries)
     grid = GridSearch(space, levels=2)
@@ -229,7 +230,7 @@ def _rebuilt_goes_on(strategy: str, space: Space) -> None:
 
 @pytest.mark.parametrize("strategy", ["grid", "random", "sobol", "bayesian", "evolutionary"])
 @given(entries=spaces())
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 def test_every_suggestion_is_a_possible_trial(strategy: str, entries: dict[str, Any]) -> None:
     space = Space(entries)
     search = make(strategy, space)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,7 +61,7 @@ GRID = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.one_of(GRID, st.lists(GRID, min_size=1, max_size=3)))
 def test_a_grid_is_gone_through_as_scikit_learn_goes_and_gives_the_very_objects(grids: Any) -> None:
     ours, theirs = grid_of(grids), list(ParameterGrid(grids))

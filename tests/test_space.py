@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,7 @@ def problems_of(**entries: Entry) -> list[tuple[str, str]]:
 
 
 @given(entries=spaces(), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_point_gives_a_trial_that_the_space_contains(entries: dict[str, Entry], data: st.DataObject) -> None:
     space = Space(entries)
     size = len(space.dimensions)
@@ -40,7 +41,7 @@ def test_a_point_gives_a_trial_that_the_space_contains(entries: dict[str, Entry]
 
 
 @given(entries=spaces(), data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_parameter_exists_exactly_while_its_conditions_hold(entries: dict[str, Entry], data: st.DataObject) -> None:
     space = Space(entries)
     size = len(space.dimensions)
@@ -58,7 +59,7 @@ def test_a_parameter_exists_exactly_while_its_conditions_hold(entries: dict[str,
 
 
 @given(entries=spaces())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_parents_are_decided_before_their_children(entries: dict[str, Entry]) -> None:
     decided: set[str] = set()
     for dimension in Space(entries).dimensions:

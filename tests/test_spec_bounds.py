@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,14 +148,14 @@ def test_a_document_over_the_size_is_refused(tmp_path: Path) -> None:
 
 
 @given(text=st.text(alphabet="ab:-[]{}&*!|>'\"%@#?,.~<= \n\t\\01", max_size=40))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 def test_any_text_is_a_job_or_a_spec_error(text: str) -> None:
     with pytest.raises(SpecError):
         TuningJob.from_yaml(text)
 
 
 @given(content=st.binary(max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_file_is_a_job_or_a_spec_error(content: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(content)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -450,7 +451,7 @@ def test_no_error_tells_a_value_of_the_environment(environment: str) -> None:
     value=st.sampled_from([None, -1, 0.5, "", "?", True, [], {}, [[]], {"?": {}}]),
     pick=st.randoms(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_whatever_is_broken_the_error_is_in_plain_words_and_leads_to_its_place(
     job: TuningJob, value: Any, pick: Any
 ) -> None:

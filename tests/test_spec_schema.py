@@ -6,6 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 
 from cloudtune.job import TuningJob
@@ -32,7 +33,7 @@ def test_it_is_a_schema_of_its_dialect_with_a_title() -> None:
 
 
 @given(job=jobs())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_every_job_is_valid(job: TuningJob) -> None:
     VALIDATOR.validate(job.to_data())
 

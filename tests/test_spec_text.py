@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 @given(job=jobs())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_a_job_survives_its_data_and_its_yaml(job: TuningJob) -> None:
     data = job.to_data()
     assert same(TuningJob.from_data(data), job)
@@ -63,7 +64,7 @@ def test_a_job_survives_its_data_and_its_yaml(job: TuningJob) -> None:
 
 
 @given(job=jobs(texts=st.text(min_size=1)))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_a_job_of_any_texts_survives_its_yaml(job: TuningJob) -> None:
     assert same(TuningJob.from_yaml(job.to_yaml()), job)
 
@@ -76,7 +77,7 @@ json_data = st.recursive(
 
 
 @given(data=st.dictionaries(st.text(), json_data, min_size=1, max_size=4))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_any_data_survives_yaml(data: dict[str, Any]) -> None:
     node, problems = read_yaml(yaml_text(data), "the data")
     assert problems == []
@@ -84,7 +85,7 @@ def test_any_data_survives_yaml(data: dict[str, Any]) -> None:
 
 
 @given(data=st.dictionaries(st.text(), json_data, min_size=1, max_size=4))
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_readers_of_yaml_1_1_see_the_same(data: dict[str, Any]) -> None:
     assert same(yaml.safe_load(yaml_text(data)), data)
 

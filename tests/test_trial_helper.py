@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -289,7 +290,7 @@ def test_a_line_gets_its_parameters_as_the_shell_needs_them(line: str, words: li
     ),
     places=st.integers(0, 4),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_line_splits_into_the_words_that_the_list_has(values: dict[str, Scalar], places: int) -> None:
     words = ["p", *(f"{{{name}}}" for name in list(values)[:places])]
     argv = trial.place(words, values, list(values))
@@ -309,7 +310,7 @@ def test_values_are_written_as_json_and_texts_as_they_are(value: Scalar, text: s
 @given(
     value=st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.sampled_from(["-x", "--help", "-", "a"])
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_argparse_takes_every_value_that_follows_as_an_option(value: Scalar) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=type(value))

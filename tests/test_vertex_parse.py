@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -155,7 +156,7 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(requests())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_message_comes_back_as_it_was(request: dict[str, Any]) -> None:
     assert problems(request) == []
     before = copy.deepcopy(request)
@@ -169,7 +170,7 @@ def test_a_message_comes_back_as_it_was(request: dict[str, Any]) -> None:
 
 
 @given(requests())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_sdk_sees_the_same_message(request: dict[str, Any]) -> None:
     json_format = pytest.importorskip("google.protobuf.json_format")
     kind = pytest.importorskip("google.cloud.aiplatform_v1").HyperparameterTuningJob.pb()
@@ -177,7 +178,7 @@ def test_the_sdk_sees_the_same_message(request: dict[str, Any]) -> None:
 
 
 @given(jobs())
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_job_that_was_sent_comes_back(job: TuningJob) -> None:
     plan = translate(job, VertexSettings(bucket="bucket", image="own:1"))
     if plan.mode != "managed" or any(note.support is Support.UNSUPPORTED for note in plan.notes):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 
 from cloudtune import TuningJob, api
@@ -265,7 +266,7 @@ def test_a_seed_that_the_service_has_not_is_told() -> None:
 
 
 @given(jobs())
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 def test_every_leaf_of_a_job_is_accounted_for_and_the_message_is_valid_or_refused(job: TuningJob) -> None:
     plan = translate(job, PROFILE)
     assert [path for path, _ in leaves(job) if plan.support(path) is None] == []
@@ -295,7 +296,7 @@ def _reached(request: Any, target: str) -> bool:
 
 
 @given(jobs())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_sdk_takes_every_message(job: TuningJob) -> None:
     json_format = pytest.importorskip("google.protobuf.json_format")
     v1 = pytest.importorskip("google.cloud.aiplatform_v1")
