@@ -333,7 +333,7 @@ class ProviderConformance:
                 "import time\nfor i in range(8):\n    print('line', i, flush=True)\n    time.sleep(0.1)\nprint('score=1')\n"
             )
         )
-        wait_until(lambda: bool(run.trials()) and run.trials()[0].attempt > 0)
+        wait_until(lambda: any(trial.attempt > 0 for trial in _looked_at(run)))
         assert list(run.logs(0, follow=True)) == [*(f"line {i}" for i in range(8)), "score=1"]
         with pytest.raises(TrialError, match="no trial 999"):
             list(run.logs(999))
@@ -372,7 +372,13 @@ def _parameters(trials: list[Trial]) -> list[dict[str, Any]]:
 
 
 def _count(run: Run, state: TrialState) -> int:
-    return sum(trial.state is state for trial in run.trials())
+    return sum(trial.state is state for trial in _looked_at(run))
+
+
+def _looked_at(run: Run) -> list[Trial]:
+    """Return the trials as they are now: nothing but `Run.refresh` and `Run.wait` asks the service."""
+    run.refresh()
+    return run.trials()
 
 
 class _no_network:  # noqa: N801  # reads as a phrase
