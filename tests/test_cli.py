@@ -262,6 +262,55 @@ def test_run_ids_complete(project: Path, cli: Any) -> None:
     assert run_id in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "offered", "not_offered"),
+    [
+        ("emulate ", ["azureml", "sagemaker", "vertex"], ["local"]),
+        ("trials --state c", ["cancelled", "completed"], ["failed"]),
+        ("trials --sort ", ["number", "duration", "state"], []),
+        ("run job.yaml --on s", ["sagemaker"], ["local"]),
+        ("import x --from k", ["katib"], ["wandb"]),
+        ("export job.yaml --to v", ["vertex"], ["katib"]),
+    ],
+)
+def test_words_that_an_option_knows_complete(
+    project: Path, words: str, offered: list[str], not_offered: list[str]
+) -> None:
+    from click.shell_completion import ShellComplete
+
+    from cloudtune.cli.app import app
+
+    *before, typed = words.split(" ")
+    found = {each.value for each in ShellComplete(app, {}, "cloudtune", "_X").get_completions(before, typed)}
+    assert found >= set(offered)
+    assert not found & set(not_offered)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["trials", "--state", "complete"], "did you mean 'completed'?"),
+        (["trials", "--state", "done"], "completed"),
+        (["trials", "--sort", "scor"], "did you mean 'score'?"),
+        (["trials", "--state", "failed", "--sort", "nothing"], "score"),
+    ],
+)
+def test_an_unknown_state_or_order_of_trials_is_refused_with_the_known(
+    project: Path, cli: Any, arguments: list[str], says: str
+) -> None:
+    cli("run", "job.yaml", "-q", "--trials", "1")
+    done = cli(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert says in done.err
+    assert cli("trials", "--state", "failed", "--sort", "score").code == 0
+
+
+def test_an_emulator_that_is_not_there_is_refused_with_the_nearest(cli: Any) -> None:
+    done = cli("emulate", "sagemakr")
+    assert done.code == 2
+    assert "did you mean 'sagemaker'?" in done.err
+
+
 def test_a_detached_run_goes_on_without_its_terminal(project: Path, cli: Any) -> None:
     run_id = cli("run", "job.yaml", "--detach", "--json").json["id"]
     assert cli("resume", run_id, "-q").code == 0

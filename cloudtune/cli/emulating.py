@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cloudtune.cli.choosing import completing, emulated
 from cloudtune.cli.output import print_json
 
 
@@ -22,7 +23,7 @@ def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]
 
 
 @click.command()
-@click.argument("provider", metavar="PROVIDER")
+@click.argument("provider", metavar="PROVIDER", shell_complete=completing(emulated))
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen on 127.0.0.1; 0: any free port."
 )
@@ -63,7 +64,7 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package
     """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.errors import ConfigError, suggest  # noqa: PLC0415
     from cloudtune.provider import ALIASES, providers  # noqa: PLC0415
 
     name = ALIASES.get(provider, provider)
@@ -79,7 +80,7 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
             raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error
         found = None
     if found is None:
-        raise ConfigError(f"there is no emulator of {provider!r}; `cloudtune providers` lists what is installed")
+        raise ConfigError(f"there is no emulator of {provider!r}; {suggest(provider, emulated())}")
     return found
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cloudtune.cli.choosing import ORDERS, complete_orders, completing, known_states, trial_states
 from cloudtune.cli.commands import command
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
@@ -24,7 +25,7 @@ from cloudtune.cli.output import (
     trial_data,
 )
 from cloudtune.config import SEVERAL
-from cloudtune.errors import CloudtuneError, DamagedRun
+from cloudtune.errors import CloudtuneError, DamagedRun, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -195,8 +196,22 @@ def show(run_id: str, *, as_json: bool) -> None:
 
 @click.command()
 @run_argument
-@click.option("--sort", metavar="METRIC", default="number", help="number, duration, state or a metric; the best first.")
-@click.option("--state", "states", multiple=True, metavar="STATE", help="Only trials in this state; repeatable.")
+@click.option(
+    "--sort",
+    metavar="METRIC",
+    default="number",
+    help="number, duration, state or a metric; the best first.",
+    shell_complete=complete_orders,
+)
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    callback=known_states,
+    help="Only trials in this state; repeatable.",
+    shell_complete=completing(trial_states),
+)
 @click.option("--limit", type=int, help="At most so many.")
 @click.option("--reports", is_flag=True, help="List what they reported on the way instead: their learning curves.")
 @json_option
@@ -245,11 +260,10 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
         return sorted(found, key=lambda trial: -(trial.duration or 0))
     if sort == "state":
         return sorted(found, key=lambda trial: trial.state.value)
-    known = sorted({name for trial in found for name in trial.metrics})
+    objectives = [each.metric for each in made.job.objective]
+    known = list(dict.fromkeys([*ORDERS, *objectives, *sorted({m for trial in made.trials() for m in trial.metrics})]))
     if sort not in known:
-        raise click.UsageError(
-            f"no trial has a metric {sort!r}; known are: number, duration, state, {', '.join(known)}"
-        )
+        raise click.UsageError(f"no trial has a metric {sort!r}; {suggest(sort, known)}")
     upward = any(each.metric == sort and each.goal == "maximize" for each in made.job.objective)
     return sorted(
         found,
