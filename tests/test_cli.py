@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,9 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from cloudtune.cli.app import run_app
+from cloudtune.cli.app import app, run_app
 from cloudtune.provider import ALIASES
 from cloudtune.states import RunState
 from cloudtune.testing.conformance import wait_until
@@ -278,8 +280,6 @@ def test_words_that_an_option_knows_complete(
 ) -> None:
     from click.shell_completion import ShellComplete
 
-    from cloudtune.cli.app import app
-
     *before, typed = words.split(" ")
     found = {each.value for each in ShellComplete(app, {}, "cloudtune", "_X").get_completions(before, typed)}
     assert found >= set(offered)
@@ -365,33 +365,33 @@ def test_output_into_a_closed_pipe_is_no_error(project: Path, cli: Any) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_help_is_there_for_every_command(cli: Any) -> None:
-    for command in (
-        "init",
-        "run",
-        "plan",
-        "check",
-        "providers",
-        "schema",
-        "ls",
-        "show",
-        "trials",
-        "best",
-        "logs",
-        "report",
-        "resume",
-        "drive",
-        "cancel",
-        "completion",
-    ):
-        done = cli(command, "--help")
+def test_help_of_every_command_has_examples_whose_options_exist(cli: Any) -> None:
+    for name in app.list_commands(click.Context(app)):
+        done = cli(name, "--help")
         assert done.code == 0
         assert "Usage: cloudtune" in done.out
+        lines = [line.strip() for line in done.out.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()]
+        assert lines, name
+        for line in lines:
+            program, *words = shlex.split(line.partition(" >")[0])
+            _, called, _ = app.make_parser(click.Context(app)).parse_args(words)
+            assert (program, called[0]) == ("cloudtune", name), "an example is one line of help"
+            command = app.get_command(click.Context(app), name)
+            assert command is not None
+            _, left, _ = command.make_parser(click.Context(command)).parse_args(called[1:])
+            assert not left, line
     assert "Exit codes" in cli("--help").out
     assert cli("--version").out.startswith("cloudtune 0.")
 
 
+@pytest.mark.parametrize("name", ["run", "plan", "export"])
+def test_a_job_that_is_not_named_is_asked_for(cli: Any, name: str) -> None:
+    done = cli(name, *(["--to", "katib"] if name == "export" else []))
+    assert done.code == 2
+    assert "cloudtune init" in done.err
+
+
 def test_nothing_heavy_is_loaded_for_help() -> None:
-    code = "import sys; from cloudtune.cli.app import run_app; run_app(['--help']); print(sorted({'pydantic', 'numpy', 'rich', 'yaml', 'sqlite3'} & set(sys.modules)), file=sys.stderr)"
+    code = "import sys; from cloudtune.cli.app import app, run_app; run_app(['--help']); print(sorted({'pydantic', 'numpy', 'rich', 'yaml', 'sqlite3'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"

@@ -103,7 +103,7 @@ class Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = f" Did you mean {near[0]!r}?" if near else " `cloudtune --help` lists the commands."
             raise click.UsageError(f"{error.message.rstrip('.')}.{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -125,7 +125,7 @@ class Commands(click.Group):
 def app(context: click.Context, project: Path | None) -> None:
     """One hyperparameter-tuning job, written once, run by any managed tuner or on this machine.
 
-    Start with `cloudtune init`, then `cloudtune run job.yaml`.
+    Start with `cloudtune init`, then `cloudtune run job.yaml`; `cloudtune run --help` has examples, as each command's help.
     """
     if project is not None:
         from cloudtune.config import chosen_project  # noqa: PLC0415  # most commands work where they are

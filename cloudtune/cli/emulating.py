@@ -45,9 +45,10 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
     run, as processes of this machine: there is no Docker, its Python plays the images' role.
 
     \b
-    cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
-    cloudtune emulate azureml --mount azureml://datastores/workspaceblobstore/paths/digits=./digits
-    cloudtune emulate vertex --mount gs://data/digits=./digits --image '*/trainer:*=python3 train.py "$@"'
+    Examples:
+      cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
+      cloudtune emulate azureml --mount azureml://datastores/workspaceblobstore/paths/digits=./digits
+      cloudtune emulate vertex --mount gs://data/digits=./digits --image '*/trainer:*=python3 train.py "$@"'
     """
     programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")
     folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}

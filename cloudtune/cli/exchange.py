@@ -67,6 +67,11 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
     A file may be - for standard input. What the job says otherwise than its source is told, and written into the
     job's first lines. What its neutral fields cannot say of a service or of Katib stays under that name;
     `cloudtune export` gives the same request again.
+
+    \b
+    Examples:
+      cloudtune import sweep.yaml --from wandb -o job.yaml
+      cloudtune import sqlite:///study.db --from optuna --trials known.csv -o job.yaml
     """
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
 
@@ -154,6 +159,11 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
 
     It holds the values of the job's environment variables, which a plan hides. `cloudtune plan` says what a provider
     makes of each field; what Katib does not take as it stands is told here, and written into the first lines.
+
+    \b
+    Examples:
+      cloudtune export job.yaml --to sagemaker --set trial.image=my/image:1
+      cloudtune export job.yaml --to katib --set trial.image=my/image:1 -o experiment.yaml
     """
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415

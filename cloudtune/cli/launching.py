@@ -50,8 +50,17 @@ on_option = click.option(
     help="Profile or provider, or several with commas between them; default: the config's, else local.",
     shell_complete=complete_profiles,
 )
+
+
+class _JobFile(click.Path):
+    """A job's file, which must be there; where none is named, it is said how to get one."""
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002  # the base's
+        return "Name the job's file, such as job.yaml; `cloudtune init` writes one to start from"
+
+
 job_argument = click.argument(
-    "job_file", metavar="JOB.yaml", type=click.Path(path_type=Path, dir_okay=False, exists=True)
+    "job_file", metavar="JOB.yaml", type=_JobFile(path_type=Path, dir_okay=False, exists=True)
 )
 
 
@@ -91,6 +100,12 @@ def run(
     """Run a job and follow it to its end.
 
     Ctrl-C once lets the running trials come to their end, twice stops them; either way `cloudtune resume` goes on.
+
+    \b
+    Examples:
+      cloudtune run job.yaml
+      cloudtune run job.yaml --trials 10 --report report.html
+      cloudtune run job.yaml --seed 7 --detach
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
@@ -213,6 +228,11 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
     """Take a job that was started elsewhere into this project, by the service's name of it.
 
     Afterwards `show`, `trials`, `logs`, `resume` (which follows it) and `cancel` know it.
+
+    \b
+    Examples:
+      cloudtune attach my-tuning-job --on sagemaker
+      cloudtune attach my-tuning-job --on vertex --json
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.asking import ask  # noqa: PLC0415
@@ -233,7 +253,13 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
-    """Go on with an interrupted run (or watch one that is running)."""
+    """Go on with an interrupted run (or watch one that is running).
+
+    \b
+    Examples:
+      cloudtune resume
+      cloudtune resume --detach
+    """
     from cloudtune import api  # noqa: PLC0415
 
     made = api.attach(run_id)
@@ -251,7 +277,13 @@ def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
 @click.command()
 @run_argument
 def drive(run_id: str) -> int:
-    """Drive a run in the foreground, without display: for a supervisor such as systemd."""
+    """Drive a run in the foreground, without display: for a supervisor such as systemd.
+
+    \b
+    Examples:
+      cloudtune drive
+      cloudtune drive latest
+    """
     from cloudtune import api  # noqa: PLC0415
 
     made = api.attach(run_id)
@@ -265,7 +297,13 @@ def drive(run_id: str) -> int:
 @run_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
 def cancel(run_id: str, *, as_json: bool) -> int:
-    """End a run now, for good: running trials are stopped, and it cannot be resumed."""
+    """End a run now, for good: running trials are stopped, and it cannot be resumed.
+
+    \b
+    Examples:
+      cloudtune cancel
+      cloudtune cancel latest --json
+    """
     from cloudtune import api  # noqa: PLC0415
 
     made = api.attach(run_id)

@@ -72,9 +72,10 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
     A run that a service keeps is asked for; where that tells nothing in a moment, the run is shown as it was last seen.
 
     \b
-    cloudtune ls
-    cloudtune ls --all-projects
-    cloudtune -C ~/digits ls --json
+    Examples:
+      cloudtune ls
+      cloudtune ls --all-projects
+      cloudtune -C ~/digits ls --json
     """
     from cloudtune.asking import ask  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
@@ -167,7 +168,13 @@ def _best(run: "Run") -> str:
 @run_argument
 @json_option
 def show(run_id: str, *, as_json: bool) -> None:
-    """Show a run: its state, counts, best trial, and what happened."""
+    """Show a run: its state, counts, best trial, and what happened.
+
+    \b
+    Examples:
+      cloudtune show
+      cloudtune show latest --json
+    """
     made, trouble = _looked_at(run_id)
     record, counts, best = made.record, made.counts(), made.best
     if as_json:
@@ -219,7 +226,13 @@ def show(run_id: str, *, as_json: bool) -> None:
 def trials(
     run_id: str, sort: str, states: tuple[str, ...], limit: int | None, *, reports: bool, as_json: bool, output: str
 ) -> None:
-    """List the trials of a run."""
+    """List the trials of a run.
+
+    \b
+    Examples:
+      cloudtune trials --state completed --sort loss --limit 5
+      cloudtune trials --reports -o reports.csv
+    """
     made = _attach(run_id)
     found = [trial for trial in made.trials() if not states or trial.state.value in states]
     found = _sorted(made, found, sort)[:limit]
@@ -292,7 +305,13 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
 @json_option
 @click.option("--params-only", is_flag=True, help="Print the parameters alone, as JSON.")
 def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
-    """Print the best trial of a run; for several objectives the trials that no other beats."""
+    """Print the best trial of a run; for several objectives the trials that no other beats.
+
+    \b
+    Examples:
+      cloudtune best
+      cloudtune best --params-only
+    """
     made = _attach(run_id)
     top = made.front if len(made.job.objective) > 1 else [trial for trial in [made.best] if trial is not None]
     if not top:
@@ -312,7 +331,13 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
 @click.argument("trial", type=int, required=False)
 @click.option("--follow", "-f", is_flag=True, help="Go on printing until the trial has ended.")
 def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
-    """Print what a trial printed: of the latest run if RUN is left out; of its last failed or last trial if TRIAL is."""
+    """Print what a trial printed: of the latest run if RUN is left out; of its last failed or last trial if TRIAL is.
+
+    \b
+    Examples:
+      cloudtune logs
+      cloudtune logs 3 --follow
+    """
     from cloudtune import api  # noqa: PLC0415
 
     if trial is None and run_id.isdecimal():
@@ -335,7 +360,13 @@ def logs(run_id: str, trial: int | None, *, follow: bool) -> None:
 )
 @force_option
 def fetch(run_id: str, trial: int | None, output: Path | None) -> None:
-    """Copy what a trial left (its model, its outputs) into a folder."""
+    """Copy what a trial left (its model, its outputs) into a folder.
+
+    \b
+    Examples:
+      cloudtune fetch
+      cloudtune fetch --trial 3 -o model
+    """
     made = _attach(run_id)
     best = made.best
     chosen = best.number if trial is None and best is not None else trial
@@ -368,7 +399,13 @@ def _interesting(made: "Run") -> int:
 @json_option
 @force_option
 def report(run_id: str, output: Path | None, *, as_json: bool) -> None:
-    """Write a run's report: one HTML page that needs no network."""
+    """Write a run's report: one HTML page that needs no network.
+
+    \b
+    Examples:
+      cloudtune report
+      cloudtune report -o report.html --force
+    """
     made = _attach(run_id)
     path = made.report(output or Path(f"{made.id}.html"))
     if as_json:

@@ -29,6 +29,12 @@ def plan(
     """Show what a provider will do with each field of a job; needs no network and no credentials.
 
     Exit code 3 if a provider refuses the job.
+
+    \b
+    Examples:
+      cloudtune plan job.yaml
+      cloudtune plan job.yaml --on local,sagemaker --set trial.image=my/image:1
+      cloudtune plan job.yaml --set limits.trials=100 --json
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
@@ -113,7 +119,13 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool
 @on_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def check(on: str | None, *, as_json: bool) -> int:
-    """Say what each profile (or one) needs and lacks; exit code 1 if something is missing."""
+    """Say what each profile (or one) needs and lacks; exit code 1 if something is missing.
+
+    \b
+    Examples:
+      cloudtune check
+      cloudtune check --on local
+    """
     from cloudtune.config import load_profile, profiles, project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.provider import Finding, load_provider  # noqa: PLC0415
@@ -148,7 +160,13 @@ def check(on: str | None, *, as_json: bool) -> int:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
 def providers(*, as_json: bool) -> None:
-    """List the providers that are installed, and the profiles of the config."""
+    """List the providers that are installed, and the profiles of the config.
+
+    \b
+    Examples:
+      cloudtune providers
+      cloudtune providers --json
+    """
     from cloudtune.config import profiles as configured  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
@@ -184,6 +202,11 @@ def schema(output: Path | None) -> None:
 
     For completion in an editor, write it beside the job and begin the job with:
     # yaml-language-server: $schema=cloudtune.schema.json
+
+    \b
+    Examples:
+      cloudtune schema
+      cloudtune schema -o cloudtune.schema.json --force
     """
     import json  # noqa: PLC0415
 

@@ -38,8 +38,9 @@ def publish(
     any moment (Ctrl-C; the run goes on) and started again.
 
     \b
-    cloudtune publish --optuna sqlite:///study.db --follow
-    cloudtune publish digits-svc-2f9c31aa --mlflow http://localhost:5000 --tensorboard ./logs
+    Examples:
+      cloudtune publish --optuna sqlite:///study.db --follow
+      cloudtune publish digits-svc-2f9c31aa --mlflow http://localhost:5000 --tensorboard ./logs
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.asking import ask  # noqa: PLC0415

@@ -23,8 +23,9 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     What a run left at a service (its jobs, their logs, files in its storage) stays there; it is named.
 
     \b
-    cloudtune rm digits-svc-2f9c31aa
-    cloudtune rm --all-ended
+    Examples:
+      cloudtune rm digits-svc-2f9c31aa
+      cloudtune rm --all-ended
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
@@ -64,7 +65,8 @@ def gc(*, dry_run: bool, as_json: bool) -> None:
     Runs themselves, their trials, logs and files stay; `cloudtune rm` removes those.
 
     \b
-    cloudtune gc --dry-run
+    Examples:
+      cloudtune gc --dry-run
     """
     from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.leavings import leavings  # noqa: PLC0415

@@ -130,7 +130,13 @@ def _schema() -> str:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]), required=False)
 def completion(shell: str | None) -> None:
-    """Print the completion script of a shell; for bash: eval "$(cloudtune completion bash)" in ~/.bashrc."""
+    """Print the completion script of a shell; for bash: eval "$(cloudtune completion bash)" in ~/.bashrc.
+
+    \b
+    Examples:
+      cloudtune completion bash >> ~/.bashrc
+      cloudtune completion zsh >> ~/.zshrc
+    """
     from click.shell_completion import get_completion_class  # noqa: PLC0415
 
     from cloudtune.cli.app import app  # noqa: PLC0415
