@@ -391,6 +391,28 @@ def test_a_job_that_is_not_named_is_asked_for(cli: Any, name: str) -> None:
     assert "cloudtune init" in done.err
 
 
+@pytest.mark.parametrize("many", [2, 8, 30])
+def test_a_narrow_terminal_loses_no_cell_of_a_table(
+    many: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cloudtune.cli.output import print_table
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table([f"p{index}" for index in range(many)], [[1.5] * many])
+    shown = capsys.readouterr().out
+    assert shown.count("1.5") == many
+    assert all(f"p{index}" in shown for index in range(many))
+
+
+def test_the_best_trial_is_printed_with_all_digits(project: Path, cli: Any) -> None:
+    cli("run", "job.yaml", "-q", "--trials", "1")
+    score = cli("best", "--json").json["metrics"]["score"]
+    assert f"score = {score!r}\n" in cli("best").out
+
+
 def test_nothing_heavy_is_loaded_for_help() -> None:
     code = "import sys; from cloudtune.cli.app import app, run_app; run_app(['--help']); print(sorted({'pydantic', 'numpy', 'rich', 'yaml', 'sqlite3'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -105,24 +105,51 @@ def print_table(
     right: Sequence[str] = (),
     styles: bool = True,
 ) -> None:
-    """Prints a table; a column of states is coloured. Into a pipe it is printed as wide as it needs."""
+    """Prints a table; a column of states is coloured. Into a pipe it is printed as wide as it needs.
+
+    A terminal that is too narrow for its columns gets each row as lines, one a cell: Rich would leave columns out.
+    """
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell), style=STATE_STYLES.get(str(cell), "") if styles else "") for cell in row))
+    cells = [[str(cell) for cell in row] for row in rows]
     out = console()
     if not sys.stdout.isatty():
         out.width = 10_000
+    elif cells and _least_width(columns, cells) > out.width:
+        click.echo("\n\n".join(_as_lines(columns, row) for row in cells))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in cells:
+        table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "") if styles else "") for cell in row))
     out.print(table)
+
+
+_READABLE = 5
+"""Characters of a cell that a line should hold at least before it is folded."""
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return how many characters a table needs on a line so that all columns can be read."""
+    widest = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    return sum(min(width, _READABLE) + 2 for width in widest)
+
+
+def _as_lines(columns: Sequence[str], row: Sequence[str]) -> str:
+    width = max(map(len, columns))
+    return "\n".join(f"{column:<{width}}  {cell}" for column, cell in zip(columns, row, strict=True) if cell)
 
 
 def number(value: float | None) -> str:
     """A number in few digits."""
     return "" if value is None else f"{value:.6g}"
+
+
+def exact(value: float | None) -> str:
+    """A number in as many digits as it has."""
+    return "" if value is None else repr(value).removesuffix(".0")
 
 
 def scalar(value: object) -> str:
@@ -204,7 +231,7 @@ def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
 
 def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
     """The best trial as lines: its objectives, then its parameters, aligned."""
-    values = ", ".join(f"{each.metric} = {number(trial.metrics.get(each.metric))}" for each in objectives)
+    values = ", ".join(f"{each.metric} = {exact(trial.metrics.get(each.metric))}" for each in objectives)
     width = max((len(name) for name in trial.parameters), default=0)
     return [
         f"trial {trial.number}: {values}",

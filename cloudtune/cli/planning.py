@@ -33,7 +33,7 @@ def plan(
     \b
     Examples:
       cloudtune plan job.yaml
-      cloudtune plan job.yaml --on local,sagemaker --set trial.image=my/image:1
+      cloudtune plan job.yaml --on local,ray
       cloudtune plan job.yaml --set limits.trials=100 --json
     """
     from cloudtune import api  # noqa: PLC0415
