@@ -7,6 +7,9 @@ from cloudtune.states import RunState, TrialState
 from cloudtune.tally import Tally
 from cloudtune.units import format_duration
 
+UNCAPPED = 2**31 - 1
+"""What ``limits.failed`` says where trials that fail alike are no reason to stop: the rule is of cloudtune's own jobs."""
+
 
 def limit_reached(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
     """How the job has to end, and why, by what its trials brought so far; None to go on."""

@@ -408,7 +408,8 @@ class RunStore:
 
 def _locked(descriptor: int, kind: int, pause: float = 0.0) -> bool:
     """Whether a lock of an open file, exclusive or shared, could be had after a pause of some seconds."""
-    time.sleep(pause)
+    if pause:
+        time.sleep(pause)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +55,8 @@ class StagedRun(Run):
             RunState.RUNNING, "", START - 1, START,
         )  # fmt: skip
         super().__init__(Store(folder).create(record), cast("Provider", _Still()))
+        self._driver = ExitStack()
+        self._driver.enter_context(self._store.driving())  # a run that nobody drives is interrupted
 
     def tell(self, *trials: Trial, reports: Iterable[Report] = ()) -> None:
         """Writes what a driver would."""
@@ -61,6 +64,7 @@ class StagedRun(Run):
 
     def end(self, state: RunState = RunState.COMPLETED, reason: str = "") -> None:
         """Ends the run, or interrupts it."""
+        self._driver.close()
         ended = START + 600 if state.ended else None
         self._store.write(columns={"state": state.value, "reason": reason, "ended": ended})
 

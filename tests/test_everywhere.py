@@ -92,9 +92,9 @@ def test_one_file_runs_on_every_provider(project: Path, capsys: pytest.CaptureFi
         assert result["best"]["number"] == best["number"], place
         told(capsys, "fetch", result["id"], "-o", f"model-{place}")
         assert json.loads((project / f"model-{place}" / "model.json").read_text()) == best["parameters"], place
-    rows = [line.split() for line in told(capsys, "ls").splitlines()[1:]]
+    rows = [line.replace(" (emulated)", "*").split() for line in told(capsys, "ls").splitlines()[1:]]
     assert [(row[1], row[2], row[-4], row[-3]) for row in rows] == [
-        (place, "completed", "5", "score") for place in reversed(PLACES)
+        (place if place == "local" else f"{place}*", "completed", "5", "score") for place in reversed(PLACES)
     ]
 
 

@@ -132,8 +132,15 @@ def test_a_failure_says_what_it_was(finish: Callable[..., Run], script: str, rea
     assert run.state is RunState.FAILED
 
 
-def test_a_program_that_does_not_exist_fails_the_trial_with_its_name(finish: Callable[..., Run]) -> None:
-    assert "no-such-program" in only(finish(trial={"command": ["no-such-program"]})).reason
+def test_a_program_that_does_not_exist_is_refused_and_one_that_cannot_start_fails_the_trial_with_its_name(
+    finish: Callable[..., Run], tmp_path: Path
+) -> None:
+    with pytest.raises(SpecError, match="no-such-program"):
+        finish(trial={"command": ["no-such-program"]})
+    start = tmp_path / "start.sh"
+    start.write_text("#!/no/such/interpreter\n")
+    start.chmod(0o755)
+    assert "start.sh" in only(finish(trial={"command": ["./start.sh"]})).reason
 
 
 def test_a_trial_that_needs_too_much_memory_is_ended(finish: Callable[..., Run]) -> None:
@@ -278,8 +285,11 @@ def test_a_function_of_a_module_is_a_trial(finish: Callable[..., Run], tmp_path:
     assert next(iter(run.logs(0))) != next(iter(run.logs(1)))
 
 
-def test_a_function_that_cannot_be_imported_is_a_clear_failure(finish: Callable[..., Run]) -> None:
-    run = finish(trial={"command": None, "function": "no_such_module:fn"})
+def test_a_function_that_cannot_be_imported_is_a_clear_failure(finish: Callable[..., Run], tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no_such_module"):
+        finish(trial={"command": None, "function": "no_such_module:fn"})
+    (tmp_path / "broken.py").write_text("import no_such_module\ndef fn(x): return x\n")
+    run = finish(trial={"command": None, "function": "broken:fn"})
     assert "no_such_module" in only(run).reason
 
 

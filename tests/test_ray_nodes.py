@@ -119,7 +119,7 @@ def test_archives_are_unpacked_as_they_were(
         (source / name).write_bytes(bytes([index]) * size)
         (source / name).chmod(0o640 | index)
     (source / "link").symlink_to("a")
-    pieces = shipping.archive(source, lambda data: data)
+    pieces = shipping.archive_as_it_is(source, lambda data: data)
     asyncio.run(unpack([_soon(piece) for piece in pieces], target))
     assert _tree(target) == _tree(source)
 
@@ -127,7 +127,7 @@ def test_archives_are_unpacked_as_they_were(
 def test_large_archives_come_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shipping, "_PIECE", 1000)
     (tmp_path / "file").write_bytes(os.urandom(5000))
-    pieces = shipping.archive(tmp_path / "file", lambda data: data)
+    pieces = shipping.archive(tmp_path / "file", lambda data: data, "data.file")
     assert all(len(piece) == 1000 for piece in pieces[:-1])
     assert len(pieces) > 5
     (tmp_path / "new").mkdir()

@@ -23,6 +23,7 @@ from sklearn.utils.validation import _check_method_params, check_is_fitted
 from cloudtune import api
 from cloudtune.errors import CloudtuneError, RunNotFound, TrialError
 from cloudtune.job import Limits, TuningJob
+from cloudtune.limits import UNCAPPED
 from cloudtune.parameters import Part
 from cloudtune.run import Run
 from cloudtune.sklearn.callbacks import Tasks, together
@@ -32,9 +33,6 @@ from cloudtune.sklearn.results import Candidate, candidates
 from cloudtune.sklearn.running import Outcome, PassingFolder, Place
 from cloudtune.sklearn.spaces import SearchSpace
 from cloudtune.states import RunState, TrialState
-
-_ALL = 2**31 - 1
-"""Candidates that may fail where `error_score` is a number: all, also the first ones, as scikit-learn has it."""
 
 
 class NoRun(RunNotFound, AttributeError):
@@ -306,7 +304,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         grid = strategy.get("type") == "grid"
         trials = self.n_iter if self.n_iter is not None or grid else DEFAULT_TRIALS
         limits = {} if trials is None else {"trials": trials}
-        limits["failed"] = 1 if self.error_score == "raise" else _ALL
+        limits["failed"] = 1 if self.error_score == "raise" else UNCAPPED
         patient = self.stopping is None and strategy.get("type") != "hyperband"
         return search_job(
             type(self.estimator).__name__,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.job import TuningJob
+from cloudtune.limits import UNCAPPED
 from cloudtune.parameters import Scalar
 from cloudtune_azureml.parse import limits_of, stopping_of, strategy_of
 from cloudtune_azureml.spaces import entry_of
@@ -51,7 +52,7 @@ class Search:
                 "space": self._space,
                 "strategy": strategy_of(sweep.get("sampling_algorithm") or "random"),
                 "stopping": stopping_of(sweep.get("early_termination")),
-                "limits": {name: value for name, value in limits_of(sweep["limits"]).items() if name != "trial_time"},
+                "limits": {"failed": UNCAPPED, **limits_of(sweep["limits"]), "trial_time": None},
             },
             "the sweep",
         )

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
+from cloudtune.limits import UNCAPPED
 from cloudtune.parameters import Categorical, Entry, Scalar
 from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import refusals
@@ -177,6 +178,7 @@ class Search:
         return Limits(
             trials=given.get("MaxNumberOfTrainingJobs") or self._default_trials,
             parallel=given["MaxParallelTrainingJobs"],
+            failed=UNCAPPED,
             time=None if seconds is None else timedelta(seconds=seconds),
             target=criteria.get("TargetObjectiveMetricValue"),
             no_improvement=min(ends, default=None),

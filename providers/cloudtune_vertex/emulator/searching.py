@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cloudtune.job import Limits, Objective, TrialSpec, TuningJob
+from cloudtune.limits import UNCAPPED
 from cloudtune.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
 from cloudtune.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
 from cloudtune_vertex.emulator.refusals import Refused
@@ -138,7 +139,7 @@ class Search:
         return Limits(
             trials=min(count for count in trials if count),
             parallel=self._request["parallelTrialCount"],
-            failed=self._request.get("maxFailedTrialCount"),
+            failed=self._request.get("maxFailedTrialCount") or UNCAPPED,
             time=None if longest is None else timedelta(seconds=seconds_of(longest)),
             no_improvement=stopping.get("maxNumTrialsNoProgress") or None,
         )
