@@ -197,7 +197,8 @@ def test_a_users_own_custom_job_is_the_trial_of_a_job(
     assert pool["containerSpec"]["args"] == container["args"]
     assert pool["containerSpec"]["env"] == [{"name": "MODE", "value": "***"}]
     assert made["trialJobSpec"]["baseOutputDirectory"] == {"outputUriPrefix": "gs://out/here"}
-    run = api.submit(job, "gcp", project=tmp_path, base=tmp_path)
+    (tmp_path / "base").mkdir()  # the program is a path of the image, which this machine plays
+    run = api.submit(job, "gcp", project=tmp_path, base=tmp_path / "base")
     run.wait()
     assert len(run.trials()) == 3
     for trial in run.trials():
