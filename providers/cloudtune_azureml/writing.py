@@ -79,9 +79,11 @@ class JobWriter:
         return " ".join([*places, f"python {HELPER}", *arguments])
 
     def _code(self) -> str | None:
+        own = self._job.trial.source
+        target = Beside.CODE if helped(self._job) else Beside.DEFAULT if own is None else f"{self._at}code"
         for part in ("source", "ignore"):
-            self._ledger.carry(f"trial.{part}", Beside.CODE if helped(self._job) else f"{self._at}code")
-        return CODE if helped(self._job) else self._job.trial.source
+            self._ledger.carry(f"trial.{part}", target)
+        return CODE if helped(self._job) else own
 
     def _environment(self) -> Any:
         given = pick(self._job.trial.image, PROVIDER)
