@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, settings
 pytest.register_assert_rewrite("cloud_runs", "places")
 
 settings.register_profile(  # how fast the machine is, says nothing of the code
-    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], derandomize=True
 )
+settings.register_profile("complete", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")
 
 
@@ -85,5 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.setdefault(_BEGIN, str(time.time()))
     if config.getoption("complete"):
         os.environ[COMPLETE] = "1"
+        settings.load_profile(
+            "complete"
+        )  # new examples each time; by default the same ones, so that a change is what fails
     config.addinivalue_line("markers", "complete: takes long and is run with --complete")
     config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests")

@@ -8,6 +8,7 @@ import base64
 import contextlib
 import fnmatch
 import hashlib
+import io
 import itertools
 import json
 import re
@@ -18,7 +19,7 @@ from datetime import UTC, datetime
 from email.parser import BytesParser
 from email.policy import HTTP
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import quote
 
 import google_crc32c
@@ -40,6 +41,7 @@ _MOST_OF_PARTS = 64 * 1024**2
 """Bytes of a multipart upload, of which clients make none that is larger, and of an object's metadata."""
 
 _PIECE = 1024**2
+_SMALL = 8 << 20
 
 _OWN = frozenset({"name", "bucket", "size", "generation", "kind", "id"})
 """Fields of an object that a client does not decide."""
@@ -163,19 +165,23 @@ class StorageApi:
             return _json(_object(stored))
         if stored.path.is_dir():
             return Response(b"")
-        hashes = _hashes(stored.path)
+        # A small file may be one that a trial is writing: what is hashed is what is sent.
+        content = io.BytesIO(stored.path.read_bytes()) if stored.size <= _SMALL else stored.path.open("rb")
+        hashes = _hashes_of(content)
+        size = content.tell()
+        content.seek(0)
         headers = {
             "X-Goog-Hash": f"crc32c={hashes.crc32c},md5={hashes.md5}",
             "X-Goog-Generation": str(stored.generation),
             "X-Goog-Metageneration": "1",
-            "X-Goog-Stored-Content-Length": str(stored.size),
-            "Content-Length": str(stored.size),
+            "X-Goog-Stored-Content-Length": str(size),
+            "Content-Length": str(size),
             "ETag": f'"{stored.generation}"',
         }
         kind = stored.metadata.get("contentType", "application/octet-stream")
-        pieces = wrap_file(request.environ, stored.path.open("rb"), _PIECE)
+        pieces = wrap_file(request.environ, content, _PIECE)
         answer = Response(pieces, mimetype=kind, headers=headers, direct_passthrough=True)
-        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=stored.size)
+        return answer.make_conditional(request.environ, accept_ranges=True, complete_length=size)
 
     def _found(self, request: Request, bucket: str, name: str) -> Stored:
         stored = self._buckets.get(bucket, name)
@@ -388,12 +394,18 @@ class _Hashes(NamedTuple):
 
 def _hashes(path: Path | None) -> _Hashes:
     """The hashes of a file, read piece by piece; of nothing where there is none."""
+    if path is None:
+        return _hashes_of(io.BytesIO())
+    with path.open("rb") as file:
+        return _hashes_of(file)
+
+
+def _hashes_of(content: BinaryIO) -> _Hashes:
+    """The hashes of what an open file holds, which is read to its end."""
     md5, crc32c = hashlib.md5(usedforsecurity=False), google_crc32c.Checksum()  # type: ignore[no-untyped-call]
-    if path is not None:
-        with path.open("rb") as file:
-            while piece := file.read(_PIECE):
-                md5.update(piece)
-                crc32c.update(piece)  # type: ignore[no-untyped-call]
+    while piece := content.read(_PIECE):
+        md5.update(piece)
+        crc32c.update(piece)  # type: ignore[no-untyped-call]
     return _Hashes(base64.b64encode(md5.digest()).decode(), base64.b64encode(crc32c.digest()).decode())  # type: ignore[no-untyped-call]
 
 
