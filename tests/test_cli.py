@@ -407,10 +407,11 @@ def test_a_narrow_terminal_loses_no_cell_of_a_table(
     assert all(f"p{index}" in shown for index in range(many))
 
 
-def test_the_best_trial_is_printed_with_all_digits(project: Path, cli: Any) -> None:
+def test_the_best_trial_and_tables_into_a_pipe_have_all_digits(project: Path, cli: Any) -> None:
     cli("run", "job.yaml", "-q", "--trials", "1")
     score = cli("best", "--json").json["metrics"]["score"]
     assert f"score = {score!r}\n" in cli("best").out
+    assert f" {score!r} " in cli("trials").out
 
 
 def test_nothing_heavy_is_loaded_for_help() -> None:

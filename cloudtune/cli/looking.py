@@ -10,12 +10,12 @@ from cloudtune.cli.commands import command
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
+    cell,
     counts_text,
     duration,
     force_option,
     moment,
     new_path,
-    number,
     parameters,
     print_json,
     print_table,
@@ -160,7 +160,7 @@ def _best(run: "Run") -> str:
     """The best trial's objective, or how many trials are on the front of several."""
     objectives, best = run.job.objective, run.best
     if best is not None:
-        return ", ".join(f"{each.metric} = {number(best.metrics.get(each.metric))}" for each in objectives)
+        return ", ".join(f"{each.metric} = {cell(best.metrics.get(each.metric))}" for each in objectives)
     return f"{len(run.front)} on the front" if len(objectives) > 1 else ""
 
 
@@ -263,7 +263,7 @@ def _write_reports(made: "Run", found: "Sequence[Trial]", output: str) -> None:
 
 
 def _cell(value: object) -> str:
-    return number(value) if isinstance(value, float | int) else ""
+    return cell(value) if isinstance(value, float | int) else ""
 
 
 def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
@@ -290,7 +290,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     several = made.record.provider == SEVERAL
     rows = [
         (
-            trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(number(trial.metrics.get(metric)) for metric in metrics),
+            trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
             duration(trial.duration), trial.reason,
         )

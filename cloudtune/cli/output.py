@@ -112,7 +112,7 @@ def print_table(
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[str(value) for value in row] for row in rows]
     out = console()
     if not sys.stdout.isatty():
         out.width = 10_000
@@ -150,6 +150,11 @@ def number(value: float | None) -> str:
 def exact(value: float | None) -> str:
     """A number in as many digits as it has."""
     return "" if value is None else repr(value).removesuffix(".0")
+
+
+def cell(value: float | None) -> str:
+    """A number of a table: in few digits on a terminal, in all into a pipe, where a program may read it."""
+    return number(value) if sys.stdout.isatty() else exact(value)
 
 
 def scalar(value: object) -> str:
