@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support, leaves
+from cloudtune.plan import Plan, Support, covers, leaves
 from cloudtune.units import format_duration
 
 
@@ -23,6 +23,7 @@ class Summary:
         trials: how many there will be at most; None for no end.
         machine_hours: how long machines are in use at most; None without a bound.
         assumption: from what the bound follows, or what would give one.
+        missing: how many fields the job does not give and the provider needs.
     """
 
     provider: str
@@ -33,9 +34,11 @@ class Summary:
     trials: int | None
     machine_hours: float | None
     assumption: str
+    missing: int = 0
 
     def __str__(self) -> str:
         counts = ", ".join(f"{count} {word}" for word, count in self.support.items())
+        counts += f", {self.missing} missing" if self.missing else ""
         trials = "trials" if self.trials is None else f"{self.trials} trial{'' if self.trials == 1 else 's'}"
         place = f" on {self.machines} {self.machine}" if self.machine else ""
         most = "" if self.machine_hours is None else f"at most {self.machine_hours:,.4g} machine-hours: "
@@ -53,19 +56,22 @@ class Summary:
             "trials": self.trials,
             "machine_hours": self.machine_hours,
             "assumption": self.assumption,
+            "missing": self.missing,
         }
 
 
 def summary(job: TuningJob, plan: Plan) -> Summary:
     """Return what a plan for a job comes to."""
-    said = Counter(plan.support(path) for path, _ in leaves(job))
+    given = [path for path, _ in leaves(job)]
+    said = Counter(plan.support(path) for path in given)
+    refused = {note.path for note in plan.notes if note.support is Support.UNSUPPORTED}
+    missing = [path for path in refused if not any(covers(path, leaf) for leaf in given)]
     counts = {support.value: said[support] for support in Support if said[support]}
     trials, machines = job.limits.trials or job.search_space().size, plan.machines
     hours, assumption = _bound(job, plan, trials)
     count = 1 if machines is None else machines.count
-    return Summary(
-        plan.provider, plan.mode, counts, "" if machines is None else machines.kind, count, trials, hours, assumption
-    )
+    kind = "" if machines is None else machines.kind
+    return Summary(plan.provider, plan.mode, counts, kind, count, trials, hours, assumption, len(missing))
 
 
 def _bound(job: TuningJob, plan: Plan, trials: int | None) -> tuple[float | None, str]:

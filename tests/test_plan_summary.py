@@ -70,3 +70,10 @@ def test_a_machine_of_native_settings_is_the_one_that_counts() -> None:
 def test_every_leaf_is_counted_once(on: str) -> None:
     job = job_of()
     assert sum(summary(job, load_provider(on)({}).plan(job)).support.values()) == len(list(leaves(job)))
+
+
+def test_what_a_provider_needs_and_the_job_does_not_give_is_counted_as_missing() -> None:
+    job = job_of(trial={"command": "python train.py"})
+    made = summary(job, load_provider("sagemaker")({}).plan(job))
+    assert made.missing == 2  # a role and an image
+    assert ", 2 missing;" in str(made)
