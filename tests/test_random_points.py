@@ -137,6 +137,7 @@ KINDS = {
     "isolated function": Kind("local", FUNCTION, {"local": {"isolate": True}}, (), ("kill -9",)),
     "worker": Kind("local", FUNCTION, {}, ()),
     "process on Ray": Kind("ray", COMMAND, {}, ("ray",)),
+    "worker on Ray": Kind("ray", FUNCTION, {}, ("ray",)),
     "sagemaker": Kind("sagemaker", COMMAND, DRIVEN, ("cloudtune_sagemaker.training_jobs",), LEAVING),
     "vertex": Kind(
         "vertex",
