@@ -138,6 +138,20 @@ class CloudRuns(ABC):
                 "print score=VALUE, call cloudtune.trial.report(score=VALUE), or give objective.regex"
             )
 
+    def test_first_trials_that_fail_in_the_same_way_end_a_managed_job(self, submit: Submit, tmp_path: Path) -> None:
+        """The fourth trial ends only when the job is stopped: nothing else can keep the rest from failing, too."""
+        script = "import time, cloudtune.trial as t\nif t.number() >= 3:\n    time.sleep(120)\nraise SystemExit(3)\n"
+        run = submit(job_of(tmp_path, script, mode="managed", limits={"trials": 8, "parallel": 1}))
+        assert run.plan.mode == "managed"
+        assert run.wait() is RunState.FAILED
+        assert "its first 3 trials failed in the same way" in run.record.reason
+        failed = [trial.number for trial in run.trials() if trial.state is TrialState.FAILED]
+        assert failed == [0, 1, 2]
+        assert len(run.trials()) <= 4, "no more are made"
+        told = [message for _, number, message in run.events() if number is not None and message.startswith("failed")]
+        assert len(told) == 1, "a repeated failure is told once"
+        assert "trial 0 failed, and 2 more in the same way" in [message for _, _, message in run.events()]
+
     @pytest.mark.parametrize("mode", ["managed", "driven"])
     def test_what_a_trial_left_comes_back(self, mode: str, submit: Submit, tmp_path: Path) -> None:
         run = submit(job_of(tmp_path, mode=mode))
