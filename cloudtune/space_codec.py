@@ -9,7 +9,7 @@ from typing import Any
 
 from cloudtune import trial
 from cloudtune.codec import Codec
-from cloudtune.parameters import Constant, Parameter, Scalar
+from cloudtune.parameters import Categorical, Constant, Ordinal, Parameter, Scalar
 from cloudtune.space import Dimension, Entries, Space, Values
 
 Choose = Callable[[Parameter], Sequence[type[Codec]]]
@@ -224,3 +224,20 @@ def fixed_steps(entry: Parameter | tuple[Parameter, ...]) -> Iterator[str]:
         yield "is always sent; the trial does not see it where its condition does not hold"
     if not all(isinstance(parameter, Constant) for parameter in parameters):
         yield "has one value alone, which is sent as it is"
+
+
+def listed_steps(entry: Parameter | tuple[Parameter, ...], sent: Parameter, *, grid: bool) -> Iterator[str]:
+    """Say that a range or bell travels as the list of its values, where the list does not show what the spec says of it.
+
+    Args:
+        entry: of the spec: a parameter, or its variants.
+        sent: what travels.
+        grid: whether a grid is gone through, which makes lists of bells and scales.
+    """
+    if not isinstance(sent, Ordinal):
+        return
+    parameters = entry if isinstance(entry, tuple) else (entry,)
+    ranges = [parameter for parameter in parameters if not isinstance(parameter, Categorical | Ordinal | Constant)]
+    ends = [end for parameter in ranges for end in (parameter.low, parameter.high) if end is not None]
+    if ranges and (grid or not set(ends) <= {*sent.values}):
+        yield "its values travel as a list"

@@ -109,7 +109,7 @@ def test_the_command_line_writes_reports_too(
     assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["trial", "attempt", "step", "accuracy", "loss"],
         ["3", "1", "1", "0.25", "1"],
-        ["3", "1", "2", "0.3", "2"],
+        ["3", "1", "2", "0.30000000000000004", "2"],
     ]
     assert run_app(["trials", "--reports", "-o", "reports.parquet"]) == 0
     assert pq.read_table("reports.parquet").num_rows == 5

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from cloudtune import api
 from cloudtune.config import load_profile
@@ -32,6 +32,15 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < until, f"it did not happen within {seconds} seconds"
         threading.Event().wait(0.02)
+
+
+_GENERATED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "derandomize": True,  # a provider's suite fails for what its author changed
+    "phases": [Phase.explicit, Phase.generate, Phase.shrink],  # explaining takes minutes where plans are large
+}
+"""How generated jobs are tried."""
 
 
 class ProviderConformance:
@@ -110,7 +119,7 @@ class ProviderConformance:
     # Plans
 
     @given(job=jobs())
-    @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, **_GENERATED)
     def test_a_plan_accounts_for_every_leaf_of_the_spec(self, provider: Provider, job: TuningJob) -> None:
         plan = provider.plan(job)
         lost = [path for path, _ in leaves(job) if plan.support(path) is None]
@@ -119,13 +128,13 @@ class ProviderConformance:
         assert not forgotten, f"the provider's translation does not know these fields: {forgotten}"
 
     @given(job=jobs())
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, **_GENERATED)
     def test_what_a_plan_carries_exactly_is_in_the_request(self, provider: Provider, job: TuningJob) -> None:
         problems = unfounded(provider.plan, job)
         assert not problems, "\n".join(problems)
 
     @given(job=jobs())
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, **_GENERATED)
     def test_a_plan_is_pure_and_is_plain_data(self, provider: Provider, job: TuningJob) -> None:
         with _no_network():
             plan = provider.plan(job)
@@ -134,7 +143,7 @@ class ProviderConformance:
         assert plan.mode in ("managed", "driven")
 
     @given(job=jobs())
-    @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, **_GENERATED)
     def test_a_note_says_something_and_is_never_exact(self, provider: Provider, job: TuningJob) -> None:
         for note in provider.plan(job).notes:
             assert note.support is not Support.EXACT

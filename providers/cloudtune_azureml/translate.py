@@ -8,7 +8,7 @@ from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
 from cloudtune.parameters import Float, Int, Parameter
 from cloudtune.plan import Beside, Ledger, Plan, Support
-from cloudtune.space_codec import Travel, fixed_steps
+from cloudtune.space_codec import Travel, fixed_steps, listed_steps
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
 from cloudtune.trial import text_of
@@ -231,6 +231,10 @@ class _Translation:
         if travel.sent_as != travel.dimension.name:
             yield f"is called {travel.sent_as}"
         yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
+        grid = isinstance(self._job.strategy, Grid)
+        yield from listed_steps(self._job.space[travel.dimension.name], travel.parameter, grid=grid)
+        if isinstance(travel.parameter, Int) and travel.parameter.scale == "log" and not grid:
+            yield "its ends travel as logarithms, half a step outside"
         if self._loses_scale(travel.parameter):
             yield "its scale is not told: a choice has none"
         if isinstance(travel.parameter, Float) and travel.parameter.scale == "log":

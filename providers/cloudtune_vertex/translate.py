@@ -6,7 +6,7 @@ from typing import Any
 from cloudtune.codec import NumberAsText
 from cloudtune.job import TuningJob
 from cloudtune.plan import Beside, Ledger, Plan, Support
-from cloudtune.space_codec import Travel, fixed_steps
+from cloudtune.space_codec import Travel, fixed_steps, listed_steps
 from cloudtune.states import Trial
 from cloudtune.strategies import Auto, Bayesian, Grid, Median
 from cloudtune.trial import metric_id
@@ -265,6 +265,8 @@ class _Translation:
             yield f"is called {travel.sent_as}"
         # A number travels as its text and comes back as itself: that is Vertex AI's own way.
         yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
+        grid = isinstance(self._job.strategy, Grid)
+        yield from listed_steps(self._job.space[travel.dimension.name], travel.parameter, grid=grid)
         if self._codec.masked(travel):
             waste = ", which wastes trials" if isinstance(self._job.strategy, Bayesian) else ""
             yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"
