@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pytest
 from amounts import COMPLETE
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 pytest.register_assert_rewrite("cloud_runs", "places")
 
 settings.register_profile(  # how fast the machine is, says nothing of the code
-    "default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    "default",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining traces every line, for minutes
 )
 settings.register_profile("complete", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")

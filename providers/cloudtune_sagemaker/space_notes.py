@@ -64,7 +64,11 @@ def _steps_of(job: TuningJob, travel: Travel, resolved: set[str]) -> Iterator[st
         yield f"is called {travel.sent_as}"
     # A number travels as its text and comes back as itself: that is SageMaker's own way.
     yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
-    if isinstance(job.strategy, Grid) and not isinstance(travel.parameter, Categorical | Ordinal | Constant):
+    entry = job.space[travel.dimension.name]
+    variants = entry if isinstance(entry, tuple) else (entry,)
+    if isinstance(job.strategy, Grid) and not all(
+        isinstance(each, Categorical | Ordinal | Constant) for each in variants
+    ):
         yield "its values on the grid travel as categories"
     if set(travel.dimension.parameter.when or {}) - resolved:
         waste = ", which wastes trials" if isinstance(job.strategy, Bayesian) else ""
