@@ -1,4 +1,4 @@
-"""The bodies of requests: on the disk beyond a megabyte, not in memory, and none too large."""
+"""The bodies of requests: on the disk beyond 256 kB, not in memory, and none too large."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from werkzeug.wsgi import get_input_stream
 
 from cloudtune.emulation.access import Environ
 
-_IN_MEMORY = 1024**2
+_IN_MEMORY = 256 * 1024
 """Bytes beyond which a body is on the disk."""
 
-_CHUNK = 1024**2
+_CHUNK = 256 * 1024
 
 
 class TooLarge(Exception):

@@ -4,7 +4,7 @@ No sockets and no credentials: it is the same under moto's server and under ``mo
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +47,7 @@ class Cloud:
         Raises:
             ProviderError: there is no such bucket or key (``NoSuchBucket``, ``NoSuchKey``).
         """
-        self._bucket(bucket)
-        found = self._s3.get_object(bucket, key)
-        if found is None:
-            raise ProviderError(f"there is no object s3://{bucket}/{key}", code="NoSuchKey")
-        return found.value
+        return b"".join(self._chunks(bucket, key))
 
     def download(self, bucket: str, key: str, target: Path) -> None:
         """Writes an object to a file, and makes the file's folder.
@@ -60,9 +56,10 @@ class Cloud:
             ProviderError: there is no such bucket or key.
             OSError: the file cannot be written.
         """
-        content = self.read(bucket, key)
+        chunks = self._chunks(bucket, key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
+        with target.open("wb") as file:
+            file.writelines(chunks)
 
     def upload(self, source: Path, bucket: str, key: str) -> None:
         """Puts a file into a bucket.
@@ -71,8 +68,11 @@ class Cloud:
             ProviderError: there is no such bucket (``NoSuchBucket``): as on the service, none is made.
             OSError: the file cannot be read.
         """
+        from cloudtune_sagemaker.emulator.objects import copied  # noqa: PLC0415  # loads moto
+
         self._bucket(bucket)
-        self._s3.put_object(bucket, key, source.read_bytes())
+        with source.open("rb") as file:
+            self._s3.put_object(bucket, key, copied(file))  # type: ignore[arg-type]  # see there
 
     def log(self, group: str, stream: str, events: Sequence[tuple[int, str]]) -> None:
         """Adds lines to a log stream; makes the group and the stream where they are missing.
@@ -90,6 +90,18 @@ class Cloud:
         self._logs.ensure_log_stream(group, stream)
         if events:
             self._logs.put_log_events(group, stream, [{"timestamp": at, "message": line} for at, line in events])
+
+    def _chunks(self, bucket: str, key: str) -> Iterable[bytes]:
+        """The content of an object, piece by piece."""
+        from cloudtune_sagemaker.emulator.objects import Stored, lazily  # noqa: PLC0415  # loads moto
+
+        self._bucket(bucket)
+        found = self._s3.get_object(bucket, key)
+        if found is None:
+            raise ProviderError(f"there is no object s3://{bucket}/{key}", code="NoSuchKey")
+        with lazily():
+            content: Stored | bytes = found.value
+        return content if isinstance(content, Stored) else [content]
 
     def _bucket(self, name: str) -> "FakeBucket":
         from moto.s3.exceptions import S3ClientError  # noqa: PLC0415

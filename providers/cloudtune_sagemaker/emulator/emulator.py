@@ -27,6 +27,7 @@ from cloudtune_sagemaker.emulator.jobs import Workshop
 from cloudtune_sagemaker.emulator.operations import operations_on
 from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.routes import Operations, application, routed
+from cloudtune_sagemaker.emulator.s3 import S3Operations
 from cloudtune_sagemaker.emulator.server import Server
 from cloudtune_sagemaker.emulator.sharing import sharing
 from cloudtune_sagemaker.emulator.signatures import Key
@@ -119,7 +120,7 @@ class SageMakerEmulator:
             keys=self._key,
             faults=self.faults,
             served=self._count,
-            create=lambda service: application(service, self._operations),
+            create=lambda service: application(service, {**self._operations, "s3": S3Operations}),
         )
         self._serving = False
 
