@@ -33,7 +33,7 @@ class Refusal:
 
     Attributes:
         kind: "foreign" for a page or a name of elsewhere, "missing" for no credentials, "wrong" for others than ours,
-            "expired" for what was valid once, "size" for a body that is too large.
+            "expired" for what was valid once, "size" for a body that is too large; services may have further ones.
         message: for its sender, without secrets.
     """
 

@@ -32,7 +32,7 @@ def receive(environ: Environ, target: IO[bytes], most: int) -> int:
         OSError: it does not come, or cannot be written.
     """
     size = 0
-    for chunk in _chunks(environ, most):
+    for chunk in chunks(environ, most):
         target.write(chunk)
         size += len(chunk)
     return size
@@ -50,18 +50,33 @@ def at_hand(environ: Environ, most: int) -> str:
         OSError: it does not come, or cannot be written.
     """
     body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # the request's
-    for chunk in _chunks(environ, most):
+    for chunk in chunks(environ, most):
         size += len(chunk)
         hashed.update(chunk)
         body.write(chunk)
+    replace(environ, body, size)
+    return hashed.hexdigest()
+
+
+def replace(environ: Environ, body: IO[bytes], size: int) -> None:
+    """Give a request another body: a file from its begin, with its size in bytes."""
     body.seek(0)
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = body, str(size)
     for name in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated"):
         environ.pop(name, None)
-    return hashed.hexdigest()
 
 
-def _chunks(environ: Environ, most: int) -> Iterator[bytes]:
+def chunks(environ: Environ, most: int) -> Iterator[bytes]:
+    """Read the body of a request, piece by piece.
+
+    Args:
+        environ: the request.
+        most: bytes that it may have.
+
+    Raises:
+        TooLarge: it has more, or says so.
+        OSError: it does not come.
+    """
     said = str(environ.get("CONTENT_LENGTH") or "0")
     if not (said.isascii() and said.isdecimal() and len(said) < 20 and int(said) <= most):
         raise TooLarge

@@ -29,6 +29,7 @@ from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.routes import Operations, application, routed
 from cloudtune_sagemaker.emulator.s3 import S3Operations
 from cloudtune_sagemaker.emulator.server import Server
+from cloudtune_sagemaker.emulator.sessions import Sessions, token_operations
 from cloudtune_sagemaker.emulator.sharing import sharing
 from cloudtune_sagemaker.emulator.signatures import Key
 
@@ -114,13 +115,15 @@ class SageMakerEmulator:
             "iam": IamOperations,
             "logs": LogsOperations,
         }
+        self._sessions = Sessions()
+        of_server: Operations = {"s3": S3Operations, "sts": token_operations(self._sessions)}
         self._server = Server(
             port,
             account=account,
             keys=self._key,
             faults=self.faults,
             served=self._count,
-            create=lambda service: application(service, {**self._operations, "s3": S3Operations}),
+            create=lambda service: application(service, {**self._operations, **of_server}),
         )
         self._serving = False
 
@@ -319,7 +322,9 @@ class SageMakerEmulator:
 
     def _key(self, name: str) -> Key | None:
         """The pair of keys with an access key id: the emulator's own, or one that its user had made."""
-        return Key(self._secret) if same(name, self._key_id) else given_out(self.account, self.region, name)
+        if same(name, self._key_id):
+            return Key(self._secret)
+        return self._sessions.key(name) or given_out(self.account, self.region, name)
 
     def _count(self, operation: str) -> None:
         with self._counting:

@@ -1,5 +1,7 @@
 """What clients of SageMaker ask of IAM and moto does not know."""
 
+from datetime import UTC
+
 from moto.backends import get_backend
 from moto.core.responses import ActionResult
 from moto.iam.responses import IamResponse
@@ -20,10 +22,12 @@ def given_out(account: str, region: str, name: str) -> Key | None:
     for user in list(get_backend("iam")[account][partition].users.values()):
         for key in user.access_keys:
             if key.access_key_id == name:
-                return Key(key.secret_access_key)
-    for role in list(get_backend("sts")[account][partition].assumed_roles):
-        if role.access_key_id == name:
-            return Key(role.secret_access_key, role.session_token)
+                return Key(key.secret_access_key) if key.status == "Active" else None
+    for backends in list(get_backend("sts").values()):  # a role may be another account's
+        for role in list(backends[partition].assumed_roles):
+            if role.access_key_id == name:
+                until = role.expiration.replace(tzinfo=UTC).timestamp()
+                return Key(role.secret_access_key, role.session_token, until)
     return None
 
 

@@ -13,6 +13,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from cloudtune.emulation.access import Application, Environ, Refusal
 from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import LoopbackServer, SilentHandler, cut
+from cloudtune_sagemaker.emulator import posts
 from cloudtune_sagemaker.emulator.faults import Faults
 from cloudtune_sagemaker.emulator.signatures import Key, Signatures
 
@@ -42,6 +43,10 @@ _REFUSED: Mapping[str, tuple[str, str, str]] = {
     "unknown": ("403 Forbidden", "UnrecognizedClientException", "InvalidAccessKeyId"),
     "wrong": ("403 Forbidden", "InvalidSignatureException", "SignatureDoesNotMatch"),
     "expired": ("403 Forbidden", "RequestExpired", "RequestTimeTooSkewed"),
+    "lapsed": ("403 Forbidden", "ExpiredTokenException", "ExpiredToken"),
+    "policy": ("403 Forbidden", "AccessDeniedException", "AccessDenied"),
+    "form": ("400 Bad Request", "ValidationException", "MalformedPOSTRequest"),
+    "small": ("400 Bad Request", "ValidationException", "EntityTooSmall"),
     "size": ("413 Content Too Large", "RequestEntityTooLargeException", "EntityTooLarge"),
 }
 """What a client gets that may not use the emulator: the status, and the code in JSON and in XML (the services' common errors)."""
@@ -73,16 +78,17 @@ class Server(LoopbackServer):
         served: Callable[[str], None],
         create: Callable[[SERVICE_NAMES], Flask],
     ) -> None:
+        self._signatures = Signatures(keys)
         super().__init__(
             port,
             self._serve,
             handler=_Handler,
-            admit=Signatures(keys).admit,
+            admit=self._signatures.admit,
             refuse=_not_admitted,
             names=_VIRTUAL_HOST,
         )
         self._account, self._faults, self._served = account, faults, served
-        self._app: Application = DomainDispatcherApplication(create)
+        self._app: Application = posts.Answering(DomainDispatcherApplication(create))
 
     def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account

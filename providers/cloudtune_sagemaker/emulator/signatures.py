@@ -4,6 +4,7 @@ The canonical forms are botocore's own: what a client says that it signed is sig
 compared. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
+import math
 import re
 import time
 from calendar import timegm
@@ -20,6 +21,7 @@ from werkzeug.datastructures import EnvironHeaders
 
 from cloudtune.emulation.access import Environ, Refusal, same
 from cloudtune.emulation.bodies import TooLarge, at_hand
+from cloudtune_sagemaker.emulator import posts
 
 _HEADER = re.compile(r"AWS4-HMAC-SHA256\s+Credential=([^, ]+)\s*,\s*SignedHeaders=([^, ]+)\s*,\s*Signature=([0-9a-f]+)")
 _OLD_HEADER = re.compile(r"AWS ([^: ]+):([A-Za-z0-9+/=]+)")
@@ -42,6 +44,10 @@ _MOST = 64 * 1024**2
 _MISMATCH = Refusal("wrong", "The request signature we calculated does not match the signature you provided.")
 _EXPIRED = Refusal("expired", "The signature has expired, or is not yet valid.")
 _UNKNOWN = Refusal("unknown", "The security token included in the request is invalid.")
+_LAPSED = Refusal("lapsed", "The security token included in the request is expired")
+
+SIGNER = "cloudtune.signer"
+"""Where a request that is let in has the access key id of its signer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,18 @@ class Key:
     Attributes:
         secret: the secret one.
         token: the session's; "" for none.
+        until: when the session ends, in seconds since 1970.
     """
 
     secret: str
     token: str = ""
+    until: float = math.inf
+
+    def refusal(self, token: str, now: float) -> Refusal | None:
+        """Find out why a request that brings a session's token, or "", may not use them at a time."""
+        if not same(token, self.token):
+            return _UNKNOWN
+        return None if now < self.until else _LAPSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +114,32 @@ class Signatures:
         try:
             if authorization.startswith("AWS ") or (not authorization and "AWSAccessKeyId" in query):
                 return self._admit_old(environ, authorization, query)
+            if not authorization and posts.is_form(environ):
+                return self._admit_form(environ)
             claim = _claim(environ, authorization, query)
             if claim is None:
                 return Refusal("missing", "The request is not signed.")
+            environ[SIGNER] = claim.key
             key = self._keys(claim.key)
-            if key is None or not same(claim.token, key.token):
+            if key is None:
                 return _UNKNOWN
-            return self._of_time(claim) or _of_signature(environ, claim, key)
+            return key.refusal(claim.token, self._now()) or self._of_time(claim) or _of_signature(environ, claim, key)
         except TooLarge:
             return Refusal("size", "The request is larger than may be.")
+
+    def _admit_form(self, environ: Environ) -> Refusal | None:
+        """The same for a form, which a policy allows that is signed in advance; its file is then the request's body."""
+        form = posts.Form.begun(environ, _MOST_OF_OBJECT)
+        if isinstance(form, Refusal):
+            return form
+        fields = form.fields
+        name = fields.get("x-amz-credential", "").partition("/")[0] or fields.get("awsaccesskeyid", "")
+        environ[SIGNER] = name
+        key = self._keys(name)
+        if key is None:
+            return _UNKNOWN
+        refusal = key.refusal(fields.get("x-amz-security-token", ""), self._now()) or _of_policy(fields, name, key)
+        return refusal or form.admit(environ, self._now())
 
     def _of_time(self, claim: _Claim) -> Refusal | None:
         try:
@@ -122,10 +153,13 @@ class Signatures:
         """The same for version 2, with which boto3 still signs addresses of S3 in advance."""
         found = _OLD_HEADER.fullmatch(authorization)
         name, signature = (query.get("AWSAccessKeyId", ""), query.get("Signature", "")) if found is None else found.groups()  # fmt: skip
+        environ[SIGNER] = name
         key = self._keys(name)
-        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "") or query.get("x-amz-security-token", "")
-        if key is None or not same(token, key.token):
+        if key is None:
             return _UNKNOWN
+        token = environ.get("HTTP_X_AMZ_SECURITY_TOKEN", "") or query.get("x-amz-security-token", "")
+        if refusal := key.refusal(token, self._now()):
+            return refusal
         date = environ.get("HTTP_DATE", "")
         if found is None:
             date = query.get("Expires", "")
@@ -135,6 +169,24 @@ class Signatures:
             return _MISMATCH
         at_hand(environ, _MOST_OF_OBJECT)
         return None
+
+
+def _of_policy(fields: Mapping[str, str], name: str, key: Key) -> Refusal | None:
+    """Find out whether the policy of a form is signed, by version 4 or 2."""
+    policy, credentials = fields.get("policy", ""), Credentials(name, key.secret)
+    if "x-amz-credential" in fields:
+        scope = fields["x-amz-credential"].split("/")
+        if len(scope) != 5 or scope[3:] != ["s3", "aws4_request"]:
+            return _MISMATCH
+        request = AWSRequest()
+        request.context["timestamp"] = scope[1]
+        given, signature = (
+            fields.get("x-amz-signature", ""),
+            SigV4Auth(credentials, "s3", scope[2]).signature(policy, request),
+        )
+    else:
+        given, signature = fields.get("signature", ""), HmacV1Auth(credentials).sign_string(policy)
+    return None if policy and same(given, str(signature)) else _MISMATCH
 
 
 def _claim(environ: Environ, authorization: str, query: Mapping[str, str]) -> _Claim | None:
@@ -230,8 +282,10 @@ class _OldSigner(HmacV1Auth):
             if name.startswith("x-amz-"):
                 headers[name] = value
         path, _, sent = _target(environ).partition("?")
-        bucket = re.match(r"(.+?)\.(?:s3[.-]|localhost:)", environ.get("HTTP_HOST", ""))
-        place = path if bucket is None else f"/{bucket[1]}{path}"
+        bucket = posts.bucket_of_host(environ)
+        place = f"/{bucket}{path}" if bucket else path
+        if re.fullmatch("/[^/]+", place):
+            place += "/"  # of a bucket itself
         return str(self.get_signature(environ["REQUEST_METHOD"], SplitResult("", "", path, sent, ""), headers, auth_path=place))  # fmt: skip
 
 
