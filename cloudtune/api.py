@@ -13,19 +13,21 @@ from cloudtune.config import config_near, project_folder
 from cloudtune.driving import ELSEWHERE
 from cloudtune.emulated import emulate as start_emulators
 from cloudtune.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
-from cloudtune.emulated import listeners_of
-from cloudtune.errors import ConfigError, RunNotFound, SpecError, StoreError
+from cloudtune.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
+from cloudtune.emulated import gone, listeners_of
+from cloudtune.errors import ConfigError, RunNotFound, SpecError
+from cloudtune.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
 from cloudtune.job import Objective, TuningJob
 from cloudtune.parameters import Parameter
 from cloudtune.plan import Plan
 from cloudtune.private import masked
-from cloudtune.projects import known_projects, remember
+from cloudtune.projects import remember
 from cloudtune.provider import Provider, Watcher
 from cloudtune.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.run import Run
 from cloudtune.standing import as_it_is
 from cloudtune.states import RunRecord, RunState
-from cloudtune.store import RunStore, Store
+from cloudtune.store import Store
 
 
 def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, base: Path | None = None) -> Plan:
@@ -227,36 +229,15 @@ def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
         yield
         return
     if detach:
+        starts = " and ".join(f"cloudtune emulate {name}" for name in gone(run.record))
         raise ConfigError(
             f"the emulator of {run.id} is gone, and a new one would end with this command; leave --detach away, or start one "
-            "(cloudtune emulate) and set the variables that it prints"
+            f"({starts}) and set the variables that it prints"
         )
     record = run.record
     with emulated(record.profile, driver=record.native.get(ELSEWHERE), project=run.project, near=config_folder(record)):
         run.revive()
         yield
-
-
-def find_run(run_id: str, project: Path) -> RunStore:
-    """The run of an id in a project or, by its whole id, in any other project of this user's.
-
-    Args:
-        run_id: see `attach`.
-        project: the project that is looked at first.
-
-    Raises:
-        RunNotFound: none, or several, answer to it.
-    """
-    try:
-        return Store(project).run(run_id)
-    except RunNotFound:
-        elsewhere = [] if run_id == "latest" else [each for each in known_projects() if each != project.resolve()]
-        for folder in elsewhere:
-            with contextlib.suppress(RunNotFound, StoreError):
-                found = Store(folder).run(run_id)
-                if found.id == run_id:
-                    return found
-        raise
 
 
 def _adopt(name: str, on: str, project: Path) -> Run:

@@ -72,4 +72,4 @@ def keep_earlier(run: "RunStore", job: TuningJob) -> None:
     if job.warm_start is not None:
         from cloudtune import earlier  # noqa: PLC0415  # only jobs with a warm start need it
 
-        earlier.keep(run.folder, earlier.known_trials(job, run.store, Path(run.record().native["base"])))
+        earlier.keep(run.folder, earlier.known_trials(job, run.store.project, Path(run.record().native["base"])))

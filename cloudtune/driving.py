@@ -108,9 +108,7 @@ def _in_words(run: "RunStore") -> Iterator[None]:
         raise
     except Exception as error:
         why = f"the driver of {run.id} broke: {in_one_line(error)}"
-        raise DriverError(
-            f"{why}; none of its trials failed by that, and `cloudtune resume {run.id}` goes on"
-        ) from error
+        raise DriverError(f"{why}; none of its trials failed by that, and `{run.command('resume')}` goes on") from error
 
 
 def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:

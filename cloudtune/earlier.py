@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.finding import find_run
 from cloudtune.job import TuningJob, WarmStart
 from cloudtune.outcome import losses
 from cloudtune.parameters import Scalar
 from cloudtune.search import Observation
 from cloudtune.space import Dimension, Space, Values
 from cloudtune.states import TrialState
-from cloudtune.store import Store
 
 _FILE = "earlier.json"
 _READERS = (".csv", ".json", ".jsonl")
@@ -37,12 +37,12 @@ class KnownTrial:
     origin: str
 
 
-def known_trials(job: TuningJob, store: Store, base: Path) -> list[KnownTrial]:
+def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
     """All that the job's ``warm_start`` names.
 
     Args:
         job: the spec.
-        store: where the earlier runs are.
+        project: the folder whose store is looked at first for the earlier runs; see `cloudtune.finding.find_run`.
         base: the folder that the table's path is relative to.
 
     Raises:
@@ -54,7 +54,7 @@ def known_trials(job: TuningJob, store: Store, base: Path) -> list[KnownTrial]:
     known = [
         KnownTrial(trial.parameters, trial.metrics, trial.state, run_id)
         for run_id in job.warm_start.runs
-        for trial in store.run(run_id).trials()
+        for trial in find_run(run_id, project).trials()
         if trial.state.ended
     ]
     return known + (_of_table(job, base) if job.warm_start.table is not None else [])

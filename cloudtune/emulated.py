@@ -229,7 +229,7 @@ def emulated(
     folder = (project or project_folder()).resolve()
     with contextlib.ExitStack() as emulators:
         variables: dict[str, str] = {}
-        for name in _to_be_emulated(on, driver, folder, near):
+        for name in emulators_for(on, driver, folder, near):
             variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder, near)))
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
@@ -244,8 +244,18 @@ def emulated(
                 os.environ.update({} if value is None else {name: value})
 
 
-def _to_be_emulated(on: str | None, driver: str | None, project: Path, near: Path | None) -> list[str]:
-    """The providers of profiles whose services have an emulator; the first one, if none has, to be refused."""
+def emulators_for(on: str | None, driver: str | None, project: Path, near: Path | None) -> list[str]:
+    """Return the providers of profiles whose services have an emulator; the first one, if none has, to be refused.
+
+    Args:
+        on: as in `emulated`.
+        driver: as in `emulated`.
+        project: the folder whose config counts.
+        near: as in `emulated`.
+
+    Raises:
+        ConfigError: there is no such profile or provider.
+    """
     profiles = [load_profile(name, project, near) for name in ([on] if driver is None else [on, driver])]
     names = list(dict.fromkeys(name for profile in profiles for name in profile.providers))
     return [name for name in names if load_provider(name).emulated] or names[:1]
@@ -260,7 +270,7 @@ _started: set[str] = set()
 
 def emulate(on: str | None, driver: str | None, project: Path | None, near: Path | None = None) -> None:
     """Start the emulators that a profile needs, as `emulated`; they live until this process ends."""
-    needed = _to_be_emulated(on, driver, (project or project_folder()).resolve(), near)
+    needed = emulators_for(on, driver, (project or project_folder()).resolve(), near)
     for provider in [name for name in needed if name not in _started]:
         if not _started:
             atexit.register(_emulators.close)

@@ -278,7 +278,7 @@ class Run:
             RunBusy: it is running.
         """
         if self.record.state in (RunState.RUNNING, RunState.STOPPING):
-            raise RunBusy(f"{self.id} is {self.state.value}; end it first: cloudtune cancel {self.id}")
+            raise RunBusy(f"{self.id} is {self.state.value}; end it first: {self._store.command('cancel')}")
         with self._store.driving():
             self._store.remove()
 

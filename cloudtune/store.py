@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cloudtune.commands import command, command_in
 from cloudtune.config import STORE
 from cloudtune.database import ADDED, is_damage, is_writable, open_store, store_errors
 from cloudtune.errors import DamagedRun, RunBusy, RunNotFound, StoreError, TrialError
@@ -113,7 +114,7 @@ class Store:
                 if found
                 else f"there is no run {run_id!r} in {self.project}"
             )
-            raise RunNotFound(f"{said}; `cloudtune ls` lists them")
+            raise RunNotFound(f"{said}; `{command_in(self.project, 'ls')}` lists them")
         return RunStore(self, found[0])
 
     def records(self) -> list[RunRecord]:
@@ -179,6 +180,10 @@ class RunStore:
         """The store's file."""
         return self.store.path
 
+    def command(self, verb: str) -> str:
+        """Return the command that does something with this run; see `cloudtune.commands.command`."""
+        return command(verb, self.id, self.store.project)
+
     # Reading
 
     def record(self) -> RunRecord:
@@ -187,7 +192,9 @@ class RunStore:
             query = f"SELECT {self.store.columns} FROM runs WHERE id = ?"  # noqa: S608
         rows = self._made(run_record, query, self.id)
         if not rows:
-            raise RunNotFound(f"there is no run {self.id!r} in {self.store.project}; `cloudtune ls` lists them")
+            raise RunNotFound(
+                f"there is no run {self.id!r} in {self.store.project}; `{command_in(self.store.project, 'ls')}` lists them"
+            )
         return rows[0]
 
     def trials(self, *states: TrialState) -> list[Trial]:
@@ -211,7 +218,7 @@ class RunStore:
         """
         found = self.trial(number)
         if found is None:
-            raise TrialError(f"run {self.id} has no trial {number}; `cloudtune trials {self.id}` lists them")
+            raise TrialError(f"run {self.id} has no trial {number}; `{self.command('trials')}` lists them")
         return found
 
     def history(self) -> list[Trial]:
@@ -282,7 +289,7 @@ class RunStore:
         Args:
             why: what is wrong.
         """
-        mend = f"restore {self.path} from a backup, or remove the run: cloudtune rm {self.id}"
+        mend = f"restore {self.path} from a backup, or remove the run: {self.command('rm')}"
         return DamagedRun(f"run {self.id} is damaged ({why}); its files are in {self.folder}; {mend}", run_id=self.id)
 
     # Writing
@@ -383,7 +390,7 @@ class RunStore:
             descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             if not any(_locked(descriptor, fcntl.LOCK_EX, pause) for pause in _LOCK_PAUSES):
-                raise RunBusy(f"another process is driving {self.id}; watch it with: cloudtune show {self.id}")
+                raise RunBusy(f"another process is driving {self.id}; watch it with: {self.command('show')}")
             yield
         finally:
             os.close(descriptor)

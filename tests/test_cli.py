@@ -175,7 +175,7 @@ def test_what_was_run_can_be_looked_at(project: Path, cli: Any) -> None:
     assert cli("logs", run_id, "1").out == "hello from 1\n"
     assert cli("trials", "--state", "failed", "--json").json == []
     assert cli("show", "--json").json["counts"] == {"completed": 4}
-    assert cli("report", "-o", "r.html", "--json").json == {"run": run_id, "report": "r.html"}
+    assert cli("report", "-o", "r.html", "--json").json == {"run": run_id, "emulated": False, "report": "r.html"}
 
 
 def test_trials_are_written_as_tables(project: Path, cli: Any) -> None:
@@ -418,3 +418,12 @@ def test_nothing_heavy_is_loaded_for_help() -> None:
     code = "import sys; from cloudtune.cli.app import app, run_app; run_app(['--help']); print(sorted({'pydantic', 'numpy', 'rich', 'yaml', 'sqlite3'} & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_a_plan_into_a_pipe_has_whole_values(project: Path, cli: Any) -> None:
+    values = [f"value-{number}" for number in range(2000)]
+    (project / "job.yaml").write_text(JOB + "\n")
+    said = cli("plan", "job.yaml", "--all", "--set", f"space.kind={{type: categorical, values: [{', '.join(values)}]}}")
+    assert said.code == 0, said.err
+    (line,) = [line for line in said.out.splitlines() if line.startswith("space.kind.values ")]
+    assert ", ".join(values) in line

@@ -11,7 +11,6 @@ from cloudtune.earlier import KnownTrial, keep, kept, known_trials, observations
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.space import Space
 from cloudtune.states import TrialState
-from cloudtune.store import Store
 
 SPACE = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"},
@@ -89,7 +88,7 @@ def test_a_table_of_known_trials_is_read_with_its_types(suffix: str, tmp_path: P
         path.write_text("\n".join(",".join(line) for line in [list(rows[0]), *cells]))
     else:
         path.write_text(json.dumps(rows) if suffix == "json" else "\n".join(map(json.dumps, rows)))
-    found = known_trials(job(warm_start={"table": path.name}), Store(tmp_path), tmp_path)
+    found = known_trials(job(warm_start={"table": path.name}), tmp_path, tmp_path)
     assert [trial.parameters for trial in found] == [
         {"lr": 0.01, "layers": 3, "norm": "batch", "momentum": 0.5},
         {"lr": 1e-3, "layers": 2, "norm": None},
@@ -114,7 +113,7 @@ def test_a_table_that_cannot_be_used_says_why(name: str, text: str | None, messa
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(SpecError, match=f"warm_start.table.*{message}"):
-        known_trials(job(warm_start={"table": name}), Store(tmp_path), tmp_path)
+        known_trials(job(warm_start={"table": name}), tmp_path, tmp_path)
 
 
 def test_a_run_that_does_not_exist_is_told_before_anything_starts(tmp_path: Path) -> None:

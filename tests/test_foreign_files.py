@@ -222,7 +222,7 @@ def test_standard_input_of_texts_is_read(monkeypatch: pytest.MonkeyPatch) -> Non
         ("b.json", '{"properties": {"jobType": "Sweep"}}', "cloudtune import b.json --from azureml -o job.yaml"),
         ("study.db", "SQLite format 3\0…", "cloudtune import study.db --from optuna -o job.yaml"),
         ("study.log", '{"op_code": 0}\n{"op_code": 1}\n', "cloudtune import study.log --from optuna -o job.yaml"),
-        ("train.py", "import argparse\n", "write a job that runs it (`cloudtune init` makes one to start from)"),
+        ("train.py", "import argparse\n", "write a job that runs it (`cloudtune init --from"),
         ("train.py", "from ray import tune\n", "cloudtune import train:NAME --from ray-tune -o job.yaml"),
         ("train.ipynb", '{"cells": []}', "is a notebook, not a job"),
     ],

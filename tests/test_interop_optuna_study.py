@@ -16,7 +16,6 @@ from cloudtune.errors import ConfigError, SpecError  # noqa: E402
 from cloudtune.interop.formats import load_format  # noqa: E402
 from cloudtune.interop.optuna_study import job_from_study  # noqa: E402
 from cloudtune.parameters import Categorical, Float, Int  # noqa: E402
-from cloudtune.store import Store  # noqa: E402
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -201,7 +200,7 @@ def test_the_job_learns_from_the_trials_of_the_study(
     job = TuningJob.from_yaml(job_file)
     assert job.warm_start is not None
     assert job.warm_start.table == "../known.csv"
-    known = earlier.known_trials(job, Store(tmp_path), job_file.parent)
+    known = earlier.known_trials(job, tmp_path, job_file.parent)
     study = optuna.load_study(study_name="one", storage=f"sqlite:///{storage}")
     for each, trial in zip(known, study.trials, strict=True):
         assert each.parameters == {name: pytest.approx(value) if isinstance(value, float) else value for name, value in trial.params.items()}  # fmt: skip

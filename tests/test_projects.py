@@ -1,5 +1,6 @@
 """Runs are found from the folder that they were started in, and from any other by their ids; printed commands work."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
+from cloudtune.earlier import kept
 from cloudtune.projects import known_projects
 
 JOB = """\
@@ -49,3 +51,55 @@ def test_what_a_run_prints_works_where_it_was_started_and_elsewhere(
     assert known_projects() == [tmp_path]
     assert run_app(["rm", record.id]) in (0, None)
     assert run_app(["show", record.id]) == 5
+
+
+def test_an_export_reads_the_config_where_a_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The project's config around the working folder, and that near the job, which wins."""
+    deep = tmp_path / "jobs" / "one"
+    deep.mkdir(parents=True)
+    (deep / "job.yaml").write_text(JOB.replace("python train.py", "[a]"))
+    (tmp_path / "jobs" / "cloudtune.toml").write_text('[profiles.team]\nimage = "near:1"\n')
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "cloudtune.toml").write_text(
+        '[profiles.team]\nprovider = "sagemaker"\nimage = "far:1"\nrole = "arn:aws:iam::123456789012:role/r"\n'
+        'bucket = "b"\nregion = "eu-west-1"\n'
+    )
+    monkeypatch.chdir(work)
+    assert run_app(["export", "../jobs/one/job.yaml", "--to", "team"]) in (0, None), capsys.readouterr().err
+    request = capsys.readouterr().out
+    assert "near:1" in request
+    assert "arn:aws:iam::123456789012:role/r" in request
+
+
+def test_a_warm_start_finds_a_run_of_another_project_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "job.yaml").write_text(JOB)
+        (tmp_path / name / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path / "one")
+    assert run_app(["run", "job.yaml", "-q"]) in (0, None)
+    (earlier,) = api.runs()
+    monkeypatch.chdir(tmp_path / "other")
+    assert run_app(["run", "job.yaml", "-q", "--set", f"warm_start=[{earlier.id}]"]) in (0, None)
+    (later,) = api.runs()
+    assert [known.origin for known in kept(api.attach(later.id).folder)] == [earlier.id]
+    assert run_app(["run", "job.yaml", "-q", "--set", "warm_start=[none]"]) == 5
+    assert [record.id for record in api.runs()] == [later.id], "a run that was refused stays"
+
+
+def test_json_of_reports_and_removals_says_whether_the_run_was_emulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "job.yaml").write_text(JOB.replace("{command", "{source: ., command"))
+    (tmp_path / "train.py").write_text(SCRIPT)
+    monkeypatch.chdir(tmp_path)
+    for options, emulated in (([], False), (["--on", "gcp", "--emulate"], True)):
+        assert run_app(["run", "job.yaml", "-q", *options]) in (0, None)
+        for words in (["report", "--json"], ["rm", "--json", api.runs()[0].id]):
+            capsys.readouterr()
+            assert run_app(words) in (0, None)
+            said = json.loads(capsys.readouterr().out)
+            assert (said[0] if isinstance(said, list) else said)["emulated"] is emulated

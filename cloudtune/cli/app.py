@@ -205,4 +205,4 @@ def _explain(error: Exception) -> None:
     else:
         said = f"unexpected: {type(error).__name__}: {error}\n{where}"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(masked_text(said), err=True)
+    click.echo(masked_text("\n".join([said, *getattr(error, "__notes__", [])])), err=True)

@@ -1,6 +1,7 @@
 """emulate: a cloud service on this machine, for any client of it."""
 
 import importlib
+import shlex
 import signal
 import threading
 from pathlib import Path
@@ -39,7 +40,7 @@ def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the variables as JSON.")
 def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str, ...], *, as_json: bool) -> int:
-    """Serve a cloud service's API on this machine until Ctrl-C.
+    """Serve a cloud service's API on this machine until Ctrl-C. PROVIDER may be a profile's name, too.
 
     Prints the environment variables by which its clients find it: cloudtune, SDKs, command lines. Training jobs really
     run, as processes of this machine: there is no Docker, its Python plays the images' role.
@@ -57,7 +58,7 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
             print_json(emulator.environment)
         else:
             for name, value in emulator.environment.items():
-                click.echo(f"export {name}={value}")
+                click.echo(f"export {name}={shlex.quote(value)}")
             click.echo(f"# {provider} is at {emulator.url}; Ctrl-C ends it", err=True)
         _wait_for_signal()
     return 0
@@ -65,10 +66,12 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package
     """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
+    from cloudtune.config import profiles, project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError, suggest  # noqa: PLC0415
     from cloudtune.provider import ALIASES, providers  # noqa: PLC0415
 
-    name = ALIASES.get(provider, provider)
+    profile = profiles(project_folder()).get(provider)
+    name = profile.provider if profile is not None else ALIASES.get(provider, provider)
     point = providers().get(name)
     module = f"{point.module.partition('.')[0]}.emulator" if point is not None else ""
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument
 from cloudtune.cli.output import force_option, new_path
+from cloudtune.commands import path_word
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -166,7 +168,9 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
       cloudtune export job.yaml --to katib --set trial.image=my/image:1 -o experiment.yaml
     """
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
+    from cloudtune.provider import Provider  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     if target in formats():
@@ -177,6 +181,10 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
         _write(_commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
         return
     provider = _provider(target, job_file.parent)
+    if type(provider).to_native is Provider.to_native:
+        see = shlex.join(["cloudtune", "plan", "--all", "--on", target])
+        see = f"{see} {path_word(job_file)}"
+        raise ConfigError(f"{provider.name} has no requests of its own; what it does with each field says: {see}")
     beside = Path() if output is None else output.parent
     request = provider.to_launch(job, job_file.parent.resolve(), beside) if upload else provider.to_native(job)
     as_json = provider.native_format == "json"
@@ -205,15 +213,13 @@ def _yaml(data: object) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _provider(name: str, near: Path | None = None) -> "Provider":
-    from cloudtune.config import load_profile, mounts, project_folder  # noqa: PLC0415
+def _provider(name: str, base: Path | None = None) -> "Provider":
+    """The provider of a profile: by the project's config and, for a job, by that near the job's folder, as in a run."""
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.interop.formats import formats  # noqa: PLC0415
-    from cloudtune.provider import load_provider  # noqa: PLC0415
+    from cloudtune.resolving import resolve  # noqa: PLC0415
 
-    project = project_folder(near)
     try:
-        profile = load_profile(name, project)
+        return resolve(name, None, base)[0]
     except ConfigError as error:
         raise ConfigError(f"{error}; other formats are: {', '.join(formats())}") from None
-    return load_provider(profile.provider)(profile.settings, mounts(project))

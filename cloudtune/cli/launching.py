@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloudtune.cli.commands import command
 from cloudtune.cli.output import (
     best_lines,
     console,
@@ -18,8 +17,11 @@ from cloudtune.cli.output import (
     trial_data,
 )
 from cloudtune.cli.streams import may_be_lost
+from cloudtune.commands import as_read_here, command
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloudtune.job import TuningJob
     from cloudtune.run import Run
     from cloudtune.states import RunState
@@ -56,7 +58,10 @@ class _JobFile(click.Path):
     """A job's file, which must be there; where none is named, it is said how to get one."""
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002  # the base's
-        return "Name the job's file, such as job.yaml; `cloudtune init` writes one to start from"
+        usual = Path("job.yaml")
+        if not usual.is_file():
+            return "Name the job's file, such as job.yaml; `cloudtune init` writes one to start from"
+        return f"Name the job's file, such as {usual}, which is here"
 
 
 job_argument = click.argument(
@@ -117,15 +122,36 @@ def run(
     project = project_folder()
     near = config_near(job_file.parent, project)
     if detach and emulate:
-        raise click.UsageError(
-            "--emulate ends with this command; start an emulator with `cloudtune emulate`, then --detach"
-        )
+        raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near)))
     with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
-        with made.unless_refused():
+        with _how_to_go_on(made), made.unless_refused():
             if detach:
                 return _detach(made, as_json=as_json)
             return _follow(made, job, quiet=quiet, as_json=as_json, report=report)
+
+
+def _cannot_detach(emulators: list[str]) -> str:
+    """Why --detach and --emulate do not go together, and what does."""
+    starts = " and ".join(f"`cloudtune emulate {name}`" for name in emulators)
+    return (
+        f"--emulate ends with this command; start an emulator with {starts} in another terminal, set the variables that it "
+        "prints, then --detach without --emulate"
+    )
+
+
+@contextlib.contextmanager
+def _how_to_go_on(made: "Run") -> "Iterator[None]":
+    """Adds to an error the command that goes on with the run, where that is there still and has not ended."""
+    from cloudtune.errors import CloudtuneError  # noqa: PLC0415
+
+    try:
+        yield
+    except CloudtuneError as error:
+        with contextlib.suppress(CloudtuneError):  # it was refused and is gone, or its store is damaged
+            if not made.state.ended and "cloudtune resume" not in str(error):
+                error.add_note(f"go on with: {command('resume', made.id, made.project)}")
+        raise
 
 
 def _detach(made: "Run", *, as_json: bool) -> int:
@@ -191,11 +217,12 @@ def _summary(made: "Run", written: Path | None) -> None:
     from cloudtune.cli.output import STATE_STYLES  # noqa: PLC0415
 
     record, out = made.record, console()
-    best_it, resume_it, trials_it, logs_it, report_it = (
-        escape(command(verb, made.id, made.project)) for verb in ("best", "resume", "trials", "logs", "report")
+    best_it, resume_it, show_it, trials_it, logs_it, report_it = (
+        escape(command(verb, made.id, made.project)) for verb in ("best", "resume", "show", "trials", "logs", "report")
     )
     style = STATE_STYLES[record.state.value]
-    why = f": {escape(record.reason)}" if record.reason else ""
+    reason = as_read_here(record.reason, made.id, made.project)
+    why = f": {escape(reason)}" if reason else ""
     out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
     out.print(f"[dim]{counts_text(made.counts())} in {duration(record.elapsed)}[/]", soft_wrap=True)
     best = made.best
@@ -212,10 +239,9 @@ def _summary(made: "Run", written: Path | None) -> None:
     if record.state.value == "interrupted" and "cloudtune resume" not in record.reason:
         out.print(f"go on with: [bold]{resume_it}[/]", soft_wrap=True)
     elif record.state.value == "failed":
-        out.print(
-            f"see why with: [bold]{trials_it}[/] and [bold]{logs_it}[/]",
-            soft_wrap=True,
-        )
+        started = any(trial.attempt for trial in made.trials())
+        ways = [trials_it, logs_it] if started else [show_it]
+        out.print(f"see why with: {' and '.join(f'[bold]{way}[/]' for way in ways)}", soft_wrap=True)
     elif written is None:
         out.print(f"[dim]more: {trials_it}, {report_it}[/]", soft_wrap=True)
 
@@ -264,10 +290,11 @@ def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
 
     made = api.attach(run_id)
     if made.state.ended:
-        why = f" ({made.record.reason})" if made.record.reason else ""
+        reason = as_read_here(made.record.reason, made.id, made.project)
+        why = f" ({reason})" if reason else ""
         click.echo(f"{made.id} has ended already: {made.state.value}{why}", err=True)
         return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
-    with api.revived(made, detach=detach):
+    with api.revived(made, detach=detach), _how_to_go_on(made):
         if detach:
             made.resume()
             return _detach(made, as_json=as_json)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.choosing import ORDERS, complete_orders, completing, known_states, trial_states
-from cloudtune.cli.commands import command
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
@@ -24,6 +23,7 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
+from cloudtune.commands import as_read_here, command, command_in, path_word
 from cloudtune.config import SEVERAL
 from cloudtune.errors import CloudtuneError, DamagedRun, suggest
 
@@ -95,7 +95,16 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
         _print_runs(runs, damaged, troubles, all_projects=all_projects)
     else:
         hint = "" if all_projects else "; those of other folders: cloudtune ls --all-projects"
-        click.echo(f"no runs yet; start one with: cloudtune run job.yaml{hint}", err=True)
+        click.echo(f"no runs yet; start one with: {_first_command(here)}{hint}", err=True)
+
+
+def _first_command(project: Path) -> str:
+    """The command that brings a project without runs to its first: its job's, or the one that writes a job."""
+    job = project / "job.yaml"
+    if not job.is_file():
+        return "cloudtune init" if project == Path.cwd() else f"cloudtune init {path_word(project)}"
+    near = job.relative_to(Path.cwd()) if job.is_relative_to(Path.cwd()) else job
+    return f"{command_in(project, 'run')} {path_word(near)}"
 
 
 def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, DamagedRun]]]":
@@ -182,7 +191,8 @@ def show(run_id: str, *, as_json: bool) -> None:
         data = {**run_data(record, trouble), "project": str(made.project), "counts": counts}
         print_json({**data, "best": best and trial_data(best, record), "events": events})
         return
-    why = f" ({record.reason})" if record.reason else ""
+    reason = as_read_here(record.reason, record.id, made.project)
+    why = f" ({reason})" if reason else ""
     lines = [
         ("run", record.id),
         ("job", f"{record.name} on {record.where}"),
@@ -198,7 +208,8 @@ def show(run_id: str, *, as_json: bool) -> None:
     if best is not None:
         click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective)))
     for when, trial, message in made.events()[-10:]:
-        click.echo(f"  {moment(when)}  {message if trial is None else f'trial {trial}: {message}'}")
+        said = as_read_here(message, record.id, made.project)
+        click.echo(f"  {moment(when)}  {said if trial is None else f'trial {trial}: {said}'}")
 
 
 @click.command()
@@ -409,7 +420,7 @@ def report(run_id: str, output: Path | None, *, as_json: bool) -> None:
     made = _attach(run_id)
     path = made.report(output or Path(f"{made.id}.html"))
     if as_json:
-        print_json({"run": made.id, "report": str(path)})
+        print_json({"run": made.id, "emulated": made.record.emulated, "report": str(path)})
     else:
         click.echo(f"wrote {path}", err=True)
 

@@ -109,13 +109,14 @@ def print_table(
 
     A terminal that is too narrow for its columns gets each row as lines, one a cell: Rich would leave columns out.
     """
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
     cells = [[str(value) for value in row] for row in rows]
     out = console()
     if not sys.stdout.isatty():
-        out.width = 10_000
+        out.width = sum(max(map(cell_len, column)) + 2 for column in zip(columns, *cells, strict=True))
     elif cells and _least_width(columns, cells) > out.width:
         click.echo("\n\n".join(_as_lines(columns, row) for row in cells))
         return

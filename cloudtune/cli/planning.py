@@ -1,5 +1,6 @@
 """plan, check, providers, schema: what can be known without running anything."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def _shown(path: str, value: object) -> str:
         return "***"
     text = value if isinstance(value, str) else ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     text = masked_text(text)
+    if not sys.stdout.isatty():
+        return text
     return text if len(text) <= 40 else text[:39] + "…"
 
 

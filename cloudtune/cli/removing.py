@@ -6,10 +6,11 @@ import click
 
 from cloudtune.cli.launching import complete_runs
 from cloudtune.cli.output import print_json
-from cloudtune.errors import CloudtuneError
+from cloudtune.errors import CloudtuneError, DamagedRun
 
 if TYPE_CHECKING:
     from cloudtune.leavings import Leaving
+    from cloudtune.store import RunStore
 
 
 @click.command()
@@ -38,7 +39,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     for run_id in ids:
         try:
             found = api.find_run(run_id, project_folder())
-            stays = at_the_service(found)
+            stays, emulated = at_the_service(found), _emulated(found)
             remove(found, force=force)
         except CloudtuneError as error:
             if len(ids) == 1:
@@ -46,7 +47,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
             click.echo(f"error: {error}", err=True)
             code = code or error.exit_code
             continue
-        removed.append({"id": found.id, "stays": stays})
+        removed.append({"id": found.id, "emulated": emulated, "stays": stays})
         if not as_json:
             click.echo(f"removed {found.id}" + "".join(f"\n  stays: {each}" for each in stays))
     if as_json:
@@ -54,6 +55,14 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     elif not ids:
         click.echo("no run has ended", err=True)
     return code
+
+
+def _emulated(run: "RunStore") -> bool | None:
+    """Whether a run was in an emulator; None where its record is damaged."""
+    try:
+        return run.record().emulated
+    except DamagedRun:
+        return None
 
 
 @click.command()

@@ -2,11 +2,11 @@
 
 import os
 import re
-import shlex
 from pathlib import Path
 
 import click
 
+from cloudtune.commands import path_word
 from cloudtune.errors import ConfigError
 
 _JOB = """\
@@ -101,7 +101,7 @@ def init(folder: Path, script: Path | None, *, force: bool) -> None:
     click.echo(f"wrote {', '.join(written)} in {folder.resolve()}")
     if len(written) < len(files):
         click.echo(f"kept {', '.join(name for name in kept if name not in written)}; --force replaces them")
-    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(os.fspath(folder))} && "
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {path_word(folder)} && "
     click.echo(f"next: {enter}cloudtune run job.yaml --report report.html")
 
 

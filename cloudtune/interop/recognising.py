@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from cloudtune.commands import path_word
 from cloudtune.errors import ConfigError, SpecError
 
 _LOOK = 4096
@@ -30,10 +31,12 @@ def advice_for(path: Path) -> str:
 
 def _of_program(path: Path, head: bytes) -> str:
     if path.suffix == ".ipynb":
-        return f"{path} is a notebook, not a job: save its code as a program, then write a job that runs it (`cloudtune init`)"
+        return f"{path} is a notebook, not a job: save its code as a program, then write a job that runs it"
+    proposal = f"`cloudtune init --from {path_word(path)} {path_word(path.parent)}` proposes one"
+    start = "" if path.with_name("job.yaml").exists() else f" ({proposal})"
     told = (
-        f"{path} is a program, not a job: write a job that runs it (`cloudtune init` makes one to start from), with "
-        f"trial: {{source: ., command: python {path.name}}}"
+        f"{path} is a program, not a job: write a job that runs it{start}, with "
+        f"trial: {{source: ., command: python {shlex.quote(path.name)}}}"
     )
     spaces = {b"hyperopt": "hyperopt", b"ray": "ray-tune"}
     found = next(
@@ -47,8 +50,8 @@ def _with_import(path: Path, origin: str) -> str:
     output = path.with_name("job.yaml")
     if output.exists():
         output = path.with_name(f"{path.stem}-job.yaml")
-    command = ["cloudtune", "import", str(path), "--from", origin, "-o", str(output)]
-    return f"{path} is no job, but what {origin} has; make a job of it with: {shlex.join(command)}"
+    made = f"cloudtune import {path_word(path)} --from {origin} -o {path_word(output)}"
+    return f"{path} is no job, but what {origin} has; make a job of it with: {made}"
 
 
 def _origins(path: Path) -> Iterator[str]:

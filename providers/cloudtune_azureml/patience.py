@@ -105,10 +105,10 @@ def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
         isinstance(error, ClientAuthenticationError) and status is None
     ):  # of azure.identity: none of its ways led to a token
         _log.debug("%s", said)
-        todo = "log in (az login), or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET; then go on with: cloudtune resume"
+        todo = "log in (az login), or set AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET"
         return CredentialError(f"there are no credentials for Azure, which are needed for {doing}; {todo}", code=code)
     if isinstance(error, ClientAuthenticationError) or status == 401:
-        todo = "log in again (az login), then go on with: cloudtune resume"
+        todo = "log in again (az login)"
         return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
     if status == 403:
         return CredentialError(f"Azure refused while {doing}: {said}; ask for the permission", code=code)

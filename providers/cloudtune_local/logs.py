@@ -28,7 +28,7 @@ def lines_of(run: RunStore, number: int, *, follow: bool) -> Iterator[str]:
     """
     trial = run.trial(number)
     if trial is None:
-        raise TrialError(f"run {run.id} has no trial {number}; `cloudtune trials {run.id}` lists them")
+        raise TrialError(f"run {run.id} has no trial {number}; `{run.command('trials')}` lists them")
     if not trial.attempt:
         raise TrialError(f"trial {number} has not started yet")
     if ":" in trial.place:

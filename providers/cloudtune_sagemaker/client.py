@@ -202,7 +202,7 @@ def _of_service(error: ClientError, doing: str) -> ProviderError:
     code = code_of(error)
     said = str(error.response.get("Error", {}).get("Message", "")) or str(error)
     if code in _CREDENTIAL_CODES:
-        todo = "log in again, then go on with: cloudtune resume" if code in _EXPIRED_CODES else "ask for the permission"
+        todo = "log in again" if code in _EXPIRED_CODES else "ask for the permission"
         return CredentialError(f"AWS refused while {doing}: {code}: {said}; {todo}", code=code)
     if code in _QUOTA_CODES:
         return QuotaError(f"a limit of the account is reached while {doing}: {said}", code=code)

@@ -256,7 +256,7 @@ def _in_words(error: Exception, doing: str) -> ProviderError:
         todo = "log in with: gcloud auth application-default login"
         return CredentialError(f"Google has no usable credentials ({said}); {todo}", code=code)
     if isinstance(error, exceptions.Unauthenticated | exceptions.Unauthorized):
-        todo = "log in again (gcloud auth application-default login), then go on with: cloudtune resume"
+        todo = "log in again (gcloud auth application-default login)"
         return CredentialError(f"Google refused while {doing}: {said}; {todo}", code=code)
     if isinstance(error, exceptions.Forbidden):
         return CredentialError(f"Google refused while {doing}: {said}; ask for the permission", code=code)
