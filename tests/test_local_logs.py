@@ -165,3 +165,91 @@ time.sleep(60)
     for trial in run.trials():
         assert trial.reason == "it ran longer than 3s (limits.trial_time)"
         assert trial.metrics == {"score": 0.5}
+
+
+# Workers, whose file holds the logs of several trials
+
+
+_PARTS = st.lists(st.tuples(st.integers(0, 1500), st.booleans()), min_size=1, max_size=8)
+
+
+@given(parts=_PARTS, most=st.integers(1, 300), before=st.integers(0, 900))
+def test_a_log_within_a_file_is_read_like_one_of_its_own(
+    parts: list[tuple[int, bool]], most: int, before: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    size, path = 512, tmp_path_factory.mktemp("logs") / "log"
+    append(path, b"x" * before)
+    written = b""
+    reader = LogReader(str(path), size, begin=before)
+    for count, trims in parts:
+        data = os.urandom(count)
+        written += data
+        append(path, data)
+        if trims:
+            trim_log(str(path), size, before)
+        piece = reader.read(most)
+        assert piece.data == written[piece.start : piece.stop]
+        assert piece.end == len(written)
+    finish = path.stat().st_size
+    append(path, b"another trial's" * 100)
+    reader.close()
+    reader = LogReader(str(path), size, begin=before, finish=finish)
+    while piece := reader.read(most).data:
+        assert written[reader.offset - len(piece) : reader.offset] == piece
+    assert reader.offset == len(written)
+    reader.close()
+
+
+def chatty(x: float) -> float:
+    print("the beginning", x)
+    for number in range(40_000 if x > 0.5 else 40):
+        print("line", number)
+    sys.stdout.flush()
+    print("the end", x)
+    return x
+
+
+@pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "pool"])
+def test_a_function_keeps_as_much_of_its_output_as_a_program(isolate: bool, tmp_path: Path) -> None:
+    run = api.tune(
+        chatty,
+        space={"x": {"type": "categorical", "values": [0.25, 0.75, 0.5, 1.0, 0.125]}},
+        maximize="score",
+        strategy="grid",
+        isolate=isolate,
+        local={"log_size": "16KB"},
+        project=tmp_path,
+    )
+    assert len(run.trials()) == 5
+    for trial in run.trials():
+        x = trial.parameters["x"]
+        lines = list(run.logs(trial.number))
+        assert (lines[0], lines[-1]) == (f"the beginning {x}", f"the end {x}")
+        notes = [line for line in lines if "bytes of the output are left out here" in line]
+        assert len(notes) == (float(x) > 0.5)
+        assert sum(len(line) + 1 for line in lines) < 17_000
+    kept = sum(path.stat().st_size for path in run.folder.rglob("*.txt")) + sum(
+        path.stat().st_size for path in run.folder.rglob("*.log")
+    )
+    assert kept < 5 * 17_000
+
+
+def test_a_worker_that_prints_without_end_fills_no_disk(tmp_path: Path) -> None:
+    """The log is made smaller while the trial runs, also the second of a worker; what its killed worker leaves is small."""
+
+    def endless(x: float) -> float:
+        while x > 0.5:
+            os.write(1, b"a line of an endless trial\n" * 1000)
+        return x
+
+    run = api.tune(
+        endless,
+        space={"x": {"type": "categorical", "values": [0.25, 0.75]}},
+        maximize="score",
+        strategy="grid",
+        limits={"trial_time": "2s"},
+        local={"log_size": "16KB"},
+        project=tmp_path,
+    )
+    assert sorted(trial.state.value for trial in run.trials()) == ["completed", "failed"]
+    assert sum(path.stat().st_size for path in run.folder.rglob("workers/*")) < 40_000

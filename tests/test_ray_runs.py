@@ -564,3 +564,38 @@ def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, pr
     assert run.record.reason.startswith("by SIGTERM")
     assert [trial.state for trial in run.trials()] == [TrialState.WAITING]
     assert not actors_of(run)
+
+
+@pytest.mark.parametrize("isolate", [True, False])
+def test_a_function_keeps_as_much_of_its_output_as_a_program(
+    isolate: bool, job: Any, finish: Any, project: Path
+) -> None:
+    (project / "code").mkdir(exist_ok=True)
+    (project / "code" / "chatty.py").write_text(CHATTY)
+    run = finish(
+        job(
+            trial={"source": "code", "function": "chatty:train"},
+            space={"x": {"type": "categorical", "values": [0.25, 0.75, 0.5, 1.0, 0.125]}},
+            strategy={"type": "grid"},
+            limits={"parallel": 1},
+            ray={"isolate": isolate, "log_size": "16KB"},
+        )
+    )
+    assert run.state is RunState.COMPLETED, run.events()
+    for trial in run.trials():
+        x = trial.parameters["x"]
+        lines = list(run.logs(trial.number))
+        assert (lines[0], lines[-1]) == (f"the beginning {x}", f"the end {x}")
+        notes = [line for line in lines if "bytes of the output are left out here" in line]
+        assert len(notes) == (float(x) > 0.5)
+        assert sum(len(line) + 1 for line in lines) < 17_000
+
+
+CHATTY = """
+def train(x):
+    print("the beginning", x)
+    for number in range(40_000 if x > 0.5 else 40):
+        print("line", number)
+    print("the end", x)
+    return x
+"""

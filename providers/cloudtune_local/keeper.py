@@ -61,12 +61,45 @@ class Child:
         self.grace: float = request.get("grace", 10.0)
         self.log: str = request["log"]
         self.log_size: int | None = request.get("log_size")
+        self.log_start: _Place | None = None
         self.why = ""
         self.peak = 0
         limit = request.get("limit")
         self.deadline = time.monotonic() + limit if limit else None
         self.kill_at: float | None = None
         self.status: int | None = None  # of the leader, where the rest of its group may still save its state
+
+    @property
+    def output_start(self) -> int:
+        """Where in its log the output of its present trial begins; -1 for a worker that has none."""
+        return 0 if self.log_start is None else self.log_start.get()
+
+    @property
+    def output_size(self) -> int:
+        """Bytes that its present trial has in the log; 0 for a worker that has none.
+
+        Raises:
+            OSError: the log is gone.
+        """
+        start = self.output_start
+        return 0 if start < 0 else os.stat(self.log).st_size - start  # noqa: PTH116
+
+
+class _Place:
+    """Where in a worker's log the output of its present trial begins; memory that the worker and the keeper share."""
+
+    def __init__(self) -> None:
+        import mmap  # noqa: PLC0415  # only pools need it
+
+        self._memory = mmap.mmap(-1, 8)
+
+    def get(self) -> int:
+        """Return the offset; -1 between two trials."""
+        return int.from_bytes(self._memory[:8], "little", signed=True)
+
+    def put(self, offset: int) -> None:
+        """Note the offset, or -1 where no trial runs."""
+        self._memory[:8] = offset.to_bytes(8, "little", signed=True)
 
 
 class Keeper:
@@ -155,6 +188,7 @@ class Keeper:
         try:
             pid = how(request)
             self._children[pid] = Child(request["key"], pid, request)
+            self._children[pid].log_start = request.get("log_start")
             if "record" in request:
                 write(request["record"], f"{pid} {birth(pid)}\n{self._name}\n")
         except OSError as error:
@@ -228,11 +262,18 @@ class Keeper:
         try:
             function = self._ready_function()
             log = os.open(request["log"], _LOG_FLAGS, 0o644)
+            place = request["log_start"] = _Place()
+            place.put(-1)
             pid = os.fork()
             if pid == 0:
                 self._become_trial(log)
                 connection = socket.socket(fileno=descriptor)
-                self._forked.leave(lambda: self._forked.serve(function, connection, request["run"]))
+
+                def ended(start: int) -> None:
+                    place.put(-1)  # from here on the keeper leaves the log alone
+                    trim_log(request["log"], request["log_size"], start)
+
+                self._forked.leave(lambda: self._forked.serve(function, connection, request["run"], place.put, ended))
             os.close(log)
         finally:
             os.close(descriptor)
@@ -281,9 +322,9 @@ class Keeper:
     def _ended(self, child: Child, status: int) -> None:
         del self._children[child.pid]
         _signal_group(child.pid, signal.SIGKILL)
-        if child.log_size is not None:
+        if child.log_size is not None and child.output_start >= 0:
             with contextlib.suppress(OSError):  # somebody has removed it
-                trim_log(child.log, child.log_size)
+                trim_log(child.log, child.log_size, child.output_start)
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
         # The driver is told first: it goes on while the rest is done, which serves the case that it dies.
         self._tell({"ended": child.key, **outcome})
@@ -331,10 +372,12 @@ class Keeper:
         """Trims the logs that have grown too large, whose writers stand still meanwhile."""
         for child in self._children.values():
             with contextlib.suppress(OSError):  # somebody has removed it
-                if child.log_size is not None and os.stat(child.log).st_size > child.log_size:  # noqa: PTH116
+                if child.log_size is not None and child.output_size > child.log_size:
                     self._signal(child, signal.SIGSTOP)
                     try:
-                        trim_log(child.log, child.log_size)
+                        _await_stop(child.pid)
+                        if child.output_start >= 0:  # a worker may have ended its trial just before
+                            trim_log(child.log, child.log_size, child.output_start)
                     finally:
                         self._signal(child, signal.SIGCONT)
 
@@ -373,6 +416,16 @@ def _has_exited(pid: int) -> bool:
         return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:
         return True
+
+
+def _await_stop(pid: int) -> None:
+    """Wait until a child that was sent SIGSTOP stands still or has ended; briefly, for it may have left its group."""
+    if hasattr(os, "waitid"):
+        with contextlib.suppress(ChildProcessError):  # it has ended, and was reaped
+            for _ in range(50):
+                if os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None:
+                    return
+                time.sleep(0.001)
 
 
 def _signal_group(group: int, number: int) -> None:
@@ -437,18 +490,23 @@ def memory_of(group: int) -> int:
     return total
 
 
-def trim_log(path: str, size: int) -> None:
+def trim_log(path: str, size: int, start: int = 0) -> None:
     """Leaves out the middle of a log that is larger than it may be, and writes a note in its place.
 
     The first half of what it may hold stays, and the last megabyte. Processes that append to it go on after that.
 
+    Args:
+        path: of the file.
+        size: bytes that the log may hold.
+        start: where in the file it begins: a worker's file holds the logs of several trials.
+
     Raises:
         OSError: it cannot be read or written.
     """
-    head, kept = size // 2, min(LOG_KEPT, size // 4)
+    head, kept = start + size // 2, min(LOG_KEPT, size // 4)
     with open(path, "r+b", buffering=0) as file:  # noqa: PTH123
         end = file.seek(0, os.SEEK_END)
-        if end > size:
+        if end - start > size:
             before = left_out(file.fileno(), head)
             last = os.pread(file.fileno(), kept, end - kept)
             gone = before + (end - kept) - (head + NOTE_SIZE if before else head)

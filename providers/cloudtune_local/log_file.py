@@ -32,7 +32,7 @@ class Piece:
         return self.start + len(self.data)
 
 
-def read_log(descriptor: int, offset: int, most: int, size: int) -> Piece:
+def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int = 0, finish: int | None = None) -> Piece:
     """A part of a log.
 
     Args:
@@ -40,21 +40,26 @@ def read_log(descriptor: int, offset: int, most: int, size: int) -> Piece:
         offset: where to begin.
         most: bytes to read.
         size: bytes that the log keeps.
+        begin: where in the file the log begins, which is 0 but for the trials of a worker.
+        finish: where in the file it ends; None for the file's end.
 
     Raises:
         OSError: it cannot be read.
     """
     head = size // 2
     while True:
-        gone = left_out(descriptor, head)
-        added = NOTE_SIZE - gone if gone else 0  # from the offset of a byte to its place in the file
+        last = os.fstat(descriptor).st_size if finish is None else finish
+        longer = last - begin > head
+        gone = left_out(descriptor, begin + head) if longer else 0
+        added = NOTE_SIZE - gone if gone else 0  # from the offset of a byte to its place in the log
         start = max(offset, head + gone) if gone and offset >= head else offset
-        end = os.fstat(descriptor).st_size - added
+        end = last - begin - added
+        most = max(0, min(most, end - start))
         if start < head:
-            data = os.pread(descriptor, min(most, head - start) if gone else most, start)
+            data = os.pread(descriptor, min(most, head - start) if gone else most, begin + start)
         else:
-            data = os.pread(descriptor, most, start + added)
-        if left_out(descriptor, head) == gone:  # or the keeper has just trimmed it
+            data = os.pread(descriptor, most, begin + start + added)
+        if not longer or left_out(descriptor, begin + head) == gone:  # or the keeper has just trimmed it
             return Piece(start, data, max(end, start + len(data)))
 
 
@@ -89,10 +94,12 @@ class LogReader:
     Args:
         path: of the log, which need not be there yet.
         size: bytes that it keeps.
+        begin: where in the file it begins; see `read_log`.
+        finish: where in the file it ends; None for the file's end.
     """
 
-    def __init__(self, path: str, size: int) -> None:
-        self._path, self._size = path, size
+    def __init__(self, path: str, size: int, *, begin: int = 0, finish: int | None = None) -> None:
+        self._path, self._size, self._begin, self._finish = path, size, begin, finish
         self._descriptor: int | None = None
         self.offset = 0
 
@@ -103,7 +110,7 @@ class LogReader:
                 self._descriptor = os.open(self._path, os.O_RDONLY)
             except FileNotFoundError:
                 return Piece(self.offset, b"", self.offset)
-        piece = read_log(self._descriptor, self.offset, most, self._size)
+        piece = read_log(self._descriptor, self.offset, most, self._size, begin=self._begin, finish=self._finish)
         self.offset = piece.stop
         return piece
 

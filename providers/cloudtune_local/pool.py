@@ -82,6 +82,7 @@ class PoolLauncher(Launcher):
             "key": name,
             "run": self._setting.run_id,
             "log": str(self._setting.folder / worker.log),
+            "log_size": self._setting.log_size,
             "memory": self._setting.memory,
         }
         with theirs, contextlib.suppress(OSError):  # the keeper died: the next look at it tells

@@ -50,8 +50,22 @@ def _reseed(text: str) -> None:
         numpy.random.seed(seed)
 
 
-def serve(function: Callable[..., object], connection: socket.socket, run: str) -> int:
-    """A worker of a pool: one trial after the other, until the driver closes the connection."""
+def serve(
+    function: Callable[..., object],
+    connection: socket.socket,
+    run: str,
+    begun: Callable[[int], None],
+    ended: Callable[[int], None],
+) -> int:
+    """A worker of a pool: one trial after the other, until the driver closes the connection.
+
+    Args:
+        function: the user's.
+        connection: to the driver.
+        run: the run's id.
+        begun: is told, as a trial begins, where in the log its output does.
+        ended: makes what a trial has written, which began there, as small as a log may be.
+    """
     stream = connection.makefile("rb")
 
     def send(message: dict[str, Any]) -> None:
@@ -65,6 +79,7 @@ def serve(function: Callable[..., object], connection: socket.socket, run: str) 
             send({"number": number, "step": step, "time": moment, "metrics": metrics})
 
         start = os.lseek(1, 0, os.SEEK_END)
+        begun(start)
         trial.enter(
             trial.Context(
                 request["parameters"],
@@ -89,5 +104,7 @@ def serve(function: Callable[..., object], connection: socket.socket, run: str) 
             trial.leave()
         sys.stdout.flush()
         sys.stderr.flush()
+        with contextlib.suppress(OSError):  # the log has been removed, or its disk is full
+            ended(start)
         send({"number": number, "ended": failure, "log": [start, os.lseek(1, 0, os.SEEK_END)]})
     return 0

@@ -55,12 +55,7 @@ class Attempt:
 
     def _log(self, known: int) -> tuple[dict[str, Any], bool]:
         """What follows in the log, and whether there is more of it; what was left out before it, if anything was."""
-        if self.reports is not None:  # the log of a worker, which holds other trials, too
-            start = self.log_start + known
-            most = CHUNK if self.log_end is None else min(CHUNK, self.log_end - start)
-            data = _read(self.log, start, most) if most > 0 else b""
-            return {"log": data}, len(data) >= CHUNK
-        reader = LogReader(self.log, self.files.log_size)
+        reader = LogReader(self.log, self.files.log_size, begin=self.log_start, finish=self.log_end)
         reader.offset = known
         piece = reader.read(CHUNK)
         reader.close()

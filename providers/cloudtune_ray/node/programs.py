@@ -182,6 +182,7 @@ class Programs:
             "key": name,
             "run": self._setting["run"],
             "log": self._worker.log,
+            "log_size": self._setting["log_size"],
             "memory": self._setting["memory"],
         }
         with theirs:
