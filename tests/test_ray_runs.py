@@ -517,8 +517,8 @@ def test_a_runtime_environment_that_cannot_be_made_ends_the_run_with_its_reason(
 
 
 def test_what_ray_would_refuse_is_refused_before_the_run(job: Any, made: Any, project: Path) -> None:
-    with pytest.raises(SpecError, match=r"ray\.runtime_env: src is not a valid path"):
-        made(job(ray={"runtime_env": {"working_dir": "src"}}))
+    with pytest.raises(SpecError, match=r"ray\.runtime_env: Only \.zip"):
+        made(job(ray={"runtime_env": {"working_dir": "s3://bucket/folder"}}))
     with pytest.raises(UnsupportedError, match=r"ray\.num_gpus: is a part of one GPU, or a whole number of them"):
         made(job(ray={"num_gpus": 1.5}))
     with pytest.raises(SpecError, match=r"data\.train: there is no file or folder 'nowhere'"):

@@ -14,7 +14,30 @@ RUNTIME_ENV = (
 )  # fmt: skip
 """What a runtime environment may say (`ray.runtime_env.RuntimeEnv.known_fields`, Ray 2.60)."""
 
+_PLACES = ("working_dir", "py_modules", "java_jars")
+"""What of a runtime environment is code, at addresses or in files of this machine."""
+
 _BUILT_IN = ("CPU", "GPU", "memory", "object_store_memory")
+
+
+def _refuse_local(name: str, value: object) -> None:
+    """Make sure that code of a runtime environment is at addresses.
+
+    Files of this machine travel by `trial.source` alone, of which secrets stay here; Ray itself packs none for an actor.
+
+    Raises:
+        ValueError: it is in a file of this machine.
+    """
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, str) and "://" not in each:
+            what = (
+                f"trial: {{source: {each}}}"
+                if name == "working_dir"
+                else "trial: {source: …} with a folder that has it"
+            )
+            raise ValueError(
+                f"{name}: {each!r} is of this machine, from where code travels by the source alone; write {what}, or give the address of a package (s3://, gs://, https://, …)"
+            )
 
 
 class RayJob(Part):
@@ -56,6 +79,8 @@ class RayJob(Part):
         unknown = [name for name in value if name not in RUNTIME_ENV]
         if unknown:
             raise ValueError(f"Ray's runtime environment has no {unknown[0]!r}; it has {', '.join(RUNTIME_ENV)}")
+        for name in _PLACES:
+            _refuse_local(name, value.get(name))
         return value
 
     @field_validator("resources")
