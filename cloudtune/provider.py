@@ -145,7 +145,7 @@ class Provider(ABC):
             UnsupportedError: the provider cannot run the job as it stands.
             ConfigError: the provider has no requests of its own.
         """
-        raise ConfigError(f"{self.name} has no requests of its own; `cloudtune plan --json` shows what it is told")
+        raise ConfigError(f"{self.name} has no requests of its own")
 
     def to_launch(self, job: "TuningJob", base: "Path", folder: "Path") -> "JsonValue":  # noqa: ARG002  # none here
         """The service's own request for a job, which other tools can launch as it stands: code and data are uploaded.
@@ -175,6 +175,22 @@ class Provider(ABC):
             ConfigError: the provider has no requests of its own.
         """
         raise ConfigError(f"{cls.name} has no requests of its own to import")
+
+    @classmethod
+    def with_legal_names(cls, data: object, folder: "Path | None" = None) -> "tuple[object, Mapping[str, str]]":  # noqa: ARG003  # none here
+        """Return a request whose parameters have names that a spec may have, and the new names by the old ones.
+
+        Names that are legal stay; the new ones are those of `cloudtune.interop.legal_names`. Conditions, commands and
+        whatever else names a parameter are changed, too.
+
+        Args:
+            data: as `from_native` takes it.
+            folder: as `from_native` takes it.
+
+        Raises:
+            SpecError: it is no such request; says where in it.
+        """
+        return data, {}
 
     @classmethod
     def recognises(cls, data: Mapping[str, object]) -> bool:  # noqa: ARG003  # none here

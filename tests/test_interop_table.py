@@ -1,5 +1,6 @@
 """One table of cases and formats: whatever an import changes is noted, and what one import can do all do."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from cloudtune.errors import SpecError
 from cloudtune.interop import legal_names, with_legal_names
 from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, load_format
+from cloudtune.interop.requests import read_request
 from cloudtune.interop.wandb import parse
 from cloudtune.parameters import Categorical, Float
+from cloudtune.provider import load_provider
 
 SPACES = {
     "hyperopt": "from hyperopt import hp\nspace = {body}\n",
@@ -49,6 +52,10 @@ def imported(origin: str, parameters: dict[str, Any], folder: Path, monkeypatch:
         return load_format(origin).read(f"{module}:space")
     if origin == "katib":
         return katib(list(parameters), folder)
+    if origin in SERVICES:
+        file = folder / "request.json"
+        file.write_text(json.dumps(SERVICES[origin](list(parameters))), "utf-8")
+        return read_request(load_provider(origin), str(file))
     return sweep({name: {"min": 0.1, "max": 1.0} for name in parameters})
 
 
@@ -88,14 +95,83 @@ def katib(names: list[str], folder: Path) -> Imported:
     return load_format("katib").read(str(folder / "experiment.yaml"))
 
 
-@pytest.mark.parametrize("origin", ["wandb", "katib", "optuna", "hyperopt", "ray-tune"])
+def sagemaker(names: list[str]) -> dict[str, Any]:
+    """A request that searches half of the parameters, and sets the others."""
+    ranges = [{"Name": name, "MinValue": "0", "MaxValue": "1"} for name in names[::2]]
+    return {
+        "HyperParameterTuningJobName": "j",
+        "HyperParameterTuningJobConfig": {
+            "Strategy": "Random",
+            "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+            "ResourceLimits": {"MaxNumberOfTrainingJobs": 3, "MaxParallelTrainingJobs": 1},
+            "ParameterRanges": {"ContinuousParameterRanges": ranges},
+        },
+        "TrainingJobDefinition": {
+            "StaticHyperParameters": dict.fromkeys(names[1::2], "1"),
+            "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
+            "RoleArn": "arn:aws:iam::123456789012:role/r",
+            "OutputDataConfig": {"S3OutputPath": "s3://b/o"},
+            "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 30},
+            "StoppingCondition": {"MaxRuntimeInSeconds": 86400},
+        },
+    }
+
+
+def vertex(names: list[str]) -> dict[str, Any]:
+    """A message whose parameters stand below each other's values."""
+    parameter: dict[str, Any] = {}
+    for name in reversed(names):
+        below = [{"parentCategoricalValues": {"values": ["a"]}, "parameterSpec": parameter}] if parameter else []
+        parameter = {
+            "parameterId": name,
+            "categoricalValueSpec": {"values": ["a", "b"]},
+            "conditionalParameterSpecs": below,
+        }
+    pool = {"machineSpec": {"machineType": "n1-standard-4"}, "replicaCount": 1, "containerSpec": {"imageUri": "i"}}
+    return {
+        "displayName": "j",
+        "maxTrialCount": 3,
+        "parallelTrialCount": 1,
+        "studySpec": {"metrics": [{"metricId": "loss", "goal": "MINIMIZE"}], "parameters": [parameter]},
+        "trialJobSpec": {"workerPoolSpecs": [pool]},
+    }
+
+
+def azureml(names: list[str]) -> dict[str, Any]:
+    """A sweep, half of whose parameters stand in a branch of a choice and with a place in the command."""
+    uniform = {"type": "uniform", "min_value": 0, "max_value": 1}
+    branch = {"kind": "a", **dict.fromkeys(names[1::2], uniform)}
+    places = " ".join(f"${{{{search_space.{name}}}}}" for name in names[::2])
+    return {
+        "type": "sweep",
+        "trial": {"command": f"python t.py {places}", "environment": "azureml:e@latest"},
+        "compute": "azureml:cpu",
+        "sampling_algorithm": "random",
+        "search_space": {**dict.fromkeys(names[::2], uniform), "kind": {"type": "choice", "values": [branch, "b"]}},
+        "objective": {"goal": "minimize", "primary_metric": "loss"},
+        "limits": {"max_total_trials": 3, "max_concurrent_trials": 1},
+    }
+
+
+SERVICES = {"sagemaker": sagemaker, "vertex": vertex, "azureml": azureml}
+REFUSED_BY_AZURE = {"net.lr", "1st", "größe"}
+"""Names that a spec may have, and no sweep."""
+
+
+@pytest.mark.parametrize("origin", ["wandb", "katib", "optuna", "hyperopt", "ray-tune", *SERVICES])
 def test_every_import_renames_what_a_spec_cannot_call_so_and_says_it(
     origin: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = imported(origin, NAMES, tmp_path, monkeypatch)
-    assert set(found.job.space) == set(NAMES.values())
+    names = {name: ours for name, ours in NAMES.items() if origin != "azureml" or name not in REFUSED_BY_AZURE}
+    found = imported(origin, names, tmp_path, monkeypatch)
+    assert set(found.job.space) - {"kind"} == set(names.values())
+    if origin in SERVICES:
+        request = json.dumps(load_provider(origin)({}).to_native(found.job), ensure_ascii=False)
+        assert all(name == ours or f'"{name}"' not in request for name, ours in names.items())
+    if origin == "azureml":
+        assert str(found.job.trial.command).split()[2:] == [f"{{{ours}}}" for ours in list(names.values())[::2]]
     told = "\n".join(map(str, found.notes))
-    for theirs, ours in NAMES.items():
+    for theirs, ours in names.items():
         assert (f"is called {ours} here" in told) == (theirs != ours), theirs
     assert TuningJob.from_yaml(found.job.to_yaml()) == found.job
 

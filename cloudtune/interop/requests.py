@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.files import STDIN
+from cloudtune.interop import note_of_name
 from cloudtune.interop.documents import path_text, read_document
 from cloudtune.interop.formats import Imported, Note
 
@@ -27,14 +28,17 @@ def read_request(provider: "type[Provider] | Provider", source: str) -> Imported
         ConfigError: there is no such file, or the service has no requests of its own.
     """
     document = read_document(source)
+    folder = None if source == STDIN else Path(source).parent
     with document.located():
-        job = provider.from_native(document.data, None if source == STDIN else Path(source).parent)
+        data, renamed = provider.with_legal_names(document.data, folder)
+        job = provider.from_native(data, folder)
+    notes = tuple(Note(theirs, note_of_name(ours)) for theirs, ours in renamed.items())
     kept = list(dict.fromkeys(_leaves(job.native_settings(provider.name), ())))
     if not kept:
-        return Imported(job)
+        return Imported(job, notes)
     named = ", ".join(kept[:_MOST]) + (f" and {len(kept) - _MOST} more" if len(kept) > _MOST else "")
     message = f"settings of {provider.name} alone: {named}"
-    return Imported(job, (Note("", message),))
+    return Imported(job, (*notes, Note("", message)))
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.interop import legal_names
 from cloudtune.interop.documents import Document
 from cloudtune.job import TuningJob
 from cloudtune.spec_text import unpacked_spec
@@ -17,7 +18,7 @@ from cloudtune_azureml.bodies import SweepBody
 from cloudtune_azureml.files import sweep_of
 from cloudtune_azureml.rest import file_of, is_body
 from cloudtune_azureml.rules import problems
-from cloudtune_azureml.spaces import command_of, space_of
+from cloudtune_azureml.spaces import command_of, names_in, space_of, with_names
 from cloudtune_azureml.translate import bare_request
 from cloudtune_azureml.v2 import READ_ONLY, snake
 from cloudtune_azureml.wire import MERGING
@@ -52,16 +53,54 @@ def parse(data: Any, folder: Path | None = None) -> TuningJob:
     return _with_native(neutral, request)
 
 
+def with_legal_names(data: Any, folder: Path | None = None) -> tuple[Any, dict[str, str]]:
+    """The file with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    request = _given(data, folder or Path())
+    space, trial = request.get("search_space"), request.get("trial")
+    if not isinstance(space, Mapping) or not isinstance(trial, Mapping) or not isinstance(trial.get("command"), str):
+        return data, {}  # `parse` says what is wrong
+    names = legal_names(dict.fromkeys(map(str, names_in(space))))
+    renamed = {name: legal for name, legal in names.items() if name != legal}
+    changed = {names[str(name)]: _with_names(expression, names) for name, expression in space.items()}
+    command = with_names(trial["command"], renamed)
+    sweep = {**request, "search_space": changed, "trial": {**trial, "command": command}}
+    if not renamed or problems(sweep) or travelled(sweep) is not None:
+        return data, {}  # where something is wrong, `parse` says what
+    return sweep, renamed
+
+
+def _with_names(expression: Any, names: Mapping[str, str]) -> Any:
+    """An expression, and those in the branches of its choice, with other names."""
+    if not isinstance(expression, Mapping) or "values" not in expression:
+        return expression
+    values = [
+        {names.get(name, name): _with_names(inner, names) for name, inner in value.items()}
+        if isinstance(value, Mapping)
+        else value
+        for value in expression["values"]
+    ]
+    return {**expression, "values": values}
+
+
 def _request(data: Any, folder: Path) -> dict[str, Any]:
-    """The file, without what only the service says."""
-    if not isinstance(data, Mapping):
-        raise SpecError([Problem("", "it is no mapping; give a sweep job")], SOURCE)
-    given = _of_body(data) if is_body(data) else sweep_of(data, folder)
-    request = {name: value for name, value in given.items() if name not in READ_ONLY and value is not None}
+    """The file, without what only the service says.
+
+    Raises:
+        SpecError: the service would refuse it.
+    """
+    request = _given(data, folder)
     found = [Problem(each.path, each.message) for each in problems(request)]
     if found:
         raise SpecError(found, SOURCE)
     return request
+
+
+def _given(data: Any, folder: Path) -> dict[str, Any]:
+    """The file as it is given, without what only the service says."""
+    if not isinstance(data, Mapping):
+        raise SpecError([Problem("", "it is no mapping; give a sweep job")], SOURCE)
+    given = _of_body(data) if is_body(data) else sweep_of(data, folder)
+    return {name: value for name, value in given.items() if name not in READ_ONLY and value is not None}
 
 
 def _of_body(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,6 +76,12 @@ class AzureMlProvider(CloudProvider):
         return parse(data, folder)
 
     @classmethod
+    def with_legal_names(cls, data: Any, folder: Path | None = None) -> tuple[Any, Mapping[str, str]]:
+        from cloudtune_azureml.parse import with_legal_names  # noqa: PLC0415
+
+        return with_legal_names(data, folder)
+
+    @classmethod
     def recognises(cls, data: Mapping[str, object]) -> bool:
         from cloudtune_azureml.files import has_sweep  # noqa: PLC0415
 

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cloudtune.axis import axis_of
@@ -130,9 +130,27 @@ def _multiple(value: float, q: float) -> float:
     return float(f"{round(value / q) * q:.12g}")
 
 
+def names_in(expressions: Mapping[str, Any]) -> Iterator[str]:
+    """All names of a search space, also those in the branches of choices."""
+    for name, expression in expressions.items():
+        yield name
+        values = expression.get("values") if isinstance(expression, Mapping) else None
+        for value in values or ():
+            if isinstance(value, Mapping):
+                yield from names_in(value)
+
+
 # Commands
 
 _PLACE = re.compile(r"\$\{\{\s*(search_space|inputs|outputs)\.([\w.]+?)\s*\}\}|(?<!\$)\{search_space\.(\w+)\}")
+
+
+def with_names(command: str, renamed: Mapping[str, str]) -> str:
+    """A command whose places name parameters otherwise."""
+    for name in sorted(renamed, key=len, reverse=True):
+        place = rf"(\{{\s*search_space\.){re.escape(name)}(\s*\}})"
+        command = re.sub(place, lambda found, new=renamed[name]: f"{found[1]}{new}{found[2]}", command)  # type: ignore[misc]
+    return command
 
 
 def command_of(command: str, inputs: Mapping[str, Any]) -> str:

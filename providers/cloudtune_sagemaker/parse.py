@@ -5,12 +5,14 @@ writing that is not ours (``1e-05`` for ``1e-5``, JSON in categories), becomes n
 our translation of the neutral fields and the request. So the job's own request is the given one, by construction.
 """
 
+import copy
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.interop import legal_names
 from cloudtune.job import TuningJob, check_regex
 from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
 from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
@@ -52,6 +54,39 @@ def parse(data: Any) -> TuningJob:
     if spec is not None:
         neutral = _with_environment_of(neutral, request)
     return _with_native(neutral, request)
+
+
+_RANGES = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges", "AutoParameters")
+_OWN = ("sagemaker_", "cloudtune_spec_")
+"""Beginnings of static hyperparameters that are none of the user's."""
+
+
+def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
+    """The request with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    request = _request(data)
+    static = [each.get("StaticHyperParameters") or {} for each in _definitions(request)]
+    ranges = [each for found in _ranges_of(request) for kind in _RANGES for each in found.get(kind) or ()]
+    own = [name for each in static for name in each if not name.startswith(_OWN)]
+    names = legal_names(dict.fromkeys([*(each["Name"] for each in ranges), *own]))
+    renamed = {name: legal for name, legal in names.items() if name != legal}
+    if not renamed or unpacked_spec(static[0]) is not None:
+        return data, {}
+    request = copy.deepcopy(request)
+    for found in _ranges_of(request):
+        for kind in _RANGES:
+            for each in found.get(kind) or ():
+                each["Name"] = names[each["Name"]]
+    for definition in _definitions(request):
+        if definition.get("StaticHyperParameters"):
+            values = definition["StaticHyperParameters"]
+            definition["StaticHyperParameters"] = {names.get(name, name): text for name, text in values.items()}
+    return request, renamed
+
+
+def _ranges_of(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All ranges of a request: the job's, and those of its definitions."""
+    found = [request[CONFIG].get("ParameterRanges"), *(e.get("HyperParameterRanges") for e in _definitions(request))]
+    return [each for each in found if each]
 
 
 def _request(data: Any) -> dict[str, Any]:

@@ -80,6 +80,12 @@ class SageMakerProvider(CloudProvider):
         return parse(data)
 
     @classmethod
+    def with_legal_names(cls, data: Any, folder: Path | None = None) -> tuple[Any, Mapping[str, str]]:  # noqa: ARG003  # a request names no files
+        from cloudtune_sagemaker.parse import with_legal_names  # noqa: PLC0415
+
+        return with_legal_names(data)
+
+    @classmethod
     def recognises(cls, data: Mapping[str, object]) -> bool:
         return "HyperParameterTuningJobConfig" in data or "HyperParameterTuningJobName" in data
 

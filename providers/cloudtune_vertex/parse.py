@@ -5,15 +5,17 @@ settings: the difference between our translation of the neutral fields and the r
 the same as the given one, by construction; it is written in one form (see `shapes`), however the given one was.
 """
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.interop import legal_names
 from cloudtune.job import TuningJob
 from cloudtune.spec_text import unpacked_spec
 from cloudtune_vertex.pools import DEFAULT_MACHINE, SPEC_VARIABLE
 from cloudtune_vertex.rules import problems
-from cloudtune_vertex.shapes import normal, seconds_of
+from cloudtune_vertex.shapes import Violation, normal, seconds_of
 from cloudtune_vertex.spaces import space_of
 from cloudtune_vertex.translate import bare_request, with_values
 from cloudtune_vertex.wire import MERGING
@@ -55,8 +57,45 @@ def parse(data: Any) -> TuningJob:
     return _with_native(neutral, request)
 
 
+def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
+    """The message with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    request, violations = _form(data)
+    if violations:
+        return data, {}  # `parse` says what is wrong
+    study = copy.deepcopy(request.get("studySpec") or {})
+    parameters = list(_all_of(study.get("parameters", [])))
+    names = legal_names(dict.fromkeys(each["parameterId"] for each in parameters if each.get("parameterId")))
+    renamed = {name: legal for name, legal in names.items() if name != legal}
+    for each in parameters:
+        each.update({"parameterId": names[each["parameterId"]]} if each.get("parameterId") else {})
+    changed = {**request, "studySpec": study}
+    if not renamed or problems(changed) or travelled(changed) is not None:
+        return data, {}  # where something else is wrong, `parse` says what
+    return changed, renamed
+
+
+def _all_of(parameters: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Parameters, and those below them."""
+    for each in parameters:
+        yield each
+        yield from _all_of([child.get("parameterSpec", {}) for child in each.get("conditionalParameterSpecs", [])])
+
+
 def _request(data: Any) -> dict[str, Any]:
-    """The message in its normal form, without what only the service says."""
+    """The message in its normal form, without what only the service says.
+
+    Raises:
+        SpecError: it is none, or the service would refuse it.
+    """
+    request, violations = _form(data)
+    found = [Problem(each.path, each.message) for each in violations or problems(request)]
+    if found:
+        raise SpecError(found, SOURCE)
+    return request
+
+
+def _form(data: Any) -> tuple[dict[str, Any], list[Violation]]:
+    """The message in its normal form, without what only the service says, and what keeps it from being a message."""
     if not isinstance(data, Mapping):
         raise SpecError([Problem("", "it is no object; give a HyperparameterTuningJob")], SOURCE)
     form, violations = normal(data)
@@ -64,10 +103,7 @@ def _request(data: Any) -> dict[str, Any]:
     if request.keys() <= _GCLOUD <= request.keys():
         # https://cloud.google.com/sdk/gcloud/reference/ai/hp-tuning-jobs/create
         request = {"displayName": _NAME, "maxTrialCount": 1, "parallelTrialCount": 1, **request}
-    found = [Problem(each.path, each.message) for each in violations or problems(request)]
-    if found:
-        raise SpecError(found, SOURCE)
-    return request
+    return request, violations
 
 
 def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -75,6 +75,12 @@ class VertexProvider(CloudProvider):
         return parse(data)
 
     @classmethod
+    def with_legal_names(cls, data: Any, folder: Path | None = None) -> tuple[Any, Mapping[str, str]]:  # noqa: ARG003  # a request names no files
+        from cloudtune_vertex.parse import with_legal_names  # noqa: PLC0415
+
+        return with_legal_names(data)
+
+    @classmethod
     def recognises(cls, data: Mapping[str, object]) -> bool:
         return "studySpec" in data or "study_spec" in data
 
