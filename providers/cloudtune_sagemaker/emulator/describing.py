@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from cloudtune_sagemaker.emulator.answers import moment
@@ -82,7 +83,35 @@ def _definition(tuning: HyperParameterTuningJob, number: int) -> dict[str, Any]:
     if "HyperParameterTuningResourceConfig" in answer and len(choices) <= 1:
         del answer["HyperParameterTuningResourceConfig"]  # told as a ResourceConfig, as Terraform's tests found out
         answer["ResourceConfig"] = resources_of(definition.request)
+    return {**answer, **_abridged(definition.request)}
+
+
+def _abridged(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Members of a definition without what the service takes and does not tell again, as Terraform's tests found out."""
+    answer: dict[str, Any] = {
+        "OutputDataConfig": {
+            name: value
+            for name, value in request["OutputDataConfig"].items()
+            if (name, value) != ("CompressionType", "GZIP")
+        },
+        "StoppingCondition": _without(request["StoppingCondition"], "MaxPendingTimeInSeconds"),
+    }
+    has_groups = bool((request.get("ResourceConfig") or {}).get("InstanceGroups"))
+    if request.get("InputDataConfig") and not has_groups:
+        answer["InputDataConfig"] = [_channel(each) for each in request["InputDataConfig"]]
     return answer
+
+
+def _channel(channel: Mapping[str, Any]) -> dict[str, Any]:
+    source = channel.get("DataSource") or {}
+    if "S3DataSource" not in source:
+        return dict(channel)
+    told = _without(source["S3DataSource"], "InstanceGroupNames")
+    return {**channel, "DataSource": {**source, "S3DataSource": told}}
+
+
+def _without(members: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {each: value for each, value in members.items() if each != name}
 
 
 def _algorithm(tuning: HyperParameterTuningJob, definition: Definition) -> dict[str, Any]:
