@@ -1,16 +1,30 @@
 """What all tests share."""
 
+import contextlib
+import itertools
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import late
 import pytest
 from amounts import COMPLETE
 from hypothesis import HealthCheck, Phase, settings
+from own_processes import MARK, OwnProcesses, command_of
 
 pytest.register_assert_rewrite("cloud_runs", "places")
+late.LATE = False
+
+# Tests start interpreters by the hundred: without bytecode, each would compile the library anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(  # how fast the machine is, says nothing of the code
     "default",
@@ -24,38 +38,46 @@ settings.register_profile("complete", settings.get_profile("default"), derandomi
 settings.load_profile("default")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _late_imports(request: pytest.FixtureRequest) -> None:
+    """Load what a test file needs beyond this library when its first test runs."""
+    late.run_late_blocks(request.module)
+
+
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Paths for the tests' configs and data, another for each; nothing is there."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Path]) -> None:
     """Tests see neither the user's config and projects nor what the environment says of cloudtune."""
-    for name in [name for name in os.environ if name.startswith("CLOUDTUNE_") and name != "CLOUDTUNE_TEST_WORKER"]:
+    for name in [name for name in os.environ if name.startswith("CLOUDTUNE_") and name != MARK]:
         monkeypatch.delenv(name)
-    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path_factory.mktemp("config")))
+    home = next(_homes)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+
+
+@pytest.fixture(scope="session")
+def _own_processes() -> OwnProcesses:
+    return OwnProcesses()
 
 
 @pytest.fixture(autouse=True)
-def _no_process_is_left_behind() -> Iterator[None]:
+def _no_process_is_left_behind(_own_processes: OwnProcesses) -> Iterator[None]:
     """Every test ends the processes that it started: none of a run outlives it."""
     yield
     until = time.monotonic() + 10
-    while (left := _processes_of_runs()) and time.monotonic() < until:
+    while (left := _own_processes.of_runs()) and time.monotonic() < until:
         threading.Event().wait(0.02)  # a keeper needs a moment for its own end
-    assert not left, "processes of a run are still alive"
-
-
-def _processes_of_runs() -> list[str]:
-    """Command lines of living processes that stem from a run which this test process started."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        mark = f"CLOUDTUNE_TEST_WORKER={os.getpid()}".encode()
-        if mark in variables and any(variable.startswith(b"CLOUDTUNE_RUN=") for variable in variables):
-            found.append(command)
-    return found
+    commands = [command_of(pid) for pid in left]
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)  # so that the tests that follow do not fail for it, too
+    assert not commands, "processes of a run are still alive"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -87,7 +109,7 @@ _BEGIN = "PYTEST_BEGIN_OF_ALL"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Mark everything that this test process starts, so that what is left behind can be found."""
-    os.environ["CLOUDTUNE_TEST_WORKER"] = str(os.getpid())
+    os.environ[MARK] = str(os.getpid())
     os.environ.setdefault(_BEGIN, str(time.time()))
     if config.getoption("complete"):
         os.environ[COMPLETE] = "1"

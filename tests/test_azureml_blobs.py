@@ -1,5 +1,7 @@
 """Blob storage as Azure's own client sees it: the emulator's, and Microsoft's Azurite where it is installed, pass the same tests."""
 
+from __future__ import annotations
+
 import shutil
 import socket
 import subprocess
@@ -7,14 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("azure.storage.blob")
-
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from azure.storage.blob import ContainerClient, ExponentialRetry
+from late import LATE
 
 from cloudtune.testing.conformance import wait_until
-from cloudtune_azureml.emulator import AzureMlEmulator
+
+if LATE:
+    pytest.importorskip("azure.storage.blob")
+    from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+    from azure.storage.blob import ContainerClient, ExponentialRetry
+
+    from cloudtune_azureml.emulator import AzureMlEmulator
+
 
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="

@@ -1,5 +1,7 @@
 """Clients of Azure Machine Learning that we did not write work with the emulator: Microsoft's SDK, MLflow, and storage's own."""
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -10,21 +12,24 @@ from typing import Any
 
 import pytest
 import yaml
-
-pytest.importorskip("azure.ai.ml")
-pytest.importorskip("mlflow")
-
-import mlflow
-from azure.ai.ml import Input, MLClient, Output, command, load_job
-from azure.ai.ml.entities import Data, Environment
-from azure.ai.ml.exceptions import JobException
-from azure.ai.ml.sweep import BanditPolicy, Choice, LogUniform
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from late import LATE
 
 from cloudtune import api
 from cloudtune.errors import SpecError
-from cloudtune_azureml.command_job import job_of
-from cloudtune_azureml.emulator import AzureMlEmulator
+
+if LATE:
+    pytest.importorskip("azure.ai.ml")
+    pytest.importorskip("mlflow")
+    import mlflow
+    from azure.ai.ml import Input, MLClient, Output, command, load_job
+    from azure.ai.ml.entities import Data, Environment
+    from azure.ai.ml.exceptions import JobException
+    from azure.ai.ml.sweep import BanditPolicy, Choice, LogUniform
+    from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+    from cloudtune_azureml.command_job import job_of
+    from cloudtune_azureml.emulator import AzureMlEmulator
+
 
 SCRIPT = """
 import argparse, os, pathlib

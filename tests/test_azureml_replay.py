@@ -3,17 +3,21 @@
 The facts are of Azure/azure-sdk-assets, ``python/sdk/ml/azure-ai-ml/tests/recordings``, as recorded in March 2026.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("azure.ai.ml")
-
 import requests
+from late import LATE
 
-from cloudtune_azureml.emulator.emulator import AzureMlEmulator
 from cloudtune_azureml.parse import parse
+
+if LATE:
+    pytest.importorskip("azure.ai.ml")
+    from cloudtune_azureml.emulator.emulator import AzureMlEmulator
+
 
 RESOURCES = {
     "instanceCount": 1, "maxInstanceCount": None, "instanceType": None, "locations": None, "properties": None,

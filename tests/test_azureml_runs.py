@@ -1,5 +1,7 @@
 """Runs on Azure Machine Learning, through its clients against the emulator: what only this provider does, and what may go wrong."""
 
+from __future__ import annotations
+
 import json
 import sys
 from pathlib import Path
@@ -8,20 +10,21 @@ from typing import Any
 import pytest
 import yaml
 from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
+from late import LATE
+from tenacity import wait_none
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.states import RunState, TrialState
 
-pytest.importorskip("azure.ai.ml")
+if LATE:
+    pytest.importorskip("azure.ai.ml")
+    from azure.ai.ml import load_job
+    from azure.core.pipeline.policies import RetryPolicy
 
-from azure.ai.ml import load_job
-from azure.core.pipeline.policies import RetryPolicy
-from tenacity import wait_none
-
-from cloudtune_azureml import patience
-from cloudtune_azureml.emulator import AzureMlEmulator
-from cloudtune_azureml.managed import JOB_STATES, TRIAL_STATES
+    from cloudtune_azureml import patience
+    from cloudtune_azureml.emulator import AzureMlEmulator
+    from cloudtune_azureml.managed import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture

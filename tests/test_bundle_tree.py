@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune import TuningJob, packing
 from cloudtune.bundle import package
@@ -18,8 +19,10 @@ from cloudtune.errors import SpecError
 from cloudtune.source import copy_source
 from cloudtune.space_codec import Flattened
 from cloudtune.staging import _refuse_changed
-from cloudtune_azureml.launching import _with_path
 from cloudtune_ray.shipping import archive
+
+if LATE:
+    from cloudtune_azureml.launching import _with_path
 
 
 def job_of(**trial: Any) -> TuningJob:

@@ -1,5 +1,7 @@
 """Who may use an emulator: those who have the credentials of this start; no web page, no other user, nobody under another name."""
 
+from __future__ import annotations
+
 import base64
 import contextlib
 import http.server
@@ -22,27 +24,29 @@ from urllib.parse import parse_qsl, urlsplit
 from xml.etree import ElementTree as ET
 
 import pytest
-
-pytest.importorskip("moto")
-pytest.importorskip("google.cloud.aiplatform")
-pytest.importorskip("azure.ai.ml")
-
-import boto3
-import grpc
 import requests
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from google.api_core.exceptions import Unauthenticated
+from late import LATE
 
-from cloudtune_azureml.emulator import AzureMlEmulator
-from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_vertex.client import plain_transport
-from cloudtune_vertex.emulator import VertexEmulator
+if LATE:
+    pytest.importorskip("moto")
+    pytest.importorskip("google.cloud.aiplatform")
+    pytest.importorskip("azure.ai.ml")
+    import boto3
+    import grpc
+    from botocore.config import Config
+    from botocore.exceptions import ClientError
+    from google.api_core.exceptions import Unauthenticated
+
+    from cloudtune_azureml.emulator import AzureMlEmulator
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_vertex.client import plain_transport
+    from cloudtune_vertex.emulator import VertexEmulator
+
 
 KINDS: Mapping[str, Callable[..., Any]] = {
-    "sagemaker": SageMakerEmulator,
-    "vertex": VertexEmulator,
-    "azureml": AzureMlEmulator,
+    "sagemaker": lambda **settings: SageMakerEmulator(**settings),
+    "vertex": lambda **settings: VertexEmulator(**settings),
+    "azureml": lambda **settings: AzureMlEmulator(**settings),
 }
 ROLE = "arn:aws:iam::123456789012:role/cloudtune-emulator"
 

@@ -1,5 +1,7 @@
 """What holds a connection of an emulator holds nobody else: idle and half-open connections, slow requests, and many clients at once."""
 
+from __future__ import annotations
+
 import contextlib
 import socket
 import ssl
@@ -10,21 +12,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
-pytest.importorskip("moto")
-pytest.importorskip("google.cloud.aiplatform")
-pytest.importorskip("azure.ai.ml")
-
-import boto3
 import requests
+from late import LATE
 
 from cloudtune.emulation import serving
 from cloudtune.emulation.access import Refusal
 from cloudtune.testing.conformance import wait_until
-from cloudtune_azureml.emulator import AzureMlEmulator
-from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_vertex.client import plain_transport
-from cloudtune_vertex.emulator import VertexEmulator
+
+if LATE:
+    pytest.importorskip("moto")
+    pytest.importorskip("google.cloud.aiplatform")
+    pytest.importorskip("azure.ai.ml")
+    import boto3
+
+    from cloudtune_azureml.emulator import AzureMlEmulator
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_vertex.client import plain_transport
+    from cloudtune_vertex.emulator import VertexEmulator
+
 
 HELLO = bytes.fromhex("160301")
 """How the first message of TLS begins; the rest never comes."""
@@ -65,9 +70,9 @@ def ask_azureml(emulator: Any) -> None:
 
 
 ASK: Mapping[str, tuple[Callable[..., Any], Callable[[Any], None]]] = {
-    "sagemaker": (SageMakerEmulator, ask_sagemaker),
-    "vertex": (VertexEmulator, ask_vertex),
-    "azureml": (AzureMlEmulator, ask_azureml),
+    "sagemaker": (lambda **settings: SageMakerEmulator(**settings), ask_sagemaker),
+    "vertex": (lambda **settings: VertexEmulator(**settings), ask_vertex),
+    "azureml": (lambda **settings: AzureMlEmulator(**settings), ask_azureml),
 }
 
 

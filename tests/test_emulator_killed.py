@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("moto")
-
-import boto3
+from late import LATE
 
 from cloudtune.testing.conformance import wait_until
+
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
+
 
 TREE = "sleep 4711 & setsid sleep 4711 & (trap '' TERM; sleep 4711) & wait"
 """A program with children, one of them in a session of its own, and one that ends at no request."""

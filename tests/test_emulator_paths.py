@@ -1,5 +1,7 @@
 """Hostile names of objects: nothing outside of an emulator's storage is read or written, and each is answered in the service's form."""
 
+from __future__ import annotations
+
 import contextlib
 import http.client
 import itertools
@@ -10,18 +12,20 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from late import LATE
 
-pytest.importorskip("moto")
-pytest.importorskip("google.cloud.aiplatform")
-pytest.importorskip("azure.ai.ml")
+if LATE:
+    pytest.importorskip("moto")
+    pytest.importorskip("google.cloud.aiplatform")
+    pytest.importorskip("azure.ai.ml")
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
 
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+    from cloudtune_azureml.emulator import AzureMlEmulator
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_vertex.emulator import VertexEmulator
 
-from cloudtune_azureml.emulator import AzureMlEmulator
-from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_vertex.emulator import VertexEmulator
 
 UP = ("..", "%2e%2e", "%2E.", ".%2e", "..%00", "%252e%252e", "..;", "...", "%c0%ae%c0%ae", "..%5c")
 SEPARATORS = ("/", "%2f", "%5c", "//", "%2f%2f", "\\", "%255c", "/./", "%c0%af")

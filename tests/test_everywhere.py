@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune.cli.app import run_app
 
-for module in ("moto", "google.cloud.aiplatform_v1", "azure.ai.ml"):
-    pytest.importorskip(module)
+if LATE:
+    for module in ("moto", "google.cloud.aiplatform_v1", "azure.ai.ml"):
+        pytest.importorskip(module)
 
 SCRIPT = """
 import json, os, pathlib

@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
-optuna = pytest.importorskip("optuna")
+from cloudtune import TuningJob, earlier
+from cloudtune.cli.app import run_app
+from cloudtune.errors import ConfigError, SpecError
+from cloudtune.interop.formats import load_format
+from cloudtune.parameters import Categorical, Float, Int
 
-from cloudtune import TuningJob, earlier  # noqa: E402  # after the package that may be missing
-from cloudtune.cli.app import run_app  # noqa: E402
-from cloudtune.errors import ConfigError, SpecError  # noqa: E402
-from cloudtune.interop.formats import load_format  # noqa: E402
-from cloudtune.interop.optuna_study import job_from_study  # noqa: E402
-from cloudtune.parameters import Categorical, Float, Int  # noqa: E402
+if LATE:
+    optuna = pytest.importorskip("optuna")
+    from cloudtune.interop.optuna_study import job_from_study
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def studied(objective: Callable[[Any], Any], count: int = 40, **options: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from scipy import stats
+from late import LATE
 
 from cloudtune import TuningJob, trial
 from cloudtune.cli.app import run_app
@@ -18,6 +18,9 @@ from cloudtune.interop.formats import Imported
 from cloudtune.interop.wandb import parse
 from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
 from cloudtune.strategies import Asha
+
+if LATE:
+    from scipy import stats
 
 
 def sweep(parameters: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -101,16 +104,16 @@ def nearly(given: Parameter) -> Parameter:
 
 
 LAWS = {  # as the package sweeps defines them: the quantile function of each
-    "uniform": ({"min": 0.5, "max": 3.0}, stats.uniform(0.5, 2.5).ppf),
-    "int_uniform": ({"min": 2, "max": 6}, stats.randint(2, 7).ppf),
+    "uniform": ({"min": 0.5, "max": 3.0}, lambda p: stats.uniform(0.5, 2.5).ppf(p)),
+    "int_uniform": ({"min": 2, "max": 6}, lambda p: stats.randint(2, 7).ppf(p)),
     "log_uniform": ({"min": -2, "max": 1}, lambda p: np.exp(stats.uniform(-2, 3).ppf(p))),
     "inv_log_uniform": ({"min": -2, "max": 1}, lambda p: np.exp(-stats.uniform(-2, 3).ppf(1 - p))),
-    "log_uniform_values": ({"min": 0.1, "max": 9}, stats.loguniform(0.1, 9).ppf),
-    "inv_log_uniform_values": ({"min": 0.1, "max": 9}, stats.loguniform(0.1, 9).ppf),
-    "normal": ({"mu": 1, "sigma": 2}, stats.norm(1, 2).ppf),
+    "log_uniform_values": ({"min": 0.1, "max": 9}, lambda p: stats.loguniform(0.1, 9).ppf(p)),
+    "inv_log_uniform_values": ({"min": 0.1, "max": 9}, lambda p: stats.loguniform(0.1, 9).ppf(p)),
+    "normal": ({"mu": 1, "sigma": 2}, lambda p: stats.norm(1, 2).ppf(p)),
     "q_normal": ({"mu": 1, "sigma": 2, "q": 0.5}, lambda p: np.round(stats.norm(1, 2).ppf(p) / 0.5) * 0.5),
-    "log_normal": ({"mu": 1, "sigma": 0.5}, stats.lognorm(s=0.5, scale=math.e).ppf),
-    "beta": ({"a": 1, "b": 1}, stats.beta(1, 1).ppf),
+    "log_normal": ({"mu": 1, "sigma": 0.5}, lambda p: stats.lognorm(s=0.5, scale=math.e).ppf(p)),
+    "beta": ({"a": 1, "b": 1}, lambda p: stats.beta(1, 1).ppf(p)),
 }
 
 

@@ -1,5 +1,7 @@
 """Several profiles together, over real clients and emulators: the conformance suite, quotas, outages, and a driver that is killed."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -12,6 +14,7 @@ from typing import Any, ClassVar
 
 import pytest
 from cloud_runs import SLOW, job_of
+from late import LATE
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
@@ -20,11 +23,12 @@ from cloudtune.states import RunState, TrialState
 from cloudtune.testing import ProviderConformance
 from cloudtune.testing.conformance import wait_until
 
-pytest.importorskip("moto")
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
 
-import boto3
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
 
-from cloudtune_sagemaker.emulator import SageMakerEmulator
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 

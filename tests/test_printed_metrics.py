@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from late import LATE
 
 from cloudtune import api, trial
 from cloudtune.job import TuningJob
@@ -21,12 +22,15 @@ from cloudtune.metrics import metric_patterns, plain_patterns
 from cloudtune.outcome import what_is_missing
 from cloudtune.plan import Support
 from cloudtune.states import Report
-from cloudtune_azureml.emulator.tracking import _logged
 from cloudtune_local.setting import TrialFiles
 from cloudtune_local.tail import Tail
 from cloudtune_sagemaker.definition import LONGEST_REGEX
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
 from cloudtune_vertex.emulator.hypertune import MetricsFile
+
+if LATE:
+    from cloudtune_azureml.emulator.tracking import _logged
+
 
 Readings = dict[str, float]
 

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 from published_runs import START, StagedRun, finished_run, report, stages, trial
 
-mlflow = pytest.importorskip("mlflow")
-pytest.importorskip("sqlalchemy")
+from cloudtune import TuningJob
+from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.publishing import publisher_of
+from cloudtune.publishing.mlflow import RUN_STATES, TRIAL_STATES
+from cloudtune.publishing.mlflow_names import LONGEST_PARAM, Names
+from cloudtune.states import RunState, TrialState
 
-from cloudtune import TuningJob  # noqa: E402  # after the packages that may be missing
-from cloudtune.errors import ConfigError, ProviderError  # noqa: E402
-from cloudtune.publishing import publisher_of  # noqa: E402
-from cloudtune.publishing.mlflow import RUN_STATES, TRIAL_STATES  # noqa: E402
-from cloudtune.publishing.mlflow_names import LONGEST_PARAM, Names  # noqa: E402
-from cloudtune.states import RunState, TrialState  # noqa: E402
+if LATE:
+    mlflow = pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
 
 
 @pytest.fixture(scope="module")

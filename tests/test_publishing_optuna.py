@@ -18,22 +18,24 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from late import LATE
 from published_runs import START, StagedRun, finished_run, report, stages, trial
 
-optuna = pytest.importorskip("optuna")
+from cloudtune import TuningJob, api
+from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.publishing import publisher_of
+from cloudtune.publishing.optuna import STATES
+from cloudtune.space import Space
+from cloudtune.states import TrialState
+from cloudtune.testing.conformance import wait_until
+from cloudtune.testing.specs import spaces
 
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution  # noqa: E402
-from optuna.trial import TrialState as Optunas  # noqa: E402
+if LATE:
+    optuna = pytest.importorskip("optuna")
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.trial import TrialState as Optunas
 
-from cloudtune import TuningJob, api  # noqa: E402
-from cloudtune.errors import ConfigError, ProviderError  # noqa: E402
-from cloudtune.publishing import publisher_of  # noqa: E402
-from cloudtune.publishing.optuna import STATES  # noqa: E402
-from cloudtune.publishing.optuna_space import ShownSpace  # noqa: E402
-from cloudtune.space import Space  # noqa: E402
-from cloudtune.states import TrialState  # noqa: E402
-from cloudtune.testing.conformance import wait_until  # noqa: E402
-from cloudtune.testing.specs import spaces  # noqa: E402
+    from cloudtune.publishing.optuna_space import ShownSpace
 
 
 def load(storage: Any, name: str = "digits-1a2b") -> Any:

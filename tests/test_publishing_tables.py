@@ -4,16 +4,18 @@ import math
 from pathlib import Path
 
 import pytest
+from late import LATE
 from published_runs import START, StagedRun, finished_run, report, trial
 
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError
 from cloudtune.states import TrialState
 
-pd = pytest.importorskip("pandas")
-pa = pytest.importorskip("pyarrow")
+if LATE:
+    pd = pytest.importorskip("pandas")
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
 
-import pyarrow.parquet as pq  # noqa: E402  # after the packages that may be missing
 
 MIXED = {
     "whole": {"type": "int", "low": 1, "high": 9, "when": {"flag": True}},

@@ -10,26 +10,28 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from late import LATE
 from published_runs import START, StagedRun, finished_run, report, stages, trial
-
-pytest.importorskip("tensorboard")
-
-from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
-from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
-from tensorboard.context import RequestContext
-from tensorboard.plugins.base_plugin import TBContext
-from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
-from tensorboard.plugins.hparams.backend_context import Context
-from tensorboard.util.tensor_util import make_ndarray
 
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.publishing import publisher_of
-from cloudtune.publishing.events import STATUSES, Events, session_name
 from cloudtune.space import Space
 from cloudtune.states import TrialState
 from cloudtune.testing.specs import spaces
 
-ALL = [api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING]
+if LATE:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
+    from tensorboard.plugins.hparams.backend_context import Context
+    from tensorboard.util.tensor_util import make_ndarray
+
+    from cloudtune.publishing.events import STATUSES, Events, session_name
+
+    ALL = [api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_SUCCESS, api_pb2.STATUS_FAILURE, api_pb2.STATUS_RUNNING]
 
 
 class Board:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune.errors import UnsupportedError
 from cloudtune.job import TuningJob
@@ -12,7 +13,9 @@ from cloudtune_sagemaker.algorithms import algorithm_of, algorithm_of_image
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.translate import translate
 
-ClientError = pytest.importorskip("botocore.exceptions").ClientError
+if LATE:
+    ClientError = pytest.importorskip("botocore.exceptions").ClientError
+
 
 REGISTRY = "174872318107.dkr.ecr.us-west-2.amazonaws.com"
 """Of the service's own, in us-west-2."""

@@ -1,5 +1,7 @@
 """Clients of SageMaker that we did not write work with the emulator: the AWS CLI, boto3, and SageMaker's own SDK."""
 
+from __future__ import annotations
+
 import importlib.util
 import io
 import json
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
-pytest.importorskip("moto")
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
 
-import boto3
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
 
-from cloudtune_sagemaker.emulator import SageMakerEmulator
 
 AWS = Path(sys.executable).parent / "aws"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"

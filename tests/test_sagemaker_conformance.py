@@ -1,16 +1,21 @@
 """SageMaker passes the conformance suite, by its own tuner and driven, through boto3 against the emulator."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune.testing import ProviderConformance
 
-pytest.importorskip("moto")
+if LATE:
+    pytest.importorskip("moto")
 
-from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 

@@ -1,5 +1,7 @@
 """A training job in SageMaker's container contract: what its program finds, what becomes of what it leaves."""
 
+from __future__ import annotations
+
 import functools
 import io
 import json
@@ -15,16 +17,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
+from late import LATE
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Bubblewrap, NotMounted, mounting, problem
 from cloudtune_sagemaker.emulator.cloud import Cloud
-from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.logstream import GROUP
 from cloudtune_sagemaker.emulator.training import BASE
+
+if LATE:
+    import boto3
+    from moto import mock_aws
+
+    from cloudtune_sagemaker.emulator.container import Container, Ended
+
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 NOT_MOUNTED = NotMounted("the test says so")
@@ -84,7 +91,7 @@ class Aws:
                 found += [event["message"] for event in events]
         return found
 
-    def start(self, code: str = "", **members: Any) -> "Job":
+    def start(self, code: str = "", **members: Any) -> Job:
         """Starts a job; `code` is Python that an entrypoint runs."""
         algorithm = {
             **({"ContainerEntrypoint": ["python", "-c", code]} if code else {}),
@@ -102,7 +109,7 @@ class Aws:
         job.container.start()
         return job
 
-    def run(self, code: str = "", **members: Any) -> "Job":
+    def run(self, code: str = "", **members: Any) -> Job:
         """Starts a job and waits for its end."""
         job = self.start(code, **members)
         job.end()

@@ -1,5 +1,7 @@
 """The emulator's API: what it answers, refuses, lists, stops and deletes, and that its jobs really run."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -14,25 +16,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("moto")
-
-import boto3
-import botocore.session
-import moto.sagemaker.urls
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.config import Config
-from botocore.credentials import Credentials
-from botocore.exceptions import ClientError, ConnectionClosedError
-from moto import mock_aws
-from moto.sagemaker.responses import SageMakerResponse
+from late import LATE
 
 from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob
 from cloudtune.search import strategy_for
-from cloudtune_sagemaker.emulator import Faults, SageMakerEmulator
-from cloudtune_sagemaker.emulator.jobs import TERMINAL
+
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
+    import botocore.session
+    import moto.sagemaker.urls
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.config import Config
+    from botocore.credentials import Credentials
+    from botocore.exceptions import ClientError, ConnectionClosedError
+    from moto import mock_aws
+    from moto.sagemaker.responses import SageMakerResponse
+
+    from cloudtune_sagemaker.emulator import Faults, SageMakerEmulator
+    from cloudtune_sagemaker.emulator.jobs import TERMINAL
+
+    MODEL = botocore.session.get_session().get_service_model("sagemaker")
+
 
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 ECHO = 'echo "score=$SM_HP_X;"'
@@ -185,9 +192,6 @@ def emulate() -> Iterator[Callable[..., Used]]:
 
 
 # Answers in the service's shapes
-
-
-MODEL = botocore.session.get_session().get_service_model("sagemaker")
 
 
 def strange(shape: Any, value: Any, path: str = "") -> list[str]:

@@ -1,5 +1,7 @@
 """Objects in the emulator's S3: whatever their size, they are on the disk and not in its memory."""
 
+from __future__ import annotations
+
 import base64
 import contextlib
 import hashlib
@@ -15,22 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("moto")
-
-import boto3
 import requests
-from boto3.s3.transfer import TransferConfig
-from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as some
+from late import LATE
 
-from cloudtune_sagemaker.emulator import SageMakerEmulator
 from cloudtune_sagemaker.emulator.cloud import Cloud
-from cloudtune_sagemaker.emulator.objects import Stored, copied
+
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
+    from boto3.s3.transfer import TransferConfig
+    from botocore.auth import S3SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+    from botocore.exceptions import ClientError
+
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_sagemaker.emulator.objects import Stored, copied
+
 
 MB = 1024**2
 BODY = b"".join(number.to_bytes(4, "big") for number in range(9 * MB // 4))

@@ -1,5 +1,7 @@
 """The emulator answers as SageMaker did: recorded answers, beside ours to the request that would lead to them."""
 
+from __future__ import annotations
+
 import itertools
 import json
 import re
@@ -11,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("moto")
-
-import boto3
+from late import LATE
 from recorded_shapes import differences, shape
 
 from cloudtune_sagemaker.algorithms import algorithm_of
-from cloudtune_sagemaker.emulator import SageMakerEmulator
 from cloudtune_sagemaker.shapes import members
+
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
+
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+
 
 RECORDS: list[dict[str, Any]] = json.loads(
     (Path(__file__).parent / "recorded" / "sagemaker.json").read_text(encoding="utf-8")

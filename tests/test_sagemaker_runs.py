@@ -1,24 +1,30 @@
 """Runs on SageMaker, through boto3 against the emulator: what only this provider does, and what may go wrong."""
 
+from __future__ import annotations
+
 import io
 import json
 import tarfile
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from cloud_runs import SLOW, CloudRuns, Submit, job_of, submitting
+from late import LATE
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
 from cloudtune.states import RunState, TrialState
-from cloudtune_sagemaker.client import Aws
-from cloudtune_sagemaker.emulator import SageMakerEmulator
-from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
 from cloudtune_sagemaker.schema import of_sdk
 from cloudtune_sagemaker.settings import SageMakerSettings
+
+if LATE:
+    import boto3
+
+    from cloudtune_sagemaker.client import Aws
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+    from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture

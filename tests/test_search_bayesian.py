@@ -1,5 +1,7 @@
 """The Bayesian search: that it learns, bears anything, and computes what its docstrings say."""
 
+from __future__ import annotations
+
 import math
 import subprocess
 import sys
@@ -11,24 +13,29 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.integrate import quad
-from scipy.optimize import check_grad
-from scipy.stats import norm
+from late import LATE
 
 from cloudtune.parameters import Categorical, Constant, Float, Int, Ordinal
-from cloudtune.search import Observation, Strategy, gp
-from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture, log_improvement
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.maximise import Maximiser, keys
 from cloudtune.search.pareto import boxes, hypervolume
-from cloudtune.search.records import Records
-from cloudtune.search.surrogate import refit_point
-from cloudtune.search.warp import warp
 from cloudtune.space import Space, Values
 from cloudtune.states import TrialState
 from cloudtune.testing.specs import spaces
+
+if LATE:
+    from scipy.integrate import quad
+    from scipy.optimize import check_grad
+    from scipy.stats import norm
+
+    from cloudtune.search import Observation, Strategy, gp
+    from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture, log_improvement
+    from cloudtune.search.maximise import Maximiser, keys
+    from cloudtune.search.records import Records
+    from cloudtune.search.surrogate import refit_point
+    from cloudtune.search.warp import warp
+
 
 MIXED = {
     "kind": Categorical(values=("a", "b", "c")),

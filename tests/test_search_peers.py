@@ -1,5 +1,7 @@
 """Optuna's samplers and HyperOpt's TPE as strategies: what they suggest, and that a resume changes nothing."""
 
+from __future__ import annotations
+
 import math
 import os
 import random
@@ -9,25 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from amounts import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from late import LATE
 
-optuna = pytest.importorskip("optuna")
-hyperopt = pytest.importorskip("hyperopt")
-pytest.importorskip("cmaes")
+from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal
+from cloudtune.search import Observation, Strategy, UnsuitableStrategy
+from cloudtune.search.draws import RandomSearch
+from cloudtune.space import Entries, Space, Values
+from cloudtune.states import TrialState
+from cloudtune.testing.specs import spaces
 
-import numpy as np  # noqa: E402  # after the packages that may be missing
+if LATE:
+    optuna = pytest.importorskip("optuna")
+    hyperopt = pytest.importorskip("hyperopt")
+    pytest.importorskip("cmaes")
+    from cloudtune.search import hyperopt_tpe, optuna_sampler
+    from cloudtune.search.hyperopt_tpe import HyperoptSearch
+    from cloudtune.search.optuna_sampler import OptunaSearch
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal  # noqa: E402
-from cloudtune.search import Observation, Strategy, UnsuitableStrategy, hyperopt_tpe, optuna_sampler  # noqa: E402
-from cloudtune.search.draws import RandomSearch  # noqa: E402
-from cloudtune.search.hyperopt_tpe import HyperoptSearch  # noqa: E402
-from cloudtune.search.optuna_sampler import OptunaSearch  # noqa: E402
-from cloudtune.space import Entries, Space, Values  # noqa: E402
-from cloudtune.states import TrialState  # noqa: E402
-from cloudtune.testing.specs import spaces  # noqa: E402
 
 MIXED: Entries = {
     "kind": Categorical(values=("a", "b", None)),

@@ -5,12 +5,15 @@ import statistics
 from collections.abc import Iterable
 
 import pytest
+from late import LATE
 
 from cloudtune.job import TuningJob
 from cloudtune.search import StoppingRule, rule_for
-from cloudtune.search.curves import Curve
 from cloudtune.search.rules import Asha, Bandit, Median, Truncation
 from cloudtune.states import TrialState
+
+if LATE:
+    from cloudtune.search.curves import Curve
 
 
 def stopped(rule: StoppingRule, reports: Iterable[tuple[int, int, float]]) -> list[tuple[int, int]]:

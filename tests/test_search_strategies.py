@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from amounts import examples
 from hypothesis import given, settings
+from late import LATE
 
 from cloudtune.job import TuningJob
 from cloudtune.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
@@ -18,10 +19,13 @@ from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
 from cloudtune.search.grid import GridSearch
-from cloudtune.search.sobol import SobolSearch
 from cloudtune.space import Space, Values
 from cloudtune.states import TrialState
 from cloudtune.testing.specs import spaces
+
+if LATE:
+    from cloudtune.search.sobol import SobolSearch
+
 
 MIXED = {
     "kind": Categorical(values=("a", "b", "c")),

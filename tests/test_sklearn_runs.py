@@ -1,5 +1,7 @@
 """Searches as runs: rules, limits, progress, interrupts, resumes, workers that stay, and services."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
@@ -11,57 +13,67 @@ from typing import Any
 
 import numpy as np
 import pytest
+from late import LATE
 
-pytest.importorskip("sklearn")
+if LATE:
+    pytest.importorskip("sklearn")
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.datasets import load_iris
+    from sklearn.exceptions import FitFailedWarning
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.svm import SVC
+    from sklearn_results import assert_same_results
+
+    from cloudtune.sklearn import TuneSearchCV
+    from cloudtune.sklearn.evaluating import Decoding, Evaluation, told
+    from cloudtune.sklearn.folds import FoldLauncher
+    from cloudtune.sklearn.running import thread_limits
+
+    DATA, TARGET = load_iris(return_X_y=True)
+
+    class Told(ClassifierMixin, BaseEstimator):
+        """Scores what it is told to, and writes down each fit."""
+
+        def __init__(self, score: float = 0.0, diary: str = "", wait: str = "", slow: float = 0.0) -> None:
+            self.score_, self.score = self._scored, score
+            self.diary, self.wait, self.slow = diary, wait, slow
+
+        def fit(self, data: Any, target: Any) -> Told:
+            self.classes_ = np.unique(target)
+            if self.diary:
+                with Path(self.diary).open("a") as file:
+                    file.write(f"{self.score}\n")
+            while self.wait and not Path(self.wait).exists():
+                time.sleep(0.01)
+            time.sleep(self.slow)
+            return self
+
+        def _scored(self, data: Any, target: Any) -> float:
+            return self.score
+
+    class WhoIsIt(Told):
+        """Tells the process that its workers stem from."""
+
+        def _keeper(self) -> float:
+            return float(os.getppid())
+
+
 sys.path.append(str(Path(__file__).parent))
 
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.datasets import load_iris
-from sklearn.exceptions import FitFailedWarning
-from sklearn.model_selection import GridSearchCV
-from sklearn.svm import SVC
-from sklearn_results import assert_same_results
 
 from cloudtune import Float, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.launcher import Ended, Launcher
 from cloudtune.provider import Progress
-from cloudtune.sklearn import TuneSearchCV
-from cloudtune.sklearn.evaluating import Decoding, Evaluation, told
-from cloudtune.sklearn.folds import FoldLauncher
-from cloudtune.sklearn.running import thread_limits
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune_local import spare
-
-DATA, TARGET = load_iris(return_X_y=True)
 
 
 @pytest.fixture(autouse=True)
 def _one_environment(_no_config_of_the_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests share their workers, as the searches of one process do, for which they need the same environment."""
     monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
-
-
-class Told(ClassifierMixin, BaseEstimator):
-    """Scores what it is told to, and writes down each fit."""
-
-    def __init__(self, score: float = 0.0, diary: str = "", wait: str = "", slow: float = 0.0) -> None:
-        self.score_, self.score = self._scored, score
-        self.diary, self.wait, self.slow = diary, wait, slow
-
-    def fit(self, data: Any, target: Any) -> "Told":
-        self.classes_ = np.unique(target)
-        if self.diary:
-            with Path(self.diary).open("a") as file:
-                file.write(f"{self.score}\n")
-        while self.wait and not Path(self.wait).exists():
-            time.sleep(0.01)
-        time.sleep(self.slow)
-        return self
-
-    def _scored(self, data: Any, target: Any) -> float:
-        return self.score
 
 
 def as_told(estimator: Told, data: Any, target: Any) -> float:
@@ -109,10 +121,10 @@ def test_a_target_ends_the_search_and_progress_is_told() -> None:
 
 def test_a_candidate_that_takes_too_long_is_given_up(recwarn: pytest.WarningsRecorder) -> None:
     search = TuneSearchCV(
-        Told(), {"slow": [0.0, 60.0]}, cv=2, n_jobs=2, limits={"trial_time": "3s"}, scoring=as_told, refit=False
+        Told(), {"slow": [0.0, 600.0]}, cv=2, n_jobs=2, limits={"trial_time": "8s"}, scoring=as_told, refit=False
     ).fit(DATA, TARGET)  # fmt: skip
     assert list(np.isnan(search.cv_results_["mean_test_score"])) == [False, True]
-    assert "it ran longer than 3s (limits.trial_time)" in search.run_.trial(1).reason
+    assert "it ran longer than 8s (limits.trial_time)" in search.run_.trial(1).reason
     assert any("limits.trial_time" in str(each.message) for each in recwarn)
 
 
@@ -226,7 +238,7 @@ def test_a_run_of_another_search_is_not_taken_for_this_one(tmp_path: Path) -> No
 
 def test_with_errors_raised_a_crash_is_told_as_one() -> None:
     class Crashing(Told):
-        def fit(self, data: Any, target: Any) -> "Told":
+        def fit(self, data: Any, target: Any) -> Told:
             os.kill(os.getpid(), signal.SIGKILL)
             return self
 
@@ -337,13 +349,6 @@ def test_workers_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert limits["OMP_NUM_THREADS"] == "2"
     assert "MKL_NUM_THREADS" not in limits  # the user has said it
     assert thread_limits(16)["OMP_NUM_THREADS"] == "1"
-
-
-class WhoIsIt(Told):
-    """Tells the process that its workers stem from."""
-
-    def _keeper(self) -> float:
-        return float(os.getppid())
 
 
 def keeper_of(estimator: WhoIsIt, data: Any, target: Any) -> float:

@@ -1,26 +1,38 @@
 """Clients of Vertex AI that we did not write work with the emulator: Google's SDK, its gapic clients, Storage and Logging."""
 
+from __future__ import annotations
+
 import json
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("google.cloud.aiplatform")
-
-from google.api_core import exceptions
-from google.api_core.client_options import ClientOptions
-from google.cloud import aiplatform, storage
-from google.cloud import aiplatform_v1 as v1
-from google.cloud import logging as cloud_logging
-from google.cloud.aiplatform import hyperparameter_tuning as hpt
+from late import LATE
 
 from cloudtune import api
-from cloudtune_vertex.client import plain_transport
 from cloudtune_vertex.custom_job import job_of
-from cloudtune_vertex.emulator import VertexEmulator
-from cloudtune_vertex.emulator.fixture import shorten_waits
+
+if LATE:
+    pytest.importorskip("google.cloud.aiplatform")
+    from google.api_core import exceptions
+    from google.api_core.client_options import ClientOptions
+    from google.cloud import aiplatform, storage
+    from google.cloud import aiplatform_v1 as v1
+    from google.cloud import logging as cloud_logging
+    from google.cloud.aiplatform import hyperparameter_tuning as hpt
+
+    from cloudtune_vertex.client import plain_transport
+    from cloudtune_vertex.emulator import VertexEmulator
+    from cloudtune_vertex.emulator.fixture import shorten_waits
+
+    TUNED = {
+        "rate": hpt.DoubleParameterSpec(min=0.001, max=1, scale="log"),
+        "units": hpt.IntegerParameterSpec(min=4, max=64, scale="linear"),
+        "kind": hpt.CategoricalParameterSpec(values=["a", "b"]),
+        "batch": hpt.DiscreteParameterSpec(values=[8, 16], scale="linear"),
+    }
+
 
 SCRIPT = """
 import argparse, json, os, pathlib
@@ -55,13 +67,6 @@ class HyperTune:
             file.write(json.dumps(line) + "\\n")
 """
 """What the package cloudml-hypertune writes (hypertune.py of version 0.1.0.dev6)."""
-
-TUNED = {
-    "rate": hpt.DoubleParameterSpec(min=0.001, max=1, scale="log"),
-    "units": hpt.IntegerParameterSpec(min=4, max=64, scale="linear"),
-    "kind": hpt.CategoricalParameterSpec(values=["a", "b"]),
-    "batch": hpt.DiscreteParameterSpec(values=[8, 16], scale="linear"),
-}
 
 
 @pytest.fixture(autouse=True)

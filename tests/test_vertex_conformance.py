@@ -1,16 +1,21 @@
 """Vertex AI passes the conformance suite, by its own tuner and driven, over gRPC and over REST, against the emulator."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune.testing import ProviderConformance
 
-pytest.importorskip("google.cloud.aiplatform_v1")
+if LATE:
+    pytest.importorskip("google.cloud.aiplatform_v1")
 
-from cloudtune_vertex.emulator import VertexEmulator
+    from cloudtune_vertex.emulator import VertexEmulator
+
 
 IMAGE = "us-docker.pkg.dev/project/training/image:1"
 

@@ -1,5 +1,7 @@
 """The emulator of Vertex AI: tuning jobs and what is told of them, lists and filters, faults, and the emulator as a whole."""
 
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -14,24 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("google.cloud.aiplatform_v1")
-
-import grpc
 import requests
-from google.api_core import exceptions
-from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials
-from google.auth.transport.requests import AuthorizedSession
-from google.cloud import aiplatform_v1 as v1
-from google.cloud import storage
-from google.protobuf import json_format
+from late import LATE
 
 from cloudtune.errors import ConfigError
 from cloudtune.job import TuningJob
 from cloudtune.search import strategy_for
-from cloudtune_vertex.emulator import Faults, VertexEmulator
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
+
+if LATE:
+    pytest.importorskip("google.cloud.aiplatform_v1")
+    import grpc
+    from google.api_core import exceptions
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.transport.requests import AuthorizedSession
+    from google.cloud import aiplatform_v1 as v1
+    from google.cloud import storage
+    from google.protobuf import json_format
+
+    from cloudtune_vertex.emulator import Faults, VertexEmulator
+
 
 METRICS = "import argparse, json, os, sys, time\np = argparse.ArgumentParser()\n"
 WRITE = (

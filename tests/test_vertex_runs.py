@@ -1,28 +1,31 @@
 """Runs on Vertex AI, through Google's clients against the emulator: what only this provider does, and what may go wrong."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
+from late import LATE
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
 from cloudtune.states import RunState, TrialState
-
-pytest.importorskip("google.cloud.aiplatform_v1")
-
-from google.cloud import aiplatform_v1 as v1
-from google.cloud import storage
-
-from cloudtune_vertex import client as client_module
-from cloudtune_vertex import storing
-from cloudtune_vertex.client import Google
-from cloudtune_vertex.emulator import VertexEmulator
-from cloudtune_vertex.managed import JOB_STATES, TRIAL_STATES
 from cloudtune_vertex.settings import VertexSettings
+
+if LATE:
+    pytest.importorskip("google.cloud.aiplatform_v1")
+    from google.cloud import aiplatform_v1 as v1
+    from google.cloud import storage
+
+    from cloudtune_vertex import client as client_module
+    from cloudtune_vertex import storing
+    from cloudtune_vertex.client import Google
+    from cloudtune_vertex.emulator import VertexEmulator
+    from cloudtune_vertex.managed import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("google.cloud.aiplatform_v1")
+from late import LATE
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import NotMounted, mounting
@@ -25,6 +24,10 @@ from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.hypertune import Measurement, MetricsFile
 from cloudtune_vertex.emulator.worker import BASE, Ended, Worker, Workshop
+
+if LATE:
+    pytest.importorskip("google.cloud.aiplatform_v1")
+
 
 NOT_MOUNTED = NotMounted("the test says so")
 needs_mount = pytest.mark.skipif(not mounting(BASE).works, reason=mounting(BASE).why_not)

@@ -1,4 +1,7 @@
-"""scikit-learn's own tests of its searches, out of the installed wheel, with our search in the place of its two."""
+"""scikit-learn's own tests of its searches, out of the installed wheel, with our search in the place of its two.
+
+`test_sklearn_search` runs this file in a process of its own: to collect it means to load scikit-learn and its tests.
+"""
 
 import importlib.util
 import inspect

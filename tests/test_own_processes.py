@@ -1,0 +1,44 @@
+"""What a run leaves behind is found, and nothing else is taken for it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from own_processes import OwnProcesses, command_of
+
+
+@pytest.fixture
+def own() -> OwnProcesses:
+    own = OwnProcesses()
+    assert own.of_runs() == []
+    return own
+
+
+@pytest.fixture
+def cat() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={**os.environ, "CLOUDTUNE_RUN": "left"}) as process:
+        yield process
+        process.kill()
+
+
+def test_a_process_of_a_run_is_found_as_long_as_it_lives(own: OwnProcesses, cat: subprocess.Popen[bytes]) -> None:
+    assert [own.of_runs(), own.of_runs()] == [[cat.pid], [cat.pid]]
+    assert command_of(cat.pid) == "cat "
+    cat.kill()
+    cat.wait()
+    assert own.of_runs() == []
+
+
+def test_a_process_of_no_run_and_one_of_another_test_process_are_not(own: OwnProcesses) -> None:
+    for changed in ({}, {"CLOUDTUNE_RUN": "theirs", "CLOUDTUNE_TEST_WORKER": "1"}):
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={**os.environ, **changed}) as process:
+            assert own.of_runs() == []
+            process.kill()
+
+
+def test_an_id_that_the_system_gives_again_is_looked_at_again(own: OwnProcesses, cat: subprocess.Popen[bytes]) -> None:
+    own._strangers[str(cat.pid)] = -60.0  # as if it had been another process, a minute ago
+    assert own.of_runs() == []
+    own._newest += 2**22
+    assert own.of_runs() == [cat.pid]
