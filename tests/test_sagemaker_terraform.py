@@ -6,19 +6,23 @@ and deletes shows the rest. The facts are those of hashicorp/terraform-provider-
 and ``hyper_parameter_tuning_job.go``; the requests here are written anew from them.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-
-pytest.importorskip("moto")
-
-import boto3
-from botocore.exceptions import ClientError
+from late import LATE
 from recorded_shapes import differences
 
-from cloudtune_sagemaker.emulator import SageMakerEmulator
+if LATE:
+    pytest.importorskip("moto")
+    import boto3
+    from botocore.exceptions import ClientError
+
+    from cloudtune_sagemaker.emulator import SageMakerEmulator
+
 
 PROGRAM = """
 echo '#quality_metric: host=algo-1, test msd <loss>=0.5'
