@@ -11,11 +11,12 @@ A provider is a class in anyone's package, found through an entry point of the g
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cloudtune.errors import ConfigError, RunNotFound, TrialError, suggest
 from cloudtune.extras import install
+from cloudtune.installed import entry_points
 from cloudtune.masking import masked_text
 from cloudtune.states import RunState
 

@@ -10,11 +10,12 @@ A format is a class, found by its name like a provider. Those of other packages 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
 from cloudtune.extras import install
+from cloudtune.installed import entry_points
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
