@@ -80,11 +80,15 @@ def best_of(search: Strategy, function: Callable[[Values], float], trials: int, 
     return best
 
 
-@pytest.mark.parametrize(("function", "entries", "good"), [
-    (branin, {"x": Float(low=-5, high=10), "y": Float(low=0, high=15)}, 0.45),
-    (mixed, MIXED, 0.02),
+PLANE = {"x": Float(low=-5, high=10), "y": Float(low=0, high=15)}
+
+
+@pytest.mark.parametrize(("function", "entries", "good", "parallel"), [
+    (branin, PLANE, 0.45, 1),
+    (mixed, MIXED, 0.02, 4),
+    pytest.param(branin, PLANE, 0.45, 4, marks=pytest.mark.complete),
+    pytest.param(mixed, MIXED, 0.02, 1, marks=pytest.mark.complete),
 ])  # fmt: skip
-@pytest.mark.parametrize("parallel", [1, 4])
 def test_the_model_finds_what_random_search_does_not(function: Any, entries: Any, good: float, parallel: int) -> None:
     space = Space(entries)
     ours = sorted(best_of(BayesianSearch(space, seed=seed, budget=40), function, 40, parallel) for seed in range(3))

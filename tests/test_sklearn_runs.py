@@ -70,10 +70,14 @@ from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune_local import spare
 
 
+pytestmark = pytest.mark.xdist_group("scikit-learn")  # whose workers are started once
+
+
 @pytest.fixture(autouse=True)
 def _one_environment(_no_config_of_the_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests share their workers, as the searches of one process do, for which they need the same environment."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, "/nonexistent")
 
 
 def as_told(estimator: Told, data: Any, target: Any) -> float:

@@ -85,13 +85,15 @@ from cloudtune import Float, Int
 from cloudtune.errors import ConfigError, RunNotFound, SpecError
 from cloudtune.strategies import Random
 
+pytestmark = pytest.mark.xdist_group("scikit-learn")  # whose workers are started once
 FITS = pytest.mark.parametrize("n_jobs", [1, 2])
 
 
 @pytest.fixture(autouse=True)
 def _one_environment(_no_config_of_the_user: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests share their workers, as the searches of one process do, for which they need the same environment."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", "/nonexistent")
+    for variable in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(variable, "/nonexistent")
 
 
 @pytest.mark.filterwarnings("ignore")
