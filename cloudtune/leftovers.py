@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +34,26 @@ def end_leftovers(folder: Path, spare: set[int], *, below: bool = False) -> int:
             stay |= {parent.pid for parent in process.parents()}
             stay |= {child.pid for child in process.children(recursive=True)}
     killed = 0
-    for process in psutil.process_iter():
+    for process in _suspects(folder):
         if process.pid not in stay and _stems_from(process, str(folder), below=below):
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed += 1
     return killed
+
+
+def _suspects(folder: Path) -> "Iterator[psutil.Process]":
+    """The processes whose environment may name a folder, or one below it."""
+    import psutil  # noqa: PLC0415
+
+    if not Path("/proc/self/environ").exists():
+        yield from psutil.process_iter()
+        return
+    named = os.fsencode(f"{VARIABLE}={folder}")  # to look through the bytes takes a tenth of taking them apart
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError, psutil.Error):
+            if named in Path(f"/proc/{pid}/environ").read_bytes():
+                yield psutil.Process(pid)
 
 
 def _stems_from(process: "psutil.Process", folder: str, *, below: bool) -> bool:

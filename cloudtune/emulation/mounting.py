@@ -8,6 +8,7 @@ holds all that is in the machine's.
 import functools
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,51 +55,8 @@ class NotMounted:
         return list(command)
 
 
-# $1 an empty folder, $2 where to start, $3 how many things are shown; then each one and its place; then the command.
-_MOUNT = """
-set -e
-stage=$1 start=$2 count=$3 root=
-shift 3
-show() {
-    if [ -e "$2" ]; then
-        mount --bind "$1" "$2"
-        return
-    fi
-    parent=${2%/*}
-    copy=$stage/of$(printf %s "$parent" | tr / _)
-    mkdir "$copy"
-    mount -t tmpfs -o mode=755 tmpfs "$copy"
-    for entry in "$parent"/* "$parent"/.[!.]*; do
-        own=$copy/${entry##*/}
-        if [ -L "$entry" ]; then
-            cp -P "$entry" "$own"
-        elif [ -d "$entry" ]; then
-            mkdir "$own"
-            mount --rbind "$entry" "$own"
-        elif [ -e "$entry" ]; then
-            : > "$own"
-            mount --bind "$entry" "$own"
-        fi
-    done
-    mkdir "$copy/${2##*/}"
-    mount --bind "$1" "$copy/${2##*/}"
-    if [ -n "$parent" ]; then
-        mount --rbind "$copy" "$parent"
-    else
-        root=$copy
-    fi
-}
-while [ "$count" -gt 0 ]; do
-    show "$1" "$2"
-    shift 2
-    count=$((count - 1))
-done
-if [ -n "$root" ]; then
-    exec chroot "$root" /bin/sh -c 'cd "$1"; shift; exec "$@"' start "$start" "$@"
-fi
-cd "$start"
-exec "$@"
-"""
+_MOUNTED = Path(__file__).with_name("mounted.py")
+"""The program that mounts, and then becomes the one that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +79,8 @@ class Unshare:
         # What is shown at the root comes last: it takes along what has been shown elsewhere.
         ordered = sorted(shown.items(), key=lambda pair: pair[0].count("/"), reverse=True)
         pairs = [word for place, folder in ordered for word in (str(folder), place)]
-        return [*enter, "/bin/sh", "-c", _MOUNT, "mount", str(stage), start, str(len(shown)), *pairs, *command]
+        python = [sys.executable, "-I", "-S", str(_MOUNTED)]
+        return [*enter, *python, str(stage), start, str(len(shown)), *pairs, *command]
 
 
 @dataclass(frozen=True, slots=True)

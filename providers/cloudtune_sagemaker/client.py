@@ -1,11 +1,13 @@
 """The way to AWS: boto3's clients, patient with what passes, and AWS's errors in our words."""
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -18,6 +20,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
+from botocore.loaders import Loader, create_loader
 
 from cloudtune.emulated import on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
@@ -61,6 +64,12 @@ _PASSING_CODES = frozenset(
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 
 
+@functools.cache
+def _loader(paths: str | None) -> Loader:
+    """What reads the descriptions of the services: of SageMaker's alone that takes longer than a call, so it is done once."""
+    return create_loader(paths)
+
+
 class Aws:
     """The clients of one profile; each is made when it is first needed.
 
@@ -74,7 +83,11 @@ class Aws:
     @cached_property
     def _session(self) -> boto3.Session:
         with translated("making a session"):
-            return boto3.Session(profile_name=self.settings.profile, region_name=self.settings.region)
+            core = botocore.session.Session()
+            core.register_component("data_loader", _loader(core.get_config_variable("data_path")))
+            return boto3.Session(
+                botocore_session=core, profile_name=self.settings.profile, region_name=self.settings.region
+            )
 
     def _client(self, service: str) -> Any:  # each property gives its type
         session: Any = self._session

@@ -21,6 +21,9 @@ _SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
 _VIRTUAL_HOST = re.compile(r"[a-z0-9.-]+\.localhost:[0-9]+|([a-z0-9.-]+\.)?s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?")
 """Names by which S3's buckets are called: browsers know none of them to be of another place than this machine or AWS."""
 
+_HOSTS = 1000
+"""How many hosts are remembered: buckets may be called by names of their own."""
+
 _ANSWERS: Mapping[Fault, tuple[str, str, str]] = {
     "throttle": ("400 Bad Request", "ThrottlingException", "Rate exceeded"),
     "error": ("500 Internal Server Error", "InternalFailure", "We encountered an internal error. Please try again."),
@@ -50,6 +53,22 @@ _REFUSED: Mapping[str, tuple[str, str, str]] = {
     "size": ("413 Content Too Large", "RequestEntityTooLargeException", "EntityTooLarge"),
 }
 """What a client gets that may not use the emulator: the status, and the code in JSON and in XML (the services' common errors)."""
+
+
+class _Applications(DomainDispatcherApplication):
+    """Moto's applications; which one answers to a host is found out once, for which moto lists its own folder each time."""
+
+    def __init__(self, create: Callable[[SERVICE_NAMES], Flask]) -> None:
+        super().__init__(create)
+        self._found: dict[str | None, Any] = {}
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """See moto."""
+        if host not in self._found:
+            if len(self._found) >= _HOSTS:
+                self._found.clear()
+            self._found[host] = super().get_backend_for_host(host)
+        return self._found[host]
 
 
 class _Handler(SilentHandler, MotoRequestHandler):
@@ -88,7 +107,7 @@ class Server(LoopbackServer):
             names=_VIRTUAL_HOST,
         )
         self._account, self._faults, self._served = account, faults, served
-        self._app: Application = posts.Answering(DomainDispatcherApplication(create))
+        self._app: Application = posts.Answering(_Applications(create))
 
     def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
         environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
