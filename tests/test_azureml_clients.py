@@ -141,7 +141,7 @@ def test_a_command_job_of_the_sdk_becomes_a_sweep(ml: MLClient, folder: Path) ->
     sweep = trial(rate=LogUniform(-6, -1), kind=Choice(["a", "b c"])).sweep(
         sampling_algorithm="random", primary_metric="loss", goal="minimize", compute="cpu-cluster"
     )
-    sweep.set_limits(max_total_trials=3, max_concurrent_trials=1)
+    sweep.set_limits(max_total_trials=2, max_concurrent_trials=1)
     sweep.early_termination = BanditPolicy(evaluation_interval=1, slack_factor=0.1)
     job = ml.jobs.create_or_update(sweep)
     ml.jobs.stream(job.name)
@@ -245,12 +245,12 @@ def test_a_users_own_command_is_the_trial_of_a_job(azureml_emulator: AzureMlEmul
         "kind": {"type": "categorical", "values": ["a", "b c"]},
     }
     wanted: dict[str, Any] = {"metric": "loss", "goal": "minimize"}
-    job = job_of(own, objective=wanted, space=space, limits={"trials": 3, "parallel": 2}, strategy={"type": "random"})
+    job = job_of(own, objective=wanted, space=space, limits={"trials": 2, "parallel": 2}, strategy={"type": "random"})
     assert (job.name, job.tags, job.limits.trial_time.total_seconds()) == ("own", {"team": "ads"}, 600)
     for mode in ("managed", "driven"):
         run = api.submit(job.model_copy(update={"mode": mode}), "azure", project=folder, base=folder)
         run.wait()
-        assert [trial.reason for trial in run.trials()] == ["", "", ""]
+        assert [trial.reason for trial in run.trials()] == ["", ""]
         assert run.best.metrics["loss"] == pytest.approx(run.best.parameters["rate"] + 1 / 3)
     with pytest.raises(SpecError, match=r"no \$\{\{inputs.depth\}\}"):
         job_of(own, objective=wanted, space={"depth": {"type": "int", "low": 1, "high": 3}}, limits={"trials": 3})

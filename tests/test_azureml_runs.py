@@ -65,6 +65,26 @@ class TestRuns(LiveRuns):
     def trial_jobs(self, emulator: AzureMlEmulator) -> int:
         return kinds(emulator).count("command")
 
+    # What runs on another service show, of code that is the same here: each costs a process with Azure's SDK, or many trials
+
+    @pytest.mark.complete
+    def test_a_killed_driver_is_resumed_with_the_jobs_that_run(self, emulator: Any, tmp_path: Path) -> None:
+        super().test_a_killed_driver_is_resumed_with_the_jobs_that_run(emulator, tmp_path)
+
+    @pytest.mark.complete
+    def test_who_follows_may_be_killed_and_another_goes_on(self, emulator: Any, tmp_path: Path) -> None:
+        super().test_who_follows_may_be_killed_and_another_goes_on(emulator, tmp_path)
+
+    @pytest.mark.complete
+    def test_an_earlier_run_warms_a_driven_one(self, submit: Submit, tmp_path: Path) -> None:
+        super().test_an_earlier_run_warms_a_driven_one(submit, tmp_path)
+
+    @pytest.mark.complete
+    def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        super().test_the_command_line_runs_a_job_in_an_emulator_of_its_own(tmp_path, capsys, monkeypatch)
+
 
 def test_every_state_of_the_service_is_mapped() -> None:
     from azure.ai.ml.operations._run_history_constants import JobStatus

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from amounts import examples
 from cloud_runs import SLOW, job_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune import api
@@ -69,6 +70,7 @@ def test_whoever_reads_the_lines_knows_what_the_driver_knows(far: tuple[RunStore
 
 
 @given(cuts=st.lists(st.integers(0, 15), max_size=6))
+@settings(max_examples=examples(100))
 def test_lines_may_be_read_again_and_again_and_are_taken_in_once(
     cuts: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

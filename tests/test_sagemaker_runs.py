@@ -73,7 +73,7 @@ def test_every_state_of_the_service_is_mapped() -> None:
 def test_a_look_costs_two_calls_at_any_number_of_trials(
     emulator: SageMakerEmulator, submit: Submit, tmp_path: Path
 ) -> None:
-    run = submit(job_of(tmp_path, SLOW, limits={"trials": 40, "parallel": 4}))
+    run = submit(job_of(tmp_path, SLOW, limits={"trials": 16, "parallel": 4}))
     watch = run._provider._watch_of(run._store)
     costs = []
     while True:
@@ -84,7 +84,7 @@ def test_a_look_costs_two_calls_at_any_number_of_trials(
         costs.append(emulator.calls.total() - before)
     assert len(costs) > 5
     assert set(costs) == {2}
-    assert len(run.trials()) == 40
+    assert len(run.trials()) == 16
 
 
 def test_lines_that_come_before_their_trial_is_listed_count(

@@ -54,6 +54,7 @@ class TestManaged(ProviderConformance):
         return {"trial": {"image": IMAGE}}
 
 
+@pytest.mark.complete
 class TestDriven(TestManaged):
     @pytest.fixture
     def extras(self) -> dict[str, Any]:

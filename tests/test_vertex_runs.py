@@ -77,6 +77,22 @@ class TestOverGrpc(LiveRuns):
     def trial_jobs(self, emulator: VertexEmulator) -> int:
         return len(custom_jobs(emulator))
 
+    # What runs on another service show, of code that is the same here: each costs a process with Google's SDK
+
+    @pytest.mark.complete
+    def test_a_killed_driver_is_resumed_with_the_jobs_that_run(self, emulator: Any, tmp_path: Path) -> None:
+        super().test_a_killed_driver_is_resumed_with_the_jobs_that_run(emulator, tmp_path)
+
+    @pytest.mark.complete
+    def test_who_follows_may_be_killed_and_another_goes_on(self, emulator: Any, tmp_path: Path) -> None:
+        super().test_who_follows_may_be_killed_and_another_goes_on(emulator, tmp_path)
+
+    @pytest.mark.complete
+    def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        super().test_the_command_line_runs_a_job_in_an_emulator_of_its_own(tmp_path, capsys, monkeypatch)
+
     def test_conditions_are_also_those_of_the_tuner_that_learns(self, submit: Submit, tmp_path: Path) -> None:
         self.see_conditions_kept(submit, tmp_path, "bayesian")
 
