@@ -85,8 +85,7 @@ def _this_machine_and_an_emulator(project: Path) -> Iterator[Place]:
 @contextmanager
 def _a_cluster(project: Path) -> Iterator[Place]:
     pytest.importorskip("ray")
-    with ray_clusters.cluster() as made:
-        ray_clusters.connect(made.address)
+    with ray_clusters.connected() as made:
         write_profiles(project, cluster={"provider": "ray", "address": made.address})
         yield Place("cluster", project, {"ray": {"grace": 0.2, "num_cpus": 0.5}})
 

@@ -1,8 +1,10 @@
 """Real Ray clusters of several nodes on this machine, for tests and benchmarks; all of it on loopback."""
 
+import atexit
 import contextlib
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 # Ray takes this machine's outer address for its nodes', unless it believes when it is imported that it cannot have
@@ -21,18 +23,7 @@ QUICK_TO_NOTICE = {
 @contextlib.contextmanager
 def cluster(cpus: int = 2) -> Iterator[Any]:
     """A cluster whose head has processors, and the resource ``head``; nodes are added by `add_node`."""
-    from ray.cluster_utils import Cluster
-
-    made = Cluster(
-        initialize_head=True,
-        head_node_args={
-            "num_cpus": cpus,
-            "resources": {"head": 1},
-            "include_dashboard": False,
-            "node_ip_address": "127.0.0.1",
-            "_system_config": QUICK_TO_NOTICE,
-        },
-    )
+    made = _started(cpus)
     try:
         yield made
     finally:
@@ -42,9 +33,57 @@ def cluster(cpus: int = 2) -> Iterator[Any]:
         made.shutdown()
 
 
+@contextlib.contextmanager
+def connected() -> Iterator[Any]:
+    """The cluster of all tests of this process, which is connected to it meanwhile: a head, and the node ``second`` with two GPUs.
+
+    Who adds a node removes it.
+    """
+    import ray
+
+    made = _shared()
+    connect(made.address)
+    try:
+        yield made
+    finally:
+        ray.shutdown()
+
+
+@functools.cache
+def _shared() -> Any:
+    made = _started(cpus=2)
+    atexit.register(made.shutdown)
+    add_node(made, "second", gpus=2)
+    return made
+
+
+def _started(cpus: int) -> Any:
+    from ray.cluster_utils import Cluster
+
+    head = {
+        "num_cpus": cpus,
+        "resources": {"head": 1},
+        "include_dashboard": False,
+        "node_ip_address": "127.0.0.1",
+        "_system_config": QUICK_TO_NOTICE,
+    }
+    return _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
+
+
 def add_node(made: Any, name: str, cpus: int = 2, gpus: int = 0) -> Any:
     """One more node, with a resource of its name; its GPUs need not exist."""
-    return made.add_node(num_cpus=cpus, num_gpus=gpus, resources={name: 1}, node_ip_address="127.0.0.1")
+    about = {"num_cpus": cpus, "num_gpus": gpus, "resources": {name: 1}, "node_ip_address": "127.0.0.1"}
+    return _patiently(lambda: made.add_node(**about))
+
+
+def _patiently(start: Callable[[], Any], attempts: int = 3) -> Any:
+    """Start a node; again where the machine has too much to do for one to be up within Ray's half a minute."""
+    try:
+        return start()
+    except Exception as error:
+        if attempts == 1 or "timed out during startup" not in str(error):
+            raise
+    return _patiently(start, attempts - 1)
 
 
 def connect(address: str) -> None:

@@ -18,9 +18,7 @@ pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """The address of a cluster to which this process is connected."""
-    with ray_clusters.cluster() as cluster:
-        ray_clusters.add_node(cluster, "second")
-        ray_clusters.connect(cluster.address)
+    with ray_clusters.connected() as cluster:
         yield cluster.address
 
 

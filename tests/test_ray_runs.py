@@ -51,9 +51,7 @@ pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A cluster of two nodes to which this process is connected."""
-    with ray_clusters.cluster() as made:
-        ray_clusters.add_node(made, "second", gpus=2)
-        ray_clusters.connect(made.address)
+    with ray_clusters.connected() as made:
         yield made
 
 

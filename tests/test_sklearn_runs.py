@@ -69,7 +69,6 @@ from cloudtune.provider import Progress
 from cloudtune.states import Report, RunState, Trial, TrialState
 from cloudtune_local import spare
 
-
 pytestmark = pytest.mark.xdist_group("scikit-learn")  # whose workers are started once
 
 
