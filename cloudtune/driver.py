@@ -149,7 +149,8 @@ class Driver:
     def _drive(self) -> RunState:
         self._restore()
         started = self._run.record().started or time.time()
-        columns = {"state": RunState.RUNNING.value, "reason": "", "wish": "", "started": started}
+        # A wish to cancel stays: it may have come while this process was about to drive, and its author waits.
+        columns = {"state": RunState.RUNNING.value, "reason": "", "started": started}
         self._run.write(columns=columns)
         while True:
             self._look_around()
@@ -418,11 +419,8 @@ class Driver:
             late = time_reached(self._job, self._elapsed)
             if late is not None:
                 return late
-            wish = self._run.wish()
-            if wish == "cancel":
+            if self._run.wish() == "cancel":
                 return RunState.CANCELLED, "cancelled by its user"
-            if wish == "stop":
-                self._interrupt.ask(2, "somebody asked it to stop")
         return None
 
     def _finish(self) -> RunState:

@@ -261,7 +261,7 @@ class RunStore:
         return (rows[-1][0] if rows else last), [event for _, event in rows]
 
     def wish(self) -> str:
-        """What somebody asked of the driver: ``""``, ``"stop"`` or ``"cancel"``."""
+        """What somebody asked of the driver: ``""`` or ``"cancel"``."""
         wish: str = self._made(tuple, "SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
         return wish
 

@@ -237,6 +237,13 @@ def test_a_wish_to_cancel_from_elsewhere_is_carried_out(run: RunStore, tmp_path:
     ]
 
 
+def test_a_wish_to_cancel_that_came_before_the_driver_began_is_carried_out(run: RunStore) -> None:
+    """Whoever cancels a run that was only just started finds its driver busy, and waits for it to see the wish."""
+    run.write(columns={"wish": "cancel"})
+    assert drive(run, job_of(), Script(good)) is RunState.CANCELLED
+    assert [trial.state for trial in run.trials()] == []
+
+
 def test_the_first_interrupt_lets_running_trials_end_and_a_resume_does_the_rest(run: RunStore) -> None:
     interrupt = Interrupt()
 
