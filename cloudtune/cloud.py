@@ -67,6 +67,15 @@ class CloudProvider(Provider):
         """How a job's space travels."""
 
     @abstractmethod
+    def log_in(self) -> None:
+        """Find the credentials of this machine's user; nothing is changed, here or at the service.
+
+        Raises:
+            ConfigError: what the profile says of them cannot be used.
+            CredentialError: there are none; says how to log in.
+        """
+
+    @abstractmethod
     def findings(self) -> list[Finding]:
         """See `check`."""
 
@@ -208,8 +217,21 @@ class CloudProvider(Provider):
 
     # A run
 
+    def _begin(self, run: "RunStore") -> None:
+        """Make sure that a run which has not begun can: no process drives it where nobody is logged in.
+
+        Raises:
+            ConfigError: the service's SDK is missing, or what the profile says of credentials cannot be used.
+            CredentialError: there are no credentials.
+            ProviderError: the run is emulated, and this process leads elsewhere.
+        """
+        if run.record().state is RunState.WAITING:
+            self.reach(run)
+            self.log_in()
+
     def start(self, run: "RunStore") -> None:
         if plan_of(run).mode == "driven":
+            self._begin(run)
             driving.start(run)
         elif run.record().state is RunState.WAITING:
             self.reach(run)
@@ -221,6 +243,7 @@ class CloudProvider(Provider):
 
     def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
         if plan_of(run).mode == "driven":
+            self._begin(run)
             return driving.follow(run, self, watcher)
         self.start(run)
         while not (state := run.record().state).ended:

@@ -96,6 +96,11 @@ class Azure:
         logging.getLogger("azure.identity").setLevel(logging.ERROR)  # each way that leads nowhere is a warning
         return DefaultAzureCredential()
 
+    def log_in(self) -> None:
+        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        doing = "looking for credentials"
+        patiently(doing, lambda: self._credential.get_token(f"{_MANAGEMENT}/.default"), self.settings.endpoint)
+
     @property
     def _address(self) -> str:
         return (self.settings.endpoint or _MANAGEMENT).rstrip("/")

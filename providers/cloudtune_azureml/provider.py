@@ -87,6 +87,9 @@ class AzureMlProvider(CloudProvider):
 
         return has_sweep(data)
 
+    def log_in(self) -> None:
+        self._azure.log_in()
+
     def findings(self) -> list[Finding]:
         from cloudtune_azureml.checking import findings  # noqa: PLC0415
 

@@ -89,6 +89,14 @@ class Aws:
                 botocore_session=core, profile_name=self.settings.profile, region_name=self.settings.region
             )
 
+    def log_in(self) -> None:
+        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        with translated("looking for credentials"):
+            found = self._session.get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            found.get_frozen_credentials()  # asks for them where they are to be fetched, and may have expired
+
     def _client(self, service: str) -> Any:  # each property gives its type
         session: Any = self._session
         with translated(f"making a client of {service}"):

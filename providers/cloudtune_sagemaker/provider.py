@@ -89,6 +89,9 @@ class SageMakerProvider(CloudProvider):
     def recognises(cls, data: Mapping[str, object]) -> bool:
         return "HyperParameterTuningJobConfig" in data or "HyperParameterTuningJobName" in data
 
+    def log_in(self) -> None:
+        self._aws.log_in()
+
     def findings(self) -> list[Finding]:
         from cloudtune_sagemaker.checking import findings  # noqa: PLC0415
 

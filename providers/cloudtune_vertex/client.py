@@ -66,6 +66,10 @@ class Google:
             credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
         return credentials, project
 
+    def log_in(self) -> None:
+        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        _ = self._found
+
     @property
     def _is_emulated(self) -> bool:
         """Whether the credentials are those of an emulator on this machine."""

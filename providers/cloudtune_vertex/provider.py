@@ -84,6 +84,9 @@ class VertexProvider(CloudProvider):
     def recognises(cls, data: Mapping[str, object]) -> bool:
         return "studySpec" in data or "study_spec" in data
 
+    def log_in(self) -> None:
+        self._google.log_in()
+
     def findings(self) -> list[Finding]:
         from cloudtune_vertex.checking import findings  # noqa: PLC0415
 
