@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.plan import Beside, Plan, Support, covers, leaves
+from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex import schema
 from cloudtune_vertex.rules import problems
 from cloudtune_vertex.settings import VertexSettings
+from cloudtune_vertex.shapes import normal
 from cloudtune_vertex.translate import translate
 
 PROFILE = VertexSettings(project="project", bucket="bucket", image="profile/image:1")
@@ -280,6 +283,35 @@ def test_every_leaf_of_a_job_is_accounted_for_and_the_message_is_valid_or_refuse
             assert _reached(plan.request, target), (path, target)
 
 
+@pytest.mark.parametrize(
+    ("parent", "held", "sent", "support"),
+    [
+        ({"type": "ordinal", "values": ["a", "b", "-x"]}, ["b", "-x"], {"parentIntValues": {"values": [1, 2]}}, Support.ENCODED),
+        ({"type": "ordinal", "values": [1, 2.5]}, [2.5], {"parentDiscreteValues": {"values": [2.5]}}, Support.EXACT),
+        ({"type": "categorical", "values": ["a", "b"]}, ["b"], {"parentCategoricalValues": {"values": ["b"]}}, Support.EXACT),
+        ({"type": "categorical", "values": ["a", True]}, [True], {"parentCategoricalValues": {"values": ["true"]}}, Support.ENCODED),
+        ({"type": "int", "low": 1, "high": 9}, [2, 3], {"parentIntValues": {"values": [2, 3]}}, Support.EXACT),
+    ],
+)  # fmt: skip
+def test_a_condition_on_values_that_travel_otherwise_is_no_exact_one(
+    parent: dict[str, Any], held: list[Any], sent: dict[str, Any], support: Support
+) -> None:
+    data = {
+        "name": "j",
+        "trial": {"image": "i", "command": "python t.py"},
+        "objective": {"metric": "m", "goal": "maximize"},
+        "space": {"p": parent, "x": {"type": "float", "low": 0, "high": 1, "when": {"p": held}}},
+        "limits": {"trials": 3},
+    }
+    job = TuningJob.from_data(data)
+    plan = translate(job, PROFILE)
+    child = plan.request["studySpec"]["parameters"][0]["conditionalParameterSpecs"][0]  # type: ignore[index,call-overload]
+    assert {key: value for key, value in child.items() if key in sent} == sent  # type: ignore[union-attr]
+    assert plan.support("space.x.when.p") is support
+    assert plan.support("space.x.low") is Support.EXACT
+    assert unfounded(lambda each: translate(each, PROFILE), job) == []
+
+
 def _reached(request: Any, target: str) -> bool:
     node = request
     for part in target.replace("[", ".[").split("."):
@@ -310,7 +342,47 @@ def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
     pytest.importorskip("google.cloud.aiplatform_v1")
     written, installed = schema.written(), schema.of_sdk()
     assert written.enums == {name: installed.enums[name] for name in written.enums}
-    assert written == installed, "python -m cloudtune_vertex.schema writes them down anew"
+    assert replace(written, version=installed.version) == installed, (
+        "python -m cloudtune_vertex.schema writes them anew"
+    )
+
+
+UNKNOWN = """\
+import json, sys
+from cloudtune.cli.app import run_app
+code = run_app(["import", "job.json", "--from", "vertex"])
+print(code, sorted(name for name in sys.modules if name.startswith(("google.cloud.", "google.protobuf"))))
+"""
+
+
+def test_a_field_that_no_one_knows_is_refused_without_the_sdk(tmp_path: Path) -> None:
+    """Only a newer SDK than the one whose fields are written down may know more, and is asked."""
+    message = {"displayName": "j", "studySpec": {"metrics": [], "parametrs": []}, "trialJobSpec": {}}
+    (tmp_path / "job.json").write_text(json.dumps(message))
+    done = subprocess.run(
+        [sys.executable, "-c", UNKNOWN], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split(maxsplit=1) == ["2", "[]\n"], done.stderr
+    assert "studySpec.parametrs: is no field here; did you mean 'parameters'?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("installed", "asked"),
+    [("0.0", False), ("SAME", False), ("SAMErc1", False), ("999.1.2", True), ("", False)],
+)
+def test_an_sdk_is_asked_only_where_it_is_newer(installed: str, asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if not installed:
+            raise schema.metadata.PackageNotFoundError(name)
+        return installed.replace("SAME", schema.written().version)
+
+    monkeypatch.setattr(schema.metadata, "version", version)
+    fields = {**schema.written().messages["StudySpec"], "brandNew": schema.Field("string")}
+    messages = {**schema.written().messages, "StudySpec": fields}
+    monkeypatch.setattr(schema, "of_sdk", lambda: replace(schema.written(), messages=messages))
+    form, violations = normal({"studySpec": {"brandNew": "x"}})
+    assert (form["studySpec"] == {"brandNew": "x"}) is asked
+    assert bool(violations) is not asked
 
 
 def test_a_setting_that_there_is_not_is_named_with_the_nearest_one() -> None:

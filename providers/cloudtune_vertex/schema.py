@@ -2,8 +2,8 @@
 
 The SDK takes a second to import, and a plan shall take milliseconds: so the fields of the messages that a tuning job
 and a custom job are made of stand in ``schema.json`` beside this file. They are the SDK's own, and a test compares
-them with those of the SDK that is installed. A field that is not written down is looked up in the SDK itself, so that
-a newer one may know more.
+them with those of the SDK that is installed. A field that is not written down is looked up in the SDK itself where that
+is a newer one, which may know more.
 """
 
 import json
@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("schema.json")
 
 ROOTS = ("HyperparameterTuningJob", "CustomJob")
+
+_SDK = "google-cloud-aiplatform"
 
 _PACKAGE = "google.cloud.aiplatform.v1."
 _SCALARS = {1: "double", 2: "double", 3: "int64", 5: "int32", 8: "bool", 9: "string"}
@@ -45,11 +48,19 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """Messages and enums by their names, without the package; fields by their names in JSON; regions of the service."""
+    """What an SDK knows.
+
+    Attributes:
+        messages: by their names without the package: fields by their names in JSON.
+        enums: by their names without the package.
+        regions: of the service.
+        version: of the SDK (google-cloud-aiplatform).
+    """
 
     messages: Mapping[str, Mapping[str, Field]]
     enums: Mapping[str, tuple[str, ...]]
     regions: tuple[str, ...]
+    version: str
 
 
 @cache
@@ -59,7 +70,30 @@ def written() -> Schema:
     messages = {
         name: {field: Field(*parts) for field, parts in fields.items()} for name, fields in data["messages"].items()
     }
-    return Schema(messages, {name: tuple(values) for name, values in data["enums"].items()}, tuple(data["regions"]))
+    return Schema(
+        messages,
+        {name: tuple(values) for name, values in data["enums"].items()},
+        tuple(data["regions"]),
+        data["version"],
+    )
+
+
+def newer() -> Schema | None:
+    """The schema of the installed SDK, if that is newer than the one that is written down; None for none.
+
+    What a release says of itself is enough to know: an SDK that knows no more is not imported.
+    """
+    try:
+        installed = metadata.version(_SDK)
+    except metadata.PackageNotFoundError:
+        return None
+    return of_sdk() if _release(installed) > _release(written().version) else None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, as far as they are some: (1, 71, 1) of ``1.71.1rc2``."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 @cache
@@ -89,7 +123,8 @@ def of_sdk() -> Schema:
                 values = sorted(field.enum_type.values, key=lambda value: value.number)
                 enums[_name(field.enum_type)] = tuple(f"{value.number} {value.name}" for value in values)
             waiting += _below(field)
-    return Schema(messages, enums, tuple(sorted(base.SUPPORTED_REGIONS - {"global"})))  # jobs are regional
+    regions = tuple(sorted(base.SUPPORTED_REGIONS - {"global"}))  # jobs are regional
+    return Schema(messages, enums, regions, metadata.version(_SDK))
 
 
 def _name(descriptor: Any) -> str:  # protobuf's descriptors have no types of their own
@@ -153,7 +188,14 @@ def _as_text(schema: Schema) -> str:
     ]
     enums = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(schema.enums.items())]
     regions = f'"regions": {json.dumps(schema.regions)}'
-    return '{"messages": {\n' + ",\n".join(lines) + '\n},\n"enums": {\n' + ",\n".join(enums) + f"\n}},\n{regions}}}\n"
+    version = f'"version": {json.dumps(schema.version)}'
+    return (
+        '{"messages": {\n'
+        + ",\n".join(lines)
+        + '\n},\n"enums": {\n'
+        + ",\n".join(enums)
+        + f"\n}},\n{regions},\n{version}}}\n"
+    )
 
 
 def _parts(field: Field) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloudtune_vertex.schema import Field, Schema, of_sdk, written
+from cloudtune_vertex.schema import Field, Schema, newer, written
 
 Data = Any
 """Plain data: what JSON can say."""
@@ -49,9 +49,10 @@ def normal(data: Data, message: str = "HyperparameterTuningJob") -> tuple[dict[s
     """
     reader = _Reader(written())
     form = reader.message(data, message, "")
-    if not reader.unknown:
+    known_better = newer() if reader.unknown else None
+    if known_better is None:
         return form, reader.violations
-    reader = _Reader(of_sdk())  # the installed SDK may know more
+    reader = _Reader(known_better)
     return reader.message(data, message, ""), reader.violations
 
 

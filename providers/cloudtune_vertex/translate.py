@@ -258,6 +258,18 @@ class _Translation:
                 self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), place or fixed)
             else:  # a condition stands beside its parameter
                 self._ledger.carry(f"space.{name}", place.removesuffix(".parameterSpec") or fixed)
+                self._account_for_condition(name, place.removesuffix(".parameterSpec"))
+
+    def _account_for_condition(self, name: str, place: str) -> None:
+        """Note a condition whose values do not travel as they stand: they do as those of the parameter that it is on."""
+        found = [each for each in self._codec.travels if each.dimension.name == name]
+        parent = self._codec.parents[found[0].sent_as]
+        if parent is None:
+            return
+        steps = [codec.describe() for codec in parent.codecs if not isinstance(codec, NumberAsText)]
+        if steps:
+            message = f"its values travel as those of {parent.dimension.name}, which {'; '.join(steps)}"
+            self._ledger.note(f"space.{name}.when", Support.ENCODED, message, place)
 
     def _steps(self, travel: Travel) -> Iterator[str]:
         """How a parameter that does not travel as it stands does."""
