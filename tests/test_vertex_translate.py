@@ -312,19 +312,16 @@ def test_a_condition_on_values_that_travel_otherwise_is_no_exact_one(
     assert unfounded(lambda each: translate(each, PROFILE), job) == []
 
 
-def _reached(request: Any, target: str) -> bool:
-    node = request
-    for part in target.replace("[", ".[").split("."):
-        if part.startswith("["):
-            index = int(part[1:-1])
-            if not isinstance(node, list | tuple) or index >= len(node):
-                return False
-            node = node[index]
-        elif isinstance(node, dict) and part in node:
-            node = node[part]
-        else:
-            return False
-    return True
+def _reached(node: Any, target: str) -> bool:
+    """Whether a path, whose keys may have dots, leads somewhere."""
+    if not target:
+        return True
+    if isinstance(node, dict):
+        ways = (key for key in node if target == key or target.startswith((f"{key}.", f"{key}[")))
+        return any(_reached(node[key], target[len(key) :].removeprefix(".")) for key in ways)
+    index, _, rest = target[1:].partition("]")
+    within = isinstance(node, list | tuple) and index.isdecimal() and int(index) < len(node)
+    return within and _reached(node[int(index)], rest.removeprefix("."))
 
 
 @given(jobs())
