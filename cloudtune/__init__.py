@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from cloudtune.api import runs as runs
     from cloudtune.api import submit as submit
     from cloudtune.api import tune as tune
-    from cloudtune.job import TuningJob as TuningJob
-    from cloudtune.parameters import Categorical as Categorical
-    from cloudtune.parameters import Constant as Constant
-    from cloudtune.parameters import Float as Float
-    from cloudtune.parameters import Int as Int
-    from cloudtune.parameters import LogNormal as LogNormal
-    from cloudtune.parameters import Normal as Normal
-    from cloudtune.parameters import Ordinal as Ordinal
-    from cloudtune.plan import Plan as Plan
+    from cloudtune.planning.plan import Plan as Plan
     from cloudtune.run import Run as Run
-    from cloudtune.states import RunState as RunState
-    from cloudtune.states import Trial as Trial
-    from cloudtune.states import TrialState as TrialState
+    from cloudtune.space.parameters import Categorical as Categorical
+    from cloudtune.space.parameters import Constant as Constant
+    from cloudtune.space.parameters import Float as Float
+    from cloudtune.space.parameters import Int as Int
+    from cloudtune.space.parameters import LogNormal as LogNormal
+    from cloudtune.space.parameters import Normal as Normal
+    from cloudtune.space.parameters import Ordinal as Ordinal
+    from cloudtune.spec.job import TuningJob as TuningJob
+    from cloudtune.store.records import RunState as RunState
+    from cloudtune.store.records import Trial as Trial
+    from cloudtune.store.records import TrialState as TrialState
 
 _HOME = {
     "attach": "cloudtune.api",
@@ -35,19 +35,19 @@ _HOME = {
     "runs": "cloudtune.api",
     "submit": "cloudtune.api",
     "tune": "cloudtune.api",
-    "TuningJob": "cloudtune.job",
-    "Categorical": "cloudtune.parameters",
-    "Constant": "cloudtune.parameters",
-    "Float": "cloudtune.parameters",
-    "Int": "cloudtune.parameters",
-    "LogNormal": "cloudtune.parameters",
-    "Normal": "cloudtune.parameters",
-    "Ordinal": "cloudtune.parameters",
-    "Plan": "cloudtune.plan",
+    "TuningJob": "cloudtune.spec.job",
+    "Categorical": "cloudtune.space.parameters",
+    "Constant": "cloudtune.space.parameters",
+    "Float": "cloudtune.space.parameters",
+    "Int": "cloudtune.space.parameters",
+    "LogNormal": "cloudtune.space.parameters",
+    "Normal": "cloudtune.space.parameters",
+    "Ordinal": "cloudtune.space.parameters",
+    "Plan": "cloudtune.planning.plan",
     "Run": "cloudtune.run",
-    "RunState": "cloudtune.states",
-    "Trial": "cloudtune.states",
-    "TrialState": "cloudtune.states",
+    "RunState": "cloudtune.store.records",
+    "Trial": "cloudtune.store.records",
+    "TrialState": "cloudtune.store.records",
 }
 
 __all__ = [  # noqa: PLE0604  # the names are the keys of _HOME, written once

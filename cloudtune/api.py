@@ -10,24 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.config import config_near, project_folder
-from cloudtune.driving import ELSEWHERE
-from cloudtune.emulated import emulate as start_emulators
-from cloudtune.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
-from cloudtune.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
-from cloudtune.emulated import gone, listeners_of
+from cloudtune.driver.process import ELSEWHERE
 from cloudtune.errors import ConfigError, RunNotFound, SpecError
-from cloudtune.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
-from cloudtune.job import Objective, TuningJob
-from cloudtune.parameters import Parameter
-from cloudtune.plan import Plan
-from cloudtune.private import masked
-from cloudtune.projects import remember
-from cloudtune.provider import Provider, Watcher
-from cloudtune.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.emulated import emulate as start_emulators
+from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
+from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
+from cloudtune.provider.emulated import gone, listeners_of
+from cloudtune.provider.interface import Provider, Watcher
+from cloudtune.provider.standing import as_it_is
+from cloudtune.remote.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.run import Run
-from cloudtune.standing import as_it_is
-from cloudtune.states import RunRecord, RunState
-from cloudtune.store import Store
+from cloudtune.space.parameters import Parameter
+from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.store.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
+from cloudtune.store.projects import remember
+from cloudtune.store.records import RunRecord, RunState
+from cloudtune.store.secrets import masked
+from cloudtune.store.store import Store
 
 
 def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, base: Path | None = None) -> Plan:

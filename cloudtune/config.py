@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.extras import install
-from cloudtune.files import read_file
+from cloudtune.plugins.extras import install
+from cloudtune.spec.text.files import read_file
 
 FILE = "cloudtune.toml"
 
@@ -192,7 +192,7 @@ def load_profile(name: str | None, project: Path, near: Path | None = None) -> P
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    from cloudtune.provider import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
+    from cloudtune.provider.interface import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
 
     known = _merged(project, near)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project, near)

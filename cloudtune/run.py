@@ -7,18 +7,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.driving import ELSEWHERE
-from cloudtune.emulated import emulate, is_served, listeners_of, may_ask
+from cloudtune.driver.follower import watched_by
+from cloudtune.driver.process import ELSEWHERE
 from cloudtune.errors import CloudtuneError, ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
-from cloudtune.job import TuningJob
-from cloudtune.outcome import best_trial, pareto_front
-from cloudtune.plan import Plan
-from cloudtune.provider import Provider, Watcher
-from cloudtune.resolving import config_folder, provider_of
-from cloudtune.standing import as_it_is, lost_emulators, revive, settle
-from cloudtune.states import Report, RunRecord, RunState, Trial
-from cloudtune.store import RunStore, Store
-from cloudtune.watching import watched_by
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.emulated import emulate, is_served, listeners_of, may_ask
+from cloudtune.provider.interface import Provider, Watcher
+from cloudtune.provider.standing import as_it_is, lost_emulators, revive, settle
+from cloudtune.remote.resolving import config_folder, provider_of
+from cloudtune.results.objectives import best_trial, pareto_front
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial
+from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -291,7 +291,7 @@ class Run:
         Raises:
             ConfigError: pandas is not installed.
         """
-        from cloudtune.tables import to_pandas, trial_rows  # noqa: PLC0415  # pandas is loaded only for this
+        from cloudtune.results.tables import to_pandas, trial_rows  # noqa: PLC0415  # pandas is loaded only for this
 
         return to_pandas(trial_rows(self.trials()))
 
@@ -301,7 +301,7 @@ class Run:
         Raises:
             ConfigError: pandas is not installed.
         """
-        from cloudtune.tables import report_rows, to_pandas  # noqa: PLC0415  # pandas is loaded only for this
+        from cloudtune.results.tables import report_rows, to_pandas  # noqa: PLC0415  # pandas is loaded only for this
 
         return to_pandas(report_rows(self.reports()))
 
@@ -318,7 +318,7 @@ class Run:
         Raises:
             ConfigError: pyarrow is not installed.
         """
-        from cloudtune.tables import parquet, report_rows, trial_rows  # noqa: PLC0415  # pyarrow is loaded only for this
+        from cloudtune.results.tables import parquet, report_rows, trial_rows  # noqa: PLC0415  # pyarrow is loaded only for this
 
         data = parquet(report_rows(self.reports()) if reports else trial_rows(self.trials()))
         Path(path).write_bytes(data)

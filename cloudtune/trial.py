@@ -538,7 +538,7 @@ def decode_parameters(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> d
     """The parameters of a trial from the values that a tuner sent.
 
     Args:
-        codecs: what `cloudtune.codec.SpaceCodec.to_data` gave.
+        codecs: what `cloudtune.space.codecs.SpaceCodec.to_data` gave.
         values: by the tuner's names; those that the space does not know are left alone.
 
     Raises:
@@ -641,7 +641,7 @@ def _decode_bell(codec: Mapping[str, Any], value: Any) -> Scalar:
 
 
 def _rounded(codec: Mapping[str, Any], value: float) -> float:
-    """A value with the digits that survive its codec; `cloudtune.axis.Rounding` rounds in the same way."""
+    """A value with the digits that survive its codec; `cloudtune.space.axes.Rounding` rounds in the same way."""
     low, high, digits, relative = codec["low"], codec["high"], codec["digits"], codec["relative"]
     rounded = float(f"{value:.{digits - 1}e}") if relative else round(value, digits)
     unit = 10.0 ** (1 - digits if relative else -digits)

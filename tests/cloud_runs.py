@@ -17,7 +17,7 @@ from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import CredentialError, RunNotFound, TrialError
 from cloudtune.run import Run
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
 
 SCRIPT = """
@@ -318,7 +318,7 @@ class CloudRuns(ABC):
         self, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from cloudtune.errors import ConfigError
-        from cloudtune.provider import ALIASES, load_provider
+        from cloudtune.provider.interface import ALIASES, load_provider
 
         provider = ALIASES[self.on]
         monkeypatch.setattr(load_provider(provider), "sdk", ("not_there",))

@@ -11,7 +11,7 @@ import pytest
 import ray_clusters  # first, since it says by the environment how Ray shall be imported
 
 from cloudtune.errors import ConfigError
-from cloudtune.provider import load_provider
+from cloudtune.provider.interface import load_provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger
-from cloudtune.provider import Provider
+from cloudtune.planning.plan import Ledger
+from cloudtune.provider.interface import Provider
 from cloudtune.run import Run
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import Store
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import Store
 
 START = 1_700_000_000.0
 SPACE: dict[str, Any] = {

@@ -9,8 +9,8 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.axis import Bell, Lattice, axis_of
-from cloudtune.parameters import (
+from cloudtune.space.axes import Bell, Lattice, axis_of
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
-from cloudtune.plan import Support
-from cloudtune.private import masked
+from cloudtune.planning.plan import Support
+from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_azureml import v2
 from cloudtune_azureml.parse import parse

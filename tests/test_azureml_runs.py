@@ -15,7 +15,7 @@ from tenacity import wait_none
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 
 if LATE:
     pytest.importorskip("azure.ai.ml")

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 
 from cloudtune import TuningJob
 from cloudtune.errors import ConfigError, UnsupportedError
-from cloudtune.plan import Beside, Plan, Support, covers, leaves
-from cloudtune.states import Trial, TrialState
+from cloudtune.planning.plan import Beside, Plan, Support, covers, leaves
+from cloudtune.store.records import Trial, TrialState
 from cloudtune.testing.specs import jobs
 from cloudtune.trial import decode_parameters, flattened_branches
 from cloudtune_azureml.rules import problems

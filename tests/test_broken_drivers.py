@@ -14,12 +14,12 @@ import pytest
 from places import Place, place_of
 
 from cloudtune import TuningJob, api
-from cloudtune.driver import Driver
+from cloudtune.driver.loop import Driver
 from cloudtune.errors import DriverError, StoreError
 from cloudtune.run import Run
 from cloudtune.search import rule_for, strategy_for
-from cloudtune.states import RunState, TrialState
-from cloudtune.store import RunStore
+from cloudtune.store.records import RunState, TrialState
+from cloudtune.store.store import RunStore
 
 TRIALS = 6
 FREE = 3

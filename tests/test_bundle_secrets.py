@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from cloudtune import TuningJob, api
+from cloudtune.bundle.source import source_tree
 from cloudtune.bundle.stays import Rule, telling_of
 from cloudtune.bundle.tree import Why, tree_of
-from cloudtune.plan import Support
-from cloudtune.provider import load_provider
-from cloudtune.source import source_tree
-from cloudtune.store import Store
+from cloudtune.planning.plan import Support
+from cloudtune.provider.interface import load_provider
+from cloudtune.store.store import Store
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nhidden-value\n-----END OPENSSH PRIVATE KEY-----\n"
 ACCOUNT = json.dumps({"type": "service_account", "private_key": "hidden-value"})

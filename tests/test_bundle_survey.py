@@ -10,7 +10,7 @@ from cloudtune import TuningJob, api
 from cloudtune.bundle.program import Kind, named_in
 from cloudtune.bundle.survey import Where, survey
 from cloudtune.errors import SpecError, UnsupportedError
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
 
 CONFIG = """
 [profiles.aws]

@@ -10,15 +10,16 @@ from typing import Any
 import pytest
 from late import LATE
 
-from cloudtune import TuningJob, packing
+from cloudtune import TuningJob
 from cloudtune.bundle import package
+from cloudtune.bundle import shipment as packing
 from cloudtune.bundle.package import view_of
+from cloudtune.bundle.source import copy_source
 from cloudtune.bundle.tree import File, Left, Tree, Why, shown, tree_of
-from cloudtune.codec import ValuesAsText
+from cloudtune.bundle.upload import _refuse_changed
 from cloudtune.errors import SpecError
-from cloudtune.source import copy_source
-from cloudtune.space_codec import Flattened
-from cloudtune.staging import _refuse_changed
+from cloudtune.space.codecs import ValuesAsText
+from cloudtune.space.space_codec import Flattened
 from cloudtune_ray.shipping import archive
 
 if LATE:

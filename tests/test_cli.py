@@ -16,8 +16,8 @@ import click
 import pytest
 
 from cloudtune.cli.app import app, run_app
-from cloudtune.provider import ALIASES
-from cloudtune.states import RunState
+from cloudtune.provider.interface import ALIASES
+from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 
 JOB = """\
@@ -147,7 +147,7 @@ def test_an_unexpected_error_is_one_line(project: Path, cli: Any, monkeypatch: p
     def breaks(*_: object) -> None:
         raise ZeroDivisionError("oh")
 
-    monkeypatch.setattr("cloudtune.store.Store.records", breaks)
+    monkeypatch.setattr("cloudtune.store.store.Store.records", breaks)
     done = cli("ls")
     assert done.code == 1
     assert done.err == "error: unexpected: ZeroDivisionError: oh\n(CLOUDTUNE_DEBUG=1 shows where)\n"

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support
-from cloudtune.provider import load_provider
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.provider.interface import load_provider
+from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.machines import machines
 from cloudtune_vertex.schema import written
 from cloudtune_vertex.values import regions

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from cloudtune import trial
-from cloudtune.axis import TAIL, Bell, Rounding, axis_of
-from cloudtune.codec import (
+from cloudtune.space.axes import TAIL, Bell, Rounding, axis_of
+from cloudtune.space.codecs import (
     BellAsUnit,
     Codec,
     LogAsExponent,
@@ -24,7 +24,7 @@ from cloudtune.codec import (
     ValuesAsIndex,
     ValuesAsText,
 )
-from cloudtune.parameters import (
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,
@@ -35,8 +35,8 @@ from cloudtune.parameters import (
     Parameter,
     Scalar,
 )
-from cloudtune.space import Entries, Space, SpaceError
-from cloudtune.space_codec import MAX_NAME, Flattened, SpaceCodec, safe_names
+from cloudtune.space.space import Entries, Space, SpaceError
+from cloudtune.space.space_codec import MAX_NAME, Flattened, SpaceCodec, safe_names
 from cloudtune.testing.specs import parameter_names, parameters, spaces
 
 CODECS: tuple[type[Codec], ...] = (

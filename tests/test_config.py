@@ -7,8 +7,8 @@ import pytest
 from cloudtune import TuningJob, api
 from cloudtune.config import load_profile, mounted, mounts, profiles, project_folder, user_file
 from cloudtune.errors import ConfigError, TrialError
-from cloudtune.plan import Support
-from cloudtune.provider import ALIASES
+from cloudtune.planning.plan import Support
+from cloudtune.provider.interface import ALIASES
 
 TOML = """
 default = "laptop"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Beside, Ledger, Plan, leaves
-from cloudtune.provider import load_provider, providers
+from cloudtune.planning.plan import Beside, Ledger, Plan, leaves
+from cloudtune.provider.interface import load_provider, providers
+from cloudtune.spec.job import TuningJob
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs
 

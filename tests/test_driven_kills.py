@@ -25,7 +25,7 @@ from cloudtune import TuningJob, api
 from cloudtune.emulation.faults import Fault, Faults
 from cloudtune.run import Run
 from cloudtune.search import strategy_for
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 
 TRIALS = 8
 KILLS = {False: (1, 6), True: (3, 12)}
@@ -56,7 +56,7 @@ DRIVERS = """
 import importlib, os, sys, traceback
 for module in sys.argv[1:]:
     importlib.import_module(module)
-from cloudtune.drive import main
+from cloudtune.cli.drive import main
 for line in sys.stdin:
     driver = os.fork()
     if driver == 0:

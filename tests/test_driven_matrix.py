@@ -17,10 +17,10 @@ from places import Place, place_of
 from cloudtune import TuningJob, api
 from cloudtune.config import load_profile
 from cloudtune.errors import SpecError, UnsupportedError
-from cloudtune.plan import Plan, Support
-from cloudtune.provider import load_provider, providers
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.provider.interface import load_provider, providers
 from cloudtune.run import Run
-from cloudtune.states import RunState, Trial, TrialState
+from cloudtune.store.records import RunState, Trial, TrialState
 
 # What learns decides by itself after few trials.
 STRATEGIES: dict[str, dict[str, Any]] = {

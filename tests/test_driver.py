@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from cloudtune.driver import Driver, Interrupt
+from cloudtune.driver.launcher import Ended, Launcher
+from cloudtune.driver.loop import Driver, Interrupt
 from cloudtune.errors import StoreError
-from cloudtune.job import TuningJob
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.provider import Progress
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.provider.interface import Progress
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 
 X = {"type": "float", "low": 0.0, "high": 1.0}
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cloudtune import Categorical, Float, Int, TuningJob, api, tune
-from cloudtune.earlier import KnownTrial, keep, kept, known_trials, observations, project
+from cloudtune.driver.warm_start import KnownTrial, keep, kept, known_trials, observations, project
 from cloudtune.errors import RunNotFound, SpecError
-from cloudtune.space import Space
-from cloudtune.states import TrialState
+from cloudtune.space.space import Space
+from cloudtune.store.records import TrialState
 
 SPACE = {
     "lr": {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"},

@@ -11,7 +11,7 @@ import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.search.grid import GridSearch
-from cloudtune.states import RunState
+from cloudtune.store.records import RunState
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from cloudtune import api
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 
 TRIALS = 30
 KILLS = 50
@@ -54,8 +54,8 @@ def job(project: Path, **fields: Any) -> dict[str, Any]:
 
 def expected_parameters(tmp_path: Path, data: dict[str, Any]) -> list[dict[str, Any]]:
     """What an undisturbed run would try."""
-    from cloudtune.job import TuningJob
     from cloudtune.search import strategy_for
+    from cloudtune.spec.job import TuningJob
 
     tuning = TuningJob.from_data(data)
     strategy = strategy_for(tuning, tuning.search_space(), 11)
@@ -99,7 +99,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_every_trial_once(tmp_pat
 
 
 def test_what_a_driver_that_died_at_the_very_end_could_not_forget_is_forgotten(tmp_path: Path) -> None:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
     trial = {"command": "true", "environment": {"TOKEN": "s3cr3t"}}
     run = api.prepare(TuningJob.from_data(job(tmp_path, trial=trial)), "local", project=tmp_path, base=tmp_path)

@@ -17,9 +17,9 @@ import pytest
 
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.files import MAX_BYTES
 from cloudtune.interop.documents import read_document, read_documents
-from cloudtune.text.reading import read_foreign
+from cloudtune.spec.text.files import MAX_BYTES
+from cloudtune.spec.text.reading import read_foreign
 
 ORIGINS = ("wandb", "katib", "sagemaker", "vertex", "azureml")
 SWEEP = "method: random\nrun_cap: 3\nprogram: t.py\nmetric: {name: loss, goal: minimize}\nparameters: {x: {min: 0.1, max: 1.0}}\n"
@@ -294,7 +294,7 @@ def test_a_flag_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 1e308 * 10])
 def test_a_number_beyond_all_floats_is_read_or_refused_in_words_by_every_service(number: float) -> None:
-    from cloudtune.provider import load_provider, providers
+    from cloudtune.provider.interface import load_provider, providers
 
     requests = {"sagemaker": fuzzing.SAGEMAKER, "vertex": fuzzing.VERTEX, "azureml": fuzzing.AZUREML}
     for name in requests.keys() & providers():

@@ -12,8 +12,8 @@ import pytest
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.leavings import Leaving, leavings
-from cloudtune.store import Store
+from cloudtune.cli.garbage import Leaving, leavings
+from cloudtune.store.store import Store
 
 JOB = """\
 name: line

@@ -9,9 +9,9 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.importance import MIN_TRIALS, importance
-from cloudtune.parameters import Categorical, Constant, Float, Int
-from cloudtune.space import Entries, Space, Values
+from cloudtune.results.importance import MIN_TRIALS, importance
+from cloudtune.space.parameters import Categorical, Constant, Float, Int
+from cloudtune.space.space import Entries, Space, Values
 
 UNIT = Float(low=0.0, high=1.0)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudtune.provider import providers
+from cloudtune.provider.interface import providers
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from late import LATE
 
-from cloudtune.parameters import (
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,
@@ -25,7 +25,7 @@ from cloudtune.parameters import (
     Parameter,
     same_scalar,
 )
-from cloudtune.space import Space
+from cloudtune.space.space import Space
 from cloudtune.testing.specs import spaces
 
 if LATE:

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from late import LATE
 
 from cloudtune import TuningJob, trial
-from cloudtune.axis import axis_of
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError, UnsupportedError
 from cloudtune.interop.documents import Document
@@ -28,10 +27,11 @@ from cloudtune.interop.katib.reading import parse
 from cloudtune.interop.katib.spaces import entry_of
 from cloudtune.interop.katib.templates import words_of
 from cloudtune.interop.katib.writing import plan
-from cloudtune.job import Compute, Objective, TrialSpec
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
-from cloudtune.plan import Support, leaves
-from cloudtune.strategies import Evolutionary, Hyperband, HyperoptTpe, Median, OptunaSampler, Random
+from cloudtune.planning.plan import Support, leaves
+from cloudtune.space.axes import axis_of
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
+from cloudtune.spec.job import Compute, Objective, TrialSpec
+from cloudtune.spec.strategies import Evolutionary, Hyperband, HyperoptTpe, Median, OptunaSampler, Random
 from cloudtune.testing.specs import TEXTS, jobs, parameters
 
 if LATE:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from late import LATE
 
-from cloudtune import TuningJob, earlier
+from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
+from cloudtune.driver import warm_start as earlier
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.interop.formats import load_format
-from cloudtune.parameters import Categorical, Float, Int
+from cloudtune.space.parameters import Categorical, Float, Int
 
 if LATE:
     optuna = pytest.importorskip("optuna")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from late import LATE
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, Normal, Parameter
-from cloudtune.space import Space
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, Normal, Parameter
+from cloudtune.space.space import Space
 
 if LATE:
     pytest.importorskip("ray.tune", exc_type=ImportError)

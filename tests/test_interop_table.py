@@ -14,8 +14,8 @@ from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, load_format
 from cloudtune.interop.requests import read_request
 from cloudtune.interop.wandb import parse
-from cloudtune.parameters import Categorical, Float
-from cloudtune.provider import load_provider
+from cloudtune.provider.interface import load_provider
+from cloudtune.space.parameters import Categorical, Float
 
 SPACES = {
     "hyperopt": "from hyperopt import hp\nspace = {body}\n",

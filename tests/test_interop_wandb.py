@@ -16,8 +16,8 @@ from cloudtune.errors import SpecError
 from cloudtune.interop.documents import Document, read_document
 from cloudtune.interop.formats import Imported
 from cloudtune.interop.wandb import parse
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
-from cloudtune.strategies import Asha
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
+from cloudtune.spec.strategies import Asha
 
 if LATE:
     from scipy import stats

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudtune import api
-from cloudtune.job import TuningJob
-from cloudtune.launcher import Remark
+from cloudtune.driver.launcher import Remark
 from cloudtune.run import Run
-from cloudtune.states import Report, RunState, TrialState
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunState, TrialState
 from cloudtune_local import tail as tails
 from cloudtune_local.keeper import NOTE_SIZE, trim_log
 from cloudtune_local.log_file import LogReader, end_of_log, leave_out

@@ -7,10 +7,10 @@ from typing import Any
 import cloudpickle
 
 from cloudtune import TuningJob, api
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.provider import load_provider
-from cloudtune.states import Report, Trial
-from cloudtune.store import Store
+from cloudtune.driver.launcher import Ended, Launcher
+from cloudtune.provider.interface import load_provider
+from cloudtune.store.records import Report, Trial
+from cloudtune.store.store import Store
 
 
 def pool_of(function: Any, project: Path) -> Any:

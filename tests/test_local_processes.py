@@ -15,9 +15,9 @@ import pytest
 
 from cloudtune import api
 from cloudtune.errors import ProviderError, SpecError, UnsupportedError
-from cloudtune.job import TuningJob
 from cloudtune.run import Run
-from cloudtune.states import RunState, TrialState
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
 
 X = {"type": "float", "low": 0.0, "high": 1.0}

@@ -18,9 +18,9 @@ from cloud_runs import job_of
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.provider import load_provider
-from cloudtune.states import RunRecord, RunState, Trial, TrialState
-from cloudtune.store import Store
+from cloudtune.provider.interface import load_provider
+from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import Store
 
 LOOKS = (["ls"], ["show"], ["trials"], ["best"], ["trials", "-o", "csv"])
 SETTINGS = {

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cloudtune import masking
 from cloudtune.cli.app import _explain
-from cloudtune.errors import CredentialError, Problem, ProviderError, SpecError, StoreError
-from cloudtune.masking import masked_data, masked_text
-from cloudtune.provider import Finding
-from cloudtune.states import RunRecord, RunState, Trial, TrialState
-from cloudtune.store import Store
+from cloudtune.errors import CredentialError, Problem, ProviderError, SpecError, StoreError, masking
+from cloudtune.errors.masking import masked_data, masked_text
+from cloudtune.provider.interface import Finding
+from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import Store
 
 QUOTED = [
     "no cluster answers at ray://me:S3CRETS3CRET@head:10001",

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from cloudtune.config import load_profile
-from cloudtune.driver import Driver
+from cloudtune.driver.launcher import Ended, Launcher
+from cloudtune.driver.loop import Driver
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.job import TuningJob
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.plan import Support
-from cloudtune.provider import load_provider
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.planning.plan import Support
+from cloudtune.provider.interface import load_provider
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 from cloudtune.testing.conformance import wait_until
 from cloudtune_mixed.launcher import MixedLauncher
 from cloudtune_mixed.part import profile_of

@@ -19,7 +19,7 @@ from late import LATE
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.run import Run
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing import ProviderConformance
 from cloudtune.testing.conformance import wait_until
 

@@ -18,8 +18,8 @@ from places import Place, place_of
 from cloudtune import TuningJob, api
 from cloudtune.cli.output import brief_parameters
 from cloudtune.cli.progress import display
-from cloudtune.provider import Progress
-from cloudtune.states import RunState, Trial, TrialState
+from cloudtune.provider.interface import Progress
+from cloudtune.store.records import RunState, Trial, TrialState
 
 SCRIPT = """
     import pathlib, time

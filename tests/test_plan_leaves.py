@@ -9,9 +9,9 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Float
-from cloudtune.plan import Ledger, Note, Plan, Support, covers, leaves
+from cloudtune.planning.plan import Ledger, Note, Plan, Support, covers, leaves
+from cloudtune.space.parameters import Float
+from cloudtune.spec.job import TuningJob
 from cloudtune.testing.specs import jobs
 
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from cloudtune.errors import SpecError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Support
-from cloudtune.provider import load_provider, providers
+from cloudtune.planning.plan import Support
+from cloudtune.provider.interface import load_provider, providers
+from cloudtune.spec.job import TuningJob
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"
 

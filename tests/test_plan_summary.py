@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Machines, Plan, leaves
-from cloudtune.plan_summary import summary
-from cloudtune.provider import load_provider, providers
+from cloudtune.planning.plan import Machines, Plan, leaves
+from cloudtune.planning.summary import summary
+from cloudtune.provider.interface import load_provider, providers
+from cloudtune.spec.job import TuningJob
 
 
 def job_of(**fields: Any) -> TuningJob:

@@ -17,7 +17,7 @@ from places import profile_of, write_profiles
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.provider import load_provider
+from cloudtune.provider.interface import load_provider
 
 JOB = """\
 name: line

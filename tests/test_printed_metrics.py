@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from late import LATE
 
 from cloudtune import api, trial
-from cloudtune.job import TuningJob
-from cloudtune.metrics import metric_patterns, plain_patterns
-from cloudtune.outcome import what_is_missing
-from cloudtune.plan import Support
-from cloudtune.states import Report
+from cloudtune.planning.plan import Support
+from cloudtune.results.objectives import what_is_missing
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.metric_patterns import metric_patterns, plain_patterns
+from cloudtune.store.records import Report
 from cloudtune_local.setting import TrialFiles
 from cloudtune_local.tail import Tail
 from cloudtune_sagemaker.definition import LONGEST_REGEX

@@ -9,8 +9,8 @@ import pytest
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.earlier import kept
-from cloudtune.projects import known_projects
+from cloudtune.driver.warm_start import kept
+from cloudtune.store.projects import known_projects
 
 JOB = """\
 name: line

@@ -14,12 +14,12 @@ from published_runs import START, StagedRun, finished_run, report, trial
 
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, ProviderError, RunBusy
-from cloudtune.job import Objective
 from cloudtune.publishing import Publisher, publisher, publisher_of
 from cloudtune.publishing.address import masked_address, without_secrets
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.spec.job import Objective
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 
 
 class Notebook(Target):
@@ -196,7 +196,7 @@ BEST = (Objective(metric="score", goal="minimize", measurement="best"),)
 
 @given(st.lists(st.dictionaries(st.sampled_from(["score", "loss"]), st.floats(width=32)), max_size=6))
 def test_each_curve_ends_with_the_value_that_counts_and_only_grows(told: list[dict[str, float]]) -> None:
-    from cloudtune.tally import keep_counting_values
+    from cloudtune.results.progress import keep_counting_values
 
     metrics: dict[str, float] = {}
     reports = [Report(0, 1, step, START + step, values) for step, values in enumerate(told, 1)]

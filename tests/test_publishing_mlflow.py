@@ -18,7 +18,7 @@ from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.publishing import publisher_of
 from cloudtune.publishing.mlflow import RUN_STATES, TRIAL_STATES
 from cloudtune.publishing.mlflow_names import LONGEST_PARAM, Names
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 
 if LATE:
     mlflow = pytest.importorskip("mlflow")

@@ -25,8 +25,8 @@ from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.publishing import publisher_of
 from cloudtune.publishing.optuna import STATES
-from cloudtune.space import Space
-from cloudtune.states import TrialState
+from cloudtune.space.space import Space
+from cloudtune.store.records import TrialState
 from cloudtune.testing.conformance import wait_until
 from cloudtune.testing.specs import spaces
 

@@ -9,7 +9,7 @@ from published_runs import START, StagedRun, finished_run, report, trial
 
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 if LATE:
     pd = pytest.importorskip("pandas")

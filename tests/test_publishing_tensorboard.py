@@ -15,8 +15,8 @@ from published_runs import START, StagedRun, finished_run, report, stages, trial
 
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.publishing import publisher_of
-from cloudtune.space import Space
-from cloudtune.states import TrialState
+from cloudtune.space.space import Space
+from cloudtune.store.records import TrialState
 from cloudtune.testing.specs import spaces
 
 if LATE:

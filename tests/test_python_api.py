@@ -11,9 +11,9 @@ import pytest
 import cloudtune
 from cloudtune import Categorical, Float, Int, RunState, TrialState, TuningJob, api, tune
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.plan import Plan, Support
-from cloudtune.provider import load_provider
-from cloudtune.support import with_table
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.provider.interface import load_provider
+from cloudtune.provider.matrix import with_table
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -190,7 +190,7 @@ def test_a_provider_that_is_not_there_says_what_is(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="installed are: .*local"):
         load_provider("nobody")
     missing = EntryPoint("broken", "no_such_package_at_all:Provider", "cloudtune.providers")
-    monkeypatch.setattr("cloudtune.provider.providers", lambda: {"broken": missing})
+    monkeypatch.setattr("cloudtune.provider.interface.providers", lambda: {"broken": missing})
     with pytest.raises(ConfigError, match=r"pip install .*\[broken\]"):
         load_provider("broken")
 
@@ -205,7 +205,7 @@ def test_plans_are_plain_data_and_know_their_worst(tmp_path: Path) -> None:
 
 def test_the_readme_is_true() -> None:
     text = README.read_text()
-    assert with_table(text) == text, "run: python -m cloudtune.support"
+    assert with_table(text) == text, "run: python -m cloudtune.provider.matrix"
     block = text.split("```yaml\n")[1].split("```")[0]
     job = TuningJob.from_yaml(block)
     assert job.limits.trials == 24

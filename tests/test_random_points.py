@@ -27,7 +27,7 @@ from places import Place, place_of
 from cloudtune import TuningJob, api
 from cloudtune.run import Run
 from cloudtune.search import strategy_for
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 
 POINTS = 100
 TRIALS = 7

@@ -8,8 +8,8 @@ import pytest
 import ray_clusters
 
 from cloudtune import api
-from cloudtune.job import TuningJob
 from cloudtune.run import Run
+from cloudtune.spec.job import TuningJob
 from cloudtune.testing import ProviderConformance
 
 pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudtune.metrics import metric_patterns
-from cloudtune.states import Report, Trial
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Report, Trial
 from cloudtune_local.keeper import NOTE_SIZE, trim_log
 from cloudtune_local.setting import TrialFiles
 from cloudtune_ray import shipping

@@ -17,9 +17,9 @@ import ray_clusters
 
 from cloudtune import api
 from cloudtune.errors import ProviderError, SpecError, UnsupportedError
-from cloudtune.job import TuningJob
 from cloudtune.run import Run
-from cloudtune.states import RunState, TrialState
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing import scripts
 from cloudtune.testing.conformance import wait_until
 
@@ -126,7 +126,7 @@ def driven_beside(run: Run, project: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def driver_of_its_own(run: Run, project: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "cloudtune.drive", str(project), run.id]
+    command = [sys.executable, "-m", "cloudtune.cli.drive", str(project), run.id]
     process = subprocess.Popen(command, cwd=project)
     try:
         yield process

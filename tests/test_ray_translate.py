@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cloudtune.errors import UnsupportedError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.spec.job import TuningJob
 from cloudtune_ray.briefing import found_files, placement
 from cloudtune_ray.support import ACCELERATORS, SUPPORT, accelerator
 from cloudtune_ray.translate import ActorOptions, translate

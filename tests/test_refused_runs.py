@@ -10,8 +10,8 @@ import pytest
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, CredentialError
-from cloudtune.projects import known_projects
-from cloudtune.states import RunState
+from cloudtune.store.projects import known_projects
+from cloudtune.store.records import RunState
 
 JOB = """\
 name: line

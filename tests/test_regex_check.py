@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from cloudtune import api
 from cloudtune.errors import UnsupportedError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Support
-from cloudtune.regex_check import findings
+from cloudtune.planning.plan import Support
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.regex_check import findings
 
 PROVIDERS = ("local", "ray", "sagemaker", "vertex", "azureml")
 MANY = 2000 if "--complete" in sys.argv else 60

@@ -18,8 +18,8 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.remote.journal import PREFIX, Journal, Reader
 from cloudtune.run import Run
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 from cloudtune.testing.conformance import wait_until
 
 # The journal

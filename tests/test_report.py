@@ -14,13 +14,13 @@ from typing import Any, cast
 import pytest
 import yaml
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Ledger, Support, leaves
-from cloudtune.provider import Provider
+from cloudtune.planning.plan import Ledger, Support, leaves
+from cloudtune.provider.interface import Provider
 from cloudtune.report import write_report
 from cloudtune.run import Run
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import Store
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import Store
 
 VOID = {"meta", "input", "br"}
 START = 1_700_000_000.0

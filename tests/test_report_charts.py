@@ -10,18 +10,18 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.axis import Continuum
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Float, Int, Normal, Parameter
-from cloudtune.plan import Plan
+from cloudtune.planning.plan import Plan
 from cloudtune.report import charts, parameters
 from cloudtune.report.looks import Chart, value_axis
 from cloudtune.report.study import MAX_CURVES, MAX_STEPS, Study, choose, study_of
 from cloudtune.report.ticks import ticks
 from cloudtune.report.words import count, duration, options, short
 from cloudtune.run import Run
-from cloudtune.space import Space, Values
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.space.axes import Continuum
+from cloudtune.space.parameters import Categorical, Float, Int, Normal, Parameter
+from cloudtune.space.space import Space, Values
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.testing import specs
 
 COMPLETED, PRUNED, FAILED = TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED

@@ -7,8 +7,8 @@ import pytest
 from late import LATE
 
 from cloudtune.errors import UnsupportedError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.algorithms import algorithm_of, algorithm_of_image
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.translate import translate

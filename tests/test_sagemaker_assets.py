@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from cloudtune import TuningJob, packing
-from cloudtune.codec import NumberAsText, ValuesAsText
-from cloudtune.parameters import Categorical, Parameter
-from cloudtune.space_codec import Flattened
+from cloudtune import TuningJob
+from cloudtune.bundle import shipment as packing
+from cloudtune.space.codecs import NumberAsText, ValuesAsText
+from cloudtune.space.parameters import Categorical, Parameter
+from cloudtune.space.space_codec import Flattened
 
 SCRIPT = """
 import json, pathlib, sys

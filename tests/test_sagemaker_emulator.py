@@ -19,8 +19,8 @@ import pytest
 from late import LATE
 
 from cloudtune.errors import ConfigError
-from cloudtune.job import TuningJob
 from cloudtune.search import strategy_for
+from cloudtune.spec.job import TuningJob
 
 if LATE:
     pytest.importorskip("moto")
@@ -688,7 +688,7 @@ def test_an_identical_warm_start_knows_the_best_of_all(shared: Used) -> None:
 
 
 def test_a_warm_start_learns_from_its_parents() -> None:
-    from cloudtune.states import TrialState
+    from cloudtune.store.records import TrialState
 
     with SageMakerEmulator(images={"*": ECHO}) as emulator:
         used = Used(emulator, ECHO)

@@ -15,7 +15,7 @@ from late import LATE
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 from cloudtune_sagemaker.schema import of_sdk
 from cloudtune_sagemaker.settings import SageMakerSettings
 

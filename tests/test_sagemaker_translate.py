@@ -10,7 +10,7 @@ import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, UnsupportedError
-from cloudtune.plan import Plan, Support
+from cloudtune.planning.plan import Plan, Support
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.translate import translate

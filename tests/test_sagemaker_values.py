@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.provider import SageMakerProvider
 from cloudtune_sagemaker.schema import REQUESTS, as_text, needed, of_sdk, written
 from cloudtune_sagemaker.values import machines, regions

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from late import LATE
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, Ordinal
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.pareto import boxes, hypervolume
-from cloudtune.space import Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, Ordinal
+from cloudtune.space.space import Space, Values
+from cloudtune.store.records import TrialState
 from cloudtune.testing.specs import spaces
 
 if LATE:
@@ -165,7 +165,7 @@ def test_warping_keeps_the_order_and_tames_the_size(losses: list[float]) -> None
 
 def test_the_first_trials_of_a_bayesian_search_need_neither_numpy_nor_scipy() -> None:
     code = (
-        "import sys; from cloudtune.space import Space; from cloudtune import Float\n"
+        "import sys; from cloudtune.space.space import Space; from cloudtune import Float\n"
         "from cloudtune.search.bayesian import BayesianSearch\n"
         "print(BayesianSearch(Space({'x': Float(low=0, high=1)})).suggest(0), 'numpy' in sys.modules, 'scipy' in sys.modules)"
     )

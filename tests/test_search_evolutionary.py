@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from cloudtune.parameters import Categorical, Constant, Float, Int
 from cloudtune.search import Observation, Strategy
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import CovarianceSearch, GeneticSearch, evolutionary
 from cloudtune.search.pareto import boxes, crowding, front, hypervolume, ranks
-from cloudtune.space import Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Categorical, Constant, Float, Int
+from cloudtune.space.space import Space, Values
+from cloudtune.store.records import TrialState
 
 NUMBERS = {"x": Float(low=-2, high=2), "y": Float(low=1e-3, high=10, scale="log"), "n": Int(low=1, high=40)}
 MIXED = {

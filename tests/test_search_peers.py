@@ -18,11 +18,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from late import LATE
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal
 from cloudtune.search import Observation, Strategy, UnsuitableStrategy
 from cloudtune.search.draws import RandomSearch
-from cloudtune.space import Entries, Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal
+from cloudtune.space.space import Entries, Space, Values
+from cloudtune.store.records import TrialState
 from cloudtune.testing.specs import spaces
 
 if LATE:

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import pytest
 from late import LATE
 
-from cloudtune.job import TuningJob
 from cloudtune.search import StoppingRule, rule_for
 from cloudtune.search.rules import Asha, Bandit, Median, Truncation
-from cloudtune.states import TrialState
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import TrialState
 
 if LATE:
     from cloudtune.search.curves import Curve

@@ -12,15 +12,15 @@ from amounts import examples
 from hypothesis import given, settings
 from late import LATE
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
 from cloudtune.search import Observation, Strategy, UnsuitableStrategy, rule_for, strategy_for
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
 from cloudtune.search.grid import GridSearch
-from cloudtune.space import Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
+from cloudtune.space.space import Space, Values
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import TrialState
 from cloudtune.testing.specs import spaces
 
 if LATE:

@@ -63,10 +63,10 @@ sys.path.append(str(Path(__file__).parent))
 
 from cloudtune import Float, api
 from cloudtune.cli.app import run_app
+from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.errors import ConfigError, TrialError
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.provider import Progress
-from cloudtune.states import Report, RunState, Trial, TrialState
+from cloudtune.provider.interface import Progress
+from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune_local import spare
 
 pytestmark = pytest.mark.xdist_group("scikit-learn")  # whose workers are started once

@@ -83,7 +83,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from cloudtune import Float, Int
 from cloudtune.errors import ConfigError, RunNotFound, SpecError
-from cloudtune.strategies import Random
+from cloudtune.spec.strategies import Random
 
 pytestmark = pytest.mark.xdist_group("scikit-learn")  # whose workers are started once
 FITS = pytest.mark.parametrize("n_jobs", [1, 2])

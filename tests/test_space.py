@@ -7,8 +7,8 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, Normal, Parameter, same_scalar
-from cloudtune.space import Space, SpaceError
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, Normal, Parameter, same_scalar
+from cloudtune.space.space import Space, SpaceError
 from cloudtune.testing.specs import Entry, spaces
 
 A_OR_B = Categorical(values=("a", "b"))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune.errors import SpecError
-from cloudtune.job import TuningJob
-from cloudtune.text.reading import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, read_yaml
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.text.reading import MAX_ALIASED, MAX_BYTES, MAX_DEPTH, read_yaml
 
 
 @pytest.fixture(params=["libyaml", "python"])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune.errors import SpecError
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 from cloudtune.testing.specs import jobs
 
 START = """\

@@ -9,8 +9,8 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 
-from cloudtune.job import TuningJob
-from cloudtune.schema import job_schema
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.schema import job_schema
 from cloudtune.testing.specs import jobs
 
 SCHEMA = job_schema()
@@ -117,6 +117,6 @@ def test_every_key_is_described() -> None:
 
 
 def test_a_job_is_imported_without_yaml_and_without_the_schema() -> None:
-    code = "import sys, cloudtune.job; print({'yaml', 'cloudtune.schema', 'difflib'} & set(sys.modules))"
+    code = "import sys, cloudtune.spec.job; print({'yaml', 'cloudtune.spec.schema', 'difflib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

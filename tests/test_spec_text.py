@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune.errors import SpecError
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.text.dumping import yaml_text
+from cloudtune.spec.text.reading import read_yaml
 from cloudtune.testing.specs import jobs
-from cloudtune.text.dumping import yaml_text
-from cloudtune.text.reading import read_yaml
 
 JOB = """\
 name: digits-svc

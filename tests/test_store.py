@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from cloudtune.database import SCHEMA_VERSION
 from cloudtune.errors import RunBusy, RunNotFound, StoreError
-from cloudtune.states import Report, RunRecord, RunState, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.store.database import SCHEMA_VERSION
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 
 
 def record(run_id: str, created: float = 1.0) -> RunRecord:

@@ -25,9 +25,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune import trial
-from cloudtune.codec import NumberAsText, ValuesAsIndex
-from cloudtune.parameters import Categorical, Int, Scalar
-from cloudtune.space_codec import Flattened
+from cloudtune.space.codecs import NumberAsText, ValuesAsIndex
+from cloudtune.space.parameters import Categorical, Int, Scalar
+from cloudtune.space.space_codec import Flattened
 from cloudtune.testing.specs import parameter_names, scalars
 
 Reports = list[tuple[int, float, dict[str, float]]]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudtune.spec.units import format_duration, format_size, parse_duration, parse_size
 from cloudtune.testing.specs import durations, sizes
-from cloudtune.units import format_duration, format_size, parse_duration, parse_size
 
 
 @given(durations() | st.timedeltas(timedelta(microseconds=1), timedelta(seconds=10**11 - 1)))

@@ -20,8 +20,8 @@ import requests
 from late import LATE
 
 from cloudtune.errors import ConfigError
-from cloudtune.job import TuningJob
 from cloudtune.search import strategy_for
+from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
 
 if LATE:

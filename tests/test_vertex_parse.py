@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError, UnsupportedError
-from cloudtune.plan import Support
-from cloudtune.private import masked
+from cloudtune.planning.plan import Support
+from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex.parse import parse
 from cloudtune_vertex.rules import problems

@@ -13,7 +13,7 @@ from late import LATE
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
-from cloudtune.states import RunState, TrialState
+from cloudtune.store.records import RunState, TrialState
 from cloudtune_vertex.settings import VertexSettings
 
 if LATE:

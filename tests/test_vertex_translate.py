@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, UnsupportedError
-from cloudtune.plan import Beside, Plan, Support, covers, leaves
+from cloudtune.planning.plan import Beside, Plan, Support, covers, leaves
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex import schema

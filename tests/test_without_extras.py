@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from cloudtune import extras
+from cloudtune.plugins import extras
 
 JOB = """
 name: bare

@@ -15,15 +15,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from cloudtune.bundle.program import Kind, Named, named_in
+from cloudtune.bundle.source import MAX_FILES, MAX_SIZE, source_tree
 from cloudtune.bundle.tree import Left, Tree, Why, shown, tree_of
 from cloudtune.bundle.written_links import CODE, written_links
 from cloudtune.errors import Problem
-from cloudtune.plan import Note, Support
-from cloudtune.source import MAX_FILES, MAX_SIZE, source_tree
-from cloudtune.units import format_size
+from cloudtune.planning.plan import Note, Support
+from cloudtune.spec.units import format_size
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
 DATA_ENTRIES = 50_000
 """Entries of an input that are looked at before a run; an upload looks at all."""

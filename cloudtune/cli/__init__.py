@@ -10,7 +10,7 @@ def main() -> int:
     from cloudtune.cli.app import run_app  # noqa: PLC0415  # the command line is loaded only for the command
 
     code = run_app()
-    asking = sys.modules.get("cloudtune.asking")
+    asking = sys.modules.get("cloudtune.cli.asking")
     if asking is not None and any(thread.is_alive() for thread in asking.abandoned):
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()

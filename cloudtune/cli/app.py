@@ -15,7 +15,7 @@ import click
 
 from cloudtune import __version__
 from cloudtune.cli import streams
-from cloudtune.masking import masked_text
+from cloudtune.errors.masking import masked_text
 
 _COMMANDS = {
     "init": "cloudtune.cli.starting",
@@ -189,7 +189,7 @@ def _explain(error: Exception) -> None:
 
     if os.environ.get("CLOUDTUNE_DEBUG"):
         click.echo(masked_text(traceback.format_exc()), err=True)
-    from cloudtune.extras import missing  # noqa: PLC0415  # few commands fail
+    from cloudtune.plugins.extras import missing  # noqa: PLC0415  # few commands fail
 
     where = "(CLOUDTUNE_DEBUG=1 shows where)"
     if isinstance(error, DriverError):

@@ -68,7 +68,7 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
     """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
     from cloudtune.config import profiles, project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError, suggest  # noqa: PLC0415
-    from cloudtune.provider import ALIASES, providers  # noqa: PLC0415
+    from cloudtune.provider.interface import ALIASES, providers  # noqa: PLC0415
 
     profile = profiles(project_folder()).get(provider)
     name = profile.provider if profile is not None else ALIASES.get(provider, provider)
@@ -78,7 +78,7 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
         found = importlib.import_module(module).Emulator if module else None
     except ModuleNotFoundError as error:
         if error.name != module:
-            from cloudtune.extras import install  # noqa: PLC0415
+            from cloudtune.plugins.extras import install  # noqa: PLC0415
 
             hint = install(f"{name}-emulator")
             raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error

@@ -14,14 +14,14 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument
 from cloudtune.cli.output import force_option, new_path
-from cloudtune.commands import path_word
+from cloudtune.store.commands import path_word
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from cloudtune.interop.formats import Imported
-    from cloudtune.job import TuningJob
-    from cloudtune.provider import Provider
+    from cloudtune.provider.interface import Provider
+    from cloudtune.spec.job import TuningJob
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
@@ -122,8 +122,8 @@ def _commented(notes: Iterable[str], title: str) -> str:
 
 def _with_table(imported: "Imported", table: Path, output: Path | None) -> "TuningJob":
     """The job, learning from a table that is written here; its path is relative to the job's folder."""
-    from cloudtune.job import WarmStart  # noqa: PLC0415
-    from cloudtune.tables import write_rows  # noqa: PLC0415
+    from cloudtune.results.tables import write_rows  # noqa: PLC0415
+    from cloudtune.spec.job import WarmStart  # noqa: PLC0415
 
     if not imported.trials:
         raise click.UsageError("the source tells of no finished trials; leave --trials out")
@@ -170,7 +170,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
-    from cloudtune.provider import Provider  # noqa: PLC0415
+    from cloudtune.provider.interface import Provider  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     if target in formats():
@@ -217,7 +217,7 @@ def _provider(name: str, base: Path | None = None) -> "Provider":
     """The provider of a profile: by the project's config and, for a job, by that near the job's folder, as in a run."""
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.interop.formats import formats  # noqa: PLC0415
-    from cloudtune.resolving import resolve  # noqa: PLC0415
+    from cloudtune.remote.resolving import resolve  # noqa: PLC0415
 
     try:
         return resolve(name, None, base)[0]

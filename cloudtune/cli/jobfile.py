@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
 
 def load_job(path: Path, overrides: list[str]) -> "TuningJob":
@@ -34,8 +34,8 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
 
 
 def _load(path: Path, overrides: list[str]) -> "TuningJob":
-    from cloudtune.text import job_from_data, job_from_yaml  # noqa: PLC0415
-    from cloudtune.text.reading import read_file  # noqa: PLC0415
+    from cloudtune.spec.text import job_from_data, job_from_yaml  # noqa: PLC0415
+    from cloudtune.spec.text.reading import read_file  # noqa: PLC0415
 
     if not overrides:
         return job_from_yaml(path)
@@ -50,7 +50,7 @@ def _load(path: Path, overrides: list[str]) -> "TuningJob":
 
 def _data(text: str, source: str) -> Any:  # plain data
     from cloudtune.errors import SpecError  # noqa: PLC0415
-    from cloudtune.text.reading import read_yaml  # noqa: PLC0415
+    from cloudtune.spec.text.reading import read_yaml  # noqa: PLC0415
 
     node, problems = read_yaml(text, source)
     if problems:

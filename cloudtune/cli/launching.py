@@ -17,14 +17,14 @@ from cloudtune.cli.output import (
     trial_data,
 )
 from cloudtune.cli.streams import may_be_lost
-from cloudtune.commands import as_read_here, command
+from cloudtune.store.commands import as_read_here, command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cloudtune.job import TuningJob
     from cloudtune.run import Run
-    from cloudtune.states import RunState
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import RunState
 
 INTERRUPTED = 130
 
@@ -39,7 +39,7 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
 def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """The names of profiles and providers, for the shell's completion."""
     from cloudtune.config import profiles, project_folder  # noqa: PLC0415
-    from cloudtune.provider import providers  # noqa: PLC0415
+    from cloudtune.provider.interface import providers  # noqa: PLC0415
 
     names = sorted({*profiles(project_folder()), *providers()})
     return [name for name in names if name.startswith(incomplete)]
@@ -261,7 +261,7 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
       cloudtune attach my-tuning-job --on vertex --json
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.asking import ask  # noqa: PLC0415
+    from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.config import load_profile, project_folder  # noqa: PLC0415
 
     project = project_folder()

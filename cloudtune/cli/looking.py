@@ -23,15 +23,15 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
-from cloudtune.commands import as_read_here, command, command_in, path_word
 from cloudtune.config import SEVERAL
 from cloudtune.errors import CloudtuneError, DamagedRun, suggest
+from cloudtune.store.commands import as_read_here, command, command_in, path_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cloudtune.run import Run
-    from cloudtune.states import Trial
+    from cloudtune.store.records import Trial
 
 _FORMATS = "table, json, csv, parquet, or a file FILE.csv, FILE.parquet, FILE.json"
 json_option = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
@@ -53,7 +53,7 @@ def _attach(run_id: str) -> "Run":
 def _looked_at(run_id: str) -> "tuple[Run, str]":
     """The run, and why its service could not be asked, which is told on stderr; "" where it was, or needed not."""
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.asking import ask  # noqa: PLC0415
+    from cloudtune.cli.asking import ask  # noqa: PLC0415
 
     made = api.attach(run_id)
     trouble = ask([made]).get(made.id, "")
@@ -77,9 +77,9 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
       cloudtune ls --all-projects
       cloudtune -C ~/digits ls --json
     """
-    from cloudtune.asking import ask  # noqa: PLC0415
+    from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
-    from cloudtune.projects import known_projects, remember  # noqa: PLC0415
+    from cloudtune.store.projects import known_projects, remember  # noqa: PLC0415
 
     here = project_folder()
     projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]
@@ -115,7 +115,7 @@ def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, D
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.errors import StoreError  # noqa: PLC0415
-    from cloudtune.store import Store  # noqa: PLC0415
+    from cloudtune.store.store import Store  # noqa: PLC0415
 
     runs: list[Run] = []
     damaged: list[tuple[Path, DamagedRun]] = []
@@ -255,13 +255,13 @@ def trials(
     elif output == "table":
         _print_trials(made, found)
     else:
-        from cloudtune.tables import trial_rows  # noqa: PLC0415
+        from cloudtune.results.tables import trial_rows  # noqa: PLC0415
 
         _write(trial_rows(found), output)
 
 
 def _write_reports(made: "Run", found: "Sequence[Trial]", output: str) -> None:
-    from cloudtune.tables import report_rows  # noqa: PLC0415
+    from cloudtune.results.tables import report_rows  # noqa: PLC0415
 
     rows = report_rows(report for trial in found for report in made.reports(trial.number))
     if output != "table":
@@ -426,7 +426,7 @@ def report(run_id: str, output: Path | None, *, as_json: bool) -> None:
 
 
 def _write(rows: "list[dict[str, object]]", output: str) -> None:
-    from cloudtune.tables import write_rows  # noqa: PLC0415
+    from cloudtune.results.tables import write_rows  # noqa: PLC0415
 
     if output == "json":
         print_json(rows)

@@ -17,8 +17,8 @@ from cloudtune.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cloudtune.job import Objective
-    from cloudtune.states import RunRecord, Trial
+    from cloudtune.spec.job import Objective
+    from cloudtune.store.records import RunRecord, Trial
 
 STATE_STYLES = {
     "waiting": "dim", "running": "cyan", "stopping": "yellow", "interrupted": "yellow",

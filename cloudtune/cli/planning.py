@@ -8,11 +8,11 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
 from cloudtune.cli.output import force_option, new_path, print_json, print_table
-from cloudtune.masking import masked_data, masked_text
+from cloudtune.errors.masking import masked_data, masked_text
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.plan import Plan
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
 
 
 @click.command()
@@ -40,7 +40,7 @@ def plan(
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.errors import UnsupportedError  # noqa: PLC0415
-    from cloudtune.plan_summary import summary  # noqa: PLC0415
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
     names = on.split(",") if on else [None]
@@ -73,9 +73,9 @@ def _shown(path: str, value: object) -> str:
 
 
 def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
-    from cloudtune.limits import default_cap  # noqa: PLC0415
-    from cloudtune.plan import Support, covers, leaves  # noqa: PLC0415
-    from cloudtune.plan_summary import summary  # noqa: PLC0415
+    from cloudtune.driver.limits import default_cap  # noqa: PLC0415
+    from cloudtune.planning.plan import Support, covers, leaves  # noqa: PLC0415
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     rows, said, exact = [], list(leaves(job)), 0
     for path, value in said:
@@ -100,8 +100,8 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
 
 
 def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool) -> None:
-    from cloudtune.plan import Support, leaves  # noqa: PLC0415
-    from cloudtune.plan_summary import summary  # noqa: PLC0415
+    from cloudtune.planning.plan import Support, leaves  # noqa: PLC0415
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     for name, each in plans.items():
         click.echo(f"{name}: {summary(job, each)}")
@@ -131,7 +131,7 @@ def check(on: str | None, *, as_json: bool) -> int:
     """
     from cloudtune.config import load_profile, profiles, project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
-    from cloudtune.provider import Finding, load_provider  # noqa: PLC0415
+    from cloudtune.provider.interface import Finding, load_provider  # noqa: PLC0415
 
     project = project_folder()
     names = [on] if on else list({load_profile(None, project).name: 0, **profiles(project)})
@@ -173,8 +173,8 @@ def providers(*, as_json: bool) -> None:
     from cloudtune.config import profiles as configured  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
-    from cloudtune.provider import load_provider  # noqa: PLC0415
-    from cloudtune.provider import providers as installed  # noqa: PLC0415
+    from cloudtune.provider.interface import load_provider  # noqa: PLC0415
+    from cloudtune.provider.interface import providers as installed  # noqa: PLC0415
 
     rows = []
     for name in installed():
@@ -213,7 +213,7 @@ def schema(output: Path | None) -> None:
     """
     import json  # noqa: PLC0415
 
-    from cloudtune.schema import job_schema  # noqa: PLC0415
+    from cloudtune.spec.schema import job_schema  # noqa: PLC0415
 
     text = json.dumps(job_schema(), indent=2, ensure_ascii=False)
     if output is None:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol, Self
 import click
 
 from cloudtune.cli.output import brief_parameters, counts_text, duration, number
-from cloudtune.provider import Progress
-from cloudtune.watching import dropped
+from cloudtune.driver.follower import dropped
+from cloudtune.provider.interface import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from cloudtune.job import Objective
+    from cloudtune.spec.job import Objective
 
 _SHOWN_TRIALS = 6
 _LINE_INTERVAL = 1.0

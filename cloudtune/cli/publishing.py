@@ -43,7 +43,7 @@ def publish(
       cloudtune publish digits-svc-2f9c31aa --mlflow http://localhost:5000 --tensorboard ./logs
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.asking import ask  # noqa: PLC0415
+    from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.publishing import publisher_of  # noqa: PLC0415
 
     run = api.attach(run_id)

@@ -9,8 +9,8 @@ from cloudtune.cli.output import print_json
 from cloudtune.errors import CloudtuneError, DamagedRun
 
 if TYPE_CHECKING:
-    from cloudtune.leavings import Leaving
-    from cloudtune.store import RunStore
+    from cloudtune.cli.garbage import Leaving
+    from cloudtune.store.store import RunStore
 
 
 @click.command()
@@ -29,8 +29,8 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
       cloudtune rm --all-ended
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.cli.garbage import at_the_service, remove  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
-    from cloudtune.leavings import at_the_service, remove  # noqa: PLC0415
 
     if bool(run_ids) == all_ended:
         raise click.UsageError("name the runs to remove, or give --all-ended")
@@ -77,8 +77,8 @@ def gc(*, dry_run: bool, as_json: bool) -> None:
     Examples:
       cloudtune gc --dry-run
     """
+    from cloudtune.cli.garbage import leavings  # noqa: PLC0415
     from cloudtune.config import project_folder  # noqa: PLC0415
-    from cloudtune.leavings import leavings  # noqa: PLC0415
 
     found = leavings(project_folder())
     if not dry_run:

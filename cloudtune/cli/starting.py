@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from cloudtune.commands import path_word
 from cloudtune.errors import ConfigError
+from cloudtune.store.commands import path_word
 
 _JOB = """\
 # yaml-language-server: $schema=cloudtune.schema.json
@@ -122,7 +122,7 @@ def _proposed(script: Path, folder: Path) -> str:
 def _schema() -> str:
     import json  # noqa: PLC0415
 
-    from cloudtune.schema import job_schema  # noqa: PLC0415
+    from cloudtune.spec.schema import job_schema  # noqa: PLC0415
 
     return json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"
 

@@ -4,8 +4,8 @@ import queue
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from cloudtune.launcher import Ended, Launcher
-from cloudtune.states import Report, Trial
+from cloudtune.driver.launcher import Ended, Launcher
+from cloudtune.store.records import Report, Trial
 
 
 class Closed(Exception):  # nothing has gone wrong, so it is no Error

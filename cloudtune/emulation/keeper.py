@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cloudtune.emulation.workplace import OVER
-from cloudtune.leftovers import end_leftovers
+from cloudtune.process.orphans import end_leftovers
 
 _ROUNDS = 100
 """Of killing; each may show what the killed had just started."""

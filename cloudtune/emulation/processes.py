@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from cloudtune.emulation.wishes import Wishes
-from cloudtune.leftovers import end_leftovers
+from cloudtune.process.orphans import end_leftovers
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line is left out

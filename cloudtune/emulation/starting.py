@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from cloudtune.leftovers import VARIABLE
+from cloudtune.process.orphans import VARIABLE
 
 _OF_THIS_MACHINE = (
     "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",

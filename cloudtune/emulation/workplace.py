@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from cloudtune.leftovers import VARIABLE
+from cloudtune.process.orphans import VARIABLE
 
 OVER = b"over"
 """What the keeper reads where the emulator has ended as it should."""

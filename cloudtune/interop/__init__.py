@@ -16,15 +16,15 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
-from cloudtune.axis import Axis, Bell, Choices, Continuum, Lattice
-from cloudtune.parameters import Float, Int, Parameter, Scalar
-from cloudtune.space import Dimension, Entries
+from cloudtune.space.axes import Axis, Bell, Choices, Continuum, Lattice
+from cloudtune.space.parameters import Float, Int, Parameter, Scalar
+from cloudtune.space.space import Dimension, Entries
 
 Way = Literal["value", "index", "position"]
 """How a dimension's values travel through another library.
 
 ``value``: as themselves. ``index``: as their place, from 0, among all values of a finite axis. ``position``: as their
-place in [0, 1], on which the dimension's distribution is uniform (see `cloudtune.axis`).
+place in [0, 1], on which the dimension's distribution is uniform (see `cloudtune.space.axes`).
 """
 
 _NARROWEST, _WIDEST = 1e-9, 1e100

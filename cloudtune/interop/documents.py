@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.files import name_of, read_source
-from cloudtune.text.json_text import looks_like_json, read_json
-from cloudtune.text.reading import read_foreign
+from cloudtune.spec.text.files import name_of, read_source
+from cloudtune.spec.text.json_text import looks_like_json, read_json
+from cloudtune.spec.text.reading import read_foreign
 
 if TYPE_CHECKING:
-    from cloudtune.text.building import Node, Place
-    from cloudtune.text.mistakes import Location
+    from cloudtune.spec.text.building import Node, Place
+    from cloudtune.spec.text.mistakes import Location
 
 Steps = Sequence[str | int]
 """Keys and indices that lead to a value."""
@@ -108,7 +108,7 @@ def read_documents(source: str) -> list[Document]:
     YAML is read as most tools read it, and so those whose files these are: as YAML 1.1.
 
     Raises:
-        SpecError: the file is neither YAML nor JSON, or exceeds the bounds of `cloudtune.text.reading`.
+        SpecError: the file is neither YAML nor JSON, or exceeds the bounds of `cloudtune.spec.text.reading`.
         ConfigError: there is no such file.
         OSError: it cannot be read.
     """

@@ -14,15 +14,15 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
-from cloudtune.extras import install
-from cloudtune.installed import entry_points
+from cloudtune.plugins.extras import install
+from cloudtune.plugins.installed import entry_points
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from cloudtune.job import TuningJob
-    from cloudtune.parameters import Scalar
-    from cloudtune.plan import Note as Loss
+    from cloudtune.planning.plan import Note as Loss
+    from cloudtune.space.parameters import Scalar
+    from cloudtune.spec.job import TuningJob
 
 GROUP = "cloudtune.formats"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from hyperopt.pyll.base import Literal, MissingArgument, as_apply
 
-from cloudtune.axis import SIGNIFICANT_DIGITS
 from cloudtune.interop import build, plain, stepped
 from cloudtune.interop.formats import Note
-from cloudtune.parameters import (
+from cloudtune.space.axes import SIGNIFICANT_DIGITS
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,
@@ -22,7 +22,7 @@ from cloudtune.parameters import (
     same_scalar,
     scalar_key,
 )
-from cloudtune.space import Space
+from cloudtune.space.space import Space
 
 _USUAL_KEYS = ("type", "model", "kind", "name")
 """Keys whose texts name the branches of a choice."""

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cloudtune.axis import Choices, Lattice
 from cloudtune.interop import Carrier, Way, build, comfortable, plain
-from cloudtune.parameters import Categorical, Float, Int, Parameter
-from cloudtune.space import Dimension, Space
+from cloudtune.space.axes import Choices, Lattice
+from cloudtune.space.parameters import Categorical, Float, Int, Parameter
+from cloudtune.space.space import Dimension, Space
 
 _FINEST = 1e-7
 """A step below this share of the numbers is lost on Optuna, which wants multiples within 1e-8 of a step."""

@@ -11,13 +11,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from cloudtune.axis import axis_of
 from cloudtune.errors import ConfigError, Problem, SpecError
 from cloudtune.interop import legal_job_name, legal_names, note_of_name, plain
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.optuna import space_from_optuna
 from cloudtune.interop.python_spaces import job_of_space
-from cloudtune.parameters import Categorical, Int, Parameter, Scalar, same_scalar
+from cloudtune.space.axes import axis_of
+from cloudtune.space.parameters import Categorical, Int, Parameter, Scalar, same_scalar
 
 _FEW = 32
 """So many values may a whole number have whose value says whether others exist."""

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, Problem, SpecError
-from cloudtune.extras import install
 from cloudtune.interop import legal_job_name, note_of_name, with_legal_names
 from cloudtune.interop.formats import Format, Imported, Note
-from cloudtune.job import TuningJob
+from cloudtune.plugins.extras import install
+from cloudtune.spec.job import TuningJob
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cloudtune.space import Entries
+    from cloudtune.space.space import Entries
 
     Converted = tuple[Entries, dict[str, Any], list[Note]]
     Converter = Callable[[Any], Converted]

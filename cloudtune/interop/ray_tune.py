@@ -8,7 +8,7 @@ from ray.tune.search import sample
 
 from cloudtune.interop import build, plain, stepped
 from cloudtune.interop.formats import Note
-from cloudtune.parameters import Categorical, Constant, Float, Int, Normal, Parameter
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, Normal, Parameter
 
 _GRID = "grid_search"
 

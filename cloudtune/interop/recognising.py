@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cloudtune.commands import path_word
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.store.commands import path_word
 
 _LOOK = 4096
 """Bytes that tell a program or a database."""
@@ -69,7 +69,7 @@ def _origins(path: Path) -> Iterator[str]:
 
 def _origins_of(data: dict[str, Any]) -> Iterator[str]:
     from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
-    from cloudtune.provider import load_provider, providers  # noqa: PLC0415
+    from cloudtune.provider.interface import load_provider, providers  # noqa: PLC0415
 
     for name in formats():
         try:

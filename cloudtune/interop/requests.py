@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.files import STDIN
 from cloudtune.interop import note_of_name
 from cloudtune.interop.documents import path_text, read_document
 from cloudtune.interop.formats import Imported, Note
+from cloudtune.spec.text.files import STDIN
 
 if TYPE_CHECKING:
-    from cloudtune.provider import Provider
+    from cloudtune.provider.interface import Provider
 
 _MOST = 12
 """So many places are named in a note."""

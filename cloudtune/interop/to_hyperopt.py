@@ -6,9 +6,9 @@ from typing import Any
 
 from hyperopt import hp
 
-from cloudtune.axis import Choices
 from cloudtune.interop import Carrier, Way, comfortable, plain
-from cloudtune.parameters import (
+from cloudtune.space.axes import Choices
+from cloudtune.space.parameters import (
     Categorical,
     Float,
     Int,
@@ -17,7 +17,7 @@ from cloudtune.parameters import (
     Scalar,
     same_scalar,
 )
-from cloudtune.space import Dimension, Space, Values
+from cloudtune.space.space import Dimension, Space, Values
 
 _MOST_INDICES = 2**20
 """Up to so many values of a lattice are told apart; HyperOpt's estimates of one cell in more vanish in rounding."""

@@ -12,8 +12,8 @@ from cloudtune.interop import legal_job_name, legal_names, note_of_name
 from cloudtune.interop.documents import Document, Shape, path_text, read_document
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.wandb_parameters import Parameters, json_words
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Constant, Parameter
+from cloudtune.space.parameters import Categorical, Constant, Parameter
+from cloudtune.spec.job import TuningJob
 
 ENDLESS = 100
 """Trials of a job whose sweep has no end of its own."""

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudtune.axis import SIGNIFICANT_DIGITS
 from cloudtune.errors import Problem
 from cloudtune.interop import build, plain, stepped
 from cloudtune.interop.documents import Document, path_text
 from cloudtune.interop.formats import Note
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter, scalar_key
+from cloudtune.space.axes import SIGNIFICANT_DIGITS
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter, scalar_key
 
 Steps = tuple[str | int, ...]
 

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote
 
-from cloudtune.private import MASK
+from cloudtune.store.secrets import MASK
 
 _PASSWORD = re.compile(r"(?<=://)(?P<user>[^/?#:]*):(?P<password>[^/?#]*)(?=@)")
 _SETTING = re.compile(

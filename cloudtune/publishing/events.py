@@ -17,11 +17,11 @@ from tensorboard.plugins.scalar.metadata import PLUGIN_NAME as SCALARS
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from cloudtune.axis import Choices
-from cloudtune.parameters import Scalar
 from cloudtune.publishing.points import Point
-from cloudtune.space import Dimension, Space
-from cloudtune.states import RunRecord, Trial, TrialState
+from cloudtune.space.axes import Choices
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Dimension, Space
+from cloudtune.store.records import RunRecord, Trial, TrialState
 
 STATUSES = {
     TrialState.COMPLETED: api_pb2.STATUS_SUCCESS,

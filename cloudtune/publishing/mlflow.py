@@ -14,7 +14,6 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError
-from cloudtune.outcome import best_trial, pareto_front
 from cloudtune.publishing.mlflow_names import (
     LONGEST_PARAM,
     LONGEST_TAG,
@@ -27,16 +26,17 @@ from cloudtune.publishing.mlflow_names import (
 )
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target, need
-from cloudtune.states import RunState, TrialState
+from cloudtune.results.objectives import best_trial, pareto_front
+from cloudtune.store.records import RunState, TrialState
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.entities import Run as MlflowRun
 
-    from cloudtune.job import TuningJob
     from cloudtune.publishing.points import Point
     from cloudtune.run import Run
-    from cloudtune.states import Report, RunRecord, Trial
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import Report, RunRecord, Trial
 
 RUN, NUMBER, ATTEMPT, STATE = "cloudtune.run", "cloudtune.trial", "cloudtune.attempt", "cloudtune.state"
 """Tags by which runs are found again: of which run, and, for those of trials, which trial and which start of it."""

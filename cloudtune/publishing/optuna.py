@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError
-from cloudtune.outcome import losses
 from cloudtune.publishing.points import same_number
 from cloudtune.publishing.target import Target, need
-from cloudtune.states import TrialState
+from cloudtune.results.objectives import losses
+from cloudtune.store.records import TrialState
 
 if TYPE_CHECKING:
     import optuna
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
     from cloudtune.run import Run
-    from cloudtune.states import Report, RunRecord, Trial
+    from cloudtune.store.records import Report, RunRecord, Trial
 
 MARK = "cloudtune:run"
 """The user attribute of a study that says which run it is."""

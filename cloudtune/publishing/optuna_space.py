@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from cloudtune.axis import Bell, Choices, Continuum, Lattice
 from cloudtune.interop.optuna import carriers, optuna_distributions
-from cloudtune.parameters import Int, LogNormal, Scalar
-from cloudtune.space import Dimension, Space
+from cloudtune.space.axes import Bell, Choices, Continuum, Lattice
+from cloudtune.space.parameters import Int, LogNormal, Scalar
+from cloudtune.space.space import Dimension, Space
 
 
 class ShownSpace:

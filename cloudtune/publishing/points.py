@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cloudtune.job import Objective
-from cloudtune.outcome import losses
-from cloudtune.states import Report, Trial
-from cloudtune.tally import Tally, keep_counting_values
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import Tally, keep_counting_values
+from cloudtune.spec.job import Objective
+from cloudtune.store.records import Report, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from cloudtune.driver.outages import Patience
 from cloudtune.errors import ProviderError, RunBusy
-from cloudtune.patience import Patience
 from cloudtune.publishing.target import Published, Target
-from cloudtune.states import RunState, Trial
+from cloudtune.store.records import RunState, Trial
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
-    from cloudtune.states import RunRecord
+    from cloudtune.store.records import RunRecord
 
 LOOK = 0.5
 """Seconds between two looks at a run that goes on; a target's times of events are as exact as this at worst."""

@@ -8,12 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.errors import CloudtuneError, ConfigError, ProviderError
-from cloudtune.extras import install
+from cloudtune.plugins.extras import install
 from cloudtune.publishing.address import masked_address, without_secrets
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
-    from cloudtune.states import Report, RunRecord, Trial
+    from cloudtune.store.records import Report, RunRecord, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from cloudtune.publishing.target import Target, need
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
-    from cloudtune.states import Report, RunRecord, Trial
+    from cloudtune.store.records import Report, RunRecord, Trial
 
 
 class TensorBoardTarget(Target):

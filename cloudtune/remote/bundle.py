@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudtune
-from cloudtune.emulated import anonymous
-from cloudtune.job import TuningJob
-from cloudtune.provider import GROUP, providers
+from cloudtune.provider.emulated import anonymous
+from cloudtune.provider.interface import GROUP, providers
 from cloudtune.remote.journal import copy
 from cloudtune.remote.program import MANIFEST, STORES
-from cloudtune.states import RunState
-from cloudtune.store import RunStore, Store
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunState
+from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
-    from cloudtune.provider import Provider
+    from cloudtune.provider.interface import Provider
 
 PROGRAM = "cloudtune_driver.py"
 """The program's name in the bundle: not in the package, since it makes sure that the package can be imported."""

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from cloudtune.states import Report, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.store.records import Report, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 
 PREFIX = "CLOUDTUNE-JOURNAL "
 """How a line begins that is an entry."""

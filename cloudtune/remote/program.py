@@ -28,7 +28,7 @@ STORE = "store.db"
 """The file that a driver leaves at its end."""
 
 _HERE = Path(__file__).parent
-_STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store` has it
+_STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store.store` has it
 
 _KEPT_EVERY = 10.0
 """Seconds after which the store is copied to where another start of this job finds it."""
@@ -71,10 +71,10 @@ def _is_there(requirement: str) -> bool:
 
 def _drive(manifest: dict[str, Any], project: Path) -> bool:
     from cloudtune import trial  # noqa: PLC0415
-    from cloudtune.private import keep_environment  # noqa: PLC0415
-    from cloudtune.provider import Progress, load_provider  # noqa: PLC0415
+    from cloudtune.provider.interface import Progress, load_provider  # noqa: PLC0415
     from cloudtune.remote.journal import Journal  # noqa: PLC0415
-    from cloudtune.store import Store  # noqa: PLC0415
+    from cloudtune.store.secrets import keep_environment  # noqa: PLC0415
+    from cloudtune.store.store import Store  # noqa: PLC0415
 
     run = Journal(Store(project), manifest["run"], lambda line: print(line, flush=True))
     keep_environment(run, {name: os.environ[name] for name in manifest["environment"]})

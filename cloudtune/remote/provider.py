@@ -10,22 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
-from cloudtune import api, driving
+from cloudtune import api
 from cloudtune.bundle.survey import Survey
-from cloudtune.emulated import leading_there
+from cloudtune.driver import process as driving
+from cloudtune.driver.follower import Watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
-from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, pick
-from cloudtune.parameters import Int
-from cloudtune.plan import Plan
-from cloudtune.private import kept_environment
-from cloudtune.provider import Finding, Provider, Watcher
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.emulated import leading_there
+from cloudtune.provider.interface import Finding, Provider, Watcher
 from cloudtune.remote.bundle import PROGRAM, Target, bundle, moved
 from cloudtune.remote.journal import Reader, copy
 from cloudtune.remote.program import STORE
 from cloudtune.run import Run
-from cloudtune.states import RunState
-from cloudtune.store import RunStore, Store
-from cloudtune.watching import Watch
+from cloudtune.space.parameters import Int
+from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, pick
+from cloudtune.store.records import RunState
+from cloudtune.store.secrets import kept_environment
+from cloudtune.store.store import RunStore, Store
 
 FINISHED = "finished"
 """The metric of a driver's own run: how many trials have ended."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from itertools import combinations, pairwise
 
-from cloudtune.importance import MIN_TRIALS
 from cloudtune.report.looks import (
     AMBER,
     BLUE,
@@ -24,7 +23,8 @@ from cloudtune.report.looks import (
 )
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, plain, short
-from cloudtune.states import Trial, TrialState
+from cloudtune.results.importance import MIN_TRIALS
+from cloudtune.store.records import Trial, TrialState
 
 MAX_BARS = 1500
 """Trials in the timeline; of more, the last."""

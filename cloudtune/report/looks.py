@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.report.words import plain, short
-from cloudtune.states import Trial, TrialState
+from cloudtune.store.records import Trial, TrialState
 
 Figure = dict[str, Any]
 

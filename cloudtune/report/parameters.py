@@ -7,8 +7,8 @@ from cloudtune.report.looks import BLUE, Chart, Figure, ValueAxis, layout, marke
 from cloudtune.report.study import Study, choose
 from cloudtune.report.ticks import ticks
 from cloudtune.report.words import plain, short
-from cloudtune.space import Dimension
-from cloudtune.states import Trial, TrialState
+from cloudtune.space.space import Dimension
+from cloudtune.store.records import Trial, TrialState
 
 MAX_LINES = 1000
 """Trials in the parallel coordinates; of more, the best and an even choice of the others."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cloudtune.importance import importance
-from cloudtune.job import Objective, TuningJob
-from cloudtune.outcome import best_trial, losses, pareto_front
-from cloudtune.plan import Plan
-from cloudtune.space import Space
-from cloudtune.states import Report, RunRecord, Trial, TrialState
+from cloudtune.planning.plan import Plan
+from cloudtune.results.importance import importance
+from cloudtune.results.objectives import best_trial, losses, pareto_front
+from cloudtune.space.space import Space
+from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
@@ -107,7 +107,7 @@ class Study:
 
     @cached_property
     def shares(self) -> dict[str, float] | None:
-        """How much each parameter decides; see `cloudtune.importance.importance`."""
+        """How much each parameter decides; see `cloudtune.results.importance.importance`."""
         sign = 1 if self.objective.goal == "minimize" else -1
         return importance(self.space, [(trial.parameters, sign * self.values[trial.number]) for trial in self.ranked])
 

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from cloudtune.plan import covers, leaves
+from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, duration, moment, number, options, scalar
-from cloudtune.space import Values
-from cloudtune.states import Trial, TrialState
-from cloudtune.text.dumping import yaml_text
+from cloudtune.space.space import Values
+from cloudtune.spec.text.dumping import yaml_text
+from cloudtune.store.records import Trial, TrialState
 
 MAX_EVENTS = 300
 """Events in the table; of more, the last."""

@@ -1,16 +1,16 @@
 """Where the values of a parameter stand in a chart, and how they are labelled.
 
-Charts draw a parameter by its position on the axis (see `cloudtune.axis`), which is how it is searched: a log axis
+Charts draw a parameter by its position on the axis (see `cloudtune.space.axes`), which is how it is searched: a log axis
 comes out as log, steps and categories stand apart equally. The ticks say which values these are.
 """
 
 import math
 from collections.abc import Iterable, Iterator
 
-from cloudtune.axis import Choices
-from cloudtune.parameters import Float, Int, Scalar
 from cloudtune.report.words import scalar, short
-from cloudtune.space import Dimension
+from cloudtune.space.axes import Choices
+from cloudtune.space.parameters import Float, Int, Scalar
+from cloudtune.space.space import Dimension
 
 Tick = tuple[float, str]
 """A position from 0 to 1 and its label."""

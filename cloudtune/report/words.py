@@ -5,8 +5,8 @@ import math
 import shlex
 from datetime import datetime
 
-from cloudtune.parameters import Scalar
-from cloudtune.space import Values
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Values
 from cloudtune.trial import place
 
 

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from cloudtune.space import Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.space import Space, Values
+from cloudtune.store.records import TrialState
 
 
 class UnsuitableStrategy(ValueError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.search.base import Observation
 from cloudtune.search.fresh import FreshStrategy
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 if TYPE_CHECKING:
     from cloudtune.search.model import Model

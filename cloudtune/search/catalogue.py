@@ -1,10 +1,10 @@
 """Which strategy and which stopping rule a job asks for."""
 
-from cloudtune.job import TuningJob
 from cloudtune.search.base import Strategy
 from cloudtune.search.stopping import StoppingRule
-from cloudtune.space import Space
-from cloudtune.strategies import (
+from cloudtune.space.space import Space
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import (
     Asha,
     Auto,
     Bandit,

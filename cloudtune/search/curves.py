@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from scipy.special import stdtr
 
 from cloudtune.search.rules import SteppedRule
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 MIN_COMPLETED = 5
 """Completed trials that reported at the same step, from which an end can be foretold: a line and its spread."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudtune.search.base import Observation, Strategy
 from cloudtune.search.grid import GridSearch
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 _REDRAWS = 64
 """Draws that may repeat a known trial before a finite space is searched for what is left."""

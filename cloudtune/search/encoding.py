@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cloudtune.parameters import same_scalar
 from cloudtune.search.arrays import Array, Indices, Mask
-from cloudtune.space import Space, Values
+from cloudtune.space.parameters import same_scalar
+from cloudtune.space.space import Space, Values
 
 MAX_LEVELS = 256
 """Values of a finite axis up to which its levels are walked one by one; a longer one is walked like a continuum."""

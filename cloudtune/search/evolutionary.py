@@ -10,7 +10,7 @@ from cloudtune.search.base import Observation, Strategy
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.fresh import FreshStrategy
 from cloudtune.search.pareto import crowding, ranks
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 _MUTATION_SPREAD = 20.0
 _CROSSOVER_SPREAD = 15.0

@@ -5,7 +5,7 @@ from typing import Any
 
 from cloudtune.search.base import Observation, Strategy
 from cloudtune.search.draws import RandomSearch
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 _FINITE = 10**9
 """Spaces up to this size are searched without repetition; in larger ones a repetition does not come about."""

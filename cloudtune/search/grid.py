@@ -5,10 +5,10 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
-from cloudtune.axis import Choices, Lattice
-from cloudtune.parameters import Scalar, scalar_key
 from cloudtune.search.base import Strategy, UnsuitableStrategy
-from cloudtune.space import Dimension, Space, Values
+from cloudtune.space.axes import Choices, Lattice
+from cloudtune.space.parameters import Scalar, scalar_key
+from cloudtune.space.space import Dimension, Space, Values
 
 
 class GridSearch(Strategy):

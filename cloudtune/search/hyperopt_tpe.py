@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from cloudtune.extras import install
+from cloudtune.plugins.extras import install
 from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
-from cloudtune.space import Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.space import Space, Values
+from cloudtune.store.records import TrialState
 
 try:
     import hyperopt

@@ -14,7 +14,7 @@ from cloudtune.search.pareto import boxes, crowding, front
 from cloudtune.search.records import Records
 from cloudtune.search.surrogate import LEAST, Surrogate
 from cloudtune.search.transfer import Hints
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 _ANCHORS = 5
 """Best trials that are looked near."""

@@ -10,11 +10,11 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from cloudtune.extras import install
-from cloudtune.parameters import Scalar
+from cloudtune.plugins.extras import install
 from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
-from cloudtune.space import Dimension, Space, Values
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.store.records import TrialState
 
 try:
     import optuna

@@ -9,7 +9,7 @@ from cloudtune.search.arrays import Array, Mask
 from cloudtune.search.base import Observation
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.maximise import keys
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 _DOUBT_OF_FAILURE = 0.5
 """Variance that is added to a failed trial's: it may have been the machine's fault."""

@@ -10,7 +10,7 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 
 from cloudtune.search.stopping import StoppingRule
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 MIN_OTHERS = 3
 """Other trials that must have come as far before one is judged: the median of one or two says nothing."""

@@ -5,7 +5,7 @@ from typing import Any
 from scipy.stats import qmc
 
 from cloudtune.search.base import Strategy, UnsuitableStrategy
-from cloudtune.space import Space, Values
+from cloudtune.space.space import Space, Values
 
 
 class SobolSearch(Strategy):

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 
 class StoppingRule(ABC):

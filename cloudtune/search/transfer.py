@@ -10,7 +10,7 @@ from cloudtune.search.encoding import Encoding
 from cloudtune.search.gp import Data, Posterior, Prior, fit
 from cloudtune.search.records import Records
 from cloudtune.search.warp import warp
-from cloudtune.space import Values
+from cloudtune.space.space import Values
 
 _PRIOR = Prior(-1.0, 0.4)
 _MOST = 300

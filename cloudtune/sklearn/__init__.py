@@ -1,7 +1,7 @@
 """A search for scikit-learn's estimators: `TuneSearchCV` stands where `GridSearchCV` or `RandomizedSearchCV` stood."""
 
 from cloudtune.errors import ConfigError
-from cloudtune.extras import install
+from cloudtune.plugins.extras import install
 
 try:
     from cloudtune.sklearn.search import TuneSearchCV

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 from sklearn.utils.metaestimators import _safe_split
 
-from cloudtune.provider import Progress, Watcher
+from cloudtune.provider.interface import Progress, Watcher
 from cloudtune.sklearn.evaluating import Evaluation
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 _ENDED = tuple(state.value for state in TrialState if state.ended)
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from cloudtune.launcher import Ended, Launcher
+from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.sklearn.evaluating import FOLDER, NUMBER, SPLIT, Evaluation, Metrics, told
-from cloudtune.space import Values
-from cloudtune.states import Report, Trial
-from cloudtune.units import format_duration
+from cloudtune.space.space import Values
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import Report, Trial
 
 
 @dataclass(slots=True)

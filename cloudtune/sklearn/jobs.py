@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Part
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.sklearn.evaluating import FAILED, TIMES
 from cloudtune.sklearn.spaces import SearchSpace, search_space
+from cloudtune.space.parameters import Part
+from cloudtune.spec.job import TuningJob
 
 DEFAULT_TRIALS = 10
 """Candidates of a search that has no end of its own and was given none: `RandomizedSearchCV`'s ``n_iter``."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import CloudtuneError
 from cloudtune.sklearn.evaluating import FAILED, TIMES, Decoding, left_text
-from cloudtune.states import Trial, TrialState
+from cloudtune.store.records import Trial, TrialState
 
 if TYPE_CHECKING:
     from cloudtune.run import Run

@@ -15,20 +15,21 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 import joblib  # type: ignore[import-untyped]  # it has no types
 
-from cloudtune import api, driving
+from cloudtune import api
 from cloudtune.config import load_profile, mounts, project_folder
+from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, RunNotFound
-from cloudtune.job import TuningJob
-from cloudtune.provider import Provider, Watcher, load_provider
+from cloudtune.provider.interface import Provider, Watcher, load_provider
 from cloudtune.sklearn import evaluating
 from cloudtune.sklearn.evaluating import PICKLE, Evaluation
 from cloudtune.sklearn.folds import FoldLauncher, InProcess
-from cloudtune.store import RunStore, Store
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
-    from cloudtune.launcher import Launcher
+    from cloudtune.driver.launcher import Launcher
     from cloudtune.run import Run
-    from cloudtune.states import Trial
+    from cloudtune.store.records import Trial
 
 LOCAL = "local"
 

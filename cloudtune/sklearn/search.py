@@ -21,10 +21,8 @@ from sklearn.utils import check_random_state, indexable
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
 from cloudtune import api
+from cloudtune.driver.limits import UNCAPPED
 from cloudtune.errors import CloudtuneError, RunNotFound, TrialError
-from cloudtune.job import Limits, TuningJob
-from cloudtune.limits import UNCAPPED
-from cloudtune.parameters import Part
 from cloudtune.run import Run
 from cloudtune.sklearn.callbacks import Tasks, together
 from cloudtune.sklearn.evaluating import Evaluation
@@ -32,7 +30,9 @@ from cloudtune.sklearn.jobs import DEFAULT_TRIALS, candidate_count, objectives, 
 from cloudtune.sklearn.results import Candidate, candidates
 from cloudtune.sklearn.running import Outcome, PassingFolder, Place
 from cloudtune.sklearn.spaces import SearchSpace
-from cloudtune.states import RunState, TrialState
+from cloudtune.space.parameters import Part
+from cloudtune.spec.job import Limits, TuningJob
+from cloudtune.store.records import RunState, TrialState
 
 
 class NoRun(RunNotFound, AttributeError):
@@ -70,7 +70,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         return_train_score: whether to score the training samples, too.
         stopping: a rule that gives up candidates after some of their folds, such as ``{"type": "median"}``. Folds
             that they did not see are NaN in `cv_results_`.
-        limits: when to end, such as ``{"time": "1h", "target": 0.99}``; see `cloudtune.job.Limits`. In this process
+        limits: when to end, such as ``{"time": "1h", "target": 0.99}``; see `cloudtune.spec.job.Limits`. In this process
             (`n_jobs` 1) they are looked at between folds.
         warm_start_from: ids of earlier runs of the project to learn from.
         on: a profile, a provider or an alias (``"aws"``); None for this machine. The data and the estimator travel to
@@ -79,7 +79,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         project: the folder that keeps the run. None for a passing one, which goes with this object, or, with `on`,
             `run_id` or `warm_start_from`, for the one around the working folder.
         run_id: of the run; fitting again with that of an interrupted run goes on with it.
-        callbacks: functions that are told of progress (`cloudtune.provider.Watcher`). Callbacks of scikit-learn go
+        callbacks: functions that are told of progress (`cloudtune.provider.interface.Watcher`). Callbacks of scikit-learn go
             into `set_callbacks`.
         job: further fields of the job, such as ``{"compute": {"instance": "ml.m5.large"}}``.
 

@@ -14,7 +14,8 @@ from scipy.stats import rv_discrete
 from sklearn.base import BaseEstimator
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.parameters import (
+from cloudtune.sklearn.evaluating import Decoding, Draw, Listed, Quantile
+from cloudtune.space.parameters import (
     KINDS,
     Categorical,
     Constant,
@@ -28,7 +29,6 @@ from cloudtune.parameters import (
     Scalar,
     scalar_key,
 )
-from cloudtune.sklearn.evaluating import Decoding, Draw, Listed, Quantile
 
 SELECTOR = "grid"
 """The parameter that says which of several grids a candidate is of (with a _ where that name is taken)."""

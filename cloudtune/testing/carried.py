@@ -15,11 +15,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Constant, Int, LogNormal, Normal
-from cloudtune.plan import Beside, Plan, Support, covers
-from cloudtune.strategies import Auto, Bayesian, Median, Random
-from cloudtune.units import format_duration, format_size
+from cloudtune.planning.plan import Beside, Plan, Support, covers
+from cloudtune.space.parameters import Categorical, Constant, Int, LogNormal, Normal
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bayesian, Median, Random
+from cloudtune.spec.units import format_duration, format_size
 
 Key = str | int
 
@@ -95,7 +95,7 @@ def _wrong(plan: Plan, leaf: Leaf, target: str) -> str:
     if target in tuple(Beside):
         return _wrong_beside(plan, leaf, Beside(target))
     if not target.strip("."):
-        return "that is no place in the request; name one, or a word of cloudtune.plan.Beside"
+        return "that is no place in the request; name one, or a word of cloudtune.planning.plan.Beside"
     found = list(_at(plan.request, target))
     if not found:
         return "" if leaf.neutral else "there is nothing in the request"
@@ -272,7 +272,7 @@ def _replaced(part: Any, keys: tuple[Key, ...], value: Any) -> Any:
     return type(part)(items)
 
 
-# The leaves, with the ways that lead to them (see `cloudtune.plan.leaves`)
+# The leaves, with the ways that lead to them (see `cloudtune.planning.plan.leaves`)
 
 
 def _leaves(part: Any, path: str = "", keys: tuple[Key, ...] = ()) -> Iterator[Leaf]:

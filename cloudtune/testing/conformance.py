@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from cloudtune import api
 from cloudtune.config import load_profile
 from cloudtune.errors import TrialError, UnsupportedError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Support, leaves
-from cloudtune.provider import Finding, Provider, load_provider
+from cloudtune.planning.plan import Support, leaves
+from cloudtune.provider.interface import Finding, Provider, load_provider
 from cloudtune.run import Run
-from cloudtune.states import RunState, Trial, TrialState
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.testing import scripts
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs

@@ -17,18 +17,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from cloudtune.job import (
-    Accelerators,
-    Compute,
-    Encryption,
-    Limits,
-    Network,
-    Objective,
-    TrialSpec,
-    TuningJob,
-    WarmStart,
-)
-from cloudtune.parameters import (
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,
@@ -40,8 +29,19 @@ from cloudtune.parameters import (
     Scalar,
     scalar_key,
 )
-from cloudtune.space import Space
-from cloudtune.strategies import (
+from cloudtune.space.space import Space
+from cloudtune.spec.job import (
+    Accelerators,
+    Compute,
+    Encryption,
+    Limits,
+    Network,
+    Objective,
+    TrialSpec,
+    TuningJob,
+    WarmStart,
+)
+from cloudtune.spec.strategies import (
     Asha,
     Auto,
     Bandit,

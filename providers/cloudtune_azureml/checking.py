@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.provider import Finding
+from cloudtune.provider.interface import Finding
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.settings import AzureMlSettings
 

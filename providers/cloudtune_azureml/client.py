@@ -17,8 +17,8 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
 from azure.core.rest import HttpRequest
 
-from cloudtune.emulated import on_this_machine
 from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.provider.emulated import on_this_machine
 from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.settings import AzureMlSettings
 
@@ -97,7 +97,7 @@ class Azure:
         return DefaultAzureCredential()
 
     def log_in(self) -> None:
-        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
         doing = "looking for credentials"
         patiently(doing, lambda: self._credential.get_token(f"{_MANAGEMENT}/.default"), self.settings.endpoint)
 

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Parameter
+from cloudtune.space.parameters import Parameter
+from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.parse import parse
 from cloudtune_azureml.patience import quiet
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.driver.launcher import Ended, finds_no_place
+from cloudtune.driver.polling import PolledLauncher
 from cloudtune.errors import EmulatorEnded, ProviderError
-from cloudtune.launcher import Ended, finds_no_place
-from cloudtune.polled import PolledLauncher
-from cloudtune.states import Trial
+from cloudtune.store.records import Trial
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.launching import RUN_TAG
 from cloudtune_azureml.managed import failure_of, overran
@@ -22,7 +22,7 @@ from cloudtune_azureml.metrics import LoggedMetrics
 from cloudtune_azureml.names import trial_name
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
 _FOR_GOOD = frozenset({"400", "404", "409", "ValidationException", "JobException", "AssetException"})
 """Errors that another attempt would get again."""

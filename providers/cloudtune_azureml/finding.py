@@ -1,7 +1,7 @@
 """Sweep jobs that were started elsewhere: their specs, from what travelled with them or from what the service tells."""
 
 from cloudtune.errors import RunNotFound
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.parse import parse, travelled
 from cloudtune_azureml.rest import file_of

@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.package import view_of
-from cloudtune.private import kept_environment
-from cloudtune.source import copy_source
-from cloudtune.staging import ASSETS
+from cloudtune.bundle.source import copy_source
+from cloudtune.bundle.upload import ASSETS
+from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import SOURCE_FILE
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.names import run_name
 from cloudtune_azureml.writing import CODE, with_values
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.plan import Plan
-    from cloudtune.store import RunStore
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 RUN_TAG = "cloudtune_run"
 """The tag by which the jobs of a driven run are found."""

@@ -11,20 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.managed import ManagedWatch, Sight
-from cloudtune.outcome import losses
-from cloudtune.plan import Plan
-from cloudtune.states import RunState, Trial, TrialState
-from cloudtune.tally import keep_counting_values
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import keep_counting_values
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.trial import flattened_branches
-from cloudtune.units import format_duration
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.metrics import LoggedMetrics
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.space_codec import SpaceCodec
-    from cloudtune.store import RunStore
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 JOB_STATES: Mapping[str, RunState] = {
     "": RunState.RUNNING,

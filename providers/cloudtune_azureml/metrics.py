@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from cloudtune.states import Report, Trial
+from cloudtune.store.records import Report, Trial
 from cloudtune_azureml.client import Azure
 
 _PAGE = 25_000

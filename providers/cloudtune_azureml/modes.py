@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from cloudtune.codec import NumberAsText, ValuesAsText
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Float, Int, LogNormal, Normal
-from cloudtune.space_codec import Travel
-from cloudtune.strategies import Auto, Bandit, Bayesian, Grid, Median, Random, Sobol, Truncation
+from cloudtune.space.codecs import NumberAsText, ValuesAsText
+from cloudtune.space.parameters import Float, Int, LogNormal, Normal
+from cloudtune.space.space_codec import Travel
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bandit, Bayesian, Grid, Median, Random, Sobol, Truncation
 from cloudtune_azureml.rules import MAX_TRIALS
 from cloudtune_azureml.wire import Branched, helped, sampling_of, whole_bell, write
 

@@ -13,7 +13,7 @@ from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.writing import OUTPUT
 
 if TYPE_CHECKING:
-    from cloudtune.driving import Condition
+    from cloudtune.driver.process import Condition
 
 _LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt|azureml-logs/70_driver_log(_0)?\.txt")
 """Where the service has what a program printed, or the first of several processes: the present place, and an older one."""
@@ -28,7 +28,7 @@ def lines_of(azure: Azure, name: str, over: "Condition", interval: float) -> Ite
         over: whether nothing more comes.
         interval: seconds between two looks.
     """
-    from cloudtune.driving import pause  # noqa: PLC0415
+    from cloudtune.driver.process import pause  # noqa: PLC0415
 
     seen = 0
     while True:

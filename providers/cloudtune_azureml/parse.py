@@ -12,8 +12,8 @@ from typing import Any
 from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
 from cloudtune.interop.documents import Document
-from cloudtune.job import TuningJob
-from cloudtune.spec_text import unpacked_spec
+from cloudtune.planning.embedded_spec import unpacked_spec
+from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.bodies import SweepBody
 from cloudtune_azureml.files import sweep_of
 from cloudtune_azureml.rest import file_of, is_body

@@ -5,10 +5,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cloudtune.cloud import CloudProvider, plan_of
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan
-from cloudtune.provider import Finding
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.cloud import CloudProvider, plan_of
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.names import run_name
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.support import SUPPORT
@@ -16,12 +16,12 @@ from cloudtune_azureml.translate import command_of, native_request, translate
 from cloudtune_azureml.wire import PROVIDER, codec_of
 
 if TYPE_CHECKING:
-    from cloudtune.driving import Condition
-    from cloudtune.launcher import Launcher
-    from cloudtune.managed import ManagedWatch
-    from cloudtune.space_codec import SpaceCodec
-    from cloudtune.states import Trial
-    from cloudtune.store import RunStore
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.driver.process import Condition
+    from cloudtune.provider.managed import ManagedWatch
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.store.records import Trial
+    from cloudtune.store.store import RunStore
     from cloudtune_azureml.client import Azure
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.axis import axis_of
-from cloudtune.parameters import LogNormal, Normal
+from cloudtune.space.axes import axis_of
+from cloudtune.space.parameters import LogNormal, Normal
 from cloudtune_azureml.v2 import snake
 
 Entry = dict[str, Any]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
 
 _MACHINE_DECIDES = "the machine type decides; choose one that has it (compute.instance)"
 _DRIVEN = "cloudtune's driver asks, with a command job a trial"

@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.codec import NumberAsText
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Float, Int, Parameter
-from cloudtune.plan import Beside, Ledger, Plan, Support
-from cloudtune.space_codec import Travel, fixed_steps, listed_steps
-from cloudtune.states import Trial
-from cloudtune.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
+from cloudtune.planning.plan import Beside, Ledger, Plan, Support
+from cloudtune.space.codecs import NumberAsText
+from cloudtune.space.parameters import Float, Int, Parameter
+from cloudtune.space.space_codec import Travel, fixed_steps, listed_steps
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
+from cloudtune.store.records import Trial
 from cloudtune.trial import text_of
 from cloudtune_azureml.modes import driven, reasons
 from cloudtune_azureml.rules import problems

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.plan import Machines, Support
-from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.plan import Machines, Support
 from cloudtune_azureml import v2
 
 Finding = tuple[str, Verdict]

@@ -7,11 +7,11 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from cloudtune.job import TuningJob, pick
-from cloudtune.plan import Beside, Ledger, Support
-from cloudtune.private import MASK
-from cloudtune.space_codec import safe_names
-from cloudtune.spec_text import packed_spec
+from cloudtune.planning.embedded_spec import packed_spec
+from cloudtune.planning.plan import Beside, Ledger, Support
+from cloudtune.space.space_codec import safe_names
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.support import SUPPORT
@@ -21,7 +21,7 @@ OUTPUT = "model"
 """The output in which a trial leaves its files."""
 
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
-"""The environment variable with which the spec travels; see `cloudtune.spec_text`."""
+"""The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
 
 CODE = "${code}"
 """Stands for the folder of the packed code, which is known when the run starts."""

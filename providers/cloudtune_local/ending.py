@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.driver.launcher import Ended
 from cloudtune.errors import StoreError
-from cloudtune.launcher import Ended
-from cloudtune.units import format_duration, format_size
+from cloudtune.spec.units import format_duration, format_size
 from cloudtune_local.setting import Setting
 
 _LAST_WORDS = 4096

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cloudtune.errors import TrialError
-from cloudtune.states import Trial
-from cloudtune.store import RunStore
-from cloudtune.units import parse_size
+from cloudtune.spec.units import parse_size
+from cloudtune.store.records import Trial
+from cloudtune.store.store import RunStore
 from cloudtune_local.log_file import CHUNK, LogReader
 from cloudtune_local.setting import LOG_SIZE, TrialFiles
 

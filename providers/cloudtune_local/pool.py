@@ -13,9 +13,9 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.launcher import Ended, Happening, Launcher
-from cloudtune.printed import last_lines
-from cloudtune.states import Report, Trial
+from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.results.printed_metrics import last_lines
+from cloudtune.store.records import Report, Trial
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.logs import lines_of_slice

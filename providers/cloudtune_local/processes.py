@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import StoreError
-from cloudtune.launcher import Ended, Happening, Launcher
-from cloudtune.metrics import metric_patterns
-from cloudtune.states import Trial
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Trial
 from cloudtune.trial import compile_command
 from cloudtune_local.ending import ended_of
 from cloudtune_local.keeping import KeeperClient

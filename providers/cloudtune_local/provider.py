@@ -9,19 +9,19 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.driven import DrivenProvider, keep_earlier, search_problems
 from cloudtune.errors import Problem, TrialError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan
-from cloudtune.private import keep_environment, kept_environment
-from cloudtune.provider import Finding
-from cloudtune.states import TrialState
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.driven import DrivenProvider, keep_earlier, search_problems
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import TrialState
+from cloudtune.store.secrets import keep_environment, kept_environment
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
-    from cloudtune.launcher import Launcher
-    from cloudtune.store import RunStore
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.store.store import RunStore
     from cloudtune_local.setting import Setting
 
 
@@ -61,7 +61,7 @@ class LocalProvider(DrivenProvider):
         base = Path(run.record().native["base"])
         keep_earlier(run, job)
         if job.trial.source is not None:
-            from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
+            from cloudtune.bundle.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
             copy_source(job, base, run.folder / "source")
         self._keep_views(run, job, base)
@@ -90,7 +90,7 @@ class LocalProvider(DrivenProvider):
         return _launcher(setting, run, native)
 
     def abandon(self, run: "RunStore") -> None:
-        from cloudtune.leftovers import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
+        from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
 
         end_leftovers(run.folder, set())
 
@@ -162,7 +162,7 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return
-    from cloudtune.leftovers import end_leftovers  # noqa: PLC0415
+    from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415
     from cloudtune_local.leftovers import kept_pid  # noqa: PLC0415
 
     pids = [kept_pid(setting.files(trial)) for trial in running]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a node of a cluster has the standard library alone
-    from cloudtune.job import TuningJob
-    from cloudtune.states import Trial
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import Trial
 
 
 LOG_SIZE = 256_000_000

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator, Mapping
 from io import FileIO
 
-from cloudtune.launcher import Remark
-from cloudtune.states import Report
+from cloudtune.driver.launcher import Remark
+from cloudtune.store.records import Report
 from cloudtune.trial import LineSplitter, PrintedMetrics
 from cloudtune_local.log_file import CHUNK, LogReader
 from cloudtune_local.setting import TrialFiles
@@ -104,7 +104,7 @@ class Tail:
         number: of the trial.
         attempt: which start of it.
         files: what the attempt writes.
-        patterns: see `cloudtune.metrics.metric_patterns`.
+        patterns: see `cloudtune.spec.metric_patterns.metric_patterns`.
     """
 
     def __init__(self, number: int, attempt: int, files: TrialFiles, patterns: Mapping[str, str | None]) -> None:

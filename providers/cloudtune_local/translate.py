@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from cloudtune.config import mounted
-from cloudtune.job import Size, TuningJob, pick
-from cloudtune.parameters import Part
-from cloudtune.plan import Ledger, Machines, Plan, Support, leaves
-from cloudtune.strategies import Auto
+from cloudtune.planning.plan import Ledger, Machines, Plan, Support, leaves
+from cloudtune.space.parameters import Part
+from cloudtune.spec.job import Size, TuningJob, pick
+from cloudtune.spec.strategies import Auto
 from cloudtune_local.setting import LOG_SIZE
 
 PROVIDER = "local"

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.errors import ProviderError
-from cloudtune.launcher import Ended, Happening, Launcher, Remark
-from cloudtune.states import Report, Trial
+from cloudtune.store.records import Report, Trial
 from cloudtune_mixed.part import place_in, profile_of, within
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
 from cloudtune_mixed.worker import Broken, Outage, Ready, Told, Worker
 
 if TYPE_CHECKING:
-    from cloudtune.store import RunStore
+    from cloudtune.store.store import RunStore
 
 _START = 60.0
 """Seconds that the first trial waits for all profiles to be ready, so that none gets them all for being quick."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cloudtune.states import Report, RunRecord, Trial, TrialState
-from cloudtune.store import RunStore, Store
+from cloudtune.store.records import Report, RunRecord, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
 
 _SIGN = ":"
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.job import NATIVE_FIELDS, TuningJob
-from cloudtune.plan import Beside, Machines, Note, Plan, Support
+from cloudtune.planning.plan import Beside, Machines, Note, Plan, Support
+from cloudtune.spec.job import NATIVE_FIELDS, TuningJob
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"

@@ -5,22 +5,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from cloudtune import driving
 from cloudtune.bundle.survey import Survey
 from cloudtune.config import SEVERAL
-from cloudtune.driven import DrivenProvider, keep_earlier
+from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, Problem, TrialError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan, Support
-from cloudtune.provider import Finding, Provider, load_provider
+from cloudtune.planning.plan import Plan, Support
+from cloudtune.provider.driven import DrivenProvider, keep_earlier
+from cloudtune.provider.interface import Finding, Provider, load_provider
+from cloudtune.spec.job import TuningJob
 from cloudtune_mixed.part import Part, profile_of
 from cloudtune_mixed.plans import merged
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
 
 if TYPE_CHECKING:
-    from cloudtune.launcher import Launcher
-    from cloudtune.store import RunStore
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.store.store import RunStore
 
 
 class MixedProvider(DrivenProvider):

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from cloudtune.parameters import Count
-from cloudtune.settings import Settings
+from cloudtune.provider.settings import Settings
+from cloudtune.space.parameters import Count
 
 
 def _by_profile(value: object) -> object:

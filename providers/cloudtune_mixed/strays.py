@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudtune.states import Trial
+from cloudtune.store.records import Trial
 
 _Stray = tuple[int, int, str]
 """Number, attempt, and the place as the profile calls it."""

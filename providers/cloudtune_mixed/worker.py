@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.outages import Patience
+from cloudtune.driver.polling import PolledLauncher
 from cloudtune.errors import ProviderError, StoreError
-from cloudtune.launcher import Ended, Happening, Launcher
-from cloudtune.patience import Patience
-from cloudtune.polled import PolledLauncher
-from cloudtune.states import Trial
+from cloudtune.store.records import Trial
 from cloudtune_mixed.strays import Strays
 
 _LOOK_UP = 0.05

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cloudtune.states import Trial
+from cloudtune.store.records import Trial
 from cloudtune.trial import compile_command, data_variable
 from cloudtune_local.setting import Setting
 from cloudtune_ray.native import RayJob

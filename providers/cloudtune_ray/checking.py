@@ -4,7 +4,7 @@ import platform
 from collections import Counter
 
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.provider import Finding
+from cloudtune.provider.interface import Finding
 from cloudtune_ray.cluster import Cluster, load_ray
 from cloudtune_ray.settings import RaySettings
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.extras import install
+from cloudtune.plugins.extras import install
 from cloudtune_ray.settings import RaySettings
 
 AUTO = "auto"

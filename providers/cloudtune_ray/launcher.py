@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import ProviderError, StoreError
-from cloudtune.launcher import Ended, Happening, Launcher
-from cloudtune.metrics import metric_patterns
-from cloudtune.states import Trial
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Trial
 from cloudtune_local.ending import ended_of
 from cloudtune_local.logs import sample
 from cloudtune_ray import actor as actor_module

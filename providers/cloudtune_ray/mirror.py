@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudtune.launcher import Remark
-from cloudtune.states import Report, Trial
+from cloudtune.driver.launcher import Remark
+from cloudtune.store.records import Report, Trial
 from cloudtune_local.keeper import trim_log
 from cloudtune_local.log_file import end_of_log, leave_out
 from cloudtune_local.setting import TrialFiles

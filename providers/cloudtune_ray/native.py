@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from cloudtune.job import Duration, Size
-from cloudtune.parameters import Part
-from cloudtune.units import parse_duration
+from cloudtune.space.parameters import Part
+from cloudtune.spec.job import Duration, Size
+from cloudtune.spec.units import parse_duration
 from cloudtune_local.setting import LOG_SIZE
 
 RUNTIME_ENV = (

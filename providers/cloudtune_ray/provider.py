@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.driven import DrivenProvider, keep_earlier, search_problems
 from cloudtune.errors import Problem, ProviderError, TrialError
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan
-from cloudtune.private import keep_environment, kept_environment
-from cloudtune.provider import Finding
-from cloudtune.states import TrialState
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.driven import DrivenProvider, keep_earlier, search_problems
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import TrialState
+from cloudtune.store.secrets import keep_environment, kept_environment
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.settings import RaySettings
 from cloudtune_ray.support import SUPPORT
@@ -21,8 +21,8 @@ from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
-    from cloudtune.launcher import Launcher
-    from cloudtune.store import RunStore
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.store.store import RunStore
     from cloudtune_local.setting import Setting
     from cloudtune_ray.cluster import Cluster
 
@@ -70,7 +70,7 @@ class RayProvider(DrivenProvider):
         base = Path(native["base"])
         keep_earlier(run, job)
         if job.trial.source is not None:
-            from cloudtune.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
+            from cloudtune.bundle.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
             copy_source(job, base, run.folder / "source")
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from cloudtune.settings import Settings, Text
+from cloudtune.provider.settings import Settings, Text
 
 
 class RaySettings(Settings):

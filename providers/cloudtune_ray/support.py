@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
 
 _NOT_HERE = Support.APPROXIMATE
 

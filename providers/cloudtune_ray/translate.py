@@ -7,11 +7,11 @@ from typing import Any
 from pydantic import JsonValue, ValidationError
 
 from cloudtune.config import mounted
-from cloudtune.job import TuningJob, pick
-from cloudtune.parameters import Part
-from cloudtune.plan import Ledger, Machines, Plan, Support, covers, leaves
-from cloudtune.private import MASK
-from cloudtune.strategies import Auto
+from cloudtune.planning.plan import Ledger, Machines, Plan, Support, covers, leaves
+from cloudtune.space.parameters import Part
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.strategies import Auto
+from cloudtune.store.secrets import MASK
 from cloudtune_local.translate import is_remote
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.support import ACCELERATORS, SUPPORT, accelerator

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.bundle.source import MAX_SIZE
 from cloudtune.bundle.tree import tree_of
 from cloudtune.errors import Problem
-from cloudtune.job import TuningJob
-from cloudtune.source import MAX_SIZE
-from cloudtune.units import format_size
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.units import format_size
 from cloudtune_ray.actor import SlotActor
 from cloudtune_ray.briefing import found_files, placement
 from cloudtune_ray.cluster import load_ray

@@ -14,7 +14,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from cloudtune.job import Objective
+from cloudtune.spec.job import Objective
 
 OBJECTIVE_METRIC = "ObjectiveMetric"
 """The metric that the service adds to those of a tuning job's training jobs: the objective once more."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError, CredentialError, ProviderError
-from cloudtune.provider import Finding
+from cloudtune.provider.interface import Finding
 from cloudtune_sagemaker.client import Aws, translated
 
 if TYPE_CHECKING:

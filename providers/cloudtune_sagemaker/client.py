@@ -22,8 +22,8 @@ from botocore.exceptions import (
 )
 from botocore.loaders import Loader, create_loader
 
-from cloudtune.emulated import on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.provider.emulated import on_this_machine, refuse_lost
 from cloudtune_sagemaker.settings import SageMakerSettings
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Aws:
             )
 
     def log_in(self) -> None:
-        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
         with translated("looking for credentials"):
             found = self._session.get_credentials()
             if found is None:

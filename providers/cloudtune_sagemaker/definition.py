@@ -4,10 +4,10 @@ import math
 from typing import Any
 
 from cloudtune.errors import ConfigError
-from cloudtune.job import TuningJob, pick
-from cloudtune.metrics import plain_patterns
-from cloudtune.plan import Beside, Ledger, Support
-from cloudtune.private import MASK
+from cloudtune.planning.plan import Beside, Ledger, Support
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.metric_patterns import plain_patterns
+from cloudtune.store.secrets import MASK
 from cloudtune.trial import metric_regex
 from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
 from cloudtune_sagemaker.built_in import SCHEME, image_of

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from cloudtune import trial
 from cloudtune.errors import RunNotFound
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.client import Aws, code_of, translated
 from cloudtune_sagemaker.parse import parse
 

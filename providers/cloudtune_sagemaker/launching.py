@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from cloudtune.bundle.shipment import Upload
+from cloudtune.bundle.upload import staged
 from cloudtune.errors import ProviderError, RunNotFound
-from cloudtune.packing import Upload
-from cloudtune.private import kept_environment
-from cloudtune.staging import staged
+from cloudtune.store.secrets import kept_environment
 from cloudtune_sagemaker.client import Aws, code_of, translated
 from cloudtune_sagemaker.definition import PROVIDER
 from cloudtune_sagemaker.names import run_name
 from cloudtune_sagemaker.translate import with_environment
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.plan import Plan
-    from cloudtune.store import RunStore
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 

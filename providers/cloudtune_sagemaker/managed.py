@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.managed import ManagedWatch, Sight
-from cloudtune.metrics import metric_patterns
-from cloudtune.outcome import losses
-from cloudtune.plan import Plan
-from cloudtune.states import Report, RunState, Trial, TrialState
-from cloudtune.strategies import Hyperband
-from cloudtune.tally import keep_counting_values
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import keep_counting_values
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.spec.strategies import Hyperband
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import PrintedMetrics
-from cloudtune.units import format_duration
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import Line, LogStreams, by_job
@@ -28,9 +28,9 @@ from cloudtune_sagemaker.names import trial_number
 from cloudtune_sagemaker.training_jobs import failure_text
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.space_codec import SpaceCodec
-    from cloudtune.store import RunStore
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 JOB_STATES: Mapping[str, RunState] = {
     "InProgress": RunState.RUNNING,

@@ -8,8 +8,8 @@ not imported here.
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Parameter
+from cloudtune.space.parameters import Parameter
+from cloudtune.spec.job import TuningJob
 
 _SILENT = ("Unassigned",)
 """Classes by which sagemaker-core says that a member was not given."""

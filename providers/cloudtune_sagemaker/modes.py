@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
-from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
 from cloudtune_sagemaker.rules import MAX_JOBS, MAX_VALUES
 from cloudtune_sagemaker.wire import DEFINITION, Branch, helped, too_many
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
-from cloudtune.job import TuningJob, check_regex
+from cloudtune.spec.job import TuningJob, check_regex
 from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
 from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
 from cloudtune_sagemaker.rules import problems

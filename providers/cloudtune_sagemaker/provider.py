@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.cloud import CloudProvider, plan_of
-from cloudtune.job import TuningJob
-from cloudtune.plan import Plan
-from cloudtune.provider import Finding
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.cloud import CloudProvider, plan_of
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.definition import PROVIDER
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.support import SUPPORT
@@ -17,12 +17,12 @@ from cloudtune_sagemaker.translate import hyperparameters_of, native_request, tr
 from cloudtune_sagemaker.wire import codec_of
 
 if TYPE_CHECKING:
-    from cloudtune.driving import Condition
-    from cloudtune.launcher import Launcher
-    from cloudtune.managed import ManagedWatch
-    from cloudtune.space_codec import SpaceCodec
-    from cloudtune.states import Trial
-    from cloudtune.store import RunStore
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.driver.process import Condition
+    from cloudtune.provider.managed import ManagedWatch
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.store.records import Trial
+    from cloudtune.store.store import RunStore
     from cloudtune_sagemaker.client import Aws
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloudtune.settings import Settings, Text
+from cloudtune.provider.settings import Settings, Text
 
 
 class SageMakerSettings(Settings):

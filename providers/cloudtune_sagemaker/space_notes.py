@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from cloudtune.codec import NumberAsText
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Categorical, Constant, Ordinal
-from cloudtune.plan import Ledger, Support
-from cloudtune.space_codec import SpaceCodec, Travel, fixed_steps
-from cloudtune.strategies import Bayesian, Grid
+from cloudtune.planning.plan import Ledger, Support
+from cloudtune.space.codecs import NumberAsText
+from cloudtune.space.parameters import Categorical, Constant, Ordinal
+from cloudtune.space.space_codec import SpaceCodec, Travel, fixed_steps
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Bayesian, Grid
 from cloudtune_sagemaker.wire import CONFIG, DEFINITION, Branch, root_name
 
 

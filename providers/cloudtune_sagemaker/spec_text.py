@@ -1,10 +1,10 @@
-"""The spec itself as static hyperparameters of a tuning job; see `cloudtune.spec_text`."""
+"""The spec itself as static hyperparameters of a tuning job; see `cloudtune.planning.embedded_spec`."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune import spec_text
-from cloudtune.job import TuningJob
+from cloudtune.planning import embedded_spec as spec_text
+from cloudtune.spec.job import TuningJob
 
 _NAME = "cloudtune_spec"
 _LENGTH = 2400

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
 
 _ELSEWHERE = Support.APPROXIMATE
 _TYPE_DECIDES = "the instance type decides; choose one that has it (compute.instance)"

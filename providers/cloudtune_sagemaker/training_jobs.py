@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from cloudtune.driver.launcher import Ended, finds_no_place
+from cloudtune.driver.polling import PolledLauncher
 from cloudtune.errors import EmulatorEnded, ProviderError
-from cloudtune.launcher import Ended, finds_no_place
-from cloudtune.metrics import metric_patterns
-from cloudtune.polled import PolledLauncher
-from cloudtune.states import Report, Trial
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import Report, Trial
 from cloudtune.trial import PrintedMetrics
-from cloudtune.units import format_duration
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
 from cloudtune_sagemaker.cloudwatch import LogStreams, by_job
 from cloudtune_sagemaker.names import trial_name
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
 _SOON = 0.2
 """Seconds until the next look while there are reasons to ask for."""

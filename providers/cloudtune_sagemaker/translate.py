@@ -4,12 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.codec import text_of
-from cloudtune.job import TuningJob
-from cloudtune.plan import Beside, Ledger, Plan, Support
-from cloudtune.private import MASK
-from cloudtune.states import Trial
-from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune.planning.plan import Beside, Ledger, Plan, Support
+from cloudtune.space.codecs import text_of
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune.store.records import Trial
+from cloudtune.store.secrets import MASK
 from cloudtune_sagemaker.definition import PROVIDER, DefinitionWriter
 from cloudtune_sagemaker.modes import driven, reasons
 from cloudtune_sagemaker.names import legal, plan_name

@@ -11,11 +11,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cloudtune.axis import axis_of
-from cloudtune.codec import BellAsUnit, Codec, NumberAsText, SteppedAsInt, ValuesAsIndex, codecs_of_texts, text_of
-from cloudtune.job import TuningJob
-from cloudtune.native import Merging
-from cloudtune.parameters import (
+from cloudtune.planning.merge_patch import Merging
+from cloudtune.space.axes import axis_of
+from cloudtune.space.codecs import (
+    BellAsUnit,
+    Codec,
+    NumberAsText,
+    SteppedAsInt,
+    ValuesAsIndex,
+    codecs_of_texts,
+    text_of,
+)
+from cloudtune.space.parameters import (
     Categorical,
     Constant,
     Float,
@@ -27,9 +34,10 @@ from cloudtune.parameters import (
     Scalar,
     same_scalar,
 )
-from cloudtune.space import Space
-from cloudtune.space_codec import Flattened, SpaceCodec, Travel
-from cloudtune.strategies import Bayesian, Grid, Random
+from cloudtune.space.space import Space
+from cloudtune.space.space_codec import Flattened, SpaceCodec, Travel
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
 
 CONFIG = "HyperParameterTuningJobConfig"

@@ -18,8 +18,8 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Ref
 from google.auth.external_account_authorized_user import Credentials
 from requests.exceptions import RequestException
 
-from cloudtune.emulated import is_lost, on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.provider.emulated import is_lost, on_this_machine, refuse_lost
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Google:
         return credentials, project
 
     def log_in(self) -> None:
-        """See `cloudtune.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
         _ = self._found
 
     @property

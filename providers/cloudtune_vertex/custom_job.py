@@ -9,8 +9,8 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Parameter
+from cloudtune.space.parameters import Parameter
+from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.parse import parse
 from cloudtune_vertex.translate import bare_request
 

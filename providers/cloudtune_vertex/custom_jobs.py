@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
+from cloudtune.driver.launcher import Ended, finds_no_place
+from cloudtune.driver.polling import PolledLauncher
 from cloudtune.errors import EmulatorEnded, ProviderError
-from cloudtune.launcher import Ended, finds_no_place
-from cloudtune.polled import PolledLauncher
-from cloudtune.states import Report, Trial
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import Report, Trial
 from cloudtune.trial import metric_id
-from cloudtune.units import format_duration
 from cloudtune_vertex.client import Google, translated
 from cloudtune_vertex.failures import failure_text
 from cloudtune_vertex.launching import custom_job_message, find_custom_job
@@ -26,7 +26,7 @@ from cloudtune_vertex.storing import read_if_changed
 from cloudtune_vertex.times import moment
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
+    from cloudtune.spec.job import TuningJob
 
 METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 """The variable by which the package cloudml-hypertune, and the trial helper, know where to write metrics."""

@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError, RunNotFound
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.client import Google
 from cloudtune_vertex.parse import parse, travelled
 

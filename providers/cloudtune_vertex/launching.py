@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from cloudtune.private import kept_environment
-from cloudtune.staging import filled, staged
+from cloudtune.bundle.upload import filled, staged
+from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google
 from cloudtune_vertex.names import RUN_LABEL, filter_of, run_name
 from cloudtune_vertex.storing import upload
@@ -15,9 +15,9 @@ from cloudtune_vertex.wire import PROVIDER
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import CustomJob, HyperparameterTuningJob
 
-    from cloudtune.job import TuningJob
-    from cloudtune.plan import Plan
-    from cloudtune.store import RunStore
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 
 def final_request(google: Google, run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, Any]:

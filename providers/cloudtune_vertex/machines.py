@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from cloudtune.values import Known
+from cloudtune.planning.known_values import Known
 
 _FILE = Path(__file__).with_name("machines.json")
 

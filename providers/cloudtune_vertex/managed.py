@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError
-from cloudtune.managed import ManagedWatch, Sight
-from cloudtune.outcome import losses
-from cloudtune.plan import Plan
-from cloudtune.states import Report, RunState, Trial, TrialState
-from cloudtune.tally import keep_counting_values
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import keep_counting_values
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import metric_id
-from cloudtune.units import format_duration
 from cloudtune_vertex.client import Google
 from cloudtune_vertex.failures import failure_text
 from cloudtune_vertex.names import id_of
@@ -25,9 +25,9 @@ from cloudtune_vertex.shapes import seconds_of
 from cloudtune_vertex.times import moment
 
 if TYPE_CHECKING:
-    from cloudtune.job import TuningJob
-    from cloudtune.space_codec import SpaceCodec
-    from cloudtune.store import RunStore
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 JOB_STATES: Mapping[str, RunState] = {
     "": RunState.RUNNING,

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from cloudtune.codec import NumberAsText, ValuesAsText
-from cloudtune.job import TuningJob
-from cloudtune.parameters import Constant, Float, Int
-from cloudtune.space_codec import Travel
-from cloudtune.strategies import Auto, Bayesian, Grid, Median, Random
+from cloudtune.space.codecs import NumberAsText, ValuesAsText
+from cloudtune.space.parameters import Constant, Float, Int
+from cloudtune.space.space_codec import Travel
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median, Random
 from cloudtune_vertex.wire import Nested, helped
 
 Reason = tuple[str, str]

@@ -11,8 +11,8 @@ from typing import Any
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
-from cloudtune.job import TuningJob
-from cloudtune.spec_text import unpacked_spec
+from cloudtune.planning.embedded_spec import unpacked_spec
+from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.pools import DEFAULT_MACHINE, SPEC_VARIABLE
 from cloudtune_vertex.rules import problems
 from cloudtune_vertex.shapes import Violation, normal, seconds_of

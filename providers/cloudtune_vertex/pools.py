@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.job import TuningJob, pick
-from cloudtune.plan import Beside, Ledger, Support
-from cloudtune.private import MASK
-from cloudtune.spec_text import packed_spec
+from cloudtune.planning.embedded_spec import packed_spec
+from cloudtune.planning.plan import Beside, Ledger, Support
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.shapes import duration_text
@@ -16,7 +16,7 @@ from cloudtune_vertex.values import BUCKET
 from cloudtune_vertex.wire import PROVIDER, helped, helper_command, starts_itself
 
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
-"""The environment variable with which the spec travels; see `cloudtune.spec_text`."""
+"""The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
 
 DEFAULT_MACHINE = "n1-standard-4"
 

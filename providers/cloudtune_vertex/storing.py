@@ -11,7 +11,7 @@ from cloudtune.errors import TrialError
 from cloudtune_vertex.client import Google, translated
 
 if TYPE_CHECKING:
-    from cloudtune.packing import Upload
+    from cloudtune.bundle.shipment import Upload
 
 
 RETRY = DEFAULT_RETRY.with_delay(initial=0.5, maximum=20.0)

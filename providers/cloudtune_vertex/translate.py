@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.codec import NumberAsText
-from cloudtune.job import TuningJob
-from cloudtune.plan import Beside, Ledger, Plan, Support
-from cloudtune.space_codec import Travel, fixed_steps, listed_steps
-from cloudtune.states import Trial
-from cloudtune.strategies import Auto, Bayesian, Grid, Median
+from cloudtune.planning.plan import Beside, Ledger, Plan, Support
+from cloudtune.space.codecs import NumberAsText
+from cloudtune.space.space_codec import Travel, fixed_steps, listed_steps
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median
+from cloudtune.store.records import Trial
 from cloudtune.trial import metric_id
 from cloudtune_vertex.modes import driven, reasons
 from cloudtune_vertex.names import legal, legal_key

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from cloudtune.plan import Machines, Support
-from cloudtune.values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.plan import Machines, Support
 from cloudtune_vertex.machines import machines
 from cloudtune_vertex.schema import Schema, written
 from cloudtune_vertex.shapes import join

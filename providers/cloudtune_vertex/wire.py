@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from cloudtune.axis import axis_of
-from cloudtune.codec import (
+from cloudtune.planning.merge_patch import Merging
+from cloudtune.space.axes import axis_of
+from cloudtune.space.codecs import (
     BellAsUnit,
     Codec,
     NumberAsText,
@@ -23,12 +24,11 @@ from cloudtune.codec import (
     codecs_of_texts,
     text_of,
 )
-from cloudtune.job import TuningJob
-from cloudtune.native import Merging
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
-from cloudtune.space import Space
-from cloudtune.space_codec import SpaceCodec, Travel
-from cloudtune.strategies import Grid
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
+from cloudtune.space.space import Space
+from cloudtune.space.space_codec import SpaceCodec, Travel
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Grid
 from cloudtune_vertex.rules import MAX_DISCRETE, MIN_DISTANCE
 
 PROVIDER = "vertex"

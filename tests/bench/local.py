@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune import Float, TuningJob, api, tune
-from cloudtune.states import Trial, TrialState
-from cloudtune.store import Store
+from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.store import Store
 
 COMMAND = [sys.executable, "-I", "-S", "-c", "print('s=1.5')"]
 SPACE = {"x": Float(low=0, high=1), "y": Float(low=0, high=1)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune import TuningJob, api
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 
 PARALLEL = 2
 COMMAND = [sys.executable, "-I", "-S", "-c", "print('score=1.5')"]

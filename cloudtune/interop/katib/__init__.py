@@ -11,7 +11,7 @@ from cloudtune.interop.formats import Exported, Format, Imported
 from cloudtune.interop.katib.model import API_VERSION, KIND
 from cloudtune.interop.katib.reading import experiment_in, parse
 from cloudtune.interop.katib.writing import plan
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 
 
 class Katib(Format):

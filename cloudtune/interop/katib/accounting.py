@@ -3,8 +3,8 @@
 from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.support import SUPPORT
 from cloudtune.interop.katib.templates import GPU
-from cloudtune.job import NATIVE_FIELDS, TuningJob
-from cloudtune.plan import Ledger, covers, leaves
+from cloudtune.planning.plan import Ledger, covers, leaves
+from cloudtune.spec.job import NATIVE_FIELDS, TuningJob
 from cloudtune.trial import data_variable
 
 _TEMPLATE = "spec.trialTemplate.trialSpec"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloudtune.interop.katib.model import Algorithm, number_of
-from cloudtune.parameters import Categorical, Ordinal, Parameter
-from cloudtune.plan import Support
-from cloudtune.strategies import (
+from cloudtune.planning.plan import Support
+from cloudtune.space.parameters import Categorical, Ordinal, Parameter
+from cloudtune.spec.strategies import (
     Bayesian,
     Evolutionary,
     Grid,

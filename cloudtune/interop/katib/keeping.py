@@ -9,7 +9,7 @@ from cloudtune.interop.katib.model import JOB, Data, Experiment
 from cloudtune.interop.katib.own import NAME, NAMES
 from cloudtune.interop.katib.templates import MERGING, as_ours, containers, hollow, resolved
 from cloudtune.interop.katib.writing import Writer
-from cloudtune.job import TuningJob
+from cloudtune.spec.job import TuningJob
 
 
 def native_of(

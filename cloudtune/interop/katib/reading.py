@@ -39,7 +39,7 @@ from cloudtune.interop.katib.templates import (
     places_in,
 )
 from cloudtune.interop.katib.writing import plan
-from cloudtune.job import Objective, TuningJob
+from cloudtune.spec.job import Objective, TuningJob
 
 ENDLESS = 100
 """Trials of a job whose experiment has no end of its own."""

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from cloudtune.axis import SIGNIFICANT_DIGITS
-from cloudtune.codec import text_of
 from cloudtune.interop.formats import Note
 from cloudtune.interop.katib.model import FeasibleSpace, ParameterSpec, number_of
-from cloudtune.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
+from cloudtune.space.axes import SIGNIFICANT_DIGITS
+from cloudtune.space.codecs import text_of
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
 
 WITH_NORMALS = frozenset({"random", "tpe"})
 """Algorithms that know all distributions."""

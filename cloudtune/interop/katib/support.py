@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune.plan import Support
+from cloudtune.planning.plan import Support
 
 SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.source": (Support.APPROXIMATE, "does not travel: build these files into the image, and start it in their folder"),

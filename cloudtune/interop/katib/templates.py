@@ -14,8 +14,8 @@ from typing import Any
 
 from cloudtune.interop.documents import Steps
 from cloudtune.interop.katib.model import Container, Data, Resources
-from cloudtune.native import Merging
-from cloudtune.units import parse_size
+from cloudtune.planning.merge_patch import Merging
+from cloudtune.spec.units import parse_size
 
 MERGING = Merging(("reference", "name"))
 """How native settings are merged into an experiment: lists by the names of their items."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloudtune.codec import text_of
 from cloudtune.interop.documents import path_text
 from cloudtune.interop.katib.accounting import account_for_the_rest
 from cloudtune.interop.katib.algorithms import RESOURCE, Written, algorithm_of, early_stopping_of
@@ -16,10 +15,11 @@ from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.spaces import losses, spec_of
 from cloudtune.interop.katib.support import SUPPORT
 from cloudtune.interop.katib.templates import GPU, MERGING, cores, filled, resolved, size, words_of
-from cloudtune.job import TuningJob, pick
-from cloudtune.parameters import Categorical, Constant, Int, Ordinal, Parameter
-from cloudtune.plan import Ledger, Plan, Support
-from cloudtune.strategies import Grid, Hyperband
+from cloudtune.planning.plan import Ledger, Plan, Support
+from cloudtune.space.codecs import text_of
+from cloudtune.space.parameters import Categorical, Constant, Int, Ordinal, Parameter
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.strategies import Grid, Hyperband
 from cloudtune.trial import data_variable
 
 _LONGEST_NAME = 40  # "may not be longer than 40 characters"

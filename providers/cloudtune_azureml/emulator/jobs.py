@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver import Driver, Interrupt
+from cloudtune.driver.launcher import Ended as TrialEnded
+from cloudtune.driver.loop import Driver, Interrupt
 from cloudtune.emulation.driving import Closed, ThreadedLauncher
-from cloudtune.launcher import Ended as TrialEnded
-from cloudtune.outcome import best_trial
-from cloudtune.states import Report, RunRecord, RunState, Trial
-from cloudtune.store import Store
+from cloudtune.results.objectives import best_trial
+from cloudtune.store.records import Report, RunRecord, RunState, Trial
+from cloudtune.store.store import Store
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import TERMINAL, Metric, Run, Runs
 from cloudtune_azureml.emulator.searching import Search

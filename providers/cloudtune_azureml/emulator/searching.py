@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cloudtune.job import TuningJob
-from cloudtune.limits import UNCAPPED
-from cloudtune.parameters import Scalar
+from cloudtune.driver.limits import UNCAPPED
+from cloudtune.space.parameters import Scalar
+from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.parse import limits_of, stopping_of, strategy_of
 from cloudtune_azureml.spaces import entry_of
 from cloudtune_azureml.v2 import snake

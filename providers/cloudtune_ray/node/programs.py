@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudtune.leftovers import end_leftovers
+from cloudtune.process.orphans import end_leftovers
 from cloudtune_local.keeping import KeeperClient
 from cloudtune_ray.node.attempt import Attempt
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cloudtune.parameters import Categorical, Constant, Float, Int, Parameter, Scalar
+from cloudtune.space.parameters import Categorical, Constant, Float, Int, Parameter, Scalar
 
 _LEGAL = re.compile(r"[^\s{}=\-][^\s{}=]{0,255}\Z")
 """Names that a space of cloudtune takes as they are."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from moto.core.base_backend import BaseBackend
 
-from cloudtune.states import Trial
+from cloudtune.store.records import Trial
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.definitions import check_objective, check_override, completed
 from cloudtune_sagemaker.emulator.describing import described, summarized

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloudtune.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
-from cloudtune.limits import UNCAPPED
-from cloudtune.parameters import Categorical, Entry, Scalar
-from cloudtune.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
+from cloudtune.driver.limits import UNCAPPED
+from cloudtune.space.parameters import Categorical, Entry, Scalar
+from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
+from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.definitions import completed
 from cloudtune_sagemaker.emulator.ranges import Range, free_name, ranges_of

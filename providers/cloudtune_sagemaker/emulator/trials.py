@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from moto.sagemaker.exceptions import SagemakerClientError
 
+from cloudtune.driver.launcher import Ended
 from cloudtune.emulation.driving import ThreadedLauncher
-from cloudtune.launcher import Ended
-from cloudtune.states import Report, Trial
+from cloudtune.store.records import Report, Trial
 from cloudtune_sagemaker.emulator.jobs import TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search
 from cloudtune_sagemaker.emulator.tuned import TunedJob

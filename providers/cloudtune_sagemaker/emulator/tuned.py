@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cloudtune.states import TrialState
+from cloudtune.store.records import TrialState
 from cloudtune_sagemaker.emulator.answers import moment
 from cloudtune_sagemaker.emulator.definitions import OBJECTIVE_MARK, completed
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob

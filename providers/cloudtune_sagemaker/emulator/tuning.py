@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver import Driver, Interrupt
-from cloudtune.earlier import KnownTrial
+from cloudtune.driver.loop import Driver, Interrupt
+from cloudtune.driver.warm_start import KnownTrial
 from cloudtune.emulation.driving import Closed
 from cloudtune.emulation.timeline import Timeline
-from cloudtune.states import RunRecord, RunState, Trial
-from cloudtune.store import Store
+from cloudtune.store.records import RunRecord, RunState, Trial
+from cloudtune.store.store import Store
 from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search

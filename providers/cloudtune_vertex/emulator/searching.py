@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloudtune.job import Limits, Objective, TrialSpec, TuningJob
-from cloudtune.limits import UNCAPPED
-from cloudtune.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
-from cloudtune.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
+from cloudtune.driver.limits import UNCAPPED
+from cloudtune.space.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
+from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob
+from cloudtune.spec.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
 from cloudtune_vertex.emulator.refusals import Refused
 from cloudtune_vertex.rules import CONDITIONS
 from cloudtune_vertex.shapes import seconds_of

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver import Driver, Interrupt
+from cloudtune.driver.launcher import Ended
+from cloudtune.driver.loop import Driver, Interrupt
 from cloudtune.emulation.driving import Closed, ThreadedLauncher
 from cloudtune.emulation.timeline import Timeline
-from cloudtune.launcher import Ended
-from cloudtune.outcome import losses
-from cloudtune.states import Report, RunRecord, RunState, Trial
-from cloudtune.store import Store
-from cloudtune.tally import keep_counting_values
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import keep_counting_values
+from cloudtune.store.records import Report, RunRecord, RunState, Trial
+from cloudtune.store.store import Store
 from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob, JobStatus, stamp
 from cloudtune_vertex.emulator.hypertune import Measurement
 from cloudtune_vertex.emulator.searching import Search

@@ -11,13 +11,13 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from cloudtune.parameters import Categorical, Float, Int, Ordinal, Parameter, Scalar
 from cloudtune.search import Observation, Strategy
 from cloudtune.search.bayesian import BayesianSearch
 from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
-from cloudtune.space import Dimension, Space
-from cloudtune.states import TrialState
+from cloudtune.space.parameters import Categorical, Float, Int, Ordinal, Parameter, Scalar
+from cloudtune.space.space import Dimension, Space
+from cloudtune.store.records import TrialState
 
 Values = Mapping[str, Scalar]
 

@@ -43,7 +43,7 @@ def run(case: Case) -> Outcome:
     from engines import ENGINES  # after the threads are limited
     from tasks import task
 
-    from cloudtune.space import Space
+    from cloudtune.space.space import Space
 
     what = task(case.task)
     spent, best, reached, flying = 0.0, (float("inf"), float("inf")), [], []

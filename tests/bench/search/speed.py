@@ -9,8 +9,8 @@ from engines import ENGINES
 from rich.console import Console
 from rich.table import Table
 
-from cloudtune.parameters import Categorical, Float, Int, Ordinal
-from cloudtune.space import Space
+from cloudtune.space.parameters import Categorical, Float, Int, Ordinal
+from cloudtune.space.space import Space
 
 SPACE = {
     **{f"float{index}": Float(low=0, high=1) for index in range(3)},

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cloudtune.parameters import Categorical, Float, Int, Ordinal, Parameter, Scalar
+from cloudtune.space.parameters import Categorical, Float, Int, Ordinal, Parameter, Scalar
 
 Entries = dict[str, Parameter]
 Values = Mapping[str, Scalar]

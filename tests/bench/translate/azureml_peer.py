@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from thirty import job, space
 
-from cloudtune.parameters import Float, Int
+from cloudtune.space.parameters import Float, Int
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.translate import translate
 

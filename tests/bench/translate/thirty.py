@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 from cloudtune import TuningJob
-from cloudtune.parameters import Categorical, Float, Int, Parameter
+from cloudtune.space.parameters import Categorical, Float, Int, Parameter
 
 ROUNDS = 200
 

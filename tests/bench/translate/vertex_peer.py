@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from thirty import job, space
 
-from cloudtune.parameters import Float, Int
+from cloudtune.space.parameters import Float, Int
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.translate import translate
 

@@ -1,0 +1,159 @@
+"""What travels to a service beside the request: the user's code with the trial helper, and local data."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cloudtune import trial
+from cloudtune.bundle.package import add_files, plain
+from cloudtune.bundle.source import source_tree
+from cloudtune.bundle.tree import File, tree_of
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.secrets import masked
+
+if TYPE_CHECKING:
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.spec.job import TuningJob
+
+HELPER = "cloudtune_trial.py"
+"""The helper's name beside the user's code: the program that a service starts."""
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that goes to the service's storage under a name that tells its content.
+
+    Attributes:
+        source: the file here.
+        key: its name below the prefix.
+        stamp: its size and time of change when its content was read for the name; None where it cannot change.
+    """
+
+    source: Path
+    key: str
+    stamp: tuple[int, int] | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the file is another one than its name says."""
+        return self.stamp is not None and self.stamp != _stamp(self.source)
+
+
+def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
+    """Packs the code and the helper of a job into files of a new folder, byte for byte the same for the same input.
+
+    The folder then holds ``sourcedir.tar.gz`` (the code, the helper, and what the helper runs), and beside it the
+    helper and its job file alone, for images whose entrypoint is the helper.
+
+    Args:
+        job: whose trial has a command or a function.
+        codec: how its space travels.
+        base: where the job's relative paths start.
+        target: the folder, which is made.
+        provider: whose places of the job's inputs count.
+
+    Returns:
+        The hash of all that was packed: 16 hexadecimal digits.
+
+    Raises:
+        SpecError: a file of the source cannot be read.
+    """
+    target.mkdir(parents=True, mode=0o700)
+    helper = Path(trial.__file__).read_bytes()
+    own = {HELPER: helper, trial.JOB_FILE: _job_file(job, codec, base, provider)}
+    files = () if job.trial.source is None else source_tree(job, base).files
+    with (
+        (target / trial.SOURCE_FILE).open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
+    ):
+        _write_tar(packed, files, own)
+    (target / "trial.py").write_bytes(helper)
+    (target / trial.JOB_FILE).write_bytes(own[trial.JOB_FILE])
+    packed_files = sorted(target.iterdir())
+    for path in packed_files:
+        path.chmod(0o600)
+    return _hash_of([Upload(path, path.name) for path in packed_files])
+
+
+def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) -> bytes:
+    command, local = job.trial.command, local_data(job, provider)
+    content = {
+        "codecs": codec.to_data(),
+        "names": list(job.space),
+        "command": command if command is None or isinstance(command, str) else list(command),
+        "function": job.trial.function,
+        "metric": job.objective[0].metric,
+        "patterns": metric_patterns(job.objective, job.metrics),
+        "spec": masked(job).to_data(),
+        "data": {name: _file_below(place, base) for name, place in local.items()}
+        | dict.fromkeys(job.data.keys() - local.keys(), ""),
+    }
+    return json.dumps(content, sort_keys=True).encode()
+
+
+def _file_below(place: str, base: Path) -> str:
+    """What follows the folder of an input in the container: the name of a single file, nothing for a folder."""
+    path = base / place
+    return path.name if path.is_file() else ""
+
+
+def local_data(job: "TuningJob", provider: str) -> dict[str, str]:
+    """The job's inputs that lie on this machine: paths by name.
+
+    Args:
+        job: the spec.
+        provider: whose places count.
+    """
+    from cloudtune.spec.job import pick  # noqa: PLC0415  # the spec is loaded when there is one
+
+    places = {name: pick(value, provider) for name, value in job.data.items()}
+    return {
+        name: place.removeprefix("file://")
+        for name, place in places.items()
+        if place is not None and ("://" not in place or place.startswith("file://"))
+    }
+
+
+def _write_tar(target: Any, files: Sequence[File], own: Mapping[str, bytes]) -> None:
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        add_files(archive, files, "trial.source")
+        for name, content in own.items():
+            archive.addfile(plain(name, len(content), executable=name == HELPER), io.BytesIO(content))
+
+
+def data_uploads(place: Path) -> tuple[str, list[Upload]]:
+    """A local input as files to upload, and the hash of all of it: the folder's files, or one file.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    files = [Upload(file.path, file.name, _stamp(file.path)) for file in tree_of(place).files]
+    return _hash_of(files), files
+
+
+def _hash_of(files: Sequence[Upload]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file.key}\0{file.source.stat().st_size}\0".encode())
+        for chunk in _chunks(file.source):
+            digest.update(chunk)
+    return digest.hexdigest()[:16]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

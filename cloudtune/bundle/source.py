@@ -1,0 +1,70 @@
+"""Which files of a source folder travel with the trials."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of, is_named_secret
+from cloudtune.bundle.tree import Left, Tree, Why, tree_of
+
+if TYPE_CHECKING:
+    from cloudtune.spec.job import TuningJob
+
+__all__ = ["ALWAYS_IGNORED", "MAX_FILES", "MAX_SIZE", "copy_source", "source_tree"]
+
+MAX_SIZE = 2_000_000_000
+"""Bytes that a source folder may have; more is data, and belongs under ``data``."""
+
+MAX_FILES = 200_000
+"""Entries that a source folder may have."""
+
+
+def source_tree(job: "TuningJob", base: Path) -> Tree:
+    """Return what travels of a job's source folder: all but what its `ignore` says, and what `Rule` keeps here.
+
+    Args:
+        job: whose trial has a source, which is there.
+        base: where the job's relative paths start.
+
+    Raises:
+        OSError: the folder is gone.
+    """
+    assert job.trial.source is not None
+    source = base / job.trial.source
+    rule = Rule([*_outputs(job, base, source), *job.trial.ignore])
+    tree = tree_of(source, rule.choose, limit=MAX_FILES)
+    files, left, telling = [], list(tree.left), []
+    for file in tree.files:
+        content = content_of(file)
+        if content is Content.JOB:
+            left.append(Left(file.name, Why.OWN))
+        elif content is Content.KEY and not rule.is_sent(file.name):
+            left.append(Left(file.name, Why.SECRET))
+        else:
+            files.append(file)
+            if content is not Content.PLAIN or is_named_secret(file.name):
+                telling.append(file.name)
+    ordered = sorted(left, key=lambda each: each.name)
+    return replace(tree, files=tuple(files), left=tuple(ordered), telling=tuple(telling))
+
+
+def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:
+    """Patterns of the folders in the source that earlier runs of the job have left their outputs in."""
+    output = job.output
+    places = [] if output is None else [output] if isinstance(output, str) else list(output.values())
+    here = [place.removeprefix("file://") for place in places if "://" not in place.removeprefix("file://")]
+    below = [os.path.relpath(base / place, source) for place in here]
+    return [f"/{place}/" for place in below if place != "." and not place.startswith("..")]
+
+
+def copy_source(job: "TuningJob", base: Path, target: Path) -> None:
+    """Copy the files that travel into a new folder, for its owner alone.
+
+    Raises:
+        SpecError: a file cannot be read.
+        OSError: the folder is gone, or the copy cannot be written.
+    """
+    from cloudtune.bundle.package import copy_files  # noqa: PLC0415  # tarfile is loaded by those who need it
+
+    copy_files(source_tree(job, base).files, target, "trial.source")

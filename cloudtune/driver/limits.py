@@ -1,0 +1,69 @@
+"""When a job has to end before its last trial: the rules of `Limits`, whoever enforces them."""
+
+from cloudtune.results.failures import FEWEST
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import Tally
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import RunState, TrialState
+
+UNCAPPED = 2**31 - 1
+"""What ``limits.failed`` says where trials that fail alike are no reason to stop: the rule is of cloudtune's own jobs."""
+
+
+def limit_reached(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
+    """How the job has to end, and why, by what its trials brought so far; None to go on."""
+    limits = job.limits
+    if limits.target is not None and tally.best_value is not None:
+        loss = losses(job.objective, {job.objective[0].metric: limits.target})
+        if loss is not None and tally.best_loss <= loss[0]:
+            return RunState.COMPLETED, f"the target {limits.target:g} is reached by trial {tally.best_number}"
+    if limits.failed is not None and tally.counts[TrialState.FAILED] >= limits.failed:
+        return RunState.FAILED, f"{limits.failed} trials have failed, the most allowed (limits.failed)"
+    hopeless = failing_alike(job, tally)
+    if hopeless is not None:
+        return hopeless
+    if limits.no_improvement is not None and tally.since_best >= limits.no_improvement:
+        return (
+            RunState.COMPLETED,
+            f"{tally.since_best} trials in a row brought no improvement (limits.no_improvement)",
+        )
+    return None
+
+
+def most_alike(job: TuningJob) -> int | None:
+    """How many first trials may fail in the same way before the run is stopped; None where the job has a cap of its own."""
+    return max(FEWEST, job.limits.parallel) if job.limits.failed is None else None
+
+
+def default_cap(job: TuningJob, mode: str) -> str | None:
+    """What happens, in words, because the job has no cap on failed trials; None where it has one.
+
+    Args:
+        job: the spec.
+        mode: of its plan.
+    """
+    most = most_alike(job)
+    if most is None:
+        return None
+    who = "whoever follows the run stops it" if mode == "managed" else "the run stops"
+    return f"{who} when its first {most} trials fail in the same way; a number here replaces that"
+
+
+def failing_alike(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
+    """How the job has to end because its first trials all failed in the same way; None to go on."""
+    most, found = most_alike(job), tally.failures
+    if most is None or found.alike_so_far < most:
+        return None
+    return RunState.FAILED, (
+        f"its first {found.alike_so_far} trials failed in the same way ({found.reason}); mend that and run the job again, "
+        "or say in limits.failed how many may fail"
+    )
+
+
+def time_reached(job: TuningJob, elapsed: float) -> tuple[RunState, str] | None:
+    """How the job has to end, and why, after so many seconds; None to go on."""
+    limit = job.limits.time
+    if limit is None or elapsed < limit.total_seconds():
+        return None
+    return RunState.COMPLETED, f"the time limit of {format_duration(limit)} is reached (limits.time)"

@@ -1,0 +1,517 @@
+"""The ask/tell loop: suggests trials, has them launched, watches what they report, and knows when to end.
+
+It works with whatever can launch one trial (`Launcher`): processes here, tasks of a cluster, training jobs of a
+service. Slots are filled one by one as they become free. What happened and what will be done about it is
+committed to the store in one transaction before anything is launched, so a driver that is killed at any moment
+can be followed by another that goes on where it was.
+"""
+
+import contextlib
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
+from cloudtune.driver.limits import limit_reached, time_reached
+from cloudtune.driver.warm_start import KnownTrial, observations
+from cloudtune.errors import in_one_line
+from cloudtune.provider.interface import Progress, Watcher
+from cloudtune.results.objectives import losses, what_is_missing
+from cloudtune.results.progress import Tally, keep_counting_values
+from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
+from cloudtune.space.space import Space
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore
+
+TICK = 0.25
+"""Seconds after which the driver looks at limits and wishes even if nothing happens."""
+
+_SAVE_ELAPSED = 5.0
+"""Seconds after which the store learns how long the run has been driven, if nothing else told it."""
+
+_INTERRUPTED = {
+    1: "interrupted: the {} running trials come to their end, and no more are launched; once more ends them now",
+    2: "interrupted again: the {} running trials are ended; a resume starts them again",
+}
+
+_PRUNED = "pruned at step "
+_STOPPED = "stopped by its driver"
+"""How the reasons of running trials begin that were told to end: the next driver knows by them what was decided."""
+
+_TRIED_AGAIN = "; it is tried again"
+"""How events end that tell of an attempt which failed and is not the last: by them a later driver counts retries.
+
+Attempts that were lost, or ended with their driver, are none.
+"""
+
+_FILL_TIME = 0.005
+"""Seconds of suggesting after which what is there is launched before the next slot is filled."""
+
+
+@dataclass(slots=True)
+class Interrupt:
+    """How urgently somebody wants the driver to stop: 0 not at all, 1 when the running trials have ended, 2 now.
+
+    Attributes:
+        level: the urgency.
+        why: who wants it, in words.
+    """
+
+    level: int = 0
+    why: str = ""
+
+    def ask(self, level: int, why: str) -> None:
+        """Wants the driver to stop, at least as urgently as before."""
+        self.level, self.why = max(self.level, level), self.why or why
+
+
+@dataclass(slots=True)
+class _Running:
+    """What the driver knows of a trial while it runs."""
+
+    trial: Trial
+    stop: TrialState | None = None
+    why: str = ""
+    reported: dict[str, float] = field(default_factory=dict)
+
+
+class Driver:
+    """Drives one run to its end.
+
+    Args:
+        job: what to do.
+        run: where it is written down; the caller holds its lock.
+        launcher: runs the trials; the caller closes it.
+        seed: of the strategy.
+        watcher: is told of progress.
+        interrupt: is looked at in every turn.
+        earlier: trials to learn from that were run before the job.
+    """
+
+    def __init__(
+        self,
+        job: TuningJob,
+        run: RunStore,
+        launcher: Launcher,
+        *,
+        seed: int,
+        watcher: Watcher | None = None,
+        interrupt: Interrupt | None = None,
+        earlier: Sequence[KnownTrial] = (),
+    ) -> None:
+        self._job = job
+        self._limits = job.limits
+        self._run = run
+        self._launcher = launcher
+        self._watcher = watcher
+        self._interrupt = interrupt or Interrupt()
+        self._space: Space = job.search_space()
+        self._strategy: Strategy = strategy_for(job, self._space, seed)
+        ends = [end for end in (job.limits.trials, self._strategy.total) if end is not None]
+        self._total = min(ends) if ends else None
+        self._rule: StoppingRule | None = rule_for(job)
+        self._running: dict[int, _Running] = {}
+        self._waiting: deque[Trial] = deque()
+        self._tally = Tally(job.objective)
+        self._retried: Counter[int] = Counter()
+        self._suggested = 0
+        self._exhausted = False
+        self._ending: tuple[RunState, str] | None = None
+        self._changed: list[Trial] = []
+        self._to_launch: deque[Trial] = deque()
+        self._happenings: deque[Happening] = deque()
+        self._broken = False
+        self._to_stop: list[int] = []
+        self._reports: list[Report] = []
+        self._events: list[tuple[int | None, str]] = []
+        self._clock_start = time.monotonic()
+        self._elapsed_before = 0.0
+        self._elapsed_saved = 0.0
+        self._next_look = 0.0
+        self._next_progress = 0.0
+        self._messages: list[str] = []
+        self._noted_interrupt = 0
+        self._learn(earlier)
+
+    def drive(self) -> RunState:
+        """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on).
+
+        Whatever is raised on the way, the run is interrupted: trials that end with their driver go back to waiting.
+        """
+        try:
+            return self._drive()
+        except BaseException as error:
+            self._break_off(error)
+            raise
+
+    def _drive(self) -> RunState:
+        self._restore()
+        started = self._run.record().started or time.time()
+        # A wish to cancel stays: it may have come while this process was about to drive, and its author waits.
+        columns = {"state": RunState.RUNNING.value, "reason": "", "started": started}
+        self._run.write(columns=columns)
+        while True:
+            self._look_around()
+            self._fill()
+            self._commit()
+            self._stop_what_must()
+            while self._to_launch:
+                self._launcher.launch(self._to_launch.popleft())
+            self._show_progress()
+            if not self._running and (self._draining or not self._more()):
+                return self._finish()
+            self._take(self._launcher.poll(self._patience()))
+
+    # What the strategy knows at the start
+
+    def _learn(self, earlier: Sequence[KnownTrial]) -> None:
+        known = observations(self._job, self._space, earlier)
+        for observation in known:
+            tell = self._strategy.hint if observation.origin else self._strategy.observe
+            tell(observation)
+        if earlier:
+            self._event(None, f"learnt from {len(known)} of {len(earlier)} trials of earlier runs")
+
+    def _restore(self) -> None:
+        """Takes up what an earlier driver left: finished trials are told, running ones adopted or started again."""
+        history = self._run.history()
+        self._elapsed_before = self._run.record().elapsed
+        told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
+        self._retried.update(number for number in told if number is not None)
+        self._suggested = max((trial.number + 1 for trial in history), default=0)
+        for trial in sorted(history, key=lambda trial: trial.number):
+            self._strategy.restore(trial.number, trial.parameters)
+        if self._rule is not None:
+            for report in self._run.reports():
+                self._judge(report)
+        for trial in history:
+            if trial.state.ended:
+                self._tell(trial)
+        for trial in sorted(history, key=lambda trial: trial.number):
+            if not trial.state.ended:
+                self._take_up(trial)
+
+    def _take_up(self, trial: Trial) -> None:
+        if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
+            self._run.forget_reports(trial.number, trial.attempt)
+            running = self._running[trial.number] = _Running(trial)
+            self._event(trial.number, "taken over from the driver that launched it")
+            if trial.reason:  # that driver had told it to end, or was about to
+                pruned = trial.reason.startswith(_PRUNED)
+                self._stop(running, TrialState.PRUNED if pruned else TrialState.WAITING, trial.reason)
+            return
+        if trial.state is TrialState.RUNNING and trial.reason.startswith(_PRUNED):
+            self._end(trial, TrialState.PRUNED, trial.reason)
+            return
+        if trial.state is TrialState.RUNNING:
+            self._event(trial.number, "was lost with its driver; it is started again")
+            if self._launcher.once:  # the launch may still be on its way: as the same attempt it makes no second job
+                self._run.forget_reports(trial.number, trial.attempt)
+                trial.attempt -= 1
+        self._wait(trial)
+
+    # Filling the slots
+
+    @property
+    def _draining(self) -> bool:
+        """Whether no more trials are launched."""
+        return self._ending is not None or self._interrupt.level > 0
+
+    def _more(self) -> bool:
+        """Whether there is, or may be, another trial to launch."""
+        if self._waiting:
+            return True
+        within = self._limits.trials is None or self._suggested < self._limits.trials
+        return within and not self._exhausted
+
+    def _fill(self) -> None:
+        since = time.perf_counter()
+        while self._may_launch():
+            trial = self._waiting.popleft() if self._waiting else self._suggest()
+            if trial is None:
+                break
+            trial.attempt += 1
+            trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
+            trial.metrics = {}
+            trial.place = self._launcher.place(trial)
+            self._running[trial.number] = _Running(trial)
+            self._to_launch.append(trial)
+            if time.perf_counter() - since > _FILL_TIME:
+                break
+
+    def _may_launch(self) -> bool:
+        within = not self._draining and len(self._running) < self._limits.parallel and self._more()
+        return within and self._launcher.room() != 0
+
+    def _suggest(self) -> Trial | None:
+        values = self._strategy.suggest(self._suggested)
+        if values is None:
+            self._exhausted = True
+            return None
+        trial = Trial(self._suggested, values)
+        self._suggested += 1
+        return trial
+
+    def _commit(self) -> None:
+        """Writes what happened and what is about to be done."""
+        due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
+        if self._to_launch or self._changed or self._reports or self._events or due:
+            self._write(columns={"elapsed": self._elapsed} if due else {})
+
+    def _write(self, columns: Mapping[str, object] | None = None) -> None:
+        self._run.write(
+            trials=[*self._changed, *self._to_launch], reports=self._reports, events=self._events, columns=columns
+        )
+        self._changed, self._reports, self._events = [], [], []
+        if columns and "elapsed" in columns:
+            self._elapsed_saved = self._elapsed
+
+    def _patience(self) -> float:
+        return 0.0 if self._may_launch() else TICK
+
+    # What happens
+
+    def _take(self, happenings: Sequence[Happening]) -> None:
+        self._happenings.extend(happenings)
+        while self._happenings:
+            happening = self._happenings.popleft()
+            running = self._running.get(happening.number)
+            if running is None or happening.attempt != running.trial.attempt:
+                continue  # the last words of an attempt that is over
+            if isinstance(happening, Report):
+                self._heard(running, happening)
+            elif isinstance(happening, Remark):
+                self._event(happening.number, happening.text)
+            else:
+                self._ended(running, happening)
+
+    def _heard(self, running: _Running, report: Report) -> None:
+        self._reports.append(report)
+        running.reported.update(report.metrics)
+        keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
+        if self._judge(report) and running.stop is None:
+            self._stop(running, TrialState.PRUNED, f"{_PRUNED}{report.step} by the {self._rule_name} rule")
+
+    @property
+    def _rule_name(self) -> str:
+        return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
+
+    def _judge(self, report: Report) -> bool:
+        """Whether the stopping rule wants the trial stopped after this report."""
+        if self._rule is None or self._broken:
+            return False
+        found = losses(self._job.objective[:1], report.metrics)
+        return found is not None and self._rule.observe(report.number, report.step, found[0])
+
+    def _stop(self, running: _Running, state: TrialState, why: str) -> None:
+        """Decides that a trial is to be stopped, and in which state; that is written down before it is."""
+        if running.stop is not None:
+            return
+        running.stop, running.why = state, why
+        self._to_stop.append(running.trial.number)
+        running.trial.reason = why if state is TrialState.PRUNED else f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
+        self._changed.append(running.trial)
+
+    def _stop_what_must(self) -> None:
+        for number in self._to_stop:
+            if number in self._running:  # else it has ended meanwhile
+                self._launcher.stop(number)
+        self._to_stop.clear()
+
+    def _ended(self, running: _Running, end: Ended) -> None:
+        trial = running.trial
+        del self._running[trial.number]
+        trial.place = end.place or trial.place
+        if self._interrupt.level >= 2 and running.stop is None and end.failure:
+            running.stop = TrialState.WAITING  # whoever ends us now may have ended it, too: a machine that shuts down
+        state, reason = self._verdict(running, end)
+        if end.lost and running.stop is None:
+            self._again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
+        elif state is TrialState.WAITING:
+            self._wait(trial)
+        elif state is TrialState.FAILED and end.retry and self._may_retry(trial):
+            self._retried[trial.number] += 1
+            self._again(trial, f"attempt {trial.attempt} failed: {reason}{_TRIED_AGAIN}")
+        else:
+            self._end(trial, state, reason)
+
+    def _may_retry(self, trial: Trial) -> bool:
+        return self._ending is None and self._retried[trial.number] < self._job.retries
+
+    def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
+        trial.state, trial.reason, trial.ended = state, reason, time.time()
+        self._changed.append(trial)
+        if self._tell(trial):
+            self._event(trial.number, f"failed: {reason}")
+
+    def _wait(self, trial: Trial) -> None:
+        trial.state, trial.reason = TrialState.WAITING, ""
+        self._changed.append(trial)
+        self._waiting.append(trial)
+
+    def _again(self, trial: Trial, message: str) -> None:
+        self._wait(trial)
+        self._event(trial.number, message)
+
+    def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
+        """The state that a trial ends in, and why where that needs saying."""
+        if running.stop is TrialState.WAITING and not end.failure:
+            pass  # it came to its end before it heard of ours; launchers tell that from leaving on our signal
+        elif running.stop is not None:
+            return running.stop, running.why
+        if end.failure:
+            return TrialState.FAILED, end.failure
+        if losses(self._job.objective, running.trial.metrics) is None:
+            printed = self._launcher.printed(running.trial)
+            return TrialState.FAILED, what_is_missing(self._job.objective, running.reported, printed)
+        return TrialState.COMPLETED, ""
+
+    def _tell(self, trial: Trial) -> bool:
+        """Lets the tally, the strategy and the rule know that a trial has ended; returns whether it failed in a new way."""
+        values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
+        new = self._tally.add(trial, values)
+        if not self._broken:
+            self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
+            if self._rule is not None:
+                self._rule.ended(trial.number, trial.state)
+        return new
+
+    # Limits and wishes
+
+    @property
+    def _elapsed(self) -> float:
+        """Seconds that the run has been driven."""
+        return self._elapsed_before + time.monotonic() - self._clock_start
+
+    def _look_around(self) -> None:
+        """Sees whether the job has to end, and stops what must not go on."""
+        if self._ending is None:
+            self._ending = self._limit_reached()
+            if self._ending is not None:
+                self._event(None, self._ending[1])
+        if self._ending is not None and (self._running or self._waiting):
+            self._drop_waiting(self._ending[1])
+            for running in self._running.values():
+                self._stop(running, TrialState.CANCELLED, self._ending[1])
+        elif self._interrupt.level > self._noted_interrupt:
+            self._noted_interrupt = self._interrupt.level
+            self._event(None, _INTERRUPTED[self._interrupt.level].format(len(self._running)))
+        if self._ending is None and self._interrupt.level >= 2:
+            for running in self._running.values():
+                self._stop(running, TrialState.WAITING, "interrupted")
+
+    def _drop_waiting(self, why: str) -> None:
+        for trial in self._waiting:
+            trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, time.time()
+            self._changed.append(trial)
+            self._tell(trial)
+        self._waiting.clear()
+
+    def _limit_reached(self) -> tuple[RunState, str] | None:
+        """How the job has to end now, and why; None to go on."""
+        reached = limit_reached(self._job, self._tally)
+        if reached is not None:
+            return reached
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + TICK
+            late = time_reached(self._job, self._elapsed)
+            if late is not None:
+                return late
+            if self._run.wish() == "cancel":
+                return RunState.CANCELLED, "cancelled by its user"
+        return None
+
+    def _finish(self) -> RunState:
+        state, reason = self._outcome()
+        for repeated in self._tally.failures.repeated():
+            self._event(None, repeated)
+        self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
+        columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
+        self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
+        self._show_progress(state)
+        return state
+
+    def _outcome(self) -> tuple[RunState, str]:
+        if self._ending is not None:
+            return self._ending
+        if self._more():
+            return RunState.INTERRUPTED, self._go_on(self._interrupt.why or "before its end")
+        counts = self._tally.counts
+        if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
+            return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self._run.id}"
+        return RunState.COMPLETED, ""
+
+    def _go_on(self, why: str) -> str:
+        return f"{why}; `cloudtune resume {self._run.id}` goes on with it"
+
+    # When something is raised
+
+    def _break_off(self, error: BaseException) -> None:
+        """Keeps what is known when the driver breaks, and lets its trials wait for the next driver.
+
+        What cannot be kept (the store may be what broke) is found by the next driver: in the store a trial still runs
+        then, and what its launcher leaves of it says how it ended.
+        """
+        self._broken = True
+        with contextlib.suppress(BaseException):  # the error that is raised already is the one that counts
+            self._take(())
+            self._take(self._launcher.poll(0.0))
+        with contextlib.suppress(BaseException):
+            self._let_go()
+            reason = self._go_on(f"its driver broke ({in_one_line(error)})")
+            self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")
+            self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
+
+    def _let_go(self) -> None:
+        """Decides what becomes of the trials that this driver leaves."""
+        for trial in self._to_launch:  # as if they had not been thought of
+            del self._running[trial.number]
+            trial.attempt, trial.started = trial.attempt - 1, None
+            self._wait(trial)
+        self._to_launch.clear()
+        for running in self._running.values():
+            if self._launcher.outlives(running.trial):
+                continue
+            if running.stop is TrialState.PRUNED:
+                self._end(running.trial, TrialState.PRUNED, running.why)
+            else:
+                self._wait(running.trial)
+
+    # Telling others
+
+    def _event(self, number: int | None, message: str) -> None:
+        self._events.append((number, message))
+        if self._watcher is not None:
+            self._messages.append(f"trial {number}: {message}" if number is not None else message)
+
+    def _show_progress(self, state: RunState | None = None) -> None:
+        if self._watcher is None or (state is None and time.monotonic() < self._next_progress):
+            return
+        self._next_progress = time.monotonic() + 0.1
+        now = state or (RunState.STOPPING if self._draining else RunState.RUNNING)
+        counts = {each.value: count for each, count in self._tally.counts.items() if count}
+        counts[TrialState.RUNNING.value] = len(self._running)
+        self._watcher(
+            Progress(
+                state=now,
+                counts=counts,
+                total=self._total,
+                best=self._tally.best,
+                elapsed=self._elapsed,
+                eta=self._eta(),
+                running=tuple(running.trial for running in self._running.values()),
+                message="\n".join(self._messages),
+            )
+        )
+        self._messages = []
+
+    def _eta(self) -> float | None:
+        done = sum(self._tally.counts.values())
+        if not done or self._total is None:
+            return None
+        rest = self._elapsed / done * (self._total - done)
+        if self._limits.time is not None:
+            rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
+        return max(rest, 0.0)

@@ -1,0 +1,195 @@
+"""What a job knows before it begins: trials of earlier runs, and tables of known trials (the spec's ``warm_start``)."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.results.objectives import losses
+from cloudtune.search import Observation
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.spec.job import TuningJob, WarmStart
+from cloudtune.store.finding import find_run
+from cloudtune.store.records import TrialState
+
+_FILE = "earlier.json"
+_READERS = (".csv", ".json", ".jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrial:
+    """A trial that was run before the job.
+
+    Attributes:
+        parameters: its values by name, as far as they are known.
+        metrics: what it reported.
+        state: how it ended.
+        origin: the run or the table that tells of it.
+    """
+
+    parameters: Mapping[str, Scalar]
+    metrics: Mapping[str, float]
+    state: TrialState
+    origin: str
+
+
+def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
+    """All that the job's ``warm_start`` names.
+
+    Args:
+        job: the spec.
+        project: the folder whose store is looked at first for the earlier runs; see `cloudtune.store.finding.find_run`.
+        base: the folder that the table's path is relative to.
+
+    Raises:
+        RunNotFound: there is no such run.
+        SpecError: the table cannot be read, or has no column for an objective.
+    """
+    if job.warm_start is None:
+        return []
+    known = [
+        KnownTrial(trial.parameters, trial.metrics, trial.state, run_id)
+        for run_id in job.warm_start.runs
+        for trial in find_run(run_id, project).trials()
+        if trial.state.ended
+    ]
+    return known + (_of_table(job, base) if job.warm_start.table is not None else [])
+
+
+def keep(folder: Path, known: Sequence[KnownTrial]) -> None:
+    """Writes down what is known when a run begins, so that a resume knows the same."""
+    if known:
+        (folder / _FILE).write_text(json.dumps([asdict(trial) for trial in known]))
+
+
+def kept(folder: Path) -> list[KnownTrial]:
+    """What `keep` wrote; nothing if it wrote nothing."""
+    try:
+        rows = json.loads((folder / _FILE).read_text())
+    except FileNotFoundError:
+        return []
+    return [KnownTrial(**{**row, "state": TrialState(row["state"])}) for row in rows]
+
+
+def observations(job: TuningJob, space: Space, known: Sequence[KnownTrial]) -> list[Observation]:
+    """What a strategy can learn from known trials, numbered -1, -2, …
+
+    ``identical`` trials count as the job's own: those that are no trials of its space are left out. ``transfer`` ones
+    are hints, also where a parameter is missing or out of range in them.
+    """
+    hint = job.warm_start is not None and job.warm_start.kind == "transfer"
+    found: list[Observation] = []
+    for trial in known:
+        values = project(space, trial.parameters)
+        if values if hint else space.contains(values):
+            lost = losses(job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
+            found.append(Observation(-len(found) - 1, values, trial.state, lost, trial.origin if hint else ""))
+    return found
+
+
+def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
+    """The values of a trial as far as they belong to a space: what it does not know, or cannot be, is left out."""
+    values: Values = {}
+    for dimension in space.dimensions:
+        if dimension.name in parameters and dimension.active(values):
+            value = _nearest(dimension, parameters[dimension.name])
+            if value is not None:
+                values[dimension.name] = value[0]
+    return values
+
+
+def _nearest(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
+    """The value as the axis has it; None where it has none."""
+    try:
+        return (dimension.axis.at(dimension.axis.position(value)),)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+# Tables
+
+
+def table_problems(warm: WarmStart, base: Path) -> list[Problem]:
+    """What is wrong with the place of a job's table."""
+    if warm.table is None:
+        return []
+    path = base / warm.table
+    if path.suffix not in _READERS:
+        return [Problem("warm_start.table", f"{warm.table!r} is none of {', '.join(_READERS)}")]
+    return [] if path.is_file() else [Problem("warm_start.table", f"there is no file {warm.table!r} in {base}")]
+
+
+def _of_table(job: TuningJob, base: Path) -> list[KnownTrial]:
+    assert job.warm_start is not None
+    table = job.warm_start.table
+    assert table is not None
+    if problems := table_problems(job.warm_start, base):
+        raise SpecError(problems, "the job")
+    space = job.search_space()
+    metrics = [objective.metric for objective in job.objective]
+    known: list[KnownTrial] = []
+    for line, row in _rows(base / table):
+        missing = [metric for metric in metrics if metric not in row]
+        if missing:
+            message = f"{line} of {table} has no {missing[0]!r}, which is an objective"
+            raise SpecError([Problem("warm_start.table", message)], "the job")
+        numbers = {metric: _number(row[metric]) for metric in metrics}
+        state = TrialState.COMPLETED if losses(job.objective, numbers) is not None else TrialState.FAILED
+        known.append(KnownTrial(_parameters(space, row), numbers, state, table))
+    return known
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
+    """The rows of a table, each with what to call it in a message."""
+    text = path.read_text("utf-8-sig")
+    try:
+        if path.suffix == ".csv":
+            for number, row in enumerate(csv.DictReader(text.splitlines(), strict=True), 2):
+                yield f"line {number}", row
+            return
+        whole = json.loads(text) if path.suffix == ".json" else [json.loads(line) for line in text.split("\n") if line]
+    except (csv.Error, json.JSONDecodeError) as error:
+        raise SpecError([Problem("warm_start.table", f"{path.name} cannot be read: {error}")], "the job") from None
+    if not isinstance(whole, list) or not all(isinstance(row, dict) for row in whole):
+        message = f"{path.name} is no list of trials; write [{{parameter: value, …, metric: value}}, …]"
+        raise SpecError([Problem("warm_start.table", message)], "the job")
+    for number, row in enumerate(whole, 1):
+        yield f"trial {number}", row
+
+
+def _number(value: Scalar) -> float:
+    """A metric; NaN, which is that of a failed trial, where there is none."""
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _parameters(space: Space, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """A row's parameters, texts turned into the values that they are the text of."""
+    parameters: dict[str, Scalar] = {}
+    for dimension in space.dimensions:
+        if dimension.name in row and dimension.active(parameters):
+            for meaning in _meanings(row[dimension.name]):
+                if (value := _nearest(dimension, meaning)) is not None:
+                    parameters[dimension.name] = value[0]
+                    break
+    return parameters
+
+
+def _meanings(value: Scalar) -> Iterator[Scalar]:
+    """What a cell may mean: itself, or what a text stands for."""
+    yield value
+    if isinstance(value, str):
+        written = {"true": True, "false": False, "": None, "null": None, "none": None}
+        if value.lower() in written:
+            yield written[value.lower()]
+        for kind in (int, float):
+            try:
+                yield kind(value)
+            except ValueError:
+                continue

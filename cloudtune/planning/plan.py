@@ -1,0 +1,300 @@
+"""What a provider will really do with each field of a job: nothing is dropped silently."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, JsonValue
+
+from cloudtune.errors import Problem, UnsupportedError
+from cloudtune.spec.job import TuningJob, per_provider
+
+
+class Support(StrEnum):
+    """How well a provider carries a field, from best to worst."""
+
+    EXACT = "exact"
+    """The service's own field means the same, and the value was checked as far as its kind allows."""
+    UNCHECKED = "unchecked"
+    """Passed on as it stands: nothing here knows whether there is such a thing; the note says what was looked at."""
+    ENCODED = "encoded"
+    """Travels through a codec; the script sees exactly the same; the optimizer sees a transformed axis."""
+    APPROXIMATE = "approximate"
+    """Near, and the note says how it differs."""
+    WATCHED = "watched"
+    """A live client enforces it."""
+    DRIVEN = "driven"
+    """The service cannot do it: cloudtune's own driver asks, and each trial is one plain job of the service."""
+    UNSUPPORTED = "unsupported"
+    """Refused, with what to change."""
+
+    @property
+    def rank(self) -> int:
+        """0 for exact, higher for worse."""
+        return list(Support).index(self)
+
+
+class Beside(StrEnum):
+    """Where a field goes that the request does not hold, in the place of a path into it."""
+
+    DRIVER = "cloudtune:driver"
+    """cloudtune's own driver does what it says; in driven runs."""
+    CODE = "cloudtune:code"
+    """It travels with the code, which the request names as ``${code}``."""
+    PLAN = "cloudtune:plan"
+    """It says how the job is planned."""
+    DEFAULT = "cloudtune:default"
+    """It says what is so anyway, so the request leaves it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """How one field, or everything below it, is carried when it is not carried as it stands.
+
+    Attributes:
+        path: into the spec, e.g. ``limits.failed``; it covers every leaf below it.
+        support: see `Support`; never exact.
+        message: what happens instead, and for an unsupported field what to change.
+        target: where it goes in the request, if it goes there.
+    """
+
+    path: str
+    support: Support
+    message: str
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Machines:
+    """What one trial runs on.
+
+    Attributes:
+        kind: the machine type, or what stands for it.
+        count: how many of them.
+        longest: how long a trial may take there, if the job does not say; None for as long as it likes.
+    """
+
+    kind: str
+    count: int = 1
+    longest: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The complete native request for a job, and where each leaf of the spec went.
+
+    Attributes:
+        provider: the provider's name.
+        mode: ``managed`` (the service's tuner) or ``driven`` (cloudtune's own).
+        request: the native request as plain data, as it will be sent, without secrets.
+        carried: for every leaf that is carried exactly, the path in the request where it went.
+        notes: one for every other leaf (or for a part of the spec that holds it).
+        machines: what one trial runs on; None where that is not known.
+    """
+
+    provider: str
+    mode: str
+    request: Mapping[str, JsonValue]
+    carried: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+    machines: Machines | None = None
+
+    def support(self, path: str) -> Support | None:
+        """How a leaf of the spec is carried; None for one that the plan does not account for."""
+        covering = [note for note in self.notes if covers(note.path, path)]
+        if covering:
+            return max((note.support for note in covering), key=lambda support: support.rank)
+        return Support.EXACT if any(covers(carried, path) for carried in self.carried) else None
+
+    def refuse(self, *, strict: bool = False) -> None:
+        """Raises UnsupportedError if a note is unsupported, or, when strict, below encoded."""
+        worst = Support.ENCODED if strict else Support.DRIVEN
+        bad = [note for note in self.notes if note.support.rank > worst.rank]
+        if bad:
+            why = "strict: " if strict else ""
+            problems = [
+                Problem(
+                    note.path,
+                    note.message if note.support is Support.UNSUPPORTED else f"{why}{note.support}: {note.message}",
+                )
+                for note in bad
+            ]
+            raise UnsupportedError(self.provider, problems)
+
+    def with_notes(self, notes: Iterable[Note]) -> Self:
+        """Return the plan with further notes."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def to_data(self) -> dict[str, JsonValue]:
+        """The plan as plain data for JSON."""
+        return {
+            "provider": self.provider,
+            "mode": self.mode,
+            "machines": None if self.machines is None else _machines_data(self.machines),
+            "request": dict(self.request),
+            "carried": dict(self.carried),
+            "notes": [
+                {
+                    "path": note.path,
+                    "support": note.support.value,
+                    "message": note.message,
+                    "target": note.target,
+                }
+                for note in self.notes
+            ],
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """The plan that `to_data` gave."""
+        notes = tuple(
+            Note(note["path"], Support(note["support"]), note["message"], note["target"]) for note in data["notes"]
+        )
+        said = data.get("machines")  # plans of older stores have none
+        longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
+        machines = None if said is None else Machines(said["kind"], said["count"], longest)
+        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines)
+
+
+def _machines_data(machines: Machines) -> dict[str, JsonValue]:
+    longest = None if machines.longest is None else machines.longest.total_seconds()
+    return {"kind": machines.kind, "count": machines.count, "longest": longest}
+
+
+class Ledger:
+    """Keeps the account while a provider translates: each field is carried or noted, once."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+        self._carried: dict[str, str] = {}
+        self._notes: list[Note] = []
+
+    def carry(self, path: str, target: str) -> None:
+        """The field at `path`, with all below it, is in the request at `target` and means the same.
+
+        What the request does not hold has a word of `Beside` for a target; the conformance suite takes no other.
+        """
+        self._carried[path] = target
+
+    def note(self, path: str, support: Support, message: str, target: str = "") -> None:
+        """The field at `path`, with all below it, is treated as the message says."""
+        self._notes.append(Note(path, support, message, target))
+
+    def carry_if(self, same: bool, path: str, target: str, support: Support, message: str) -> None:
+        """Carries what is sent as it was said; what is not is noted."""
+        if same:
+            self.carry(path, target)
+        else:
+            self.note(path, support, message, target)
+
+    def judge(self, path: str, verdict: "tuple[Support, str] | None", target: str = "") -> None:
+        """Notes what was found of a value that was carried already; None for nothing to say (see `cloudtune.planning.known_values`)."""
+        if verdict is not None:
+            self.note(path, *verdict, target)
+
+    def carry_per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
+        """Carries a setting that may differ from provider to provider; what it says for others is not for here."""
+        if isinstance(value, str):
+            self.carry(path, target)
+            return
+        self.carry(f"{path}.{self.provider}", target)
+        for other in value.keys() - {self.provider}:
+            self.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+
+    def targets(self) -> Iterator[tuple[str, str]]:
+        """Each path that was carried or noted so far, with where it goes in the request ("" for nowhere)."""
+        yield from self._carried.items()
+        yield from ((note.path, note.target) for note in self._notes)
+
+    def field_at(self, job: TuningJob, target: str) -> str | None:
+        """Return the field of the spec that a place in the request came from; None where none did."""
+        said = [path for path, _ in leaves(job)]
+        places = [(path, place) for path, place in self.targets() if place]
+        for path, place in places:
+            if path.startswith(f"{self.provider}.") and covers(place, target):
+                native = path + target[len(place) :]
+                if found := [leaf for leaf in said if covers(leaf, native) or covers(native, leaf)]:
+                    return found[0] if covers(found[0], native) else native
+        met = [
+            (len(place), path)
+            for path, place in places
+            if (covers(place, target) or covers(target, place)) and any(covers(path, leaf) for leaf in said)
+        ]
+        return max(met)[1] if met else None
+
+    def close(
+        self, job: TuningJob, mode: str, request: Mapping[str, JsonValue], machines: Machines | None = None
+    ) -> Plan:
+        """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
+        self._refuse_unknown_providers(job)
+        self._try_regexes(job)
+        plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
+        known = self._carried.keys() | {note.path for note in self._notes}
+        lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
+        for path in lost:
+            self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
+        return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines) if lost else plan
+
+    def _refuse_unknown_providers(self, job: TuningJob) -> None:
+        """What is said for a provider that does not exist is a slip, not a setting of another one."""
+        said = {path: name for path, name in per_provider(job) if name != self.provider}
+        if not said:
+            return
+        from cloudtune.provider.interface import unknown_provider  # noqa: PLC0415  # scanning for them takes a while
+
+        for path, name in said.items():
+            message = unknown_provider(name)
+            if message is not None:
+                self._notes = [note for note in self._notes if note.path != path]
+                self.note(path, Support.UNSUPPORTED, message)
+
+    def _try_regexes(self, job: TuningJob) -> None:
+        """Notes which regexes would read another number than stands there, or take too long."""
+        places = {f"objective[{index}].regex": each.regex for index, each in enumerate(job.objective)}
+        places |= {f"metrics.{name}": regex for name, regex in job.metrics.items()}
+        for path, regex in places.items():
+            if regex is not None:
+                from cloudtune.spec.regex_check import findings  # noqa: PLC0415  # few jobs have a regex
+
+                for finding in findings(regex):
+                    self.note(path, Support.UNSUPPORTED if finding.fatal else Support.APPROXIMATE, finding.message)
+
+
+def covers(path: str, leaf: str) -> bool:
+    """Whether a path is the leaf's own or one of a part that holds it."""
+    return leaf == path or leaf.startswith((path + ".", path + "["))
+
+
+def _parts_with(leaf: str) -> Iterator[str]:
+    """The paths that cover a leaf: its own, and those of the parts that hold it."""
+    yield leaf
+    for end, char in enumerate(leaf):
+        if char in ".[":
+            yield leaf[:end]
+
+
+def leaves(job: TuningJob) -> Iterator[tuple[str, object]]:
+    """Every leaf of the spec that was said (or has another value than its default), with its path and value.
+
+    Paths join keys with dots and give list items in brackets, e.g. ``space.lr.low`` and ``objective[0].goal``.
+    Keys are taken as they are: a parameter named ``a.b`` gives ``space.a.b.low``.
+    """
+    return _leaves("", job)
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            part = getattr(value, name)
+            if name in value.model_fields_set or name == "type" or part != info.get_default(call_default_factory=True):
+                yield from _leaves(f"{path}.{name}" if path else name, part)
+    elif isinstance(value, Mapping) and value:
+        for key, part in value.items():
+            yield from _leaves(f"{path}.{key}", part)
+    elif isinstance(value, tuple | list) and value and isinstance(value[0], BaseModel):
+        for index, part in enumerate(value):
+            yield from _leaves(f"{path}[{index}]", part)
+    elif value is not None and value not in ((), {}):
+        yield path, value

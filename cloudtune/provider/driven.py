@@ -1,0 +1,75 @@
+"""What all providers share whose trials cloudtune drives: a run is driven, watched and ended by a process of this machine."""
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudtune.driver import process as driving
+from cloudtune.errors import Problem
+from cloudtune.provider.interface import Provider, Watcher
+from cloudtune.search import UnsuitableStrategy, strategy_for
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunState
+from cloudtune.store.secrets import forget
+
+if TYPE_CHECKING:
+    from cloudtune.driver.launcher import Launcher
+    from cloudtune.store.store import RunStore
+
+
+class DrivenProvider(Provider):
+    """Has no tuner of its own: a `driving.Site`, and for the rest what driving gives."""
+
+    @abstractmethod
+    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        """See `driving.Site`."""
+
+    @abstractmethod
+    def abandon(self, run: "RunStore") -> None:
+        """See `driving.Site`."""
+
+    def settle(self, run: "RunStore") -> None:
+        """See `driving.Site`."""
+        forget(run)
+
+    def keep(self, run: "RunStore") -> None:
+        """See `driving.Site`; most keep everything on this machine."""
+
+    def start(self, run: "RunStore") -> None:
+        driving.start(run)
+
+    def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
+        return driving.follow(run, self, watcher)
+
+    def refresh(self, run: "RunStore") -> None:
+        driving.refresh(run)
+
+    def cancel(self, run: "RunStore") -> None:
+        driving.cancel(run, self)
+
+
+def search_problems(job: TuningJob, base: Path) -> list[Problem]:
+    """What cloudtune's driver cannot do: a strategy that does not suit the space, a table that is not there.
+
+    Args:
+        job: the spec.
+        base: what its paths are relative to.
+    """
+    problems: list[Problem] = []
+    if job.warm_start is not None:
+        from cloudtune.driver.warm_start import table_problems  # noqa: PLC0415  # only jobs with a warm start need it
+
+        problems += table_problems(job.warm_start, base)
+    try:
+        strategy_for(job, job.search_space(), seed=0)
+    except UnsuitableStrategy as error:
+        problems.append(Problem("strategy", str(error)))
+    return problems
+
+
+def keep_earlier(run: "RunStore", job: TuningJob) -> None:
+    """Keeps what the driver shall learn from before its first trial."""
+    if job.warm_start is not None:
+        from cloudtune.driver import warm_start as earlier  # noqa: PLC0415  # only jobs with a warm start need it
+
+        earlier.keep(run.folder, earlier.known_trials(job, run.store.project, Path(run.record().native["base"])))

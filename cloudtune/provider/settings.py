@@ -1,0 +1,44 @@
+"""The settings of a profile, as a provider declares them."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, ValidationError
+
+from cloudtune.errors import ConfigError
+from cloudtune.space.parameters import Part
+
+Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
+"""A text; an empty one, as an environment variable may give it, counts as none."""
+
+
+class Settings(Part):
+    """The base of a provider's settings; from the environment every value comes as text."""
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any], provider: str) -> Self:
+        """The settings of a profile.
+
+        Args:
+            said: what the profile says.
+            provider: whose profile it is.
+
+        Raises:
+            ConfigError: a setting is unknown or has an impossible value.
+        """
+        try:
+            return cls.model_validate(dict(said))
+        except ValidationError as error:
+            problems = (cls._in_words(problem, provider) for problem in error.errors())
+            raise ConfigError("; ".join(problems)) from None
+
+    @classmethod
+    def _in_words(cls, problem: Any, provider: str) -> str:  # pydantic's ErrorDetails
+        name = str(problem["loc"][0])
+        known = list(cls.model_fields)
+        if problem["type"] != "extra_forbidden":
+            return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+        return f"the {provider} profile has no setting {name!r}; {hint}"

@@ -1,0 +1,81 @@
+"""How a run stands, as far as this machine knows by itself: whether whoever drove it, or its emulator, is still there."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.driver.process import ELSEWHERE
+from cloudtune.provider.emulated import gone
+from cloudtune.store.records import RunRecord, RunState
+
+if TYPE_CHECKING:
+    from cloudtune.store.store import RunStore
+
+_ACTIVE = (RunState.RUNNING, RunState.STOPPING)
+
+
+def as_it_is(run: "RunStore") -> RunRecord:
+    """The record of a run, which is interrupted when its driver or its emulator is gone, also where nobody wrote that down.
+
+    Nothing is asked but this machine, and nothing is written.
+    """
+    record = run.record()
+    while record.state in _ACTIVE:
+        reason = _why_interrupted(run, record)
+        if reason is None:
+            return record
+        again = run.record()
+        if again == record:
+            return replace(record, state=RunState.INTERRUPTED, reason=reason)
+        record = again  # it came to its end while we looked
+    return record
+
+
+def settle(run: "RunStore") -> RunRecord:
+    """Write down that a run is interrupted if it is; return its record."""
+    record = as_it_is(run)
+    if record.state is RunState.INTERRUPTED and run.store.writable and run.record().state in _ACTIVE:
+        run.write(
+            columns={"state": record.state.value, "reason": record.reason},
+            events=[(None, f"{record.state.value}: {record.reason}")],
+        )
+    return record
+
+
+def lost_emulators(run: "RunStore") -> list[str]:
+    """The names of the emulators of a run that have ended, where it has not; what was in them is gone."""
+    record = run.record()
+    return [] if record.state.ended else gone(record)
+
+
+def revive(run: "RunStore", record: RunRecord, listeners: Mapping[str, Mapping[str, Any]]) -> None:
+    """Let a run go on in other emulators than its own, which are gone.
+
+    Args:
+        run: whose lock the caller holds.
+        record: of the run, before.
+        listeners: the new emulators; see `cloudtune.provider.emulated.listeners_of`.
+    """
+    columns: dict[str, object] = {"emulators": listeners}
+    told = "it goes on in another emulator"
+    if json.loads(record.plan).get("mode") == "managed":
+        ended = [trial for trial in run.trials() if trial.state.ended]
+        run.forget_trials()
+        told = f"its tuning job ended with its emulator: it begins anew in another, without {len(ended)} trials that had ended"
+        native = {name: value for name, value in record.native.items() if name != "job"}
+        columns |= {"state": RunState.WAITING.value, "started": None, "elapsed": 0.0, "native": native}
+    run.write(columns={**columns, "reason": "", "wish": ""}, events=[(None, told)])
+
+
+def _why_interrupted(run: "RunStore", record: RunRecord) -> str | None:
+    managed = json.loads(record.plan).get("mode") == "managed"
+    lost = gone(record)
+    if (not lost and (managed or ELSEWHERE in record.native)) or run.driven:
+        return None
+    go_on = f"`cloudtune resume {run.id}`"
+    if not lost:
+        return f"its driver is gone; {go_on} goes on with it"
+    if managed:
+        return f"its emulator has ended, and the tuning job with it; {go_on} begins it anew in another, without its trials so far"
+    return f"its emulator has ended; {go_on} goes on with it in another"

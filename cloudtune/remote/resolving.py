@@ -1,0 +1,73 @@
+"""From what a user names, or a run's record says, to a provider."""
+
+from pathlib import Path
+
+from cloudtune.config import config_near, load_profile, mounts, project_folder
+from cloudtune.driver.process import ELSEWHERE
+from cloudtune.provider.interface import Provider, load_provider
+from cloudtune.store.records import RunRecord
+
+CONFIG = "config"
+"""Under which a run's notes have the folder of a config that is nearer to its job than the project's."""
+
+
+def resolve(on: str | None, project: Path | None, base: Path | None = None) -> tuple[Provider, str, Path]:
+    """The provider of a profile, the profile's name, and the project's folder.
+
+    Args:
+        on: a profile, a provider or an alias; None for the default profile.
+        project: the folder of the config and the store; None for the one around the working folder.
+        base: the job's folder, whose config counts as well; None for none.
+
+    Raises:
+        ConfigError: there is no such profile or provider.
+    """
+    folder = (project or project_folder()).resolve()
+    near = None if base is None else config_near(base, folder)
+    profile = load_profile(on, folder, near)
+    return load_provider(profile.provider)(profile.settings, mounts(folder, near)), profile.name, folder
+
+
+def provider_of(record: RunRecord, project: Path) -> Provider:
+    """The provider of a run that was made earlier, as the config and the environment are now.
+
+    Args:
+        record: of the run.
+        project: the folder of its store.
+
+    Raises:
+        ConfigError: its provider is not installed, or the config is no config.
+    """
+    near = config_folder(record)
+    try:
+        settings = load_profile(record.profile, project, near).settings
+    except ValueError:  # the profile has been taken away since; the run still can be read
+        settings = {}
+    provider = load_provider(record.provider)(settings, mounts(project, near))
+    if ELSEWHERE in record.native:
+        return driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], project, near)
+    return provider
+
+
+def config_folder(record: RunRecord) -> Path | None:
+    """The folder of the config that is nearer to a run's job than the project's; None for none."""
+    said = record.native.get(CONFIG)
+    return None if said is None else Path(said)
+
+
+def driven_elsewhere(provider: Provider, profile: str, driver: str, project: Path, near: Path | None) -> Provider:
+    """The provider of a run whose driver is a job of its own.
+
+    Args:
+        provider: of its trials.
+        profile: of its trials.
+        driver: the driver's profile.
+        project: the folder whose config counts.
+        near: a nearer one; see `cloudtune.config.config_near`.
+    """
+    from cloudtune.remote.provider import RemoteDriver  # noqa: PLC0415  # few runs have one
+
+    made = load_profile(driver, project, near)
+    driving = load_provider(made.provider)(made.settings, mounts(project, near))
+    needed = load_profile(profile, project, near).providers
+    return RemoteDriver(provider, (provider.name, *needed), driving, driver)

@@ -1,0 +1,1 @@
+"""What trials brought: losses, the best, failures alike, importance, tables."""

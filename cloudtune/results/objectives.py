@@ -1,0 +1,68 @@
+"""Which trials are best: goals, losses, the best trial and the Pareto front."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from cloudtune.spec.job import Objective
+from cloudtune.store.records import Trial, TrialState
+
+
+def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
+    """One number a objective, lower is better whatever its goal; None unless all are there and finite."""
+    values = [metrics.get(objective.metric) for objective in objectives]
+    found = [value for value in values if value is not None and math.isfinite(value)]
+    if len(found) < len(objectives):
+        return None
+    return tuple(
+        value if objective.goal == "minimize" else -value for objective, value in zip(objectives, found, strict=True)
+    )
+
+
+def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Trial | None:
+    """The completed trial of least loss, the first of equals; None if there is none, or several objectives."""
+    if len(objectives) > 1:
+        return None
+    ranked = [(loss, trial.number, trial) for trial, loss in _completed(objectives, trials)]
+    return min(ranked)[2] if ranked else None
+
+
+def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[Trial]:
+    """The completed trials that no other dominates (at least as good in all, better in one), by number."""
+    points = sorted(_completed(objectives, trials), key=lambda pair: (pair[1], pair[0].number))
+    front: list[tuple[Trial, tuple[float, ...]]] = []
+    for trial, point in points:  # whoever dominates a point comes before it in this order
+        if not any(_dominates(other, point) for _, other in front):
+            front.append((trial, point))
+    return sorted((trial for trial, _ in front), key=lambda trial: trial.number)
+
+
+def _completed(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[tuple[Trial, tuple[float, ...]]]:
+    pairs = [(trial, losses(objectives, trial.metrics)) for trial in trials if trial.state is TrialState.COMPLETED]
+    return [(trial, point) for trial, point in pairs if point is not None]
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(left <= right for left, right in zip(one, other, strict=True))
+
+
+def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, float], printed: Sequence[str] = ()) -> str:
+    """Why a trial that ended well has no usable objective, in words.
+
+    Args:
+        objectives: of the job.
+        reported: the last value of each metric that was found.
+        printed: lines of the trial's output, which tell what stands there instead.
+    """
+    for objective in objectives:
+        name = objective.metric
+        if name not in reported:
+            from cloudtune.results.printed_metrics import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+
+            instead = instead_of(name, objective.regex, printed, reported)
+            return (
+                f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}"
+                f"print {name}=VALUE, call {how_to_report(name)}, or {'give' if objective.regex is None else 'mend'} objective.regex"
+            )
+        if not math.isfinite(reported[name]):
+            return f"its objective {name!r} was {reported[name]} at the end"
+    return "it has no usable objective"

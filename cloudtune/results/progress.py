@@ -1,0 +1,63 @@
+"""Keeping count while a run goes on: which value of a metric counts, how many trials ended how, and the best of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from cloudtune.results.failures import Failures
+from cloudtune.spec.job import Objective
+from cloudtune.store.records import Trial, TrialState
+
+
+class Tally:
+    """Counts of ended trials, and the best of them."""
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        self._single = len(objectives) == 1
+        self._metric = objectives[0].metric
+        self.counts = {state: 0 for state in TrialState if state.ended}
+        self.best: Trial | None = None
+        self.best_loss = math.inf
+        self.since_best = 0
+        self.failures = Failures()
+
+    def add(self, trial: Trial, values: tuple[float, ...] | None) -> bool:
+        """Counts an ended trial; returns whether it failed as none has before."""
+        self.counts[trial.state] += 1
+        self._rank(trial, values)
+        if trial.state is TrialState.FAILED:
+            return self.failures.add(trial.number, trial.reason)
+        if trial.state is not TrialState.CANCELLED:
+            self.failures.succeeded()
+        return False
+
+    def _rank(self, trial: Trial, values: tuple[float, ...] | None) -> None:
+        if trial.state is not TrialState.COMPLETED or values is None or not self._single:
+            return
+        if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):
+            self.since_best = 0 if values[0] < self.best_loss else self.since_best + 1
+            self.best, self.best_loss = trial, values[0]
+        else:
+            self.since_best += 1
+
+    @property
+    def best_value(self) -> float | None:
+        """The best trial's objective."""
+        return self.best.metrics[self._metric] if self.best else None
+
+    @property
+    def best_number(self) -> int | None:
+        """The best trial's number."""
+        return self.best.number if self.best else None
+
+
+def keep_counting_values(
+    objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
+) -> None:
+    """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
+    best_counts = {objective.metric: objective.goal for objective in objectives if objective.measurement == "best"}
+    for name, value in reported.items():
+        goal = best_counts.get(name)
+        if goal is None or name not in kept or math.isnan(kept[name]):
+            kept[name] = value
+        elif not math.isnan(value):
+            kept[name] = max(kept[name], value) if goal == "maximize" else min(kept[name], value)

@@ -1,0 +1,141 @@
+"""Trials and runs as tables: csv by the standard library, parquet and pandas where they are installed."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cloudtune.errors import ConfigError
+from cloudtune.plugins.extras import install
+from cloudtune.store.records import Report, Trial
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row = Mapping[str, object]
+
+_EXTRA = "tables"
+
+
+def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
+    """One flat row a trial, all with the same columns: ``params_NAME`` and ``metrics_NAME`` are None where absent."""
+    names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
+    metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state.value,
+            **{f"params_{name}": trial.parameters.get(name) for name in names},
+            **{f"metrics_{name}": trial.metrics.get(name) for name in metrics},
+            "attempt": trial.attempt,
+            "started": trial.started,
+            "ended": trial.ended,
+            "duration": trial.duration,
+            "reason": trial.reason,
+        }
+        for trial in trials
+    ]
+
+
+def report_rows(reports: Iterable[Report]) -> list[dict[str, object]]:
+    """One flat row a report, all with the same columns: ``metrics_NAME`` is None where it was not told."""
+    told = list(reports)
+    metrics = list(dict.fromkeys(name for report in told for name in report.metrics))
+    return [
+        {
+            "number": report.number,
+            "attempt": report.attempt,
+            "step": report.step,
+            "time": report.time,
+            **{f"metrics_{name}": report.metrics.get(name) for name in metrics},
+        }
+        for report in told
+    ]
+
+
+def to_pandas(rows: Sequence[Row]) -> "pd.DataFrame":
+    """Rows as a table. Columns of whole numbers or of booleans stay such where values are missing.
+
+    Raises:
+        ConfigError: pandas is not installed.
+    """
+    try:
+        import pandas as pd  # noqa: PLC0415  # optional
+    except ImportError:
+        raise ConfigError(f"tables need pandas: {install(_EXTRA)}") from None
+    columns = {name: [row[name] for row in rows] for name in (rows[0] if rows else [])}
+    return pd.DataFrame({name: pd.Series(values, dtype=_dtype(values)) for name, values in columns.items()})
+
+
+def _dtype(values: Sequence[object]) -> str | None:
+    """The type of pandas that keeps a column as it is; None for pandas' own choice."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) > 1 and kinds != {int, float}:
+        return "object"
+    if None not in values:
+        return None
+    return {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(frozenset(kinds))
+
+
+def write_rows(rows: Sequence[Row], output: str) -> Path | None:
+    """Writes rows as ``csv`` or ``parquet`` to stdout, or to a file with such a suffix (also ``.json``).
+
+    Returns:
+        The file; None for stdout.
+
+    Raises:
+        ConfigError: the format is unknown, or what it needs is not installed.
+    """
+    kind = Path(output).suffix.removeprefix(".") or output
+    writers = {"csv": _csv, "parquet": parquet, "json": _json}
+    if kind not in writers:
+        raise ConfigError(
+            f"{output!r} is no format; use table, json, csv, parquet, or a file that ends in .json, .csv or .parquet"
+        )
+    data = writers[kind](rows)
+    if output != kind:
+        Path(output).write_bytes(data)
+        return Path(output)
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return None
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _json(rows: Sequence[Row]) -> bytes:
+    return json.dumps([dict(row) for row in rows], indent=2).encode() + b"\n"
+
+
+def parquet(rows: Sequence[Row]) -> bytes:
+    """Rows as the content of a parquet file; columns of mixed types are JSON texts.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+    """
+    try:
+        import pyarrow as pa  # noqa: PLC0415  # optional
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        raise ConfigError(f"parquet needs pyarrow: {install(_EXTRA)}") from None
+    columns = {name: _one_type([row[name] for row in rows]) for name in (rows[0] if rows else [])}
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def _one_type(values: list[object]) -> list[object]:
+    """A column as parquet can hold it: values of mixed types become JSON texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        return values
+    return [None if value is None else json.dumps(value) for value in values]

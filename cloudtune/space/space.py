@@ -1,0 +1,212 @@
+"""The space: the axes of a job in the order in which they are decided, and the conditions between them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cloudtune.space.axes import Axis, axis_of
+from cloudtune.space.parameters import (
+    Categorical,
+    Constant,
+    Int,
+    Ordinal,
+    Parameter,
+    Scalar,
+    same_scalar,
+    scalar_key,
+)
+
+Values = dict[str, Scalar]
+"""The parameters of one trial: a value for each name that exists in it."""
+
+Entries = Mapping[str, Parameter | tuple[Parameter, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Dimension:
+    """One parameter, or one variant of it, as a dimension of the search.
+
+    Attributes:
+        key: unique in the space: the name, or ``name[i]`` for the i-th variant (with a ' where that is taken).
+        name: what the trial calls the parameter.
+        parameter: the parameter as the spec has it.
+        axis: its values on the unit interval.
+    """
+
+    key: str
+    name: str
+    parameter: Parameter
+    axis: Axis
+
+    def active(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether the parameter exists in a trial whose parents (decided before it) have these values."""
+        conditions = self.parameter.when
+        return not conditions or all(
+            parent in values and any(same_scalar(values[parent], allowed) for allowed in alloweds)
+            for parent, alloweds in conditions.items()
+        )
+
+
+class Space:
+    """The dimensions of a job, parents before children.
+
+    Args:
+        entries: parameters, or tuples of variants, by name.
+
+    Raises:
+        SpaceError: conditions name no parent, a value that the parent cannot take, or each other in a circle;
+            or two variants of a name could exist in one trial.
+    """
+
+    def __init__(self, entries: Entries) -> None:
+        variants = {name: entry if isinstance(entry, tuple) else (entry,) for name, entry in entries.items()}
+        problems = [*_condition_problems(variants), *_variant_problems(variants)]
+        order = _parents_first(variants) if not problems else []
+        if not problems and order is None:
+            problems.append(("", "the conditions form a circle: a parameter waits for itself"))
+        dimensions: list[Dimension] = []
+        for name in order or []:
+            for index, parameter in enumerate(variants[name]):
+                key = f"{name}[{index}]" if len(variants[name]) > 1 else name
+                while any(key == dimension.key for dimension in dimensions) or (key != name and key in variants):
+                    key += "'"  # somebody has named a parameter like a variant of another
+                try:
+                    dimensions.append(Dimension(key, name, parameter, axis_of(parameter)))
+                except ValueError as error:
+                    problems.append((_path(name, index, variants[name]), str(error)))
+        if problems:
+            raise SpaceError(problems)
+        self.dimensions = tuple(dimensions)
+        self.names = tuple(variants)
+        self.conditional = any(dimension.parameter.when for dimension in self.dimensions)
+
+    @property
+    def size(self) -> int | None:
+        """An upper bound on the number of different trials; None when a dimension is a continuum."""
+        size = 1
+        for dimension in self.dimensions:
+            if dimension.axis.size is None:
+                return None
+            size *= dimension.axis.size + bool(dimension.parameter.when)
+        return size
+
+    def at(self, positions: Iterable[float]) -> Values:
+        """The trial at a point of the unit cube, one position a dimension; inactive dimensions are left out."""
+        values: Values = {}
+        for dimension, position in zip(self.dimensions, positions, strict=True):
+            if dimension.active(values):
+                values[dimension.name] = dimension.axis.at(position)
+        return values
+
+    def active(self, values: Mapping[str, Scalar]) -> tuple[Dimension, ...]:
+        """The dimensions that exist in a trial of these values."""
+        return tuple(dimension for dimension in self.dimensions if dimension.active(values))
+
+    def positions(self, values: Mapping[str, Scalar]) -> list[float | None]:
+        """Where a trial lies: a position a dimension, None where the dimension does not exist in it.
+
+        Raises:
+            ValueError: a value is missing, or its axis has no such value.
+        """
+        points: list[float | None] = []
+        for dimension in self.dimensions:
+            if not dimension.active(values):
+                points.append(None)
+            elif dimension.name not in values:
+                raise ValueError(f"no value for {dimension.name!r}")
+            else:
+                points.append(dimension.axis.position(values[dimension.name]))
+        return points
+
+    def contains(self, values: Mapping[str, Scalar]) -> bool:
+        """Whether these are the values of a possible trial, no more and no less."""
+        try:
+            self.positions(values)
+        except ValueError:
+            return False
+        return set(values) == {dimension.name for dimension in self.active(values)}
+
+    def key(self, values: Mapping[str, Scalar]) -> tuple[object, ...]:
+        """A hashable identity of a trial's values."""
+        return tuple((name, scalar_key(values[name])) for name in self.names if name in values)
+
+
+class SpaceError(ValueError):
+    """What is wrong with the conditions of a space: pairs of a path within the space and a message."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in problems))
+
+
+Variants = Mapping[str, tuple[Parameter, ...]]
+
+
+def _path(name: str, index: int, variants: tuple[Parameter, ...], *rest: str) -> str:
+    return ".".join([name, *([str(index)] if len(variants) > 1 else []), *rest])
+
+
+def _condition_problems(space: Variants) -> list[tuple[str, str]]:
+    problems: list[tuple[str, str]] = []
+    for name, variants in space.items():
+        for index, parameter in enumerate(variants):
+            for parent, alloweds in (parameter.when or {}).items():
+                path = _path(name, index, variants, "when", parent)
+                if parent not in space:
+                    problems.append((path, f"the space has no parameter {parent!r}"))
+                    continue
+                problems += [
+                    (path, f"{parent!r} never takes the value {allowed!r}")
+                    for allowed in alloweds
+                    if not any(_can_take(variant, allowed) for variant in space[parent])
+                ]
+    return problems
+
+
+def _can_take(parent: Parameter, value: Scalar) -> bool:
+    match parent:
+        case Categorical() | Ordinal():
+            return any(same_scalar(known, value) for known in parent.values)
+        case Constant():
+            return same_scalar(parent.value, value)
+        case Int():
+            in_range = (
+                isinstance(value, int | float) and not isinstance(value, bool) and parent.low <= value <= parent.high
+            )
+            return in_range and (value - parent.low) % parent.step == 0  # type: ignore[operator]
+        case _:
+            return False
+
+
+def _variant_problems(space: Variants) -> list[tuple[str, str]]:
+    return [
+        (
+            _path(name, second, variants, "when"),
+            f"variants {first} and {second} of {name!r} could exist in one trial; give them a condition on the same parent with different values",
+        )
+        for name, variants in space.items()
+        for second in range(len(variants))
+        for first in range(second)
+        if not _exclude_each_other(variants[first], variants[second])
+    ]
+
+
+def _exclude_each_other(first: Parameter, second: Parameter) -> bool:
+    ours, theirs = first.when or {}, second.when or {}
+    return any(
+        not any(same_scalar(one, other) for one in ours[parent] for other in theirs[parent])
+        for parent in ours.keys() & theirs.keys()
+    )
+
+
+def _parents_first(space: Variants) -> list[str] | None:
+    """The names in an order that keeps the spec's where it can; None for a circle."""
+    parents = {
+        name: {parent for variant in variants for parent in variant.when or {}} for name, variants in space.items()
+    }
+    order: list[str] = []
+    while len(order) < len(space):
+        ready = [name for name in space if name not in order and parents[name] <= set(order)]
+        if not ready:
+            return None
+        order.append(ready[0])
+    return order

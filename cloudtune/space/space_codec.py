@@ -1,0 +1,243 @@
+"""How a whole space travels: a chain of codecs for each dimension, conditions carried along or taken away, legal names."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from cloudtune import trial
+from cloudtune.space.codecs import Codec
+from cloudtune.space.parameters import Categorical, Constant, Ordinal, Parameter, Scalar
+from cloudtune.space.space import Dimension, Entries, Space, Values
+
+Choose = Callable[[Parameter], Sequence[type[Codec]]]
+"""Which codecs a service needs for a parameter, the first applied first; none for one that it can express."""
+
+
+@dataclass(frozen=True)
+class Travel:
+    """How one dimension travels.
+
+    Attributes:
+        dimension: the dimension of the space.
+        sent_as: the service's name for it, unique.
+        codecs: applied one after the other on the way there, and the other way round on the way back.
+    """
+
+    dimension: Dimension
+    sent_as: str
+    codecs: tuple[Codec, ...]
+
+    @cached_property
+    def parameter(self) -> Parameter:
+        """The parameter that the service gets; its conditions are still those of the spec."""
+        parameter = self.dimension.parameter
+        for codec in self.codecs:
+            parameter = codec.encode_space(parameter)
+        return parameter
+
+    def encode(self, value: Scalar) -> Scalar:
+        """What the service gets instead of a value."""
+        for codec in self.codecs:
+            value = codec.encode(value)
+        return value
+
+    def describe(self) -> list[str]:
+        """How it travels, a sentence a step; empty if it travels as it stands."""
+        renamed = self.sent_as != self.dimension.name
+        return [*([f"is called {self.sent_as}"] if renamed else []), *(codec.describe() for codec in self.codecs)]
+
+
+class SpaceCodec:
+    """A whole space on its way to a service that knows conditions: each dimension with codecs of its own.
+
+    Args:
+        space: the space, or the parameters and variants that make one.
+        choose: gives the codecs of a parameter.
+        legal_names: whether the service's names must be identifiers; see `safe_names`.
+
+    Raises:
+        ValueError: a codec cannot carry a parameter; or conditions cannot be carried, and `Flattened` is needed.
+    """
+
+    def __init__(self, space: Space | Entries, choose: Choose, *, legal_names: bool = False) -> None:
+        self.space = space if isinstance(space, Space) else Space(space)
+        names = _unique_names([dimension.key for dimension in self.space.dimensions], legal=legal_names)
+        self.travels = tuple(
+            Travel(dimension, name, _chain(dimension.parameter, choose))
+            for dimension, name in zip(self.space.dimensions, names, strict=True)
+        )
+        self._check()
+
+    def _check(self) -> None:
+        for travel in self.travels:
+            for parent in travel.dimension.parameter.when or {}:
+                if len(self._named(parent)) > 1:
+                    raise ValueError(f"a condition on {parent!r}, which has variants, can only be carried flattened")
+
+    def _named(self, name: str) -> list[Travel]:
+        return [travel for travel in self.travels if travel.dimension.name == name]
+
+    def encode_space(self) -> dict[str, Parameter]:
+        """The parameters that the service gets, by its names, parents first."""
+        return {
+            travel.sent_as: travel.parameter.model_copy(update={"when": self._conditions(travel)})
+            for travel in self.travels
+        }
+
+    def _conditions(self, travel: Travel) -> dict[str, tuple[Scalar, ...]] | None:
+        when = travel.dimension.parameter.when
+        if when is None:
+            return None
+        parents = {parent: self._named(parent)[0] for parent in when}
+        return {parents[name].sent_as: tuple(map(parents[name].encode, values)) for name, values in when.items()}
+
+    def encode(self, values: Mapping[str, Scalar]) -> Values:
+        """What the service gets for a trial, by its names.
+
+        Raises:
+            ValueError: a value is missing, or its parameter has no such value.
+        """
+        result: Values = {}
+        for travel in self.travels:
+            if not travel.dimension.active(values):
+                result.update(self._absent(travel))
+            elif travel.dimension.name not in values:
+                raise ValueError(f"no value for {travel.dimension.name!r}")
+            else:
+                result[travel.sent_as] = travel.encode(values[travel.dimension.name])
+        return result
+
+    def _absent(self, travel: Travel) -> Values:  # noqa: ARG002  # see Flattened
+        """What the service gets for a dimension that does not exist in a trial."""
+        return {}
+
+    def decode(self, values: Mapping[str, Any]) -> Values:
+        """A trial's parameters from what the service made of them; names that are not of the space are left alone.
+
+        Raises:
+            ValueError: a value is missing, or is none that the service was told.
+        """
+        return trial.decode_parameters(self.to_data(), values)
+
+    def describe(self) -> dict[str, str]:
+        """How each dimension that does not travel as it stands does, by its key; for the plan's notes."""
+        steps = {travel.dimension.key: self._steps(travel) for travel in self.travels}
+        return {key: "; ".join(said) for key, said in steps.items() if said}
+
+    def _steps(self, travel: Travel) -> list[str]:
+        return travel.describe()
+
+    def to_data(self) -> dict[str, Any]:
+        """What `cloudtune.trial.decode_parameters` needs, as plain data."""
+        return self._data
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        return {"dimensions": [_travel_data(travel) for travel in self.travels]}
+
+
+class Flattened(SpaceCodec):
+    """A whole space on its way to a service without conditions.
+
+    Every dimension, and each variant of one, is always there under a name of its own that is an identifier. What
+    does not exist in a trial is sent as the middle of its range, and masked when it comes back.
+    """
+
+    def __init__(self, space: Space | Entries, choose: Choose) -> None:
+        super().__init__(space, choose, legal_names=True)
+
+    def _check(self) -> None:
+        """Every space can be flattened."""
+
+    def _conditions(self, travel: Travel) -> None:  # noqa: ARG002  # there are none here
+        return None
+
+    def _absent(self, travel: Travel) -> Values:
+        return {travel.sent_as: travel.encode(travel.dimension.axis.at(0.5))}
+
+    def _steps(self, travel: Travel) -> list[str]:
+        masked = ["is always sampled; the trial does not see it where its condition does not hold"]
+        return [*travel.describe(), *(masked if travel.dimension.parameter.when else [])]
+
+
+def _chain(parameter: Parameter, choose: Choose) -> tuple[Codec, ...]:
+    codecs = []
+    for kind in choose(parameter):
+        codecs.append(kind.of(parameter))
+        parameter = codecs[-1].encode_space(parameter)
+    return tuple(codecs)
+
+
+def _travel_data(travel: Travel) -> dict[str, Any]:
+    dimension = travel.dimension
+    when = {parent: list(values) for parent, values in (dimension.parameter.when or {}).items()}
+    codecs = [codec.to_data() for codec in travel.codecs]
+    return {"name": dimension.name, "sent_as": travel.sent_as, "codecs": codecs, **({"when": when} if when else {})}
+
+
+# Names
+
+MAX_NAME = 200
+"""Characters of a service's name for a parameter; SageMaker takes 256 (ParameterKey)."""
+
+
+def safe_names(names: Sequence[str]) -> dict[str, str]:
+    """Names that match ``^[a-zA-Z_]+[a-zA-Z0-9_]*$``, which Azure Machine Learning asks of a sweep's inputs.
+
+    A name that is legal already stays as it is; the others become as near to theirs as they can, each unique.
+
+    Args:
+        names: the names of the spec, each once.
+    """
+    return dict(zip(names, _unique_names(names, legal=True), strict=True))
+
+
+def _unique_names(names: Sequence[str], *, legal: bool) -> list[str]:
+    wanted = [_legal(name) if legal else name for name in names]
+    taken: set[str] = set()
+    result = dict.fromkeys(range(len(names)), "")
+    for index in sorted(result, key=lambda index: names[index] != wanted[index]):  # first those that may stay
+        name, count = wanted[index], 1
+        while name in taken:
+            count += 1
+            name = f"{wanted[index]}_{count}"
+        taken.add(name)
+        result[index] = name
+    return list(result.values())
+
+
+def _legal(name: str) -> str:
+    if re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) and len(name) <= MAX_NAME:
+        return name
+    letters = "".join(char for char in unicodedata.normalize("NFKD", name) if not unicodedata.combining(char))
+    plain = re.sub(r"[^a-zA-Z0-9_]+", "_", letters).strip("_")[:MAX_NAME]
+    return f"_{plain}" if plain[:1].isdigit() else plain or "parameter"
+
+
+def fixed_steps(entry: Parameter | tuple[Parameter, ...]) -> Iterator[str]:
+    """Say how a parameter travels that has one value alone: beside what is searched, whatever the spec says of it."""
+    parameters = entry if isinstance(entry, tuple) else (entry,)
+    if any(parameter.when for parameter in parameters):
+        yield "is always sent; the trial does not see it where its condition does not hold"
+    if not all(isinstance(parameter, Constant) for parameter in parameters):
+        yield "has one value alone, which is sent as it is"
+
+
+def listed_steps(entry: Parameter | tuple[Parameter, ...], sent: Parameter, *, grid: bool) -> Iterator[str]:
+    """Say that a range or bell travels as the list of its values, where the list does not show what the spec says of it.
+
+    Args:
+        entry: of the spec: a parameter, or its variants.
+        sent: what travels.
+        grid: whether a grid is gone through, which makes lists of bells and scales.
+    """
+    if not isinstance(sent, Ordinal):
+        return
+    parameters = entry if isinstance(entry, tuple) else (entry,)
+    ranges = [parameter for parameter in parameters if not isinstance(parameter, Categorical | Ordinal | Constant)]
+    ends = [end for parameter in ranges for end in (parameter.low, parameter.high) if end is not None]
+    if ranges and (grid or not set(ends) <= {*sent.values}):
+        yield "its values travel as a list"

@@ -1,0 +1,452 @@
+"""The spec: one tuning job and its parts, the same in Python and in YAML."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from cloudtune.space.parameters import Count, Entry, Integer, Number, Part, Positive
+from cloudtune.space.space import Space, SpaceError
+from cloudtune.spec.strategies import Grid, Hyperband, Random, Stopping, Strategy
+from cloudtune.spec.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": DURATION_HELP}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "exclusiveMinimum": 0, "description": SIZE_HELP}),
+]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}=\-][^\s{}=]*$", max_length=256)]
+
+
+def _by_full_name(value: object) -> object:
+    """Takes an alias of a provider, such as ``aws``, for its name; two of one provider are refused."""
+    if not isinstance(value, Mapping):
+        return value
+    from cloudtune.provider.interface import ALIASES  # noqa: PLC0415  # provider stands above; only mappings need it
+
+    named: dict[object, object] = {}
+    for key, part in value.items():
+        name = ALIASES.get(key, key) if isinstance(key, str) else key
+        if name in named:
+            raise ValueError(f"says something for {name!r} twice, once by its alias; keep one")
+        named[name] = part
+    return named
+
+
+PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1), BeforeValidator(_by_full_name)]
+"""One text for every provider, or a text for each provider by its name or alias."""
+
+
+def _one_or_list(value: object) -> object:
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _environment_text(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f'write the text that the program shall see in quotes, e.g. "{str(value).lower()}"')  # noqa: TRY004
+    return str(value) if isinstance(value, int | float) else value
+
+
+class TrialSpec(Part):
+    """What one trial runs: a command, a function, or the program that an image starts."""
+
+    source: Text | None = None
+    """The folder whose files travel with the trial; relative to the job file. Null: the trial runs where the job file is."""
+    ignore: tuple[Text, ...] = ()
+    """Patterns, as in a .gitignore, of files in `source` that stay behind."""
+    command: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    """A shell command line, or a list of a program and its arguments. Parameters replace {name}; those without a place follow as --name value."""
+    function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:[\w.]+$")] | None = None
+    """A Python function, package.module:name, that takes the parameters as keywords and returns its metrics."""
+    image: PerProvider | None = None
+    """The container image; one, or one a provider."""
+    environment: dict[Text, Annotated[str, BeforeValidator(_environment_text)]] = {}
+    """Environment variables of the trial. Their values are kept out of plans, logs and the store."""
+
+    @model_validator(mode="after")
+    def _one_program(self) -> Self:
+        if self.command is not None and self.function is not None:
+            raise ValueError("has both a command and a function; keep one")
+        if self.command is None and self.function is None and self.image is None:
+            raise ValueError("says nothing to run; give a command, a function or an image with its own entrypoint")
+        return self
+
+
+class Objective(Part):
+    """A metric to be made as large or as small as possible."""
+
+    metric: Text
+    """The metric's name, as the trial reports it."""
+    goal: Literal["maximize", "minimize"]
+    """Which way is better."""
+    regex: Text | None = None
+    """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
+    measurement: Literal["last", "best"] = "last"
+    """Which of the reported values counts for the trial."""
+
+    @field_validator("regex")
+    @classmethod
+    def _compiles(cls, regex: str | None) -> str | None:
+        return None if regex is None else check_regex(regex)
+
+
+def check_regex(regex: str) -> str:
+    """The regex itself, if it compiles and has a group for the number."""
+    import re  # noqa: PLC0415  # only specs with a regex need it here
+
+    try:
+        groups = re.compile(regex).groups
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    if not groups:
+        raise ValueError("needs a group ( ) around the number")
+    return regex
+
+
+class Limits(Part):
+    """When the job ends, and how much of it runs at once."""
+
+    trials: Count | None = None
+    """How many trials are started; null only for a grid, which ends by itself."""
+    parallel: Count = 1
+    """How many trials run at the same time."""
+    failed: Count | None = None
+    """So many failed trials fail the job; null: it fails when its first 3 trials (or `parallel`, if more) fail in the same way."""
+    time: Duration | None = None
+    """How long the job may take."""
+    trial_time: Duration | None = None
+    """How long one trial may take."""
+    target: Number | None = None
+    """The job ends when a trial's objective is at least this good."""
+    no_improvement: Count | None = None
+    """The job ends when so many finished trials in a row brought no better objective."""
+
+
+class Accelerators(Part):
+    """Accelerators of one trial."""
+
+    type: Text
+    """The service's name of the accelerator."""
+    count: Count = 1
+    """How many."""
+
+
+def _accelerators(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    kind, _, count = value.partition(":")
+    return {"type": kind, "count": int(count)} if count.isdecimal() else {"type": value}
+
+
+class Compute(Part):
+    """What one trial runs on."""
+
+    instance: PerProvider | None = None
+    """The machine type; one, or one a provider."""
+    count: Count = 1
+    """Machines of one trial; above one the trial is distributed."""
+    accelerators: Annotated[Accelerators, BeforeValidator(_accelerators)] | None = None
+    """Accelerators; also written "TYPE:COUNT"."""
+    cpus: Positive | None = None
+    """Processor cores, where the machine type does not say."""
+    memory: Size | None = None
+    """Memory that a trial may use."""
+    disk: Size | None = None
+    """Disk space of each machine."""
+    spot: bool = False
+    """Whether to use cheaper capacity that may be taken away."""
+    max_wait: Duration | None = None
+    """How long to wait for spot capacity, the run included."""
+
+
+class WarmStart(Part):
+    """Known trials that the strategy learns from: of earlier runs, or of a table."""
+
+    runs: tuple[Text, ...] = ()
+    """Ids of earlier runs."""
+    table: Text | None = None
+    """A file of known trials, .csv, .json or .jsonl: a column a parameter and one an objective's metric. Relative to the job file."""
+    kind: Literal["identical", "transfer"] = "identical"
+    """identical: same data and program, so its trials count as this run's; transfer: something near, a hint only."""
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> Self:
+        if not self.runs and self.table is None:
+            raise ValueError("names nothing to learn from; give runs, a table, or both")
+        return self
+
+
+class Network(Part):
+    """Where the trials' machines stand in the network."""
+
+    name: Text | None = None
+    """The virtual network, where the service takes its name."""
+    subnets: tuple[Text, ...] = ()
+    """Subnets of the trials' machines."""
+    security_groups: tuple[Text, ...] = ()
+    """Security groups of the trials' machines."""
+    isolated: bool = False
+    """Whether the trial may not reach any network."""
+
+
+class Encryption(Part):
+    """Keys for data at rest, and whether traffic between a trial's machines is encrypted."""
+
+    key: PerProvider | None = None
+    """The key of outputs."""
+    volume_key: PerProvider | None = None
+    """The key of the machines' disks; null for the service's own."""
+    traffic: bool = False
+    """Whether to encrypt what the machines of one trial send each other."""
+
+
+Native = dict[str, JsonValue]
+
+
+class TuningJob(Part):
+    """One tuning job: what to run, what to vary, what to aim at, and how far to go."""
+
+    name: Name
+    """Names the runs: letters, digits, - and _, up to 63."""
+    trial: TrialSpec
+    """What one trial runs."""
+    objective: Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
+    """What is optimised: one objective, or a list."""
+    metrics: dict[Text, Text] = {}
+    """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
+    space: Annotated[dict[ParameterName, Entry], Field(min_length=1)]
+    """The parameters by name; a list under a name holds variants of it for different conditions."""
+    strategy: Strategy = Random()
+    """How the next trial is chosen."""
+    stopping: Stopping | None = None
+    """When a trial that does badly is stopped early."""
+    limits: Limits = Limits()
+    """When the job ends."""
+    retries: Annotated[Integer, Field(ge=0)] = 0
+    """How often a trial that broke down is tried again."""
+    warm_start: (
+        Annotated[
+            WarmStart,
+            BeforeValidator(lambda value: {"runs": value} if isinstance(value, list | tuple) else value),
+        ]
+        | None
+    ) = None
+    """Earlier runs to learn from; also written as a list of run ids."""
+    mode: Literal["auto", "managed", "driven"] = "auto"
+    """managed: the service's own tuner; driven: cloudtune's, with one plain job of the service a trial; auto: managed where it can."""
+    strict: bool = False
+    """Whether to refuse what the provider can only approximate."""
+    compute: Compute = Compute()
+    """What one trial runs on."""
+    data: dict[Text, PerProvider] = {}
+    """Inputs by name: a local path, s3://, gs://, azureml:// or https; one, or one a provider."""
+    output: PerProvider | None = None
+    """Where outputs go: a folder or a bucket; one, or one a provider."""
+    network: Network | None = None
+    """Where the trials' machines stand in the network."""
+    identity: PerProvider | None = None
+    """The role or service account that trials run as; one, or one a provider."""
+    encryption: Encryption | None = None
+    """Keys for data at rest."""
+    tags: dict[Text, str] = {}
+    """Labels of the job on the service."""
+    local: Native = {}
+    """Settings of the local provider."""
+    sagemaker: Native = {}
+    """Native settings of Amazon SageMaker, merged last."""
+    vertex: Native = {}
+    """Native settings of Google Vertex AI, merged last."""
+    azureml: Native = {}
+    """Native settings of Azure Machine Learning, merged last."""
+    ray: Native = {}
+    """Settings of the Ray provider."""
+    native: dict[Text, Native] = {}
+    """Native settings of further providers, by their name; those of a provider with a field of its own belong there, too."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _native_in_its_field(cls, data: Any) -> Any:
+        """``native: {sagemaker: …}`` is ``sagemaker: …``, and an alias is its provider's name."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("native"), Mapping):
+            return data
+        named = _by_full_name(data["native"])
+        assert isinstance(named, dict)
+        own = {field: named.pop(field) for field in NATIVE_FIELDS if field in named}
+        twice = [field for field in own if data.get(field)]
+        if twice:
+            raise ValueError(f"has settings under {twice[0]} and under native.{twice[0]}; keep one")
+        return {**data, **own, "native": named}
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_compile(cls, metrics: dict[str, str]) -> dict[str, str]:
+        for name, regex in metrics.items():
+            try:
+                check_regex(regex)
+            except ValueError as error:
+                raise ValueError(f"the regex of {name!r} {error}") from None
+        return metrics
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = [*self._space_problems(), *self._objective_problems(), *self._limit_problems()]
+        if problems:
+            raise ValidationError.from_exception_data(
+                type(self).__name__,
+                [
+                    InitErrorDetails(type=PydanticCustomError("job", message_template(message)), loc=path, input=None)
+                    for path, message in problems
+                ],
+            )
+        return self
+
+    def _space_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        try:
+            space = self.search_space()
+        except SpaceError as error:
+            return [(("space", *_as_location(path)), message) for path, message in error.problems]
+        if isinstance(self.strategy, Grid) and self.strategy.levels is None:
+            return [
+                (
+                    ("space", *_as_location(dimension.key)),
+                    "a grid needs a finite axis: give it a step, or set strategy.levels",
+                )
+                for dimension in space.dimensions
+                if dimension.axis.size is None
+            ]
+        return []
+
+    def _objective_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        metrics = [objective.metric for objective in self.objective]
+        return [
+            (("objective", index, "metric"), f"the metric {metric!r} is an objective already")
+            for index, metric in enumerate(metrics)
+            if metric in metrics[:index]
+        ]
+
+    def _limit_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
+        problems: list[tuple[tuple[str | int, ...], str]] = []
+        limits = self.limits
+        if limits.trials is None and not isinstance(self.strategy, Grid):
+            problems.append(
+                (
+                    ("limits", "trials"),
+                    f"how many trials? A {self.strategy.type} search has no end of its own",
+                )
+            )
+        if limits.target is not None and len(self.objective) > 1:
+            problems.append((("limits", "target"), "a target needs a single objective"))
+        if isinstance(self.strategy, Hyperband) and self.stopping is not None:
+            problems.append((("stopping",), "hyperband stops trials itself; take the stopping rule away"))
+        return problems
+
+    def search_space(self) -> Space:
+        """The space with its axes and conditions worked out."""
+        return Space(self.space)
+
+    def driven(self) -> "TuningJob":
+        """The job for cloudtune's own driver, whatever mode it says."""
+        return self if self.mode == "driven" else self.model_copy(update={"mode": "driven"})
+
+    def native_settings(self, provider: str) -> Mapping[str, JsonValue]:
+        """The native settings under a provider's name."""
+        own = getattr(self, provider) if provider in NATIVE_FIELDS else None
+        return own if own is not None else self.native.get(provider, {})
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> "TuningJob":
+        """The job of a YAML text (a str) or file (a Path).
+
+        Raises:
+            SpecError: the text is not YAML or not a job; lists every mistake with its line and column.
+            OSError: the file cannot be read.
+        """
+        from cloudtune.spec.text import job_from_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+
+        return job_from_yaml(source)
+
+    def to_yaml(self) -> str:
+        """The job as YAML that `from_yaml` reads back as an equal job."""
+        from cloudtune.spec.text import job_to_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+
+        return job_to_yaml(self)
+
+    @classmethod
+    def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":
+        """The job of plain data, such as JSON gives.
+
+        Raises:
+            SpecError: lists every mistake with its path.
+        """
+        from cloudtune.spec.text import job_from_data  # noqa: PLC0415  # the words for mistakes are loaded when needed
+
+        return job_from_data(data, source)
+
+    def to_data(self) -> dict[str, JsonValue]:
+        """The job as plain data, without what has its default, that `from_data` reads back as an equal job."""
+        from cloudtune.spec.text import job_to_data  # noqa: PLC0415
+
+        return job_to_data(self)
+
+
+NATIVE_FIELDS = ("local", "sagemaker", "vertex", "azureml", "ray")
+"""Fields of the job that hold one provider's native settings."""
+
+
+def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
+    """Yield the path and the provider's name of everything that a job says for one provider alone.
+
+    Native settings that have a field of their own are left out.
+    """
+    compute, encryption = job.compute, job.encryption or Encryption()
+    settings = {
+        "trial.image": job.trial.image,
+        "compute.instance": compute.instance,
+        **{f"data.{name}": place for name, place in job.data.items()},
+        "output": job.output,
+        "identity": job.identity,
+        "encryption.key": encryption.key,
+        "encryption.volume_key": encryption.volume_key,
+        "native": job.native,
+    }
+    for path, value in settings.items():
+        if isinstance(value, dict):
+            yield from ((f"{path}.{name}", name) for name in value)
+
+
+def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:
+    """What a per-provider setting says for one provider; None where it says nothing."""
+    return value.get(provider) if isinstance(value, dict) else value
+
+
+def message_template(message: str) -> str:
+    """A message as pydantic takes it, in which braces stand for themselves."""
+    return message.replace("{", "{{").replace("}", "}}")
+
+
+def _as_location(path: str) -> tuple[str | int, ...]:
+    return tuple(
+        int(part) if part.isdecimal() else part for part in path.replace("[", ".").replace("]", "").split(".") if part
+    )

@@ -1,0 +1,127 @@
+"""The JSON Schema of a job, for editors of YAML."""
+
+import ast
+import inspect
+import sys
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.text.words import models_in
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_RENAMED = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+"""Bounds behind a validator, which pydantic writes down by its own names."""
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_TEXT_OR_NUMBER: Schema = {"type": ["string", "number"]}
+_SCALAR: Schema = {"type": ["boolean", "number", "string", "null"]}
+
+
+def job_schema() -> Schema:
+    """The schema (draft 2020-12) of what `TuningJob.from_yaml` accepts, also in its short forms.
+
+    It checks each part on its own. What concerns several parts, such as conditions that name other
+    parameters, is left to `from_yaml`.
+    """
+    schema = _in_terms_of_the_dialect(TuningJob.model_json_schema(mode="validation"))
+    parts: Schema = schema["$defs"]
+    _describe(schema, TuningJob)
+    for name, model in _parts(TuningJob).items():
+        _describe(parts[name], model)
+    _allow_short_forms(schema["properties"], parts)
+    return {"$schema": DIALECT, "title": "cloudtune job", **schema}
+
+
+def _in_terms_of_the_dialect(node: Any) -> Any:
+    """The same schema without titles and OpenAPI's words, with bounds as JSON Schema names them."""
+    if isinstance(node, list):
+        return [_in_terms_of_the_dialect(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    plain = {
+        _RENAMED.get(key, key): _value(key, value)
+        for key, value in node.items()
+        if key not in ("title", "discriminator")
+    }
+    if plain.get("type") == "array" and "minLength" in plain:
+        plain["minItems"] = plain.pop("minLength")
+    if "patternProperties" in plain:  # a name that does not match is a mistake, not something unknown
+        ((pattern, plain["additionalProperties"]),) = plain.pop("patternProperties").items()
+        plain["propertyNames"] = {**plain.get("propertyNames", {}), "pattern": pattern}
+    return plain
+
+
+def _value(key: str, value: Any) -> Any:
+    if key in ("default", "enum", "const"):  # data, not a schema
+        return value
+    if key in ("properties", "patternProperties", "$defs"):  # names, not keywords
+        return {name: _in_terms_of_the_dialect(schema) for name, schema in value.items()}
+    return _in_terms_of_the_dialect(value)
+
+
+def _describe(schema: Schema, model: type[BaseModel]) -> None:
+    """Adds what the fields' docstrings say, and that one of several kinds must say which it is."""
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            for name, text in _docstrings(base.__module__).get(base.__name__, {}).items():
+                schema["properties"][name]["description"] = text
+    if "const" in schema["properties"].get("type", {}):
+        schema["required"] = ["type", *schema.get("required", [])]
+        del schema["properties"]["type"]["default"]
+
+
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """The texts below the fields of each class of a module, by class and field."""
+    classes = [
+        node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.ClassDef)
+    ]
+    return {one.name: dict(_documented(one)) for one in classes}
+
+
+def _documented(node: ast.ClassDef) -> list[tuple[str, str]]:
+    return [
+        (field.target.id, inspect.cleandoc(text.value.value))
+        for field, text in zip(node.body, node.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    ]
+
+
+def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """All models below a model, by name."""
+    below: dict[str, type[BaseModel]] = {}
+    for info in model.model_fields.values():
+        for part in models_in(info.annotation):
+            below |= {part.__name__: part, **_parts(part)}
+    return below
+
+
+def _allow_short_forms(job: Schema, parts: Schema) -> None:
+    """Adds what validators turn into the full form before pydantic looks at it."""
+    job["objective"] = _also(job["objective"], job["objective"]["items"])
+    job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
+    compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]
+    compute["accelerators"] = _also(compute["accelerators"], _TEXT)
+    trial["environment"]["additionalProperties"] = _TEXT_OR_NUMBER
+    for part in parts.values():
+        if "when" in part.get("properties", {}):
+            mapping = part["properties"]["when"]["anyOf"][0]
+            mapping["additionalProperties"] = _also(mapping["additionalProperties"], _SCALAR)
+            mapping["minProperties"] = 1
+
+
+def _also(schema: Schema, short: Schema) -> Schema:
+    """The schema of a field that also takes a short form."""
+    around: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
+    full = {key: value for key, value in schema.items() if key not in around}
+    return {"anyOf": [short, *full.get("anyOf", [full])], **around}

@@ -1,0 +1,85 @@
+"""The spec as text: YAML and plain data to a job and back, and every mistake in plain words with its place.
+
+`cloudtune.spec.job` loads this module when it is first needed.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.text.dumping import job_to_data, yaml_text
+from cloudtune.spec.text.problems import find_problems
+
+if TYPE_CHECKING:
+    from cloudtune.spec.text.reading import Node
+
+__all__ = ["job_from_data", "job_from_yaml", "job_to_data", "job_to_yaml"]
+
+
+def job_from_yaml(source: str | Path) -> TuningJob:
+    """The job of a YAML text (a str) or of a file in UTF-8 (a Path).
+
+    YAML 1.2 with the core schema: ``1e-3`` is a number, ``no`` and ``on`` are texts.
+
+    Raises:
+        SpecError: the text is not YAML or not a job, or exceeds the bounds of `cloudtune.spec.text.reading`; lists
+            every mistake with its line and column.
+        OSError: the file cannot be read.
+    """
+    # A job from plain data needs no YAML, so it is loaded here.
+    from cloudtune.spec.text.reading import read_file, read_yaml  # noqa: PLC0415
+
+    name = str(source) if isinstance(source, Path) else "the job"
+    node, problems = read_yaml(read_file(source) if isinstance(source, Path) else source, name)
+    data = _environment_as_written(node)
+    try:
+        job = TuningJob.model_validate(data)
+    except ValidationError as error:
+        told = {_place(problem) for problem in problems}
+        problems += [one for one in find_problems(error, data, node) if _place(one) not in told]
+    else:
+        if not problems:
+            return job
+    raise SpecError(sorted(problems, key=_place), name)
+
+
+def _environment_as_written(node: "Node") -> Any:
+    """The data, in which numbers of the trial's environment are the very texts: 3.10 stays 3.10, not 3.1."""
+    trial = node.children.get("trial")
+    environment = trial.children.get("environment") if trial else None
+    if trial is None or environment is None or not isinstance(environment.value, dict):
+        return node.value
+    texts = {
+        key: child.text if type(child.value) in (int, float) else child.value
+        for key, child in environment.children.items()
+    }
+    return {**node.value, "trial": {**trial.value, "environment": texts}}
+
+
+def _place(problem: Problem) -> tuple[int, int]:
+    return problem.line or 0, problem.column or 0
+
+
+def job_from_data(data: Any, source: str = "the job") -> TuningJob:
+    """The job of plain data, such as JSON gives.
+
+    Args:
+        data: a mapping of the job's fields.
+        source: what the error calls the data.
+
+    Raises:
+        SpecError: lists every mistake with its path.
+    """
+    try:
+        return TuningJob.model_validate(data)
+    except ValidationError as error:
+        problems = find_problems(error, data)
+    raise SpecError(problems, source)
+
+
+def job_to_yaml(job: TuningJob) -> str:
+    """The job as YAML that `job_from_yaml` reads back as an equal job, without what equals its default."""
+    return yaml_text(job_to_data(job))

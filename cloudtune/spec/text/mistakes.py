@@ -1,0 +1,131 @@
+"""Pydantic's errors about a job, freed of what only its unions put into them."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from cloudtune.spec.job import NATIVE_FIELDS
+
+Location = tuple[str | int, ...]
+
+_BRANCH = re.compile(r"(?:function-before\[\w+\(\), )*(constrained-str|(?:dict|tuple)(?=\[)).*")
+_SCALAR_BRANCHES = ("bool", "int", "float", "str")
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "constrained-str": str,
+    "dict": Mapping,
+    "tuple": (list, tuple),
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "str": str,
+}
+"""What values each member of a plain union is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An error of pydantic, with its location cleared of the names that pydantic gives to a union's members.
+
+    Attributes:
+        location: keys and indexes that lead to the value.
+        error: what pydantic says.
+        tag: the ``type`` of the part around it, if that part is one of a tagged union.
+        branch: the member of a plain union that it comes from: a key of `_TYPES`.
+        union: how many steps of the location lead to that union.
+        branches: where no member of the union fits the value: all of them.
+    """
+
+    location: Location
+    error: ErrorDetails
+    tag: str | None = None
+    branch: str | None = None
+    union: int = 0
+    branches: tuple[str, ...] = ()
+
+
+def find_mistakes(error: ValidationError) -> list[Mistake]:
+    """Each mistake once, in pydantic's order."""
+    mistakes = [_mistake(details) for details in error.errors(include_url=False)]
+    return [mistake for mistake in _one_a_union(mistakes) if not _follows(mistake)]
+
+
+def _mistake(error: ErrorDetails) -> Mistake:
+    location, tag = _untagged(error["loc"])
+    if _is_scalar_branch(location):
+        return Mistake(location[:-1], error, tag, str(location[-1]), len(location) - 1)
+    for index, part in enumerate(location):
+        if isinstance(part, str) and (found := _BRANCH.fullmatch(part)):
+            return Mistake(location[:index] + location[index + 1 :], error, tag, found[1], index)
+    return Mistake(location, error, tag)
+
+
+def _is_scalar_branch(location: Location) -> bool:
+    """Whether the last step is a member of the only plain union of scalars: the values in the space."""
+    return (
+        len(location) > 3
+        and location[0] == "space"
+        and location[-1] in _SCALAR_BRANCHES
+        and (location[-2] == "value" or isinstance(location[-2], int))
+    )
+
+
+def fits(branch: str, value: object) -> bool:
+    """Whether a value is of the type that a member of a plain union is for."""
+    return isinstance(value, _TYPES[branch]) and (branch == "bool" or not isinstance(value, bool))
+
+
+def _untagged(location: Location) -> tuple[Location, str | None]:
+    """The location without the names of tagged unions' members, and the last of those names."""
+    match location:
+        case ("space", name, "one", *rest):
+            head: Location = ("space", name)
+        case ("space", name, "variants", int(index), *rest):
+            head = ("space", name, index)
+        case ("space", name, "variants"):
+            return ("space", name), None
+        case ("strategy" | "stopping" as field, *rest) if rest:
+            head = (field,)
+        case (str(field), key, *rest) if field in NATIVE_FIELDS:
+            return (field, key, *_without_kinds(rest)), None
+        case ("native", provider, key, *rest):
+            return ("native", provider, key, *_without_kinds(rest)), None
+        case _:
+            return location, None
+    return (*head, *rest[1:]), str(rest[0]) if rest else None
+
+
+def _without_kinds(steps: Sequence[str | int]) -> Sequence[str | int]:
+    """JSON data is a union at every level: before each key or index stands ``dict`` or ``list``."""
+    return steps[1::2]
+
+
+def _follows(mistake: Mistake) -> bool:
+    """Whether it only follows from another one: pydantic counts just the good items of a list."""
+    error = mistake.error
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
+
+
+def _one_a_union(mistakes: list[Mistake]) -> Iterator[Mistake]:
+    """Of a plain union's members only that which the value was meant for; one mistake where it fits none."""
+    unions: dict[Location, list[Mistake]] = {}
+    for mistake in mistakes:
+        if mistake.branch:
+            unions.setdefault(mistake.location[: mistake.union], []).append(mistake)
+    for mistake in mistakes:
+        if not mistake.branch:
+            yield mistake
+            continue
+        members = unions[mistake.location[: mistake.union]]
+        # A value is of one type at most, so at least one member refused it as a whole.
+        value = next(member.error["input"] for member in members if len(member.location) == member.union)
+        if fits(mistake.branch, value):
+            yield mistake
+        elif mistake is members[0] and not any(fits(branch, value) for branch in _branches(members)):
+            yield replace(mistake, branches=_branches(members))
+
+
+def _branches(members: list[Mistake]) -> tuple[str, ...]:
+    return tuple(member.branch for member in members if member.branch)

@@ -1,0 +1,50 @@
+"""Commands as messages show them: they work as they stand, in the folder where they are read."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+from cloudtune.config import project_folder
+from cloudtune.store.projects import known_projects
+
+
+def command(verb: str, run_id: str, project: Path) -> str:
+    """Return the command that does something with a run, for the folder that this process works in.
+
+    Args:
+        verb: e.g. ``show``.
+        run_id: the run's.
+        project: the folder whose store has it.
+    """
+    known = project.resolve() in known_projects()
+    return f"cloudtune {verb} {run_id}" if known else command_in(project, verb, run_id)
+
+
+def command_in(project: Path, *words: str) -> str:
+    """Return a command that works in a project, for the folder that this process works in.
+
+    Args:
+        project: the folder with the store.
+        words: of the command, e.g. ``ls``.
+    """
+    here = project.resolve() == project_folder(Path.cwd())
+    return shlex.join(["cloudtune", *([] if here else ["-C", str(project)]), *words])
+
+
+def as_read_here(text: str, run_id: str, project: Path) -> str:
+    """Return a text from the store, such as the reason of a run's end, with its commands as they work here.
+
+    Args:
+        text: written by whoever drove the run, who may have worked in another folder.
+        run_id: of the run.
+        project: the folder whose store has it.
+    """
+    pattern = rf"cloudtune ([a-z]+) {re.escape(run_id)}(?![\w-])"
+    return re.sub(pattern, lambda found: command(found[1], run_id, project), text)
+
+
+def path_word(path: Path) -> str:
+    """Return a path as a word of a command: quoted, and no option even if it begins with a dash."""
+    text = os.fspath(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)

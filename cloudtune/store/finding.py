@@ -1,0 +1,30 @@
+"""Runs by their ids: in a project, and in any other project of the user."""
+
+import contextlib
+from pathlib import Path
+
+from cloudtune.errors import RunNotFound, StoreError
+from cloudtune.store.projects import known_projects
+from cloudtune.store.store import RunStore, Store
+
+
+def find_run(run_id: str, project: Path) -> RunStore:
+    """Return the run of an id in a project or, by its whole id, in any other project of this user's.
+
+    Args:
+        run_id: an id, the unambiguous beginning of one in the project, or ``latest`` of the project.
+        project: the project that is looked at first.
+
+    Raises:
+        RunNotFound: none, or several, answer to it.
+    """
+    try:
+        return Store(project).run(run_id)
+    except RunNotFound:
+        elsewhere = [] if run_id == "latest" else [each for each in known_projects() if each != project.resolve()]
+        for folder in elsewhere:
+            with contextlib.suppress(RunNotFound, StoreError):
+                found = Store(folder).run(run_id)
+                if found.id == run_id:
+                    return found
+        raise

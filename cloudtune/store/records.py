@@ -1,0 +1,158 @@
+"""What a run and a trial can be, and the records of both: one set of states for all providers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from cloudtune.space.space import Values
+
+
+class RunState(StrEnum):
+    """The state of a run. Each provider maps its service's states onto these, totally."""
+
+    WAITING = "waiting"
+    """Made, but not started."""
+    RUNNING = "running"
+    """Trials are being launched."""
+    STOPPING = "stopping"
+    """No more trials are launched; those that run come to their end."""
+    INTERRUPTED = "interrupted"
+    """Stopped before its end, or its driver is gone; `resume` goes on with it."""
+    COMPLETED = "completed"
+    """Ended as its limits or its strategy say."""
+    FAILED = "failed"
+    """Ended because too many trials failed, or without any good one."""
+    CANCELLED = "cancelled"
+    """Ended because somebody cancelled it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen, not even after a resume."""
+        return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
+
+
+class TrialState(StrEnum):
+    """The state of a trial."""
+
+    WAITING = "waiting"
+    """Its parameters are decided; it is not running yet, or not running any more and will be again."""
+    RUNNING = "running"
+    """Its program runs."""
+    COMPLETED = "completed"
+    """Ended well, with a finite value for every objective."""
+    PRUNED = "pruned"
+    """Stopped early by the stopping rule; what it reported is kept."""
+    FAILED = "failed"
+    """Broke down, ran out of time or memory, or gave no usable objective; `reason` says which."""
+    CANCELLED = "cancelled"
+    """Stopped because the job ended before it did."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the trial is over."""
+        return self not in (TrialState.WAITING, TrialState.RUNNING)
+
+
+@dataclass(slots=True)
+class Trial:
+    """One trial.
+
+    Attributes:
+        number: from 0, in the order in which the strategy suggested them.
+        parameters: the values by name, without those that do not exist under its conditions.
+        state: see `TrialState`.
+        metrics: the counting value of every metric that it reported.
+        reason: why it is in its state, where that needs saying; else "".
+        attempt: how often it was started, from 1; 0 before the first start.
+        started: seconds since 1970 of its last start; None before.
+        ended: seconds since 1970; None before.
+        place: the provider's name for it: a folder, a training job's name; "" where it has none.
+    """
+
+    number: int
+    parameters: Values
+    state: TrialState = TrialState.WAITING
+    metrics: dict[str, float] = field(default_factory=dict)
+    reason: str = ""
+    attempt: int = 0
+    started: float | None = None
+    ended: float | None = None
+    place: str = ""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from its last start to its end; None until it has ended."""
+        return None if self.started is None or self.ended is None else self.ended - self.started
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a trial reported at one moment.
+
+    Attributes:
+        number: the trial.
+        attempt: which start of the trial, from 1.
+        step: the trial's own count (epoch, fold), or which report it was, from 1.
+        time: seconds since 1970.
+        metrics: names and values; a value may be nan or infinite.
+    """
+
+    number: int
+    attempt: int
+    step: int
+    time: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What the store knows of a run.
+
+    Attributes:
+        id: unique in the store.
+        name: the job's name.
+        provider: who runs it, by the provider's name.
+        profile: the profile of the config that it was launched with.
+        job: the spec as JSON, without the values of environment variables.
+        plan: the plan as JSON.
+        state: see `RunState`.
+        reason: why it is in its state.
+        created: seconds since 1970.
+        started: seconds since 1970; None before.
+        ended: seconds since 1970; None before.
+        elapsed: seconds that it has been driven, over all its resumes.
+        native: the provider's own notes, e.g. the service's name of the job.
+        emulators: the emulators that it runs in instead of services, by the provider's name (by the profile's, of several
+            profiles together); see `cloudtune.provider.emulated.Listener`. None for a run that costs money.
+        seen: seconds since 1970 of the last answer of the service about it; None where none was asked, or needed.
+    """
+
+    id: str
+    name: str
+    provider: str
+    profile: str
+    job: str
+    plan: str
+    state: RunState = RunState.WAITING
+    reason: str = ""
+    created: float = 0.0
+    started: float | None = None
+    ended: float | None = None
+    elapsed: float = 0.0
+    native: Mapping[str, str] = field(default_factory=dict)
+    emulators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    seen: float | None = None
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it, or a part of it, runs in an emulator."""
+        return bool(self.emulators)
+
+    @property
+    def where(self) -> str:
+        """The profile, and whether it is emulated: ``aws (emulated)``, ``aws,laptop (aws emulated)``."""
+        if not self.emulators:
+            return self.profile
+        which = "" if self.provider in self.emulators else f"{', '.join(self.emulators)} "
+        return f"{self.profile} ({which}emulated)"

@@ -1,0 +1,131 @@
+"""Rows of the store as records; what was damaged is told by its place instead of breaking whoever reads it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+
+RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
+TRIAL_COLUMNS = "number, parameters, state, metrics, reason, attempt, started, ended, place"
+
+_JSON_COLUMNS = ("native", "emulators")
+_TEXTS = ("id", "name", "provider", "profile", "job", "plan", "reason")
+_MOMENTS = ("started", "ended", "seen")
+
+
+class Damage(ValueError):  # is no error of a user's: `RunStore` makes one of it
+    """A value that cloudtune did not write."""
+
+
+def run_record(row: tuple[Any, ...]) -> RunRecord:
+    """The record of a row with `RUN_COLUMNS`.
+
+    Raises:
+        Damage: says which column is damaged.
+    """
+    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    for name in _TEXTS:
+        _check(name, values[name], str)
+    if {"", ".", ".."} & set(values["id"].split("/")):  # a job that was attached may be called by a path
+        raise Damage("its id is no name of a folder")
+    for name in ("created", "elapsed"):
+        _check(name, values[name], float, int)
+    for name in _MOMENTS:
+        _check(name, values[name], float, int, type(None))
+    for name in ("job", "plan"):
+        _mapping(name, values[name])
+    values |= {name: _mapping(name, values[name]) for name in _JSON_COLUMNS}
+    values["state"] = _state(RunState, values["state"])
+    return RunRecord(**values)
+
+
+def trial_of(row: tuple[Any, ...]) -> Trial:
+    """The trial of a row with `TRIAL_COLUMNS`.
+
+    Raises:
+        Damage: says what of which trial is damaged.
+    """
+    number, parameters, state, metrics, reason, attempt, started, ended, place = row
+    _check("number", number, int)
+    where = f"trial {number}"
+    _check(f"{where}: attempt", attempt, int)
+    for name, value in (("reason", reason), ("place", place)):
+        _check(f"{where}: {name}", value, str)
+    for name, value in (("started", started), ("ended", ended)):
+        _check(f"{where}: {name}", value, float, int, type(None))
+    return Trial(
+        number,
+        _scalars(f"{where}: parameters", parameters),
+        _state(TrialState, state),
+        _numbers(f"{where}: metrics", metrics),
+        reason,
+        attempt,
+        started,
+        ended,
+        place,
+    )
+
+
+def report_of(row: tuple[Any, ...]) -> Report:
+    """The report of a row with all columns of reports.
+
+    Raises:
+        Damage: says what is damaged.
+    """
+    number, attempt, step, when, metrics = row
+    for name, value in (("number", number), ("attempt", attempt), ("step", step)):
+        _check(f"a report: {name}", value, int)
+    _check("a report: time", when, float, int)
+    return Report(number, attempt, step, when, _numbers(f"a report of trial {number}", metrics))
+
+
+def event_of(row: tuple[Any, ...]) -> tuple[float, int | None, str]:
+    """The event of a row: time, trial, message.
+
+    Raises:
+        Damage: says what is damaged.
+    """
+    when, number, message = row
+    _check("an event: time", when, float, int)
+    _check("an event: trial", number, int, type(None))
+    _check("an event: message", message, str)
+    return when, number, message
+
+
+def _check(place: str, value: object, *types: type) -> None:
+    if type(value) not in types:
+        raise Damage(f"{place} is {type(value).__name__}")
+
+
+def _state(kind: Any, value: object) -> Any:  # a StrEnum
+    try:
+        return kind(value)
+    except ValueError:
+        raise Damage(f"there is no state {value!r}") from None
+
+
+def _mapping(place: str, text: object) -> Mapping[str, Any]:
+    _check(place, text, str)
+    try:
+        found = json.loads(str(text))
+    except (ValueError, RecursionError):
+        raise Damage(f"{place} is no JSON") from None
+    _check(place, found, dict)
+    mapping: Mapping[str, Any] = found
+    return mapping
+
+
+def _scalars(place: str, text: object) -> dict[str, Any]:
+    found = dict(_mapping(place, text))
+    for name, value in found.items():
+        _check(f"{place}.{name}", value, str, int, float, bool, type(None))
+    return found
+
+
+def _numbers(place: str, text: object) -> dict[str, float]:
+    found = dict(_mapping(place, text))
+    for name, value in found.items():
+        _check(f"{place}.{name}", value, int, float)
+    return found
