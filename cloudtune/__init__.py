@@ -7,7 +7,7 @@ next to nothing and never loads a cloud SDK.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from cloudtune.plugins.version import __version__
 
 if TYPE_CHECKING:
     from cloudtune.api import attach as attach

@@ -3,29 +3,28 @@
 import contextlib
 import json
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.config import config_near, project_folder
-from cloudtune.driver.process import ELSEWHERE
-from cloudtune.errors import ConfigError, RunNotFound, SpecError
+from cloudtune.config import config_near
+from cloudtune.driver.standing import as_it_is
+from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Plan
+from cloudtune.process.listeners import gone, listeners_of
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
-from cloudtune.provider.emulated import gone, listeners_of
-from cloudtune.provider.interface import Provider, Watcher
-from cloudtune.provider.standing import as_it_is
+from cloudtune.provider.preparing import prepare_in
 from cloudtune.remote.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
+from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
 from cloudtune.space.parameters import Parameter
 from cloudtune.spec.job import Objective, TuningJob
 from cloudtune.store.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
-from cloudtune.store.projects import remember
-from cloudtune.store.records import RunRecord, RunState
+from cloudtune.store.projects import project_folder, remember
+from cloudtune.store.records import ELSEWHERE, RunRecord, RunState
 from cloudtune.store.secrets import masked
 from cloudtune.store.store import Store
 
@@ -84,7 +83,7 @@ def prepare(
         notes[ELSEWHERE] = driver
     store = Store(folder)
     remember(folder)
-    return prepare_in(
+    run = prepare_in(
         store,
         provider,
         profile,
@@ -93,65 +92,6 @@ def prepare(
         run_id=run_id,
         native={**notes, **(native or {})},
     )
-
-
-def prepare_in(
-    store: Store,
-    provider: Provider,
-    profile: str,
-    job: TuningJob,
-    *,
-    base: Path,
-    run_id: str | None = None,
-    native: Mapping[str, str] | None = None,
-) -> Run:
-    """What `prepare` does, for a provider that is there already.
-
-    Args:
-        store: where the run is written down.
-        provider: made from the profile.
-        profile: its name.
-        job: the spec.
-        base: the folder that the job's relative paths start from.
-        run_id: the run's id; None for a new one.
-        native: what the provider shall remember.
-
-    Raises:
-        UnsupportedError: the provider cannot run the job as it stands.
-        SpecError: the job names files that are not there.
-    """
-    if run_id is not None:
-        with contextlib.suppress(RunNotFound):  # as it should be: the id is new
-            return Run(store.run(run_id), provider)
-    found = provider.survey(job, base, pickled="pickle" in (native or {}))
-    planned = provider.plan(job).with_notes(found.notes)
-    planned.refuse(strict=job.strict)
-    problems = [*found.problems, *provider.verify(job, base)]
-    if problems:
-        raise SpecError(problems)
-    seed = getattr(job.strategy, "seed", None)
-    record = RunRecord(
-        id=run_id or f"{job.name}-{secrets.token_hex(4)}",
-        name=job.name,
-        provider=planned.provider,
-        profile=profile,
-        job=json.dumps(masked(job).to_data()),
-        plan=json.dumps(planned.to_data()),
-        created=time.time(),
-        native={
-            "base": str(base),
-            "seed": str(secrets.randbelow(2**31) if seed is None else seed),
-            **(native or {}),
-        },
-        emulators=listeners_of(provider.emulators()),
-    )
-    run = store.create(record)
-    try:
-        provider.prepare(run, job)
-    except BaseException:
-        run.remove()  # nothing has begun
-        raise
-    store.checkpoint()
     return Run(run, provider)
 
 

@@ -26,12 +26,10 @@ The project is the nearest folder above the *working* folder that has a ``cloudt
 the working folder, wherever the job lies: whatever is done in one place finds the same runs.
 """
 
-import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,11 +37,7 @@ from typing import Any
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.plugins.extras import install
 from cloudtune.spec.text.files import read_file
-
-FILE = "cloudtune.toml"
-
-STORE = ".cloudtune"
-"""The folder of a project's store, in the project's."""
+from cloudtune.store.projects import FILE
 
 SEVERAL = "mixed"
 """The provider of a profile that is several together."""
@@ -71,36 +65,6 @@ class Profile:
     def providers(self) -> tuple[str, ...]:
         """The providers that do the work, each once."""
         return tuple(dict.fromkeys(member.provider for member in self.members)) or (self.provider,)
-
-
-_chosen: ContextVar[Path | None] = ContextVar("project", default=None)
-
-
-@contextlib.contextmanager
-def chosen_project(folder: Path) -> Iterator[None]:
-    """Has `project_folder` start at a folder instead of the working folder, while the context lasts.
-
-    Args:
-        folder: which the user named (``cloudtune -C FOLDER``).
-    """
-    token = _chosen.set(folder)
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
-
-
-def project_folder(start: Path | None = None) -> Path:
-    """The nearest folder upward that has a ``cloudtune.toml`` or a ``.cloudtune``; the starting folder if none has.
-
-    Args:
-        start: None for the folder that the user named, or else the working folder.
-    """
-    origin = (start or _chosen.get() or Path.cwd()).resolve()
-    for folder in (origin, *origin.parents):
-        if (folder / FILE).is_file() or (folder / STORE).is_dir():
-            return folder
-    return origin
 
 
 def config_near(base: Path, project: Path) -> Path | None:
@@ -192,7 +156,7 @@ def load_profile(name: str | None, project: Path, near: Path | None = None) -> P
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    from cloudtune.provider.interface import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
+    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
 
     known = _merged(project, near)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project, near)

@@ -7,17 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.driver.follower import watched_by
-from cloudtune.driver.process import ELSEWHERE
-from cloudtune.errors import CloudtuneError, ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
+from cloudtune.driver.standing import lost_emulators, revive
+from cloudtune.errors import ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.emulated import emulate, is_served, listeners_of, may_ask
-from cloudtune.provider.interface import Provider, Watcher
-from cloudtune.provider.standing import as_it_is, lost_emulators, revive, settle
+from cloudtune.process.listeners import is_served, listeners_of, may_ask
+from cloudtune.provider.emulated import emulate
+from cloudtune.provider.handle import RunHandle
 from cloudtune.remote.resolving import config_folder, provider_of
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import Report, RunRecord, RunState, Trial
+from cloudtune.store.records import ELSEWHERE, Report, RunRecord, RunState, Trial
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from cloudtune.publishing.target import Published
 
 
-class Run:
+class Run(RunHandle):
     """A run of a tuning job; made by `submit`, `tune` and `attach`, not by hand.
 
     Reading it (`state`, `record`, `trials`, `best`, `counts`, `reports`, tables, reports) never asks the service: it says
@@ -35,17 +34,8 @@ class Run:
     `logs`, `fetch` and `publish` speak to the service because they have to. To poll by hand: ``while not run.refresh().ended``.
     """
 
-    def __init__(self, store: RunStore, provider: Provider) -> None:
-        self._store = store
-        self._provider = provider
-
     def __repr__(self) -> str:
         return f"Run({self.id!r}, on={self.record.provider!r}, state={self.record.state.value!r})"
-
-    @property
-    def id(self) -> str:
-        """The run's id; `attach(id)` finds it again."""
-        return self._store.id
 
     @property
     def folder(self) -> Path:
@@ -53,19 +43,9 @@ class Run:
         return self._store.folder
 
     @property
-    def record(self) -> RunRecord:
-        """What the store knows of the run; it is interrupted if its driver or its emulator is gone from this machine."""
-        return as_it_is(self._store)
-
-    @property
     def project(self) -> Path:
         """The folder whose store has the run."""
         return self._store.store.project
-
-    @property
-    def writable(self) -> bool:
-        """Whether this process may change the run: a colleague's project, or a mounted one, may only be read."""
-        return self._store.store.writable
 
     @property
     def addresses(self) -> Mapping[str, str]:
@@ -116,19 +96,6 @@ class Run:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise self._store.damaged(f"{what} is none") from error
 
-    @property
-    def state(self) -> RunState:
-        """The run's state as it was last seen; `refresh` brings it up to date."""
-        return self.record.state
-
-    def start(self) -> None:
-        """Makes the run go on without this process. Doing it twice makes one job.
-
-        Raises:
-            ProviderError: the provider did not take the job.
-        """
-        self._provider.start(self._store)
-
     @contextlib.contextmanager
     def unless_refused(self) -> Iterator[None]:
         """Removes the run when it is refused within the context: without credentials, say, nothing of it has begun."""
@@ -141,46 +108,10 @@ class Run:
                 self._store.remove()
             raise
 
-    def refresh(self) -> RunState:
-        """Asks the service about the run, once, and returns its state. Nothing else but `wait` brings the store up to date.
-
-        A run that has ended is not asked for, nor one whose emulator is gone, nor where the store may only be read.
-
-        Raises:
-            ProviderError: the service cannot be reached, or refuses.
-        """
-        record = settle(self._store)
-        if not record.state.ended and self.writable and not lost_emulators(self._store):
-            self._provider.refresh(self._store)
-        return self.state
-
     def refreshed(self) -> RunRecord:
         """The record, after `refresh`."""
         self.refresh()
         return self.record
-
-    def wait(self, watcher: Watcher | None = None) -> RunState:
-        """Waits until the run has ended (or is interrupted), and returns its state.
-
-        A run whose emulator ends is interrupted.
-
-        Args:
-            watcher: is told of progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
-                raised once the run has ended.
-        """
-        if settle(self._store).state is RunState.INTERRUPTED and lost_emulators(self._store):
-            return RunState.INTERRUPTED
-        try:
-            with watched_by(self._store, watcher) as onlooker:
-                return self._provider.follow(self._store, onlooker)
-        except CloudtuneError:
-            if not lost_emulators(self._store) or settle(self._store).state is not RunState.INTERRUPTED:
-                raise
-            return RunState.INTERRUPTED
-
-    def trials(self) -> list[Trial]:
-        """All trials by number."""
-        return self._store.trials()
 
     def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
         """The trials that changed in the store after a revision (0 for all), and the revision to ask with next time."""
@@ -216,27 +147,6 @@ class Run:
     def front(self) -> list[Trial]:
         """The completed trials that no other beats in every objective, by number."""
         return pareto_front(self.job.objective, self.trials())
-
-    def logs(self, number: int, *, follow: bool = False) -> Iterator[str]:
-        """The lines that a trial printed; with `follow` also those to come, until it ends.
-
-        Raises:
-            TrialError: there is no such trial, or it has no log.
-        """
-        return self._provider.logs(self._store, number, follow=follow)
-
-    def fetch(self, number: int, target: str | Path) -> list[Path]:
-        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
-
-        Raises:
-            TrialError: there is no such trial, or it left nothing.
-        """
-        return self._provider.fetch(self._store, number, Path(target))
-
-    def cancel(self) -> None:
-        """Ends the run now: running trials are stopped, and it cannot be resumed."""
-        if not self.refresh().ended:
-            self._provider.cancel(self._store)
 
     def resume(self) -> "Run":
         """Lets an interrupted run go on, without this process; finished trials are kept, none is run twice.

@@ -318,7 +318,8 @@ class CloudRuns(ABC):
         self, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from cloudtune.errors import ConfigError
-        from cloudtune.provider.interface import ALIASES, load_provider
+        from cloudtune.plugins.entry_points import ALIASES
+        from cloudtune.provider.interface import load_provider
 
         provider = ALIASES[self.on]
         monkeypatch.setattr(load_provider(provider), "sdk", ("not_there",))

@@ -14,6 +14,8 @@ from cloudtune.bundle.stays import Rule, telling_of
 from cloudtune.bundle.tree import Why, tree_of
 from cloudtune.planning.plan import Support
 from cloudtune.provider.interface import load_provider
+from cloudtune.provider.preparing import prepare_in
+from cloudtune.run import Run
 from cloudtune.store.store import Store
 
 KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nhidden-value\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -84,7 +86,7 @@ def test_no_planted_secret_is_packed(tmp_path: Path, provider: str) -> None:
     plant(tmp_path)
     made = load_provider(provider)(PROVIDERS[provider])
     job = TuningJob.from_data({**JOB, "trial": {**JOB["trial"], "environment": {}}})  # type: ignore[dict-item]
-    run = api.prepare_in(Store(tmp_path), made, provider, job, base=tmp_path)
+    run = Run(prepare_in(Store(tmp_path), made, provider, job, base=tmp_path), made)
     packed = {name.removeprefix("source/"): data for name, data in contents(run.folder).items()}
     assert {"train.py", "tokenizer.json", "config.yaml", "README.md"} <= packed.keys()
     assert not {*PLANTED, *BY_CONTENT, "cloudtune.toml"} & packed.keys()

@@ -16,7 +16,7 @@ import click
 import pytest
 
 from cloudtune.cli.app import app, run_app
-from cloudtune.provider.interface import ALIASES
+from cloudtune.plugins.entry_points import ALIASES
 from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from cloudtune import TuningJob, api
-from cloudtune.config import load_profile, mounted, mounts, profiles, project_folder, user_file
+from cloudtune.config import load_profile, mounted, mounts, profiles, user_file
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Support
-from cloudtune.provider.interface import ALIASES
+from cloudtune.plugins.entry_points import ALIASES
+from cloudtune.store.projects import project_folder
 
 TOML = """
 default = "laptop"

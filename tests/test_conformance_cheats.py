@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cloudtune.planning.plan import Beside, Ledger, Plan, leaves
-from cloudtune.provider.interface import load_provider, providers
+from cloudtune.plugins.entry_points import providers
+from cloudtune.provider.interface import load_provider
 from cloudtune.spec.job import TuningJob
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs

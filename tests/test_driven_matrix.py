@@ -18,7 +18,8 @@ from cloudtune import TuningJob, api
 from cloudtune.config import load_profile
 from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support
-from cloudtune.provider.interface import load_provider, providers
+from cloudtune.plugins.entry_points import providers
+from cloudtune.provider.interface import load_provider
 from cloudtune.run import Run
 from cloudtune.store.records import RunState, Trial, TrialState
 

@@ -10,7 +10,7 @@ import pytest
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.driver.loop import Driver, Interrupt
 from cloudtune.errors import StoreError
-from cloudtune.provider.interface import Progress
+from cloudtune.results.progress import Progress
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store

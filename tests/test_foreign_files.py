@@ -294,7 +294,8 @@ def test_a_flag_that_is_no_text_is_refused(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("number", [10**400, -(10**400), 1e308 * 10])
 def test_a_number_beyond_all_floats_is_read_or_refused_in_words_by_every_service(number: float) -> None:
-    from cloudtune.provider.interface import load_provider, providers
+    from cloudtune.plugins.entry_points import providers
+    from cloudtune.provider.interface import load_provider
 
     requests = {"sagemaker": fuzzing.SAGEMAKER, "vertex": fuzzing.VERTEX, "azureml": fuzzing.AZUREML}
     for name in requests.keys() & providers():

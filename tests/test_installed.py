@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudtune.provider.interface import providers
+from cloudtune.plugins.entry_points import providers
 
 
 @pytest.fixture

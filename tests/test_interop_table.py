@@ -12,9 +12,9 @@ from cloudtune.errors import SpecError
 from cloudtune.interop import legal_names, with_legal_names
 from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, load_format
-from cloudtune.interop.requests import read_request
 from cloudtune.interop.wandb import parse
 from cloudtune.provider.interface import load_provider
+from cloudtune.provider.requests import read_request
 from cloudtune.space.parameters import Categorical, Float
 
 SPACES = {
@@ -297,7 +297,7 @@ jobs:
 
 def test_inputs_of_a_component_come_from_the_search_space_the_pipeline_or_their_defaults(tmp_path: Path) -> None:
     pytest.importorskip("cloudtune_azureml")
-    from cloudtune.interop.requests import read_request
+    from cloudtune.provider.requests import read_request
     from cloudtune_azureml.provider import AzureMlProvider
 
     (tmp_path / "train.yml").write_text(COMPONENT, "utf-8")

@@ -18,7 +18,7 @@ from places import Place, place_of
 from cloudtune import TuningJob, api
 from cloudtune.cli.output import brief_parameters
 from cloudtune.cli.progress import display
-from cloudtune.provider.interface import Progress
+from cloudtune.results.progress import Progress
 from cloudtune.store.records import RunState, Trial, TrialState
 
 SCRIPT = """

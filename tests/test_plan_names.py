@@ -7,7 +7,8 @@ import pytest
 
 from cloudtune.errors import SpecError
 from cloudtune.planning.plan import Support
-from cloudtune.provider.interface import load_provider, providers
+from cloudtune.plugins.entry_points import providers
+from cloudtune.provider.interface import load_provider
 from cloudtune.spec.job import TuningJob
 
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1"

@@ -7,7 +7,8 @@ import pytest
 
 from cloudtune.planning.plan import Machines, Plan, leaves
 from cloudtune.planning.summary import summary
-from cloudtune.provider.interface import load_provider, providers
+from cloudtune.plugins.entry_points import providers
+from cloudtune.provider.interface import load_provider
 from cloudtune.spec.job import TuningJob
 
 

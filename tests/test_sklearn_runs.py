@@ -65,7 +65,7 @@ from cloudtune import Float, api
 from cloudtune.cli.app import run_app
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.errors import ConfigError, TrialError
-from cloudtune.provider.interface import Progress
+from cloudtune.results.progress import Progress
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune_local import spare
 

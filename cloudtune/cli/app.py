@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from cloudtune import __version__
 from cloudtune.cli import streams
 from cloudtune.errors.masking import masked_text
+from cloudtune.plugins.version import __version__
 
 _COMMANDS = {
     "init": "cloudtune.cli.starting",
@@ -128,7 +128,7 @@ def app(context: click.Context, project: Path | None) -> None:
     Start with `cloudtune init`, then `cloudtune run job.yaml`; `cloudtune run --help` has examples, as each command's help.
     """
     if project is not None:
-        from cloudtune.config import chosen_project  # noqa: PLC0415  # most commands work where they are
+        from cloudtune.store.projects import chosen_project  # noqa: PLC0415  # most commands work where they are
 
         context.with_resource(chosen_project(project))
 

@@ -1,20 +1,15 @@
 """Looking at runs that services keep: all are asked at once, none is waited for long, and what is known is shown in any case."""
 
-import contextlib
 import json
-import socket
-import ssl
 import threading
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from cloudtune.driver.process import ELSEWHERE
 from cloudtune.errors import CloudtuneError, ProviderError
-from cloudtune.store.records import RunState
+from cloudtune.provider.reachable import answers
+from cloudtune.store.records import ELSEWHERE, RunState
 
 if TYPE_CHECKING:
     from cloudtune.run import Run
@@ -124,36 +119,3 @@ def _ask(look: _Look) -> None:
         look.trouble = trouble
     look.reached.set()
     look.done.set()
-
-
-def answers(address: str, seconds: float) -> bool:
-    """Whether somebody at an address says anything at all, be it a refusal.
-
-    Behind a proxy only the proxy could tell, so that the answer is yes.
-
-    Args:
-        address: of a service: ``https://host`` or ``http://host:port``.
-        seconds: that it may take.
-    """
-    parts = urlsplit(address)
-    host, secure = parts.hostname or "", parts.scheme == "https"
-    proxies = urllib.request.getproxies()
-    if (parts.scheme in proxies or "all" in proxies) and not urllib.request.proxy_bypass(host):
-        return True
-    try:
-        with socket.create_connection((host, parts.port or (443 if secure else 80)), timeout=seconds) as connection:
-            return _says_something(connection, host, parts.netloc, secure=secure)
-    except OSError:
-        return False
-
-
-def _says_something(connection: socket.socket, host: str, netloc: str, *, secure: bool) -> bool:
-    if not secure:
-        connection.sendall(f"HEAD / HTTP/1.1\r\nHost: {netloc}\r\nConnection: close\r\n\r\n".encode())
-        connection.recv(1)
-        return True
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is said to it that matters
-    with contextlib.suppress(ssl.SSLError), context.wrap_socket(connection, server_hostname=host):
-        return True
-    return True

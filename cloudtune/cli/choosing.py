@@ -23,7 +23,7 @@ def emulated() -> list[str]:
     """Return the installed providers that have an emulator, by the entry points alone: no SDK is imported."""
     from importlib.util import find_spec  # noqa: PLC0415
 
-    from cloudtune.provider.interface import providers  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import providers  # noqa: PLC0415
 
     packages = {name: point.module.partition(".")[0] for name, point in providers().items()}
     return [name for name, package in packages.items() if find_spec(f"{package}.emulator") is not None]

@@ -66,9 +66,10 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package
     """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
-    from cloudtune.config import profiles, project_folder  # noqa: PLC0415
+    from cloudtune.config import profiles  # noqa: PLC0415
     from cloudtune.errors import ConfigError, suggest  # noqa: PLC0415
-    from cloudtune.provider.interface import ALIASES, providers  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     profile = profiles(project_folder()).get(provider)
     name = profile.provider if profile is not None else ALIASES.get(provider, provider)

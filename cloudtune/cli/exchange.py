@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
     """The formats and profiles that begin like this."""
-    from cloudtune.interop.formats import formats  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
 
     own = [name for name in formats() if name.startswith(incomplete)]
     return [*own, *complete_profiles(ctx, param, incomplete)]
@@ -75,7 +75,8 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
       cloudtune import sweep.yaml --from wandb -o job.yaml
       cloudtune import sqlite:///study.db --from optuna --trials known.csv -o job.yaml
     """
-    from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
+    from cloudtune.interop.formats import load_format  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
 
     if origin in formats():
         imported = load_format(origin).read(source, study=study)
@@ -93,7 +94,7 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
 
 
 def _import_request(source: str, origin: str) -> "Imported":
-    from cloudtune.interop.requests import read_request  # noqa: PLC0415
+    from cloudtune.provider.requests import read_request  # noqa: PLC0415
 
     return read_request(_provider(origin), source)
 
@@ -169,7 +170,8 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     """
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
-    from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
+    from cloudtune.interop.formats import load_format  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
     from cloudtune.provider.interface import Provider  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
@@ -216,7 +218,7 @@ def _yaml(data: object) -> str:
 def _provider(name: str, base: Path | None = None) -> "Provider":
     """The provider of a profile: by the project's config and, for a job, by that near the job's folder, as in a run."""
     from cloudtune.errors import ConfigError  # noqa: PLC0415
-    from cloudtune.interop.formats import formats  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
     from cloudtune.remote.resolving import resolve  # noqa: PLC0415
 
     try:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
 from cloudtune.process.orphans import VARIABLE, end_leftovers
-from cloudtune.provider.standing import as_it_is
 from cloudtune.store.records import RunRecord, RunState
 from cloudtune.store.store import RunStore, Store
 

@@ -26,7 +26,7 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
     try:
         return _load(path, overrides)
     except SpecError as error:
-        from cloudtune.interop.recognising import advice_for  # noqa: PLC0415
+        from cloudtune.provider.recognising import advice_for  # noqa: PLC0415
 
         if advice := advice_for(path):
             raise ConfigError(advice) from error
@@ -34,18 +34,18 @@ def load_job(path: Path, overrides: list[str]) -> "TuningJob":
 
 
 def _load(path: Path, overrides: list[str]) -> "TuningJob":
-    from cloudtune.spec.text import job_from_data, job_from_yaml  # noqa: PLC0415
+    from cloudtune.spec.job import TuningJob  # noqa: PLC0415
     from cloudtune.spec.text.reading import read_file  # noqa: PLC0415
 
     if not overrides:
-        return job_from_yaml(path)
+        return TuningJob.from_yaml(path)
     data = _data(read_file(path), str(path))
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
             raise click.UsageError(f"--set takes PATH=VALUE, such as limits.trials=10, not {override!r}")
         _put(data, place, _data(value, f"--set {place}") if value.strip() else None)
-    return job_from_data(data, f"{path} with --set")
+    return TuningJob.from_data(data, f"{path} with --set")
 
 
 def _data(text: str, source: str) -> Any:  # plain data

@@ -38,8 +38,9 @@ def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -
 
 def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
     """The names of profiles and providers, for the shell's completion."""
-    from cloudtune.config import profiles, project_folder  # noqa: PLC0415
-    from cloudtune.provider.interface import providers  # noqa: PLC0415
+    from cloudtune.config import profiles  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import providers  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     names = sorted({*profiles(project_folder()), *providers()})
     return [name for name in names if name.startswith(incomplete)]
@@ -114,7 +115,8 @@ def run(
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
-    from cloudtune.config import config_near, project_folder  # noqa: PLC0415
+    from cloudtune.config import config_near  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
     words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
@@ -262,7 +264,8 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.asking import ask  # noqa: PLC0415
-    from cloudtune.config import load_profile, project_folder  # noqa: PLC0415
+    from cloudtune.config import load_profile  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     project = project_folder()
     made = api.attach(name, on or load_profile(None, project).name, project=project)

@@ -78,8 +78,11 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
       cloudtune -C ~/digits ls --json
     """
     from cloudtune.cli.asking import ask  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
-    from cloudtune.store.projects import known_projects, remember  # noqa: PLC0415
+    from cloudtune.store.projects import (  # noqa: PLC0415
+        known_projects,
+        project_folder,  # noqa: PLC0415
+        remember,
+    )
 
     here = project_folder()
     projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]

@@ -129,9 +129,10 @@ def check(on: str | None, *, as_json: bool) -> int:
       cloudtune check
       cloudtune check --on local
     """
-    from cloudtune.config import load_profile, profiles, project_folder  # noqa: PLC0415
+    from cloudtune.config import load_profile, profiles  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.provider.interface import Finding, load_provider  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     project = project_folder()
     names = [on] if on else list({load_profile(None, project).name: 0, **profiles(project)})
@@ -171,10 +172,10 @@ def providers(*, as_json: bool) -> None:
       cloudtune providers --json
     """
     from cloudtune.config import profiles as configured  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
     from cloudtune.errors import ConfigError  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import providers as installed  # noqa: PLC0415
     from cloudtune.provider.interface import load_provider  # noqa: PLC0415
-    from cloudtune.provider.interface import providers as installed  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     rows = []
     for name in installed():

@@ -10,7 +10,7 @@ import click
 
 from cloudtune.cli.output import brief_parameters, counts_text, duration, number
 from cloudtune.driver.follower import dropped
-from cloudtune.provider.interface import Progress
+from cloudtune.results.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

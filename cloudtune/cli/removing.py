@@ -30,7 +30,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.garbage import at_the_service, remove  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     if bool(run_ids) == all_ended:
         raise click.UsageError("name the runs to remove, or give --all-ended")
@@ -78,7 +78,7 @@ def gc(*, dry_run: bool, as_json: bool) -> None:
       cloudtune gc --dry-run
     """
     from cloudtune.cli.garbage import leavings  # noqa: PLC0415
-    from cloudtune.config import project_folder  # noqa: PLC0415
+    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     found = leavings(project_folder())
     if not dry_run:

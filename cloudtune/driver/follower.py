@@ -5,9 +5,8 @@ import json
 from collections.abc import Iterator
 
 from cloudtune.errors import StoreError, in_one_line
-from cloudtune.provider.interface import Progress, Watcher
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Tally
+from cloudtune.results.progress import Progress, Tally, Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.store.store import RunStore

@@ -16,9 +16,8 @@ from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.warm_start import KnownTrial, observations
 from cloudtune.errors import in_one_line
-from cloudtune.provider.interface import Progress, Watcher
 from cloudtune.results.objectives import losses, what_is_missing
-from cloudtune.results.progress import Tally, keep_counting_values
+from cloudtune.results.progress import Progress, Tally, Watcher, keep_counting_values
 from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
 from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob

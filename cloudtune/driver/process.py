@@ -18,14 +18,11 @@ from cloudtune.store.secrets import forget
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
     from cloudtune.driver.loop import Interrupt
-    from cloudtune.provider.interface import Watcher
+    from cloudtune.results.progress import Watcher
     from cloudtune.store.store import RunStore
 
 WATCHING_INTERVAL = 0.2
 """Seconds between two looks at a run that another process drives."""
-
-ELSEWHERE = "driver"
-"""Under which a run's notes have the profile that its driver runs on, where that is a job of its own: `cloudtune.remote`."""
 
 _START_TIMEOUT = 30.0
 
@@ -155,7 +152,7 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
 def refresh(run: "RunStore") -> None:
     """Notes that a run whose driver is gone is interrupted."""
-    from cloudtune.provider.standing import settle  # noqa: PLC0415  # which knows where a run is driven by us
+    from cloudtune.driver.standing import settle  # noqa: PLC0415  # which knows where a run is driven by us
 
     settle(run)
 

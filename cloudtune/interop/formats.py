@@ -10,12 +10,11 @@ A format is a class, found by its name like a provider. Those of other packages 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
+from cloudtune.plugins.entry_points import formats
 from cloudtune.plugins.extras import install
-from cloudtune.plugins.installed import entry_points
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -23,16 +22,6 @@ if TYPE_CHECKING:
     from cloudtune.planning.plan import Note as Loss
     from cloudtune.space.parameters import Scalar
     from cloudtune.spec.job import TuningJob
-
-GROUP = "cloudtune.formats"
-
-_OWN = {
-    "katib": "cloudtune.interop.katib:Katib",
-    "wandb": "cloudtune.interop.wandb:Wandb",
-    "optuna": "cloudtune.interop.optuna_study:OptunaStudy",
-    "hyperopt": "cloudtune.interop.python_spaces:HyperoptSpace",
-    "ray-tune": "cloudtune.interop.python_spaces:RayTuneSpace",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +103,6 @@ class Format(ABC):
             ConfigError: there is no way to this format.
         """
         raise ConfigError(f"{self.name} can be imported only; `cloudtune export --to` takes providers and katib")
-
-
-def formats() -> dict[str, EntryPoint]:
-    """The entry points of all formats by name, our own first; nothing of theirs is imported."""
-    own = [EntryPoint(name, place, GROUP) for name, place in _OWN.items()]
-    return {point.name: point for point in (*own, *sorted(entry_points(group=GROUP)))}
 
 
 def load_format(name: str) -> Format:

@@ -8,8 +8,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, JsonValue
 
-from cloudtune.errors import Problem, UnsupportedError
+from cloudtune.errors import Problem, UnsupportedError, suggest
+from cloudtune.plugins.entry_points import ALIASES, formats, providers
 from cloudtune.spec.job import TuningJob, per_provider
+from cloudtune.spec.native import NATIVE_FIELDS
 
 
 class Support(StrEnum):
@@ -242,10 +244,8 @@ class Ledger:
         said = {path: name for path, name in per_provider(job) if name != self.provider}
         if not said:
             return
-        from cloudtune.provider.interface import unknown_provider  # noqa: PLC0415  # scanning for them takes a while
-
         for path, name in said.items():
-            message = unknown_provider(name)
+            message = _unknown_provider(name)
             if message is not None:
                 self._notes = [note for note in self._notes if note.path != path]
                 self.note(path, Support.UNSUPPORTED, message)
@@ -298,3 +298,14 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
             yield from _leaves(f"{path}[{index}]", part)
     elif value is not None and value not in ((), {}):
         yield path, value
+
+
+def _unknown_provider(name: str) -> str | None:
+    """Return what is wrong with a name under which a spec says something for one provider alone; None for nothing.
+
+    Providers that are installed are known, those that the spec has a field for, and formats that a job is written in.
+    """
+    installed = providers()
+    if name in installed or name in NATIVE_FIELDS or name in formats():
+        return None
+    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *ALIASES}))}"

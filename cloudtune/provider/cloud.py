@@ -9,14 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cloudtune.cli.asking import answers
 from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.plugins.extras import install
+from cloudtune.process.listeners import ends_with_this_process, gone, may_ask, on_this_machine
 from cloudtune.provider.driven import keep_earlier, search_problems
-from cloudtune.provider.emulated import ends_with_this_process, gone, may_ask, on_this_machine
-from cloudtune.provider.interface import Finding, Provider, Watcher
+from cloudtune.provider.interface import Finding, Provider
+from cloudtune.provider.reachable import answers
+from cloudtune.results.progress import Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.store.secrets import forget, keep_environment
@@ -174,14 +175,13 @@ class CloudProvider(Provider):
     def to_launch(self, job: TuningJob, base: Path, folder: Path) -> dict[str, Any]:
         import tempfile  # noqa: PLC0415  # few jobs are launched by other tools
 
-        from cloudtune.api import prepare_in  # noqa: PLC0415
+        from cloudtune.provider.preparing import prepare_in  # noqa: PLC0415
         from cloudtune.store.store import Store  # noqa: PLC0415
 
         with tempfile.TemporaryDirectory() as project:
             store = Store(Path(project))
             # The same id again, so that the same job gives the same request.
-            prepare_in(store, self, self.name, job, base=base, run_id=job.name)
-            run = store.run(job.name)
+            run = prepare_in(store, self, self.name, job, base=base, run_id=job.name)
             request = self.final(run, job, plan_of(run), folder)
             store.close()
         return request

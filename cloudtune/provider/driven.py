@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from cloudtune.driver import process as driving
 from cloudtune.errors import Problem
-from cloudtune.provider.interface import Provider, Watcher
+from cloudtune.provider.interface import Provider
+from cloudtune.results.progress import Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState

@@ -1,203 +1,18 @@
-"""Runs in emulators: which emulator a run is in, whether that is still there, and a new one where it is not.
-
-An emulated run is never looked for at the real service, also when its emulator is gone and the profile leads to the service
-again: its record says who served it (`Listener`), and every way to a service passes `may_ask` first.
-"""
+"""Emulators that this process starts for runs, and the variables that lead to them."""
 
 import atexit
 import contextlib
 import os
-import platform
-import socket
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from cloudtune.config import load_profile, mounts, project_folder
-from cloudtune.errors import ConfigError, EmulatorEnded, ProviderError
+from cloudtune.config import load_profile, mounts
 from cloudtune.provider.interface import load_provider
+from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
-    import psutil
-
-    from cloudtune.store.records import RunRecord
-
-_NAMES = ("127.0.0.1", "localhost", "::1")
-
-
-def on_this_machine(endpoint: str | None) -> bool:
-    """Whether an endpoint is of this machine: an emulator's, which may be gone tomorrow with all that it keeps."""
-    return endpoint is not None and urlsplit(endpoint).hostname in _NAMES
-
-
-# Who serves an address
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who serves an address of this machine.
-
-    Attributes:
-        address: e.g. ``http://127.0.0.1:40123``.
-        host: the machine's name.
-        pid: the process that listens there; None where that is not known (another user's).
-        born: when it was started, in seconds since 1970, by which it is told from a later one of this pid.
-    """
-
-    address: str
-    host: str
-    pid: int | None = None
-    born: float | None = None
-
-    @classmethod
-    def at(cls, address: str) -> Self:
-        """The present listener at an address."""
-        import psutil  # noqa: PLC0415  # needed for emulated runs alone
-
-        port = urlsplit(address).port
-        for process in _candidates():
-            with contextlib.suppress(psutil.Error):
-                if _listens(process, port):
-                    return cls(address, platform.node(), process.pid, process.create_time())
-        return cls(address, platform.node())
-
-    @property
-    def gone(self) -> bool:
-        """Whether this machine knows that it serves no more. Nothing is sent anywhere but to this machine."""
-        import psutil  # noqa: PLC0415  # needed for emulated runs alone
-
-        if self.host not in ("", platform.node()):
-            return False  # only that machine knows
-        if self.pid is None:
-            return not is_served(self.address)
-        try:
-            process = psutil.Process(self.pid)
-            if process.create_time() != self.born:
-                return True
-            return not _listens(process, urlsplit(self.address).port)
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.AccessDenied:  # it is that process, which lets us see no more
-            return not is_served(self.address)
-
-    @property
-    def mine(self) -> bool:
-        """Whether it ends with this process."""
-        return self.pid == os.getpid() and self.host == platform.node()
-
-
-def _candidates() -> "Iterator[psutil.Process]":
-    """Processes that may serve an emulator: first this one, which started it as a rule, and those that started this one."""
-    import psutil  # noqa: PLC0415
-
-    own = psutil.Process()
-    first = [own, *own.parents()]
-    yield from first
-    yield from (process for process in psutil.process_iter() if process.pid not in {each.pid for each in first})
-
-
-def _listens(process: "psutil.Process", port: int | None) -> bool:
-    """Whether a process listens at a port.
-
-    Raises:
-        psutil.Error: it is gone, or lets nobody see.
-    """
-    import psutil  # noqa: PLC0415
-
-    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in process.net_connections("tcp"))
-
-
-def is_served(address: str) -> bool:
-    """Whether somebody listens at an address of this machine."""
-    parts = urlsplit(address)
-    try:
-        socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=0.5).close()
-    except OSError:
-        return False
-    return True
-
-
-def is_lost(endpoint: str | None) -> bool:
-    """Whether an endpoint is an emulator's that has ended: trying again will not help."""
-    return endpoint is not None and on_this_machine(endpoint) and not is_served(endpoint)
-
-
-def refuse_lost(endpoint: str | None, doing: str) -> None:
-    """Make sure, after an error, that an endpoint is none of an emulator that has ended.
-
-    Args:
-        endpoint: that was asked; None for a real service.
-        doing: what was being done, as it follows ``while``.
-
-    Raises:
-        EmulatorEnded: it is.
-    """
-    if is_lost(endpoint):
-        raise EmulatorEnded(f"the emulator at {endpoint} has ended, while {doing}", code="Emulator")
-
-
-# The emulators of a run
-
-
-def listeners_of(addresses: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """What a run's record keeps of its emulators.
-
-    Args:
-        addresses: by the provider's or profile's name; see `Provider.emulators`.
-    """
-    return {name: asdict(Listener.at(address)) for name, address in addresses.items()}
-
-
-def anonymous(emulators: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The emulators of a run without their processes, for a run that goes on where those cannot be seen: in a container."""
-    return {name: {**each, "host": "", "pid": None, "born": None} for name, each in emulators.items()}
-
-
-def gone(record: "RunRecord") -> list[str]:
-    """The names of a run's emulators that have ended."""
-    return [name for name, each in record.emulators.items() if Listener(**each).gone]
-
-
-def ends_with_this_process(record: "RunRecord") -> bool:
-    """Whether an emulator of a run is this process."""
-    return any(Listener(**each).mine for each in record.emulators.values())
-
-
-def may_ask(record: "RunRecord", addresses: Mapping[str, str], names: Iterable[str]) -> None:
-    """Make sure that a service is asked about its own runs alone, and an emulator about its own.
-
-    Args:
-        record: of the run.
-        addresses: the emulators that this process would ask; see `Provider.emulators`.
-        names: under which the run's record has those of interest.
-
-    Raises:
-        ProviderError: the run's emulator is gone; or it is another one than this process would ask, or none.
-    """
-    for name in names:
-        said = record.emulators.get(name)
-        here = addresses.get(name)
-        if said is None and here is None:
-            continue
-        if said is None:
-            raise ProviderError(
-                f"{record.id} is no emulated run, but this terminal leads to the emulator at {here}; take away the variables "
-                "that lead there",
-                code="Emulator",
-            )
-        listener = Listener(**said)
-        if listener.gone:
-            raise EmulatorEnded(f"the emulator of {record.id} has ended, and what it kept with it", code="Emulator")
-        if here != listener.address:
-            where = f"at {listener.address}" + ("" if listener.host == platform.node() else f" on {listener.host}")
-            raise ProviderError(
-                f"{record.id} is in the emulator {where}, to which this terminal does not lead; set the variables that the "
-                "emulator printed at its start",
-                code="Emulator",
-            )
-
+    pass
 
 # Starting emulators
 
@@ -276,17 +91,3 @@ def emulate(on: str | None, driver: str | None, project: Path | None, near: Path
             atexit.register(_emulators.close)
         _emulators.enter_context(emulated(provider, project=project, near=near))
         _started.add(provider)
-
-
-def check_there_is_one(endpoints: Mapping[str, str]) -> None:
-    """Make sure that somebody serves the emulators of a new run.
-
-    Raises:
-        ConfigError: nobody does; says where.
-    """
-    for name, address in endpoints.items():
-        if not is_served(address):
-            raise ConfigError(
-                f"nobody serves the emulator of {name} at {address}; start one (cloudtune emulate {name}) and set the variables "
-                "that it prints, or run with --emulate"
-            )

@@ -9,15 +9,15 @@ A provider is a class in anyone's package, found through an entry point of the g
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from cloudtune.errors import ConfigError, RunNotFound, TrialError, suggest
+from cloudtune.errors import ConfigError, RunNotFound, TrialError
 from cloudtune.errors.masking import masked_text
+from cloudtune.plugins.entry_points import providers
 from cloudtune.plugins.extras import install
-from cloudtune.plugins.installed import entry_points
+from cloudtune.results.progress import Watcher
 from cloudtune.store.records import RunState
 
 if TYPE_CHECKING:
@@ -30,13 +30,7 @@ if TYPE_CHECKING:
     from cloudtune.errors import Problem
     from cloudtune.planning.plan import Plan, Support
     from cloudtune.spec.job import TuningJob
-    from cloudtune.store.records import Trial
     from cloudtune.store.store import RunStore
-
-GROUP = "cloudtune.providers"
-
-ALIASES = {"aws": "sagemaker", "gcp": "vertex", "azure": "azureml"}
-"""Short names that may stand for a provider where no profile of that name exists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,35 +49,6 @@ class Finding:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked_text(self.message))
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is, for whoever watches.
-
-    Attributes:
-        state: the run's state.
-        counts: how many trials there are in each state, by the state's name.
-        total: how many trials there will be; None where that is not known.
-        best: the best trial so far; None before the first good one, and for several objectives.
-        elapsed: seconds since the run was started, pauses left out.
-        eta: seconds that the rest will take, if it takes as long as what was; None where that is not known.
-        running: the running trials, those that started first at the front.
-        message: what has happened since the last time and is worth a line, a line each; "" for nothing new.
-    """
-
-    state: RunState
-    counts: Mapping[str, int]
-    total: int | None
-    best: "Trial | None"
-    elapsed: float
-    eta: float | None
-    running: tuple["Trial", ...] = ()
-    message: str = ""
-
-
-Watcher = Callable[[Progress], None]
-"""Is told of progress, at most some ten times a second."""
 
 
 class Provider(ABC):
@@ -298,25 +263,6 @@ class Provider(ABC):
     def resume(self, run: "RunStore") -> None:
         """Makes an interrupted run ready to go on; what follows is `start` or `follow`."""
         self.refresh(run)
-
-
-def providers() -> dict[str, EntryPoint]:
-    """The entry points of all installed providers by name; nothing of theirs is imported."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP))}
-
-
-def unknown_provider(name: str) -> str | None:
-    """Return what is wrong with a name under which a spec says something for one provider alone; None for nothing.
-
-    Providers that are installed are known, those that the spec has a field for, and formats that a job is written in.
-    """
-    from cloudtune.interop.formats import formats  # noqa: PLC0415  # few specs say something for others
-    from cloudtune.spec.job import NATIVE_FIELDS  # noqa: PLC0415
-
-    installed = providers()
-    if name in installed or name in NATIVE_FIELDS or name in formats():
-        return None
-    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *ALIASES}))}"
 
 
 def load_provider(name: str) -> type[Provider]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
     from cloudtune.publishing.target import Target
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
 
 __all__ = ["Publisher", "publisher_of"]
 
 
 def publisher_of(
-    run: "Run",
+    run: "RunView",
     *,
     optuna: "str | BaseStorage | None" = None,
     mlflow: str | None = None,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
     from cloudtune.publishing.points import Point
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.records import Report, RunRecord, Trial
 
@@ -128,7 +128,7 @@ class MlflowTarget(Target):
 
     name = "mlflow"
 
-    def __init__(self, run: "Run", uri: str, experiment: str | None = None) -> None:
+    def __init__(self, run: "RunView", uri: str, experiment: str | None = None) -> None:
         mlflow = need("mlflow", self.name)
         super().__init__(run, uri)
         from requests.exceptions import RequestException  # noqa: PLC0415  # MLflow brings it along

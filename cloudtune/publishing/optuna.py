@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
     from cloudtune.store.records import Report, RunRecord, Trial
 
 MARK = "cloudtune:run"
@@ -61,7 +61,7 @@ class OptunaTarget(Target):
 
     name = "optuna"
 
-    def __init__(self, run: "Run", storage: "str | BaseStorage") -> None:
+    def __init__(self, run: "RunView", storage: "str | BaseStorage") -> None:
         optuna = need("optuna", self.name)
         own = f"{type(storage).__name__} {os.getpid()}-{id(storage)}"  # no other process has it
         super().__init__(run, storage if isinstance(storage, str) else own)

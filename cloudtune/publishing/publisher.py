@@ -14,7 +14,7 @@ from cloudtune.publishing.target import Published, Target
 from cloudtune.store.records import RunState, Trial
 
 if TYPE_CHECKING:
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
     from cloudtune.store.records import RunRecord
 
 LOOK = 0.5
@@ -42,7 +42,7 @@ class Publisher:
         ConfigError: something else has the run's place at a target.
     """
 
-    def __init__(self, run: "Run", targets: Sequence[Target]) -> None:
+    def __init__(self, run: "RunView", targets: Sequence[Target]) -> None:
         self._run = run
         self._feeds = [_Feed(run, target) for target in targets]
         self._held = contextlib.ExitStack()
@@ -107,7 +107,7 @@ class _Feed:
     Each look costs as much as changed since the one before, and as the running trials have reported.
     """
 
-    def __init__(self, run: "Run", target: Target) -> None:
+    def __init__(self, run: "RunView", target: Target) -> None:
         self.target = target
         self._run = run
         self._revision = 0
@@ -172,7 +172,7 @@ def _told(tell: Tell | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(run: "Run", target: Target) -> Iterator[None]:
+def _alone(run: "RunView", target: Target) -> Iterator[None]:
     """Holds the lock of a run and a target; the system frees it when the process dies."""
     digest = hashlib.sha256(f"{target.name} {target.raw_address}".encode()).hexdigest()[:16]
     descriptor = os.open(run.folder / f"publishing-{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

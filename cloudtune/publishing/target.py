@@ -12,7 +12,7 @@ from cloudtune.plugins.extras import install
 from cloudtune.publishing.address import masked_address, without_secrets
 
 if TYPE_CHECKING:
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
     from cloudtune.store.records import Report, RunRecord, Trial
 
 
@@ -49,7 +49,7 @@ class Target(ABC):
     trouble: tuple[type[Exception], ...] = (OSError,)
     """What its library raises where the target cannot be reached, or does not take something."""
 
-    def __init__(self, run: "Run", address: str) -> None:
+    def __init__(self, run: "RunView", address: str) -> None:
         self.run_id = run.id
         self.job = run.job
         self.record = run.record

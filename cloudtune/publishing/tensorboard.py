@@ -10,7 +10,7 @@ from cloudtune.publishing.points import counting_name, points_of
 from cloudtune.publishing.target import Target, need
 
 if TYPE_CHECKING:
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
     from cloudtune.store.records import Report, RunRecord, Trial
 
 
@@ -28,7 +28,7 @@ class TensorBoardTarget(Target):
 
     name = "tensorboard"
 
-    def __init__(self, run: "Run", folder: str) -> None:
+    def __init__(self, run: "RunView", folder: str) -> None:
         need("tensorboard.plugins.hparams.summary_v2", self.name)
         super().__init__(run, folder)
         from cloudtune.publishing.events import Events, session_name  # noqa: PLC0415  # loads TensorBoard

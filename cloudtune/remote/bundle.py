@@ -10,9 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudtune
-from cloudtune.provider.emulated import anonymous
-from cloudtune.provider.interface import GROUP, providers
+from cloudtune.plugins.entry_points import PROVIDERS, providers
+from cloudtune.plugins.version import __version__
+from cloudtune.process.listeners import anonymous
 from cloudtune.remote.journal import copy
 from cloudtune.remote.program import MANIFEST, STORES
 from cloudtune.spec.job import TuningJob
@@ -83,10 +83,10 @@ def _copy_package(name: str, folder: Path) -> None:
 
 def _write_metadata(folder: Path, points: list[EntryPoint]) -> None:
     """What makes the folder an installed distribution, in which providers are found."""
-    info = folder / f"cloudtune-{cloudtune.__version__}.dist-info"
+    info = folder / f"cloudtune-{__version__}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cloudtune\nVersion: {cloudtune.__version__}\n")
-    lines = [f"[{GROUP}]", *(f"{point.name} = {point.value}" for point in points)]
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cloudtune\nVersion: {__version__}\n")
+    lines = [f"[{PROVIDERS}]", *(f"{point.name} = {point.value}" for point in points)]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 

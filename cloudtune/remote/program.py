@@ -71,8 +71,9 @@ def _is_there(requirement: str) -> bool:
 
 def _drive(manifest: dict[str, Any], project: Path) -> bool:
     from cloudtune import trial  # noqa: PLC0415
-    from cloudtune.provider.interface import Progress, load_provider  # noqa: PLC0415
+    from cloudtune.provider.interface import load_provider  # noqa: PLC0415
     from cloudtune.remote.journal import Journal  # noqa: PLC0415
+    from cloudtune.results.progress import Progress  # noqa: PLC0415
     from cloudtune.store.secrets import keep_environment  # noqa: PLC0415
     from cloudtune.store.store import Store  # noqa: PLC0415
 

@@ -10,18 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, cast
 
-from cloudtune import api
 from cloudtune.bundle.survey import Survey
 from cloudtune.driver import process as driving
 from cloudtune.driver.follower import Watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import leading_there
-from cloudtune.provider.interface import Finding, Provider, Watcher
+from cloudtune.provider.handle import RunHandle
+from cloudtune.provider.interface import Finding, Provider
+from cloudtune.provider.preparing import prepare_in
 from cloudtune.remote.bundle import PROGRAM, Target, bundle, moved
 from cloudtune.remote.journal import Reader, copy
 from cloudtune.remote.program import STORE
-from cloudtune.run import Run
+from cloudtune.results.progress import Watcher
 from cloudtune.space.parameters import Int
 from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, pick
 from cloudtune.store.records import RunState
@@ -127,24 +128,24 @@ class RemoteDriver(Provider):
                 events=[(None, f"its driver is {driver.record.native['job']} on {self._profile}")],
             )
 
-    def _prepared(self, run: RunStore, driver_id: str) -> Run:
+    def _prepared(self, run: RunStore, driver_id: str) -> RunHandle:
         base = Path(run.record().native["base"])
         job = TuningJob.from_data(json.loads(run.record().job))
         folder = run.folder / "driver"
         bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
         secrets = {**leading_there, **(kept_environment(run) if job.trial.environment else {})}
         spec = _driver_job(job, base, secrets, self._driving.name)
-        made = api.prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
+        made = prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
         shutil.rmtree(folder / "source")  # it is packed
-        return made
+        return RunHandle(made, self._driving)
 
-    def _driver(self, run: RunStore) -> Run | None:
+    def _driver(self, run: RunStore) -> RunHandle | None:
         """The driver's own run, with a connection of its own to its store; None where it was not made yet."""
         driver_id = run.record().native.get(_DRIVER_RUN)
         if driver_id is None:
             return None
         try:
-            return Run(Store(run.folder / "driver").run(driver_id), self._driving)
+            return RunHandle(Store(run.folder / "driver").run(driver_id), self._driving)
         except RunNotFound:
             return None
 
@@ -265,11 +266,11 @@ class _Lines:
         driver: its run.
     """
 
-    def __init__(self, driver: Run) -> None:
+    def __init__(self, driver: RunHandle) -> None:
         self._lines: queue.SimpleQueue[str | Exception | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, args=[driver], name=f"log of {driver.id}", daemon=True).start()
 
-    def _listen(self, driver: Run) -> None:
+    def _listen(self, driver: RunHandle) -> None:
         own = _for_another_thread(driver)
         try:
             while not own.refresh().ended and not _has_log(own):
@@ -301,23 +302,23 @@ class _Lines:
         return False
 
 
-def _for_another_thread(driver: Run) -> Run:
+def _for_another_thread(driver: RunHandle) -> RunHandle:
     """The same run, with a connection of its own to the store and clients of its own."""
     store, provider = driver._store, driver._provider  # noqa: SLF001  # a run of our own
-    return Run(Store(store.store.project).run(store.id), type(provider)(provider.settings, provider.mounts))
+    return RunHandle(Store(store.store.project).run(store.id), type(provider)(provider.settings, provider.mounts))
 
 
-def _has_log(driver: Run) -> bool:
+def _has_log(driver: RunHandle) -> bool:
     trials = driver.trials()
     return bool(trials) and bool(trials[0].place)
 
 
-def _printed(driver: Run) -> Iterator[str]:
+def _printed(driver: RunHandle) -> Iterator[str]:
     """What a driver has printed so far."""
     return driver.logs(0) if _has_log(driver) else iter(())
 
 
-def _fetch_store(driver: Run, run: RunStore) -> None:
+def _fetch_store(driver: RunHandle, run: RunStore) -> None:
     """Takes over the store that a driver left at its end, if it came to one."""
     with tempfile.TemporaryDirectory() as folder:
         try:

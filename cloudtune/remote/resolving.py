@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from cloudtune.config import config_near, load_profile, mounts, project_folder
-from cloudtune.driver.process import ELSEWHERE
+from cloudtune.config import config_near, load_profile, mounts
 from cloudtune.provider.interface import Provider, load_provider
-from cloudtune.store.records import RunRecord
+from cloudtune.store.projects import project_folder
+from cloudtune.store.records import ELSEWHERE, RunRecord
 
 CONFIG = "config"
 """Under which a run's notes have the folder of a config that is nearer to its job than the project's."""

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
 
 
-def write_report(run: "Run", path: Path) -> Path:
+def write_report(run: "RunView", path: Path) -> Path:
     """Writes the report of a run, and returns its path. Folders on the way are made.
 
     Raises:

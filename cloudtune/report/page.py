@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from cloudtune import __version__
+from cloudtune.plugins.version import __version__
 from cloudtune.report import charts, parameters, tables
 from cloudtune.report.looks import Chart, Figure
 from cloudtune.report.study import Study

@@ -14,7 +14,7 @@ from cloudtune.spec.job import Objective, TuningJob
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 
 if TYPE_CHECKING:
-    from cloudtune.run import Run
+    from cloudtune.results.view import RunView
 
 MAX_CURVES = 200
 """Learning curves that are drawn; of more, the best and an even choice of the others."""
@@ -121,7 +121,7 @@ def choose(trials: Sequence[Trial], most: int) -> list[Trial]:
     return [*trials[:first], *(rest[index * len(rest) // count] for index in range(count))]
 
 
-def study_of(run: "Run") -> Study:
+def study_of(run: "RunView") -> Study:
     """Everything of a run that its report needs.
 
     Raises:
@@ -133,7 +133,7 @@ def study_of(run: "Run") -> Study:
     return replace(study, curves=curves, more_curves=more)
 
 
-def _curves(run: "Run", study: Study) -> tuple[dict[int, Curve], bool]:
+def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
     """At most `MAX_CURVES` curves, and whether there are more."""
     ranked = study.ranked
     known = {trial.number for trial in ranked}

@@ -1,11 +1,41 @@
 """Keeping count while a run goes on: which value of a metric counts, how many trials ended how, and the best of them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cloudtune.results.failures import Failures
 from cloudtune.spec.job import Objective
-from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.records import RunState, Trial, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, for whoever watches.
+
+    Attributes:
+        state: the run's state.
+        counts: how many trials there are in each state, by the state's name.
+        total: how many trials there will be; None where that is not known.
+        best: the best trial so far; None before the first good one, and for several objectives.
+        elapsed: seconds since the run was started, pauses left out.
+        eta: seconds that the rest will take, if it takes as long as what was; None where that is not known.
+        running: the running trials, those that started first at the front.
+        message: what has happened since the last time and is worth a line, a line each; "" for nothing new.
+    """
+
+    state: RunState
+    counts: Mapping[str, int]
+    total: int | None
+    best: Trial | None
+    elapsed: float
+    eta: float | None
+    running: tuple[Trial, ...] = ()
+    message: str = ""
+
+
+Watcher = Callable[[Progress], None]
+"""Is told of progress, at most some ten times a second."""
 
 
 class Tally:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 from sklearn.utils.metaestimators import _safe_split
 
-from cloudtune.provider.interface import Progress, Watcher
+from cloudtune.results.progress import Progress, Watcher
 from cloudtune.sklearn.evaluating import Evaluation
 from cloudtune.store.records import TrialState
 

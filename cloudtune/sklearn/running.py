@@ -16,14 +16,16 @@ import cloudpickle
 import joblib  # type: ignore[import-untyped]  # it has no types
 
 from cloudtune import api
-from cloudtune.config import load_profile, mounts, project_folder
+from cloudtune.config import load_profile, mounts
 from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, RunNotFound
-from cloudtune.provider.interface import Provider, Watcher, load_provider
+from cloudtune.provider.interface import Provider, load_provider
+from cloudtune.results.progress import Watcher
 from cloudtune.sklearn import evaluating
 from cloudtune.sklearn.evaluating import PICKLE, Evaluation
 from cloudtune.sklearn.folds import FoldLauncher, InProcess
 from cloudtune.spec.job import TuningJob
+from cloudtune.store.projects import project_folder
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:

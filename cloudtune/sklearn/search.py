@@ -79,7 +79,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         project: the folder that keeps the run. None for a passing one, which goes with this object, or, with `on`,
             `run_id` or `warm_start_from`, for the one around the working folder.
         run_id: of the run; fitting again with that of an interrupted run goes on with it.
-        callbacks: functions that are told of progress (`cloudtune.provider.interface.Watcher`). Callbacks of scikit-learn go
+        callbacks: functions that are told of progress (`cloudtune.results.progress.Watcher`). Callbacks of scikit-learn go
             into `set_callbacks`.
         job: further fields of the job, such as ``{"compute": {"instance": "ml.m5.large"}}``.
 

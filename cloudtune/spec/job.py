@@ -18,8 +18,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from cloudtune.plugins.entry_points import ALIASES
 from cloudtune.space.parameters import Count, Entry, Integer, Number, Part, Positive
 from cloudtune.space.space import Space, SpaceError
+from cloudtune.spec.native import NATIVE_FIELDS, Native
 from cloudtune.spec.strategies import Grid, Hyperband, Random, Stopping, Strategy
 from cloudtune.spec.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
 
@@ -44,8 +46,6 @@ def _by_full_name(value: object) -> object:
     """Takes an alias of a provider, such as ``aws``, for its name; two of one provider are refused."""
     if not isinstance(value, Mapping):
         return value
-    from cloudtune.provider.interface import ALIASES  # noqa: PLC0415  # provider stands above; only mappings need it
-
     named: dict[object, object] = {}
     for key, part in value.items():
         name = ALIASES.get(key, key) if isinstance(key, str) else key
@@ -222,9 +222,6 @@ class Encryption(Part):
     """Whether to encrypt what the machines of one trial send each other."""
 
 
-Native = dict[str, JsonValue]
-
-
 class TuningJob(Part):
     """One tuning job: what to run, what to vary, what to aim at, and how far to go."""
 
@@ -383,15 +380,15 @@ class TuningJob(Part):
             SpecError: the text is not YAML or not a job; lists every mistake with its line and column.
             OSError: the file cannot be read.
         """
-        from cloudtune.spec.text import job_from_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+        from cloudtune.spec.text import from_yaml  # noqa: PLC0415  # YAML is loaded when first needed
 
-        return job_from_yaml(source)
+        return from_yaml(cls, source)
 
     def to_yaml(self) -> str:
         """The job as YAML that `from_yaml` reads back as an equal job."""
-        from cloudtune.spec.text import job_to_yaml  # noqa: PLC0415  # YAML is loaded when first needed
+        from cloudtune.spec.text import to_yaml  # noqa: PLC0415  # YAML is loaded when first needed
 
-        return job_to_yaml(self)
+        return to_yaml(self)
 
     @classmethod
     def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":
@@ -400,19 +397,15 @@ class TuningJob(Part):
         Raises:
             SpecError: lists every mistake with its path.
         """
-        from cloudtune.spec.text import job_from_data  # noqa: PLC0415  # the words for mistakes are loaded when needed
+        from cloudtune.spec.text import from_data  # noqa: PLC0415  # the words for mistakes are loaded when needed
 
-        return job_from_data(data, source)
+        return from_data(cls, data, source)
 
     def to_data(self) -> dict[str, JsonValue]:
         """The job as plain data, without what has its default, that `from_data` reads back as an equal job."""
-        from cloudtune.spec.text import job_to_data  # noqa: PLC0415
+        from cloudtune.spec.text import to_data  # noqa: PLC0415
 
-        return job_to_data(self)
-
-
-NATIVE_FIELDS = ("local", "sagemaker", "vertex", "azureml", "ray")
-"""Fields of the job that hold one provider's native settings."""
+        return to_data(self)
 
 
 def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:

@@ -5,8 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from cloudtune.config import project_folder
-from cloudtune.store.projects import known_projects
+from cloudtune.store.projects import known_projects, project_folder
 
 
 def command(verb: str, run_id: str, project: Path) -> str:

@@ -1,12 +1,17 @@
-"""The index of a user's projects, by which runs are found from every folder."""
+"""Where projects are: the folder of one, and the index of a user's, by which runs are found from every folder."""
 
 import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
-from cloudtune.config import STORE
+from cloudtune.store import STORE
+
+FILE = "cloudtune.toml"
+"""The file of profiles and settings in a project's folder."""
 
 _MOST = 1000
 """Projects that are remembered; those that were used longest ago go first."""
@@ -54,3 +59,36 @@ def _read() -> list[Path]:
     except (OSError, ValueError):
         return []
     return [Path(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []
+
+
+# The folder of a project
+
+
+_chosen: ContextVar[Path | None] = ContextVar("project", default=None)
+
+
+@contextlib.contextmanager
+def chosen_project(folder: Path) -> Iterator[None]:
+    """Has `project_folder` start at a folder instead of the working folder, while the context lasts.
+
+    Args:
+        folder: which the user named (``cloudtune -C FOLDER``).
+    """
+    token = _chosen.set(folder)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def project_folder(start: Path | None = None) -> Path:
+    """The nearest folder upward that has a ``cloudtune.toml`` or a ``.cloudtune``; the starting folder if none has.
+
+    Args:
+        start: None for the folder that the user named, or else the working folder.
+    """
+    origin = (start or _chosen.get() or Path.cwd()).resolve()
+    for folder in (origin, *origin.parents):
+        if (folder / FILE).is_file() or (folder / STORE).is_dir():
+            return folder
+    return origin

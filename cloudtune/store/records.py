@@ -54,6 +54,10 @@ class TrialState(StrEnum):
         return self not in (TrialState.WAITING, TrialState.RUNNING)
 
 
+ELSEWHERE = "driver"
+"""Under which a run's notes have the profile that its driver runs on, where that is a job of its own: `cloudtune.remote`."""
+
+
 @dataclass(slots=True)
 class Trial:
     """One trial.
@@ -124,7 +128,7 @@ class RunRecord:
         elapsed: seconds that it has been driven, over all its resumes.
         native: the provider's own notes, e.g. the service's name of the job.
         emulators: the emulators that it runs in instead of services, by the provider's name (by the profile's, of several
-            profiles together); see `cloudtune.provider.emulated.Listener`. None for a run that costs money.
+            profiles together); see `cloudtune.process.listeners.Listener`. None for a run that costs money.
         seen: seconds since 1970 of the last answer of the service about it; None where none was asked, or needed.
     """
 

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cloudtune.config import STORE
 from cloudtune.errors import DamagedRun, RunBusy, RunNotFound, StoreError, TrialError
 from cloudtune.errors.masking import masked_text
+from cloudtune.store import STORE
 from cloudtune.store.commands import command, command_in
 from cloudtune.store.database import ADDED, is_damage, is_writable, open_store, store_errors
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState

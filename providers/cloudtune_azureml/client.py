@@ -18,7 +18,7 @@ from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPol
 from azure.core.rest import HttpRequest
 
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.provider.emulated import on_this_machine
+from cloudtune.process.listeners import on_this_machine
 from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.settings import AzureMlSettings
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloudtune.planning.plan import Beside, Machines, Note, Plan, Support
-from cloudtune.spec.job import NATIVE_FIELDS, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.native import NATIVE_FIELDS
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"

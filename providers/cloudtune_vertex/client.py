@@ -19,7 +19,7 @@ from google.auth.external_account_authorized_user import Credentials
 from requests.exceptions import RequestException
 
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
-from cloudtune.provider.emulated import is_lost, on_this_machine, refuse_lost
+from cloudtune.process.listeners import is_lost, on_this_machine, refuse_lost
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:

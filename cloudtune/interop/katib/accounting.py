@@ -4,7 +4,8 @@ from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.support import SUPPORT
 from cloudtune.interop.katib.templates import GPU
 from cloudtune.planning.plan import Ledger, covers, leaves
-from cloudtune.spec.job import NATIVE_FIELDS, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.native import NATIVE_FIELDS
 from cloudtune.trial import data_variable
 
 _TEMPLATE = "spec.trialTemplate.trialSpec"

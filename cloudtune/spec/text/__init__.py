@@ -1,25 +1,26 @@
 """The spec as text: YAML and plain data to a job and back, and every mistake in plain words with its place.
 
-`cloudtune.spec.job` loads this module when it is first needed.
+The model of the job is an argument: `cloudtune.spec.job` loads this package when it is first needed.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.spec.job import TuningJob
-from cloudtune.spec.text.dumping import job_to_data, yaml_text
+from cloudtune.spec.text.dumping import to_data, yaml_text
 from cloudtune.spec.text.problems import find_problems
 
 if TYPE_CHECKING:
     from cloudtune.spec.text.reading import Node
 
-__all__ = ["job_from_data", "job_from_yaml", "job_to_data", "job_to_yaml"]
+__all__ = ["from_data", "from_yaml", "to_data", "to_yaml"]
+
+Job = TypeVar("Job", bound=BaseModel)
 
 
-def job_from_yaml(source: str | Path) -> TuningJob:
+def from_yaml(model: type[Job], source: str | Path) -> Job:
     """The job of a YAML text (a str) or of a file in UTF-8 (a Path).
 
     YAML 1.2 with the core schema: ``1e-3`` is a number, ``no`` and ``on`` are texts.
@@ -36,10 +37,10 @@ def job_from_yaml(source: str | Path) -> TuningJob:
     node, problems = read_yaml(read_file(source) if isinstance(source, Path) else source, name)
     data = _environment_as_written(node)
     try:
-        job = TuningJob.model_validate(data)
+        job = model.model_validate(data)
     except ValidationError as error:
         told = {_place(problem) for problem in problems}
-        problems += [one for one in find_problems(error, data, node) if _place(one) not in told]
+        problems += [one for one in find_problems(error, model, data, node) if _place(one) not in told]
     else:
         if not problems:
             return job
@@ -63,10 +64,11 @@ def _place(problem: Problem) -> tuple[int, int]:
     return problem.line or 0, problem.column or 0
 
 
-def job_from_data(data: Any, source: str = "the job") -> TuningJob:
+def from_data(model: type[Job], data: Any, source: str = "the job") -> Job:
     """The job of plain data, such as JSON gives.
 
     Args:
+        model: of the job.
         data: a mapping of the job's fields.
         source: what the error calls the data.
 
@@ -74,12 +76,12 @@ def job_from_data(data: Any, source: str = "the job") -> TuningJob:
         SpecError: lists every mistake with its path.
     """
     try:
-        return TuningJob.model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
-        problems = find_problems(error, data)
+        problems = find_problems(error, model, data)
     raise SpecError(problems, source)
 
 
-def job_to_yaml(job: TuningJob) -> str:
-    """The job as YAML that `job_from_yaml` reads back as an equal job, without what equals its default."""
-    return yaml_text(job_to_data(job))
+def to_yaml(job: BaseModel) -> str:
+    """The job as YAML that `from_yaml` reads back as an equal job, without what equals its default."""
+    return yaml_text(to_data(job))

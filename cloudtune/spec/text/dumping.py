@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue
 
-from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.scalars import resolve
 
 WIDTH = 100
@@ -26,14 +25,14 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LITERAL = re.compile(r"(?!\s)(?:[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n)*")
 
 
-def job_to_data(job: TuningJob) -> dict[str, JsonValue]:
+def to_data(job: BaseModel) -> dict[str, JsonValue]:
     """The job as plain data in the order of its fields, without what equals its default.
 
     Durations and sizes are texts; a single objective is a mapping, several are a list; a condition with one
     value is that value.
     """
     data = _without_defaults(job, job.model_dump())
-    if len(job.objective) == 1:
+    if len(data["objective"]) == 1:
         data["objective"] = data["objective"][0]
     return cast("dict[str, JsonValue]", data)
 

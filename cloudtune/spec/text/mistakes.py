@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cloudtune.spec.job import NATIVE_FIELDS
+from cloudtune.spec.native import NATIVE_FIELDS
 
 Location = tuple[str | int, ...]
 
@@ -30,6 +30,7 @@ class Mistake:
     """An error of pydantic, with its location cleared of the names that pydantic gives to a union's members.
 
     Attributes:
+        model: what was validated.
         location: keys and indexes that lead to the value.
         error: what pydantic says.
         tag: the ``type`` of the part around it, if that part is one of a tagged union.
@@ -38,6 +39,7 @@ class Mistake:
         branches: where no member of the union fits the value: all of them.
     """
 
+    model: type[BaseModel]
     location: Location
     error: ErrorDetails
     tag: str | None = None
@@ -46,20 +48,20 @@ class Mistake:
     branches: tuple[str, ...] = ()
 
 
-def find_mistakes(error: ValidationError) -> list[Mistake]:
+def find_mistakes(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
     """Each mistake once, in pydantic's order."""
-    mistakes = [_mistake(details) for details in error.errors(include_url=False)]
+    mistakes = [_mistake(details, model) for details in error.errors(include_url=False)]
     return [mistake for mistake in _one_a_union(mistakes) if not _follows(mistake)]
 
 
-def _mistake(error: ErrorDetails) -> Mistake:
+def _mistake(error: ErrorDetails, model: type[BaseModel]) -> Mistake:
     location, tag = _untagged(error["loc"])
     if _is_scalar_branch(location):
-        return Mistake(location[:-1], error, tag, str(location[-1]), len(location) - 1)
+        return Mistake(model, location[:-1], error, tag, str(location[-1]), len(location) - 1)
     for index, part in enumerate(location):
         if isinstance(part, str) and (found := _BRANCH.fullmatch(part)):
-            return Mistake(location[:index] + location[index + 1 :], error, tag, found[1], index)
-    return Mistake(location, error, tag)
+            return Mistake(model, location[:index] + location[index + 1 :], error, tag, found[1], index)
+    return Mistake(model, location, error, tag)
 
 
 def _is_scalar_branch(location: Location) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from cloudtune.errors import Problem
 from cloudtune.spec.text.dumping import flow_text
@@ -16,17 +16,20 @@ if TYPE_CHECKING:
     from cloudtune.spec.text.reading import Node, Place
 
 
-def find_problems(error: ValidationError, data: Any, node: "Node | None" = None) -> list[Problem]:
+def find_problems(
+    error: ValidationError, model: type[BaseModel], data: Any, node: "Node | None" = None
+) -> list[Problem]:
     """Each mistake once, in pydantic's order.
 
     Args:
-        error: what validating a TuningJob raised.
+        error: what validating raised.
+        model: of the job.
         data: what was validated.
         node: the same data with its places, where it came from a text.
     """
     listed = _lists_of_values(data)
     found = []
-    for mistake in find_mistakes(error):
+    for mistake in find_mistakes(error, model):
         name = str(mistake.location[1]) if mistake.location[:1] == ("space",) and len(mistake.location) > 1 else None
         found.append(_not_variants(name, data, node) if name in listed else _problem(mistake, data, node))
     return list(dict.fromkeys(found))

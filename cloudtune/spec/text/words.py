@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.mistakes import Location, Mistake
 
 
@@ -93,17 +92,17 @@ def _job(mistake: Mistake) -> Words:
 
 def _unknown_key(mistake: Mistake) -> Words:
     key = str(mistake.location[-1])
-    allowed = list(_model_at(mistake.location[:-1], mistake.tag).model_fields)
+    allowed = list(_model_at(mistake.model, mistake.location[:-1], mistake.tag).model_fields)
     return Words(
         f"unknown key {key!r}",
-        (len(mistake.location) == 1 and _belongs(key)) or _nearest(key, allowed, "the keys here are"),
+        (len(mistake.location) == 1 and _belongs(key, mistake.model)) or _nearest(key, allowed, "the keys here are"),
     )
 
 
-def _belongs(key: str) -> str:
+def _belongs(key: str, job: type[BaseModel]) -> str:
     """The hint for a key at the top that is one of another part."""
-    for name, info in TuningJob.model_fields.items():
-        if any(key in model.model_fields for model in models_in(info.annotation)) and name != "space":
+    for name, info in job.model_fields.items():
+        if any(key in part.model_fields for part in models_in(info.annotation)) and name != "space":
             return f"it belongs under {name!r}"
     return ""
 
@@ -128,13 +127,13 @@ def _unknown_tag(mistake: Mistake) -> Words:
 
 
 def _no_tag(mistake: Mistake) -> Words:
-    types = [model.model_fields["type"].default for model in _kinds_of(str(mistake.location[0]))]
+    types = [model.model_fields["type"].default for model in _kinds_of(mistake)]
     return Words("'type' is missing", f"the types are: {', '.join(types)}", ("type",))
 
 
 def _not_of_a_union(mistake: Mistake) -> Words:
     value = mistake.error["input"]
-    types = [model.model_fields["type"].default for model in _kinds_of(str(mistake.location[0]))]
+    types = [model.model_fields["type"].default for model in _kinds_of(mistake)]
     hint = f"write {{type: {value}}}" if isinstance(value, str) and value in types else ""
     if mistake.location[0] == "space" and len(mistake.location) == 2 and isinstance(value, bool | int | float | str):
         hint = f"write {{type: constant, value: {shorten(str(value))}}} for a fixed value"
@@ -213,9 +212,8 @@ _SPELLED: dict[str, Callable[[Mistake], Words]] = {
 """What words each type of pydantic's errors, where more is to be said than the kind of the value."""
 
 
-def _model_at(location: Location, tag: str | None) -> type[BaseModel]:
+def _model_at(model: type[BaseModel], location: Location, tag: str | None) -> type[BaseModel]:
     """The model of the part that a location leads to; `tag` decides between those of a tagged union."""
-    model: type[BaseModel] = TuningJob
     for step in location:
         info = model.model_fields.get(step) if isinstance(step, str) else None
         models = models_in(info.annotation) if info is not None else []
@@ -225,8 +223,9 @@ def _model_at(location: Location, tag: str | None) -> type[BaseModel]:
     return model
 
 
-def _kinds_of(field: str) -> list[type[BaseModel]]:
-    return models_in(TuningJob.model_fields[field].annotation)
+def _kinds_of(mistake: Mistake) -> list[type[BaseModel]]:
+    """Return the models that the union at the top of a mistake's location may be."""
+    return models_in(mistake.model.model_fields[str(mistake.location[0])].annotation)
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -68,8 +68,9 @@ def _origins(path: Path) -> Iterator[str]:
 
 
 def _origins_of(data: dict[str, Any]) -> Iterator[str]:
-    from cloudtune.interop.formats import formats, load_format  # noqa: PLC0415
-    from cloudtune.provider.interface import load_provider, providers  # noqa: PLC0415
+    from cloudtune.interop.formats import load_format  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import formats, providers  # noqa: PLC0415
+    from cloudtune.provider.interface import load_provider  # noqa: PLC0415
 
     for name in formats():
         try:

@@ -1,0 +1,110 @@
+"""One run on its provider: what reading, following and ending it take, whoever holds it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cloudtune.driver.follower import watched_by
+from cloudtune.driver.standing import as_it_is, lost_emulators, settle
+from cloudtune.errors import CloudtuneError
+from cloudtune.provider.interface import Provider
+from cloudtune.results.progress import Watcher
+from cloudtune.store.records import RunRecord, RunState, Trial
+from cloudtune.store.store import RunStore
+
+
+class RunHandle:
+    """A run in a store, and the provider that runs it.
+
+    Args:
+        store: of the run.
+        provider: made from the run's profile.
+    """
+
+    def __init__(self, store: RunStore, provider: Provider) -> None:
+        self._store = store
+        self._provider = provider
+
+    @property
+    def id(self) -> str:
+        """The run's id; `attach(id)` finds it again."""
+        return self._store.id
+
+    @property
+    def record(self) -> RunRecord:
+        """What the store knows of the run; it is interrupted if its driver or its emulator is gone from this machine."""
+        return as_it_is(self._store)
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may change the run: a colleague's project, or a mounted one, may only be read."""
+        return self._store.store.writable
+
+    @property
+    def state(self) -> RunState:
+        """The run's state as it was last seen; `refresh` brings it up to date."""
+        return self.record.state
+
+    def start(self) -> None:
+        """Makes the run go on without this process. Doing it twice makes one job.
+
+        Raises:
+            ProviderError: the provider did not take the job.
+        """
+        self._provider.start(self._store)
+
+    def refresh(self) -> RunState:
+        """Asks the service about the run, once, and returns its state. Nothing else but `wait` brings the store up to date.
+
+        A run that has ended is not asked for, nor one whose emulator is gone, nor where the store may only be read.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+        record = settle(self._store)
+        if not record.state.ended and self.writable and not lost_emulators(self._store):
+            self._provider.refresh(self._store)
+        return self.state
+
+    def wait(self, watcher: Watcher | None = None) -> RunState:
+        """Waits until the run has ended (or is interrupted), and returns its state.
+
+        A run whose emulator ends is interrupted.
+
+        Args:
+            watcher: is told of progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
+                raised once the run has ended.
+        """
+        if settle(self._store).state is RunState.INTERRUPTED and lost_emulators(self._store):
+            return RunState.INTERRUPTED
+        try:
+            with watched_by(self._store, watcher) as onlooker:
+                return self._provider.follow(self._store, onlooker)
+        except CloudtuneError:
+            if not lost_emulators(self._store) or settle(self._store).state is not RunState.INTERRUPTED:
+                raise
+            return RunState.INTERRUPTED
+
+    def trials(self) -> list[Trial]:
+        """All trials by number."""
+        return self._store.trials()
+
+    def logs(self, number: int, *, follow: bool = False) -> Iterator[str]:
+        """The lines that a trial printed; with `follow` also those to come, until it ends.
+
+        Raises:
+            TrialError: there is no such trial, or it has no log.
+        """
+        return self._provider.logs(self._store, number, follow=follow)
+
+    def fetch(self, number: int, target: str | Path) -> list[Path]:
+        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
+
+        Raises:
+            TrialError: there is no such trial, or it left nothing.
+        """
+        return self._provider.fetch(self._store, number, Path(target))
+
+    def cancel(self) -> None:
+        """Ends the run now: running trials are stopped, and it cannot be resumed."""
+        if not self.refresh().ended:
+            self._provider.cancel(self._store)

@@ -1,0 +1,76 @@
+"""From a job to a run that is written down, which nothing has been started of yet."""
+
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from cloudtune.errors import RunNotFound, SpecError
+from cloudtune.process.listeners import listeners_of
+from cloudtune.provider.interface import Provider
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunRecord
+from cloudtune.store.secrets import masked
+from cloudtune.store.store import RunStore, Store
+
+
+def prepare_in(
+    store: Store,
+    provider: Provider,
+    profile: str,
+    job: TuningJob,
+    *,
+    base: Path,
+    run_id: str | None = None,
+    native: Mapping[str, str] | None = None,
+) -> RunStore:
+    """Plan a job and write its run down, without starting it.
+
+    Args:
+        store: where the run is written down.
+        provider: made from the profile.
+        profile: its name.
+        job: the spec.
+        base: the folder that the job's relative paths start from.
+        run_id: the run's id; None for a new one.
+        native: what the provider shall remember.
+
+    Raises:
+        UnsupportedError: the provider cannot run the job as it stands.
+        SpecError: the job names files that are not there.
+    """
+    if run_id is not None:
+        with contextlib.suppress(RunNotFound):  # as it should be: the id is new
+            return store.run(run_id)
+    found = provider.survey(job, base, pickled="pickle" in (native or {}))
+    planned = provider.plan(job).with_notes(found.notes)
+    planned.refuse(strict=job.strict)
+    problems = [*found.problems, *provider.verify(job, base)]
+    if problems:
+        raise SpecError(problems)
+    seed = getattr(job.strategy, "seed", None)
+    record = RunRecord(
+        id=run_id or f"{job.name}-{secrets.token_hex(4)}",
+        name=job.name,
+        provider=planned.provider,
+        profile=profile,
+        job=json.dumps(masked(job).to_data()),
+        plan=json.dumps(planned.to_data()),
+        created=time.time(),
+        native={
+            "base": str(base),
+            "seed": str(secrets.randbelow(2**31) if seed is None else seed),
+            **(native or {}),
+        },
+        emulators=listeners_of(provider.emulators()),
+    )
+    run = store.create(record)
+    try:
+        provider.prepare(run, job)
+    except BaseException:
+        run.remove()  # nothing has begun
+        raise
+    store.checkpoint()
+    return run
