@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.config import config_near
+from cloudtune.driver.listeners import gone, listeners_of
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Plan
-from cloudtune.process.listeners import gone, listeners_of
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`

@@ -7,10 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudtune.driver.listeners import is_served, listeners_of, may_ask
 from cloudtune.driver.standing import lost_emulators, revive
 from cloudtune.errors import ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
 from cloudtune.planning.plan import Plan
-from cloudtune.process.listeners import is_served, listeners_of, may_ask
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
 from cloudtune.remote.resolving import config_folder, provider_of

@@ -16,8 +16,8 @@ from cloud_runs import SLOW, job_of
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
+from cloudtune.driver.listeners import Listener
 from cloudtune.errors import ConfigError, EmulatorEnded, TrialError
-from cloudtune.process.listeners import Listener
 from cloudtune.run import Run
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from cloudtune import api
 from cloudtune.driver.launcher import Remark
+from cloudtune.process import tail as tails
+from cloudtune.process.keeper import NOTE_SIZE, trim_log
+from cloudtune.process.log_file import LogReader, end_of_log, leave_out
+from cloudtune.process.setting import TrialFiles
+from cloudtune.process.tail import Tail
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, TrialState
-from cloudtune_local import tail as tails
-from cloudtune_local.keeper import NOTE_SIZE, trim_log
-from cloudtune_local.log_file import LogReader, end_of_log, leave_out
-from cloudtune_local.setting import TrialFiles
-from cloudtune_local.tail import Tail
 
 
 def finished(folder: Path, script: str, **fields: Any) -> Run:

@@ -18,12 +18,12 @@ from late import LATE
 
 from cloudtune import api, trial
 from cloudtune.planning.plan import Support
+from cloudtune.process.setting import TrialFiles
+from cloudtune.process.tail import Tail
 from cloudtune.results.objectives import what_is_missing
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns, plain_patterns
 from cloudtune.store.records import Report
-from cloudtune_local.setting import TrialFiles
-from cloudtune_local.tail import Tail
 from cloudtune_sagemaker.definition import LONGEST_REGEX
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
 from cloudtune_vertex.emulator.hypertune import MetricsFile

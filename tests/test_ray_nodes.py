@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloudtune.process.keeper import NOTE_SIZE, trim_log
+from cloudtune.process.setting import TrialFiles
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial
-from cloudtune_local.keeper import NOTE_SIZE, trim_log
-from cloudtune_local.setting import TrialFiles
 from cloudtune_ray import shipping
 from cloudtune_ray.actor import SlotActor
 from cloudtune_ray.failures import in_words

@@ -211,6 +211,7 @@ def strange(shape: Any, value: Any, path: str = "") -> list[str]:
 
 
 def test_every_answer_has_the_members_of_the_services_model(shared: Used) -> None:
+    from cloudtune_sagemaker.emulator import answers
     from cloudtune_sagemaker.emulator.describing import described
 
     jobs = shared.emulator.jobs
@@ -218,7 +219,7 @@ def test_every_answer_has_the_members_of_the_services_model(shared: Used) -> Non
     name = shared.trials("shapes")[0]["TrainingJobName"]
     answers: list[tuple[str, Any]] = [
         ("DescribeHyperParameterTuningJob", described(jobs.tuning_job("shapes"))),
-        ("DescribeTrainingJob", jobs.training_job(name).describe()),
+        ("DescribeTrainingJob", answers.described(jobs.training_job(name), 0.0)),
     ]
     trials, _ = jobs.list_trials({"HyperParameterTuningJobName": "shapes"})
     answers.append(("ListTrainingJobsForHyperParameterTuningJob", {"TrainingJobSummaries": trials}))

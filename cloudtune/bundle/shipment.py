@@ -15,6 +15,7 @@ from cloudtune.bundle.package import add_files, plain
 from cloudtune.bundle.source import source_tree
 from cloudtune.bundle.tree import File, tree_of
 from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.spec.places import is_remote, local_path
 from cloudtune.store.secrets import masked
 
 if TYPE_CHECKING:
@@ -115,11 +116,7 @@ def local_data(job: "TuningJob", provider: str) -> dict[str, str]:
     from cloudtune.spec.job import pick  # noqa: PLC0415  # the spec is loaded when there is one
 
     places = {name: pick(value, provider) for name, value in job.data.items()}
-    return {
-        name: place.removeprefix("file://")
-        for name, place in places.items()
-        if place is not None and ("://" not in place or place.startswith("file://"))
-    }
+    return {name: local_path(place) for name, place in places.items() if place is not None and not is_remote(place)}
 
 
 def _write_tar(target: Any, files: Sequence[File], own: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of, is_named_secret
 from cloudtune.bundle.tree import Left, Tree, Why, tree_of
+from cloudtune.spec.places import is_remote, local_path
 
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
@@ -53,7 +54,7 @@ def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:
     """Patterns of the folders in the source that earlier runs of the job have left their outputs in."""
     output = job.output
     places = [] if output is None else [output] if isinstance(output, str) else list(output.values())
-    here = [place.removeprefix("file://") for place in places if "://" not in place.removeprefix("file://")]
+    here = [local_path(place) for place in places if not is_remote(place)]
     below = [os.path.relpath(base / place, source) for place in here]
     return [f"/{place}/" for place in below if place != "." and not place.startswith("..")]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.process.listeners import gone
+from cloudtune.driver.listeners import gone
 from cloudtune.store.records import ELSEWHERE, RunRecord, RunState
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def revive(run: "RunStore", record: RunRecord, listeners: Mapping[str, Mapping[s
     Args:
         run: whose lock the caller holds.
         record: of the run, before.
-        listeners: the new emulators; see `cloudtune.process.listeners.listeners_of`.
+        listeners: the new emulators; see `cloudtune.driver.listeners.listeners_of`.
     """
     columns: dict[str, object] = {"emulators": listeners}
     told = "it goes on in another emulator"

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.driver import process as driving
+from cloudtune.driver.listeners import ends_with_this_process, gone, may_ask, on_this_machine
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.plugins.extras import install
-from cloudtune.process.listeners import ends_with_this_process, gone, may_ask, on_this_machine
 from cloudtune.provider.driven import keep_earlier, search_problems
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.reachable import answers

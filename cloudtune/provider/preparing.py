@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
-from cloudtune.process.listeners import listeners_of
 from cloudtune.provider.interface import Provider
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunRecord

@@ -10,12 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.driver.listeners import anonymous
 from cloudtune.plugins.entry_points import PROVIDERS, providers
 from cloudtune.plugins.version import __version__
-from cloudtune.process.listeners import anonymous
 from cloudtune.remote.journal import copy
 from cloudtune.remote.program import MANIFEST, STORES
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.places import is_remote, local_path
 from cloudtune.store.records import RunState
 from cloudtune.store.store import RunStore, Store
 
@@ -149,9 +150,9 @@ def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, Input]]:
     inputs: dict[str, Input] = {}
 
     def move(name: str, place: str) -> str:
-        if "://" in place.removeprefix("file://"):
+        if is_remote(place):
             return place
-        path = base / place.removeprefix("file://")
+        path = base / local_path(place)
         there = f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
         inputs[name] = Input(str(path.absolute()), there)
         return there

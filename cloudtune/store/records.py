@@ -128,7 +128,7 @@ class RunRecord:
         elapsed: seconds that it has been driven, over all its resumes.
         native: the provider's own notes, e.g. the service's name of the job.
         emulators: the emulators that it runs in instead of services, by the provider's name (by the profile's, of several
-            profiles together); see `cloudtune.process.listeners.Listener`. None for a run that costs money.
+            profiles together); see `cloudtune.driver.listeners.Listener`. None for a run that costs money.
         seen: seconds since 1970 of the last answer of the service about it; None where none was asked, or needed.
     """
 

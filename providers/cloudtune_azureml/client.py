@@ -17,8 +17,8 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.policies import BearerTokenCredentialPolicy, HeadersPolicy
 from azure.core.rest import HttpRequest
 
+from cloudtune.driver.listeners import on_this_machine
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.process.listeners import on_this_machine
 from cloudtune_azureml.patience import patiently, quiet
 from cloudtune_azureml.settings import AzureMlSettings
 

@@ -16,8 +16,8 @@ from azure.core.exceptions import (
 )
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
+from cloudtune.driver.listeners import is_lost, refuse_lost
 from cloudtune.errors import CloudtuneError, CredentialError, ProviderError, QuotaError
-from cloudtune.process.listeners import is_lost, refuse_lost
 
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from cloudtune_local.keeper import birth, write
-from cloudtune_local.setting import TrialFiles
+from cloudtune.process.keeper import birth, write
+from cloudtune.process.setting import TrialFiles
 
 
 def kept(files: TrialFiles) -> bool:

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.process.endings import ended_of
+from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.logs import lines_of_slice
+from cloudtune.process.setting import Setting
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Report, Trial
-from cloudtune_local.ending import ended_of
-from cloudtune_local.keeping import KeeperClient
-from cloudtune_local.logs import lines_of_slice
-from cloudtune_local.setting import Setting
 
 
 class PoolLauncher(Launcher):

@@ -11,15 +11,15 @@ from typing import Any
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import StoreError
+from cloudtune.process.endings import ended_of
+from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.logs import sample
+from cloudtune.process.setting import Setting, TrialFiles
+from cloudtune.process.tail import Tail
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune.trial import compile_command
-from cloudtune_local.ending import ended_of
-from cloudtune_local.keeping import KeeperClient
 from cloudtune_local.leftovers import ending_of, kept, signal_group, stop_adopted
-from cloudtune_local.logs import sample
-from cloudtune_local.setting import Setting, TrialFiles
-from cloudtune_local.tail import Tail
 
 _NOT_ITS_OWN = ("stopped", "system")
 """Ends of an attempt that are none of the trial's: its driver ended it, or the machine could not start it."""

@@ -21,8 +21,8 @@ from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translat
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
+    from cloudtune.process.setting import Setting
     from cloudtune.store.store import RunStore
-    from cloudtune_local.setting import Setting
 
 
 class LocalProvider(DrivenProvider):
@@ -95,7 +95,7 @@ class LocalProvider(DrivenProvider):
         end_leftovers(run.folder, set())
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        from cloudtune_local.logs import lines_of  # noqa: PLC0415
+        from cloudtune.process.logs import lines_of  # noqa: PLC0415
 
         return lines_of(run, number, follow=follow)
 
@@ -106,8 +106,8 @@ def _view(run: "RunStore", name: str) -> Path:
 
 
 def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secrets: bool = True) -> "Setting":
-    from cloudtune_local.keeping import trial_environment  # noqa: PLC0415
-    from cloudtune_local.setting import Setting  # noqa: PLC0415
+    from cloudtune.process.keeper_client import trial_environment  # noqa: PLC0415
+    from cloudtune.process.setting import Setting  # noqa: PLC0415
 
     base = Path(native["base"])
     settings = LocalSettings.model_validate(job.local)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cloudtune_local.keeping import KeeperClient
+from cloudtune.process.keeper_client import KeeperClient
 from cloudtune_local.pool import PoolLauncher
 
 IDLE = 300.0

@@ -8,10 +8,11 @@ from pydantic import Field, JsonValue, ValidationError
 
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support, leaves
+from cloudtune.process.setting import LOG_SIZE
 from cloudtune.space.parameters import Part
 from cloudtune.spec.job import Size, TuningJob, pick
+from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.strategies import Auto
-from cloudtune_local.setting import LOG_SIZE
 
 PROVIDER = "local"
 
@@ -158,23 +159,13 @@ def _chosen(ledger: Ledger, path: str, row: str) -> None:
         ledger.note(path, support, remark, path)
 
 
-def is_remote(place: str) -> bool:
-    """Whether a place is a URL and not a path of this machine."""
-    scheme, separator, _ = place.partition("://")
-    return bool(separator) and scheme != "file"
-
-
-def _local_path(place: str) -> str:
-    return place.removeprefix("file://")
-
-
 def _places_of_data(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path]) -> dict[str, str]:
     places: dict[str, str] = {}
     for name, value in job.data.items():
         place, path = pick(value, PROVIDER), f"data.{name}"
         folder = _mounted(value, mounts)
         if place is not None and not is_remote(place):
-            places[name] = _local_path(place)
+            places[name] = local_path(place)
             _carry_own(ledger, path, value)
         elif folder is not None:
             places[name] = folder
@@ -197,7 +188,7 @@ def _place_of_output(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path])
     place, folder = pick(job.output, PROVIDER), _mounted(job.output, mounts)
     if place is not None and not is_remote(place):
         _carry_own(ledger, "output", job.output)
-        return _local_path(place)
+        return local_path(place)
     ledger.note("output", *SUPPORT["output.remote" if folder is None else "output.mounted"])
     return folder
 

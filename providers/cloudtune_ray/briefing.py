@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cloudtune.process.setting import Setting
 from cloudtune.store.records import Trial
 from cloudtune.trial import compile_command, data_variable
-from cloudtune_local.setting import Setting
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.shipping import archive, archive_as_it_is, package
 from cloudtune_ray.translate import ActorOptions

@@ -10,10 +10,10 @@ from typing import Any
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import ProviderError, StoreError
+from cloudtune.process.endings import ended_of
+from cloudtune.process.logs import sample
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
-from cloudtune_local.ending import ended_of
-from cloudtune_local.logs import sample
 from cloudtune_ray import actor as actor_module
 from cloudtune_ray.briefing import Briefing
 from cloudtune_ray.calls import Call, Calls

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.driver.launcher import Remark
+from cloudtune.process.keeper import trim_log
+from cloudtune.process.log_file import end_of_log, leave_out
+from cloudtune.process.setting import TrialFiles
+from cloudtune.process.tail import Tail
 from cloudtune.store.records import Report, Trial
-from cloudtune_local.keeper import trim_log
-from cloudtune_local.log_file import end_of_log, leave_out
-from cloudtune_local.setting import TrialFiles
-from cloudtune_local.tail import Tail
 
 
 class Mirror:

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
+from cloudtune.process.setting import LOG_SIZE
 from cloudtune.space.parameters import Part
 from cloudtune.spec.job import Duration, Size
 from cloudtune.spec.units import parse_duration
-from cloudtune_local.setting import LOG_SIZE
 
 RUNTIME_ENV = (
     "working_dir", "excludes", "py_modules", "pip", "uv", "conda", "env_vars", "py_executable", "image_uri", "container", "config", "java_jars",

@@ -22,8 +22,8 @@ from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
+    from cloudtune.process.setting import Setting
     from cloudtune.store.store import RunStore
-    from cloudtune_local.setting import Setting
     from cloudtune_ray.cluster import Cluster
 
 
@@ -75,7 +75,7 @@ class RayProvider(DrivenProvider):
             copy_source(job, base, run.folder / "source")
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        from cloudtune_local.logs import lines_of  # noqa: PLC0415
+        from cloudtune.process.logs import lines_of  # noqa: PLC0415
 
         return lines_of(run, number, follow=follow)
 
@@ -134,7 +134,7 @@ def _request(run: "RunStore") -> Any:  # of a `RayRequest`, as plain data
 
 def _setting(run: "RunStore", job: TuningJob) -> "Setting":
     """What all trials share, as seen from this machine, which none of them runs on as such."""
-    from cloudtune_local.setting import Setting  # noqa: PLC0415
+    from cloudtune.process.setting import Setting  # noqa: PLC0415
 
     output, limit = _request(run)["output"], job.limits.trial_time
     return Setting(

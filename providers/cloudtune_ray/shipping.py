@@ -16,7 +16,7 @@ from cloudtune.bundle.tree import tree_of
 _PIECE = 32 << 20
 """Bytes of an archive that are one object of Ray's store."""
 
-_OWN_PACKAGES = ("cloudtune", "cloudtune_local", "cloudtune_ray")
+_OWN_PACKAGES = ("cloudtune", "cloudtune_ray")
 
 
 @functools.cache

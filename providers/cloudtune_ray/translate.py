@@ -10,9 +10,9 @@ from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support, covers, leaves
 from cloudtune.space.parameters import Part
 from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.places import is_remote
 from cloudtune.spec.strategies import Auto
 from cloudtune.store.secrets import MASK
-from cloudtune_local.translate import is_remote
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.support import ACCELERATORS, SUPPORT, accelerator
 

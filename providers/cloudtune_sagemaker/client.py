@@ -22,8 +22,8 @@ from botocore.exceptions import (
 )
 from botocore.loaders import Loader, create_loader
 
+from cloudtune.driver.listeners import on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
-from cloudtune.process.listeners import on_this_machine, refuse_lost
 from cloudtune_sagemaker.settings import SageMakerSettings
 
 if TYPE_CHECKING:

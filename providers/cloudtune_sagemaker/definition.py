@@ -7,6 +7,7 @@ from cloudtune.errors import ConfigError
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.metric_patterns import plain_patterns
+from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import metric_regex
 from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
@@ -194,7 +195,7 @@ class DefinitionWriter:
             return None
         if place.startswith("s3://"):
             return place
-        if "://" in place and not place.startswith("file://"):
+        if is_remote(place):
             return None
         return f"s3://{self._bucket}/{self._settings.prefix}/data/${{data:{name}}}/"
 

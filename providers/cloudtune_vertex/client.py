@@ -18,8 +18,8 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Ref
 from google.auth.external_account_authorized_user import Credentials
 from requests.exceptions import RequestException
 
+from cloudtune.driver.listeners import is_lost, on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
-from cloudtune.process.listeners import is_lost, on_this_machine, refuse_lost
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:

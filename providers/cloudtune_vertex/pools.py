@@ -7,6 +7,7 @@ from typing import Any
 from cloudtune.planning.embedded_spec import packed_spec
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
 from cloudtune_vertex.settings import VertexSettings
@@ -165,7 +166,7 @@ class JobSpecWriter:
     def _place_of_data(self, name: str, place: str | None) -> str | None:
         if place is None or place.startswith("gs://"):
             return place
-        if "://" in place and not place.startswith("file://"):
+        if is_remote(place):
             return None
         return f"gs://{self._bucket}/{self._settings.prefix}/data/${{data:{name}}}"
 

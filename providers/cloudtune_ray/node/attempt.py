@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cloudtune_local.log_file import LogReader
-from cloudtune_local.setting import TrialFiles
+from cloudtune.process.log_file import LogReader
+from cloudtune.process.setting import TrialFiles
 
 CHUNK = 1 << 20
 """Bytes of a log that are told at once."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.orphans import end_leftovers
-from cloudtune_local.keeping import KeeperClient
 from cloudtune_ray.node.attempt import Attempt
 
 

@@ -1,6 +1,6 @@
 """A slot on a node: runs one trial after the other, each in a process group of its own, and tells what happens.
 
-It lives in an asyncio actor, stands between the driver and a keeper (`cloudtune_local.keeper`), and needs no driver
+It lives in an asyncio actor, stands between the driver and a keeper (`cloudtune.process.keeper`), and needs no driver
 to bring a running trial to its end: one that comes later finds everything here. After a while without one it goes.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune_local.keeping import trial_environment
-from cloudtune_local.setting import TrialFiles
+from cloudtune.process.keeper_client import trial_environment
+from cloudtune.process.setting import TrialFiles
 from cloudtune_ray.node.attempt import Attempt
 from cloudtune_ray.node.folders import RunFolder, unpack
 from cloudtune_ray.node.programs import Programs, not_started

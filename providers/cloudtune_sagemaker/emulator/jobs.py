@@ -4,14 +4,14 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.timeline import Timeline
-from cloudtune_sagemaker.emulator import answers, refusals
+from cloudtune_sagemaker.emulator import refusals
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.faults import Faults
@@ -222,14 +222,6 @@ class TrainingJob:
         """Its state so many seconds ago."""
         return self._timeline.at(lag)
 
-    def describe(self, lag: float = 0.0) -> dict[str, Any]:
-        """The answer of DescribeTrainingJob."""
-        return answers.described(self, lag)
-
-    def summary(self, lag: float = 0.0) -> dict[str, Any]:
-        """The job in the answer of ListTrainingJobs."""
-        return answers.summarized(self, lag)
-
     def warm_pool(self, lag: float = 0.0) -> dict[str, Any]:
         """The WarmPoolStatus; an empty one for a job that keeps no machines, as those of tuning jobs never do."""
         return {} if self.tuning_arn else self.pool.status(self.state(lag).ended)
@@ -295,3 +287,13 @@ class TrainingJob:
 
 
 _LAST = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxWaitTimeExceeded"})
+
+
+def take_over(job: TrainingJob, others: Sequence[TrainingJob]) -> None:
+    """Gives a new job the machines of one that has ended, if any are kept that fit."""
+    if not job.warm_pool():
+        return
+    for other in others:
+        if other.warm_pool().get("Status") == "Available" and other.pool.fits(job.request):
+            other.pool.hand_over(job.name)
+            return

@@ -11,7 +11,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import camelcase_to_underscores
 from moto.sagemaker.responses import SageMakerResponse
 
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import answers, refusals
 from cloudtune_sagemaker.emulator.describing import described
 from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.searches import searched
@@ -89,7 +89,9 @@ class SageMakerOperations(SageMakerResponse):
 
     def describe_training_job(self) -> ActionResult:
         """DescribeTrainingJob."""
-        return ActionResult(self.jobs.training_job(self._checked()["TrainingJobName"]).describe(self.jobs.lag))
+        return ActionResult(
+            answers.described(self.jobs.training_job(self._checked()["TrainingJobName"]), self.jobs.lag)
+        )
 
     def list_training_jobs(self) -> ActionResult:
         """ListTrainingJobs."""

@@ -5,11 +5,8 @@ Machines cost nothing here and start at once, so that a pool is only what the se
 
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from cloudtune_sagemaker.emulator.jobs import TrainingJob
+from collections.abc import Mapping
+from typing import Any
 
 _ALIKE = ("InstanceType", "InstanceCount", "InstanceGroups", "VolumeSizeInGB", "VolumeKmsKeyId")
 """Members of ResourceConfig that a job must share with one whose machines it takes over."""
@@ -64,13 +61,3 @@ class WarmPool:
     def hand_over(self, name: str) -> None:
         """Gives the machines to a job of that name."""
         self._reused = (name, time.time())
-
-
-def take_over(job: "TrainingJob", others: Sequence["TrainingJob"]) -> None:
-    """Gives a new job the machines of one that has ended, if any are kept that fit."""
-    if not job.warm_pool():
-        return
-    for other in others:
-        if other.warm_pool().get("Status") == "Available" and other.pool.fits(job.request):
-            other.pool.hand_over(job.name)
-            return

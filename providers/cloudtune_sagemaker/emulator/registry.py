@@ -11,12 +11,11 @@ from typing import Any
 from moto.core.base_backend import BaseBackend
 
 from cloudtune.store.records import Trial
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import answers, refusals
 from cloudtune_sagemaker.emulator.definitions import check_objective, check_override, completed
 from cloudtune_sagemaker.emulator.describing import described, summarized
-from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, Workshop
+from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, Workshop, take_over
 from cloudtune_sagemaker.emulator.listing import listed
-from cloudtune_sagemaker.emulator.pools import take_over
 from cloudtune_sagemaker.emulator.searching import Search
 from cloudtune_sagemaker.emulator.tuned import TunedJob, request_of
 from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
@@ -135,7 +134,7 @@ class Jobs(BaseBackend):
     def list_training_jobs(self, request: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str | None]:
         """A page of the training jobs, and the token for the next one."""
         return listed(
-            [job.summary(self.lag) for job in list(self._training.values())],
+            [answers.summarized(job, self.lag) for job in list(self._training.values())],
             request,
             name="TrainingJobName",
             status="TrainingJobStatus",
@@ -266,7 +265,7 @@ class Jobs(BaseBackend):
     def records(self, resource: str) -> list[dict[str, Any]] | None:
         """All jobs of a kind as Search tells them; None for a kind that is not ours."""
         if resource == "TrainingJob":
-            return [{**job.describe(self.lag), "Tags": job.tags} for job in list(self._training.values())]
+            return [{**answers.described(job, self.lag), "Tags": job.tags} for job in list(self._training.values())]
         if resource == "HyperParameterTuningJob":
             return [{**described(job, self.lag), "Tags": job.tags} for job in list(self._tuning.values())]
         return None

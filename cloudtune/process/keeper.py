@@ -226,7 +226,7 @@ class Keeper:
         os.chdir(request["cwd"])
         sys.path[:] = request["path"]
         from cloudtune import trial  # noqa: PLC0415  # only function trials need packages
-        from cloudtune_local import worker  # noqa: PLC0415
+        from cloudtune.process import worker  # noqa: PLC0415
 
         self._forked = worker
         self._function, self._load_error = None, ""  # of an earlier run

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from io import FileIO
 
 from cloudtune.driver.launcher import Remark
+from cloudtune.process.log_file import CHUNK, LogReader
+from cloudtune.process.setting import TrialFiles
 from cloudtune.store.records import Report
 from cloudtune.trial import LineSplitter, PrintedMetrics
-from cloudtune_local.log_file import CHUNK, LogReader
-from cloudtune_local.setting import TrialFiles
 
 FAR_BEHIND = 32 << 20
 """Bytes of output that may wait to be searched for metrics; of more, only the last are searched."""

@@ -6,7 +6,7 @@ Offsets count the bytes that the trial has written, also those that were left ou
 import os
 from dataclasses import dataclass
 
-from cloudtune_local.keeper import NOTE_SIZE, left_out, write_note
+from cloudtune.process.keeper import NOTE_SIZE, left_out, write_note
 
 CHUNK = 1 << 20
 """Bytes of one file that are read in one turn, so that a chatty trial does not keep the driver from the others."""

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cloudtune.errors import TrialError
+from cloudtune.process.log_file import CHUNK, LogReader
+from cloudtune.process.setting import LOG_SIZE, TrialFiles
 from cloudtune.spec.units import parse_size
 from cloudtune.store.records import Trial
 from cloudtune.store.store import RunStore
-from cloudtune_local.log_file import CHUNK, LogReader
-from cloudtune_local.setting import LOG_SIZE, TrialFiles
 
 FOLLOWING_INTERVAL = 0.1
 """Seconds between two looks at a log that is followed."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from cloudtune.driver.launcher import Ended
 from cloudtune.errors import StoreError
+from cloudtune.process.setting import Setting
 from cloudtune.spec.units import format_duration, format_size
-from cloudtune_local.setting import Setting
 
 _LAST_WORDS = 4096
 

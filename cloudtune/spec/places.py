@@ -1,0 +1,13 @@
+"""Places that a spec names: folders and files of this machine, and URLs."""
+
+_FILE = "file://"
+
+
+def is_remote(place: str) -> bool:
+    """Return whether a place is a URL and not a path of this machine."""
+    return "://" in place and not place.startswith(_FILE)
+
+
+def local_path(place: str) -> str:
+    """Return the path of a place of this machine, which may be written as a ``file://`` URL."""
+    return place.removeprefix(_FILE)
