@@ -9,7 +9,7 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.space.axes import Bell, Lattice, axis_of
+from cloudtune.space.axes import NormalAxis, SteppedAxis, axis_of
 from cloudtune.space.parameters import (
     Categorical,
     Constant,
@@ -220,5 +220,5 @@ def test_a_step_that_is_finer_than_the_digits_of_a_value_is_refused() -> None:
 
 
 def test_the_kinds_of_axes_are_those_that_strategies_know() -> None:
-    assert isinstance(axis_of(Float(low=0, high=1, step=0.5)), Lattice)
-    assert isinstance(axis_of(LogNormal(mean=0, std=1)), Bell)
+    assert isinstance(axis_of(Float(low=0, high=1, step=0.5)), SteppedAxis)
+    assert isinstance(axis_of(LogNormal(mean=0, std=1)), NormalAxis)

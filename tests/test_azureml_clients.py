@@ -27,8 +27,8 @@ if LATE:
     from azure.ai.ml.sweep import BanditPolicy, Choice, LogUniform
     from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-    from cloudtune_azureml.command_job import job_of
     from cloudtune_azureml.emulator import AzureMlEmulator
+    from cloudtune_azureml.sdk_trial import job_of
 
 
 SCRIPT = """

@@ -17,7 +17,7 @@ from cloudtune.errors import SpecError
 from cloudtune.planning.plan import Support
 from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
-from cloudtune_azureml import v2
+from cloudtune_azureml import schema
 from cloudtune_azureml.parse import parse
 from cloudtune_azureml.rest import file_of
 from cloudtune_azureml.rules import problems
@@ -276,17 +276,17 @@ def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
             if not each.dump_only
         }
 
-    def own(model: type[v2.Node]) -> set[str]:
+    def own(model: type[schema.Node]) -> set[str]:
         return {field.alias or name for name, field in model.model_fields.items()}
 
-    assert own(v2.SweepJob) == fields(sdk.SweepJobSchema) | {"$schema"}
-    assert own(v2.Trial) == fields(ParameterizedCommandSchema)
-    assert own(v2.SweepLimits) == fields(SweepJobLimitsSchema)
-    assert own(v2.Resources) == fields(JobResourceConfigurationSchema)
-    assert own(v2.QueueSettings) == fields(QueueSettingsSchema)
-    assert own(v2.Output) == fields(OutputSchema)
-    assert own(v2.Input) == fields(DataInputSchema, InputLiteralValueSchema)
-    assert own(v2.Environment) >= fields(AnonymousEnvironmentSchema) - {
+    assert own(schema.SweepJob) == fields(sdk.SweepJobSchema) | {"$schema"}
+    assert own(schema.Trial) == fields(ParameterizedCommandSchema)
+    assert own(schema.SweepLimits) == fields(SweepJobLimitsSchema)
+    assert own(schema.Resources) == fields(JobResourceConfigurationSchema)
+    assert own(schema.QueueSettings) == fields(QueueSettingsSchema)
+    assert own(schema.Output) == fields(OutputSchema)
+    assert own(schema.Input) == fields(DataInputSchema, InputLiteralValueSchema)
+    assert own(schema.Environment) >= fields(AnonymousEnvironmentSchema) - {
         "id",
         "latest_version",
         "stage",

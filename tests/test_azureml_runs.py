@@ -22,9 +22,9 @@ if LATE:
     from azure.ai.ml import load_job
     from azure.core.pipeline.policies import RetryPolicy
 
-    from cloudtune_azureml import patience
+    from cloudtune_azureml import client
     from cloudtune_azureml.emulator import AzureMlEmulator
-    from cloudtune_azureml.managed import JOB_STATES, TRIAL_STATES
+    from cloudtune_azureml.tuner import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ submit = submitting("azure")
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "WAIT", wait_none())
+    monkeypatch.setattr(client, "WAIT", wait_none())
     monkeypatch.setattr(RetryPolicy, "get_backoff_time", lambda *_: 0.001)  # the SDK's own patience
 
 

@@ -15,8 +15,8 @@ from cloudtune.testing.specs import jobs
 from cloudtune.trial import decode_parameters, flattened_branches
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
+from cloudtune_azureml.space import codec_of
 from cloudtune_azureml.translate import command_of, translate
-from cloudtune_azureml.wire import codec_of
 
 PROFILE = AzureMlSettings(subscription="s", resource_group="g", workspace="w", environment="azureml:own@latest", compute="cpu")  # fmt: skip
 

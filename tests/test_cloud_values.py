@@ -8,7 +8,7 @@ from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.interface import load_provider
 from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.machines import machines
-from cloudtune_vertex.schema import written
+from cloudtune_vertex.schema_update import written
 from cloudtune_vertex.values import regions
 
 EXACT, UNCHECKED, APPROXIMATE, REFUSED = (

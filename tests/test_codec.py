@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from cloudtune import trial
-from cloudtune.space.axes import TAIL, Bell, Rounding, axis_of
+from cloudtune.space.axes import TAIL, NormalAxis, Rounding, axis_of
 from cloudtune.space.codecs import (
-    BellAsUnit,
     Codec,
     LogAsExponent,
+    NormalAsUnit,
     NumberAsText,
     ReverseLogAsExponent,
     SteppedAsInt,
@@ -43,7 +43,7 @@ CODECS: tuple[type[Codec], ...] = (
     SteppedAsInt,
     LogAsExponent,
     ReverseLogAsExponent,
-    BellAsUnit,
+    NormalAsUnit,
     ValuesAsIndex,
     ValuesAsText,
     NumberAsText,
@@ -194,9 +194,9 @@ def test_the_trial_rounds_as_the_axis_does(parameter: Parameter, value: float, n
         (SteppedAsInt, Int(low=8, high=64, step=8), 24, 2, Int(low=0, high=7)),
         (LogAsExponent, Float(low=1, high=math.e, scale="log"), 1.0, 0.0, Float(low=0, high=1)),
         (ReverseLogAsExponent, Float(low=0, high=0.5, scale="reverse_log"), 0.5, math.log(2), Float(low=0, high=math.log(2))),
-        (BellAsUnit, Normal(mean=3, std=2), 3.0, 0.5, Float(low=TAIL, high=1 - TAIL)),
-        (BellAsUnit, Normal(mean=0, std=1, low=0, step=0.5), 1.0, 0.8413447460685429, Float(low=0.5, high=1 - TAIL)),
-        (BellAsUnit, LogNormal(mean=0, std=1, high=1), 1.0, 0.5, Float(low=TAIL, high=0.5)),
+        (NormalAsUnit, Normal(mean=3, std=2), 3.0, 0.5, Float(low=TAIL, high=1 - TAIL)),
+        (NormalAsUnit, Normal(mean=0, std=1, low=0, step=0.5), 1.0, 0.8413447460685429, Float(low=0.5, high=1 - TAIL)),
+        (NormalAsUnit, LogNormal(mean=0, std=1, high=1), 1.0, 0.5, Float(low=TAIL, high=0.5)),
         (ValuesAsIndex, Ordinal(values=("s", "m", "l")), "m", 1, Int(low=0, high=2)),
         (ValuesAsIndex, Categorical(values=("a", True, None, 1)), None, 2, Int(low=0, high=3)),
         (ValuesAsText, Categorical(values=("1", 1, True, None)), "1", '"1"', Categorical(values=('"1"', "1", "true", "null"))),
@@ -237,7 +237,7 @@ def test_the_conditions_of_a_parameter_stay_with_what_the_service_gets() -> None
         (LogAsExponent, Float(low=1, high=2)),
         (LogAsExponent, Float(low=1, high=2, scale="log", step=0.5)),
         (ReverseLogAsExponent, Float(low=0.1, high=0.2, scale="log")),
-        (BellAsUnit, Float(low=0, high=1)),
+        (NormalAsUnit, Float(low=0, high=1)),
         (ValuesAsIndex, Constant(value=1)),
         (ValuesAsText, Int(low=0, high=1)),
         (NumberAsText, Categorical(values=(1, "a"))),
@@ -256,7 +256,7 @@ def test_a_codec_refuses_a_parameter_that_it_would_not_bring_back(codec: type[Co
         (SteppedAsInt, Float(low=0, high=1, step=0.5), 0.3),
         (LogAsExponent, Float(low=1, high=2, scale="log"), 3.0),
         (LogAsExponent, Float(low=1, high=2, scale="log"), "1"),
-        (BellAsUnit, Normal(mean=0, std=1, high=1), 2.0),
+        (NormalAsUnit, Normal(mean=0, std=1, high=1), 2.0),
         (ValuesAsIndex, Ordinal(values=(1, 2)), True),
         (ValuesAsText, Categorical(values=("a", 1)), "b"),
     ],
@@ -279,7 +279,7 @@ def test_a_value_that_the_parameter_has_not_is_not_sent(
         (NumberAsText, Float(low=0, high=1), "nan"),
         (SteppedAsInt, Int(low=0, high=9), math.inf),
         (LogAsExponent, Float(low=1, high=2, scale="log"), math.nan),
-        (BellAsUnit, Normal(mean=0, std=1), None),
+        (NormalAsUnit, Normal(mean=0, std=1), None),
     ],
 )
 def test_a_value_that_was_never_sent_is_not_taken(codec: type[Codec], parameter: Parameter, wrong: Scalar) -> None:
@@ -303,9 +303,9 @@ def test_a_logarithm_makes_every_decade_equally_wide() -> None:
 
 def test_a_step_that_the_way_through_a_probability_would_blur_is_refused() -> None:
     with pytest.raises(ValueError, match="too fine for the width"):
-        Bell(Normal(mean=0, std=1, step=1e-9))
+        NormalAxis(Normal(mean=0, std=1, step=1e-9))
     with pytest.raises(ValueError, match="too fine for the width"):
-        Bell(LogNormal(mean=0, std=3, step=0.01))
+        NormalAxis(LogNormal(mean=0, std=3, step=0.01))
 
 
 # Spaces

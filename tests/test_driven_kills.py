@@ -118,8 +118,8 @@ def vertex(faults: Faults) -> Any:
 
 def custom_jobs(emulator: Any) -> list[tuple[str, bool]]:
     from cloudtune_vertex.client import Google
-    from cloudtune_vertex.managed import JOB_STATES
     from cloudtune_vertex.settings import VertexSettings
+    from cloudtune_vertex.tuner import JOB_STATES
 
     google = Google(VertexSettings(project=emulator.project, endpoint=f"http://{emulator.target}"))
     found = google.jobs.list_custom_jobs(request={"parent": google.parent})
@@ -142,18 +142,18 @@ def command_jobs(emulator: Any) -> list[tuple[str, bool]]:
 
 SERVICES = {
     "sagemaker": Service(
-        sagemaker, "CreateTrainingJob", "StopTrainingJob", ("cloudtune_sagemaker.training_jobs",), training_jobs, True
+        sagemaker, "CreateTrainingJob", "StopTrainingJob", ("cloudtune_sagemaker.jobs",), training_jobs, True
     ),
     "vertex": Service(
         vertex,
         "CreateCustomJob",
         "CancelCustomJob",
-        ("cloudtune_vertex.custom_jobs", "google.cloud.aiplatform_v1", "google.cloud.storage", "google.cloud.logging"),
+        ("cloudtune_vertex.jobs", "google.cloud.aiplatform_v1", "google.cloud.storage", "google.cloud.logging"),
         custom_jobs,
         False,
     ),
     "azureml": Service(
-        azureml, "PutJob", "CancelJob", ("cloudtune_azureml.command_jobs", "azure.ai.ml.entities"), command_jobs, True
+        azureml, "PutJob", "CancelJob", ("cloudtune_azureml.jobs", "azure.ai.ml.entities"), command_jobs, True
     ),
 }
 

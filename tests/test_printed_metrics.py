@@ -24,8 +24,8 @@ from cloudtune.results.objectives import what_is_missing
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns, plain_patterns
 from cloudtune.store.records import Report
-from cloudtune_sagemaker.definition import LONGEST_REGEX
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
+from cloudtune_sagemaker.workload import LONGEST_REGEX
 from cloudtune_vertex.emulator.hypertune import MetricsFile
 
 if LATE:

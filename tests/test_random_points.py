@@ -138,14 +138,14 @@ KINDS = {
     "worker": Kind("local", FUNCTION, {}, ()),
     "process on Ray": Kind("ray", COMMAND, {}, ("ray",)),
     "worker on Ray": Kind("ray", FUNCTION, {}, ("ray",)),
-    "sagemaker": Kind("sagemaker", COMMAND, DRIVEN, ("cloudtune_sagemaker.training_jobs",), LEAVING),
+    "sagemaker": Kind("sagemaker", COMMAND, DRIVEN, ("cloudtune_sagemaker.jobs",), LEAVING),
     "vertex": Kind(
         "vertex",
         COMMAND,
         DRIVEN,
-        ("cloudtune_vertex.custom_jobs", "google.cloud.aiplatform_v1", "google.cloud.storage", "google.cloud.logging"),
+        ("cloudtune_vertex.jobs", "google.cloud.aiplatform_v1", "google.cloud.storage", "google.cloud.logging"),
     ),
-    "azureml": Kind("azureml", COMMAND, DRIVEN, ("cloudtune_azureml.command_jobs", "azure.ai.ml.entities"), LEAVING),
+    "azureml": Kind("azureml", COMMAND, DRIVEN, ("cloudtune_azureml.jobs", "azure.ai.ml.entities"), LEAVING),
 }
 BY_DEFAULT = {
     ("kill -9", "vertex"),

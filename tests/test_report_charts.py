@@ -17,7 +17,7 @@ from cloudtune.report.study import MAX_CURVES, MAX_STEPS, Study, choose, study_o
 from cloudtune.report.ticks import ticks
 from cloudtune.report.words import count, duration, options, short
 from cloudtune.run import Run
-from cloudtune.space.axes import Continuum
+from cloudtune.space.axes import RealAxis
 from cloudtune.space.parameters import Categorical, Float, Int, Normal, Parameter
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.job import TuningJob
@@ -281,7 +281,7 @@ def test_the_widest_ranges_have_ticks(one: float, other: float, scale: Any) -> N
     dimension = Space({"p": parameter}).dimensions[0]
     found = ticks(dimension, 6)
     assert 1 <= len(found) <= 20
-    if isinstance(dimension.axis, Continuum) and high > low * (1 + 1e-9):
+    if isinstance(dimension.axis, RealAxis) and high > low * (1 + 1e-9):
         assert (found[0][0], found[-1][0]) == (0.0, 1.0)
 
 

@@ -267,7 +267,7 @@ def test_a_model_trainer_is_the_trial_of_a_job(sagemaker_emulator: SageMakerEmul
     from sagemaker.train.configs import Compute, InputData, Networking, OutputDataConfig, SourceCode, StoppingCondition
 
     from cloudtune import api
-    from cloudtune_sagemaker.model_trainer import job_of
+    from cloudtune_sagemaker.sdk_trial import job_of
 
     emulator = sagemaker_emulator
     (tmp_path / "code").mkdir()

@@ -20,8 +20,8 @@ from cloudtune.testing.specs import jobs
 from cloudtune_sagemaker.parse import parse
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
+from cloudtune_sagemaker.space import MERGING
 from cloudtune_sagemaker.translate import native_request, translate
-from cloudtune_sagemaker.wire import MERGING
 
 ROLE = "arn:aws:iam::123456789012:role/tuner"
 IMAGE = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:latest"

@@ -17,7 +17,7 @@ from late import LATE
 from recorded_shapes import differences, shape
 
 from cloudtune_sagemaker.algorithms import algorithm_of
-from cloudtune_sagemaker.shapes import members
+from cloudtune_sagemaker.schema import members
 
 if LATE:
     pytest.importorskip("moto")

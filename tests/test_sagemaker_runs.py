@@ -16,7 +16,7 @@ from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import TrialError
 from cloudtune.store.records import RunState, TrialState
-from cloudtune_sagemaker.schema import of_sdk
+from cloudtune_sagemaker.schema_update import of_sdk
 from cloudtune_sagemaker.settings import SageMakerSettings
 
 if LATE:
@@ -24,7 +24,7 @@ if LATE:
 
     from cloudtune_sagemaker.client import Aws
     from cloudtune_sagemaker.emulator import SageMakerEmulator
-    from cloudtune_sagemaker.managed import JOB_STATES, TRIAL_STATES
+    from cloudtune_sagemaker.tuner import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_a_job_of_another_client_is_taken_in(emulator: SageMakerEmulator, tmp_pa
 def test_an_archive_that_leads_out_of_its_folder_is_not_unpacked(
     emulator: SageMakerEmulator, submit: Submit, tmp_path: Path
 ) -> None:
-    from cloudtune_sagemaker.artifacts import download
+    from cloudtune_sagemaker.storage import download
 
     run = submit(job_of(tmp_path))
     run.wait()

@@ -7,7 +7,7 @@ import pytest
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.provider import SageMakerProvider
-from cloudtune_sagemaker.schema import REQUESTS, as_text, needed, of_sdk, written
+from cloudtune_sagemaker.schema_update import REQUESTS, as_text, needed, of_sdk, written
 from cloudtune_sagemaker.values import machines, regions
 
 ROLE = "arn:aws:iam::123456789012:role/tuner"

@@ -11,7 +11,7 @@ import pytest
 from late import LATE
 
 from cloudtune import api
-from cloudtune_vertex.custom_job import job_of
+from cloudtune_vertex.sdk_trial import job_of
 
 if LATE:
     pytest.importorskip("google.cloud.aiplatform")

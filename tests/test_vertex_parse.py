@@ -18,8 +18,8 @@ from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex.parse import parse
 from cloudtune_vertex.rules import problems
+from cloudtune_vertex.schema import normal
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.shapes import normal
 from cloudtune_vertex.translate import native_request, translate
 
 KEY = "projects/p/locations/us-central1/keyRings/ring/cryptoKeys/key"

@@ -22,10 +22,10 @@ if LATE:
     from google.cloud import storage
 
     from cloudtune_vertex import client as client_module
-    from cloudtune_vertex import storing
+    from cloudtune_vertex import storage as vertex_storage
     from cloudtune_vertex.client import Google
     from cloudtune_vertex.emulator import VertexEmulator
-    from cloudtune_vertex.managed import JOB_STATES, TRIAL_STATES
+    from cloudtune_vertex.tuner import JOB_STATES, TRIAL_STATES
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def custom_jobs(emulator: VertexEmulator) -> list[Any]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     soon = client_module.PATIENT.with_delay(initial=0.001, maximum=0.01).with_timeout(1.0)
     monkeypatch.setattr(client_module, "PATIENT", soon)
-    monkeypatch.setattr(storing, "RETRY", storing.RETRY.with_delay(initial=0.001, maximum=0.01))
+    monkeypatch.setattr(vertex_storage, "RETRY", vertex_storage.RETRY.with_delay(initial=0.001, maximum=0.01))
 
 
 class TestOverGrpc(LiveRuns):
@@ -196,7 +196,7 @@ def test_an_object_whose_name_leads_out_of_its_folder_is_not_downloaded(
 
     monkeypatch.setattr(storage.Client, "list_blobs", evil)
     with pytest.raises(TrialError, match="leads out of the folder"):
-        storing.download(google(emulator), f"gs://{emulator.bucket}/out/1", tmp_path / "deep" / "model")
+        vertex_storage.download(google(emulator), f"gs://{emulator.bucket}/out/1", tmp_path / "deep" / "model")
     assert not list(tmp_path.rglob("escaped.txt"))
 
 

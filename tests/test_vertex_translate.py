@@ -16,10 +16,10 @@ from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.planning.plan import Beside, Plan, Support, covers, leaves
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs
-from cloudtune_vertex import schema
+from cloudtune_vertex import schema_update
 from cloudtune_vertex.rules import problems
+from cloudtune_vertex.schema import normal
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.shapes import normal
 from cloudtune_vertex.translate import translate
 
 PROFILE = VertexSettings(project="project", bucket="bucket", image="profile/image:1")
@@ -337,10 +337,10 @@ def test_the_sdk_takes_every_message(job: TuningJob) -> None:
 
 def test_the_fields_that_are_written_down_are_those_of_the_sdk() -> None:
     pytest.importorskip("google.cloud.aiplatform_v1")
-    written, installed = schema.written(), schema.of_sdk()
+    written, installed = schema_update.written(), schema_update.of_sdk()
     assert written.enums == {name: installed.enums[name] for name in written.enums}
     assert replace(written, version=installed.version) == installed, (
-        "python -m cloudtune_vertex.schema writes them anew"
+        "python -m cloudtune_vertex.schema_update writes them anew"
     )
 
 
@@ -370,13 +370,13 @@ def test_a_field_that_no_one_knows_is_refused_without_the_sdk(tmp_path: Path) ->
 def test_an_sdk_is_asked_only_where_it_is_newer(installed: str, asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def version(name: str) -> str:
         if not installed:
-            raise schema.metadata.PackageNotFoundError(name)
-        return installed.replace("SAME", schema.written().version)
+            raise schema_update.metadata.PackageNotFoundError(name)
+        return installed.replace("SAME", schema_update.written().version)
 
-    monkeypatch.setattr(schema.metadata, "version", version)
-    fields = {**schema.written().messages["StudySpec"], "brandNew": schema.Field("string")}
-    messages = {**schema.written().messages, "StudySpec": fields}
-    monkeypatch.setattr(schema, "of_sdk", lambda: replace(schema.written(), messages=messages))
+    monkeypatch.setattr(schema_update.metadata, "version", version)
+    fields = {**schema_update.written().messages["StudySpec"], "brandNew": schema_update.Field("string")}
+    messages = {**schema_update.written().messages, "StudySpec": fields}
+    monkeypatch.setattr(schema_update, "of_sdk", lambda: replace(schema_update.written(), messages=messages))
     form, violations = normal({"studySpec": {"brandNew": "x"}})
     assert (form["studySpec"] == {"brandNew": "x"}) is asked
     assert bool(violations) is not asked

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from cloudtune.errors import StoreError, in_one_line
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Progress, Tally, Watcher
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.store.store import RunStore
 
 
-class Onlooker:
+class GuardedWatcher:
     """A watcher whose failure ends nothing but its own watching: it is dropped, and one event tells so.
 
     KeyboardInterrupt and SystemExit are no failures but the wish to end: they pass, and interrupt what is watched.
@@ -56,7 +56,7 @@ def watched_by(run: RunStore, watcher: Watcher | None) -> Iterator[Watcher | Non
     if watcher is None:
         yield None
         return
-    onlooker = Onlooker(run, watcher)
+    onlooker = GuardedWatcher(run, watcher)
     yield onlooker
     if onlooker.failure is not None:
         state = run.record().state.value
@@ -67,7 +67,7 @@ def watched_by(run: RunStore, watcher: Watcher | None) -> Iterator[Watcher | Non
         raise onlooker.failure
 
 
-class Watch:
+class RunFollower:
     """Keeps count of a run from what changed in the store since the last look, however many trials there are."""
 
     def __init__(self, run: RunStore) -> None:
@@ -75,7 +75,7 @@ class Watch:
         self._run = run
         self._objective = job.objective
         self._total = job.limits.trials
-        self._tally = Tally(job.objective)
+        self._tally = ProgressCounter(job.objective)
         self._running: dict[int, Trial] = {}
         self._revision = 0
         self._told = run.last_event()

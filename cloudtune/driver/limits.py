@@ -2,7 +2,7 @@
 
 from cloudtune.results.failures import FEWEST
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Tally
+from cloudtune.results.progress import ProgressCounter
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.units import format_duration
 from cloudtune.store.records import RunState, TrialState
@@ -11,7 +11,7 @@ UNCAPPED = 2**31 - 1
 """What ``limits.failed`` says where trials that fail alike are no reason to stop: the rule is of cloudtune's own jobs."""
 
 
-def limit_reached(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
+def limit_reached(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
     """How the job has to end, and why, by what its trials brought so far; None to go on."""
     limits = job.limits
     if limits.target is not None and tally.best_value is not None:
@@ -50,7 +50,7 @@ def default_cap(job: TuningJob, mode: str) -> str | None:
     return f"{who} when its first {most} trials fail in the same way; a number here replaces that"
 
 
-def failing_alike(job: TuningJob, tally: Tally) -> tuple[RunState, str] | None:
+def failing_alike(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
     """How the job has to end because its first trials all failed in the same way; None to go on."""
     most, found = most_alike(job), tally.failures
     if most is None or found.alike_so_far < most:

@@ -17,7 +17,7 @@ from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.warm_start import KnownTrial, observations
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
-from cloudtune.results.progress import Progress, Tally, Watcher, keep_counting_values
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
 from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
 from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob
@@ -113,7 +113,7 @@ class Driver:
         self._rule: StoppingRule | None = rule_for(job)
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
-        self._tally = Tally(job.objective)
+        self._tally = ProgressCounter(job.objective)
         self._retried: Counter[int] = Counter()
         self._suggested = 0
         self._exhausted = False

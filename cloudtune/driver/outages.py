@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from cloudtune.errors import ProviderError
 
 
-class Patience:
+class OutageTolerance:
     """Bears with an outage or a lost network, beyond the retries that each call has of its client library.
 
     Args:

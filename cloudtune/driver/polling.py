@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from cloudtune.driver.launcher import Happening, Launcher
-from cloudtune.driver.outages import Patience
+from cloudtune.driver.outages import OutageTolerance
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Trial
 
@@ -27,7 +27,7 @@ class PolledLauncher(Launcher):
         self.interval = interval
         self.happened: deque[Happening] = deque()
         self._next_look = 0.0
-        self.patience = Patience()
+        self.patience = OutageTolerance()
         self.lines: Callable[[Trial], Iterable[str]] = lambda _trial: ()
 
     def printed(self, trial: Trial) -> Sequence[str]:

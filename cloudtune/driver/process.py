@@ -137,9 +137,9 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
     Its end is not enough: whoever drives it settles it after that, and may need what the caller would take away.
     """
-    from cloudtune.driver.follower import Watch  # noqa: PLC0415
+    from cloudtune.driver.follower import RunFollower  # noqa: PLC0415
 
-    seen = Watch(run)
+    seen = RunFollower(run)
     while True:
         alive = run.driven
         progress = seen.progress()

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import ValidationError
 
-from cloudtune.space.axes import Axis, Bell, Choices, Continuum, Lattice
+from cloudtune.space.axes import Axis, ListedAxis, NormalAxis, RealAxis, SteppedAxis
 from cloudtune.space.parameters import Float, Int, Parameter, Scalar
 from cloudtune.space.space import Dimension, Entries
 
@@ -51,7 +51,7 @@ class Carrier:
         axis = self.dimension.axis
         if self.by == "position":
             return axis.position(value)
-        if not isinstance(axis, Choices | Lattice):
+        if not isinstance(axis, ListedAxis | SteppedAxis):
             return axis.at(axis.position(value))
         index = axis.index(value)
         return index if self.by == "index" else axis.grid(1)[index]
@@ -70,7 +70,7 @@ class Carrier:
 
 def _within(axis: Axis, raw: Scalar) -> Scalar:
     """The raw value, brought within the axis: logarithms there and back may leave it by the last bit."""
-    if isinstance(axis, Continuum | Bell):
+    if isinstance(axis, RealAxis | NormalAxis):
         return min(max(float(raw), axis.low), axis.high)  # type: ignore[arg-type]  # a number
     return raw
 

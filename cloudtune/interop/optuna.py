@@ -7,7 +7,7 @@ from decimal import Decimal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cloudtune.interop import Carrier, Way, build, comfortable, plain
-from cloudtune.space.axes import Choices, Lattice
+from cloudtune.space.axes import ListedAxis, SteppedAxis
 from cloudtune.space.parameters import Categorical, Float, Int, Parameter
 from cloudtune.space.space import Dimension, Space
 
@@ -70,14 +70,14 @@ def carriers(space: Space) -> dict[str, Carrier]:
 
 def _travels(dimension: Dimension) -> tuple[Way, BaseDistribution]:
     axis, parameter = dimension.axis, dimension.parameter
-    if isinstance(axis, Choices):
+    if isinstance(axis, ListedAxis):
         return _choices(axis)
     match parameter:
         case Int(step=1, scale="log"):
             return "value", IntDistribution(parameter.low, parameter.high, log=True)
-        case Int(scale="linear") if isinstance(axis, Lattice):
+        case Int(scale="linear") if isinstance(axis, SteppedAxis):
             return "value", IntDistribution(parameter.low, int(axis.value(axis.size - 1)), step=parameter.step)
-        case Float(step=float(step), scale="linear") if isinstance(axis, Lattice):
+        case Float(step=float(step), scale="linear") if isinstance(axis, SteppedAxis):
             return _float_steps(axis, step)
         case Float(step=None, scale="linear") if comfortable(parameter.high - parameter.low):
             return "value", FloatDistribution(parameter.low, parameter.high)
@@ -87,7 +87,7 @@ def _travels(dimension: Dimension) -> tuple[Way, BaseDistribution]:
             return "position", FloatDistribution(0, 1)
 
 
-def _choices(axis: Choices) -> tuple[Way, BaseDistribution]:
+def _choices(axis: ListedAxis) -> tuple[Way, BaseDistribution]:
     if axis.ordered and axis.size > 1:
         return "index", IntDistribution(0, axis.size - 1)
     if len(set(axis.values)) < axis.size:  # 1 and true are one member of a set, as they are one choice to Optuna
@@ -95,7 +95,7 @@ def _choices(axis: Choices) -> tuple[Way, BaseDistribution]:
     return "value", CategoricalDistribution(axis.values)
 
 
-def _float_steps(axis: Lattice, step: float) -> tuple[Way, BaseDistribution]:
+def _float_steps(axis: SteppedAxis, step: float) -> tuple[Way, BaseDistribution]:
     low, high = float(axis.value(0)), float(axis.value(axis.size - 1))
     divides = (Decimal(repr(high)) - Decimal(repr(low))) % Decimal(repr(step)) == 0  # else Optuna drops the last value
     if divides and step > _FINEST * max(abs(low), abs(high)):

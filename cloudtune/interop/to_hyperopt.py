@@ -7,7 +7,7 @@ from typing import Any
 from hyperopt import hp
 
 from cloudtune.interop import Carrier, Way, comfortable, plain
-from cloudtune.space.axes import Choices
+from cloudtune.space.axes import ListedAxis
 from cloudtune.space.parameters import (
     Categorical,
     Float,
@@ -56,7 +56,7 @@ def _place(space: Space, dimension: Dimension) -> tuple[str, tuple[Scalar, ...]]
         return None
     (name, values), *_ = conditions.items()
     parents = [each for each in space.dimensions if each.name == name]
-    if len(parents) != 1 or not isinstance(parents[0].axis, Choices):
+    if len(parents) != 1 or not isinstance(parents[0].axis, ListedAxis):
         return None
     if parents[0].axis.size == 1:  # it has its one value wherever it exists
         return _place(space, parents[0])
@@ -106,7 +106,7 @@ def _way(dimension: Dimension) -> Way:
         case Float(step=float(), scale="linear") | Int(scale="linear"):
             return "index" if axis.size is not None and axis.size <= _MOST_INDICES else "position"
         case _:
-            return "index" if isinstance(axis, Choices) else "position"
+            return "index" if isinstance(axis, ListedAxis) else "position"
 
 
 def carriers(space: Space) -> dict[str, Carrier]:

@@ -256,10 +256,10 @@ class CloudProvider(Provider):
         return state
 
     def _watch_to_the_end(self, run: "RunStore", watcher: Watcher | None, leave: driving.Condition) -> RunState:
-        from cloudtune.driver.follower import Watch  # noqa: PLC0415
-        from cloudtune.driver.outages import Patience  # noqa: PLC0415
+        from cloudtune.driver.follower import RunFollower  # noqa: PLC0415
+        from cloudtune.driver.outages import OutageTolerance  # noqa: PLC0415
 
-        watch, seen, patience = self._watch_of(run), Watch(run), Patience()
+        watch, seen, patience = self._watch_of(run), RunFollower(run), OutageTolerance()
         state = RunState.RUNNING
         while True:
             with patience.borne():

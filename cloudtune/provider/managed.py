@@ -14,7 +14,7 @@ from cloudtune.driver.limits import failing_alike, limit_reached, time_reached
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.results.printed_metrics import last_lines
-from cloudtune.results.progress import Tally
+from cloudtune.results.progress import ProgressCounter
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class JobSnapshot:
     """What a service says of a tuning job itself.
 
     Attributes:
@@ -55,7 +55,7 @@ class ManagedWatch(ABC):
         self.run = run
         self.job = job
         self.plan = plan
-        self._tally = Tally(job.objective)
+        self._tally = ProgressCounter(job.objective)
         self._ending: tuple[RunState, str] | None = None
         self._changed: dict[int, Trial] = {}
         self._reports: list[Report] = []
@@ -120,7 +120,7 @@ class ManagedWatch(ABC):
 
     # Limits that the service has not
 
-    def enforce(self, sight: Sight) -> None:
+    def enforce(self, sight: JobSnapshot) -> None:
         """Stops a running tuning job when a limit is reached that only a client can watch."""
         if self._ending is not None or sight.state is not RunState.RUNNING:
             return
@@ -136,7 +136,7 @@ class ManagedWatch(ABC):
 
     # The run as a whole
 
-    def write(self, sight: Sight) -> RunState:
+    def write(self, sight: JobSnapshot) -> RunState:
         """Writes down all that was noted, and how the run is; returns that."""
         state, reason = self._outcome(sight)
         columns: dict[str, object] = {
@@ -155,7 +155,7 @@ class ManagedWatch(ABC):
         self._changed, self._reports, self._events = {}, [], []
         return state
 
-    def _outcome(self, sight: Sight) -> tuple[RunState, str]:
+    def _outcome(self, sight: JobSnapshot) -> tuple[RunState, str]:
         """The run's state and why, from the tuning job's."""
         if not sight.state.ended:
             return sight.state, self._ending[1] if self._ending is not None else ""

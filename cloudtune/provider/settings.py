@@ -7,13 +7,13 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, ValidationError
 
 from cloudtune.errors import ConfigError
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 
 Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
 """A text; an empty one, as an environment variable may give it, counts as none."""
 
 
-class Settings(Part):
+class Settings(SpecModel):
     """The base of a provider's settings; from the environment every value comes as text."""
 
     @classmethod

@@ -18,7 +18,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
 from cloudtune.publishing.points import Point
-from cloudtune.space.axes import Choices
+from cloudtune.space.axes import ListedAxis
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Dimension, Space
 from cloudtune.store.records import RunRecord, Trial, TrialState
@@ -118,8 +118,8 @@ def _text(value: Scalar) -> str:
 
 def _hparam(name: str, variants: Sequence[Dimension]) -> summary_v2.HParam:
     """A parameter with its domain, which spans all its variants."""
-    listed = [each.axis.values for each in variants if isinstance(each.axis, Choices)]
-    ranges = [each.axis for each in variants if not isinstance(each.axis, Choices)]
+    listed = [each.axis.values for each in variants if isinstance(each.axis, ListedAxis)]
+    ranges = [each.axis for each in variants if not isinstance(each.axis, ListedAxis)]
     values = [value for each in listed for value in each]
     booleans = [value for value in values if isinstance(value, bool)]
     if len(booleans) == len(values) and not ranges:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from cloudtune.interop.optuna import carriers, optuna_distributions
-from cloudtune.space.axes import Bell, Choices, Continuum, Lattice
+from cloudtune.space.axes import ListedAxis, NormalAxis, RealAxis, SteppedAxis
 from cloudtune.space.parameters import Int, LogNormal, Scalar
 from cloudtune.space.space import Dimension, Space
 
@@ -69,7 +69,7 @@ class ShownSpace:
 
 def _nearest(dimension: Dimension) -> BaseDistribution:
     axis, parameter = dimension.axis, dimension.parameter
-    if isinstance(axis, Choices):
+    if isinstance(axis, ListedAxis):
         return CategoricalDistribution(
             [json.dumps(value) for value in axis.values] if _ambiguous(axis) else axis.values
         )
@@ -82,12 +82,12 @@ def _nearest(dimension: Dimension) -> BaseDistribution:
 
 def _ends(axis: object) -> tuple[float, float]:
     match axis:
-        case Lattice():
+        case SteppedAxis():
             return axis.value(0), axis.value(axis.size - 1)
-        case Bell(size=int(size)):
+        case NormalAxis(size=int(size)):
             values = axis.grid(1)
             return float(values[0]), float(values[size - 1])  # type: ignore[arg-type]  # numbers
-        case Continuum(low=low, high=high) | Bell(low=low, high=high):
+        case RealAxis(low=low, high=high) | NormalAxis(low=low, high=high):
             return low, high
         case _:
             raise TypeError(f"no ends of {axis!r}")
@@ -95,4 +95,4 @@ def _ends(axis: object) -> tuple[float, float]:
 
 def _ambiguous(axis: object) -> bool:
     """Whether two of the values are one to Optuna, as 1 and true are."""
-    return isinstance(axis, Choices) and len(set(axis.values)) < axis.size
+    return isinstance(axis, ListedAxis) and len(set(axis.values)) < axis.size

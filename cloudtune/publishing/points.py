@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Tally, keep_counting_values
+from cloudtune.results.progress import ProgressCounter, keep_counting_values
 from cloudtune.spec.job import Objective
 from cloudtune.store.records import Report, Trial
 
@@ -76,7 +76,7 @@ def improvements(objectives: Sequence[Objective], ended: Iterable[Trial]) -> lis
         objectives: of the job; of several there is no best trial.
         ended: the ended trials in the order in which the store came to know it.
     """
-    tally, best = Tally(objectives), None
+    tally, best = ProgressCounter(objectives), None
     found: list[Point] = []
     for step, trial in enumerate(ended, 1):
         tally.add(trial, losses(objectives, trial.metrics))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from cloudtune.driver.outages import Patience
+from cloudtune.driver.outages import OutageTolerance
 from cloudtune.errors import ProviderError, RunBusy
 from cloudtune.publishing.target import Published, Target
 from cloudtune.store.records import RunState, Trial
@@ -46,7 +46,7 @@ class Publisher:
         self._run = run
         self._feeds = [_Feed(run, target) for target in targets]
         self._held = contextlib.ExitStack()
-        self._patience = Patience()
+        self._patience = OutageTolerance()
         self._next_refresh = 0.0
 
     def __enter__(self) -> "Publisher":
@@ -115,7 +115,7 @@ class _Feed:
         self._ended: dict[int, Trial] = {}
         self._state: RunState | None = None
         self._in_doubt = False
-        self._patience = Patience()
+        self._patience = OutageTolerance()
         self._pause = self._next_try = 0.0
 
     def try_to_look(self, record: "RunRecord", tell: Tell | None) -> None:

@@ -12,7 +12,7 @@ from typing import ClassVar, cast
 
 from cloudtune.bundle.survey import Survey
 from cloudtune.driver import process as driving
-from cloudtune.driver.follower import Watch
+from cloudtune.driver.follower import RunFollower
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import leading_there
@@ -161,7 +161,7 @@ class RemoteDriver(Provider):
         driver = self._driver(run)
         if run.record().state.ended or driver is None:
             return run.record().state
-        reader, seen, lines = Reader(run), Watch(run), _Lines(driver)
+        reader, seen, lines = Reader(run), RunFollower(run), _Lines(driver)
         while True:
             over = lines.read(reader)
             if watcher is not None:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from cloudtune.report.words import scalar, short
-from cloudtune.space.axes import Choices
+from cloudtune.space.axes import ListedAxis
 from cloudtune.space.parameters import Float, Int, Scalar
 from cloudtune.space.space import Dimension
 
@@ -29,7 +29,7 @@ def ticks(dimension: Dimension, most: int = 6, length: int = 14) -> list[Tick]:
     """
     axis = dimension.axis
     places = [(axis.position(value), value) for value in _marked(dimension, most)]
-    if not isinstance(axis, Choices):
+    if not isinstance(axis, ListedAxis):
         places = _apart(places)
     return [(position, short(_label(value), length)) for position, value in places]
 
@@ -39,7 +39,7 @@ def _marked(dimension: Dimension, most: int) -> Iterable[Scalar]:
     axis, parameter = dimension.axis, dimension.parameter
     if axis.size is not None and axis.size <= 2 * most:
         return axis.grid(1)
-    if isinstance(axis, Choices):
+    if isinstance(axis, ListedAxis):
         return [axis.values[index * (axis.size - 1) // (most - 1)] for index in range(most)]
     if isinstance(parameter, Float | Int) and parameter.scale != "reverse_log":
         low, high = float(parameter.low), float(parameter.high)

@@ -38,7 +38,7 @@ Watcher = Callable[[Progress], None]
 """Is told of progress, at most some ten times a second."""
 
 
-class Tally:
+class ProgressCounter:
     """Counts of ended trials, and the best of them."""
 
     def __init__(self, objectives: Sequence[Objective]) -> None:

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from cloudtune.search.base import Strategy, UnsuitableStrategy
-from cloudtune.space.axes import Choices, Lattice
+from cloudtune.space.axes import ListedAxis, SteppedAxis
 from cloudtune.space.parameters import Scalar, scalar_key
 from cloudtune.space.space import Dimension, Space, Values
 
@@ -143,7 +143,7 @@ def _indices(dimension: Dimension, values: list[Scalar]) -> list[int]:
     """Where those of the values that a dimension has stand on its axis."""
     axis, found = dimension.axis, set()
     for value in values:
-        if isinstance(axis, Choices | Lattice):
+        if isinstance(axis, ListedAxis | SteppedAxis):
             with suppress(ValueError):  # another variant of the parameter has it
                 found.add(axis.index(value))
     return sorted(found)

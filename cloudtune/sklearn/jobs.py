@@ -8,7 +8,7 @@ from typing import Any
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.sklearn.evaluating import FAILED, TIMES
 from cloudtune.sklearn.spaces import SearchSpace, search_space
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import TuningJob
 
 DEFAULT_TRIALS = 10
@@ -98,7 +98,7 @@ def candidate_count(job: TuningJob) -> int | None:
 
 def _plain(value: Any) -> Any:
     """Models as plain data, so that all mistakes are found and told in one way."""
-    if isinstance(value, Part):
+    if isinstance(value, SpecModel):
         return value.model_dump(mode="json", exclude_unset=True) | (
             {"type": value.type} if hasattr(value, "type") else {}
         )

@@ -30,7 +30,7 @@ from cloudtune.sklearn.jobs import DEFAULT_TRIALS, candidate_count, objectives, 
 from cloudtune.sklearn.results import Candidate, candidates
 from cloudtune.sklearn.running import Outcome, PassingFolder, Place
 from cloudtune.sklearn.spaces import SearchSpace
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import Limits, TuningJob
 from cloudtune.store.records import RunState, TrialState
 
@@ -96,10 +96,10 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         "space": [dict, list, tuple, None],
         "param_grid": [dict, list, tuple, None],
         "param_distributions": [dict, list, tuple, None],
-        "strategy": [str, dict, Part, None],
+        "strategy": [str, dict, SpecModel, None],
         "n_iter": [numbers.Integral, None],
         "random_state": ["random_state"],
-        "stopping": [dict, Part, None],
+        "stopping": [dict, SpecModel, None],
         "limits": [dict, Limits, None],
         "warm_start_from": ["array-like", str, None],
         "on": [str, None],

@@ -25,8 +25,8 @@ from cloudtune.space.parameters import (
     Normal,
     Ordinal,
     Parameter,
-    Part,
     Scalar,
+    SpecModel,
     scalar_key,
 )
 
@@ -155,7 +155,7 @@ def _translated(name: object, values: Any, *, in_order: bool) -> Translated:
     raise TypeError(f"is {_shown(values)}; {_DISTRIBUTED}; a single value goes into a list with one element")
 
 
-def _data(parameter: Part) -> dict[str, Any]:
+def _data(parameter: SpecModel) -> dict[str, Any]:
     return parameter.model_dump(mode="json")
 
 

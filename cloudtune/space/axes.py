@@ -63,7 +63,7 @@ class Axis(Protocol):
         """All values of a finite axis, else `levels` values at equally spaced positions, ends included."""
 
 
-class Choices:
+class ListedAxis:
     """A finite axis of listed values, all equally likely."""
 
     def __init__(self, values: Sequence[Scalar], *, ordered: bool) -> None:
@@ -105,7 +105,7 @@ class _Scale:
         return -math.expm1(-point) if self.name == "reverse_log" else point
 
 
-class Lattice:
+class SteppedAxis:
     """A finite axis of equally stepped numbers, on any scale.
 
     Each value owns the interval that reaches half a step to both sides, and is as likely as that interval is
@@ -156,13 +156,13 @@ class Lattice:
         return (self._scale.forward(self.value(index)) - self._bottom) / (self._top - self._bottom)
 
     def grid(self, levels: int) -> Sequence[Scalar]:  # noqa: ARG002  # a finite axis has its own levels
-        return _LatticeValues(self)
+        return _SteppedValues(self)
 
 
-class _LatticeValues(Sequence[Scalar]):
+class _SteppedValues(Sequence[Scalar]):
     """All values of a lattice, made when asked for: a lattice may be far larger than memory."""
 
-    def __init__(self, lattice: Lattice) -> None:
+    def __init__(self, lattice: SteppedAxis) -> None:
         self._lattice = lattice
 
     def __len__(self) -> int:
@@ -218,7 +218,7 @@ def _few_digits(value: float, digits: int, *, relative: bool) -> float:
     return float(f"{value:.{digits - 1}e}") if relative else round(value, digits)
 
 
-class Continuum:
+class RealAxis:
     """Every real number of a range, on any scale."""
 
     ordered = True
@@ -246,7 +246,7 @@ class Continuum:
         return tuple(self.at(level / (levels - 1) if levels > 1 else 0.5) for level in range(levels))
 
 
-class Bell:
+class NormalAxis:
     """A normal or lognormal number, maybe cut off, maybe in steps.
 
     Attributes:
@@ -354,25 +354,25 @@ def axis_of(parameter: Parameter) -> Axis:  # one return a kind
     """
     match parameter:
         case Constant():
-            return Choices([parameter.value], ordered=False)
+            return ListedAxis([parameter.value], ordered=False)
         case Categorical():
-            return Choices(parameter.values, ordered=False)
+            return ListedAxis(parameter.values, ordered=False)
         case Ordinal():
-            return Choices(parameter.values, ordered=True)
+            return ListedAxis(parameter.values, ordered=True)
         case Normal() | LogNormal():
-            return Bell(parameter)
+            return NormalAxis(parameter)
         case Int():
             size = (parameter.high - parameter.low) // parameter.step + 1
-            return Lattice(parameter.low, parameter.step, size, parameter.scale, whole=True)
+            return SteppedAxis(parameter.low, parameter.step, size, parameter.scale, whole=True)
         case Float(step=None):
             if parameter.low == parameter.high:
-                return Choices([parameter.low], ordered=True)
-            return Continuum(parameter.low, parameter.high, parameter.scale)
+                return ListedAxis([parameter.low], ordered=True)
+            return RealAxis(parameter.low, parameter.high, parameter.scale)
         case Float(step=float(step)):
             size = math.floor((parameter.high - parameter.low) / step + 1e-9) + 1
-            return Lattice(parameter.low, step, size, parameter.scale, whole=False)
+            return SteppedAxis(parameter.low, step, size, parameter.scale, whole=False)
         case _:
             raise TypeError(f"no axis for {parameter!r}")
 
 
-__all__ = ["SIGNIFICANT_DIGITS", "TAIL", "Axis", "Bell", "Choices", "Continuum", "Lattice", "axis_of"]
+__all__ = ["SIGNIFICANT_DIGITS", "TAIL", "Axis", "ListedAxis", "NormalAxis", "RealAxis", "SteppedAxis", "axis_of"]

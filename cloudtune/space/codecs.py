@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from cloudtune import trial
-from cloudtune.space.axes import Bell, Choices, Lattice, Rounding, axis_of, bell_mass, number_within
+from cloudtune.space.axes import ListedAxis, NormalAxis, Rounding, SteppedAxis, axis_of, bell_mass, number_within
 from cloudtune.space.parameters import (
     Categorical,
     Constant,
@@ -110,7 +110,7 @@ class SteppedAsInt(Codec):
         return Int(low=0, high=self.size - 1, when=parameter.when)
 
     def encode(self, value: Scalar) -> Scalar:
-        return Lattice(self.low, self.step, self.size, "linear", whole=self.whole).index(value)
+        return SteppedAxis(self.low, self.step, self.size, "linear", whole=self.whole).index(value)
 
     def describe(self) -> str:
         lost = "" if self.scale == "linear" else f"; the {self.scale} scale is lost on the way"
@@ -186,7 +186,7 @@ class ReverseLogAsExponent(_AsExponent):
 
 
 @dataclass(frozen=True)
-class BellAsUnit(Codec):
+class NormalAsUnit(Codec):
     """A normal or lognormal number as the probability below it, which is uniform; cuts and steps are kept.
 
     Attributes:
@@ -222,7 +222,7 @@ class BellAsUnit(Codec):
     def of(cls, parameter: Parameter) -> Self:
         if not isinstance(parameter, Normal | LogNormal):
             raise _refuse(cls, parameter)
-        bell = Bell(parameter)
+        bell = NormalAxis(parameter)
         return cls(
             parameter.mean,
             parameter.std,
@@ -271,7 +271,7 @@ class ValuesAsIndex(Codec):
         return Int(low=0, high=len(self.values) - 1, when=parameter.when)
 
     def encode(self, value: Scalar) -> Scalar:
-        return Choices(self.values, ordered=self.ordered).index(value)
+        return ListedAxis(self.values, ordered=self.ordered).index(value)
 
     def describe(self) -> str:
         order = "" if self.ordered else "; the optimizer sees an order that means nothing"
@@ -303,7 +303,7 @@ class ValuesAsText(Codec):
         return kind(values=texts, when=parameter.when)
 
     def encode(self, value: Scalar) -> Scalar:
-        return trial.json_text(self.values[Choices(self.values, ordered=False).index(value)])
+        return trial.json_text(self.values[ListedAxis(self.values, ordered=False).index(value)])
 
     def describe(self) -> str:
         return "travels as JSON text"
@@ -335,7 +335,7 @@ class NumberAsText(Codec):
         return parameter
 
     def encode(self, value: Scalar) -> Scalar:
-        return value if self.values is None else self.values[Choices(self.values, ordered=False).index(value)]
+        return value if self.values is None else self.values[ListedAxis(self.values, ordered=False).index(value)]
 
     def describe(self) -> str:
         return "travels as it stands; its type is restored when it comes back"

@@ -51,7 +51,7 @@ Count = Annotated[int, BeforeValidator(no_text), Field(ge=1)]
 ScalarField = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_nan=False)] | StrictStr | None
 
 
-class Part(BaseModel):
+class SpecModel(BaseModel):
     """The base of every part of the spec: immutable, and no unknown key passes."""
 
     # The fields' docstrings are read by cloudtune.spec.schema: reading them here would double the time of an import.
@@ -75,7 +75,7 @@ def _as_tuple(value: object) -> object:
 Values = Annotated[tuple[ScalarField, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
-class _Kind(Part):
+class _Kind(SpecModel):
     when: dict[str, Values] | None = None
     """The parameter exists only while each of these parents has one of the given values."""
 
@@ -196,7 +196,7 @@ class Constant(_Kind):
     """The value."""
 
 
-class _Bell(_Kind):
+class _Normals(_Kind):
     mean: Number
     """The mean before any cut; of the logarithm for lognormal."""
     std: Positive
@@ -215,13 +215,13 @@ class _Bell(_Kind):
         return self
 
 
-class Normal(_Bell):
+class Normal(_Normals):
     """A normally distributed real number of the given mean and standard deviation."""
 
     type: Literal["normal"] = "normal"
 
 
-class LogNormal(_Bell):
+class LogNormal(_Normals):
     """A real number above 0 whose logarithm is normally distributed; mean and std are those of the logarithm."""
 
     type: Literal["lognormal"] = "lognormal"
@@ -238,7 +238,7 @@ class LogNormal(_Bell):
 Parameter = Float | Int | Categorical | Ordinal | Constant | Normal | LogNormal
 """Any kind of parameter."""
 
-KINDS: tuple[type[Part], ...] = (Float, Int, Categorical, Ordinal, Constant, Normal, LogNormal)
+KINDS: tuple[type[SpecModel], ...] = (Float, Int, Categorical, Ordinal, Constant, Normal, LogNormal)
 
 
 ParameterField = Annotated[Parameter, Field(discriminator="type")]

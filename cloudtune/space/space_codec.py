@@ -17,7 +17,7 @@ Choose = Callable[[Parameter], Sequence[type[Codec]]]
 
 
 @dataclass(frozen=True)
-class Travel:
+class EncodedDimension:
     """How one dimension travels.
 
     Attributes:
@@ -66,7 +66,7 @@ class SpaceCodec:
         self.space = space if isinstance(space, Space) else Space(space)
         names = _unique_names([dimension.key for dimension in self.space.dimensions], legal=legal_names)
         self.travels = tuple(
-            Travel(dimension, name, _chain(dimension.parameter, choose))
+            EncodedDimension(dimension, name, _chain(dimension.parameter, choose))
             for dimension, name in zip(self.space.dimensions, names, strict=True)
         )
         self._check()
@@ -77,7 +77,7 @@ class SpaceCodec:
                 if len(self._named(parent)) > 1:
                     raise ValueError(f"a condition on {parent!r}, which has variants, can only be carried flattened")
 
-    def _named(self, name: str) -> list[Travel]:
+    def _named(self, name: str) -> list[EncodedDimension]:
         return [travel for travel in self.travels if travel.dimension.name == name]
 
     def encode_space(self) -> dict[str, Parameter]:
@@ -87,7 +87,7 @@ class SpaceCodec:
             for travel in self.travels
         }
 
-    def _conditions(self, travel: Travel) -> dict[str, tuple[Scalar, ...]] | None:
+    def _conditions(self, travel: EncodedDimension) -> dict[str, tuple[Scalar, ...]] | None:
         when = travel.dimension.parameter.when
         if when is None:
             return None
@@ -110,7 +110,7 @@ class SpaceCodec:
                 result[travel.sent_as] = travel.encode(values[travel.dimension.name])
         return result
 
-    def _absent(self, travel: Travel) -> Values:  # noqa: ARG002  # see Flattened
+    def _absent(self, travel: EncodedDimension) -> Values:  # noqa: ARG002  # see Flattened
         """What the service gets for a dimension that does not exist in a trial."""
         return {}
 
@@ -127,7 +127,7 @@ class SpaceCodec:
         steps = {travel.dimension.key: self._steps(travel) for travel in self.travels}
         return {key: "; ".join(said) for key, said in steps.items() if said}
 
-    def _steps(self, travel: Travel) -> list[str]:
+    def _steps(self, travel: EncodedDimension) -> list[str]:
         return travel.describe()
 
     def to_data(self) -> dict[str, Any]:
@@ -152,13 +152,13 @@ class Flattened(SpaceCodec):
     def _check(self) -> None:
         """Every space can be flattened."""
 
-    def _conditions(self, travel: Travel) -> None:  # noqa: ARG002  # there are none here
+    def _conditions(self, travel: EncodedDimension) -> None:  # noqa: ARG002  # there are none here
         return None
 
-    def _absent(self, travel: Travel) -> Values:
+    def _absent(self, travel: EncodedDimension) -> Values:
         return {travel.sent_as: travel.encode(travel.dimension.axis.at(0.5))}
 
-    def _steps(self, travel: Travel) -> list[str]:
+    def _steps(self, travel: EncodedDimension) -> list[str]:
         masked = ["is always sampled; the trial does not see it where its condition does not hold"]
         return [*travel.describe(), *(masked if travel.dimension.parameter.when else [])]
 
@@ -171,7 +171,7 @@ def _chain(parameter: Parameter, choose: Choose) -> tuple[Codec, ...]:
     return tuple(codecs)
 
 
-def _travel_data(travel: Travel) -> dict[str, Any]:
+def _travel_data(travel: EncodedDimension) -> dict[str, Any]:
     dimension = travel.dimension
     when = {parent: list(values) for parent, values in (dimension.parameter.when or {}).items()}
     codecs = [codec.to_data() for codec in travel.codecs]

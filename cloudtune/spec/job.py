@@ -19,7 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cloudtune.plugins.entry_points import ALIASES
-from cloudtune.space.parameters import Count, Entry, Integer, Number, Part, Positive
+from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel
 from cloudtune.space.space import Space, SpaceError
 from cloudtune.spec.native import NATIVE_FIELDS, Native
 from cloudtune.spec.strategies import Grid, Hyperband, Random, Stopping, Strategy
@@ -69,7 +69,7 @@ def _environment_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-class TrialSpec(Part):
+class TrialSpec(SpecModel):
     """What one trial runs: a command, a function, or the program that an image starts."""
 
     source: Text | None = None
@@ -94,7 +94,7 @@ class TrialSpec(Part):
         return self
 
 
-class Objective(Part):
+class Objective(SpecModel):
     """A metric to be made as large or as small as possible."""
 
     metric: Text
@@ -125,7 +125,7 @@ def check_regex(regex: str) -> str:
     return regex
 
 
-class Limits(Part):
+class Limits(SpecModel):
     """When the job ends, and how much of it runs at once."""
 
     trials: Count | None = None
@@ -144,7 +144,7 @@ class Limits(Part):
     """The job ends when so many finished trials in a row brought no better objective."""
 
 
-class Accelerators(Part):
+class Accelerators(SpecModel):
     """Accelerators of one trial."""
 
     type: Text
@@ -160,7 +160,7 @@ def _accelerators(value: object) -> object:
     return {"type": kind, "count": int(count)} if count.isdecimal() else {"type": value}
 
 
-class Compute(Part):
+class Compute(SpecModel):
     """What one trial runs on."""
 
     instance: PerProvider | None = None
@@ -181,7 +181,7 @@ class Compute(Part):
     """How long to wait for spot capacity, the run included."""
 
 
-class WarmStart(Part):
+class WarmStart(SpecModel):
     """Known trials that the strategy learns from: of earlier runs, or of a table."""
 
     runs: tuple[Text, ...] = ()
@@ -198,7 +198,7 @@ class WarmStart(Part):
         return self
 
 
-class Network(Part):
+class Network(SpecModel):
     """Where the trials' machines stand in the network."""
 
     name: Text | None = None
@@ -211,7 +211,7 @@ class Network(Part):
     """Whether the trial may not reach any network."""
 
 
-class Encryption(Part):
+class Encryption(SpecModel):
     """Keys for data at rest, and whether traffic between a trial's machines is encrypted."""
 
     key: PerProvider | None = None
@@ -222,7 +222,7 @@ class Encryption(Part):
     """Whether to encrypt what the machines of one trial send each other."""
 
 
-class TuningJob(Part):
+class TuningJob(SpecModel):
     """One tuning job: what to run, what to vary, what to aim at, and how far to go."""
 
     name: Name

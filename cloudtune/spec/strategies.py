@@ -4,12 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
 
-from cloudtune.space.parameters import Count, Integer, Part, Positive, no_text
+from cloudtune.space.parameters import Count, Integer, Positive, SpecModel, no_text
 
 Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 
 
-class Grid(Part):
+class Grid(SpecModel):
     """Every combination of the values, in a fixed order (the last parameter turns fastest)."""
 
     type: Literal["grid"] = "grid"
@@ -17,7 +17,7 @@ class Grid(Part):
     """How many equally spaced values of a parameter without a step are tried; null where every axis is finite."""
 
 
-class Random(Part):
+class Random(SpecModel):
     """Independent draws from the space's distribution; a finite space is drawn without repetition."""
 
     type: Literal["random"] = "random"
@@ -25,7 +25,7 @@ class Random(Part):
     """Makes the run repeatable; null draws one."""
 
 
-class Sobol(Part):
+class Sobol(SpecModel):
     """A scrambled Sobol sequence: spreads more evenly than random."""
 
     type: Literal["sobol"] = "sobol"
@@ -33,7 +33,7 @@ class Sobol(Part):
     """Makes the run repeatable; null draws one."""
 
 
-class Bayesian(Part):
+class Bayesian(SpecModel):
     """A Gaussian process that learns from the finished trials where the next one pays most."""
 
     type: Literal["bayesian"] = "bayesian"
@@ -43,7 +43,7 @@ class Bayesian(Part):
     """Quasi-random trials before the model decides; null for a number that suits the space and the budget."""
 
 
-class Hyperband(Part):
+class Hyperband(SpecModel):
     """Many short trials, of which the promising ones go on (asynchronous successive halving, arXiv 1810.05934)."""
 
     type: Literal["hyperband"] = "hyperband"
@@ -65,7 +65,7 @@ class Hyperband(Part):
         return self
 
 
-class Evolutionary(Part):
+class Evolutionary(SpecModel):
     """A population that is bred from its best members."""
 
     type: Literal["evolutionary"] = "evolutionary"
@@ -75,7 +75,7 @@ class Evolutionary(Part):
     """Members of a generation; null for a number that suits the space."""
 
 
-class OptunaSampler(Part):
+class OptunaSampler(SpecModel):
     """A sampler of Optuna, which comes with the extra ``optuna``."""
 
     type: Literal["optuna"] = "optuna"
@@ -87,7 +87,7 @@ class OptunaSampler(Part):
     """Makes the run repeatable; null draws one."""
 
 
-class HyperoptTpe(Part):
+class HyperoptTpe(SpecModel):
     """The tree of Parzen estimators of HyperOpt, which comes with the extra ``hyperopt``."""
 
     type: Literal["hyperopt"] = "hyperopt"
@@ -107,7 +107,7 @@ Strategy = Annotated[
 ]
 
 
-class _Rule(Part):
+class _Rule(SpecModel):
     grace: Annotated[Integer, Field(ge=0)] = 0
     """Steps (reports) of a trial before it may be stopped."""
     interval: Count = 1
@@ -152,7 +152,7 @@ class Curve(_Rule):
     """The chance of ending better than the best, below which a trial is stopped."""
 
 
-class Asha(Part):
+class Asha(SpecModel):
     """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the top 1/eta go on."""
 
     type: Literal["asha"] = "asha"
@@ -164,7 +164,7 @@ class Asha(Part):
     """One in so many trials goes on at each rung."""
 
 
-class Auto(Part):
+class Auto(SpecModel):
     """The service's own early stopping."""
 
     type: Literal["auto"] = "auto"

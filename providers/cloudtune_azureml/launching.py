@@ -12,7 +12,7 @@ from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import SOURCE_FILE
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.names import run_name
-from cloudtune_azureml.writing import CODE, with_values
+from cloudtune_azureml.workload import CODE, with_values
 
 if TYPE_CHECKING:
     from cloudtune.planning.plan import Plan

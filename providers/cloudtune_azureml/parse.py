@@ -14,15 +14,13 @@ from cloudtune.interop import legal_names
 from cloudtune.interop.documents import Document
 from cloudtune.planning.embedded_spec import unpacked_spec
 from cloudtune.spec.job import TuningJob
-from cloudtune_azureml.bodies import SweepBody
 from cloudtune_azureml.files import sweep_of
-from cloudtune_azureml.rest import file_of, is_body
+from cloudtune_azureml.rest import SweepBody, file_of, is_body
 from cloudtune_azureml.rules import problems
-from cloudtune_azureml.spaces import command_of, names_in, space_of, with_names
+from cloudtune_azureml.schema import READ_ONLY, snake
+from cloudtune_azureml.space import MERGING, command_of, names_in, space_of, with_names
 from cloudtune_azureml.translate import bare_request
-from cloudtune_azureml.v2 import READ_ONLY, snake
-from cloudtune_azureml.wire import MERGING
-from cloudtune_azureml.writing import SPEC_VARIABLE, with_values
+from cloudtune_azureml.workload import SPEC_VARIABLE, with_values
 
 SOURCE = "the Azure Machine Learning job"
 """How messages call what is parsed."""

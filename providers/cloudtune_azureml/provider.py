@@ -9,11 +9,11 @@ from cloudtune.planning.plan import Plan
 from cloudtune.provider.cloud import CloudProvider, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
+from cloudtune_azureml.capabilities import SUPPORT
 from cloudtune_azureml.names import run_name
 from cloudtune_azureml.settings import AzureMlSettings
-from cloudtune_azureml.support import SUPPORT
+from cloudtune_azureml.space import PROVIDER, codec_of
 from cloudtune_azureml.translate import command_of, native_request, translate
-from cloudtune_azureml.wire import PROVIDER, codec_of
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -91,7 +91,7 @@ class AzureMlProvider(CloudProvider):
         self._azure.log_in()
 
     def findings(self) -> list[Finding]:
-        from cloudtune_azureml.checking import findings  # noqa: PLC0415
+        from cloudtune_azureml.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
 
@@ -108,12 +108,12 @@ class AzureMlProvider(CloudProvider):
         return create_sweep(self._azure, run, job, plan)
 
     def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_azureml.managed import SweepWatch  # noqa: PLC0415
+        from cloudtune_azureml.tuner import SweepWatch  # noqa: PLC0415
 
         return SweepWatch(self._azure, run, job, plan, codec_of(job), run.record().native["job"])
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        from cloudtune_azureml.command_jobs import CommandJobLauncher  # noqa: PLC0415
+        from cloudtune_azureml.jobs import CommandJobLauncher  # noqa: PLC0415
         from cloudtune_azureml.launching import final_request  # noqa: PLC0415
 
         self.reach(run)
@@ -139,11 +139,11 @@ class AzureMlProvider(CloudProvider):
         self._azure.cancel(place)
 
     def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:  # noqa: ARG002  # its place says all
-        from cloudtune_azureml.outputs import lines_of  # noqa: PLC0415
+        from cloudtune_azureml.logs import lines_of  # noqa: PLC0415
 
         return lines_of(self._azure, trial.place, over, min(self.poll, 1.0))
 
     def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:  # noqa: ARG002  # its place says all
-        from cloudtune_azureml.outputs import download  # noqa: PLC0415
+        from cloudtune_azureml.logs import download  # noqa: PLC0415
 
         return download(self._azure, trial.place, target)

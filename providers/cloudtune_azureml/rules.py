@@ -1,4 +1,4 @@
-"""What Azure Machine Learning accepts: the fields of its schemas (see `v2`), and what its documents and SDK add in words.
+"""What Azure Machine Learning accepts: the fields of its schemas (see `schema`), and what its documents and SDK add in words.
 
 https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters (v2), and where that is silent the same
 guide for v1; `azure.ai.ml._utils.utils.validate_key_contains_allowed_characters` for names. The SDK checks little of it.
@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from cloudtune_azureml import v2
+from cloudtune_azureml import schema
 
 MAX_TRIALS = 1000
 """max_total_trials and max_concurrent_trials ("The number of concurrent trial jobs … between 1 and 1000")."""
@@ -44,12 +44,12 @@ class Violation:
 
 def problems(data: Data) -> list[Violation]:
     """Every rule that a sweep job or command job breaks; none for one that the service takes, as far as can be known here."""
-    kind = v2.CommandJob if data.get("type") == "command" else v2.SweepJob
+    kind = schema.CommandJob if data.get("type") == "command" else schema.SweepJob
     try:
         kind.model_validate(data)
     except ValidationError as error:
         return list(dict.fromkeys(_violations(error, data, kind))) or [_first(error, data)]
-    return list(_rules(data) if kind is v2.SweepJob else _of_all(data, data.get("command", "")))
+    return list(_rules(data) if kind is schema.SweepJob else _of_all(data, data.get("command", "")))
 
 
 # The schema
@@ -102,7 +102,7 @@ def _nearest(name: str, kind: type[BaseModel]) -> str:
 
 
 def _nodes(kind: type[BaseModel]) -> list[type[BaseModel]]:
-    return [kind, *v2.Node.__subclasses__(), v2.SweepJob, v2.CommandJob]
+    return [kind, *schema.Node.__subclasses__(), schema.SweepJob, schema.CommandJob]
 
 
 # The rules
@@ -160,7 +160,7 @@ def _limit_rules(limits: Data) -> Iterator[Violation]:
 
 
 def _termination_rules(policy: Data) -> Iterator[Violation]:
-    kind, path = str(v2.snake(policy["type"])), "early_termination"
+    kind, path = str(schema.snake(policy["type"])), "early_termination"
     for name, least in (("evaluation_interval", 0), ("delay_evaluation", 0)):
         if policy.get(name) is not None and policy[name] < least:
             yield Violation(f"{path}.{name}", f"must be {least} or more, not {policy[name]}")

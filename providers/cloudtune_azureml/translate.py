@@ -7,19 +7,18 @@ from typing import Any
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import NumberAsText
 from cloudtune.space.parameters import Float, Int, Parameter
-from cloudtune.space.space_codec import Travel, fixed_steps, listed_steps
+from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
 from cloudtune.store.records import Trial
 from cloudtune.trial import text_of
-from cloudtune_azureml.modes import driven, reasons
+from cloudtune_azureml.capabilities import SUPPORT, driven, reasons
 from cloudtune_azureml.rules import problems
+from cloudtune_azureml.schema import CommandJob
 from cloudtune_azureml.settings import AzureMlSettings
-from cloudtune_azureml.support import SUPPORT
-from cloudtune_azureml.v2 import CommandJob
+from cloudtune_azureml.space import MERGING, PROVIDER, codec_of, helped, sampling_of, write
 from cloudtune_azureml.values import judged, machines_of, unheeded
-from cloudtune_azureml.wire import MERGING, PROVIDER, codec_of, helped, sampling_of, write
-from cloudtune_azureml.writing import JobWriter, seconds_of, with_values, word_of
+from cloudtune_azureml.workload import JobWriter, seconds_of, with_values, word_of
 
 _OTHERS = ("local", "sagemaker", "vertex", "ray", "native")
 _NO_ENVIRONMENT = 'no environment to run in; give trial.image, or environment = "azureml:NAME@latest" in the profile'
@@ -226,7 +225,7 @@ class _Translation:
             else:
                 self._ledger.carry(f"space.{name}", place or fixed)
 
-    def _steps(self, travel: Travel) -> Iterator[str]:
+    def _steps(self, travel: EncodedDimension) -> Iterator[str]:
         """How a parameter that does not travel as it stands does."""
         if travel.sent_as != travel.dimension.name:
             yield f"is called {travel.sent_as}"

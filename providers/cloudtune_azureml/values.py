@@ -10,7 +10,7 @@ from typing import Any
 
 from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune.planning.plan import Machines, Support
-from cloudtune_azureml import v2
+from cloudtune_azureml import schema
 
 Finding = tuple[str, Verdict]
 """A place in a job, and what was found there."""
@@ -144,7 +144,7 @@ def _with_a_cluster(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _of_sampling(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sampling = job.get("sampling_algorithm")
-    kind = str(v2.snake(_mapping(sampling).get("type", sampling)))
+    kind = str(schema.snake(_mapping(sampling).get("type", sampling)))
     for name in ("seed", "rule", "logbase"):
         if kind != "random" and _mapping(sampling).get(name) is not None:
             yield f"sampling_algorithm.{name}", f"counts for random sampling alone: of no effect for {kind}"
@@ -157,7 +157,7 @@ def _of_sampling(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _of_policy(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     policy = _mapping(job.get("early_termination"))
-    kind = str(v2.snake(policy.get("type")))
+    kind = str(schema.snake(policy.get("type")))
     for name in set().union(*_OF_POLICY.values()) - _OF_POLICY.get(kind, set()):
         if policy.get(name):
             yield f"early_termination.{name}", f"is no setting of {kind}: of no effect here"

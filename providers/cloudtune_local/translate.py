@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, ValidationError
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support, leaves
 from cloudtune.process.setting import LOG_SIZE
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import Size, TuningJob, pick
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.strategies import Auto
@@ -63,7 +63,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
 """What this machine does with each field: a path, or a field and one of its values, → support and a remark."""
 
 
-class LocalSettings(Part):
+class LocalSettings(SpecModel):
     """The settings under ``local:``."""
 
     grace: Annotated[float, Field(ge=0, le=3600)] = 10.0
@@ -76,7 +76,7 @@ class LocalSettings(Part):
     """The interpreter that commands find as ``python`` (its folder comes first in PATH); null for the one that runs cloudtune."""
 
 
-class LocalRequest(Part):
+class LocalRequest(SpecModel):
     """All that the local launcher needs to know; paths are relative to the job file's folder."""
 
     name: str

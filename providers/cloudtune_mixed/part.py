@@ -27,7 +27,7 @@ def within(trial: Trial) -> Trial:
     return replace(trial, place=trial.place.partition(_SIGN)[2])
 
 
-class Part(RunStore):
+class ProfileRun(RunStore):
     """Those trials of a run that went to one profile, with a folder and notes of that profile's provider.
 
     Args:
@@ -44,9 +44,9 @@ class Part(RunStore):
         if run.store.writable:
             self.folder.mkdir(parents=True, exist_ok=True)
 
-    def elsewhere(self) -> "Part":
+    def elsewhere(self) -> "ProfileRun":
         """The same for another thread, with a connection of its own to the store."""
-        return Part(RunStore(Store(self.store.project), self.id), self._profile)
+        return ProfileRun(RunStore(Store(self.store.project), self.id), self._profile)
 
     def record(self) -> RunRecord:
         whole = super().record()

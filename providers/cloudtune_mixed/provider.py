@@ -13,7 +13,7 @@ from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.driven import DrivenProvider, keep_earlier
 from cloudtune.provider.interface import Finding, Provider, load_provider
 from cloudtune.spec.job import TuningJob
-from cloudtune_mixed.part import Part, profile_of
+from cloudtune_mixed.part import ProfileRun, profile_of
 from cloudtune_mixed.plans import merged
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
@@ -91,17 +91,17 @@ class MixedProvider(DrivenProvider):
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         keep_earlier(run, job)
         for profile, provider in self._providers.items():
-            provider.prepare(Part(run, profile), job.driven())
+            provider.prepare(ProfileRun(run, profile), job.driven())
 
     # A run
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         profile = self._profile_of(run, number)
-        return self._providers[profile].logs(Part(run, profile), number, follow=follow)
+        return self._providers[profile].logs(ProfileRun(run, profile), number, follow=follow)
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         profile = self._profile_of(run, number)
-        return self._providers[profile].fetch(Part(run, profile), number, target)
+        return self._providers[profile].fetch(ProfileRun(run, profile), number, target)
 
     def _profile_of(self, run: "RunStore", number: int) -> str:
         profile = profile_of(run.existing(number).place)
@@ -121,7 +121,7 @@ class MixedProvider(DrivenProvider):
 
         def maker(profile: str) -> "Callable[[], Launcher]":
             # In the profile's own thread, for which its part of the run needs a connection of its own.
-            return lambda: self._site(profile).launcher(Part(run, profile).elsewhere(), job.driven())
+            return lambda: self._site(profile).launcher(ProfileRun(run, profile).elsewhere(), job.driven())
 
         makers = {profile: maker(profile) for profile in self._providers}
         return MixedLauncher(run, makers, job.limits.parallel, self._settings)
@@ -129,17 +129,17 @@ class MixedProvider(DrivenProvider):
     def abandon(self, run: "RunStore") -> None:
         """See `driving.Site`."""
         for profile in self._providers:
-            self._site(profile).abandon(Part(run, profile))
+            self._site(profile).abandon(ProfileRun(run, profile))
 
     def keep(self, run: "RunStore") -> None:
         """See `driving.Site`."""
         for profile in self._providers:
-            self._site(profile).keep(Part(run, profile))
+            self._site(profile).keep(ProfileRun(run, profile))
 
     def settle(self, run: "RunStore") -> None:
         """See `driving.Site`; what may still run where nobody could be told to end it is named."""
         for profile in self._providers:
-            self._site(profile).settle(Part(run, profile))
+            self._site(profile).settle(ProfileRun(run, profile))
         run.write(
             events=[
                 (None, f"{place} on {profile} could not be told to end; see there whether it still runs")

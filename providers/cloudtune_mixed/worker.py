@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
-from cloudtune.driver.outages import Patience
+from cloudtune.driver.outages import OutageTolerance
 from cloudtune.driver.polling import PolledLauncher
 from cloudtune.errors import ProviderError, StoreError
 from cloudtune.store.records import Trial
@@ -165,7 +165,7 @@ class Worker:
     def _made(self) -> Launcher:
         launcher = self._launcher = self._make()
         if isinstance(launcher, PolledLauncher):
-            launcher.patience = Patience(_OUTAGES_BORNE)
+            launcher.patience = OutageTolerance(_OUTAGES_BORNE)
         return launcher
 
     def _next(self) -> _Task | None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from cloudtune.process.setting import LOG_SIZE
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import Duration, Size
 from cloudtune.spec.units import parse_duration
 
@@ -40,7 +40,7 @@ def _refuse_local(name: str, value: object) -> None:
             )
 
 
-class RayJob(Part):
+class RayJob(SpecModel):
     """The settings under ``ray:``."""
 
     num_cpus: Annotated[float, Field(ge=0)] | None = None

@@ -8,7 +8,7 @@ from pydantic import JsonValue, ValidationError
 
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support, covers, leaves
-from cloudtune.space.parameters import Part
+from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote
 from cloudtune.spec.strategies import Auto
@@ -33,7 +33,7 @@ _CARRIED = (
 )
 
 
-class ActorOptions(Part):
+class ActorOptions(SpecModel):
     """Options of the actor of each slot (`ray.actor.ActorClass.options`)."""
 
     num_cpus: float
@@ -46,7 +46,7 @@ class ActorOptions(Part):
     runtime_env: dict[str, JsonValue]
 
 
-class RayRequest(Part):
+class RayRequest(SpecModel):
     """All that the launcher needs to know; paths are relative to the job file's folder."""
 
     name: str

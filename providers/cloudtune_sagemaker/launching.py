@@ -11,9 +11,9 @@ from cloudtune.bundle.upload import staged
 from cloudtune.errors import ProviderError, RunNotFound
 from cloudtune.store.secrets import kept_environment
 from cloudtune_sagemaker.client import Aws, code_of, translated
-from cloudtune_sagemaker.definition import PROVIDER
 from cloudtune_sagemaker.names import run_name
 from cloudtune_sagemaker.translate import with_environment
+from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
     from cloudtune.planning.plan import Plan

@@ -15,13 +15,11 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
 from cloudtune.spec.job import TuningJob, check_regex
 from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
-from cloudtune_sagemaker.definition import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
 from cloudtune_sagemaker.rules import problems
-from cloudtune_sagemaker.shapes import members, response_members
-from cloudtune_sagemaker.spaces import space_of
-from cloudtune_sagemaker.spec_text import unpacked_spec
+from cloudtune_sagemaker.schema import members, response_members
+from cloudtune_sagemaker.space import CONFIG, DEFINITION, MERGING, PROGRAM, space_of, unpacked_spec
 from cloudtune_sagemaker.translate import bare_request, with_environment
-from cloudtune_sagemaker.wire import CONFIG, DEFINITION, MERGING, PROGRAM
+from cloudtune_sagemaker.workload import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
 
 SOURCE = "the SageMaker request"
 """How messages call what is parsed."""

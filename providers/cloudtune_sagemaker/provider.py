@@ -10,11 +10,11 @@ from cloudtune.planning.plan import Plan
 from cloudtune.provider.cloud import CloudProvider, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
-from cloudtune_sagemaker.definition import PROVIDER
+from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.support import SUPPORT
+from cloudtune_sagemaker.space import codec_of
 from cloudtune_sagemaker.translate import hyperparameters_of, native_request, translate
-from cloudtune_sagemaker.wire import codec_of
+from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -93,7 +93,7 @@ class SageMakerProvider(CloudProvider):
         self._aws.log_in()
 
     def findings(self) -> list[Finding]:
-        from cloudtune_sagemaker.checking import findings  # noqa: PLC0415
+        from cloudtune_sagemaker.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
 
@@ -110,14 +110,14 @@ class SageMakerProvider(CloudProvider):
         return create_tuning_job(self._aws, run, job, plan)
 
     def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_sagemaker.managed import TuningJobWatch  # noqa: PLC0415
+        from cloudtune_sagemaker.tuner import TuningJobWatch  # noqa: PLC0415
 
         return TuningJobWatch(self._aws, run, job, plan, codec_of(job), run.record().native["job"])
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
+        from cloudtune_sagemaker.jobs import TrainingJobLauncher  # noqa: PLC0415
         from cloudtune_sagemaker.launching import final_request  # noqa: PLC0415
         from cloudtune_sagemaker.names import run_name  # noqa: PLC0415
-        from cloudtune_sagemaker.training_jobs import TrainingJobLauncher  # noqa: PLC0415
 
         self.reach(run)
         launcher = TrainingJobLauncher(
@@ -138,17 +138,17 @@ class SageMakerProvider(CloudProvider):
         return final_request(self._aws, run, job, plan)
 
     def stop_trial(self, place: str) -> None:
-        from cloudtune_sagemaker.training_jobs import stop_training_job  # noqa: PLC0415
+        from cloudtune_sagemaker.jobs import stop_training_job  # noqa: PLC0415
 
         stop_training_job(self._aws, place)
 
     def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:  # noqa: ARG002  # the trial tells all
-        from cloudtune_sagemaker.cloudwatch import lines_of  # noqa: PLC0415
+        from cloudtune_sagemaker.logs import lines_of  # noqa: PLC0415
 
         return lines_of(self._aws, trial.place, over, min(self.poll, 1.0))
 
     def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:  # noqa: ARG002  # the trial tells all
-        from cloudtune_sagemaker.artifacts import download  # noqa: PLC0415
+        from cloudtune_sagemaker.storage import download  # noqa: PLC0415
 
         return download(self._aws, trial.place, target)
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cloudtune_sagemaker.shapes import Violation, join, shape_problems
+from cloudtune_sagemaker.schema import Violation, join, shape_problems
 
 MAX_PARAMETERS = 30
 """Hyperparameters that a tuning job may search ("Resource Limits for Automatic Model Tuning")."""

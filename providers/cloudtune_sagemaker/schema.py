@@ -1,143 +1,245 @@
-"""Where the members of SageMaker's requests come from: ``python -m cloudtune_sagemaker.schema`` writes them down anew.
+"""Botocore's own model of SageMaker's requests, checked in full.
 
-Planning needs neither the SDK nor the quarter of a second that its whole model takes to load: so the shapes of the
-requests that make a tuning job or a training job stand in ``schema.json`` beside this file. They are botocore's own,
-and a test compares them with those of the botocore that is installed. What is not written down is looked up there, so
-that a newer one may know more.
+Botocore checks members, types and minimums; lengths, maximums, patterns and enums stand in the same model, and are
+checked here too. The model is compiled once; see `cloudtune_sagemaker.schema_update` for where it comes from.
 """
 
-import json
-from collections.abc import Iterable, Mapping
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_name("schema.json")
+from cloudtune.errors import suggest
+from cloudtune_sagemaker.schema_update import Shape, newer, of_sdk, schema_for, written
 
-REQUESTS = ("CreateHyperParameterTuningJob", "CreateTrainingJob")
-ANSWERS = ("DescribeHyperParameterTuningJob",)
-
-Shape = Mapping[str, Any]
-"""``type``; ``members`` (names of shapes by name), ``member``, ``key`` and ``value`` (names of shapes); ``required``, ``min``, ``max``, ``pattern``, ``enum``."""
-
-_RULES = ("type", "required", "min", "max", "pattern", "enum")
-_PARTS = ("member", "key", "value")
+Check = Callable[[Any, str], Iterator["Violation"]]
+Parts = Callable[[str], Check]
+"""Gives the check of a shape by its name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
-    """A part of botocore's model of SageMaker.
+class Violation:
+    """One rule that a request breaks.
 
     Attributes:
-        version: of the botocore that it was read from.
-        requests: the name of each operation's input shape.
-        answers: the names of the members of operations' answers.
-        shapes: by name.
-        regions: in which SageMaker is, as botocore's endpoints have them.
+        path: into the request, e.g. ``TrainingJobDefinition.InputDataConfig[0].ChannelName``.
+        message: the rule, as it follows "failed to satisfy constraint:".
+        plainly: the same for the author of a job; "" for the message.
+        strange: whether a name or value is not among the known ones, to which a newer model may add.
     """
 
-    version: str
-    requests: Mapping[str, str]
-    answers: Mapping[str, tuple[str, ...]]
-    shapes: Mapping[str, Shape]
-    regions: tuple[str, ...]
+    path: str
+    message: str
+    plainly: str = ""
+    strange: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is wrong, in plain words."""
+        return self.plainly or self.message
 
 
-@cache
-def written() -> Schema:
-    """Return the schema in the file."""
-    data = json.loads(FILE.read_text("utf-8"))
-    answers = {name: tuple(members) for name, members in data["answers"].items()}
-    return Schema(data["version"], data["requests"], answers, data["shapes"], tuple(data["regions"]))
+def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation]:
+    """What in a request does not fit the model.
 
-
-@cache
-def of_sdk() -> Schema:
-    """Return the schema of all operations of the installed botocore.
-
-    Raises:
-        ImportError: it is not installed.
+    Args:
+        request: its members, as boto3 takes them.
+        operation: of the service, e.g. ``CreateTrainingJob``.
     """
-    import botocore  # noqa: PLC0415  # nothing of AWS is loaded before it is needed
-    from botocore.loaders import Loader  # noqa: PLC0415
-
-    model = Loader().load_service_model("sagemaker", "service-2")
-    endpoints = Loader().load_data("endpoints")
-    operations, shapes = model["operations"], model["shapes"]
-    requests = {name: each["input"]["shape"] for name, each in operations.items() if "input" in each}
-    answers = {
-        name: tuple(shapes[each["output"]["shape"]]["members"]) for name, each in operations.items() if "output" in each
-    }
-    return Schema(
-        botocore.__version__,
-        requests,
-        answers,
-        {name: _plain(each) for name, each in shapes.items()},
-        _regions(endpoints),
-    )
-
-
-def schema_for(operation: str) -> Schema:
-    """Return what is written down of an operation, else the SDK's own.
-
-    Raises:
-        ImportError: only the SDK knows the operation, and it is not installed.
-    """
-    own = written()
-    return own if operation in own.requests or operation in own.answers else of_sdk()
-
-
-def newer() -> Schema | None:
-    """Return the installed SDK's schema if it is of another version than what is written down; None else."""
-    try:
-        import botocore  # noqa: PLC0415
-    except ImportError:
-        return None
-    return None if botocore.__version__ == written().version else of_sdk()
-
-
-def _plain(shape: Mapping[str, Any]) -> Shape:
-    plain = {name: shape[name] for name in _RULES if name in shape}
-    plain |= {name: shape[name]["shape"] for name in _PARTS if name in shape}
-    if "members" in shape:
-        plain["members"] = {name: each["shape"] for name, each in shape["members"].items()}
-    return plain
-
-
-def _regions(endpoints: Mapping[str, Any]) -> tuple[str, ...]:
-    found = {
-        name
-        for partition in endpoints["partitions"]
-        for name in partition["services"].get("api.sagemaker", {}).get("endpoints", {})
-        if name in partition["regions"]
-    }
-    return tuple(sorted(found))
-
-
-def needed(schema: Schema, operations: Iterable[str]) -> dict[str, Shape]:
-    """Return the shapes that the requests of operations are made of."""
-    waiting, found = [schema.requests[name] for name in operations], {}
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            shape = found[name] = schema.shapes[name]
-            waiting += [*shape.get("members", {}).values(), *(shape[part] for part in _PARTS if part in shape)]
+    found = list(_checker(operation)(request, ""))
+    if any(each.strange for each in found) and newer() is not None:
+        found = list(_newer_checker(operation)(request, ""))
     return found
 
 
-def as_text(schema: Schema) -> str:
-    """Return the text of the file."""
-    shapes = sorted(needed(schema, REQUESTS).items())
-    parts = {
-        "version": json.dumps(schema.version),
-        "requests": json.dumps({name: schema.requests[name] for name in REQUESTS}),
-        "answers": json.dumps({name: schema.answers[name] for name in ANSWERS}),
-        "regions": json.dumps(schema.regions),
-        "shapes": "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(shape)}" for name, shape in shapes) + "\n}",
-    }
-    return "{\n" + ",\n".join(f"{json.dumps(name)}: {text}" for name, text in parts.items()) + "\n}\n"
+def members(operation: str = "CreateHyperParameterTuningJob") -> frozenset[str]:
+    """The names of a request's members."""
+    schema = written() if operation in written().requests else of_sdk()
+    return frozenset(schema.shapes[schema.requests[operation]]["members"])
 
 
-if __name__ == "__main__":
-    FILE.write_text(as_text(of_sdk()), "utf-8")
+def response_members(operation: str) -> frozenset[str]:
+    """The names of an answer's members, and of what botocore adds."""
+    return frozenset(schema_for(operation).answers[operation]) | {"ResponseMetadata"}
+
+
+# The model
+
+
+@cache
+def _checker(operation: str) -> Check:
+    schema = written() if operation in written().requests else of_sdk()
+    return _compile(schema.requests[operation], schema.shapes, {})
+
+
+@cache
+def _newer_checker(operation: str) -> Check:
+    schema = of_sdk()
+    return _compile(schema.requests[operation], schema.shapes, {})
+
+
+def _compile(name: str, shapes: Mapping[str, Shape], known: dict[str, Check]) -> Check:
+    """A function that checks values of a shape; shapes may hold themselves."""
+    if name not in known:
+        known[name] = lambda value, path: known[name](value, path)  # noqa: PLW0108  # looked up when called
+        shape = shapes[name]
+        known[name] = _COMPILERS.get(shape["type"], _anything)(shape, lambda part: _compile(part, shapes, known))
+    return known[name]
+
+
+def _structure(shape: Shape, part_of: Parts) -> Check:
+    parts = {name: part_of(member) for name, member in shape["members"].items()}
+    required = tuple(shape.get("required", ()))
+
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, Mapping):
+            yield Violation(path, "Member must be a structure")
+            return
+        for name in required:
+            if value.get(name) is None:
+                yield Violation(join(path, name), "Member must not be null")
+        for name, part in value.items():
+            if name in parts:
+                yield from parts[name](part, join(path, name))
+            else:
+                yield Violation(
+                    join(path, str(name)), f"Member is not known; {suggest(str(name), parts)}", strange=True
+                )
+
+    return check
+
+
+def _list(shape: Shape, part_of: Parts) -> Check:
+    item, sized = part_of(shape["member"]), _sized(shape)
+
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, list | tuple):
+            yield Violation(path, "Member must be a list")
+            return
+        yield from sized(len(value), path)
+        for index, part in enumerate(value):
+            yield from item(part, f"{path}[{index}]")
+
+    return check
+
+
+def _map(shape: Shape, part_of: Parts) -> Check:
+    key, item, sized = part_of(shape["key"]), part_of(shape["value"]), _sized(shape)
+
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, Mapping):
+            yield Violation(path, "Member must be a map")
+            return
+        yield from sized(len(value), path)
+        for name, part in value.items():
+            yield from key(name, join(path, str(name)))
+            yield from item(part, join(path, str(name)))
+
+    return check
+
+
+def _string(shape: Shape, _part_of: Parts) -> Check:
+    sized = _sized(shape)
+    written = shape.get("pattern")
+    pattern = None if written is None else _python_pattern(written)
+    allowed = frozenset(shape.get("enum", ()))
+
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, str):
+            yield Violation(path, "Member must be a string")
+            return
+        yield from sized(len(value), path)
+        if allowed and value not in allowed:
+            rule = f"Member must satisfy enum value set: [{', '.join(sorted(allowed))}]"
+            yield Violation(path, rule, f"there is no {value!r}; {suggest(value, sorted(allowed))}", strange=True)
+        if pattern is not None and not pattern.fullmatch(value):
+            yield Violation(path, f"Member must satisfy regular expression pattern: {written}")
+
+    return check
+
+
+def _number(shape: Shape, _part_of: Parts) -> Check:
+    whole = shape["type"] in ("integer", "long")
+    low, high = shape.get("min", -math.inf), shape.get("max", math.inf)
+
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            yield Violation(path, f"Member must be {'a whole number' if whole else 'a number'}")
+        elif isinstance(value, int) and abs(value) > sys.float_info.max:
+            yield Violation(path, "Member must be a number that a float can hold")
+        elif value < low:
+            yield Violation(path, f"Member must have value greater than or equal to {low}")
+        elif value > high:
+            yield Violation(path, f"Member must have value less than or equal to {high}")
+
+    return check
+
+
+def _boolean(_shape: Shape, _part_of: Parts) -> Check:
+    def check(value: Any, path: str) -> Iterator[Violation]:
+        if not isinstance(value, bool):
+            yield Violation(path, "Member must be a boolean")
+
+    return check
+
+
+def _anything(_shape: Shape, _part_of: Parts) -> Check:
+    def check(_value: Any, _path: str) -> Iterator[Violation]:
+        return iter(())
+
+    return check
+
+
+_COMPILERS: Mapping[str, Callable[[Shape, Parts], Check]] = {
+    "structure": _structure,
+    "list": _list,
+    "map": _map,
+    "string": _string,
+    "integer": _number,
+    "long": _number,
+    "float": _number,
+    "double": _number,
+    "boolean": _boolean,
+}
+
+
+def _sized(shape: Shape) -> Callable[[int, str], Iterator[Violation]]:
+    low, high = shape.get("min", 0), shape.get("max", math.inf)
+
+    def check(size: int, path: str) -> Iterator[Violation]:
+        if size < low:
+            yield Violation(path, f"Member must have length greater than or equal to {low}")
+        if size > high:
+            yield Violation(path, f"Member must have length less than or equal to {high}")
+
+    return check
+
+
+_JAVA_CLASSES = {
+    r"\p{L}": "a-zA-Z\u00aa-\U0003ffff",
+    r"\p{M}": "\u0300-\u036f",
+    r"\p{N}": r"\d",
+    r"\p{P}": r"!-#%-*,-/:;?@\[-\]_{}",
+    r"\p{S}": r"$+<=>^`|~",
+    r"\p{Z}": r"\s",
+    r"\p{Alnum}": "a-zA-Z0-9",
+}
+"""Java's classes of Unicode, as parts of a class of Python's; letters generously, punctuation of ASCII alone."""
+
+
+def _python_pattern(written: str) -> re.Pattern[str] | None:
+    """A pattern of the service, which is one of Java; None for one that Python cannot read (of rare operations)."""
+    for java, python in _JAVA_CLASSES.items():
+        written = written.replace(java, python)
+    try:
+        return re.compile(written, re.DOTALL)
+    except re.error:
+        return None
+
+
+def join(path: str, name: str) -> str:
+    """The path of a member."""
+    return f"{path}.{name}" if path else name

@@ -10,26 +10,26 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
 from cloudtune.store.records import Trial
 from cloudtune.store.secrets import MASK
-from cloudtune_sagemaker.definition import PROVIDER, DefinitionWriter
-from cloudtune_sagemaker.modes import driven, reasons
+from cloudtune_sagemaker.capabilities import SUPPORT, driven, reasons
 from cloudtune_sagemaker.names import legal, plan_name
 from cloudtune_sagemaker.rules import problems
+from cloudtune_sagemaker.schema import members
 from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.shapes import members
-from cloudtune_sagemaker.space_notes import account_for_branches, account_for_one
-from cloudtune_sagemaker.spec_text import packed_spec
-from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.values import judged, machines_of, regions, unheeded, with_known_machines
-from cloudtune_sagemaker.wire import (
+from cloudtune_sagemaker.space import (
     CONFIG,
     DEFINITION,
     MERGING,
     PROGRAM,
     Branch,
+    account_for_branches,
+    account_for_one,
     branches_of,
     codec_of,
     helped,
+    packed_spec,
 )
+from cloudtune_sagemaker.values import judged, machines_of, regions, unheeded, with_known_machines
+from cloudtune_sagemaker.workload import PROVIDER, DefinitionWriter
 
 DIRECTORY = "sagemaker_submit_directory"
 """The static hyperparameter by which the training toolkit knows where the code is."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune.planning.plan import Machines, Support
-from cloudtune_sagemaker.schema import newer, written
-from cloudtune_sagemaker.shapes import join
+from cloudtune_sagemaker.schema import join
+from cloudtune_sagemaker.schema_update import newer, written
 
 Finding = tuple[str, Verdict]
 """A place in a request, and what was found there."""

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.services.job_service.transports.grpc import JobServiceGrpcTransport
     from google.cloud.logging import Client as LoggingClient
     from google.cloud.storage import Client as StorageClient
+
 
 _TIMEOUT = 60.0
 """Seconds that one call may take."""
@@ -277,3 +280,17 @@ def _is_quota(error: Exception) -> bool:
     https://cloud.google.com/vertex-ai/docs/quotas: the names of those quotas begin with ``custom_model_training``.
     """
     return isinstance(error, exceptions.TooManyRequests) and "custom_model_training" in str(error)
+
+
+_WHERE = re.compile(r"\s*To find out more about why your job exited please check the logs:.*", re.DOTALL)
+_LONGEST = 500
+
+
+def failure_text(message: str) -> str:
+    """A message of the service on one line, without the address of its console's logs."""
+    return " ".join(_WHERE.sub("", message).split())[:_LONGEST]
+
+
+def moment(text: str | None) -> float | None:
+    """Seconds since 1970 from a `google.protobuf.Timestamp` in JSON; None for none."""
+    return None if text is None else datetime.fromisoformat(text).timestamp()

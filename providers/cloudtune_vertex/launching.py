@@ -8,9 +8,9 @@ from cloudtune.bundle.upload import filled, staged
 from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google
 from cloudtune_vertex.names import RUN_LABEL, filter_of, run_name
-from cloudtune_vertex.storing import upload
+from cloudtune_vertex.space import PROVIDER
+from cloudtune_vertex.storage import upload
 from cloudtune_vertex.translate import with_values
-from cloudtune_vertex.wire import PROVIDER
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import CustomJob, HyperparameterTuningJob

@@ -2,7 +2,7 @@
 
 Whatever the neutral fields can say goes there, so that the job runs on another provider. The rest becomes native
 settings: the difference between our translation of the neutral fields and the request. So the job's own request means
-the same as the given one, by construction; it is written in one form (see `shapes`), however the given one was.
+the same as the given one, by construction; it is written in one form (see `schema`), however the given one was.
 """
 
 import copy
@@ -13,12 +13,11 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
 from cloudtune.planning.embedded_spec import unpacked_spec
 from cloudtune.spec.job import TuningJob
-from cloudtune_vertex.pools import DEFAULT_MACHINE, SPEC_VARIABLE
 from cloudtune_vertex.rules import problems
-from cloudtune_vertex.shapes import Violation, normal, seconds_of
-from cloudtune_vertex.spaces import space_of
+from cloudtune_vertex.schema import Violation, normal, seconds_of
+from cloudtune_vertex.space import MERGING, space_of
 from cloudtune_vertex.translate import bare_request, with_values
-from cloudtune_vertex.wire import MERGING
+from cloudtune_vertex.workload import DEFAULT_MACHINE, SPEC_VARIABLE
 
 SOURCE = "the Vertex AI request"
 """How messages call what is parsed."""

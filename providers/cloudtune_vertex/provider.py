@@ -10,11 +10,11 @@ from cloudtune.planning.plan import Plan
 from cloudtune.provider.cloud import CloudProvider, plan_of
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
+from cloudtune_vertex.capabilities import SUPPORT
 from cloudtune_vertex.names import id_of, run_name
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.space import PROVIDER, codec_of
 from cloudtune_vertex.translate import arguments_of, native_request, translate
-from cloudtune_vertex.wire import PROVIDER, codec_of
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -88,7 +88,7 @@ class VertexProvider(CloudProvider):
         self._google.log_in()
 
     def findings(self) -> list[Finding]:
-        from cloudtune_vertex.checking import findings  # noqa: PLC0415
+        from cloudtune_vertex.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
 
@@ -106,12 +106,12 @@ class VertexProvider(CloudProvider):
         return create_tuning_job(self._google, run, job, plan)
 
     def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_vertex.managed import TuningJobWatch  # noqa: PLC0415
+        from cloudtune_vertex.tuner import TuningJobWatch  # noqa: PLC0415
 
         return TuningJobWatch(self._google, run, job, plan, codec_of(job), run.record().native["job"])
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        from cloudtune_vertex.custom_jobs import CustomJobLauncher  # noqa: PLC0415
+        from cloudtune_vertex.jobs import CustomJobLauncher  # noqa: PLC0415
         from cloudtune_vertex.launching import final_request  # noqa: PLC0415
 
         self.reach(run)
@@ -132,7 +132,7 @@ class VertexProvider(CloudProvider):
         return final_request(self._google, run, job, plan)
 
     def stop_trial(self, place: str) -> None:
-        from cloudtune_vertex.custom_jobs import cancel_custom_job  # noqa: PLC0415
+        from cloudtune_vertex.jobs import cancel_custom_job  # noqa: PLC0415
 
         found = self._custom_job(place)
         if found is not None:
@@ -141,14 +141,14 @@ class VertexProvider(CloudProvider):
     def _custom_job(self, place: str) -> Any:  # CustomJob, or None
         """The custom job of a driven run's trial."""
         from cloudtune_vertex.client import translated  # noqa: PLC0415
-        from cloudtune_vertex.custom_jobs import labels_of  # noqa: PLC0415
+        from cloudtune_vertex.jobs import labels_of  # noqa: PLC0415
         from cloudtune_vertex.launching import find_custom_job  # noqa: PLC0415
 
         with translated("looking for a trial"):
             return find_custom_job(self._google, labels_of(place))
 
     def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:
-        from cloudtune_vertex.cloud_logging import lines_of, of_custom_job  # noqa: PLC0415
+        from cloudtune_vertex.logs import lines_of, of_custom_job  # noqa: PLC0415
 
         record = run.record()
 
@@ -162,7 +162,7 @@ class VertexProvider(CloudProvider):
         return lines_of(self._google, condition, record.created, over, min(self.poll, 1.0))
 
     def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:
-        from cloudtune_vertex.storing import download_outputs  # noqa: PLC0415
+        from cloudtune_vertex.storage import download_outputs  # noqa: PLC0415
 
         if "job" in run.record().native:
             job = self._google.call(

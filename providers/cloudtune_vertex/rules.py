@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cloudtune_vertex.shapes import Violation, join, normal, seconds_of
+from cloudtune_vertex.schema import Violation, join, normal, seconds_of
 
 MAX_DISPLAY_NAME = 128
 """Characters (HyperparameterTuningJob.display_name)."""

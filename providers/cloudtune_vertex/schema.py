@@ -1,206 +1,217 @@
-"""Where the fields of Vertex AI's messages come from: ``python -m cloudtune_vertex.schema`` writes them down anew.
+"""Vertex AI's messages as plain data: checked against the SDK's fields, and brought into one form.
 
-The SDK takes a second to import, and a plan shall take milliseconds: so the fields of the messages that a tuning job
-and a custom job are made of stand in ``schema.json`` beside this file. They are the SDK's own, and a test compares
-them with those of the SDK that is installed. A field that is not written down is looked up in the SDK itself where that
-is a newer one, which may know more.
+A message has many spellings in JSON and YAML: names in camelCase or snake_case, enums by name or number, 64-bit
+integers as numbers or texts, defaults that are written or left out (https://protobuf.dev/programming-guides/json/).
+The normal form has camelCase, names of enums, numbers, and no defaults but the bounds of parameters.
 """
 
-import json
+import difflib
+import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-FILE = Path(__file__).with_name("schema.json")
+from cloudtune_vertex.schema_update import Field, Schema, newer, written
 
-ROOTS = ("HyperparameterTuningJob", "CustomJob")
+Data = Any
+"""Plain data: what JSON can say."""
 
-_SDK = "google-cloud-aiplatform"
+_BOUNDS = {"StudySpec.ParameterSpec.DoubleValueSpec": 0.0, "StudySpec.ParameterSpec.IntegerValueSpec": 0}
+"""Messages whose bounds are written even where they are 0: nobody reads a missing ``minValue`` as one."""
 
-_PACKAGE = "google.cloud.aiplatform.v1."
-_SCALARS = {1: "double", 2: "double", 3: "int64", 5: "int32", 8: "bool", 9: "string"}
-"""Types of `google.protobuf.descriptor.FieldDescriptor` as they are called here."""
+_DURATION = re.compile(r"-?\d+(\.\d{1,9})?s")
+MAX_SECONDS = 315_576_000_000
+"""Of a duration, which are 10,000 years (google/protobuf/duration.proto)."""
 
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a message.
-
-    Attributes:
-        kind: ``double``, ``int64``, ``int32``, ``bool``, ``string``, ``duration``, ``timestamp``, ``any``, or the name
-            of a message or enum.
-        many: "" for one value, ``list`` or ``map`` (of texts to values).
-        present: whether its default value differs from its absence.
-        oneof: the group of fields of which one may be given; "" for none.
-        output: whether the service fills it in, and reads none ("Output only" in the SDK).
-    """
-
-    kind: str
-    many: str = ""
-    present: bool = False
-    oneof: str = ""
-    output: bool = False
+_WHOLE = {"int32": 2**31, "int64": 2**63}
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
-    """What an SDK knows.
+class Violation:
+    """One rule that a message breaks.
 
     Attributes:
-        messages: by their names without the package: fields by their names in JSON.
-        enums: by their names without the package.
-        regions: of the service.
-        version: of the SDK (google-cloud-aiplatform).
+        path: into the message, e.g. ``studySpec.parameters[0].parameterId``.
+        message: what is wrong with it.
     """
 
-    messages: Mapping[str, Mapping[str, Field]]
-    enums: Mapping[str, tuple[str, ...]]
-    regions: tuple[str, ...]
-    version: str
+    path: str
+    message: str
 
 
-@cache
-def written() -> Schema:
-    """The schema in the file."""
-    data = json.loads(FILE.read_text("utf-8"))
-    messages = {
-        name: {field: Field(*parts) for field, parts in fields.items()} for name, fields in data["messages"].items()
-    }
-    return Schema(
-        messages,
-        {name: tuple(values) for name, values in data["enums"].items()},
-        tuple(data["regions"]),
-        data["version"],
-    )
+def normal(data: Data, message: str = "HyperparameterTuningJob") -> tuple[dict[str, Any], list[Violation]]:
+    """A message in its normal form, and what in the data does not fit it.
 
-
-def newer() -> Schema | None:
-    """The schema of the installed SDK, if that is newer than the one that is written down; None for none.
-
-    What a release says of itself is enough to know: an SDK that knows no more is not imported.
+    Args:
+        data: the message in any spelling that the service takes.
+        message: the name of its type.
     """
-    try:
-        installed = metadata.version(_SDK)
-    except metadata.PackageNotFoundError:
-        return None
-    return of_sdk() if _release(installed) > _release(written().version) else None
+    reader = _Reader(written())
+    form = reader.message(data, message, "")
+    known_better = newer() if reader.unknown else None
+    if known_better is None:
+        return form, reader.violations
+    reader = _Reader(known_better)
+    return reader.message(data, message, ""), reader.violations
 
 
-def _release(version: str) -> tuple[int, ...]:
-    """The numbers of a version, as far as they are some: (1, 71, 1) of ``1.71.1rc2``."""
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(map(int, found[0].split("."))) if found else ()
+def join(path: str, name: str) -> str:
+    """The path of a field below another."""
+    return f"{path}.{name}" if path else name
 
 
-@cache
-def of_sdk() -> Schema:
-    """The schema of the installed SDK; takes a second.
+class _Reader:
+    """Reads data by a schema, and collects what does not fit."""
 
-    Raises:
-        ImportError: it is not installed.
-    """
-    from google.cloud import aiplatform_v1  # noqa: PLC0415
-    from google.cloud.aiplatform.constants import base  # noqa: PLC0415
-
-    messages: dict[str, dict[str, Field]] = {}
-    enums: dict[str, tuple[str, ...]] = {}
-    waiting = [getattr(aiplatform_v1, name).pb().DESCRIPTOR for name in ROOTS]
-    while waiting:
-        message = waiting.pop()
-        name = _name(message)
-        if name in messages:
-            continue
-        outputs = _outputs(name)
-        messages[name] = {
-            field.json_name: replace(_field(field), output=field.name in outputs) for field in message.fields
+    def __init__(self, schema: Schema) -> None:
+        self._schema = schema
+        self.violations: list[Violation] = []
+        self.unknown = False
+        self._scalars: Mapping[str, Callable[[Data, str], Data]] = {
+            "string": self._string,
+            "double": self._double,
+            "bool": self._bool,
+            "duration": self._duration,
+            "timestamp": self._string,
+            "any": lambda value, _: value,
         }
-        for field in message.fields:
-            if field.enum_type is not None:
-                values = sorted(field.enum_type.values, key=lambda value: value.number)
-                enums[_name(field.enum_type)] = tuple(f"{value.number} {value.name}" for value in values)
-            waiting += _below(field)
-    regions = tuple(sorted(base.SUPPORTED_REGIONS - {"global"}))  # jobs are regional
-    return Schema(messages, enums, regions, metadata.version(_SDK))
+
+    def _refuse(self, path: str, message: str) -> None:
+        self.violations.append(Violation(path, message))
+
+    def message(self, data: Data, name: str, path: str) -> dict[str, Any]:
+        """The normal form of a message."""
+        if not isinstance(data, Mapping):
+            self._refuse(path, f"must be an object ({name})")
+            return {}
+        fields = self._schema.messages[name]
+        form: dict[str, Any] = {}
+        groups: dict[str, str] = {}
+        for given, value in data.items():
+            key = _camel_case(str(given)) if given not in fields else given
+            if key not in fields:
+                self._unknown(path, str(given), fields)
+            elif value is not None:
+                part = self._field(value, fields[key], join(path, key))
+                if fields[key].oneof:
+                    self._alone(groups, fields[key].oneof, key, path)
+                if fields[key].present or part not in ("", 0, False, [], {}, None):
+                    form[key] = part
+        if name in _BOUNDS:
+            form = {"minValue": _BOUNDS[name], "maxValue": _BOUNDS[name], **form}
+        return form
+
+    def _unknown(self, path: str, given: str, fields: Mapping[str, Field]) -> None:
+        self.unknown = True
+        near = difflib.get_close_matches(_camel_case(given), fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(fields)}"
+        self._refuse(join(path, given), f"is no field here; {hint}")
+
+    def _alone(self, groups: dict[str, str], group: str, key: str, path: str) -> None:
+        if group in groups:
+            self._refuse(join(path, key), f"excludes {groups[group]}; keep one of them")
+        groups[group] = key
+
+    def _field(self, value: Data, field: Field, path: str) -> Data:
+        if field.many == "list":
+            if not isinstance(value, list | tuple):
+                self._refuse(path, "must be a list")
+                return []
+            return [self._value(part, field.kind, f"{path}[{index}]") for index, part in enumerate(value)]
+        if field.many == "map":
+            if not isinstance(value, Mapping):
+                self._refuse(path, "must be an object")
+                return {}
+            return {str(key): self._value(part, field.kind, join(path, str(key))) for key, part in value.items()}
+        return self._value(value, field.kind, path)
+
+    def _value(self, value: Data, kind: str, path: str) -> Data:
+        if kind in self._schema.messages:
+            return self.message(value, kind, path)
+        if kind in self._schema.enums:
+            return self._enum(value, self._schema.enums[kind], path)
+        if kind in _WHOLE:
+            return self._whole(value, _WHOLE[kind], path)
+        return self._scalars[kind](value, path)
+
+    def _enum(self, value: Data, known: tuple[str, ...], path: str) -> str:
+        """The name of an enum's value; "" for its first one, which says nothing."""
+        numbers = dict(each.split(" ", 1) for each in known)
+        text = value if isinstance(value, str) else _said(value)
+        name = numbers.get(text, value) if not isinstance(value, bool) else value
+        if name not in numbers.values():
+            near = difflib.get_close_matches(text.upper(), numbers.values(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(numbers.values())}"
+            self._refuse(path, f"has no value {_said(value)}; {hint}")
+            return ""
+        return "" if name == numbers["0"] else str(name)
+
+    def _string(self, value: Data, path: str) -> str:
+        if not isinstance(value, str):
+            self._refuse(path, f"must be a text, not {_said(value)}")
+            return ""
+        return value
+
+    def _bool(self, value: Data, path: str) -> bool:
+        if not isinstance(value, bool):
+            self._refuse(path, f"must be true or false, not {_said(value)}")
+            return False
+        return value
+
+    def _double(self, value: Data, path: str) -> float:
+        number = _number(value)
+        if number is None or not math.isfinite(number):
+            self._refuse(path, f"must be a number, not {_said(value)}")
+            return 0.0
+        return number
+
+    def _whole(self, value: Data, bound: int, path: str) -> int:
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value) else _number(value)
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = value  # a double would lose digits
+        if number is None or not -bound <= number < bound or number != int(number):  # NaN lies nowhere
+            self._refuse(path, f"must be a whole number of {bound.bit_length()} bits, not {_said(value)}")
+            return 0
+        return int(number)
+
+    def _duration(self, value: Data, path: str) -> str:
+        if not isinstance(value, str) or not _DURATION.fullmatch(value):
+            self._refuse(path, f'must be seconds as a text such as "3600s", not {_said(value)}')
+            return ""
+        seconds = float(value[:-1])
+        if abs(seconds) > MAX_SECONDS:
+            self._refuse(path, f"must lie within ±{MAX_SECONDS} seconds, not be {value[:60]!r}")
+            return ""
+        return duration_text(seconds)
 
 
-def _name(descriptor: Any) -> str:  # protobuf's descriptors have no types of their own
-    return str(descriptor.full_name).removeprefix(_PACKAGE)
+def _said(value: Data) -> str:
+    """A value in a message, which a number of thousands of digits cannot stand in."""
+    is_huge = isinstance(value, int) and abs(value) > 10**30
+    return "a very large number" if is_huge else repr(value)
 
 
-def _below(field: Any) -> Iterator[Any]:
-    """The message of a field, if it is one of Vertex AI's own."""
-    message = field.message_type
-    if message is not None and message.full_name.startswith(_PACKAGE) and not message.GetOptions().map_entry:
-        yield message
+def _number(value: Data) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return None
 
 
-def _field(field: Any) -> Field:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return Field(_field(field.message_type.fields_by_name["value"]).kind, "map")
-    oneof = field.containing_oneof
-    group = "" if oneof is None or oneof.name.startswith("_") else oneof.name
-    alone = not field.is_repeated
-    many = "" if alone else "list"
-    return Field(_kind(field), many, alone and field.has_presence, group)
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
-def _outputs(message: str) -> frozenset[str]:
-    """The fields of a message that the service fills in, by the names in its docstring: its descriptor does not say."""
-    from google.cloud import aiplatform_v1  # noqa: PLC0415
-
-    kind: Any = aiplatform_v1
-    for part in message.split("."):
-        kind = getattr(kind, part)
-    return frozenset(re.findall(r"^ +(\w+) \(.*?\):\s+Output only\b", kind.__doc__ or "", re.MULTILINE))
+def duration_text(seconds: float) -> str:
+    """Seconds as a `google.protobuf.Duration` in JSON, e.g. ``"3600s"`` and ``"0.5s"``."""
+    whole = int(seconds)
+    return f"{whole}s" if whole == seconds else f"{seconds:.9f}".rstrip("0") + "s"
 
 
-_KNOWN = {
-    "google.protobuf.Duration": "duration",
-    "google.protobuf.Timestamp": "timestamp",
-    "google.protobuf.Int32Value": "int32",
-    "google.protobuf.BoolValue": "bool",
-}
-
-
-def _kind(field: Any) -> str:
-    if field.enum_type is not None:
-        return _name(field.enum_type)
-    if field.message_type is None:
-        return _SCALARS[field.type]
-    full = field.message_type.full_name
-    return _name(field.message_type) if full.startswith(_PACKAGE) else _KNOWN.get(full, "any")
-
-
-def _as_text(schema: Schema) -> str:
-    messages = {
-        name: {key: _parts(field) for key, field in sorted(fields.items())}
-        for name, fields in sorted(schema.messages.items())
-    }
-    lines = [
-        f"  {json.dumps(name)}: {{\n"
-        + ",\n".join(f"   {json.dumps(key)}: {json.dumps(parts)}" for key, parts in fields.items())
-        + "\n  }"
-        for name, fields in messages.items()
-    ]
-    enums = [f"  {json.dumps(name)}: {json.dumps(values)}" for name, values in sorted(schema.enums.items())]
-    regions = f'"regions": {json.dumps(schema.regions)}'
-    version = f'"version": {json.dumps(schema.version)}'
-    return (
-        '{"messages": {\n'
-        + ",\n".join(lines)
-        + '\n},\n"enums": {\n'
-        + ",\n".join(enums)
-        + f"\n}},\n{regions},\n{version}}}\n"
-    )
-
-
-def _parts(field: Field) -> list[Any]:
-    return [field.kind, field.many, field.present, field.oneof, *([True] if field.output else [])]
-
-
-if __name__ == "__main__":
-    FILE.write_text(_as_text(of_sdk()), "utf-8")
+def seconds_of(text: str) -> float:
+    """Seconds from a `google.protobuf.Duration` in JSON."""
+    return float(text.removesuffix("s"))

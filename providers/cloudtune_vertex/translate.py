@@ -5,20 +5,19 @@ from typing import Any
 
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import NumberAsText
-from cloudtune.space.space_codec import Travel, fixed_steps, listed_steps
+from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median
 from cloudtune.store.records import Trial
 from cloudtune.trial import metric_id
-from cloudtune_vertex.modes import driven, reasons
+from cloudtune_vertex.capabilities import SUPPORT, driven, reasons
 from cloudtune_vertex.names import legal, legal_key
-from cloudtune_vertex.pools import JobSpecWriter, encryption_of, with_environment
 from cloudtune_vertex.rules import problems
+from cloudtune_vertex.schema import duration_text, normal
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.shapes import duration_text, normal
-from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.space import MERGING, PROVIDER, arguments, codec_of, helped, write
 from cloudtune_vertex.values import judged, machines_of, regions, unheeded
-from cloudtune_vertex.wire import MERGING, PROVIDER, arguments, codec_of, helped, write
+from cloudtune_vertex.workload import JobSpecWriter, encryption_of, with_environment
 
 _GOALS = {"maximize": "MAXIMIZE", "minimize": "MINIMIZE"}
 _MEASUREMENTS = {"last": "LAST_MEASUREMENT", "best": "BEST_MEASUREMENT"}
@@ -271,7 +270,7 @@ class _Translation:
             message = f"its values travel as those of {parent.dimension.name}, which {'; '.join(steps)}"
             self._ledger.note(f"space.{name}.when", Support.ENCODED, message, place)
 
-    def _steps(self, travel: Travel) -> Iterator[str]:
+    def _steps(self, travel: EncodedDimension) -> Iterator[str]:
         """How a parameter that does not travel as it stands does."""
         if travel.sent_as != travel.dimension.name:
             yield f"is called {travel.sent_as}"

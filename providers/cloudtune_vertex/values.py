@@ -8,8 +8,8 @@ from typing import Any
 from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
 from cloudtune.planning.plan import Machines, Support
 from cloudtune_vertex.machines import machines
-from cloudtune_vertex.schema import Schema, written
-from cloudtune_vertex.shapes import join
+from cloudtune_vertex.schema import join
+from cloudtune_vertex.schema_update import Schema, written
 
 Finding = tuple[str, Verdict]
 """A place in a request, and what was found there."""

@@ -11,8 +11,8 @@ from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Scalar
 from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.parse import limits_of, stopping_of, strategy_of
-from cloudtune_azureml.spaces import entry_of
-from cloudtune_azureml.v2 import snake
+from cloudtune_azureml.schema import snake
+from cloudtune_azureml.space import entry_of
 
 Data = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from moto.sagemaker.exceptions import SagemakerClientError
 
 if TYPE_CHECKING:
-    from cloudtune_sagemaker.shapes import Violation
+    from cloudtune_sagemaker.schema import Violation
 
 
 def invalid(message: str) -> SagemakerClientError:

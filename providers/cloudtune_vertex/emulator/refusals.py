@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune_vertex.rules import problems
-from cloudtune_vertex.shapes import Violation
+from cloudtune_vertex.schema import Violation
 
 HTTP_STATUS: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,

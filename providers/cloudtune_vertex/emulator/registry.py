@@ -13,7 +13,7 @@ from cloudtune_vertex.emulator.refusals import Refused, check, not_found
 from cloudtune_vertex.emulator.searching import Search
 from cloudtune_vertex.emulator.tuning import TuningJob
 from cloudtune_vertex.emulator.worker import Workshop
-from cloudtune_vertex.shapes import normal
+from cloudtune_vertex.schema import normal
 
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 _PAGE = 100

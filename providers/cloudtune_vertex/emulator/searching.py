@@ -16,7 +16,7 @@ from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob
 from cloudtune.spec.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
 from cloudtune_vertex.emulator.refusals import Refused
 from cloudtune_vertex.rules import CONDITIONS
-from cloudtune_vertex.shapes import seconds_of
+from cloudtune_vertex.schema import seconds_of
 
 Message = Mapping[str, Any]
 

@@ -1,21 +1,20 @@
-"""How a space travels to SageMaker: which codecs its parameters need, and the ranges that the service gets.
+"""How a space travels to SageMaker and back: ranges and static hyperparameters, the codecs that they need, and where each parameter went."""
 
-The service takes texts alone: whole and real numbers on linear, logarithmic and reverse logarithmic scales, and
-categories (API reference, ParameterRanges). A parameter with a single value is no range there: it goes to the static
-hyperparameters.
-"""
-
+import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from cloudtune.planning import embedded_spec as spec_text
 from cloudtune.planning.merge_patch import Merging
+from cloudtune.planning.plan import Ledger, Support
 from cloudtune.space.axes import axis_of
 from cloudtune.space.codecs import (
-    BellAsUnit,
     Codec,
+    NormalAsUnit,
     NumberAsText,
     SteppedAsInt,
     ValuesAsIndex,
@@ -35,7 +34,7 @@ from cloudtune.space.parameters import (
     same_scalar,
 )
 from cloudtune.space.space import Space
-from cloudtune.space.space_codec import Flattened, SpaceCodec, Travel
+from cloudtune.space.space_codec import EncodedDimension, Flattened, SpaceCodec, fixed_steps
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
@@ -105,7 +104,7 @@ def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
             )
             return [SteppedAsInt, NumberAsText] if stepped and not plain else [NumberAsText]
         case Normal() | LogNormal():
-            return [BellAsUnit, NumberAsText]
+            return [NormalAsUnit, NumberAsText]
         case Ordinal():
             return codecs_of_texts(parameter.values) if plain else [ValuesAsIndex, NumberAsText]
         case Categorical():
@@ -177,7 +176,7 @@ def _definition_names(values: Sequence[Scalar]) -> list[str]:
     return names if unique else [f"{index}-{name}".strip("-") for index, name in enumerate(names)]
 
 
-def _root(job: TuningJob, codec: SpaceCodec) -> Travel | None:
+def _root(job: TuningJob, codec: SpaceCodec) -> EncodedDimension | None:
     """The categorical parameter by which a search is split where it must not be flattened.
 
     A Bayesian search would waste trials, and a program without the helper would see what does not exist in its trial.
@@ -194,7 +193,7 @@ def _root(job: TuningJob, codec: SpaceCodec) -> Travel | None:
     return None
 
 
-def _in_branch(travels: Sequence[Travel], root: Travel, value: Scalar) -> list[Travel]:
+def _in_branch(travels: Sequence[EncodedDimension], root: EncodedDimension, value: Scalar) -> list[EncodedDimension]:
     """The dimensions that may exist where the root has a value."""
     present = {root.dimension.name}
     inside = []
@@ -208,11 +207,11 @@ def _in_branch(travels: Sequence[Travel], root: Travel, value: Scalar) -> list[T
     return inside
 
 
-def _names(travels: Sequence[Travel]) -> set[str]:
+def _names(travels: Sequence[EncodedDimension]) -> set[str]:
     return {travel.dimension.name for travel in travels}
 
 
-def _branch(name: str, travels: Sequence[Travel], static: Mapping[str, str]) -> Branch:
+def _branch(name: str, travels: Sequence[EncodedDimension], static: Mapping[str, str]) -> Branch:
     branch = Branch(name, {}, dict(static))
     for travel in travels:
         kind, declared = _range(travel.sent_as, travel.parameter)
@@ -255,3 +254,209 @@ def _range(name: str, parameter: Parameter) -> tuple[str | None, Any]:
 def too_many(branches: Sequence[Branch]) -> bool:
     """Whether there are more parameters than a tuning job of the service may search."""
     return any(sum(map(len, branch.ranges.values())) > MAX_PARAMETERS for branch in branches)
+
+
+_LEGAL = re.compile(r"[^\s{}=\-][^\s{}=]{0,255}\Z")
+"""Names that a space takes (`job.ParameterName`)."""
+
+_WIDE = 100
+"""The ratio of bounds above 0 from which a range that leaves its scale to the service is walked by its logarithm."""
+
+_SCALE_OF = {"Linear": "linear", "Logarithmic": "log", "ReverseLogarithmic": "reverse_log"}
+
+BRANCH = "definition"
+"""The parameter that stands for the choice among several training job definitions."""
+
+Entry = dict[str, Any]
+"""A parameter as the spec writes it."""
+
+
+def space_of(config: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]]) -> dict[str, Entry]:
+    """The space of a request.
+
+    Several definitions become a parameter ``definition`` and, where a definition has parameters of its own, conditions
+    on it; where two of them search one name in two ways, only the first definition's space is told, and the rest
+    stays native.
+    """
+    spaces = [
+        _one(definition.get("HyperParameterRanges") or config.get("ParameterRanges") or {}, definition)
+        for definition in definitions
+    ]
+    if len(spaces) == 1:
+        return spaces[0]
+    names = [definition["DefinitionName"] for definition in definitions]
+    everything: dict[str, list[tuple[str, Entry]]] = {}
+    for name, space in zip(names, spaces, strict=True):
+        for key, entry in space.items():
+            everything.setdefault(key, []).append((name, entry))
+    same = all(entry == found[0][1] for found in everything.values() for _, entry in found)
+    if not same or BRANCH in everything:
+        return spaces[0]
+    root = {BRANCH: {"type": "categorical", "values": names}}
+    return root | {
+        key: _conditional([name for name, _ in found], found[0][1], len(names)) for key, found in everything.items()
+    }
+
+
+def _conditional(branches: list[str], entry: Entry, all_of_them: int) -> Entry:
+    return entry if len(branches) == all_of_them else {**entry, "when": {BRANCH: branches}}
+
+
+def _one(ranges: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, Entry]:
+    static = definition.get("StaticHyperParameters") or {}
+    space: dict[str, Entry] = {}
+    for each in ranges.get("IntegerParameterRanges") or ():
+        space[each["Name"]] = _integer(each)
+    for each in ranges.get("ContinuousParameterRanges") or ():
+        space[each["Name"]] = _continuous(each)
+    for each in ranges.get("CategoricalParameterRanges") or ():
+        space[each["Name"]] = {"type": "categorical", "values": _values(each["Values"])}
+    for each in ranges.get("AutoParameters") or ():
+        space[each["Name"]] = {"type": "constant", "value": _value(each["ValueHint"])}
+    for name, text in static.items():
+        if not name.startswith(("sagemaker_", "cloudtune_spec_")):
+            space[name] = {"type": "constant", "value": _value(text)}
+    return {name: entry for name, entry in space.items() if _LEGAL.match(name)}
+
+
+def _integer(declared: Mapping[str, str]) -> Entry:
+    low, high = int(float(declared["MinValue"])), int(float(declared["MaxValue"]))
+    entry: Entry = {"type": "int", "low": low, "high": high}
+    scale = _scale(declared, low, high)
+    return {**entry, "scale": scale} if scale == "log" else entry
+
+
+def _continuous(declared: Mapping[str, str]) -> Entry:
+    low, high = float(declared["MinValue"]), float(declared["MaxValue"])
+    entry: Entry = {"type": "float", "low": low, "high": high}
+    scale = _scale(declared, low, high)
+    return entry if scale == "linear" else {**entry, "scale": scale}
+
+
+def _scale(declared: Mapping[str, str], low: float, high: float) -> str:
+    asked = declared.get("ScalingType") or "Auto"
+    if asked != "Auto":
+        return _SCALE_OF[asked]
+    return "log" if low > 0 and high / low >= _WIDE else "linear"
+
+
+def _values(texts: Sequence[str]) -> list[Any]:
+    """Categories: numbers where all are, texts out of JSON where all are put into it, else the texts as they are."""
+    numbers = [_number(text) for text in texts]
+    if all(number is not None for number in numbers):
+        return numbers
+    unpacked = [_unpacked(text) for text in texts]
+    inner = list(texts) if any(text is None for text in unpacked) else unpacked
+    return inner if len(set(inner)) == len(inner) else list(texts)
+
+
+def _value(text: str) -> Any:
+    number = _number(text)
+    if number is not None:
+        return number
+    unpacked = _unpacked(text)
+    return text if unpacked is None else unpacked
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text is, if it is written as we would write it."""
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**53:
+        return None
+    return value if json.dumps(value) == text else None
+
+
+def _unpacked(text: str) -> str | None:
+    """The text in a text of JSON."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, str) else None
+
+
+def account_for_one(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branch: Branch) -> None:
+    """Accounts for a space that one training job definition searches."""
+    said = _steps(job, codec, resolved=set())
+    for name, place in branch.places.items():
+        fixed = place.removeprefix("static.")
+        target = (
+            f"{CONFIG}.ParameterRanges.{place}" if fixed == place else f"{DEFINITION}.StaticHyperParameters.{fixed}"
+        )
+        steps = [said[name]] if name in said else []
+        if fixed != place:
+            steps += [step for step in fixed_steps(job.space[name]) if not steps]
+        if steps:
+            ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), target)
+        else:
+            ledger.carry(f"space.{name}", target)
+
+
+def account_for_branches(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branches: Sequence[Branch]) -> None:
+    """Accounts for a space that several training job definitions search, one a value of a parameter."""
+    root = root_name(branches, codec)
+    said = _steps(job, codec, resolved={root})
+    message = "each of its values has a training job definition of its own"
+    ledger.note(f"space.{root}", Support.ENCODED, message, f"{DEFINITION}s[0].StaticHyperParameters")
+    noted = set()
+    for index, branch in enumerate(branches):
+        for name in branch.places:
+            if name not in noted:
+                steps = "; ".join(
+                    [*([said[name]] if name in said else []), "is searched in the definitions of its branches"]
+                )
+                ledger.note(f"space.{name}", Support.ENCODED, steps, f"{DEFINITION}s[{index}].HyperParameterRanges")
+            noted.add(name)
+
+
+def _steps(job: TuningJob, codec: SpaceCodec, *, resolved: set[str]) -> dict[str, str]:
+    """How each parameter that does not travel as it stands does, by its name in the spec.
+
+    Args:
+        job: the spec.
+        codec: of its space.
+        resolved: parents whose conditions the request itself carries.
+    """
+    found: dict[str, list[str]] = {}
+    for travel in codec.travels:
+        found.setdefault(travel.dimension.name, []).extend(_steps_of(job, travel, resolved))
+    return {name: "; ".join(dict.fromkeys(steps)) for name, steps in found.items() if steps}
+
+
+def _steps_of(job: TuningJob, travel: EncodedDimension, resolved: set[str]) -> Iterator[str]:
+    if travel.sent_as != travel.dimension.name:
+        yield f"is called {travel.sent_as}"
+    # A number travels as its text and comes back as itself: that is SageMaker's own way.
+    yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
+    entry = job.space[travel.dimension.name]
+    variants = entry if isinstance(entry, tuple) else (entry,)
+    if isinstance(job.strategy, Grid) and not all(
+        isinstance(each, Categorical | Ordinal | Constant) for each in variants
+    ):
+        yield "its values on the grid travel as categories"
+    if set(travel.dimension.parameter.when or {}) - resolved:
+        waste = ", which wastes trials" if isinstance(job.strategy, Bayesian) else ""
+        yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"
+
+
+_NAME = "cloudtune_spec"
+_LENGTH = 2400
+"""Characters of one hyperparameter; the service takes 2,500 (botocore: HyperParameterValue)."""
+
+
+def packed_spec(job: TuningJob) -> dict[str, str]:
+    """The hyperparameters that hold a spec."""
+    packed = spec_text.packed_spec(job, "sagemaker")
+    parts = [packed[start : start + _LENGTH] for start in range(0, len(packed), _LENGTH)]
+    return {f"{_NAME}_{index}": part for index, part in enumerate(parts)}
+
+
+def unpacked_spec(static: Mapping[str, str]) -> dict[str, Any] | None:
+    """The spec in static hyperparameters, as data; None where there is none, or a damaged one."""
+    parts: list[str] = []
+    while (name := f"{_NAME}_{len(parts)}") in static:
+        parts.append(static[name])
+    return spec_text.unpacked_spec("".join(parts)) if parts else None

@@ -14,8 +14,8 @@ import yaml
 from cloudtune.errors import Problem, SpecError
 from cloudtune.space.parameters import Parameter
 from cloudtune.spec.job import TuningJob
+from cloudtune_azureml.client import quiet
 from cloudtune_azureml.parse import parse
-from cloudtune_azureml.patience import quiet
 
 SOURCE = "the command job"
 

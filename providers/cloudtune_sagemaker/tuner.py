@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.provider.managed import JobSnapshot, ManagedWatch
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.spec.metric_patterns import metric_patterns
@@ -23,9 +23,9 @@ from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.cloudwatch import Line, LogStreams, by_job
+from cloudtune_sagemaker.jobs import failure_text
+from cloudtune_sagemaker.logs import Line, LogStreams, by_job
 from cloudtune_sagemaker.names import trial_number
-from cloudtune_sagemaker.training_jobs import failure_text
 
 if TYPE_CHECKING:
     from cloudtune.space.space_codec import SpaceCodec
@@ -297,9 +297,9 @@ def _elapsed(described: Mapping[str, Any]) -> float:
     return (ended.timestamp() if ended is not None else time.time()) - float(created.timestamp())
 
 
-def _sight(described: Mapping[str, Any], state: RunState) -> Sight:
+def _sight(described: Mapping[str, Any], state: RunState) -> JobSnapshot:
     created = described.get("CreationTime")
-    return Sight(state, created and created.timestamp(), _elapsed(described), _reason(described, state))
+    return JobSnapshot(state, created and created.timestamp(), _elapsed(described), _reason(described, state))
 
 
 def _reason(described: Mapping[str, Any], state: RunState) -> str:

@@ -1,11 +1,8 @@
-"""How a space travels to Vertex AI: which codecs its parameters need, and the parameter specs that the service gets.
-
-The service takes real and whole numbers on linear and logarithmic scales, increasing numbers, and categories, which
-are texts; each may exist only for some values of another (StudySpec.ParameterSpec). Values come to a trial as
-arguments ``--name=value`` and are told as doubles and texts.
-"""
+"""How a space travels to Vertex AI and back: the parameter specs of a study, and the codecs that they need."""
 
 import itertools
+import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +12,8 @@ from typing import Any
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.space.axes import axis_of
 from cloudtune.space.codecs import (
-    BellAsUnit,
     Codec,
+    NormalAsUnit,
     NumberAsText,
     ReverseLogAsExponent,
     SteppedAsInt,
@@ -26,7 +23,7 @@ from cloudtune.space.codecs import (
 )
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Space
-from cloudtune.space.space_codec import SpaceCodec, Travel
+from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Grid
 from cloudtune_vertex.rules import MAX_DISCRETE, MIN_DISTANCE
@@ -92,7 +89,7 @@ def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
         case Int() | Float():
             return [NumberAsText]
         case Normal() | LogNormal():
-            return [BellAsUnit, NumberAsText]
+            return [NormalAsUnit, NumberAsText]
         case Ordinal():
             if _is_discrete(parameter):
                 return [NumberAsText]
@@ -131,7 +128,7 @@ class Nested(SpaceCodec):
     def _check(self) -> None:
         """Every space can be carried."""
 
-    def _parent(self, travel: Travel) -> Travel | None:
+    def _parent(self, travel: EncodedDimension) -> EncodedDimension | None:
         """The parameter below which a conditional one stands; None for none, or where none says all of it."""
         when = travel.dimension.parameter.when or {}
         for name, values in when.items():
@@ -142,7 +139,7 @@ class Nested(SpaceCodec):
                     return found[0] if values else None
         return None
 
-    def condition(self, travel: Travel) -> tuple[Scalar, ...]:
+    def condition(self, travel: EncodedDimension) -> tuple[Scalar, ...]:
         """The parent's values, as they travel, for which a nested parameter exists."""
         parent = self.parents[travel.sent_as]
         when = travel.dimension.parameter.when
@@ -150,7 +147,7 @@ class Nested(SpaceCodec):
         assert when is not None
         return tuple(map(parent.encode, when[parent.dimension.name]))
 
-    def masked(self, travel: Travel) -> bool:
+    def masked(self, travel: EncodedDimension) -> bool:
         """Whether a parameter is sampled where it does not exist."""
         return bool(travel.dimension.parameter.when) and self.parents[travel.sent_as] is None
 
@@ -273,3 +270,80 @@ def spec_of(name: str, parameter: Parameter) -> dict[str, Any]:
 def arguments(values: Mapping[str, Scalar]) -> list[str]:
     """Values as the service passes them to a trial."""
     return [f"--{name}={text_of(value)}" for name, value in values.items()]
+
+
+_LEGAL = re.compile(r"[^\s{}=\-][^\s{}=]{0,255}\Z")
+"""Names that a space takes (`job.ParameterName`)."""
+
+_KINDS = {"UNIT_LINEAR_SCALE": "linear", "UNIT_LOG_SCALE": "log"}
+_CONDITIONS = ("parentDiscreteValues", "parentIntValues", "parentCategoricalValues")
+
+Entry = dict[str, Any]
+"""A parameter as the spec writes it."""
+
+
+def space_of(parameters: Sequence[Mapping[str, Any]]) -> dict[str, Entry]:
+    """The space of a study; what a spec cannot say of it stays in the native settings."""
+    space: dict[str, Entry] = {}
+    for parameter in parameters:
+        _add(space, parameter, None)
+    return space
+
+
+def _add(space: dict[str, Entry], parameter: Mapping[str, Any], when: Mapping[str, Any] | None) -> None:
+    name = parameter["parameterId"]
+    if not _LEGAL.match(name):
+        return
+    entry = _entry(parameter)
+    space[name] = entry if when is None else {**entry, "when": dict(when)}
+    for child in parameter.get("conditionalParameterSpecs", []):
+        values = next(child[each]["values"] for each in _CONDITIONS if each in child)
+        _add(space, child["parameterSpec"], {name: [_as_in(entry, value) for value in values]})
+
+
+def _entry(parameter: Mapping[str, Any]) -> Entry:
+    if "integerValueSpec" in parameter:
+        low, high = _bounds(parameter["integerValueSpec"])
+        return _scaled({"type": "int", "low": int(low), "high": int(high)}, parameter, low)
+    if "doubleValueSpec" in parameter:
+        low, high = _bounds(parameter["doubleValueSpec"])
+        return _scaled({"type": "float", "low": low, "high": high}, parameter, low)
+    if "discreteValueSpec" in parameter:
+        values = [int(value) if value == int(value) else value for value in parameter["discreteValueSpec"]["values"]]
+        return _scaled({"type": "ordinal", "values": values}, parameter, values[0])
+    return {"type": "categorical", "values": _categories(parameter["categoricalValueSpec"]["values"])}
+
+
+def _bounds(spec: Mapping[str, Any]) -> tuple[float, float]:
+    return spec["minValue"], spec["maxValue"]
+
+
+def _scaled(entry: Entry, parameter: Mapping[str, Any], low: float) -> Entry:
+    """With a logarithmic scale; the service's reverse one is another than ours, and stays native."""
+    scale = _KINDS.get(parameter.get("scaleType", ""), "linear")
+    return {**entry, "scale": scale} if scale == "log" and low > 0 else entry
+
+
+def _categories(texts: Sequence[str]) -> list[Any]:
+    """Categories: numbers where all are, else the texts as they are."""
+    numbers = [_number(text) for text in texts]
+    return list(texts) if any(number is None for number in numbers) else numbers
+
+
+def _number(text: str) -> int | float | None:
+    """The number that a text is, if it is written as we would write it."""
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**53:
+        return None
+    return value if json.dumps(value) == text else None
+
+
+def _as_in(parent: Entry, value: Any) -> Any:
+    """A value of a condition as the parent has it."""
+    if parent["type"] == "categorical":
+        number = _number(value)
+        return number if number in parent["values"] and not isinstance(number, str) and number is not None else value
+    return int(value) if value == int(value) else value

@@ -12,9 +12,9 @@ from cloudtune.store.secrets import MASK
 from cloudtune.trial import metric_regex
 from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
 from cloudtune_sagemaker.built_in import SCHEME, image_of
+from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.support import SUPPORT
-from cloudtune_sagemaker.wire import helped, starts_itself
+from cloudtune_sagemaker.space import helped, starts_itself
 
 PROVIDER = "sagemaker"
 

@@ -12,17 +12,15 @@ from google.protobuf import json_format
 
 from cloudtune.errors import ProviderError
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.provider.managed import JobSnapshot, ManagedWatch
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.spec.units import format_duration
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import metric_id
-from cloudtune_vertex.client import Google
-from cloudtune_vertex.failures import failure_text
+from cloudtune_vertex.client import Google, failure_text, moment
 from cloudtune_vertex.names import id_of
-from cloudtune_vertex.shapes import seconds_of
-from cloudtune_vertex.times import moment
+from cloudtune_vertex.schema import seconds_of
 
 if TYPE_CHECKING:
     from cloudtune.space.space_codec import SpaceCodec
@@ -101,7 +99,7 @@ class TuningJobWatch(ManagedWatch):
         state = JOB_STATES[job.get("state", "")]
         for message in job.get("trials", []):
             self._hear(message, over=state.ended)
-        sight = Sight(state, moment(job.get("createTime")), _elapsed(job), _reason(job))
+        sight = JobSnapshot(state, moment(job.get("createTime")), _elapsed(job), _reason(job))
         if state.ended:
             self._end_the_rest()
         else:

@@ -17,13 +17,11 @@ from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.spec.units import format_duration
 from cloudtune.store.records import Report, Trial
 from cloudtune.trial import metric_id
-from cloudtune_vertex.client import Google, translated
-from cloudtune_vertex.failures import failure_text
+from cloudtune_vertex.client import Google, failure_text, moment, translated
 from cloudtune_vertex.launching import custom_job_message, find_custom_job
-from cloudtune_vertex.managed import JOB_STATES
 from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, trial_labels
-from cloudtune_vertex.storing import read_if_changed
-from cloudtune_vertex.times import moment
+from cloudtune_vertex.storage import read_if_changed
+from cloudtune_vertex.tuner import JOB_STATES
 
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob

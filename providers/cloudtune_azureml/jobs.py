@@ -17,9 +17,9 @@ from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.store.records import Trial
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.launching import RUN_TAG
-from cloudtune_azureml.managed import failure_of, overran
-from cloudtune_azureml.metrics import LoggedMetrics
+from cloudtune_azureml.logs import LoggedMetrics
 from cloudtune_azureml.names import trial_name
+from cloudtune_azureml.tuner import failure_of, overran
 
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import ManagedWatch, Sight
+from cloudtune.provider.managed import JobSnapshot, ManagedWatch
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.spec.units import format_duration
 from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.trial import flattened_branches
 from cloudtune_azureml.client import Azure
-from cloudtune_azureml.metrics import LoggedMetrics
+from cloudtune_azureml.logs import LoggedMetrics
 
 if TYPE_CHECKING:
     from cloudtune.space.space_codec import SpaceCodec
@@ -99,7 +99,7 @@ class SweepWatch(ManagedWatch):
         """Learns what is new, and writes it down."""
         body = self._azure.job(self._name)
         if body is None:
-            return self._close(Sight(RunState.CANCELLED, None, 0.0, "the sweep job was deleted"))
+            return self._close(JobSnapshot(RunState.CANCELLED, None, 0.0, "the sweep job was deleted"))
         own = body["properties"]
         self._experiment = own.get("experimentName") or "Default"
         state = JOB_STATES.get(own.get("status") or "", RunState.RUNNING)
@@ -107,7 +107,7 @@ class SweepWatch(ManagedWatch):
             self._hear(run, over=state.ended)
         created = self.run.record().created
         reason = self._reason() if state is RunState.FAILED else ""
-        sight = Sight(state, created, time.time() - created, reason)
+        sight = JobSnapshot(state, created, time.time() - created, reason)
         if state.ended:
             return self._close(sight)
         self.enforce(sight)
@@ -119,7 +119,7 @@ class SweepWatch(ManagedWatch):
     def _reason(self) -> str:
         return failure_of(self._azure, self._name)
 
-    def _close(self, sight: Sight) -> RunState:
+    def _close(self, sight: JobSnapshot) -> RunState:
         """Ends the trials that the service left as they were when the job ended."""
         for known in self._trials.values():
             if not known.finished:

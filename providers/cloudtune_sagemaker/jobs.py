@@ -21,7 +21,7 @@ from cloudtune.store.records import Report, Trial
 from cloudtune.trial import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.cloudwatch import LogStreams, by_job
+from cloudtune_sagemaker.logs import LogStreams, by_job
 from cloudtune_sagemaker.names import trial_name
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
+from cloudtune_vertex.capabilities import SUPPORT
+from cloudtune_vertex.schema import duration_text
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.shapes import duration_text
-from cloudtune_vertex.support import SUPPORT
+from cloudtune_vertex.space import PROVIDER, helped, helper_command, starts_itself
 from cloudtune_vertex.values import BUCKET
-from cloudtune_vertex.wire import PROVIDER, helped, helper_command, starts_itself
 
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
 """The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
