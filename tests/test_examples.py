@@ -13,7 +13,7 @@ from cloudtune import TuningJob, api
 from cloudtune.search.grid import GridSearch
 from cloudtune.store.records import RunState
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")

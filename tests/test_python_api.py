@@ -15,7 +15,7 @@ from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.interface import load_provider
 from cloudtune.provider.matrix import with_table
 
-README = Path(__file__).parent.parent / "README.md"
+README = Path(__file__).parents[1] / "README.md"
 
 
 def test_importing_cloudtune_loads_next_to_nothing() -> None:

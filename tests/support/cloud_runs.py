@@ -182,7 +182,7 @@ class CloudRuns(ABC):
     @pytest.mark.parametrize("mode", ["managed", "driven"])
     def test_the_example_is_tuned_as_on_this_machine(self, mode: str, tmp_path: Path) -> None:
         pytest.importorskip("sklearn")
-        example = Path(__file__).parent.parent / "examples" / "digits"
+        example = Path(__file__).parents[2] / "examples" / "digits"
         shutil.copytree(example, tmp_path / "digits", ignore=shutil.ignore_patterns(".cloudtune"))
         options = ["--set", "strategy.type=random", "--set", f"mode={mode}", "--trials", "4", "--json", "--quiet"]
 

@@ -58,7 +58,7 @@ if LATE:
             return float(os.getppid())
 
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]  # for processes of their own
 
 
 from cloudtune import Float, api

@@ -78,7 +78,7 @@ if LATE:
             return np.zeros(len(data), dtype=int)
 
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]  # for processes of their own
 
 
 from cloudtune import Float, Int
@@ -285,7 +285,7 @@ def test_the_example_searches_as_it_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = Path(__file__).parent.parent / "examples" / "random_forest" / "search_cv.py"
+    path = Path(__file__).parents[2] / "examples" / "random_forest" / "search_cv.py"
     example = runpy.run_path(str(path))
     assert len(ParameterGrid(example["GRID"])) == 36
     small = {"n_estimators": [2, 4], "max_depth": [None, 2]}

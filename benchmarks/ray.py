@@ -1,6 +1,6 @@
 """What a trial costs on a Ray cluster, beside bare Ray and Ray Tune, all measured in the same run on the same cluster.
 
-    python tests/bench/ray.py [--quick]
+    python benchmarks/ray.py [--quick]
 
 The cluster is two nodes on this machine, which start first. Ray Tune is left out where it cannot be imported
 (`pip install 'ray[tune]'`). Times vary between machines, ratios much less.

@@ -124,7 +124,7 @@ def test_another_process_suggests_the_same() -> None:
             check=True,
             capture_output=True,
             cwd=Path(__file__).resolve().parent,
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[1] / "support")},
         ).stdout
         for seed in ("1", "2")
     }

@@ -1,6 +1,6 @@
 """What a trial costs on this machine, beside peers and bare limits measured in the same run.
 
-    python tests/bench/local.py [--quick]
+    python benchmarks/local.py [--quick]
 
 Peers that are not installed are left out (`pip install optuna` for the most of them). Every figure is printed with the
 ratio to what it is measured against; times vary between machines, ratios much less.

