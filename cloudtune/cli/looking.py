@@ -80,7 +80,7 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
     from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.store.projects import (  # noqa: PLC0415
         known_projects,
-        project_folder,  # noqa: PLC0415
+        project_folder,
         remember,
     )
 
