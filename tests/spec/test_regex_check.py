@@ -74,7 +74,7 @@ def test_a_group_that_takes_nothing_is_refused(regex: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "regex", [r"loss=((?:a+)+)$", r"(a|aa)+$", r"(.*)*x", r"(\w+\s?)*$", r"(.+)\1+x", r"(?:\s*)*loss=(\S+)x"]
+    "regex", [r"loss=((?:a+)+)$", r"(a|aa)+$", r"(.*)*x", r"(\w+\s?)*$", r"(.+)(.+)\1+x", r"(?:\s*)*loss=(\S+)x"]
 )
 def test_a_regex_that_explodes_is_told(regex: str) -> None:
     (finding,) = findings(regex)
