@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.driver.limits import limit_reached, time_reached
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import verdict
 from cloudtune.driver.warm_start import KnownTrial, observations
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
@@ -23,6 +25,7 @@ from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore
+from cloudtune.store.unit_of_work import UnitOfWork
 
 TICK = 0.25
 """Seconds after which the driver looks at limits and wishes even if nothing happens."""
@@ -118,13 +121,11 @@ class Driver:
         self._suggested = 0
         self._exhausted = False
         self._ending: tuple[RunState, str] | None = None
-        self._changed: list[Trial] = []
+        self._work = UnitOfWork(run)
         self._to_launch: deque[Trial] = deque()
         self._happenings: deque[Happening] = deque()
         self._broken = False
         self._to_stop: list[int] = []
-        self._reports: list[Report] = []
-        self._events: list[tuple[int | None, str]] = []
         self._clock_start = time.monotonic()
         self._elapsed_before = 0.0
         self._elapsed_saved = 0.0
@@ -256,14 +257,11 @@ class Driver:
     def _commit(self) -> None:
         """Writes what happened and what is about to be done."""
         due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
-        if self._to_launch or self._changed or self._reports or self._events or due:
+        if self._to_launch or self._work or due:
             self._write(columns={"elapsed": self._elapsed} if due else {})
 
     def _write(self, columns: Mapping[str, object] | None = None) -> None:
-        self._run.write(
-            trials=[*self._changed, *self._to_launch], reports=self._reports, events=self._events, columns=columns
-        )
-        self._changed, self._reports, self._events = [], [], []
+        self._work.write(columns, self._to_launch)
         if columns and "elapsed" in columns:
             self._elapsed_saved = self._elapsed
 
@@ -287,7 +285,7 @@ class Driver:
                 self._ended(running, happening)
 
     def _heard(self, running: _Running, report: Report) -> None:
-        self._reports.append(report)
+        self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if self._judge(report) and running.stop is None:
@@ -311,7 +309,7 @@ class Driver:
         running.stop, running.why = state, why
         self._to_stop.append(running.trial.number)
         running.trial.reason = why if state is TrialState.PRUNED else f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
-        self._changed.append(running.trial)
+        self._work.trial(running.trial)
 
     def _stop_what_must(self) -> None:
         for number in self._to_stop:
@@ -341,13 +339,13 @@ class Driver:
 
     def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
         trial.state, trial.reason, trial.ended = state, reason, time.time()
-        self._changed.append(trial)
+        self._work.trial(trial)
         if self._tell(trial):
             self._event(trial.number, f"failed: {reason}")
 
     def _wait(self, trial: Trial) -> None:
         trial.state, trial.reason = TrialState.WAITING, ""
-        self._changed.append(trial)
+        self._work.trial(trial)
         self._waiting.append(trial)
 
     def _again(self, trial: Trial, message: str) -> None:
@@ -356,16 +354,15 @@ class Driver:
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
         """The state that a trial ends in, and why where that needs saying."""
-        if running.stop is TrialState.WAITING and not end.failure:
-            pass  # it came to its end before it heard of ours; launchers tell that from leaving on our signal
-        elif running.stop is not None:
-            return running.stop, running.why
-        if end.failure:
-            return TrialState.FAILED, end.failure
-        if losses(self._job.objective, running.trial.metrics) is None:
-            printed = self._launcher.printed(running.trial)
-            return TrialState.FAILED, what_is_missing(self._job.objective, running.reported, printed)
-        return TrialState.COMPLETED, ""
+        trial, objectives = running.trial, self._job.objective
+        state = TrialState.FAILED if end.failure else TrialState.COMPLETED
+        return verdict(
+            TrialSnapshot(trial.number, trial.place, state, reason=end.failure),
+            self._job,
+            measured=losses(objectives, trial.metrics) is not None,
+            missing=lambda: what_is_missing(objectives, running.reported, self._launcher.printed(trial)),
+            decided=None if running.stop is None else (running.stop, running.why),
+        )
 
     def _tell(self, trial: Trial) -> bool:
         """Lets the tally, the strategy and the rule know that a trial has ended; returns whether it failed in a new way."""
@@ -404,7 +401,7 @@ class Driver:
     def _drop_waiting(self, why: str) -> None:
         for trial in self._waiting:
             trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, time.time()
-            self._changed.append(trial)
+            self._work.trial(trial)
             self._tell(trial)
         self._waiting.clear()
 
@@ -426,7 +423,7 @@ class Driver:
         state, reason = self._outcome()
         for repeated in self._tally.failures.repeated():
             self._event(None, repeated)
-        self._events.append((None, f"{state.value}: {reason}" if reason else state.value))
+        self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
         self._show_progress(state)
@@ -481,7 +478,7 @@ class Driver:
     # Telling others
 
     def _event(self, number: int | None, message: str) -> None:
-        self._events.append((number, message))
+        self._work.event(number, message)
         if self._watcher is not None:
             self._messages.append(f"trial {number}: {message}" if number is not None else message)
 

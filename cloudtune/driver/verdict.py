@@ -1,0 +1,86 @@
+"""How a trial ended: decided here alone, whether cloudtune or a service runs it, and in one order."""
+
+from collections.abc import Callable
+
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.units import format_duration
+from cloudtune.store.records import TrialState
+
+Ending = tuple[TrialState, str]
+"""The state that a trial ends in, and why where that needs saying."""
+
+NO_REASON = "the service gave no reason"
+
+
+def verdict(
+    seen: TrialSnapshot,
+    job: TuningJob,
+    *,
+    measured: bool,
+    missing: Callable[[], str],
+    decided: Ending | None = None,
+    job_ended: str | None = None,
+) -> Ending:
+    """Return the state that a trial ends in, and why.
+
+    The first that holds counts:
+
+
+    1. its driver decided about this trial, and told it to end (WAITING: it is started again, unless it ended well before);
+    2. it ended well, with its objective: completed; pruned if the service's stopping rule ended it;
+    3. its job was told to end: cancelled with it;
+    4. it ran too long: failed;
+    5. it failed;
+    6. the service's stopping rule ended it: pruned;
+    7. it ended well, without its objective: failed, and the reason says what is missing;
+    8. it was stopped, or its job ended before it did: cancelled.
+
+    Args:
+        seen: the trial as it ended; RUNNING if its job ended and left it so.
+        job: the spec.
+        measured: whether every objective has a finite value.
+        missing: says why there is no usable objective; called only where that is the reason, as it may read a log.
+        decided: what its driver decided before it ended; None for nothing.
+        job_ended: why the job as a whole was told to end; None if it was not.
+    """
+    ended_well = seen.state is TrialState.COMPLETED
+    if decided is not None and not (decided[0] is TrialState.WAITING and ended_well):
+        return decided
+    if ended_well and measured:
+        return _pruned(job) if seen.stopped_early else (TrialState.COMPLETED, "")
+    if job_ended is not None:
+        return TrialState.CANCELLED, job_ended
+    if seen.too_long:
+        return TrialState.FAILED, ran_too_long(job)
+    if seen.state is TrialState.FAILED:
+        lacks = missing() if seen.unmeasured and not measured else ""
+        return TrialState.FAILED, " ".join(filter(None, [seen.reason, lacks])) or NO_REASON
+    if ended_well:
+        return TrialState.FAILED, missing()
+    if seen.state is TrialState.CANCELLED:
+        return (
+            _pruned(job)
+            if seen.stopped_early
+            else (TrialState.CANCELLED, seen.reason or "it was stopped on the service")
+        )
+    return TrialState.CANCELLED, "the job ended before it did"
+
+
+def _pruned(job: TuningJob) -> Ending:
+    rule = "" if job.stopping is None else f" (stopping: {job.stopping.type})"
+    return TrialState.PRUNED, f"stopped early by the service{rule}"
+
+
+def ran_too_long(job: TuningJob) -> str:
+    """Return why a trial failed that ran longer than ``limits.trial_time``."""
+    limit = job.limits.trial_time
+    return f"it ran longer than {format_duration(limit) if limit else 'its limit'} (limits.trial_time)"
+
+
+def exceeds(job: TuningJob, started: float | None, until: float | None) -> bool:
+    """Return whether a trial that started and ran until then, both in seconds since 1970, ran as long as it may."""
+    limit = job.limits.trial_time
+    if limit is None or started is None or until is None:
+        return False
+    return until - started >= limit.total_seconds()
