@@ -5,10 +5,10 @@ next to nothing and never loads a cloud SDK.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from cloudtune.plugins.version import __version__
 
+TYPE_CHECKING = False  # type checkers take it for true; the import of typing would cost most of this one's time
 if TYPE_CHECKING:
     from cloudtune.api import attach as attach
     from cloudtune.api import plan as plan

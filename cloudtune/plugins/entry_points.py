@@ -1,8 +1,13 @@
 """The providers and formats of all installed distributions, by name; nothing of theirs is imported."""
 
-from importlib.metadata import EntryPoint
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from cloudtune.plugins.installed import entry_points
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 PROVIDERS = "cloudtune.providers"
 """The group of entry points of providers: ``mycluster = "cloudtune_mycluster:MyClusterProvider"``."""
@@ -29,5 +34,7 @@ def providers() -> dict[str, EntryPoint]:
 
 def formats() -> dict[str, EntryPoint]:
     """Return the entry points of all formats by name, cloudtune's own first."""
+    from importlib.metadata import EntryPoint  # noqa: PLC0415  # loads parsers of mail and archives
+
     own = [EntryPoint(name, place, FORMATS) for name, place in _OWN_FORMATS.items()]
     return {point.name: point for point in (*own, *sorted(entry_points(group=FORMATS)))}

@@ -1,9 +1,14 @@
 """What the installed packages announce (entry points), read once and again when a package comes or goes."""
 
+from __future__ import annotations
+
 import os
 import sys
 from functools import lru_cache
-from importlib import metadata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 
 def entry_points(*, group: str) -> metadata.EntryPoints:
@@ -17,6 +22,8 @@ def entry_points(*, group: str) -> metadata.EntryPoints:
 
 @lru_cache(maxsize=8)
 def _read(group: str, _changes: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    from importlib import metadata  # noqa: PLC0415  # loads parsers of mail and archives
+
     return metadata.entry_points(group=group)
 
 

@@ -55,7 +55,7 @@ class SpecModel(BaseModel):
     """The base of every part of the spec: immutable, and no unknown key passes."""
 
     # The fields' docstrings are read by cloudtune.spec.schema: reading them here would double the time of an import.
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def same_scalar(left: Scalar, right: Scalar) -> bool:

@@ -235,11 +235,11 @@ class TuningJob(SpecModel):
     """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
     space: Annotated[dict[ParameterName, Entry], Field(min_length=1)]
     """The parameters by name; a list under a name holds variants of it for different conditions."""
-    strategy: Strategy = Random()
+    strategy: Strategy = Random.model_construct()
     """How the next trial is chosen."""
     stopping: Stopping | None = None
     """When a trial that does badly is stopped early."""
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     """When the job ends."""
     retries: Annotated[Integer, Field(ge=0)] = 0
     """How often a trial that broke down is tried again."""
@@ -255,7 +255,7 @@ class TuningJob(SpecModel):
     """managed: the service's own tuner; driven: cloudtune's, with one plain job of the service a trial; auto: managed where it can."""
     strict: bool = False
     """Whether to refuse what the provider can only approximate."""
-    compute: Compute = Compute()
+    compute: Compute = Compute.model_construct()
     """What one trial runs on."""
     data: dict[Text, PerProvider] = {}
     """Inputs by name: a local path, s3://, gs://, azureml:// or https; one, or one a provider."""
