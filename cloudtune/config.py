@@ -26,9 +26,7 @@ The project is the nearest folder above the *working* folder that has a ``cloudt
 the working folder, wherever the job lies: whatever is done in one place finds the same runs.
 """
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,17 +211,27 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(read_file(path))
+        text = read_file(path)
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
     except SpecError as error:
         raise ConfigError(f"{path} cannot be read: {error.problems[0]}") from None
-    except (OSError, ValueError) as error:  # a number of more digits than Python reads
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from None
+    data = _parsed(text, path)
     _check(data, path)
     return data
+
+
+def _parsed(text: str, path: Path) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415  # most projects have no config
+
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise ConfigError(f"{path} cannot be read: {error}") from None
 
 
 def _check(data: Mapping[str, Any], path: Path) -> None:
@@ -249,5 +257,7 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
 
 
 def _nearest(word: str, words: list[str]) -> str:
-    near = difflib.get_close_matches(word, words, n=1)
+    from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
+
+    near = get_close_matches(word, words, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,13 +1,16 @@
 """What stays here whatever the source folder: version control and caches, files that usually hold secrets, our own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
+from functools import cache
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from cloudtune.bundle.tree import File, Why
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 CACHES = (
     ".git/", ".git", ".hg/", ".svn/", ".cloudtune/", "__pycache__/", "*.py[cod]", ".venv/", "venv/", ".tox/", ".nox/",
@@ -77,14 +80,14 @@ class Rule:
     """
 
     def __init__(self, ignore: Sequence[str]) -> None:
-        self._ignored = GitIgnoreSpec.from_lines([*CACHES, *ignore])
+        self._ignored = _spec([*CACHES, *ignore])
         taken = [line for line in ignore if line.startswith("!") and _is_explicit(line[1:])]
-        self._sent = GitIgnoreSpec.from_lines(line[1:] for line in taken)
+        self._sent = _spec(line[1:] for line in taken)
         self._below = [line[1:].lstrip("/") for line in taken]
 
     def choose(self, name: str) -> Why | bool:
         """Say what becomes of a path below the folder; see `cloudtune.bundle.tree.Choose`."""
-        if _OWN.match_file(name):
+        if _own().match_file(name):
             return Why.OWN
         if self._ignored.match_file(name):
             return False
@@ -102,17 +105,28 @@ class Rule:
 
 def is_named_secret(name: str) -> bool:
     """Whether a path is one of `SECRETS`, in whatever case."""
-    return _SECRET.match_file(name) or _SECRET.match_file(name.lower())
+    return _secret().match_file(name) or _secret().match_file(name.lower())
 
 
 def _is_explicit(pattern: str) -> bool:
     return pattern in SECRETS or not _WILD.search(pattern)
 
 
-_SECRET = GitIgnoreSpec.from_lines(f"**/{pattern}" if "/" in pattern[:-1] else pattern for pattern in SECRETS)
-"""At any depth, also those with an inner slash."""
+def _spec(lines: Iterable[str]) -> "GitIgnoreSpec":
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415  # a tenth of a run's start, for jobs that name folders alone
 
-_OWN = GitIgnoreSpec.from_lines(OWN)
+    return GitIgnoreSpec.from_lines(lines)
+
+
+@cache
+def _secret() -> "GitIgnoreSpec":
+    """Return the patterns of `SECRETS` at any depth, also of those with an inner slash."""
+    return _spec(f"**/{pattern}" if "/" in pattern[:-1] else pattern for pattern in SECRETS)
+
+
+@cache
+def _own() -> "GitIgnoreSpec":
+    return _spec(OWN)
 
 
 class Content(Enum):

@@ -71,9 +71,11 @@ def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | Non
 
 def new_or_own_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     """The same for a report, but that a page which cloudtune wrote may be replaced: a command may be run again."""
+    if value is None:
+        return None
     from cloudtune.report.page import is_report  # noqa: PLC0415  # most commands write no report
 
-    if value is None or not is_report(value):
+    if not is_report(value):
         new_path(ctx, param, value)
     return value
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 MASK = "***"
 """What stands for a secret wherever it might be read."""
@@ -15,29 +16,35 @@ _NAMES = (
     r"|auth[_-]?token|session[_-]?token|aws_secret_access_key|aws_session_token|secret[_-]?access[_-]?key|secret[_-]?key"
     r"|client[_-]?secret|private[_-]?key|api[_-]?key|password|passwd|pwd|secret|token"
 )
-_PATTERNS = (
-    # scheme://user:password@host
-    (re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://[^\s/?#:@'\"]{0,256}:)[^\s/?#'\"]{1,1024}(?=@)", re.I), rf"\g<kept>{MASK}"),
-    # name=value of an address, of a connection string, of a command
-    (re.compile(rf"(?P<kept>(?<![\w.-])[\w.-]{{0,40}}?(?:{_NAMES})[\"']?=[\"']?)[^\s\"'&;,)}}>]{{4,}}", re.I), rf"\g<kept>{MASK}"),
-    # "name": "value" of JSON and of Python's dictionaries
-    (re.compile(rf"(?P<kept>[\"'][\w.-]{{0,40}}?(?:{_NAMES})[\"']\s*:\s*(?P<quote>[\"']))(?:\\.|(?!(?P=quote)).){{1,4096}}", re.I), rf"\g<kept>{MASK}"),
-    # an Authorization header, however it is written
-    (re.compile(r"(?P<kept>\b(?:Proxy-)?Authorization[\"']?\s*[:=]\s*[\"']?(?:[A-Za-z0-9-]{1,40}\s+)?)[^\s\"',][^\"'\r\n]*", re.I), rf"\g<kept>{MASK}"),
-    (re.compile(r"(?P<kept>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{16,}"), rf"\g<kept>{MASK}"),
-    # tokens that are known by their form
-    (re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)", re.S), MASK),
-    (
-        re.compile(
-            r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|hf_[A-Za-z0-9]{30,}|glpat-[\w-]{20,}"
-            r"|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|AIza[\w-]{35}|ya29\.[\w.-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
-        ),
-        MASK,
-    ),
-)  # fmt: skip
 _MAYBE = re.compile(
     r"://|[=:]|AKIA|ASIA|gh[pousr]_|github_pat_|hf_|glpat-|xox|sk-|AIza|ya29|eyJ|-----BEGIN|Bearer|Basic"
 )
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
+    """Return what secrets look like, and what stands for each; compiled when a text may hold one."""
+    return (
+        # scheme://user:password@host
+        (re.compile(r"(?P<kept>\b[a-z][a-z0-9+.-]{0,30}://[^\s/?#:@'\"]{0,256}:)[^\s/?#'\"]{1,1024}(?=@)", re.I), rf"\g<kept>{MASK}"),
+        # name=value of an address, of a connection string, of a command
+        (re.compile(rf"(?P<kept>(?<![\w.-])[\w.-]{{0,40}}?(?:{_NAMES})[\"']?=[\"']?)[^\s\"'&;,)}}>]{{4,}}", re.I), rf"\g<kept>{MASK}"),
+        # "name": "value" of JSON and of Python's dictionaries
+        (re.compile(rf"(?P<kept>[\"'][\w.-]{{0,40}}?(?:{_NAMES})[\"']\s*:\s*(?P<quote>[\"']))(?:\\.|(?!(?P=quote)).){{1,4096}}", re.I), rf"\g<kept>{MASK}"),
+        # an Authorization header, however it is written
+        (re.compile(r"(?P<kept>\b(?:Proxy-)?Authorization[\"']?\s*[:=]\s*[\"']?(?:[A-Za-z0-9-]{1,40}\s+)?)[^\s\"',][^\"'\r\n]*", re.I), rf"\g<kept>{MASK}"),
+        (re.compile(r"(?P<kept>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{16,}"), rf"\g<kept>{MASK}"),
+        # tokens that are known by their form
+        (re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----.*?(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY-----|\Z)", re.S), MASK),
+        (
+            re.compile(
+                r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,}|hf_[A-Za-z0-9]{30,}|glpat-[\w-]{20,}"
+                r"|xox[abprs]-[\w-]{10,}|sk-[A-Za-z0-9_-]{32,}|AIza[\w-]{35}|ya29\.[\w.-]{20,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"
+            ),
+            MASK,
+        ),
+    )  # fmt: skip
+
 
 _known: set[str] = set()
 
@@ -53,7 +60,7 @@ def masked_text(text: str) -> str:
         text = text.replace(value, MASK)
     if _MAYBE.search(text) is None:
         return text
-    for pattern, replacement in _PATTERNS:
+    for pattern, replacement in _patterns():
         text = pattern.sub(replacement, text)
     return text
 

@@ -4,7 +4,6 @@ import json
 import shlex
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, distribution
 from urllib.parse import unquote, urlparse
 
 _EXTRAS: Mapping[str, str] = {
@@ -59,6 +58,8 @@ def _requirement(extra: str, url: str, editable: bool) -> str:
 @cache
 def _origin() -> tuple[str, bool]:
     """Where cloudtune was installed from (PEP 610), and whether as it stands there; "" for an index of packages."""
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  # loads parsers of mail
+
     try:
         written = distribution("cloudtune").read_text("direct_url.json")
     except PackageNotFoundError:

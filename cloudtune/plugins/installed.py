@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from importlib import metadata
@@ -20,11 +20,18 @@ def entry_points(*, group: str) -> metadata.EntryPoints:
     return _read(group, tuple(_changes()))
 
 
-@lru_cache(maxsize=8)
-def _read(group: str, _changes: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+@lru_cache(maxsize=16)
+def _read(group: str, changes: tuple[tuple[str, int], ...]) -> metadata.EntryPoints:
+    found: metadata.EntryPoints = _of_all_groups(changes).select(group=group)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _of_all_groups(_changes: tuple[tuple[str, int], ...]) -> Any:  # has `select`; of which class, varies with Python
+    """Return the entry points of all groups, since reading those of one takes as long."""
     from importlib import metadata  # noqa: PLC0415  # loads parsers of mail and archives
 
-    return metadata.entry_points(group=group)
+    return metadata.entry_points()
 
 
 def _changes() -> list[tuple[str, int]]:

@@ -8,8 +8,8 @@ and (on Linux, where it is a "subreaper", see prctl(2)) also what left the group
 For function trials it imports the user's function once and forks a process for each trial, or for each worker of
 a pool. Commands are started with posix_spawn.
 
-The protocol is JSON lines over the socket whose descriptor is the only argument. It uses the standard library
-alone and is started as a file, so that it is there within milliseconds.
+The protocol is JSON lines over the socket whose descriptor is the last argument. It uses the standard library
+alone, down to what is loaded at its start, so that it is there within milliseconds.
 
 Requests:   {"do": "load", …}   {"do": "spawn", "key": …}   {"do": "fork", …}   {"do": "worker", …} (with a descriptor)
             {"do": "stop", "key": …, "grace": seconds}      {"do": "quit"}
@@ -18,6 +18,8 @@ Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "
 "stopped" is the driver's own wish, by "stop" or "quit"; "system" is a start that failed for want of disk, memory or
 processes, which says nothing of the trial.
 """
+
+from __future__ import annotations
 
 import contextlib
 import errno
@@ -28,8 +30,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+
+TYPE_CHECKING = False  # type checkers take it for true; typing would double what is loaded here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 MEMORY_INTERVAL = 0.2
 """Seconds between two looks at the memory of trials that have a limit."""
@@ -571,14 +576,10 @@ def _adopt_orphans() -> None:
 
 
 def main() -> None:
-    """Serves the driver at the other end of the socket whose descriptor is the first argument."""
+    """Serves the driver at the other end of the socket whose descriptor is the last argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _adopt_orphans()
-    connection = socket.socket(fileno=int(sys.argv[1]))
+    connection = socket.socket(fileno=int(sys.argv[-1]))
     connection.set_inheritable(False)  # a trial that held it would hide the keeper's death from the driver
     Keeper(connection).run()
-
-
-if __name__ == "__main__":
-    main()

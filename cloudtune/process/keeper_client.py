@@ -12,6 +12,15 @@ from typing import Any
 
 _KEEPER = Path(__file__).with_name("keeper.py")
 
+_START = """\
+import sys
+sys.path.insert(0, sys.argv[1].removesuffix("keeper.py"))
+import keeper
+del sys.path[0]
+keeper.main()
+"""
+"""Imports the keeper, whose compiled form Python keeps; a file that is run is compiled anew each time."""
+
 
 class KeeperClient:
     """A running keeper and the socket to it.
@@ -24,10 +33,10 @@ class KeeperClient:
 
     def __init__(self, environment: Mapping[str, str], log: Path, *, bare: bool) -> None:
         self.socket, theirs = socket.socketpair()
-        flags = ["-I", "-S"] if bare else ["-P"]
+        flags = [*(["-I", "-S"] if bare else ["-P"]), *_bytecode_flags()]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, str(_KEEPER), str(theirs.fileno())],
+                [sys.executable, *flags, "-c", _START, str(_KEEPER), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -77,6 +86,12 @@ class KeeperClient:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _bytecode_flags() -> list[str]:
+    """Return flags by which another interpreter keeps compiled modules where this one does, also an isolated one."""
+    prefix = [] if sys.pycache_prefix is None else ["-X", f"pycache_prefix={sys.pycache_prefix}"]
+    return [*(["-B"] if sys.dont_write_bytecode else []), *prefix]
 
 
 def trial_environment(base: Mapping[str, str], run_id: str, folder: Path, python: str | None) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 import yaml
 from yaml.events import Event
@@ -14,7 +15,7 @@ from cloudtune.spec.text.syntax import MAX_DEPTH, syntax_problem
 
 __all__ = ["MAX_ALIASED", "MAX_BYTES", "MAX_DEPTH", "Node", "Place", "read_file", "read_foreign", "read_yaml"]
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_UNPRINTABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
 
 
 def read_yaml(text: str, source: str) -> tuple[Node, list[Problem]]:
@@ -58,11 +59,18 @@ def _built(text: str, source: str, dialect: Dialect) -> Builder:
     return builder
 
 
+@cache
+def _unprintable() -> re.Pattern[str]:
+    """Return what finds a character that YAML 1.1 does not allow; compiling so wide a class takes milliseconds."""
+    return re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
 def _check_characters(text: str, source: str) -> None:
     # A character takes up to 4 bytes, so a short text need not be encoded to know that it is short enough.
     if len(text) > MAX_BYTES or (len(text) * 4 > MAX_BYTES and len(text.encode(errors="replace")) > MAX_BYTES):
         raise too_large(source)
-    bad = _UNPRINTABLE.search(text.removeprefix("\ufeff"))
+    unprintable = _UNPRINTABLE_ASCII if text.isascii() else _unprintable()
+    bad = unprintable.search(text.removeprefix("\ufeff"))
     if bad:
         before = text[: bad.start()]
         line, column = before.count("\n") + 1, bad.start() - before.rfind("\n")
