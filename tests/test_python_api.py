@@ -190,7 +190,7 @@ def test_a_provider_that_is_not_there_says_what_is(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError, match="installed are: .*local"):
         load_provider("nobody")
     missing = EntryPoint("broken", "no_such_package_at_all:Provider", "cloudtune.providers")
-    monkeypatch.setattr("cloudtune.plugins.entry_points.providers", lambda: {"broken": missing})
+    monkeypatch.setattr("cloudtune.provider.interface.providers", lambda: {"broken": missing})
     with pytest.raises(ConfigError, match=r"pip install .*\[broken\]"):
         load_provider("broken")
 

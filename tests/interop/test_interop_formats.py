@@ -14,9 +14,10 @@ import yaml
 from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError
-from cloudtune.interop import formats, legal_job_name, legal_names, python_spaces
+from cloudtune.interop import legal_job_name, legal_names, python_spaces
 from cloudtune.interop.documents import read_documents
 from cloudtune.interop.formats import Format, Imported, Note, load_format
+from cloudtune.plugins import entry_points
 
 JOB = """
 name: everywhere
@@ -119,17 +120,17 @@ def test_formats_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) ->
             return Imported(TuningJob.from_yaml(JOB), (Note("here", source),))
 
     monkeypatch.setattr(python_spaces, "Mine", Mine, raising=False)
-    point = EntryPoint("mine", "cloudtune.interop.python_spaces:Mine", formats.GROUP)
-    monkeypatch.setattr(formats, "entry_points", lambda group: [point])
-    assert list(formats.formats()) == ["katib", "wandb", "optuna", "hyperopt", "ray-tune", "mine"]
+    point = EntryPoint("mine", "cloudtune.interop.python_spaces:Mine", entry_points.FORMATS)
+    monkeypatch.setattr(entry_points, "entry_points", lambda group: [point])
+    assert list(entry_points.formats()) == ["katib", "wandb", "optuna", "hyperopt", "ray-tune", "mine"]
     assert load_format("mine").read("it").notes == (Note("here", "it"),)
     with pytest.raises(ConfigError, match="mine can be imported only"):
         load_format("mine").write(TuningJob.from_yaml(JOB))
 
 
 def test_a_format_whose_package_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("optuna", "no_such_package:Format", formats.GROUP)
-    monkeypatch.setattr(formats, "entry_points", lambda group: [point])
+    point = EntryPoint("optuna", "no_such_package:Format", entry_points.FORMATS)
+    monkeypatch.setattr(entry_points, "entry_points", lambda group: [point])
     with pytest.raises(ConfigError, match=r"pip install .*\[optuna\]"):
         load_format("optuna")
     with pytest.raises(ConfigError, match="there is no format 'kati'; known are: katib, wandb"):
@@ -149,7 +150,7 @@ def test_a_space_whose_library_is_missing_says_what_to_install(
 
 
 def test_nothing_heavy_is_loaded_to_name_the_formats() -> None:
-    code = "import sys; from cloudtune.interop import formats; formats.formats(); print(*sorted({'numpy', 'yaml', 'optuna', 'ray', 'hyperopt'} & set(sys.modules)))"  # fmt: skip
+    code = "import sys; from cloudtune.plugins import entry_points; entry_points.formats(); print(*sorted({'numpy', 'yaml', 'optuna', 'ray', 'hyperopt'} & set(sys.modules)))"  # fmt: skip
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "optuna" not in loaded
     assert "ray" not in loaded

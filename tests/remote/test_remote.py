@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.provider.handle import RunHandle
 from cloudtune.remote.journal import PREFIX, Journal, Reader
 from cloudtune.run import Run
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
@@ -185,9 +186,9 @@ def test_a_run_is_what_it_would_be_if_it_were_driven_here(emulated: str, tmp_pat
     assert not [path for path in kept if b"0.31415926" in path.read_bytes() and ".db" not in path.suffix]
 
 
-def driver_of(run: Run) -> Run:
+def driver_of(run: Run) -> RunHandle:
     found = run._provider._driver(run._store)  # type: ignore[attr-defined]
-    assert isinstance(found, Run)
+    assert isinstance(found, RunHandle)
     return found
 
 
