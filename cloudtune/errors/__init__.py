@@ -1,4 +1,4 @@
-"""Every error that cloudtune raises on purpose.
+"""The exceptions that cloudtune raises on purpose, and helpers for their messages.
 
 One base class; each error also is the built-in exception that a Python user would catch. A message says what is
 wrong, where, and what to do, and never holds a secret, a token or the value of an environment variable.
@@ -12,7 +12,7 @@ from cloudtune.errors.masking import masked_text
 
 
 class CloudtuneError(Exception):
-    """The base of all errors of cloudtune; `exit_code` is what the command line ends with.
+    """The base class of cloudtune's errors; the command line ends with `exit_code`.
 
     Secrets in the message, which may quote a service or an address, are masked.
     """
@@ -68,7 +68,7 @@ class ConfigError(CloudtuneError, ValueError):
 
 
 class UnsupportedError(CloudtuneError, ValueError):
-    """The provider cannot do what the spec asks; `problems` says which fields, and what to change."""
+    """The provider cannot do what the spec asks; `problems` names the fields and what to change."""
 
     exit_code = 3
 
@@ -96,11 +96,11 @@ class ProviderError(CloudtuneError, RuntimeError):
 
 
 class EmulatorEnded(ProviderError):
-    """The emulator that was asked has ended, with all that it kept: trying again will not help."""
+    """The emulator has ended and its jobs are gone: a retry does not help."""
 
 
 class CredentialError(ProviderError, PermissionError):
-    """No credentials, expired ones, or ones that may not do this."""
+    """There are no credentials, they have expired, or they do not permit the call."""
 
 
 class QuotaError(ProviderError):
@@ -108,7 +108,7 @@ class QuotaError(ProviderError):
 
 
 class DriverError(CloudtuneError, RuntimeError):
-    """The driver of a run broke: by a bug of ours or of a plug-in, or for lack of memory. The run can be resumed."""
+    """The driver process of a run crashed: a bug of cloudtune or of a plug-in, or no memory. The run can be resumed."""
 
     exit_code = 130
 
@@ -120,7 +120,7 @@ class StoreError(CloudtuneError, OSError):
 
 
 class DamagedRun(StoreError):
-    """What the store, or its folder, holds of one run is damaged; other runs are not.
+    """The stored data of one run is damaged; other runs are not affected.
 
     Attributes:
         run_id: the run.
@@ -132,11 +132,11 @@ class DamagedRun(StoreError):
 
 
 class TrialError(CloudtuneError, RuntimeError):
-    """A trial failed, or has not what was asked of it."""
+    """A trial failed, or lacks what the caller asked for."""
 
 
 class RunNotFound(CloudtuneError, LookupError):
-    """No run, or more than one, answers to the given id."""
+    """No run, or more than one, matches the given id."""
 
     exit_code = 5
 
@@ -148,11 +148,11 @@ class RunBusy(CloudtuneError, RuntimeError):
 
 
 _LISTED = 12
-"""Known words that a message lists at most."""
+"""The most known words that a message lists."""
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:
-    """Return the known word that was most likely meant; None where none is near."""
+    """Return the known word most similar to `word`; None if none is similar."""
     lowered = {each.lower(): each for each in words}
     sought = word.lower()
     longer = sorted((each for each in lowered if len(sought) > 2 and sought in each), key=len)
@@ -161,7 +161,7 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, words: Iterable[str]) -> str:
-    """Return the end of a message about a word that is none of the known ones: the nearest of them, else all (or some)."""
+    """Return the end of a message about an unknown word: the most similar known word, else the known words."""
     known = list(words)
     near = nearest(word, known)
     if near is not None:
@@ -171,7 +171,7 @@ def suggest(word: str, words: Iterable[str]) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error says, on one line; an error of Python's with its name."""
+    """Return an error's message on one line, at most 500 characters; prefix the type of errors that are not ours."""
     said = " ".join(str(error).split())
     if isinstance(error, CloudtuneError) and said:
         return said[:500]

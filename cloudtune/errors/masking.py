@@ -1,14 +1,14 @@
-"""One place that takes secrets out of texts which a user, a store or a log may keep: errors, events, reasons."""
+"""Masking of secrets in texts that are shown, stored or logged: errors, events, reasons."""
 
 import re
 from collections.abc import Iterable
 from functools import cache
 
 MASK = "***"
-"""What stands for a secret wherever it might be read."""
+"""The text that replaces a secret."""
 
 MIN_LENGTH = 8
-"""Characters from which a value is known again in a text; shorter ones are words, numbers and switches."""
+"""Fewest characters of a value that is masked in texts; shorter ones are ordinary words, numbers and switches."""
 
 _NAMES = (
     r"sig|signature|x-amz-signature|x-amz-credential|x-amz-security-token|x-goog-signature|x-goog-credential"
@@ -50,12 +50,12 @@ _known: set[str] = set()
 
 
 def remember(values: Iterable[str]) -> None:
-    """Know secret values of this process, such as those of a job's environment variables, in every text from now on."""
+    """Mask the given secret values, e.g. those of a job's environment variables, in every text from now on."""
     _known.update(value for value in values if len(value) >= MIN_LENGTH and not value.isdigit())
 
 
 def masked_text(text: str) -> str:
-    """Return a text without passwords of addresses, signatures, keys, tokens, headers, and values that are known."""
+    """Return the text with passwords in addresses, signatures, keys, tokens, headers and remembered values masked."""
     for value in sorted(_known, key=len, reverse=True):
         text = text.replace(value, MASK)
     if _MAYBE.search(text) is None:
@@ -66,7 +66,7 @@ def masked_text(text: str) -> str:
 
 
 def masked_data(value: object) -> object:
-    """Return plain data whose texts are masked."""
+    """Return a copy of plain data (dicts, lists, scalars) with all strings masked."""
     if isinstance(value, str):
         return masked_text(value)
     if isinstance(value, dict):

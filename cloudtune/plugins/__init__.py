@@ -1,1 +1,1 @@
-"""What installed distributions bring: entry points, and the extras that bring optional packages."""
+"""Entry points of installed distributions, and the extras that install optional packages."""

@@ -1,4 +1,4 @@
-"""The providers and formats of all installed distributions, by name; nothing of theirs is imported."""
+"""The providers and formats of all installed distributions by name; no plug-in is imported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to install where something optional is missing, said in one way everywhere."""
+"""The install hint for a missing optional package."""
 
 import json
 import shlex
@@ -26,19 +26,19 @@ _EXTRAS: Mapping[str, str] = {
     "werkzeug": "vertex-emulator",
     "cryptography": "azureml-emulator",
 }
-"""The extra that brings a package, by the name that it is imported by; a provider's own packages say it themselves."""
+"""The extra that installs a package, by its import name."""
 
 
 def install(extra: str) -> str:
-    """Return the command that installs an extra, into an installation such as the one that runs.
+    """Return the command that installs an extra from where the running cloudtune was installed.
 
-    A clone is installed from its folder, a wheel or an archive from where it was taken, everything else by name.
+    A clone is installed from its folder, a wheel or an archive from its path or address, everything else by name.
     """
     return f"pip install {_requirement(extra, *_origin())}"
 
 
 def missing(error: ModuleNotFoundError) -> str | None:
-    """Return what to install for a module that was not found; None for one that no extra brings."""
+    """Return the message with the install command for a missing module; None if no extra installs it."""
     package = (error.name or "").partition(".")[0]
     extra = _EXTRAS.get(package)
     return None if extra is None else f"{error.name} is not installed; install it with: {install(extra)}"
@@ -57,7 +57,7 @@ def _requirement(extra: str, url: str, editable: bool) -> str:
 
 @cache
 def _origin() -> tuple[str, bool]:
-    """Where cloudtune was installed from (PEP 610), and whether as it stands there; "" for an index of packages."""
+    """Return the address that cloudtune was installed from (PEP 610; "" for an index) and whether it is editable."""
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  # loads parsers of mail
 
     try:

@@ -1,1 +1,1 @@
-"""What trials brought: losses, the best, failures alike, importance, tables."""
+"""Results of trials: losses, the best trial, repeated failures, importance, tables."""

@@ -1,13 +1,13 @@
-"""Which failures of trials are the same: trials that break in the same way are told of once, and may stop a run early."""
+"""Grouping of failed trials by reason: each kind is reported once, and a run whose first trials all fail alike stops."""
 
 import re
 from collections import Counter
 
 FEWEST = 3
-"""Trials that have to fail in the same way before a run is stopped for it."""
+"""Trials that must fail in the same way, with none that succeeded, before the run is stopped."""
 
 _LONGEST = 300
-"""Characters of a reason that tell one kind of failure from another."""
+"""Characters of a reason that are compared."""
 
 _EXIT_CODE = re.compile(r"\bcode \d+")
 _PATH = re.compile(r"(?:[\w.~-]*/)+[\w.@~+-]*")
@@ -16,9 +16,9 @@ _DIGEST = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b")
 
 
 def kind_of(reason: str) -> str:
-    """Return what is the same in the reasons of failures of one kind: paths, digests and numbers are left out.
+    """Return the reason of a failure with paths, digests and numbers replaced by placeholders, for comparison.
 
-    Exit codes stay: another one is another failure.
+    Exit codes stay: a different exit code is a different kind of failure.
     """
     text = " ".join(reason.lower().split())[:_LONGEST]
     codes = iter(_EXIT_CODE.findall(text))
@@ -29,7 +29,7 @@ def kind_of(reason: str) -> str:
 
 
 class Failures:
-    """Counts failures by their kind, in the order in which trials end."""
+    """Counts of failed trials by kind, added in the order in which the trials end."""
 
     def __init__(self) -> None:
         self._first: dict[str, tuple[int, str]] = {}
@@ -45,7 +45,7 @@ class Failures:
         return new
 
     def succeeded(self) -> None:
-        """Note that a trial has not failed."""
+        """Note that a trial ended without a failure."""
         self._succeeded = True
 
     @property

@@ -1,4 +1,4 @@
-"""Which parameters matter: PED-ANOVA (Watanabe, Bansal & Hutter 2023, arXiv 2304.10255)."""
+"""Parameter importance by PED-ANOVA (Watanabe, Bansal & Hutter 2023, arXiv 2304.10255)."""
 
 import math
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MIN_TRIALS = 10
-"""Fewer completed trials than this say nothing about importance."""
+"""Fewest completed trials from which importance is computed."""
 
 TOP = 0.1
-"""The share of the trials that counts as the best."""
+"""The share of the trials that counts as the best, in (0, 1)."""
 
 _LEAST_TOP = 5
 _CELLS = 64
 """Equal parts of an axis on which densities are compared."""
 _PRIOR = 1.0
-"""The weight, in trials, of the uniform density that is mixed in: an empty cell shall not decide."""
+"""The weight, in trials, of the uniform density that is mixed in, so that an empty cell does not decide."""
 _SHUFFLES = 200
-"""Random groups of trials that show how large a divergence chance alone makes."""
+"""Random groups of trials that estimate the divergence due to chance alone."""
 
 
 def importance(space: Space, trials: Sequence[tuple[Values, float]]) -> dict[str, float] | None:
-    """How much each parameter decides whether a trial is among the best.
+    """Return how much each parameter decides whether a trial is among the best.
 
     PED-ANOVA compares how a parameter is distributed among the best tenth of the trials (at least five) and among
     all of them, by the Pearson divergence: a parameter that does not matter is distributed alike in both. Two
@@ -77,10 +77,10 @@ def _positions(space: Space, values: Values) -> list[float | None] | None:
 
 
 def _groups(count: int, top: int) -> "Floats":
-    """Which of the trials, the best first, are in a group, as 0 and 1: the best in row 0, random ones below."""
+    """Return group memberships as 0 and 1, of shape (1 + `_SHUFFLES`, count): the best `top` trials in row 0, random ones below."""
     import numpy as np  # noqa: PLC0415
 
-    random = np.random.default_rng(0)  # always the same, and so is the report of a run
+    random = np.random.default_rng(0)  # a fixed seed, so that a run's report does not change
     groups = np.zeros((1 + _SHUFFLES, count))
     groups[0, :top] = 1.0
     for row in groups[1:]:
@@ -89,7 +89,7 @@ def _groups(count: int, top: int) -> "Floats":
 
 
 def _densities(axis: Axis, positions: Sequence[float]) -> "Floats":
-    """For each position how much of it lies in each cell of the axis; rows sum to 1.
+    """Return for each position how much of it lies in each cell of the axis; rows sum to 1.
 
     On an ordered axis a position is a normal kernel, cut off at the ends, of the width of Scott's rule (at least a
     cell); a value of any other axis is a cell of its own.
@@ -108,7 +108,7 @@ def _densities(axis: Axis, positions: Sequence[float]) -> "Floats":
 
 
 def _score(cells: "Floats", groups: "Floats", exists: "NDArray[np.bool_]") -> float:
-    """How far the best trials diverge from all beyond what random groups do; at least 0.
+    """Return the divergence of the best trials from all, less the mean of random groups; at least 0.
 
     Args:
         cells: one row of densities for each trial that has the parameter.

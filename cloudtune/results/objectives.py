@@ -1,4 +1,4 @@
-"""Which trials are best: goals, losses, the best trial and the Pareto front."""
+"""Losses of trials, the best trial, and the Pareto front."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from cloudtune.store.records import Trial, TrialState
 
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
-    """One number a objective, lower is better whatever its goal; None unless all are there and finite."""
+    """Return one loss per objective (lower is better whatever its goal); None unless all are present and finite."""
     values = [metrics.get(objective.metric) for objective in objectives]
     found = [value for value in values if value is not None and math.isfinite(value)]
     if len(found) < len(objectives):
@@ -19,7 +19,7 @@ def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tup
 
 
 def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Trial | None:
-    """The completed trial of least loss, the first of equals; None if there is none, or several objectives."""
+    """Return the completed trial with the lowest loss, the first of equals; None without one or with several objectives."""
     if len(objectives) > 1:
         return None
     ranked = [(loss, trial.number, trial) for trial, loss in _completed(objectives, trials)]
@@ -27,10 +27,10 @@ def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Tria
 
 
 def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[Trial]:
-    """The completed trials that no other dominates (at least as good in all, better in one), by number."""
+    """Return the completed trials that no other trial dominates (as good in all objectives, better in one), by number."""
     points = sorted(_completed(objectives, trials), key=lambda pair: (pair[1], pair[0].number))
     front: list[tuple[Trial, tuple[float, ...]]] = []
-    for trial, point in points:  # whoever dominates a point comes before it in this order
+    for trial, point in points:  # a trial that dominates a point comes before it in this order
         if not any(_dominates(other, point) for _, other in front):
             front.append((trial, point))
     return sorted((trial for trial, _ in front), key=lambda trial: trial.number)
@@ -46,12 +46,12 @@ def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, float], printed: Sequence[str] = ()) -> str:
-    """Why a trial that ended well has no usable objective, in words.
+    """Return the reason, for the user, why a trial that exited with code 0 has no usable objective.
 
     Args:
         objectives: of the job.
         reported: the last value of each metric that was found.
-        printed: lines of the trial's output, which tell what stands there instead.
+        printed: lines of the trial's output, in which other metrics are looked for.
     """
     for objective in objectives:
         name = objective.metric

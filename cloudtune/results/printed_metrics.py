@@ -1,4 +1,4 @@
-"""What a trial printed in the place of its objective: the names that it gave numbers to, and what a regex took."""
+"""Hints from a trial's output for a missing objective: the names printed with numbers, and what its regex matched."""
 
 import difflib
 import keyword
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from cloudtune.errors import CloudtuneError
 from cloudtune.trial import SEARCH, parts_of
 
-_LOOKED_AT = 400  # characters of a line, beyond which no name is looked for
+_LOOKED_AT = 400  # characters of a line that are searched for names
 _SHOWN = 8  # names in a message
 _MOST = 1000  # lines
 
@@ -22,17 +22,17 @@ _PAIR = re.compile(
 
 
 def last_lines(lines: Iterable[str], most: int = _MOST) -> list[str]:
-    """The last of many lines; those that came before an error, where there is one."""
+    """Return the last lines, at most `most`; where the iterator raises, the last ones before the error."""
     kept: deque[str] = deque(maxlen=most)
     try:
         kept.extend(lines)
     except CloudtuneError:
-        return list(kept)  # the service has no more to say
+        return list(kept)  # the service sends no more lines
     return list(kept)
 
 
 def named_numbers(lines: Iterable[str]) -> dict[str, str]:
-    """The names that lines give a number to, in the order of their first occurrence, with the last text behind each."""
+    """Return the names printed with a number, in the order of first occurrence, each with its last number as text."""
     found: dict[str, str] = {}
     for line in lines:
         for part in parts_of(line):
@@ -42,34 +42,34 @@ def named_numbers(lines: Iterable[str]) -> dict[str, str]:
 
 
 def instead_of(metric: str, regex: str | None, lines: Sequence[str], reported: Iterable[str] = ()) -> str:
-    """What a trial told instead of a metric, as the end of a sentence; "" if it told nothing.
+    """Return what a trial printed or reported instead of a metric, as the end of a sentence; "" for nothing.
 
     Args:
         metric: the name.
-        regex: by which it was looked for; None for ``name=number``.
-        lines: that the trial printed, or some of them.
+        regex: the objective's regex; None for ``name=number``.
+        lines: the trial's output, or a part of it.
         reported: the names of the metrics that were found.
     """
     printed = named_numbers(lines)
     names = list(dict.fromkeys([*reported, *printed]))
-    said = []
+    hints = []
     if regex is not None:
-        said.append(_what_the_regex_took(regex, lines))
+        hints.append(_what_the_regex_took(regex, lines))
     elif metric in printed:
-        said.append(
+        hints.append(
             f"it printed {metric}={printed[metric]}, and that is no plain number; units need a space before them"
         )
         names.remove(metric)
     elif written := _written(metric, lines):
-        said.append(f"it printed {metric}={written}, and that is no plain number")
+        hints.append(f"it printed {metric}={written}, and that is no plain number")
     if names:
         shown = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
-        said.append(f"the metrics seen were {shown}{_nearest(metric, names)}")
-    return "; ".join(said)
+        hints.append(f"the metrics seen were {shown}{_nearest(metric, names)}")
+    return "; ".join(hints)
 
 
 def _written(metric: str, lines: Sequence[str]) -> str:
-    """What stands behind the name of a metric; "" for nothing."""
+    """Return the last text printed behind ``metric=``, at most 40 characters; "" for none."""
     pattern = re.compile(rf"""(?<![\w./-]){re.escape(metric)}["']?[ \t]*[=:][ \t]*(\S{{1,40}})""", re.IGNORECASE)
     found = [pattern.search(_ESCAPES.sub("", part[:_LOOKED_AT])) for line in lines for part in parts_of(line)]
     return next((match[1] for match in reversed(found) if match is not None), "")
@@ -100,7 +100,7 @@ def _shortened(text: str, most: int = 80) -> str:
 
 
 def how_to_report(metric: str) -> str:
-    """The call that reports a metric, as Python."""
+    """Return the call that reports a metric, as Python."""
     plain = metric.isidentifier() and not keyword.iskeyword(metric) and metric != "step"
     return (
         f"cloudtune.trial.report({metric}=VALUE)"

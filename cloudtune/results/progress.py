@@ -1,4 +1,4 @@
-"""Keeping count while a run goes on: which value of a metric counts, how many trials ended how, and the best of them."""
+"""Progress of a run: the metric values that count, the trials in each state, and the best trial."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from cloudtune.store.records import RunState, Trial, TrialState
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, for whoever watches.
+    """A snapshot of a run's progress, for a watcher.
 
     Attributes:
         state: the run's state.
@@ -19,9 +19,9 @@ class Progress:
         total: how many trials there will be; None where that is not known.
         best: the best trial so far; None before the first good one, and for several objectives.
         elapsed: seconds since the run was started, pauses left out.
-        eta: seconds that the rest will take, if it takes as long as what was; None where that is not known.
-        running: the running trials, those that started first at the front.
-        message: what has happened since the last time and is worth a line, a line each; "" for nothing new.
+        eta: seconds that the rest will take at the pace so far; None where that is not known.
+        running: the running trials, in the order in which they started.
+        message: the events since the previous snapshot, one per line; "" for none.
     """
 
     state: RunState
@@ -35,7 +35,7 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-"""Is told of progress, at most some ten times a second."""
+"""A callback that receives the progress, about ten times a second at most."""
 
 
 class ProgressCounter:
@@ -51,7 +51,12 @@ class ProgressCounter:
         self.failures = Failures()
 
     def add(self, trial: Trial, values: tuple[float, ...] | None) -> bool:
-        """Counts an ended trial; returns whether it failed as none has before."""
+        """Count an ended trial; return whether it is the first failure of its kind.
+
+        Args:
+            trial: the ended trial.
+            values: its losses, one per objective; None where it has none.
+        """
         self.counts[trial.state] += 1
         self._rank(trial, values)
         if trial.state is TrialState.FAILED:
@@ -83,7 +88,7 @@ class ProgressCounter:
 def keep_counting_values(
     objectives: Sequence[Objective], kept: dict[str, float], reported: Mapping[str, float]
 ) -> None:
-    """Updates a trial's metrics by a report: the last value counts, or the best where the objective says so."""
+    """Update a trial's metrics by a report: the last value counts, or the best where the objective says so."""
     best_counts = {objective.metric: objective.goal for objective in objectives if objective.measurement == "best"}
     for name, value in reported.items():
         goal = best_counts.get(name)

@@ -21,7 +21,7 @@ _EXTRA = "tables"
 
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
-    """One flat row a trial, all with the same columns: ``params_NAME`` and ``metrics_NAME`` are None where absent."""
+    """Return one flat row per trial, all with the same columns: ``params_NAME`` and ``metrics_NAME``, None if absent."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     return [
@@ -41,9 +41,9 @@ def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
 
 
 def report_rows(reports: Iterable[Report]) -> list[dict[str, object]]:
-    """One flat row a report, all with the same columns: ``metrics_NAME`` is None where it was not told."""
-    told = list(reports)
-    metrics = list(dict.fromkeys(name for report in told for name in report.metrics))
+    """Return one flat row per report, all with the same columns: ``metrics_NAME`` is None if it was not reported."""
+    listed = list(reports)
+    metrics = list(dict.fromkeys(name for report in listed for name in report.metrics))
     return [
         {
             "number": report.number,
@@ -52,12 +52,12 @@ def report_rows(reports: Iterable[Report]) -> list[dict[str, object]]:
             "time": report.time,
             **{f"metrics_{name}": report.metrics.get(name) for name in metrics},
         }
-        for report in told
+        for report in listed
     ]
 
 
 def to_pandas(rows: Sequence[Row]) -> "pd.DataFrame":
-    """Rows as a table. Columns of whole numbers or of booleans stay such where values are missing.
+    """Return rows as a pandas table. Integer and boolean columns keep their type where values are missing.
 
     Raises:
         ConfigError: pandas is not installed.
@@ -71,7 +71,7 @@ def to_pandas(rows: Sequence[Row]) -> "pd.DataFrame":
 
 
 def _dtype(values: Sequence[object]) -> str | None:
-    """The type of pandas that keeps a column as it is; None for pandas' own choice."""
+    """Return the pandas dtype that keeps the values of a column unchanged; None for pandas' own choice."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) > 1 and kinds != {int, float}:
         return "object"
@@ -81,7 +81,7 @@ def _dtype(values: Sequence[object]) -> str | None:
 
 
 def write_rows(rows: Sequence[Row], output: str) -> Path | None:
-    """Writes rows as ``csv`` or ``parquet`` to stdout, or to a file with such a suffix (also ``.json``).
+    """Write rows as ``csv`` or ``parquet`` to stdout, or to a file with such a suffix (also ``.json``).
 
     Returns:
         The file; None for stdout.
@@ -117,7 +117,7 @@ def _json(rows: Sequence[Row]) -> bytes:
 
 
 def parquet(rows: Sequence[Row]) -> bytes:
-    """Rows as the content of a parquet file; columns of mixed types are JSON texts.
+    """Return rows as the content of a parquet file; values of columns of mixed types are JSON texts.
 
     Raises:
         ConfigError: pyarrow is not installed.
@@ -134,7 +134,7 @@ def parquet(rows: Sequence[Row]) -> bytes:
 
 
 def _one_type(values: list[object]) -> list[object]:
-    """A column as parquet can hold it: values of mixed types become JSON texts."""
+    """Return a column as parquet can hold it: values of mixed types become JSON texts."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) <= 1 or kinds == {int, float}:
         return values

@@ -1,4 +1,4 @@
-"""What a report or another tool reads of a run."""
+"""The read-only interface of a run that reports and publishing targets use."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from cloudtune.store.records import Report, RunRecord, Trial
 
 
 class RunView(Protocol):
-    """A run as its reader sees it; `cloudtune.Run` is one."""
+    """A run as reports and publishing targets read it; `cloudtune.Run` implements it."""
 
     @property
     def id(self) -> str:
@@ -22,7 +22,7 @@ class RunView(Protocol):
 
     @property
     def record(self) -> RunRecord:
-        """What the store knows of the run."""
+        """The run's record in the store."""
 
     def refreshed(self) -> RunRecord:
         """Return the record after asking the service once.
@@ -43,10 +43,10 @@ class RunView(Protocol):
         """Return all trials by number."""
 
     def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
-        """Return the revision to ask with next time, and the trials that changed after a revision (0 for all)."""
+        """Return the current revision (pass it as `since` next time), and the trials changed after `since` (0 for all)."""
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
-        """Yield what the trials, or one of them, reported, in the order in which it came."""
+        """Yield the reports of all trials, or of trial `number`, in the order in which they arrived."""
 
     def events(self) -> list[tuple[float, int | None, str]]:
-        """Return what happened: seconds since 1970, trial (None for the run itself), message."""
+        """Return the run's events: seconds since 1970, trial number (None for the run itself), message."""
