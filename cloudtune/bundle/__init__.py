@@ -1,1 +1,1 @@
-"""What travels with a job: which files of a folder, what of them stays here, and what a command starts of them."""
+"""Packaging of a job's code and data: which files travel, which are left out, and what the trial command starts."""

@@ -1,4 +1,4 @@
-"""Files of a tree on their way into an archive or a folder, as they are at the moment that they are read."""
+"""Writing of a tree's files into a tar archive, a folder, or a folder of links."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from cloudtune.errors import Problem, SpecError
 
 
 def add_files(archive: tarfile.TarFile, files: Iterable[File], path: str) -> None:
-    """Add files to a tar file, each with nothing that differs from one machine, user or moment to the next.
+    """Add files to a tar archive without times, owners or other metadata that differ between machines.
 
     Args:
         archive: open for writing.
-        files: what to add; one that vanished is skipped, of one that grows the beginning is taken.
-        path: the spec's field that they come from, for messages.
+        files: what to add; a file that has vanished is skipped, a file that grows meanwhile is cut at its first size.
+        path: the spec field that the files come from, for messages.
 
     Raises:
         SpecError: a file cannot be read, or became shorter meanwhile.
@@ -33,7 +33,7 @@ def add_files(archive: tarfile.TarFile, files: Iterable[File], path: str) -> Non
 
 
 def copy_files(files: Iterable[File], target: Path, path: str) -> None:
-    """Copy files into a folder, for its owner alone; see `add_files`."""
+    """Copy files into a folder that only its owner can read; arguments and errors are those of `add_files`."""
     target.mkdir(parents=True, exist_ok=True)
     target.chmod(0o700)
     for file in files:
@@ -43,16 +43,16 @@ def copy_files(files: Iterable[File], target: Path, path: str) -> None:
             copy = target / file.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             mode = 0o700 if file.executable else 0o600
-            with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as written:  # noqa: PTH123  # of a mode
+            with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as written:  # noqa: PTH123  # sets the mode at creation
                 shutil.copyfileobj(opened, written, 1 << 20)
 
 
 def view_of(place: Path, folder: Path) -> Path:
-    """Return where programs of this machine see what travels of a place: the place itself, if that is all of it.
+    """Return a path at which local trials see only the files that travel: the place itself if all of it travels.
 
     Args:
         place: a file or folder.
-        folder: is made of links to the files, where something stays here; as it was made first.
+        folder: where a folder of links to the files is made if something is left out; an existing one is reused.
     """
     if folder.is_dir():
         return folder
@@ -70,7 +70,7 @@ def view_of(place: Path, folder: Path) -> Path:
 
 
 def plain(name: str, size: int, *, executable: bool = False) -> tarfile.TarInfo:
-    """Return the entry of a file in a tar file, of no certain time and nobody in particular."""
+    """Return a tar entry for a file of `size` bytes, without time and owner."""
     info = tarfile.TarInfo(name)
     info.size = size
     info.mode = 0o755 if executable else 0o644
@@ -79,9 +79,9 @@ def plain(name: str, size: int, *, executable: bool = False) -> tarfile.TarInfo:
 
 @contextlib.contextmanager
 def _reading(file: File, path: str) -> Iterator[BinaryIO | None]:
-    """A file open for reading; None if it is gone, or has become something else."""
+    """Open a file for reading; yield None if it has vanished or is no regular file any more."""
     try:
-        # Opening does not wait for a pipe's other end: what was a file may be one by now.
+        # O_NONBLOCK: the file may have become a pipe, whose opening would wait for its writer.
         opened: BinaryIO = open(file.path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  # closed below
     except FileNotFoundError:
         yield None
@@ -95,7 +95,7 @@ def _reading(file: File, path: str) -> Iterator[BinaryIO | None]:
         try:
             yield opened
         except OSError as error:
-            if "unexpected end of data" not in str(error):  # as `tarfile.copyfileobj` has it
+            if "unexpected end of data" not in str(error):  # the message of `tarfile.copyfileobj`
                 raise
             raise _unreadable(file, path, "became shorter while it was packed") from error
 

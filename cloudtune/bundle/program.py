@@ -1,4 +1,4 @@
-"""What a command starts: the script, module or program that must be there, looked for before anything is launched."""
+"""Parsing of trial commands: the programs, scripts and modules that a command needs, checked before the launch."""
 
 import re
 import shlex
@@ -9,25 +9,25 @@ from pathlib import PurePosixPath
 
 
 class Kind(Enum):
-    """What a part of a command names."""
+    """The kind of thing that a word of a command names."""
 
     PROGRAM = auto()
-    """What is executed: looked up in PATH, or a path."""
+    """An executable: a path, or a name looked up in PATH."""
     SCRIPT = auto()
-    """A file that an interpreter or launcher reads."""
+    """A file that an interpreter or launcher runs."""
     MODULE = auto()
     """A module that Python runs (``-m``)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a command names.
+    """A program, script or module that a command names.
 
     Attributes:
-        kind: what it is.
-        name: the path or the module's name, as the command has it.
-        folder: that it is relative to, below the folder that the command starts in.
-        sure: whether it must be there when the command starts; what follows another command may be made by that.
+        kind: what `name` is.
+        name: the path or the module's name, as in the command.
+        folder: the folder that `name` is relative to, below the folder in which the command starts.
+        sure: whether it must exist when the command starts; an earlier command of the line may create it otherwise.
     """
 
     kind: Kind
@@ -39,7 +39,7 @@ class Named:
 _SCRIPT = re.compile(r".+\.(?:py|pyz|sh|bash|R|r|jl|pl|rb|js|mjs|ts|lua|m)\Z")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
 _UNKNOWN = re.compile(r"[$`*?\[\]{}~\0]")
-"""What a shell, or a trial's parameters, turn into something else."""
+"""Characters whose text is replaced by a shell's expansion or a trial's parameters."""
 _REDIRECTION = re.compile(r"\d*[<>]+&?\Z")
 
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*w?t?\Z")
@@ -61,22 +61,22 @@ _WITH_VALUE = {
     "taskset": set(),
     "numactl": set(),
 }
-"""Programs that start another one: their options that take the next word."""
+"""Programs that start another program, each with its options that take a value as the next word."""
 _POSITIONAL = {"timeout": 1, "taskset": 1}
-"""How many words of theirs come before the program."""
+"""Positional arguments of such programs that precede the program."""
 _PYTHON_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs", "-Q"})
 _BUILTINS = frozenset({":", ".", "source", "set", "export", "unset", "echo", "printf", "true", "false", "test", "[",
     "ulimit", "umask", "trap", "wait", "eval", "exit", "mkdir", "rm", "cp", "mv", "ln", "touch", "cat", "sleep", "pwd",
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "function", "!", "{", "}",
     "pushd", "popd", "alias", "read", "local", "return", "shift", "let", "declare"})  # fmt: skip
-"""What a shell does itself, or every system has."""
+"""Shell builtins, and programs that every system has."""
 
 
 def named_in(command: str | Sequence[str]) -> list[Named]:
-    """Return what a command names, as far as that can be told without running it.
+    """Return the programs, scripts and modules that a command names, as far as is known without running it.
 
     Args:
-        command: a line for a shell, or a program and its arguments, with places for parameters such as ``{lr}``.
+        command: a shell line, or a program and its arguments, with placeholders for parameters such as ``{lr}``.
     """
     if not isinstance(command, str):
         return list(_of_words(list(command), "", sure=True))
@@ -89,7 +89,7 @@ def named_in(command: str | Sequence[str]) -> list[Named]:
         found += _of_words(words, folder, sure=sure, in_shell=True)
         sure = sure and bool(words) and words[0] in ("export", "set", "echo", "ulimit", "umask")
         if _UNKNOWN.search(folder) or (words and words[0] in ("if", "for", "while", "case", "until", "{", "function")):
-            break  # what follows depends on what only a shell knows
+            break  # the rest depends on the shell's state
     return found
 
 
@@ -99,13 +99,13 @@ def _entered(folder: str, words: Sequence[str]) -> str:
 
 
 def _simple_commands(line: str) -> Iterator[list[str]]:
-    """The words of each command of a shell's line, without redirections; none of a line that cannot be told apart."""
+    """Yield the words of each simple command of a shell line, without redirections; nothing for lines not understood."""
     lexer = shlex.shlex(line.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars="();&|<>")
     lexer.whitespace_split = True
     lexer.commenters = "#"
     try:
         tokens = list(lexer)
-    except ValueError:  # quotes that do not match: the shell will say so
+    except ValueError:  # unbalanced quotes: the shell reports them
         return
     words: list[str] = []
     skip = False
@@ -127,7 +127,7 @@ def _simple_commands(line: str) -> Iterator[list[str]]:
 
 
 def _of_words(words: list[str], folder: str, *, sure: bool, in_shell: bool = False) -> Iterator[Named]:
-    """What a program with its arguments names."""
+    """Yield what one simple command names."""
     if in_shell:
         while words and _ASSIGNMENT.match(words[0]):
             words = words[1:]
@@ -145,7 +145,7 @@ def _of_words(words: list[str], folder: str, *, sure: bool, in_shell: bool = Fal
 
 
 def _started_by(base: str, rest: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
-    """What a program of this name is given to start."""
+    """Yield what the program `base` starts, from its arguments `rest`."""
     if base in _WITH_VALUE:
         yield from _of_words(_after_options(base, rest), folder, sure=sure)
     elif _PYTHON.match(base):
@@ -159,7 +159,7 @@ def _started_by(base: str, rest: list[str], folder: str, *, sure: bool) -> Itera
 
 
 def _after_options(program: str, words: list[str]) -> list[str]:
-    """The words from the program that another one starts."""
+    """Return the arguments of a wrapping program from the program that it starts."""
     index = 0
     while index < len(words) and (
         words[index].startswith("-") or (program == "env" and _ASSIGNMENT.match(words[index]))
@@ -212,9 +212,9 @@ def _first_script(words: list[str], folder: str, *, sure: bool, any_suffix: bool
 
 
 def _of_launcher(words: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
-    """What ``torchrun``, ``accelerate launch``, ``mpirun``, ``uv run`` and the like start: a script, by its suffix.
+    """Yield the script, known by its suffix, that ``torchrun``, ``accelerate launch``, ``mpirun``, ``uv run`` etc. start.
 
-    An option's value, or a file that such a program writes, might look like one, so it need not be there.
+    A word behind an option may be that option's value, so it need not exist.
     """
     for index, word in enumerate(words):
         if _PYTHON.match(PurePosixPath(word).name):

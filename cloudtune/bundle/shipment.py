@@ -1,4 +1,4 @@
-"""What travels to a service beside the request: the user's code with the trial helper, and local data."""
+"""Packing of what is uploaded to a service: the user's code with the trial helper, and local data."""
 
 import gzip
 import hashlib
@@ -14,28 +14,28 @@ from cloudtune import trial
 from cloudtune.bundle.package import add_files, plain
 from cloudtune.bundle.source import source_tree
 from cloudtune.bundle.tree import File, tree_of
+from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.store.secrets import masked
 
 if TYPE_CHECKING:
     from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.spec.job import TuningJob
 
 HELPER = "cloudtune_trial.py"
-"""The helper's name beside the user's code: the program that a service starts."""
+"""The name of the trial helper beside the user's code; the service starts it."""
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that goes to the service's storage under a name that tells its content.
+    """A file to upload to the service's storage, below a prefix with the hash of the content.
 
     Attributes:
-        source: the file here.
+        source: the local file.
         key: its name below the prefix.
-        stamp: its size and time of change when its content was read for the name; None where it cannot change.
+        stamp: its size and time of modification when it was hashed; None where it cannot change.
     """
 
     source: Path
@@ -44,22 +44,22 @@ class Upload:
 
     @property
     def changed(self) -> bool:
-        """Whether the file is another one than its name says."""
+        """Whether the file has changed since it was hashed."""
         return self.stamp is not None and self.stamp != _stamp(self.source)
 
 
-def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
-    """Packs the code and the helper of a job into files of a new folder, byte for byte the same for the same input.
+def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
+    """Pack the code and the helper of a job into files of a new folder; equal input gives equal bytes.
 
-    The folder then holds ``sourcedir.tar.gz`` (the code, the helper, and what the helper runs), and beside it the
-    helper and its job file alone, for images whose entrypoint is the helper.
+    The folder then holds ``sourcedir.tar.gz`` (the code, the helper and the helper's job file), and beside it the
+    helper and its job file, for images whose entrypoint is the helper.
 
     Args:
         job: whose trial has a command or a function.
-        codec: how its space travels.
+        codec: the codec of its space.
         base: where the job's relative paths start.
-        target: the folder, which is made.
-        provider: whose places of the job's inputs count.
+        target: the folder to create.
+        provider: the provider whose entries of ``data`` count.
 
     Returns:
         The hash of all that was packed: 16 hexadecimal digits.
@@ -84,7 +84,7 @@ def pack(job: "TuningJob", codec: "SpaceCodec", base: Path, target: Path, *, pro
     return _hash_of([Upload(path, path.name) for path in packed_files])
 
 
-def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) -> bytes:
+def _job_file(job: TuningJob, codec: "SpaceCodec", base: Path, provider: str) -> bytes:
     command, local = job.trial.command, local_data(job, provider)
     content = {
         "codecs": codec.to_data(),
@@ -101,20 +101,18 @@ def _job_file(job: "TuningJob", codec: "SpaceCodec", base: Path, provider: str) 
 
 
 def _file_below(place: str, base: Path) -> str:
-    """What follows the folder of an input in the container: the name of a single file, nothing for a folder."""
+    """Return the name of an input that is a single file, which its path in the container ends with; "" for a folder."""
     path = base / place
     return path.name if path.is_file() else ""
 
 
-def local_data(job: "TuningJob", provider: str) -> dict[str, str]:
-    """The job's inputs that lie on this machine: paths by name.
+def local_data(job: TuningJob, provider: str) -> dict[str, str]:
+    """Return the paths of the job's inputs on this machine by name.
 
     Args:
         job: the spec.
-        provider: whose places count.
+        provider: the provider whose entries of ``data`` count.
     """
-    from cloudtune.spec.job import pick  # noqa: PLC0415  # the spec is loaded when there is one
-
     places = {name: pick(value, provider) for name, value in job.data.items()}
     return {name: local_path(place) for name, place in places.items() if place is not None and not is_remote(place)}
 
@@ -127,7 +125,7 @@ def _write_tar(target: Any, files: Sequence[File], own: Mapping[str, bytes]) -> 
 
 
 def data_uploads(place: Path) -> tuple[str, list[Upload]]:
-    """A local input as files to upload, and the hash of all of it: the folder's files, or one file.
+    """Return the hash of a local input (a folder or a file) and its files to upload.
 
     Raises:
         OSError: a file cannot be read.

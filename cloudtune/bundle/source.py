@@ -1,4 +1,4 @@
-"""Which files of a source folder travel with the trials."""
+"""The files of a source folder that travel with the trials."""
 
 import os
 from dataclasses import replace
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 __all__ = ["ALWAYS_IGNORED", "MAX_FILES", "MAX_SIZE", "copy_source", "source_tree"]
 
 MAX_SIZE = 2_000_000_000
-"""Bytes that a source folder may have; more is data, and belongs under ``data``."""
+"""Most bytes of a source folder; larger files are data and belong under ``data``."""
 
 MAX_FILES = 200_000
-"""Entries that a source folder may have."""
+"""Most entries of a source folder."""
 
 
 def source_tree(job: "TuningJob", base: Path) -> Tree:
-    """Return what travels of a job's source folder: all but what its `ignore` says, and what `Rule` keeps here.
+    """Return the files of a job's source folder that travel: all but those that `ignore` or `Rule` leaves out.
 
     Args:
-        job: whose trial has a source, which is there.
+        job: a job whose trial has an existing source folder.
         base: where the job's relative paths start.
 
     Raises:
@@ -51,7 +51,7 @@ def source_tree(job: "TuningJob", base: Path) -> Tree:
 
 
 def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:
-    """Patterns of the folders in the source that earlier runs of the job have left their outputs in."""
+    """Return ignore patterns for the job's output folders that lie in its source folder."""
     output = job.output
     places = [] if output is None else [output] if isinstance(output, str) else list(output.values())
     here = [local_path(place) for place in places if not is_remote(place)]
@@ -60,12 +60,12 @@ def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:
 
 
 def copy_source(job: "TuningJob", base: Path, target: Path) -> None:
-    """Copy the files that travel into a new folder, for its owner alone.
+    """Copy the files that travel into a new folder that only its owner can read.
 
     Raises:
         SpecError: a file cannot be read.
         OSError: the folder is gone, or the copy cannot be written.
     """
-    from cloudtune.bundle.package import copy_files  # noqa: PLC0415  # tarfile is loaded by those who need it
+    from cloudtune.bundle.package import copy_files  # noqa: PLC0415  # loads tarfile; not for a plan
 
     copy_files(source_tree(job, base).files, target, "trial.source")

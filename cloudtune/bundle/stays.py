@@ -1,4 +1,4 @@
-"""What stays here whatever the source folder: version control and caches, files that usually hold secrets, our own."""
+"""Files that never travel by default: version control and caches, files that usually hold secrets, cloudtune's own."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ CACHES = (
     ".git/", ".git", ".hg/", ".svn/", ".cloudtune/", "__pycache__/", "*.py[cod]", ".venv/", "venv/", ".tox/", ".nox/",
     ".mypy_cache/", ".pytest_cache/", ".ruff_cache/", ".ipynb_checkpoints/", "node_modules/", ".DS_Store", "cloudtune.schema.json",
 )  # fmt: skip
-"""What is of no use elsewhere; ``!pattern`` under trial.ignore takes one back."""
+"""Patterns of files of no use elsewhere; ``!pattern`` under trial.ignore takes one back."""
 
 SECRETS = (
     # environments
@@ -34,24 +34,24 @@ SECRETS = (
     ".aws/", ".azure/", ".config/gcloud/", ".oci/", ".kube/", "kubeconfig", "kubeconfig.*", "*.kubeconfig",
     ".boto", ".s3cfg", ".databrickscfg", ".huggingface/", "huggingface/token", ".kaggle/", "kaggle.json", ".snowflake/",
     "*.tfstate", "*.tfstate.*", "*.tfvars", "*.tfvars.json", ".terraform/", ".terraformrc", "terraform.rc",
-    # by what they say of themselves
+    # by their usual names
     "credentials", "credentials.json", "credentials.yml", "credentials.yaml", "credentials.toml", "credentials.ini",
     "application_default_credentials.json", "service-account*.json", "service_account*.json", "serviceaccount*.json",
     "*-service-account.json", "*_service_account.json", "client_secret*.json", "secrets/", ".secrets/", ".secrets",
     "secrets.json", "secrets.yml", "secrets.yaml", "secrets.toml", "secrets.ini", "token.pickle",
 )  # fmt: skip
-"""What usually holds secrets; ``!name`` under trial.ignore sends one nevertheless."""
+"""Patterns of files that usually hold secrets; ``!name`` under trial.ignore sends one nevertheless."""
 
 OWN = ("cloudtune.toml",)
-"""Our own files, which hold what a job needs here and may hold secrets; they never travel."""
+"""Patterns of cloudtune's own files, which may hold secrets; they never travel."""
 
 ALWAYS_IGNORED = (*CACHES, *SECRETS, *OWN)
 
 _WILD = re.compile(r"[*?\[]")
 
-_SPEAKING = re.compile(r"(?:^|[._-])(?:secrets?|passwords?|passwd|credentials?|token|api_?keys?)(?:[._-]|$)", re.I)
+_SECRET_WORD = re.compile(r"(?:^|[._-])(?:secrets?|passwords?|passwd|credentials?|token|api_?keys?)(?:[._-]|$)", re.I)
 _CODE = frozenset({".py", ".ipynb", ".sh", ".r", ".jl", ".js", ".ts", ".md", ".rst", ".html"})
-"""Suffixes of files that speak of secrets and jobs rather than hold them."""
+"""Suffixes of code and prose, which mention secrets and jobs rather than hold them."""
 
 _SNIFFED = 1 << 16
 _JOB_SIZE = 1 << 20
@@ -71,22 +71,22 @@ _JOB_KEYS = frozenset({"trial", "objective", "space"})
 
 
 class Rule:
-    """What stays of a source folder.
+    """The rule that decides which paths of a source folder travel.
 
     Args:
-        ignore: patterns as in a .gitignore. ``!pattern`` takes back what an earlier one, or a cache's, leaves out;
-            what usually holds secrets only comes back by its own name, such as ``!prod.env`` or ``!*.pem``: a list
-            of what to take, such as ``*`` and ``!*.json``, does not mean it.
+        ignore: patterns as in a .gitignore. ``!pattern`` takes back what an earlier pattern or `CACHES` leaves out.
+            Files that usually hold secrets are explicit back only by an explicit name, such as ``!prod.env`` or
+            ``!*.pem``, not by a list of wanted files such as ``*`` and ``!*.json``.
     """
 
     def __init__(self, ignore: Sequence[str]) -> None:
         self._ignored = _spec([*CACHES, *ignore])
-        taken = [line for line in ignore if line.startswith("!") and _is_explicit(line[1:])]
-        self._sent = _spec(line[1:] for line in taken)
-        self._below = [line[1:].lstrip("/") for line in taken]
+        explicit = [line for line in ignore if line.startswith("!") and _is_explicit(line[1:])]
+        self._sent = _spec(line[1:] for line in explicit)
+        self._below = [line[1:].lstrip("/") for line in explicit]
 
     def choose(self, name: str) -> Why | bool:
-        """Say what becomes of a path below the folder; see `cloudtune.bundle.tree.Choose`."""
+        """Return whether a path below the folder travels, or the reason why not; see `cloudtune.bundle.tree.Choose`."""
         if _own().match_file(name):
             return Why.OWN
         if self._ignored.match_file(name):
@@ -99,12 +99,12 @@ class Rule:
         return is_named_secret(name) and not self.is_sent(name)
 
     def is_sent(self, name: str) -> bool:
-        """Whether a file travels by the user's own word, even if it is a secret."""
+        """Return whether the user explicitly sends a path that looks like a secret."""
         return self._sent.match_file(name)
 
 
 def is_named_secret(name: str) -> bool:
-    """Whether a path is one of `SECRETS`, in whatever case."""
+    """Return whether a path matches one of `SECRETS`, ignoring case."""
     return _secret().match_file(name) or _secret().match_file(name.lower())
 
 
@@ -130,19 +130,19 @@ def _own() -> "GitIgnoreSpec":
 
 
 class Content(Enum):
-    """What a file's content tells of it."""
+    """The kind of a file, judged by its content and name."""
 
     PLAIN = auto()
     JOB = auto()
     """A job of cloudtune, which may hold plain values of environment variables."""
     KEY = auto()
-    """Nothing but a secret: a private key, or an account's."""
+    """Nothing but a secret: a private key, or the key of a service account."""
     SPEAKING = auto()
-    """It, or its name, looks like a secret."""
+    """The content or the name looks like a secret."""
 
 
 def content_of(file: File) -> Content:
-    """Look into a file's beginning; one that cannot be read is plain."""
+    """Return the kind of a file from its first 64 kB; PLAIN if it cannot be read."""
     try:
         with file.path.open("rb") as opened:
             head = opened.read(_SNIFFED)
@@ -154,14 +154,14 @@ def content_of(file: File) -> Content:
     start = head.lstrip()
     if _KEY.match(start) or (start.startswith(b"{") and _ACCOUNT.search(head)):
         return Content.KEY
-    speaks = (suffix not in _CODE and _SPEAKING.search(Path(file.name).name)) or (
+    looks_secret = (suffix not in _CODE and _SECRET_WORD.search(Path(file.name).name)) or (
         suffix in _CONFIGS and _SETTING.search(head)
     )
-    return Content.SPEAKING if speaks or _KEY.search(head) or _TOKENS.search(head) else Content.PLAIN
+    return Content.SPEAKING if looks_secret or _KEY.search(head) or _TOKENS.search(head) else Content.PLAIN
 
 
 def _is_job(file: File, head: bytes) -> bool:
-    """Whether a file is a job's YAML or JSON: its outermost keys are what every job has."""
+    """Return whether a file is a job in YAML or JSON: its top-level keys include those of every job."""
     if file.size > _JOB_SIZE or b"\0" in head:
         return False
     text = file.path.read_text("utf-8", "replace") if file.size > len(head) else head.decode("utf-8", "replace")
@@ -169,7 +169,7 @@ def _is_job(file: File, head: bytes) -> bool:
 
 
 def _outermost(text: str) -> set[str]:
-    """The outermost keys of a YAML or JSON text, as far as it can be read; nothing is built of it."""
+    """Return the top-level keys of a YAML or JSON text, as far as it can be parsed, without building its objects."""
     import yaml  # noqa: PLC0415  # few files come so far
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -189,18 +189,18 @@ def _outermost(text: str) -> set[str]:
 
 
 def _flat_keys(text: str) -> set[str]:
-    """The keys at the beginnings of lines: of a job that has a mistake somewhere."""
+    """Return the keys at the beginnings of lines, for a job with a syntax error."""
     return set(re.findall(r"^[\"']?(\w+)[\"']?\s*:", text, re.M))
 
 
 SNIFFED_DATA = 200
-"""Files of an input whose content is looked at; the names of all are."""
+"""Most files of an input whose content is examined; the names of all files are."""
 
 _SMALL = 1 << 20
 
 
 def telling_of(files: Sequence[File]) -> tuple[str, ...]:
-    """Return the names of an input's files that look like secrets."""
+    """Return the names of an input's files that look like secrets, by name or by content."""
     small = [file for file in files if file.size <= _SMALL][:SNIFFED_DATA]
     plain = {file.name for file in small if content_of(file) in (Content.PLAIN, Content.JOB)}
     sniffed = {file.name for file in small} - plain

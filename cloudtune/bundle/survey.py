@@ -1,4 +1,4 @@
-"""What a job's own files mean for a run: what is missing, what stays here, and what looks like a secret and travels."""
+"""Checks of a job's local files before a run: missing files, files left out, and files that look like secrets."""
 
 import ast
 import os
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.bundle.program import Kind, Named, named_in
 from cloudtune.bundle.source import MAX_FILES, MAX_SIZE, source_tree
+from cloudtune.bundle.stays import telling_of
 from cloudtune.bundle.tree import Left, Tree, Why, shown, tree_of
 from cloudtune.bundle.written_links import CODE, written_links
 from cloudtune.errors import Problem
@@ -26,45 +27,45 @@ if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
 
 DATA_ENTRIES = 50_000
-"""Entries of an input that are looked at before a run; an upload looks at all."""
+"""Most entries of an input that are examined before a run; an upload reads all."""
 
 _NAMED = 5
-"""Files that a note names; it counts the others."""
+"""Most files that a note names; it counts the others."""
 
 _MODULE_SIZE = 1 << 20
 
 _EVERYWHERE = frozenset({"python", "python3", "sh", "bash", "env", "nice", "timeout", "nohup", "stdbuf", "torchrun",
     "accelerate", "deepspeed", "mpirun", "mpiexec", "horovodrun", "uv", "poetry", "pip", "conda", "Rscript", "julia", "node", "java"})  # fmt: skip
-"""Programs that images have and this machine need not; it says nothing of a job that they are not here."""
+"""Programs that images usually hold; their absence on this machine is no problem of a remote job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What was found.
+    """The result of a survey.
 
     Attributes:
-        problems: for which a run is refused.
-        notes: what is worth knowing of the rest.
+        problems: mistakes for which the run is refused.
+        notes: everything else that the user is informed about.
     """
 
     problems: tuple[Problem, ...] = ()
     notes: tuple[Note, ...] = ()
 
     def all_notes(self) -> tuple[Note, ...]:
-        """Return everything as notes, as a plan has them."""
+        """Return problems and notes as notes of a plan."""
         refused = (Note(each.path, Support.UNSUPPORTED, f"{each.message}{f' ({each.hint})' if each.hint else ''}") for each in self.problems)  # fmt: skip
         return (*refused, *self.notes)
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Where trials run, as far as their files are concerned.
+    """Where trials run, as far as it matters for their files.
 
     Attributes:
-        remote: whether that is another machine, to which nothing goes but what the job names.
-        inputs: the inputs that lie on this machine: path by name.
+        remote: whether trials run on another machine, to which only the files that the job names travel.
+        inputs: the paths of the inputs on this machine by name.
         python: the interpreter of trials on this machine; None for the one that runs cloudtune.
-        pickled: whether the function comes by itself, so that no module is needed.
+        pickled: whether the trial function is pickled by value, so that its module is not needed.
     """
 
     remote: bool
@@ -74,12 +75,12 @@ class Where:
 
 
 def survey(job: "TuningJob", base: Path, where: Where) -> Survey:
-    """Look at a job's own files, and at nothing else: no network, no credentials, and nothing is executed.
+    """Return what is wrong or notable about a job's local files; use no network or credentials, and execute nothing.
 
     Args:
         job: the spec.
         base: where its relative paths start.
-        where: its trials run.
+        where: where its trials run.
     """
     found = _Findings()
     tree = _source(job, base, found)
@@ -105,8 +106,8 @@ class _Findings:
     def note(self, path: str, support: Support, message: str) -> None:
         self.notes.append(Note(path, support, message))
 
-    def tell(self, path: str, tree: Tree, taking: str) -> None:
-        """Say what of a tree does not travel, and what of it looks like a secret."""
+    def add_tree(self, path: str, tree: Tree, taking: str) -> None:
+        """Add problems and notes for the files of a tree that do not travel and those that look like secrets."""
         groups: dict[Why, list[Left]] = {}
         for each in tree.left:
             groups.setdefault(each.why, []).append(each)
@@ -134,7 +135,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def near(word: str, words: Iterable[str]) -> str:
-    """Return ``did you mean …?`` for the nearest of some words; "" for none near."""
+    """Return ``did you mean …?`` for the most similar of some words; "" if none is similar."""
     known = list(words)
     by_name = {posixpath.basename(each): each for each in reversed(known)}
     same = [by_name[posixpath.basename(word)]] if posixpath.basename(word) in by_name else []
@@ -148,7 +149,7 @@ def near(word: str, words: Iterable[str]) -> str:
 
 
 def _source(job: "TuningJob", base: Path, found: _Findings) -> Tree | None:
-    """What travels of the source; None where there is none."""
+    """Return the files of the source that travel; None without an existing source folder."""
     source = job.trial.source
     if source is None:
         return None
@@ -166,19 +167,21 @@ def _source(job: "TuningJob", base: Path, found: _Findings) -> Tree | None:
         found.refuse(path, f"{base / source} has more than {MAX_FILES:,} entries", hint)
     elif tree.size > MAX_SIZE:
         found.refuse(path, f"{base / source} is larger than {format_size(MAX_SIZE)}", hint)
-    found.tell(path, tree, ", or name it under trial.ignore")
-    _tell_written_links(path, tree, found)
+    found.add_tree(path, tree, ", or name it under trial.ignore")
+    _check_written_links(path, tree, found)
     return tree
 
 
-def _tell_written_links(path: str, tree: Tree, found: _Findings) -> None:
+def _check_written_links(path: str, tree: Tree, found: _Findings) -> None:
     for name, target in written_links(tree):
-        said = f"{shown(name)} holds nothing but the path {shown(target)}, as a link does that was checked out as text"
+        message = (
+            f"{shown(name)} holds nothing but the path {shown(target)}, as a link does that was checked out as text"
+        )
         if PurePosixPath(name).suffix.lower() in CODE:
             hint = f"make it a link again (ln -sf {shown(target)} {shown(name)}), or put the file itself there"
-            found.refuse(path, said, hint)
+            found.refuse(path, message, hint)
         else:
-            found.note(path, Support.UNCHECKED, f"{said}; it travels as it is")
+            found.note(path, Support.UNCHECKED, f"{message}; it travels as it is")
 
 
 def _input(path: str, place: str, base: Path, found: _Findings) -> None:
@@ -193,15 +196,13 @@ def _input(path: str, place: str, base: Path, found: _Findings) -> None:
         special = not whole.is_dir()
         found.refuse(path, f"{place!r} is {Why.SPECIAL.value}" if special else f"no file of {place!r} would travel: it is empty")  # fmt: skip
         return
-    from cloudtune.bundle.stays import telling_of  # noqa: PLC0415  # only jobs with local data need it
-
-    found.tell(path, Tree(tree.files, tree.left, tree.whole, telling_of(tree.files)), "")
+    found.add_tree(path, Tree(tree.files, tree.left, tree.whole, telling_of(tree.files)), "")
     if not tree.whole:
         found.note(path, Support.UNCHECKED, f"only the first {DATA_ENTRIES:,} entries of {place!r} were looked at")
 
 
 def _children(folder: Path, *, folders: bool = False) -> list[str]:
-    """Names in a folder, for suggestions; none of one that cannot be read."""
+    """Return at most 1,000 names in a folder, for suggestions; none if it cannot be read."""
     try:
         entries = list(islice(os.scandir(folder), 1000))
     except OSError:
@@ -213,12 +214,12 @@ def _children(folder: Path, *, folders: bool = False) -> list[str]:
 
 
 class _Code:
-    """The folder that a trial's command starts in: what travels of the source, else the job file's folder.
+    """The folder in which a trial's command starts: the source as it travels, else the job file's folder.
 
     Args:
         base: the job file's folder.
-        tree: of the source; None for no source.
-        source: its folder.
+        tree: the files of the source that travel; None for no source.
+        source: the source folder; None for no source.
     """
 
     def __init__(self, base: Path, tree: Tree | None, source: Path | None) -> None:
@@ -226,11 +227,11 @@ class _Code:
 
     @cached_property
     def names(self) -> dict[str, bool]:
-        """The files that travel, and whether they may be executed."""
+        """Whether each file that travels may be executed, by its name."""
         return {} if self.tree is None else {file.name: file.executable for file in self.tree.files}
 
     def has(self, name: str) -> bool:
-        """Whether a file is there when a trial starts."""
+        """Return whether a file exists in the folder when a trial starts."""
         return (self.folder / name).is_file() if self.tree is None else name in self.names
 
     def executable(self, name: str) -> bool:
@@ -242,7 +243,7 @@ class _Code:
         return any(each.startswith(f"{name}/") for each in self.names)
 
     def near(self, name: str) -> str:
-        """See `near`: of the files that a trial could mean."""
+        """Return ``did you mean …?`` for the most similar file of the folder; "" if none is similar."""
         if self.tree is not None:
             return near(name, self.names)
         parent = posixpath.dirname(name)
@@ -250,7 +251,7 @@ class _Code:
         return near(name, [posixpath.join(parent, each) for each in files])
 
     def why_missing(self, name: str) -> str:
-        """What keeps a file here that is in the source folder; "" where it is not there at all."""
+        """Return why a file of the source folder does not travel; "" if it does not exist."""
         if self.tree is None or not (self.folder / name).exists():
             return ""
         left = next((each.why.value for each in self.tree.left if each.name == name), "")
@@ -258,7 +259,7 @@ class _Code:
 
     @property
     def modules(self) -> list[str]:
-        """The modules that are there, by their dotted names."""
+        """The dotted names of the modules in the folder."""
         names = (
             self.names if self.tree is not None else [each for each in _children(self.folder) if each.endswith(".py")]
         )
@@ -266,7 +267,7 @@ class _Code:
         return [each for each in dotted if all(part.isidentifier() for part in each.split("."))]
 
     def file_of(self, module: str, *, run: bool = False) -> str | None:
-        """The file of a module; None where it is not there."""
+        """Return the file of a module, or of its ``__main__`` if `run`; None if there is none."""
         path = module.replace(".", "/")
         names = (f"{path}.py", f"{path}/__main__.py" if run else f"{path}/__init__.py")
         return next((name for name in names if self.has(name)), None)
@@ -277,11 +278,11 @@ _WRITE_SOURCE = "write source: . under trial, so that the job file's folder trav
 
 
 class _Command:
-    """Looks for what a command names."""
+    """Checks the programs, scripts and modules that the trial command names."""
 
     def __init__(self, job: "TuningJob", code: _Code, where: Where, found: _Findings) -> None:
         self._job, self._code, self._where, self._found = job, code, where, found
-        self._told: set[str] = set()
+        self._noted: set[str] = set()
 
     def check(self) -> None:
         assert self._job.trial.command is not None
@@ -297,8 +298,8 @@ class _Command:
         self._found.refuse(_PATH, message, hint)
 
     def _unknown(self, what: str) -> None:
-        if what not in self._told:
-            self._told.add(what)
+        if what not in self._noted:
+            self._noted.add(what)
             self._found.note(_PATH, Support.UNCHECKED, f"{what}; the image must hold it")
 
     def _program(self, named: Named) -> None:
@@ -346,7 +347,7 @@ class _Command:
             self._refuse(f"there is no file {named.name}", near(path.name, _children(path.parent)))
 
     def _beside(self, named: Named, name: str) -> None:
-        """A file that the image must hold, since no code travels."""
+        """Check a relative path of a remote job without a source, which the image must hold."""
         if self._code.has(name):
             self._refuse(f"{named.name} lies beside the job file, and without trial.source no code travels", f"{_WRITE_SOURCE}; if the image holds it, name its whole path there")  # fmt: skip
         elif meant := self._code.near(name):
@@ -383,7 +384,7 @@ def _function(job: "TuningJob", code: _Code, where: Where, found: _Findings) -> 
 def _check_module(
     module: str, path: str, code: _Code, where: Where, job: "TuningJob", found: _Findings, *, run: bool
 ) -> str | None:
-    """Look for a module; returns its file in the folder that trials start in."""
+    """Check that a module exists; return its file in the folder where trials start, None if it is elsewhere or missing."""
     file = code.file_of(module, run=run)
     top = module.partition(".")[0]
     if file is not None:
@@ -407,7 +408,7 @@ def _check_module(
 
 
 def _is_installed(top: str) -> bool:
-    """Whether a module can be imported here; finding an outermost one executes nothing of it."""
+    """Return whether a top-level module can be imported here, without executing it."""
     try:
         return top in sys.modules or find_spec(top) is not None
     except (ImportError, ValueError):
@@ -415,7 +416,7 @@ def _is_installed(top: str) -> bool:
 
 
 def _defined_in(path: Path) -> set[str] | None:
-    """The names that a module has at its outermost level; None where only running it would tell."""
+    """Return the names that a module defines; None if they are known only by running it."""
     try:
         if path.stat().st_size > _MODULE_SIZE:
             return None
@@ -423,7 +424,7 @@ def _defined_in(path: Path) -> set[str] | None:
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError, SystemError):
         return None
     names: set[str] = set()
-    for node in ast.walk(tree):  # also what stands below an if or a try
+    for node in ast.walk(tree):  # also names defined below an if or a try
         names |= set(_names_of(node))
     return None if {"*", "__getattr__"} & names else names
 

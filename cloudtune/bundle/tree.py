@@ -1,8 +1,8 @@
-"""The one rule of which files of a folder travel, for source and data alike, to every provider.
+"""Listing of the files of a folder that travel; one rule for source and data and for every provider.
 
-Links are followed wherever they lead. What no archive or object storage can hold, or what would never end, is left out
-by name: sockets, pipes and devices, links to nothing, links back to a folder that they lie in, empty folders. What
-cannot be read, or has a name that some service refuses, is an error of the user's to mend.
+Links are followed. Entries that no archive or object storage can hold, and endless ones, are left out and reported:
+sockets, pipes and devices, dangling links, links to a folder above them, empty folders. Files that cannot be read, or
+whose name some service refuses, are errors.
 """
 
 import itertools
@@ -14,10 +14,10 @@ from enum import StrEnum
 from pathlib import Path
 
 MAX_NAME = 900
-"""Bytes that a file's path below its folder may have: object names end at 1,024, and a prefix comes before them."""
+"""Most bytes of a file's path below its folder: object names have at most 1,024, including a prefix."""
 
 MAX_ENTRIES = 2_000_000
-"""Entries of a folder that are looked at: more come of links that multiply each other, or belong into an archive."""
+"""Most entries of a folder that are listed; more arise from nested links, or belong into an archive."""
 
 
 class Why(StrEnum):
@@ -34,7 +34,7 @@ class Why(StrEnum):
 
 
 REFUSED = frozenset({Why.UNREADABLE, Why.NAME})
-"""What is refused rather than left out: the user means it to travel, and it cannot."""
+"""Reasons that are errors: the user wants the file to travel, and it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class File:
 
     Attributes:
         name: its path below the folder, with ``/`` between the parts.
-        path: where it is read.
-        size: in bytes.
+        path: the local path.
+        size: its size in bytes.
         executable: whether its owner may execute it.
     """
 
@@ -64,13 +64,13 @@ class Left:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What travels of a folder, or of a single file.
+    """The files of a folder that travel, or a single file.
 
     Attributes:
-        files: in a fixed order.
-        left: what does not travel though nobody said so.
-        whole: whether all of it was looked at.
-        telling: names of files that travel and look like secrets.
+        files: the files that travel, in a fixed order.
+        left: the entries that do not travel, other than those that the user leaves out.
+        whole: whether all entries were listed; False where the limit was reached.
+        telling: the names of files that travel and look like secrets.
     """
 
     files: tuple[File, ...]
@@ -85,36 +85,36 @@ class Tree:
 
     @property
     def refused(self) -> tuple[Left, ...]:
-        """What must not be left out, and cannot travel."""
+        """The entries that must travel and cannot."""
         return tuple(each for each in self.left if each.why in REFUSED)
 
 
 Choose = Callable[[str], Why | bool]
-"""Says of a path (a folder's ends in ``/``) whether it travels, stays without a word, or stays for a reason."""
+"""Return for a path (a folder's ends in ``/``) True to send it, False to leave it out silently, or the reason why not."""
 
 
 def everything(_: str) -> Why | bool:
-    """Choose all of a folder."""
+    """Choose every path."""
     return True
 
 
 def tree_of(place: Path, choose: Choose = everything, *, limit: int = MAX_ENTRIES) -> Tree:
-    """Look at a file or folder.
+    """List what travels of a file or folder.
 
     Args:
-        place: it; a link is followed.
-        choose: what of it travels.
-        limit: entries to look at; `Tree.whole` is False where there are more.
+        place: the file or folder; a link is followed.
+        choose: decides which paths below it travel.
+        limit: the most entries to list; `Tree.whole` is False where there are more.
 
     Raises:
-        OSError: there is nothing at the place.
+        OSError: `place` does not exist.
     """
     status = place.stat()
     if not stat.S_ISDIR(status.st_mode):
-        found = _Found()
-        found.take(place.name, place, status)
+        found = _TreeBuilder()
+        found.add(place.name, place, status)
         return found.tree()
-    found = _Found()
+    found = _TreeBuilder()
     folders = [("", frozenset({_identity(status)}))]
     whole = True
     while folders and whole:
@@ -131,7 +131,7 @@ def tree_of(place: Path, choose: Choose = everything, *, limit: int = MAX_ENTRIE
                 elif found.chosen(choose, f"{name}/"):
                     folders.append((f"{name}/", above | {_identity(status)}))
             elif found.chosen(choose, name):
-                found.take(name, path, status)
+                found.add(name, path, status)
     return found.tree(whole=whole)
 
 
@@ -139,8 +139,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _entries(root: Path, below: str, found: "_Found") -> Iterator[tuple[str, Path, os.stat_result]]:
-    """The entries of a folder that are there; a link is what it leads to."""
+def _entries(root: Path, below: str, found: "_TreeBuilder") -> Iterator[tuple[str, Path, os.stat_result]]:
+    """Yield name, path and status of each entry of a folder, with links followed; note those that cannot be read."""
     try:
         names = sorted(os.listdir(root / below))  # noqa: PTH208  # names alone are wanted
     except OSError:
@@ -153,12 +153,12 @@ def _entries(root: Path, below: str, found: "_Found") -> Iterator[tuple[str, Pat
         except PermissionError:
             found.leave(f"{below}{name}", Why.UNREADABLE)
         except OSError:
-            if path.is_symlink():  # else it vanished, as if it had never been
+            if path.is_symlink():  # else it vanished meanwhile
                 found.leave(f"{below}{name}", Why.DANGLING)
 
 
-class _Found:
-    """What has been found so far."""
+class _TreeBuilder:
+    """A tree under construction."""
 
     def __init__(self) -> None:
         self._files: list[File] = []
@@ -177,7 +177,7 @@ class _Found:
             return False
         return verdict
 
-    def take(self, name: str, path: Path, status: os.stat_result) -> None:
+    def add(self, name: str, path: Path, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
             self.leave(name, Why.SPECIAL)
         elif not os.access(path, os.R_OK):
@@ -191,7 +191,7 @@ class _Found:
 
 
 def _is_portable(name: str) -> bool:
-    """Whether every service's storage takes a name: Cloud Storage refuses line breaks, and all of them want UTF-8."""
+    """Return whether every service's storage takes a name: UTF-8 without control characters, at most `MAX_NAME` bytes."""
     try:
         encoded = name.encode()
     except UnicodeEncodeError:
@@ -202,6 +202,6 @@ def _is_portable(name: str) -> bool:
 
 
 def shown(name: str) -> str:
-    """Return a name as a message may show it: quoted where it holds what a terminal would act on."""
+    """Return a name as text for a message, with control characters escaped."""
     plain = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return plain if plain.isprintable() else repr(plain)[1:-1]

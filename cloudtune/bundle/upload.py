@@ -1,7 +1,7 @@
-"""From a plan's request to what is sent: places in the cloud that only the start knows, and files uploaded to them.
+"""Upload of code and data, and completion of a plan's request with the addresses of the uploads.
 
-In a plan such places hold tokens: ``${bucket}`` for the bucket where nobody named one, ``${code}`` and
-``${data:NAME}`` for the hash of what is uploaded there.
+A plan's request holds tokens for what is known only at the start: ``${bucket}`` for the default bucket, ``${code}`` and
+``${data:NAME}`` for the hash of the uploaded files.
 """
 
 import re
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
 ASSETS = PACKED[0]
-"""The folder in a run's own that holds what travels with its trials."""
+"""The subfolder of a run's folder with the packed code."""
 
 Put = Callable[[str, Sequence[Upload]], None]
-"""Uploads files below a place."""
+"""Upload files below an address."""
 
 _TOKEN = re.compile(r"\$\{([a-z]+(?::[^}]*)?)\}")
 
@@ -35,15 +35,15 @@ def staged(
     bucket: Callable[[], str],
     upload: Put,
 ) -> dict[str, Any]:
-    """A plan's request without tokens, after code and local data have been uploaded.
+    """Return a plan's request without tokens, after code and local data have been uploaded.
 
     Args:
         request: of the plan.
-        run: whose packed code it is.
+        run: the run with the packed code.
         job: the spec.
-        provider: whose places of the job's inputs count.
-        bucket: gives the bucket where nobody named one.
-        upload: puts files below a place, such as ``s3://bucket/prefix/1a2b``, where they are not there yet.
+        provider: the provider whose entries of ``data`` count.
+        bucket: returns the default bucket, for a job that names none.
+        upload: uploads the files that are missing below an address such as ``s3://bucket/prefix/1a2b``.
 
     Raises:
         ProviderError: the service refused, or cannot be reached.
@@ -67,7 +67,7 @@ def _refuse_changed(token: str, files: Sequence[Upload]) -> None:
 
 
 def _uploads(run: "RunStore", job: "TuningJob", provider: str) -> dict[str, tuple[str, list[Upload]]]:
-    """What each token stands for: a hash, and the files that it is the hash of."""
+    """Return the hash that replaces each token, and the files that it is the hash of."""
     native = run.record().native
     uploads = {
         f"data:{name}": data_uploads(Path(native["base"]) / place) for name, place in local_data(job, provider).items()
@@ -79,11 +79,11 @@ def _uploads(run: "RunStore", job: "TuningJob", provider: str) -> dict[str, tupl
 
 
 def filled(value: Any, fill: Callable[[str], str | None]) -> Any:  # any plain data
-    """Plain data with its tokens replaced.
+    """Return plain data with its tokens replaced.
 
     Args:
         value: the data.
-        fill: gives what a token stands for; None to leave it.
+        fill: returns the text for a token; None to leave the token.
     """
     if isinstance(value, Mapping):
         return {key: filled(part, fill) for key, part in value.items()}
@@ -93,7 +93,7 @@ def filled(value: Any, fill: Callable[[str], str | None]) -> Any:  # any plain d
 
 
 def _place_of(value: Any, token: str) -> str | None:  # any plain data
-    """The place in a request that a token names: all from its scheme up to the token's end."""
+    """Return the address in a request that ends with a token, from its scheme on; None if there is none."""
     if isinstance(value, Mapping):
         value = list(value.values())
     if isinstance(value, list | tuple):
