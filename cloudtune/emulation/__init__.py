@@ -1,1 +1,1 @@
-"""What the emulators of cloud services share: processes in the image's place, folders shown where a container has them, faults."""
+"""Code shared by the emulators of cloud services: HTTP servers, job processes, mounts, injected faults."""

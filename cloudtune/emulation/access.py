@@ -1,9 +1,8 @@
-"""Who may use a server of this machine: programs that were given its credentials, and no web page.
+"""Access control of an emulator's server: only programs with its credentials may use it, and no web page.
 
-A browser sends what any page asks for to 127.0.0.1, too: forms and images without a question, other requests after a
-preflight, and all of them under a name of the page's own where that name is rebound to 127.0.0.1. So every request
-must come without a sign of a page of another origin, must call the server by a name that only this machine has, and
-must bring credentials that are made anew at each start.
+A browser sends requests of any page to 127.0.0.1 as well: forms and images without a preflight, other requests after
+one, and all of them under the page's own host name after DNS rebinding. So a request must carry no header of a page of
+another origin, must address the server by a name of this machine, and must have the credentials of this start.
 """
 
 import hmac
@@ -19,22 +18,22 @@ Respond = Callable[..., Any]
 Application = Callable[[Environ, Respond], Iterable[bytes]]
 
 NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
-"""What a request may call this machine."""
+"""The host names by which a request may address this machine."""
 
 _OWN_SITE = frozenset({"", "none", "same-origin"})
-"""Values of ``Sec-Fetch-Site`` of programs, of what a user types, and of the server's own pages (W3C, Fetch Metadata)."""
+"""Values of ``Sec-Fetch-Site`` for programs, typed addresses and the server's own pages (W3C, Fetch Metadata)."""
 
 _CORS = "access-control-"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered.
+    """Why a request is refused.
 
     Attributes:
-        kind: "foreign" for a page or a name of elsewhere, "missing" for no credentials, "wrong" for others than ours,
-            "expired" for what was valid once, "size" for a body that is too large; services may have further ones.
-        message: for its sender, without secrets.
+        kind: "foreign" for a page or host name of elsewhere, "missing" for no credentials, "wrong" for wrong ones,
+            "expired" for expired ones, "size" for a body that is too large; services may have further kinds.
+        message: the text for the sender, without secrets.
     """
 
     kind: str
@@ -42,10 +41,10 @@ class Refusal:
 
 
 Admit = Callable[[Environ], "Refusal | None"]
-"""Looks at the credentials of a request; None where they are right."""
+"""Check the credentials of a request; return None if they are valid."""
 
 Refuse = Callable[[Environ, Refusal, Respond], Iterable[bytes]]
-"""Answers a refused request in the service's own form."""
+"""Answer a refused request in the service's own format."""
 
 
 def new_secret() -> str:
@@ -54,23 +53,23 @@ def new_secret() -> str:
 
 
 def same(given: str, wanted: str) -> bool:
-    """Return whether two secrets are the same, in a time that does not tell how far they are."""
+    """Return whether two secrets are equal, in constant time."""
     return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode())
 
 
 def bearer(authorization: str) -> str:
-    """Return the token of an ``Authorization`` header of the kind ``Bearer``; "" for another one."""
+    """Return the token of an ``Authorization: Bearer`` header; "" for another scheme."""
     kind, _, token = authorization.strip().partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
 
 
 def foreign(environ: Environ, port: int, further: "re.Pattern[str] | None" = None) -> Refusal | None:
-    """Find out whether a request comes from a page of elsewhere, or calls this machine by another name.
+    """Return the refusal of a request from a page of another origin or to a foreign host name; None if it is neither.
 
     Args:
         environ: the request.
-        port: where the server listens.
-        further: names, with a port or without, that mean this server, too.
+        port: the server's port.
+        further: matches further values of ``Host`` that mean this server.
     """
     host = str(environ.get("HTTP_HOST", "")).lower()
     if not _is_ours(host, port) and not (further is not None and further.fullmatch(host)):
@@ -99,14 +98,14 @@ def _is_own_origin(origin: str, scheme: str, port: int) -> bool:
 
 
 class Guard:
-    """Lets requests through to an application that may use it; a WSGI application.
+    """A WSGI application that passes permitted requests on to another one and refuses all others.
 
     Args:
-        application: what it guards.
-        port: gives the port of the server.
-        admit: looks at the credentials.
-        refuse: answers where a request is refused.
-        names: further names of the server; see `foreign`.
+        application: the application to protect.
+        port: returns the server's port.
+        admit: checks the credentials.
+        refuse: answers refused requests.
+        names: further host names of the server; see `foreign`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The bodies of requests: on the disk beyond 256 kB, not in memory, and none too large."""
+"""Reading of request bodies with a limit on their size; bodies above 256 kB go to disk."""
 
 import tempfile
 from collections.abc import Iterator
@@ -10,26 +10,26 @@ from werkzeug.wsgi import get_input_stream
 from cloudtune.emulation.access import Environ
 
 _IN_MEMORY = 256 * 1024
-"""Bytes beyond which a body is on the disk."""
+"""Bytes above which a body is kept on disk."""
 
 _CHUNK = 256 * 1024
 
 
 class TooLarge(Exception):
-    """A body is larger than it may be."""
+    """A body is larger than allowed."""
 
 
 def receive(environ: Environ, target: IO[bytes], most: int) -> int:
-    """Write the body of a request to a file as it comes, and return its size in bytes.
+    """Write the body of a request to a file and return its size in bytes.
 
     Args:
         environ: the request.
-        target: where its body goes.
-        most: bytes that it may have.
+        target: the file.
+        most: the most bytes allowed.
 
     Raises:
-        TooLarge: it has more, or says so.
-        OSError: it does not come, or cannot be written.
+        TooLarge: the body, or its declared length, exceeds `most`.
+        OSError: the body cannot be received or written.
     """
     size = 0
     for chunk in chunks(environ, most):
@@ -39,17 +39,17 @@ def receive(environ: Environ, target: IO[bytes], most: int) -> int:
 
 
 def at_hand(environ: Environ, most: int) -> str:
-    """Read the body of a request, so that the application can read it anew, and return its SHA-256 in hexadecimal.
+    """Read the body of a request, keep it readable for the application, and return its SHA-256 in hexadecimal.
 
     Args:
         environ: the request; its ``wsgi.input`` is replaced by a file.
-        most: bytes that it may have.
+        most: the most bytes allowed.
 
     Raises:
-        TooLarge: it has more, or says so.
-        OSError: it does not come, or cannot be written.
+        TooLarge: the body, or its declared length, exceeds `most`.
+        OSError: the body cannot be received or written.
     """
-    body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # the request's
+    body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # lives as long as the request
     for chunk in chunks(environ, most):
         size += len(chunk)
         hashed.update(chunk)
@@ -59,7 +59,7 @@ def at_hand(environ: Environ, most: int) -> str:
 
 
 def replace(environ: Environ, body: IO[bytes], size: int) -> None:
-    """Give a request another body: a file from its begin, with its size in bytes."""
+    """Replace the body of a request by a file, read from its beginning, of `size` bytes."""
     body.seek(0)
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = body, str(size)
     for name in ("HTTP_TRANSFER_ENCODING", "wsgi.input_terminated"):
@@ -67,18 +67,18 @@ def replace(environ: Environ, body: IO[bytes], size: int) -> None:
 
 
 def chunks(environ: Environ, most: int) -> Iterator[bytes]:
-    """Read the body of a request, piece by piece.
+    """Yield the body of a request in chunks of at most 256 kB.
 
     Args:
         environ: the request.
-        most: bytes that it may have.
+        most: the most bytes allowed.
 
     Raises:
-        TooLarge: it has more, or says so.
-        OSError: it does not come.
+        TooLarge: the body, or its declared length, exceeds `most`.
+        OSError: the body cannot be received.
     """
-    said = str(environ.get("CONTENT_LENGTH") or "0")
-    if not (said.isascii() and said.isdecimal() and len(said) < 20 and int(said) <= most):
+    declared = str(environ.get("CONTENT_LENGTH") or "0")
+    if not (declared.isascii() and declared.isdecimal() and len(declared) < 20 and int(declared) <= most):
         raise TooLarge
     stream, size = get_input_stream(environ), 0
     while chunk := stream.read(_CHUNK):

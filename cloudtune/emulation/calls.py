@@ -1,4 +1,4 @@
-"""Who may call a gRPC server of this machine: the same rule as that of `cloudtune.emulation.access`."""
+"""Access control of an emulator's gRPC server, by the rules of `cloudtune.emulation.access`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import grpc
 
 _OF_A_PAGE = frozenset({"origin", "sec-fetch-site"})
-"""Headers of browsers, which no client of gRPC sends."""
+"""Headers that browsers send and gRPC clients do not."""
 
 
 class TokenInterceptor(grpc.ServerInterceptor):
-    """Refuses every call, of whatever service, that does not bring what lets in.
+    """Refuses every call without valid credentials, of any service of the server.
 
     Args:
-        admits: says whether the metadata ``authorization`` lets in.
+        admits: returns whether a value of the metadata ``authorization`` is valid.
     """
 
     def __init__(self, admits: Callable[[str], bool]) -> None:
@@ -21,7 +21,7 @@ class TokenInterceptor(grpc.ServerInterceptor):
         self._refusing: Any = grpc.unary_unary_rpc_method_handler(_refuse)
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """Let a call through, or have it refused."""
+        """Return the handler of a permitted call, or one that refuses the call."""
         sent = dict(handler_call_details.invocation_metadata)
         if not _OF_A_PAGE.isdisjoint(sent) or not self._admits(str(sent.get("authorization", ""))):
             return self._refusing

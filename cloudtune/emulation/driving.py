@@ -1,4 +1,4 @@
-"""What cloudtune's driver launches for an emulator's tuning job: jobs whose threads tell what happens to them."""
+"""The launcher with which cloudtune's driver runs the trials of an emulated tuning job, one thread per trial."""
 
 import queue
 from abc import abstractmethod
@@ -9,19 +9,19 @@ from cloudtune.store.records import Report, Trial
 
 
 class Closed(Exception):  # nothing has gone wrong, so it is no Error
-    """The emulator ends: the driver shall leave, and tell nothing any more."""
+    """The emulator is closing: the driver must stop without recording anything."""
 
 
 class ThreadedLauncher(Launcher):
-    """Launches trials whose reports and ends come from other threads."""
+    """A launcher whose trials post their reports and ends from other threads."""
 
     def __init__(self) -> None:
-        self._happened: queue.SimpleQueue[Report | Ended | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Report | Ended | None] = queue.SimpleQueue()
         self._closed = False
 
     @abstractmethod
     def begin(self, trial: Trial) -> None:
-        """Starts a trial; what goes wrong is told as its end."""
+        """Start a trial and return at once; post its reports and its end, also a failed start, through `tell`."""
 
     def launch(self, trial: Trial) -> None:
         if self._closed:
@@ -32,30 +32,30 @@ class ThreadedLauncher(Launcher):
         return False
 
     def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        happened: list[Report | Ended] = []
+        events: list[Report | Ended] = []
         try:
             while True:
-                one = self._happened.get(timeout=0 if happened or timeout <= 0 else timeout)
-                if one is None:
+                event = self._events.get(timeout=0 if events or timeout <= 0 else timeout)
+                if event is None:
                     break
-                happened.append(one)
+                events.append(event)
         except queue.Empty:
-            pass  # that was all
+            pass  # all events are taken
         if self._closed:
             raise Closed
-        return happened
+        return events
 
     # From other threads
 
-    def tell(self, happened: Report | Ended) -> None:
-        """Tells the driver what happened."""
-        self._happened.put(happened)
+    def tell(self, event: Report | Ended) -> None:
+        """Post a report or an end; the next `poll` of the driver returns it."""
+        self._events.put(event)
 
     def wake(self) -> None:
-        """Lets a waiting `poll` return."""
-        self._happened.put(None)
+        """Make a waiting `poll` return."""
+        self._events.put(None)
 
     def abandon(self) -> None:
-        """Makes the driver leave; what it launched is ended by whoever owns it."""
+        """Make the driver raise `Closed` at its next call; the caller ends the launched trials."""
         self._closed = True
         self.wake()

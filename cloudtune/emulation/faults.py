@@ -1,4 +1,4 @@
-"""What can go wrong on the way to a service and inside it, on purpose and repeatably."""
+"""Injection of reproducible faults into calls and jobs of an emulated service."""
 
 import random
 import threading
@@ -8,29 +8,28 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Fault = Literal["", "throttle", "error", "lost", "expired"]
-"""What becomes of one call: all well; told to slow down; 5xx; done, but no answer; told that credentials expired."""
+"""The fault of one call: none, throttled, 5xx error, carried out without an answer, credentials expired."""
 
 
 @dataclass(slots=True)
 class Faults:
-    """How often what goes wrong. Everything may be changed while the emulator runs.
+    """Probabilities of faults. All attributes may be changed while the emulator runs.
 
-    Whether a call or a job is hit depends on the seed, the operation, and how often that was asked for before, and
-    not on what happens beside it.
+    Whether a call or a job is hit depends only on the seed, the operation (or job) and the number of its earlier calls.
 
     Attributes:
-        throttle: probability that a call is told to slow down and does nothing.
+        throttle: probability that a call is throttled and does nothing.
         errors: probability that a call is answered with a 5xx error and does nothing.
         lost: probability that a call is carried out, and the connection closed without an answer.
         expired: probability that a call is refused because the credentials have expired.
-        slow: seconds by which what is told of jobs lags behind what is.
-        capacity: probability that a job ends for want of machines before it starts.
-        internal: probability that an attempt of a job ends with an error of the service's own before it starts.
-        spot: probability that a job on spot machines is interrupted, once, when it tells its first metric.
-        services: the services whose calls are hit, by the names that the emulator has for them.
+        slow: seconds by which described states of jobs lag behind the actual ones.
+        capacity: probability that a job fails for lack of machines before it starts.
+        internal: probability that an attempt of a job fails with an internal error of the service before it starts.
+        spot: probability that a job on spot machines is interrupted, once, when it reports its first metric.
+        services: the services whose calls are hit, by the emulator's names for them.
         operations: the operations that are hit, e.g. ``CreateTrainingJob``; None for all of the services.
-        seed: of the probabilities.
-        counts: how often each fault struck, by its name.
+        seed: the seed of the random draws.
+        counts: how often each fault has occurred, by its name.
     """
 
     throttle: float = 0.0
@@ -49,7 +48,7 @@ class Faults:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     def of_call(self, service: str, operation: str) -> Fault:
-        """What becomes of a call that has just come in."""
+        """Return the fault of an incoming call; "" for none."""
         if service not in self.services or (self.operations is not None and operation not in self.operations):
             return ""
         draw = self._draw(f"call {operation}")
@@ -67,7 +66,7 @@ class Faults:
         return ""
 
     def at_start(self, job: str) -> Literal["", "capacity", "internal"]:
-        """What keeps a job from starting."""
+        """Return the fault that keeps a job from starting; "" for none."""
         draw = self._draw(f"start {job}")
         if draw < self.capacity:
             self._count("capacity")
@@ -78,7 +77,7 @@ class Faults:
         return ""
 
     def interrupts(self, job: str) -> bool:
-        """Whether the machines of a job on spot machines are taken away now."""
+        """Return whether a job on spot machines is interrupted now."""
         struck = self._draw(f"spot {job}") < self.spot
         if struck:
             self._count("spot")

@@ -1,4 +1,4 @@
-"""What stands for a container image: a program of this machine, since the emulator has no Docker."""
+"""Mapping from container images to local programs, since emulators run without Docker."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -8,19 +8,19 @@ _NONE: Mapping[str, str | Sequence[str]] = MappingProxyType({})
 
 
 class Images:
-    """The programs that the user of the emulator gave for images.
+    """The programs that a user of the emulator configured for images.
 
     Args:
-        programs: by the image's address, or a pattern for it as of a shell (``*/xgboost:*``), or the name of an
-            algorithm: a line for the shell, which finds the container's arguments in ``"$@"``, or a program and its
-            first arguments, which the container's follow. The first pattern that fits counts.
+        programs: programs by image address, shell pattern (``*/xgboost:*``) or name of an algorithm; the first match
+            counts. A program is a shell line, which gets the container's arguments in ``"$@"``, or a program with its
+            first arguments, to which the container's are appended.
     """
 
     def __init__(self, programs: Mapping[str, str | Sequence[str]] = _NONE) -> None:
         self._programs = dict(programs)
 
     def program(self, image: str) -> list[str] | None:
-        """The words to execute for an image; None where nothing stands for it."""
+        """Return the command to execute for an image; None if none is configured."""
         for pattern, program in self._programs.items():
             if image == pattern or fnmatchcase(image, pattern):
                 return ["/bin/sh", "-c", program, "image"] if isinstance(program, str) else list(program)

@@ -1,4 +1,4 @@
-"""Runs beside an emulator: ends its programs and removes its folder if it is killed. ``python -m cloudtune.emulation.keeper``."""
+"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.keeper EMULATOR FOLDER [stays]``."""
 
 import contextlib
 import os
@@ -11,16 +11,16 @@ from cloudtune.emulation.workplace import OVER
 from cloudtune.process.orphans import end_leftovers
 
 _ROUNDS = 100
-"""Of killing; each may show what the killed had just started."""
+"""Most rounds of killing processes; each finds processes that the killed ones had just started."""
 
 
 def keep(emulator: int, folder: Path, *, stays: bool) -> None:
-    """Wait for the end of an emulator, and clean up unless it says that it has.
+    """Wait for the end of an emulator; unless it has cleaned up itself, end its programs and remove its folder.
 
     Args:
-        emulator: its process.
-        folder: below which its programs work, as their environment says.
-        stays: whether the folder is the user's.
+        emulator: its process id.
+        folder: the folder of its programs, which their environment names.
+        stays: whether the folder belongs to the user and is kept.
     """
     if _wait(emulator) == OVER:
         return
@@ -32,9 +32,9 @@ def keep(emulator: int, folder: Path, *, stays: bool) -> None:
 
 
 def _wait(emulator: int) -> bytes:
-    """What the emulator says at its end; nothing if it is killed, even where another process has its pipe."""
+    """Wait for the emulator's end; return `OVER` if it wrote that to stdin, b"" if it was killed."""
     watched: list[int] = [sys.stdin.fileno()]
-    with contextlib.suppress(AttributeError, OSError):  # not on this system, or gone
+    with contextlib.suppress(AttributeError, OSError):  # not supported here, or the emulator has ended
         watched.append(os.pidfd_open(emulator))
     ready, _, _ = select.select(watched, [], [])
     return os.read(sys.stdin.fileno(), len(OVER)) if sys.stdin.fileno() in ready else b""

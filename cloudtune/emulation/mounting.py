@@ -1,8 +1,8 @@
-"""Showing folders to a program at the places where a container has them, in a mount namespace of the program's own.
+"""Mounting of folders at container paths (e.g. ``/opt/ml``) for one program, in a mount namespace of its own.
 
-It works without privileges where the system allows user namespaces: with ``unshare`` of util-linux, or with
-bubblewrap. Nothing on the machine changes: where there is no such place, the program sees a new parent of it that
-holds all that is in the machine's.
+Works without privileges where the system allows user namespaces: with ``unshare`` of util-linux, or with bubblewrap.
+The machine itself does not change: where a path does not exist, the program sees a copy of its parent folder that
+holds all entries of the machine's.
 """
 
 import functools
@@ -19,11 +19,11 @@ _PROBE_SECONDS = 10.0
 
 
 class Mounting(Protocol):
-    """A way to start a program so that it finds folders elsewhere.
+    """A method to start a program with folders mounted at other paths.
 
     Attributes:
-        works: whether there is such a way.
-        why_not: what is in its way, for the user; "" where it works.
+        works: whether the method works on this machine.
+        why_not: the reason, for the user, why it does not work; "" if it does.
     """
 
     @property
@@ -33,35 +33,35 @@ class Mounting(Protocol):
     def why_not(self) -> str: ...
 
     def words(self, shown: Mapping[str, Path], stage: Path, start: str, command: Sequence[str]) -> list[str]:
-        """The command that starts a command where folders are shown.
+        """Return the command that runs `command` with folders mounted.
 
         Args:
-            shown: folders and files by the places where they are shown; a parent of each is there already.
-            stage: a folder of its own, which is made.
-            start: where the command starts.
+            shown: the folders and files to mount, by their mount points; the parent of each mount point exists.
+            stage: a folder for intermediate mounts, which is created anew.
+            start: the folder in which the command starts.
             command: a program and its arguments.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class NotMounted:
-    """No way to mount: the program starts as it is, and its variables lead it to its folders."""
+    """No method to mount: the program starts unchanged and finds its folders by environment variables."""
 
     why_not: str
     works: bool = False
 
     def words(self, shown: Mapping[str, Path], stage: Path, start: str, command: Sequence[str]) -> list[str]:  # noqa: ARG002  # see Mounting
-        """The command itself."""
+        """Return the command itself."""
         return list(command)
 
 
 _MOUNTED = Path(__file__).with_name("mounted.py")
-"""The program that mounts, and then becomes the one that was asked for."""
+"""The program that mounts the folders and then execs the command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unshare:
-    """Mounts with ``unshare`` of util-linux; the program's process is the one that was started.
+    """Mounting with ``unshare`` of util-linux, which execs the program: the process id stays the same.
 
     Attributes:
         program: the path of ``unshare``.
@@ -72,11 +72,11 @@ class Unshare:
     why_not: str = ""
 
     def words(self, shown: Mapping[str, Path], stage: Path, start: str, command: Sequence[str]) -> list[str]:
-        """See `Mounting`; the user is root in there, as in a container, and itself on the machine."""
+        """Return the command of `Mounting.words`; in the namespace the user appears as root, as in a container."""
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir()
         enter = [self.program, "--user", "--map-root-user", "--mount", "--propagation", "private", "--"]
-        # What is shown at the root comes last: it takes along what has been shown elsewhere.
+        # Mounts at the root come last, since their copy of the root includes the earlier mounts.
         ordered = sorted(shown.items(), key=lambda pair: pair[0].count("/"), reverse=True)
         pairs = [word for place, folder in ordered for word in (str(folder), place)]
         python = [sys.executable, "-I", "-S", str(_MOUNTED)]
@@ -85,7 +85,7 @@ class Unshare:
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """Mounts with bubblewrap, which on some systems may make a user namespace where other programs may not.
+    """Mounting with bubblewrap, which on some systems may create a user namespace where other programs may not.
 
     Attributes:
         program: the path of ``bwrap``.
@@ -96,7 +96,7 @@ class Bubblewrap:
     why_not: str = ""
 
     def words(self, shown: Mapping[str, Path], stage: Path, start: str, command: Sequence[str]) -> list[str]:  # noqa: ARG002  # see Mounting
-        """See `Mounting`."""
+        """Return the command of `Mounting.words`."""
         words = [self.program]
         missing = {str(Path(place).parent) for place in shown if not Path(place).exists()}
         words += _entries(Path("/")) if "/" in missing else ["--dev-bind", "/", "/"]
@@ -108,7 +108,7 @@ class Bubblewrap:
 
 
 def _entries(folder: Path) -> list[str]:
-    """Words that make all that is in a folder of the machine appear in the new one."""
+    """Return the arguments of ``bwrap`` that bind every entry of a folder into a new one."""
     words: list[str] = []
     for entry in sorted(folder.iterdir()):
         link = ["--symlink", str(entry.readlink())] if entry.is_symlink() else ["--dev-bind", str(entry)]
@@ -118,10 +118,10 @@ def _entries(folder: Path) -> list[str]:
 
 @functools.cache
 def mounting(place: str) -> Mounting:
-    """The way that works on this machine for a place, found out once by really mounting a folder there.
+    """Return the method that works on this machine, tested once per mount point by mounting a folder there.
 
     Args:
-        place: e.g. ``/opt/ml``.
+        place: the mount point, e.g. ``/opt/ml``.
     """
     reasons: list[str] = []
     for name, kind in (("unshare", Unshare), ("bwrap", Bubblewrap)):
@@ -137,7 +137,7 @@ def mounting(place: str) -> Mounting:
 
 
 def problem(way: Mounting, place: str) -> str:
-    """What a way fails with when it is tried; "" if a program sees the folder's file and leaves one there."""
+    """Return why a method fails; "" if a test program reads a file from the mounted folder and writes one into it."""
     with tempfile.TemporaryDirectory(prefix="cloudtune-mount-") as name:
         root = Path(name, "root")
         (root / "code").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a program's output says about its end."""
+"""Limits on a job's kept output, and the part of the output that explains a failure."""
 
 import re
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ _MISSING = re.compile(r"(No such file or directory|FileNotFoundError|Permission 
 
 
 class Allowance:
-    """How much of a job's output an emulator keeps, which has no disk of a service behind it.
+    """A limit on how much of a job's output an emulator keeps.
 
     Args:
-        most: characters.
+        most: the most characters to keep.
     """
 
     def __init__(self, most: int = 64_000_000) -> None:
         self._left = most
 
     def lines(self, line: str) -> list[str]:
-        """What is to be kept of the next line: itself, a note in its place when nothing more is kept, or nothing."""
+        """Return the lines to keep for the next line: itself; at the limit, once, a note instead; then none."""
         if self._left < 0:
             return []
         self._left -= len(line) + 1
@@ -26,7 +26,7 @@ class Allowance:
 
 
 def last_words(lines: Sequence[str]) -> str:
-    """The part of a program's last output that says why it failed: its traceback, or the last lines."""
+    """Return the part of a program's last output that explains its failure: the traceback, or the last 12 lines."""
     starts = [number for number, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")]
     if starts and len(lines) - starts[-1] > _LINES:
         return "\n".join([lines[starts[-1]], "  …", *lines[-_LINES + 2 :]])
@@ -34,10 +34,10 @@ def last_words(lines: Sequence[str]) -> str:
 
 
 def speaks_of_missing(lines: Sequence[str], place: str) -> bool:
-    """Whether the output shows that the program looked for a place of containers, e.g. ``/opt/ml``, and did not find it."""
+    """Return whether the output shows that the program did not find a container path, e.g. ``/opt/ml``."""
     return any(whole(place).search(line) and _MISSING.search(line) for line in lines)
 
 
 def whole(place: str) -> re.Pattern[str]:
-    """Finds a path, or the beginning of a longer one, in a text, and no part of another word."""
+    """Return a pattern that finds a path, or a longer path that begins with it, but no part of another word."""
     return re.compile(rf"(?<![\w.-]){re.escape(place)}(?![\w.-])")

@@ -1,4 +1,4 @@
-"""The processes of a training job: one group a machine, their output, their end."""
+"""The processes of an emulated training job: one process group per machine, with output and limits."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ from cloudtune.emulation.wishes import Wishes
 from cloudtune.process.orphans import end_leftovers
 
 _CHUNK = 1 << 16
-_LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line is left out
-_ROUNDS = 100  # of killing; each may show what the killed had just started
+_LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line is dropped
+_ROUNDS = 100  # of killing; each finds processes that the killed ones had just started
 
 Why = Literal["", "stop", "interrupt", "close", "time", "spot"]
-"""Why processes were ended; "" where they ended by themselves."""
+"""Why processes were ended; "" if they ended by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Start:
 
     Attributes:
         words: the program and its arguments.
-        environment: all of it.
-        folder: where it starts.
+        environment: its whole environment.
+        folder: the folder in which it starts.
     """
 
     words: Sequence[str]
@@ -41,11 +41,11 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """When to end the processes, and why.
+    """A time at which the processes are ended, and the reason.
 
     Attributes:
-        at: by the monotonic clock.
-        why: "time" for the greatest run time, "spot" for the greatest waiting time.
+        at: the time, in seconds of the monotonic clock.
+        why: "time" for the maximum run time, "spot" for the maximum waiting time for spot machines.
     """
 
     at: float
@@ -53,9 +53,9 @@ class Limit:
 
 
 class _Process:
-    """One started program, and what it has written since its last line."""
+    """One started program, with its incomplete last line of output."""
 
-    def __init__(self, number: int, start: Start, tell: Callable[[], None]) -> None:
+    def __init__(self, number: int, start: Start, on_end: Callable[[], None]) -> None:
         self.number = number
         self._popen = subprocess.Popen(
             start.words, env=dict(start.environment), cwd=start.folder, start_new_session=True,
@@ -64,31 +64,31 @@ class _Process:
         assert self._popen.stdout is not None
         self.output: IO[bytes] = self._popen.stdout
         os.set_blocking(self.output.fileno(), False)
-        self.silent = False  # nobody is left who could write
+        self.silent = False  # the output has reached its end
         self.ended = self.failed = False
         self._rest = b""
         self._too_long = False
-        self._tell = tell
+        self._notify_end = on_end
         self._waiter = threading.Thread(target=self._wait, name=f"wait {self._popen.pid}", daemon=True)
         self._waiter.start()
 
     def _wait(self) -> None:
-        """Waits for the end and leaves the pid in use, so that a signal to the group reaches no other."""
+        """Wait for the end without reaping the process, so that its pid is not reused and signals reach no other group."""
         if hasattr(os, "waitid"):
             end = os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
             self.failed = end is None or (end.si_code, end.si_status) != (os.CLD_EXITED, 0)
         else:
             self.failed = self._popen.wait() != 0
         self.ended = True
-        self._tell()
+        self._notify_end()
 
     def signal(self, number: int) -> None:
-        """Sends a signal to the group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in the group
+        """Send a signal to the group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # the group has ended
             os.killpg(self._popen.pid, number)
 
     def lines(self) -> list[str] | None:
-        """The lines that the next piece of output completes; None while there is no more."""
+        """Return the lines completed by the next chunk of output; None if none is available."""
         if self.silent:
             return None
         try:
@@ -106,14 +106,14 @@ class _Process:
         return [_text(line) for line in lines]
 
     def last_lines(self) -> Iterator[str]:
-        """The lines that remain when all processes are gone, also one that was never ended."""
+        """Yield the remaining lines after the end of all processes, including an incomplete last one."""
         while (lines := self.lines()) is not None:
             yield from lines
         if self._rest:
             yield _text(self._rest)
 
     def finish(self) -> int:
-        """The exit code; 128 and the number of a signal as a shell and Docker tell it."""
+        """Return the exit code; 128 plus the signal's number for a killed program, as a shell and Docker do."""
         self._waiter.join()
         code = self._popen.wait()
         self.output.close()
@@ -121,18 +121,18 @@ class _Process:
 
 
 class Processes:
-    """Runs the programs of all machines of a job until they have ended, and nothing of theirs is left.
+    """The programs of all machines of a job, run until all of their processes have ended.
 
     Args:
-        starts: of the machines.
-        mark: the job's folder, as CLOUDTUNE_RUN_FOLDER says in the environment of its processes.
+        starts: how to start each machine's program.
+        mark: the job's folder, which CLOUDTUNE_RUN_FOLDER names in the environment of its processes.
         grace: seconds between SIGTERM and SIGKILL.
-        on_line: takes the machine's number and a line of its output.
-        wishes: what somebody asks of the job.
-        primary: the machine whose good end is the job's: the others are ended then; None where all must end.
+        on_line: called with the machine's number and each line of its output.
+        wishes: the requests of other threads to the job.
+        primary: the machine whose successful end ends the others and the job; None where all must end.
 
     Attributes:
-        first_failed: the number of the machine that failed while others still ran.
+        first_failed: the number of the first machine that failed while others were running; None for none.
 
     Raises:
         OSError: a program cannot be started.
@@ -159,23 +159,23 @@ class Processes:
         self._processes: list[_Process] = []
         try:
             for number, start in enumerate(starts):
-                self._processes.append(_Process(number, start, self._tell))
+                self._processes.append(_Process(number, start, self._notify_end))
         except OSError:
             self._finish()
             raise
 
-    def _tell(self) -> None:
+    def _notify_end(self) -> None:
         self._ended_socket.send(b"x")
 
     def run(self, limits: Sequence[Limit], tick: Callable[[], float | None]) -> tuple[list[int], Why]:
-        """Waits for the end.
+        """Wait until all programs have ended; enforce limits and requests.
 
         Args:
-            limits: times after which the processes are ended.
-            tick: called after each look; returns when it wants to be called again, by the monotonic clock.
+            limits: times at which the processes are ended.
+            tick: called in each round; returns the time of its next call, in seconds of the monotonic clock, or None.
 
         Returns:
-            The exit codes, and why the processes were ended.
+            The exit codes by machine, and why the processes were ended.
         """
         selector = selectors.DefaultSelector()
         selector.register(self._wishes.listen, selectors.EVENT_READ, None)
@@ -184,14 +184,14 @@ class Processes:
             selector.register(process.output, selectors.EVENT_READ, process)
         try:
             with selector:
-                while not self._over():
+                while not self._is_over():
                     self._enforce(limits)
-                    for chosen, _ in selector.select(self._patience(limits, tick())):
+                    for chosen, _ in selector.select(self._seconds_to_wait(limits, tick())):
                         if isinstance(chosen.data, _Process):
                             self._read(chosen.data, selector)
                         else:
                             _empty(chosen.fileobj)
-        finally:  # also when somebody who was told of a line raised
+        finally:  # also when `on_line` or `tick` raised
             codes = self._finish()
         return codes, self._why
 
@@ -201,8 +201,12 @@ class Processes:
         if process.silent:
             selector.unregister(process.output)
 
-    def _over(self) -> bool:
-        """Whether all is said: a program's end ends its machine; one that is asked to end may still save its work."""
+    def _is_over(self) -> bool:
+        """Return whether waiting is over.
+
+        Without a request to end, the end of each program is enough; after SIGTERM other processes of its group may still
+        write, until they have closed the output or the grace is over.
+        """
         if self._kill_at is None:
             return all(process.ended for process in self._processes)
         return all(process.ended and process.silent for process in self._processes) or self._kill_at <= time.monotonic()
@@ -216,27 +220,27 @@ class Processes:
             due = [limit for limit in limits if limit.at <= now]
             if wish or due:
                 self._why = wish or due[0].why
-                self._ask(now)
-        if self._kill_at is None and not self._over():
+                self._terminate(now)
+        if self._kill_at is None and not self._is_over():
             failed = [process.number for process in self._processes if process.ended and process.failed]
             done = self._primary is not None and self._processes[self._primary].ended and self._primary not in failed
             if failed and not done:
                 self.first_failed = failed[0]
             if failed or done:
-                self._ask(now)  # the other machines end, too
+                self._terminate(now)  # end the other machines
 
-    def _ask(self, now: float) -> None:
+    def _terminate(self, now: float) -> None:
         self._kill_at = now + self._grace
         for process in self._processes:
             process.signal(signal.SIGTERM)
 
-    def _patience(self, limits: Sequence[Limit], tick: float | None) -> float | None:
+    def _seconds_to_wait(self, limits: Sequence[Limit], tick: float | None) -> float | None:
         times = [limit.at for limit in limits] if self._why == "" else []
         times += [at for at in (tick, self._kill_at) if at is not None]
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _finish(self) -> list[int]:
-        """Kills what is left, in the groups and out of them, and takes the last output."""
+        """Kill all remaining processes, also those outside of the groups, read the last output, and return the exit codes."""
         for process in self._processes:
             process.signal(signal.SIGKILL)
         for _ in range(_ROUNDS):

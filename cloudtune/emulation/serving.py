@@ -1,8 +1,7 @@
-"""An HTTP server on this machine alone, which only those may use who have its credentials, and whose connections end with it.
+"""An HTTP(S) server on 127.0.0.1 that requires credentials and closes its connections when it stops.
 
-What connects and says nothing, or says it slowly, holds a thread for a short time and stops nobody else: every
-connection has a thread of its own, in which its TLS begins, too, and where there are too many, the one that has waited
-longest without a whole request is closed.
+Slow or silent clients do not block others: every connection has a thread of its own, which also does the TLS handshake
+and has a time limit; at the maximum of connections, the one that has waited longest without a request is closed.
 """
 
 import io
@@ -18,34 +17,34 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 from cloudtune.emulation.access import Admit, Application, Environ, Guard, Refuse
 
 _LOOK_UP = 0.05
-"""Seconds after which the server sees that it has to stop."""
+"""Seconds between two checks for a requested stop."""
 
 HEAD_SECONDS = 20.0
-"""Seconds in which a connection must have begun its TLS and sent the head of its request."""
+"""Seconds within which a connection must complete the TLS handshake and send the head of its request."""
 
 BODY_SECONDS = 900.0
-"""Seconds in which a request's body must have come, and in which each piece of its answer must be taken."""
+"""Seconds within which a request's body must arrive, and each chunk of its answer must be received."""
 
 CONNECTIONS = 512
-"""How many connections there may be at a time."""
+"""The most connections at a time."""
 
 
 class SilentHandler(WSGIRequestHandler):
-    """Serves in silence: a program that uses the emulator speaks for itself."""
+    """A request handler with time limits and without log output."""
 
     protocol_version = "HTTP/1.1"
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002  # werkzeug's name
-        """Says nothing."""
+        """Write no log."""
 
     def setup(self) -> None:
-        """Makes a reader of the request that does not wait for ever."""
+        """Set up the connection with a reader that has a time limit."""
         super().setup()
         self._reader = _Reader(self.connection, time.monotonic() + HEAD_SECONDS)
         self.rfile = io.BufferedReader(self._reader)
 
     def run_wsgi(self) -> None:
-        """Answers the request, whose head is there."""
+        """Answer the request; its head has been read."""
         assert isinstance(self.server, _Server)
         self.server.note_request(self.connection)
         self._reader.until = time.monotonic() + BODY_SECONDS
@@ -54,7 +53,7 @@ class SilentHandler(WSGIRequestHandler):
 
 
 class _Reader(io.RawIOBase):
-    """Reads a connection until a moment, however slowly the bytes come."""
+    """A raw reader of a connection that raises TimeoutError after a point in time (monotonic clock, seconds)."""
 
     def __init__(self, connection: socket.socket, until: float) -> None:
         self._connection, self.until = connection, until
@@ -71,7 +70,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Server(ThreadedWSGIServer):
-    """Werkzeug's server of threads, with TLS that begins in a connection's own thread, and an end of all connections."""
+    """Werkzeug's threaded server, with the TLS handshake in a connection's own thread and all connections closable."""
 
     daemon_threads = True
     block_on_close = False
@@ -81,14 +80,16 @@ class _Server(ThreadedWSGIServer):
         self, application: Application, handler: type[WSGIRequestHandler], tls: ssl.SSLContext | None, listening: int
     ) -> None:
         super().__init__("127.0.0.1", 0, application, handler, fd=listening)
-        self.ssl_context = tls  # tells werkzeug the scheme; given to its constructor, TLS would begin while accepting
+        self.ssl_context = (
+            tls  # sets werkzeug's scheme; passed to its constructor, the TLS handshake would block accepting
+        )
         self._tls = tls
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread | None] = {}
-        self._waiting: dict[socket.socket, None] = {}  # those without a whole request, the eldest first
+        self._waiting: dict[socket.socket, None] = {}  # connections without a complete request head, the oldest first
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Gives a connection its thread; where there are too many, the one leaves that has waited longest."""
+        """Start a thread for a connection; at the maximum, close the one that has waited longest or else the new one."""
         if not self._make_room():
             self.shutdown_request(request)
             return
@@ -97,7 +98,7 @@ class _Server(ThreadedWSGIServer):
         super().process_request(request, client_address)
 
     def _make_room(self) -> bool:
-        """Whether there is a place for another connection: not where each has a request that is being answered."""
+        """Make room for a connection; return False if every open one has a request that is being answered."""
         with self._lock:
             if len(self._open) < CONNECTIONS:
                 return True
@@ -108,7 +109,7 @@ class _Server(ThreadedWSGIServer):
         return eldest is not None
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Begins TLS and answers the request, in the connection's own thread."""
+        """Do the TLS handshake and answer the connection's requests; runs in its own thread."""
         request.settimeout(HEAD_SECONDS)
         try:
             if self._tls is not None:
@@ -119,13 +120,13 @@ class _Server(ThreadedWSGIServer):
                     self._open[request] = threading.current_thread()
             self.finish_request(request, client_address)
         except (OSError, ValueError):
-            pass  # the client has left, speaks no TLS, or is too slow
+            pass  # the client has disconnected, does not speak TLS, or is too slow
         finally:
             self._forget(request)
             self.shutdown_request(request)
 
     def _secured(self, plain: socket.socket, tls: ssl.SSLContext) -> ssl.SSLSocket:
-        """The same connection for TLS, which is yet to begin."""
+        """Return the connection wrapped for TLS, before the handshake."""
         with self._lock:
             secured = tls.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
             if plain in self._open:
@@ -134,7 +135,7 @@ class _Server(ThreadedWSGIServer):
         return secured
 
     def note_request(self, connection: socket.socket) -> None:
-        """Notes that the head of a connection's request is there."""
+        """Note that the head of a connection's request has arrived."""
         with self._lock:
             self._waiting.pop(connection, None)
 
@@ -144,7 +145,7 @@ class _Server(ThreadedWSGIServer):
             self._open.pop(connection, None)
 
     def end_connections(self) -> None:
-        """Closes every connection, and waits until no request is being answered."""
+        """Close every connection, and wait up to 10 s for each request that is being answered."""
         with self._lock:
             connections = dict(self._open)
         for connection in connections:
@@ -155,16 +156,16 @@ class _Server(ThreadedWSGIServer):
 
 
 class LoopbackServer:
-    """Serves a WSGI application on 127.0.0.1 to those who have its credentials.
+    """A server of a WSGI application on 127.0.0.1 for clients with its credentials.
 
     Args:
-        port: where it listens; 0 for a free one.
-        application: what it serves.
-        admit: looks at the credentials of every request; see `cloudtune.emulation.access`.
-        refuse: answers a request that is refused.
-        names: further names, of ``Host``, by which it may be called.
-        handler: reads the requests.
-        tls: with which it serves https; None for http.
+        port: the port; 0 for a free one.
+        application: the WSGI application.
+        admit: checks the credentials of every request; see `cloudtune.emulation.access`.
+        refuse: answers refused requests.
+        names: matches further values of ``Host`` that mean this server.
+        handler: the handler of requests.
+        tls: the context for https; None for http.
     """
 
     def __init__(
@@ -185,22 +186,22 @@ class LoopbackServer:
 
     @property
     def port(self) -> int:
-        """Where it listens; what was given, before it does."""
+        """The port on which it listens; the given one before `start`."""
         return self._given if self._server is None else int(self._server.server_address[1])
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Its base address, e.g. ``http://127.0.0.1:4566``."""
         return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Serves from now on.
+        """Start to serve, in a thread.
 
         Raises:
             OSError: the port is taken.
         """
         with socket.create_server(("127.0.0.1", self._given), backlog=CONNECTIONS) as listening:
-            # Werkzeug makes a descriptor of its own; by itself it would end the process if it cannot listen.
+            # Listen here, since werkzeug ends the process if it cannot; it duplicates the descriptor.
             self._server = _Server(self._guard, self._handler, self._tls, listening.fileno())
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[_LOOK_UP], name="emulator", daemon=True
@@ -208,7 +209,7 @@ class LoopbackServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Closes the port and every connection, and waits until no request is being answered."""
+        """Close the port and every connection, and wait for the requests that are being answered."""
         if self._server is None or self._thread is None:
             return
         self._server.shutdown()
@@ -218,12 +219,14 @@ class LoopbackServer:
 
 
 def cut(environ: Environ) -> None:
-    """Closes the connection of a request."""
+    """Close the connection of a request."""
     _shut(environ["werkzeug.socket"])
 
 
 def _shut(connection: socket.socket) -> None:
     try:
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # of TLS nothing: its own thread may be reading
+        socket.socket.shutdown(
+            connection, socket.SHUT_RDWR
+        )  # no TLS shutdown, since the connection's thread may be reading
     except OSError:
-        return  # its client was faster
+        return  # the client has closed it already

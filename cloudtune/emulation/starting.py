@@ -1,4 +1,4 @@
-"""How a program is started that plays a container's: its environment, and its end with the emulator's."""
+"""The environment of a local program that stands in for a container's, and its end together with the emulator."""
 
 import functools
 import os
@@ -16,24 +16,24 @@ _OF_THIS_MACHINE = (
     "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SSL_CERT_FILE",
     "CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
     "VIRTUAL_ENV", "CONDA_PREFIX",
-    "CLOUDTUNE_TEST_WORKER",  # by which tests find processes that outlive them
+    "CLOUDTUNE_TEST_WORKER",  # the tests find leftover processes by it
 )  # fmt: skip
-"""What a container takes from the emulator's own environment: the machine's language, libraries and processors."""
+"""Variables that a program inherits from the emulator: the machine's language, libraries and processors."""
 
 
 def environment_of(given: Mapping[str, str], mark: Path, home: Path) -> dict[str, str]:
-    """The environment of a program.
+    """Return the environment of a program.
 
     Args:
-        given: its variables besides what this machine gives every one.
+        given: its variables, besides those inherited from this machine.
         mark: the job's folder, by which its processes are found.
-        home: a folder for what programs keep at home; made.
+        home: its home folder, which is created.
     """
     home.mkdir(exist_ok=True)
     return {
         **{name: os.environ[name] for name in _OF_THIS_MACHINE if name in os.environ},
         "HOME": str(home),
-        "PYTHONUSERBASE": site.getuserbase(),  # the packages that HOME would have led to
+        "PYTHONUSERBASE": site.getuserbase(),  # the user's packages, despite another HOME
         "PYTHONUNBUFFERED": "1",  # as in the framework images: lines arrive when they are printed
         **given,
         "PATH": _search_path(given.get("PATH") or os.environ.get("PATH", os.defpath), mark),
@@ -43,7 +43,7 @@ def environment_of(given: Mapping[str, str], mark: Path, home: Path) -> dict[str
 
 @functools.cache
 def with_the_emulator() -> tuple[str, ...]:
-    """Words before a command that have it asked to end (SIGTERM) when the emulator is killed; none where none can."""
+    """Return the prefix of a command that gets SIGTERM when the emulator is killed; () where that is not supported."""
     program = shutil.which("setpriv")
     if program is None:
         return ()
@@ -53,12 +53,12 @@ def with_the_emulator() -> tuple[str, ...]:
 
 
 def _search_path(path: str, mark: Path) -> str:
-    """A search path on which ``python`` and ``python3`` are the interpreter that runs the emulator."""
+    """Return a search path on which ``python`` and ``python3`` are the interpreter that runs the emulator."""
     own = Path(sys.executable).parent
     if not all(_is_this_python(own / name) for name in ("python", "python3")):
         own = mark / "bin"
         own.mkdir(exist_ok=True)
-        for name in ("python", "python3"):  # no links: Python finds its virtual environment by its own place
+        for name in ("python", "python3"):  # no links: Python finds its virtual environment by its own path
             (own / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
             (own / name).chmod(0o755)
     return f"{own}{os.pathsep}{path}"

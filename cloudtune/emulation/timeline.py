@@ -1,4 +1,4 @@
-"""States over time, so that an answer can lag behind what is, as a service's answers do."""
+"""A history of states, so that answers can lag behind the actual state, as a service's do."""
 
 import time
 from typing import Generic, TypeVar
@@ -7,10 +7,10 @@ State = TypeVar("State")
 
 
 class Timeline(Generic[State]):
-    """The states that something went through, and when. States are values: a change is a new one.
+    """The states of a job or tuning job with their times. States are immutable values.
 
     Args:
-        first: its state now.
+        first: the current state.
     """
 
     def __init__(self, first: State) -> None:
@@ -18,19 +18,19 @@ class Timeline(Generic[State]):
 
     @property
     def now(self) -> State:
-        """The state at the moment."""
+        """The current state."""
         return self._states[-1][1]
 
     def put(self, state: State) -> None:
-        """Goes over to another state."""
+        """Append a new state."""
         self._states.append((time.monotonic(), state))
 
     def amend(self, state: State) -> None:
-        """Changes the present state without a step of its own in the history."""
+        """Replace the current state without a new entry in the history."""
         self._states[-1] = (self._states[-1][0], state)
 
     def at(self, lag: float) -> State:
-        """The state so many seconds ago; the first one where there was none yet."""
+        """Return the state `lag` seconds ago; the first one if there was none yet."""
         moment = time.monotonic() - lag
         past = [state for since, state in self._states if since <= moment] if lag > 0 else [self.now]
         return past[-1] if past else self._states[0][1]

@@ -1,4 +1,4 @@
-"""What others ask of a running job, whose own thread heeds it."""
+"""Requests of other threads to a running job, which the job's own thread carries out."""
 
 import contextlib
 import socket
@@ -6,16 +6,16 @@ import threading
 from typing import Final, Literal
 
 Wish = Literal["", "interrupt", "stop", "close"]
-"""What somebody asks for: nothing; that the machines are taken away; an end; an end at once, of which nothing is told."""
+"""A request: none, interrupt (take the spot machines away), stop, or close (end at once without recording it)."""
 
 _STRONGER: Final[tuple[Wish, ...]] = ("", "interrupt", "stop", "close")
 
 
 class Wishes:
-    """What is asked of one job; the strongest wish counts.
+    """The requests to one job; the strongest one counts.
 
     Attributes:
-        listen: becomes readable when something is asked.
+        listen: a socket that becomes readable when something is requested.
     """
 
     def __init__(self) -> None:
@@ -27,24 +27,24 @@ class Wishes:
 
     @property
     def now(self) -> Wish:
-        """The strongest wish so far."""
+        """The strongest request so far."""
         return self._now
 
     def ask(self, wish: Wish) -> None:
-        """Asks for something; may be called from any thread, also after the end."""
+        """Make a request; may be called from any thread, also after the job's end."""
         with self._lock:
             if _STRONGER.index(wish) > _STRONGER.index(self._now):
                 self._now = wish
-            with contextlib.suppress(OSError):  # the job has ended, or many a request waits already
+            with contextlib.suppress(OSError):  # the job has ended, or the buffer is full, so that it wakes anyway
                 self._waker.send(b"x")
 
     def grant(self, wish: Wish) -> None:
-        """Forgets a wish that is fulfilled; a stronger one, which came meanwhile, stays."""
+        """Clear a request that has been carried out; keep a stronger one that was made meanwhile."""
         with self._lock:
             self._now = "" if self._now == wish else self._now
 
     def release(self) -> None:
-        """Gives the sockets back, as the job has ended; what was asked is still told."""
+        """Close the sockets at the job's end; `now` stays readable."""
         with self._lock:
             self.listen.close()
             self._waker.close()

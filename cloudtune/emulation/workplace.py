@@ -1,4 +1,4 @@
-"""The folder in which an emulator and its programs work; neither outlives the emulator, however that ends."""
+"""The working folder of an emulator; the folder and the programs are removed even if the emulator is killed."""
 
 import contextlib
 import fcntl
@@ -14,19 +14,19 @@ from pathlib import Path
 from cloudtune.process.orphans import VARIABLE
 
 OVER = b"over"
-"""What the keeper reads where the emulator has ended as it should."""
+"""What an emulator writes to its keeper after it has cleaned up itself."""
 
 _LOCK = ".in-use"
 _YOUNG = 60.0
-"""Seconds in which a folder without a lock may be one that is just being made."""
+"""Seconds after its creation in which a folder may still lack its lock."""
 
 
 class Workplace:
-    """A folder, and a process beside the emulator that ends programs and removes the folder if the emulator is killed.
+    """A working folder with a keeper process, which ends programs and removes the folder if the emulator is killed.
 
     Args:
-        given: the folder to use, which stays; None for one of its own, which is removed.
-        kind: the emulator, for the name of the folder.
+        given: the folder to use, which is kept; None for a temporary one, which is removed.
+        kind: the emulator's name, for the name of the folder.
     """
 
     def __init__(self, given: Path | None, kind: str) -> None:
@@ -38,20 +38,20 @@ class Workplace:
 
     @property
     def stays(self) -> bool:
-        """Whether the folder is the user's, and stays."""
+        """Whether the folder belongs to the user and is kept."""
         return self._given is not None
 
     @property
     def folder(self) -> Path:
-        """The folder, made when it is first asked for; other users may not look into it."""
+        """The folder, created at the first access and readable by its owner alone."""
         with self._lock:
             if self._folder is None:
-                self._folder = self._made()
+                self._folder = self._make()
                 self._keeper = self._watch(self._folder)
             return self._folder
 
     def close(self) -> None:
-        """Removes the folder, unless it is the user's; all programs have ended."""
+        """Remove the folder, unless it is the user's, and end the keeper; all programs must have ended."""
         with self._lock:
             keeper, folder, held = self._keeper, self._folder, self._held
             self._keeper = self._folder = self._held = None
@@ -64,18 +64,18 @@ class Workplace:
                 keeper.stdin.write(OVER)
             keeper.wait()
 
-    def _made(self) -> Path:
+    def _make(self) -> Path:
         if self._given is not None:
             self._given.mkdir(mode=0o700, parents=True, exist_ok=True)
             return self._given.absolute()
-        _remove_forgotten(f"cloudtune-{self._kind}-")
+        _remove_abandoned(f"cloudtune-{self._kind}-")
         folder = Path(tempfile.mkdtemp(prefix=f"cloudtune-{self._kind}-"))
         self._held = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._held, fcntl.LOCK_EX)
         return folder
 
     def _watch(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Starts the keeper, in a session of its own: what ends the emulator does not reach it."""
+        """Start the keeper in a session of its own, which signals to the emulator's group do not reach."""
         words = [sys.executable, "-P", "-m", "cloudtune.emulation.keeper", str(os.getpid()), str(folder)]
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         return subprocess.Popen(
@@ -84,8 +84,8 @@ class Workplace:
         )  # fmt: skip
 
 
-def _remove_forgotten(prefix: str) -> None:
-    """Removes the folders of emulators that were killed together with their keepers."""
+def _remove_abandoned(prefix: str) -> None:
+    """Remove the folders of emulators that were killed together with their keepers."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
