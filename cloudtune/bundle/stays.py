@@ -75,7 +75,7 @@ class Rule:
 
     Args:
         ignore: patterns as in a .gitignore. ``!pattern`` takes back what an earlier pattern or `CACHES` leaves out.
-            Files that usually hold secrets are explicit back only by an explicit name, such as ``!prod.env`` or
+            Files that usually hold secrets are taken back only by an explicit name, such as ``!prod.env`` or
             ``!*.pem``, not by a list of wanted files such as ``*`` and ``!*.json``.
     """
 

@@ -6,8 +6,8 @@ import sys
 
 
 def main() -> int:
-    """Runs the command of ``sys.argv`` and returns its exit code."""
-    from cloudtune.cli.app import run_app  # noqa: PLC0415  # the command line is loaded only for the command
+    """Run the command of ``sys.argv`` and return its exit code."""
+    from cloudtune.cli.app import run_app  # noqa: PLC0415  # not loaded by those who only import the package
 
     code = run_app()
     asking = sys.modules.get("cloudtune.cli.asking")
@@ -15,5 +15,5 @@ def main() -> int:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code)  # what still waits for a service that does not answer keeps nobody waiting
+        os._exit(code)  # do not wait for threads that wait for a service
     return code

@@ -1,4 +1,4 @@
-"""The commands together, and what becomes of errors."""
+"""The command group, and the conversion of errors into messages and exit codes."""
 
 import contextlib
 import difflib
@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from cloudtune.cli import streams
+from cloudtune.errors import CloudtuneError, DriverError
 from cloudtune.errors.masking import masked_text
 from cloudtune.plugins.version import __version__
 
@@ -43,7 +44,7 @@ _COMMANDS = {
     "emulate": "cloudtune.cli.emulating",
     "completion": "cloudtune.cli.starting",
 }
-"""Where each command is; its module is loaded when it is called or its help is asked for."""
+"""The module of each command, imported when the command is called or its help is printed."""
 
 _SUMMARIES = {
     "init": "Write a job and a script to start from.",
@@ -73,7 +74,7 @@ _SUMMARIES = {
 }
 
 _OF_OUTPUT = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
-"""Errors without a file's name that printing meets: a full disk, a terminal that is gone."""
+"""Errors of printing, which name no file: a full disk, a closed terminal."""
 
 EXIT_CODES = """\b
 Exit codes:
@@ -84,7 +85,7 @@ Exit codes:
 
 
 class Commands(click.Group):
-    """A group whose commands are loaded when they are needed, and which knows what a typo meant."""
+    """A click group that imports its commands on demand and suggests the nearest command for a typo."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the base's signature
         return list(_COMMANDS)
@@ -107,7 +108,7 @@ class Commands(click.Group):
             raise click.UsageError(f"{error.message.rstrip('.')}.{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The commands with their summaries, without loading any."""
+        """Write the commands with their summaries, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(_SUMMARIES.items()))
 
@@ -128,21 +129,25 @@ def app(context: click.Context, project: Path | None) -> None:
     Start with `cloudtune init`, then `cloudtune run job.yaml`; `cloudtune run --help` has examples, as each command's help.
     """
     if project is not None:
-        from cloudtune.store.projects import chosen_project  # noqa: PLC0415  # most commands work where they are
+        from cloudtune.store.projects import chosen_project  # noqa: PLC0415  # only for --project
 
         context.with_resource(chosen_project(project))
 
 
 def run_app(arguments: list[str] | None = None) -> int:
-    """Runs a command; every error becomes a message and an exit code."""
+    """Run a command and return its exit code; print a message for every error.
+
+    Args:
+        arguments: the words after ``cloudtune``; None for those of ``sys.argv``.
+    """
     streams.open_missing()
     try:
-        return _ended(arguments)
+        return _main(arguments)
     finally:
         streams.flush()
 
 
-def _ended(arguments: list[str] | None) -> int:
+def _main(arguments: list[str] | None) -> int:
     try:
         _refuse_bytes(sys.argv[1:] if arguments is None else arguments)
         return _exit_code(app.main(arguments, prog_name="cloudtune", standalone_mode=False))
@@ -151,58 +156,54 @@ def _ended(arguments: list[str] | None) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # whoever read our output has enough
+    except BrokenPipeError:  # the reader of stdout has closed it
         return 0
-    except Exception as error:  # noqa: BLE001  # whatever happens, a user gets a message and not a traceback
+    except Exception as error:  # noqa: BLE001  # a user gets a message, not a traceback
         code = _exit_code_of(error)
-        with contextlib.suppress(OSError):  # there may be nobody to read it
+        with contextlib.suppress(OSError):  # stderr may be closed
             _explain(error)
         return code
 
 
 def _refuse_bytes(arguments: list[str]) -> None:
-    """Refuse an argument whose bytes are no text: neither the store nor a service could keep it."""
+    """Raise click.UsageError for an argument that is not UTF-8: neither the store nor a service can keep it."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            said = argument.encode(errors="backslashreplace").decode()
+            message = argument.encode(errors="backslashreplace").decode()
             raise click.UsageError(
-                f"the argument {said[:200]} is not UTF-8; rename the file, or write it as text"
+                f"the argument {message[:200]} is not UTF-8; rename the file, or write it as text"
             ) from None
 
 
-def _exit_code(result: Any) -> int:  # what a command returns
+def _exit_code(result: Any) -> int:  # the return value of a command
     return result if isinstance(result, int) else 0
 
 
 def _exit_code_of(error: Exception) -> int:
-    from cloudtune.errors import CloudtuneError  # noqa: PLC0415  # most commands end without an error
-
     if isinstance(error, CloudtuneError):
         return error.exit_code
     return 2 if isinstance(error, OSError) and (error.filename or error.errno in _OF_OUTPUT) else 1
 
 
 def _explain(error: Exception) -> None:
-    from cloudtune.errors import CloudtuneError, DriverError  # noqa: PLC0415  # most commands end without an error
-
     if os.environ.get("CLOUDTUNE_DEBUG"):
         click.echo(masked_text(traceback.format_exc()), err=True)
     from cloudtune.plugins.extras import missing  # noqa: PLC0415  # few commands fail
 
     where = "(CLOUDTUNE_DEBUG=1 shows where)"
     if isinstance(error, DriverError):
-        said = f"{error}\n{where}"
+        message = f"{error}\n{where}"
     elif isinstance(error, CloudtuneError):
-        said = str(error)
+        message = str(error)
     elif isinstance(error, OSError) and error.filename:
-        said = f"{error.filename}: {error.strerror}"
+        message = f"{error.filename}: {error.strerror}"
     elif isinstance(error, OSError) and error.errno in _OF_OUTPUT:
-        said = f"the output cannot be written: {error.strerror}"
+        message = f"the output cannot be written: {error.strerror}"
     elif isinstance(error, ModuleNotFoundError) and (hint := missing(error)) is not None:
-        said = hint
+        message = hint
     else:
-        said = f"unexpected: {type(error).__name__}: {error}\n{where}"
+        message = f"unexpected: {type(error).__name__}: {error}\n{where}"
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(masked_text("\n".join([said, *getattr(error, "__notes__", [])])), err=True)
+    click.echo(masked_text("\n".join([message, *getattr(error, "__notes__", [])])), err=True)

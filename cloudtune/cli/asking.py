@@ -1,4 +1,4 @@
-"""Looking at runs that services keep: all are asked at once, none is waited for long, and what is known is shown in any case."""
+"""Refreshing of runs whose state is at a service: in parallel and with short time limits."""
 
 import json
 import threading
@@ -15,23 +15,24 @@ if TYPE_CHECKING:
     from cloudtune.run import Run
 
 _REACH = 0.7
-"""Seconds within which a service has to show that it is there."""
+"""Seconds within which a service must accept a connection."""
 
 _ANSWER = 5.0
-"""Seconds within which a service that is there has to answer, with the loading of its SDK."""
+"""Seconds within which a reachable service must answer, including the import of its SDK."""
 
 abandoned: list[threading.Thread] = []
-"""Looks that were given up and may hang for minutes: a command that is done does not wait for them."""
+"""Threads of refreshes that were given up and may hang for minutes; the command exits without them."""
 
 
 @dataclass(slots=True)
-class _Look:
-    """One run that is asked for, by a thread of its own.
+class _Refresh:
+    """The refresh of one run in a thread of its own.
 
     Attributes:
-        reached: set when the service has shown that it is there.
-        done: set when the look is over.
-        trouble: why it told nothing; "" for none.
+        addresses: the addresses of its services by name.
+        reached: set when the service has accepted a connection.
+        done: set when the refresh has ended.
+        trouble: why the refresh failed; "" if it did not.
     """
 
     run: "Run"
@@ -42,80 +43,80 @@ class _Look:
 
 
 def ask(runs: "Sequence[Run]") -> dict[str, str]:
-    """Bring runs up to date, as far as that can be done in a moment.
+    """Refresh runs from their services, for at most `_ANSWER` seconds.
 
-    A look that takes too long goes on in a thread that keeps nobody from exiting.
+    A refresh that takes longer goes on in a daemon thread.
 
     Returns:
-        Why a run could not be asked for, by its id; those that could, or needed not, are not in it.
+        The reason why a run could not be refreshed, by run id; runs without a problem are left out.
     """
-    looks = [look for run in runs if (look := _look_at(run)) is not None]
+    refreshes = [refresh for run in runs if (refresh := _refresh_of(run)) is not None]
     start = time.monotonic()
     threads = [
-        threading.Thread(target=_ask, args=[look], name=f"look at {look.run.id}", daemon=True)
-        for look in looks
-        if not look.done.is_set()
+        threading.Thread(target=_run, args=[refresh], name=f"refresh of {refresh.run.id}", daemon=True)
+        for refresh in refreshes
+        if not refresh.done.is_set()
     ]
     for thread in threads:
         thread.start()
-    for look in looks:
-        _wait(look, start + _REACH, start + _ANSWER)
+    for refresh in refreshes:
+        _wait(refresh, start + _REACH, start + _ANSWER)
     abandoned.extend(thread for thread in threads if thread.is_alive())
-    return {look.run.id: look.trouble for look in looks if look.trouble}
+    return {refresh.run.id: refresh.trouble for refresh in refreshes if refresh.trouble}
 
 
-def _look_at(run: "Run") -> _Look | None:
-    """The look that a run needs; None where this machine knows all of it, and for a service that is not installed here."""
+def _refresh_of(run: "Run") -> _Refresh | None:
+    """Return the refresh that a run needs; None if this machine knows its state, or for a read-only run."""
     record = run.record
     active = record.state in (RunState.RUNNING, RunState.STOPPING)
     managed = json.loads(record.plan).get("mode") == "managed"
     if not run.writable or not (active and (managed or ELSEWHERE in record.native)):
         if run.writable:
-            run.refresh()  # asks this machine alone
+            run.refresh()  # without a call to a service
         return None
-    look = _Look(run, run.addresses)
+    refresh = _Refresh(run, run.addresses)
     try:
         run.check_emulators()
     except ProviderError as error:
-        look.trouble = str(error)
-        look.done.set()
-    return look
+        refresh.trouble = str(error)
+        refresh.done.set()
+    return refresh
 
 
-def _wait(look: _Look, reach: float, answer: float) -> None:
-    """Wait for a look until it is over, or too much time has gone by.
+def _wait(refresh: _Refresh, reach: float, answer: float) -> None:
+    """Wait for a refresh until it has ended or its time is over.
 
     Args:
-        look: the look.
-        reach: when (monotonic) the service has to be reached at the latest.
-        answer: when it has to have answered.
+        refresh: the refresh; its `trouble` is set where the time is over.
+        reach: the time (monotonic clock, seconds) by which the service must be reached.
+        answer: the time by which it must have answered.
     """
-    service = ", ".join(look.addresses) or look.run.record.provider
-    while not look.done.is_set():
-        if not look.reached.is_set() and time.monotonic() > reach:
-            look.trouble = f"{service} cannot be reached"
+    service = ", ".join(refresh.addresses) or refresh.run.record.provider
+    while not refresh.done.is_set():
+        if not refresh.reached.is_set() and time.monotonic() > reach:
+            refresh.trouble = f"{service} cannot be reached"
             return
         if time.monotonic() > answer:
-            look.trouble = f"{service} did not answer"
+            refresh.trouble = f"{service} did not answer"
             return
-        (look.done if look.reached.is_set() else look.reached).wait(0.02)
+        (refresh.done if refresh.reached.is_set() else refresh.reached).wait(0.02)
 
 
-def _ask(look: _Look) -> None:
+def _run(refresh: _Refresh) -> None:
     trouble = ""
     try:
-        unreachable = [service for service, address in look.addresses.items() if not answers(address, _REACH)]
+        unreachable = [service for service, address in refresh.addresses.items() if not answers(address, _REACH)]
         if unreachable:
             trouble = f"{', '.join(unreachable)} cannot be reached"
         else:
-            look.reached.set()
-            own = look.run.for_another_thread()
+            refresh.reached.set()
+            own = refresh.run.for_another_thread()
             own.refresh()
     except CloudtuneError as error:
         trouble = str(error)
-    except Exception as error:  # noqa: BLE001  # whatever an SDK raises, the store's answer is shown
+    except Exception as error:  # noqa: BLE001  # whatever an SDK raises, the stored state is shown
         trouble = f"{type(error).__name__}: {error}"
-    if not look.trouble:
-        look.trouble = trouble
-    look.reached.set()
-    look.done.set()
+    if not refresh.trouble:
+        refresh.trouble = trouble
+    refresh.reached.set()
+    refresh.done.set()

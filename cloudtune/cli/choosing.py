@@ -1,28 +1,27 @@
-"""Words that an argument or option knows: refused with the nearest one where they are wrong, completed by the shell."""
+"""Validation and shell completion of arguments and options with a fixed set of words."""
 
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 
 import click
 
-from cloudtune.errors import suggest
+from cloudtune.errors import CloudtuneError, suggest
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
 ORDERS = ("number", "duration", "state")
-"""What trials are sorted by, beside their metrics."""
+"""Orders of trials, beside their metrics."""
 
 
 def trial_states() -> list[str]:
     """Return the names of the states that a trial can be in."""
-    from cloudtune.store.records import TrialState  # noqa: PLC0415  # help and completion of others need it not
+    from cloudtune.store.records import TrialState  # noqa: PLC0415  # not for other commands
 
     return [state.value for state in TrialState]
 
 
 def emulated() -> list[str]:
-    """Return the installed providers that have an emulator, by the entry points alone: no SDK is imported."""
-    from importlib.util import find_spec  # noqa: PLC0415
-
+    """Return the names of the installed providers that have an emulator, without importing them."""
     from cloudtune.plugins.entry_points import providers  # noqa: PLC0415
 
     packages = {name: point.module.partition(".")[0] for name, point in providers().items()}
@@ -30,10 +29,10 @@ def emulated() -> list[str]:
 
 
 def known_states(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-    """Return states of trials as they are: a callback of click's.
+    """Return the states of trials if all are known; a click callback.
 
     Raises:
-        click.BadParameter: there is no such state; says which there are and the nearest.
+        click.BadParameter: there is no such state.
     """
     known = trial_states()
     for state in value:
@@ -43,7 +42,7 @@ def known_states(ctx: click.Context, param: click.Parameter, value: tuple[str, .
 
 
 def completing(words: Callable[[], Iterable[str]]) -> Completer:
-    """Return a completion of click's that offers the words which begin like what was typed."""
+    """Return a click completer that offers the words with the typed prefix."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
         return [word for word in words() if word.startswith(incomplete)]
@@ -52,9 +51,8 @@ def completing(words: Callable[[], Iterable[str]]) -> Completer:
 
 
 def complete_orders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Return what the trials of the run that was named can be sorted by."""
+    """Return the orders and metrics by which the trials of the named run can be sorted."""
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.errors import CloudtuneError  # noqa: PLC0415
 
     try:
         metrics = [each.metric for each in api.attach(ctx.params.get("run_id") or "latest").job.objective]

@@ -1,4 +1,4 @@
-"""Drives one run in a process of its own: ``python -m cloudtune.cli.drive PROJECT RUN``."""
+"""The driver process of one run: ``python -m cloudtune.cli.drive PROJECT RUN``."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from cloudtune.errors import CloudtuneError
 
 
 def main(project: str, run_id: str) -> int:
-    """Drives the run to its end; returns the exit code. What it says goes to the driver's log, whose disk may be full."""
+    """Drive the run to its end and return the exit code; print errors to stderr, the driver's log."""
     try:
         attach(run_id, project=Path(project)).wait()
     except CloudtuneError as error:

@@ -1,4 +1,4 @@
-"""emulate: a cloud service on this machine, for any client of it."""
+"""The command emulate: serve the API of a cloud service on this machine."""
 
 import importlib
 import shlex
@@ -11,6 +11,7 @@ import click
 
 from cloudtune.cli.choosing import completing, emulated
 from cloudtune.cli.output import print_json
+from cloudtune.errors import ConfigError, suggest
 
 
 def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]:
@@ -65,9 +66,12 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package
-    """The class ``Emulator`` of the module ``emulator`` beside a provider; a context manager with url and environment."""
+    """Return the class ``Emulator`` of a provider's module ``emulator``: a context manager with `url` and `environment`.
+
+    Raises:
+        ConfigError: there is no emulator, or a package that it needs is not installed.
+    """
     from cloudtune.config import profiles  # noqa: PLC0415
-    from cloudtune.errors import ConfigError, suggest  # noqa: PLC0415
     from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415
     from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
@@ -90,7 +94,7 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
 
 
 def _wait_for_signal() -> None:
-    """Waits until somebody wants this process to end."""
+    """Wait for SIGINT or SIGTERM."""
     ended = threading.Event()
     before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,4 +1,4 @@
-"""import and export: what other tools and services write, to jobs and back."""
+"""The commands import and export: conversion between jobs and the formats of other tools and services."""
 
 import json
 import os
@@ -14,6 +14,7 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument
 from cloudtune.cli.output import force_option, new_path
+from cloudtune.errors import ConfigError
 from cloudtune.store.commands import path_word
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[str | CompletionItem]":
-    """The formats and profiles that begin like this."""
+    """Return the formats and profiles with a prefix, for the shell's completion."""
     from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
 
     own = [name for name in formats() if name.startswith(incomplete)]
@@ -100,7 +101,7 @@ def _import_request(source: str, origin: str) -> "Imported":
 
 
 def _write(text: str, notes: list[str], output: Path | None) -> None:
-    """Writes a file, or prints it; the notes go to standard error, unless the text before one's eyes has them."""
+    """Write the text to a file or stdout, and the notes to stderr unless the text is printed to a terminal."""
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -112,7 +113,7 @@ def _write(text: str, notes: list[str], output: Path | None) -> None:
 
 
 def _commented(notes: Iterable[str], title: str) -> str:
-    """Notes as the first lines of a YAML file; "" for none."""
+    """Return notes as comment lines for the top of a YAML file; "" for none."""
     lines: list[str] = []
     for note in notes:
         plain = " ".join("".join(char if char.isprintable() else " " for char in note).split())
@@ -122,7 +123,7 @@ def _commented(notes: Iterable[str], title: str) -> str:
 
 
 def _with_table(imported: "Imported", table: Path, output: Path | None) -> "TuningJob":
-    """The job, learning from a table that is written here; its path is relative to the job's folder."""
+    """Write the finished trials to a table, and return the job with a warm start from it."""
     from cloudtune.results.tables import write_rows  # noqa: PLC0415
     from cloudtune.spec.job import WarmStart  # noqa: PLC0415
 
@@ -169,7 +170,6 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
       cloudtune export job.yaml --to katib --set trial.image=my/image:1 -o experiment.yaml
     """
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.interop.formats import load_format  # noqa: PLC0415
     from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
     from cloudtune.provider.interface import Provider  # noqa: PLC0415
@@ -191,22 +191,22 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     request = provider.to_launch(job, job_file.parent.resolve(), beside) if upload else provider.to_native(job)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
-    _write(text, _of_open_places(text), output)
+    _write(text, _placeholder_notes(text), output)
 
 
-_OPEN = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")
+_PLACEHOLDER = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")
 
 
-def _of_open_places(text: str) -> list[str]:
-    """What is to be said of places in a request that are filled when cloudtune starts the run."""
-    places = sorted(set(_OPEN.findall(text)))
+def _placeholder_notes(text: str) -> list[str]:
+    """Return the note about placeholders in a request that are filled when cloudtune starts the run; [] for none."""
+    places = sorted(set(_PLACEHOLDER.findall(text)))
     if not places:
         return []
-    told = (
+    note = (
         "known when a run starts, which packs the code with the trial helper and uploads it; to launch the request with "
         "other tools, export it with --upload, or let the image start its own program"
     )
-    return [f"{', '.join(places)}: {told}"]
+    return [f"{', '.join(places)}: {note}"]
 
 
 def _yaml(data: object) -> str:
@@ -216,8 +216,7 @@ def _yaml(data: object) -> str:
 
 
 def _provider(name: str, base: Path | None = None) -> "Provider":
-    """The provider of a profile: by the project's config and, for a job, by that near the job's folder, as in a run."""
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
+    """Return the provider of a profile, resolved from the project's config and the config near the job's folder."""
     from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
     from cloudtune.remote.resolving import resolve  # noqa: PLC0415
 

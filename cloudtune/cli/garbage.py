@@ -1,4 +1,4 @@
-"""What runs leave behind: removing a run, and finding what nobody needs any more."""
+"""Removal of runs, and of unused files of the store and of killed emulators."""
 
 import os
 import shutil
@@ -7,38 +7,37 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import psutil
 
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
 from cloudtune.process.orphans import VARIABLE, end_leftovers
+from cloudtune.provider.interface import load_provider
 from cloudtune.store.records import RunRecord, RunState
 from cloudtune.store.store import RunStore, Store
-
-if TYPE_CHECKING:
-    import psutil
 
 _OF_EMULATORS = tuple(
     f"cloudtune-{kind}-" for kind in ("sagemaker", "vertex", "azureml", "trial", "code", "results", "mount")
 )
-"""How folders of emulators begin, in the machine's folder for what passes."""
+"""Prefixes of emulators' folders in the machine's temporary folder."""
 
 _OLD = 24 * 3600.0
-"""Seconds without a change after which an emulator's folder is left over, if no process uses it."""
+"""Seconds without a change after which an emulator's folder is unused, if no process uses it."""
 
 _PACKED = ("assets", "driver/source")
-"""What of a run's folder is of use only until the run has ended, as it was sent to the service."""
+"""Parts of a run's folder that are needed only until the run has ended."""
 
 
 def remove(run: RunStore, *, force: bool = False) -> None:
-    """Remove a run from the store, with its folder.
+    """Remove a run and its folder from the store.
 
     Args:
-        run: may be damaged.
-        force: whether to remove it though a service may still run it.
+        run: the run, which may be damaged.
+        force: whether to remove it although a service may still run it.
 
     Raises:
-        RunBusy: it is running.
+        RunBusy: the run is running.
     """
     try:
         state = as_it_is(run).state
@@ -55,7 +54,7 @@ def remove(run: RunStore, *, force: bool = False) -> None:
 
 
 def at_the_service(run: RunStore) -> list[str]:
-    """What a run has at services, and keeps there when it is removed here; nothing of emulators, or where it is damaged."""
+    """Return descriptions of what a run keeps at its service after its removal here; [] for emulators and damaged runs."""
     try:
         record, trials = run.record(), run.trials()
     except DamagedRun:
@@ -73,25 +72,23 @@ def at_the_service(run: RunStore) -> list[str]:
 
 
 def _is_away(record: RunRecord) -> bool:
-    from cloudtune.provider.interface import load_provider  # noqa: PLC0415
-
     try:
         return load_provider(record.provider)({}).away
-    except ConfigError:  # not installed, or several profiles, which one cannot tell without the config
+    except ConfigError:  # not installed, or several profiles, whose config is unknown here
         return record.provider not in ("local", "ray")
 
 
-# What nobody needs
+# Unused files
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """A folder or file that nobody needs.
+class Unused:
+    """An unused folder or file.
 
     Attributes:
-        path: of it.
-        why: why nobody needs it.
-        size: of all its files, in bytes.
+        path: its path.
+        why: why it is unused, for the user.
+        size: the size of all its files, in bytes.
     """
 
     path: Path
@@ -99,7 +96,7 @@ class Leaving:
     size: int
 
     def remove(self) -> None:
-        """Remove it, and end the processes that belong to it."""
+        """End the processes that work in it, and remove it."""
         if self.path.is_dir():
             end_leftovers(self.path, set())
             shutil.rmtree(self.path, ignore_errors=True)
@@ -107,17 +104,17 @@ class Leaving:
             self.path.unlink(missing_ok=True)
 
 
-def leavings(project: Path) -> list[Leaving]:
-    """What nobody needs of a project's store, and of emulators of this user that were killed.
+def unused_files(project: Path) -> list[Unused]:
+    """Return the unused files of a project's store and of this user's killed emulators.
 
     Raises:
-        StoreError: the store cannot be read, so that nothing is known of its folders.
+        StoreError: the store cannot be read.
     """
     store = Store(project)
-    return [Leaving(path, why, _size(path)) for path, why in (*_of_store(store), *_of_emulators())]
+    return [Unused(path, why, _size(path)) for path, why in (*_unused_in_store(store), *_unused_of_emulators())]
 
 
-def _of_store(store: Store) -> Iterator[tuple[Path, str]]:
+def _unused_in_store(store: Store) -> Iterator[tuple[Path, str]]:
     folders = store.folder / "runs"
     if not folders.is_dir():
         return
@@ -135,7 +132,7 @@ def _of_store(store: Store) -> Iterator[tuple[Path, str]]:
                 yield folder / "environment.json", "secrets of a run that has ended"
 
 
-def _of_emulators() -> Iterator[tuple[Path, str]]:
+def _unused_of_emulators() -> Iterator[tuple[Path, str]]:
     root = Path(tempfile.gettempdir())
     old = [path for path in root.glob("cloudtune-*") if path.name.startswith(_OF_EMULATORS) and _is_old(path)]
     if not old:
@@ -147,7 +144,7 @@ def _of_emulators() -> Iterator[tuple[Path, str]]:
 
 
 def _is_old(path: Path) -> bool:
-    """Whether a folder is this user's, no link, and was not changed for long."""
+    """Return whether a folder belongs to this user, is no link, and has not changed for `_OLD` seconds."""
     try:
         found = path.lstat()
         newest = max((each.lstat().st_mtime for each in path.rglob("*")), default=found.st_mtime)
@@ -158,18 +155,14 @@ def _is_old(path: Path) -> bool:
 
 
 def _folders_in_use() -> set[str]:
-    """Folders and files that processes of this user work in, have open, or belong to."""
-    import psutil  # noqa: PLC0415
-
+    """Return the paths that processes work in, have open, or name as their run's folder."""
     found: set[str] = set()
     for process in psutil.process_iter():
         found.update(_of_process(process))
     return found
 
 
-def _of_process(process: "psutil.Process") -> set[str]:
-    import psutil  # noqa: PLC0415
-
+def _of_process(process: psutil.Process) -> set[str]:
     try:
         return {process.cwd(), process.environ().get(VARIABLE, ""), *(file.path for file in process.open_files())}
     except (psutil.Error, OSError):

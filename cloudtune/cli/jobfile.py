@@ -1,42 +1,37 @@
-"""A job file with the overrides of the command line."""
+"""Loading of a job file with the overrides of the command line."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from cloudtune.spec.job import TuningJob
+from cloudtune.errors import ConfigError, SpecError
+from cloudtune.provider.recognising import advice_for
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.text.reading import read_file, read_yaml
 
 
-def load_job(path: Path, overrides: list[str]) -> "TuningJob":
-    """The job of a file, with some fields set to other values.
+def load_job(path: Path, overrides: list[str]) -> TuningJob:
+    """Return the job of a file with some fields overridden.
 
     Args:
         path: the YAML file.
-        overrides: ``PATH=VALUE`` each: keys joined by dots, the value as YAML writes it.
+        overrides: ``PATH=VALUE`` each: keys joined by dots, the value in YAML.
 
     Raises:
-        SpecError: the file, or what the overrides make of it, is no job.
-        ConfigError: it is a file of another tool, or a program; says what to do with it.
-        click.UsageError: an override is not of its form.
+        SpecError: the file, with the overrides, is no valid job.
+        ConfigError: it is a file of another tool or a program; the message names the command for it.
+        click.UsageError: an override is not of the form PATH=VALUE.
     """
-    from cloudtune.errors import ConfigError, SpecError  # noqa: PLC0415
-
     try:
         return _load(path, overrides)
     except SpecError as error:
-        from cloudtune.provider.recognising import advice_for  # noqa: PLC0415
-
         if advice := advice_for(path):
             raise ConfigError(advice) from error
         raise
 
 
-def _load(path: Path, overrides: list[str]) -> "TuningJob":
-    from cloudtune.spec.job import TuningJob  # noqa: PLC0415
-    from cloudtune.spec.text.reading import read_file  # noqa: PLC0415
-
+def _load(path: Path, overrides: list[str]) -> TuningJob:
     if not overrides:
         return TuningJob.from_yaml(path)
     data = _data(read_file(path), str(path))
@@ -49,9 +44,6 @@ def _load(path: Path, overrides: list[str]) -> "TuningJob":
 
 
 def _data(text: str, source: str) -> Any:  # plain data
-    from cloudtune.errors import SpecError  # noqa: PLC0415
-    from cloudtune.spec.text.reading import read_yaml  # noqa: PLC0415
-
     node, problems = read_yaml(text, source)
     if problems:
         raise SpecError(problems, source)

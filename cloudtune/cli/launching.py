@@ -1,4 +1,4 @@
-"""run, resume, drive, cancel: what makes a run go on or end."""
+"""The commands run, attach, resume, drive and cancel, which start, continue or end a run."""
 
 import contextlib
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloudtune.cli.output import (
+    STATE_STYLES,
     best_lines,
     console,
     counts_text,
@@ -17,7 +18,9 @@ from cloudtune.cli.output import (
     trial_data,
 )
 from cloudtune.cli.streams import may_be_lost
+from cloudtune.errors import CloudtuneError
 from cloudtune.store.commands import as_read_here, command
+from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +33,16 @@ INTERRUPTED = 130
 
 
 def complete_runs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """The ids of this project's runs, for the shell's completion."""
+    """Return the ids of this project's runs, for the shell's completion."""
     from cloudtune import api  # noqa: PLC0415
 
     return [record.id for record in api.runs() if record.id.startswith(incomplete)]
 
 
 def complete_profiles(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """The names of profiles and providers, for the shell's completion."""
+    """Return the names of profiles and providers, for the shell's completion."""
     from cloudtune.config import profiles  # noqa: PLC0415
     from cloudtune.plugins.entry_points import providers  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     names = sorted({*profiles(project_folder()), *providers()})
     return [name for name in names if name.startswith(incomplete)]
@@ -56,7 +58,7 @@ on_option = click.option(
 
 
 class _JobFile(click.Path):
-    """A job's file, which must be there; where none is named, it is said how to get one."""
+    """The type of the argument for an existing job file; its message for a missing argument names a likely file."""
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:  # noqa: ARG002  # the base's
         usual = Path("job.yaml")
@@ -116,7 +118,6 @@ def run(
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.config import config_near  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
     words = [*(f"{path}={value}" for path, value in short.items() if value is not None), *overrides]
@@ -134,7 +135,7 @@ def run(
 
 
 def _cannot_detach(emulators: list[str]) -> str:
-    """Why --detach and --emulate do not go together, and what does."""
+    """Return the message that --detach and --emulate cannot be combined, with the commands to use instead."""
     starts = " and ".join(f"`cloudtune emulate {name}`" for name in emulators)
     return (
         f"--emulate ends with this command; start an emulator with {starts} in another terminal, set the variables that it "
@@ -144,13 +145,11 @@ def _cannot_detach(emulators: list[str]) -> str:
 
 @contextlib.contextmanager
 def _how_to_go_on(made: "Run") -> "Iterator[None]":
-    """Adds to an error the command that goes on with the run, where that is there still and has not ended."""
-    from cloudtune.errors import CloudtuneError  # noqa: PLC0415
-
+    """Add to an error of cloudtune the command that resumes the run, if the run still exists and has not ended."""
     try:
         yield
     except CloudtuneError as error:
-        with contextlib.suppress(CloudtuneError):  # it was refused and is gone, or its store is damaged
+        with contextlib.suppress(CloudtuneError):  # the run was refused and removed, or its store is damaged
             if not made.state.ended and "cloudtune resume" not in str(error):
                 error.add_note(f"go on with: {command('resume', made.id, made.project)}")
         raise
@@ -190,7 +189,7 @@ def _exit_code(state: "RunState") -> int:
 
 
 def _stopped_watching(made: "Run") -> int:
-    """After Ctrl-C in a terminal that only watched: whoever drives the run has not heard of it."""
+    """Print, after Ctrl-C, that a run driven by another process goes on; return the exit code."""
     with may_be_lost():
         if made.state.value in ("running", "stopping"):
             click.echo(
@@ -215,8 +214,6 @@ def _result(made: "Run", written: Path | None) -> dict[str, Any]:
 
 def _summary(made: "Run", written: Path | None) -> None:
     from rich.markup import escape  # noqa: PLC0415
-
-    from cloudtune.cli.output import STATE_STYLES  # noqa: PLC0415
 
     record, out = made.record, console()
     best_it, resume_it, show_it, trials_it, logs_it, report_it = (
@@ -265,7 +262,6 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.config import load_profile  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     project = project_folder()
     made = api.attach(name, on or load_profile(None, project).name, project=project)

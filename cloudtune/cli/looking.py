@@ -1,4 +1,4 @@
-"""ls, show, trials, best, logs, report: what there is to see of runs."""
+"""The commands ls, show, trials, best, logs, fetch and report, which show runs and their results."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +24,9 @@ from cloudtune.cli.output import (
     trial_data,
 )
 from cloudtune.config import SEVERAL
-from cloudtune.errors import CloudtuneError, DamagedRun, suggest
+from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
+from cloudtune.store.projects import known_projects, project_folder, remember
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,17 +42,17 @@ _format_option = click.option(
 
 
 def output_option(command: "Callable[..., object]") -> "Callable[..., object]":
-    """The options that say where a table goes, and whether a file that is there may be replaced."""
+    """Add to a command the options --output, for a table, and --force."""
     return _format_option(force_option(command))
 
 
 def _attach(run_id: str) -> "Run":
-    """The run, brought up to date as far as that can be done in a moment."""
-    return _looked_at(run_id)[0]
+    """Return the run, refreshed from its service if that answers within seconds."""
+    return _attach_and_refresh(run_id)[0]
 
 
-def _looked_at(run_id: str) -> "tuple[Run, str]":
-    """The run, and why its service could not be asked, which is told on stderr; "" where it was, or needed not."""
+def _attach_and_refresh(run_id: str) -> "tuple[Run, str]":
+    """Return the run, refreshed, and why its service could not be asked ("" for no problem), which is printed to stderr."""
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.asking import ask  # noqa: PLC0415
 
@@ -78,11 +79,6 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
       cloudtune -C ~/digits ls --json
     """
     from cloudtune.cli.asking import ask  # noqa: PLC0415
-    from cloudtune.store.projects import (  # noqa: PLC0415
-        known_projects,
-        project_folder,
-        remember,
-    )
 
     here = project_folder()
     projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]
@@ -102,7 +98,7 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
 
 
 def _first_command(project: Path) -> str:
-    """The command that brings a project without runs to its first: its job's, or the one that writes a job."""
+    """Return the command to type in a project without runs: run its ``job.yaml``, or init without one."""
     job = project / "job.yaml"
     if not job.is_file():
         return "cloudtune init" if project == Path.cwd() else f"cloudtune init {path_word(project)}"
@@ -111,13 +107,12 @@ def _first_command(project: Path) -> str:
 
 
 def _runs_in(projects: "Sequence[Path]") -> "tuple[list[Run], list[tuple[Path, DamagedRun]]]":
-    """The runs of some projects, and the damaged ones with their projects.
+    """Return the runs of some projects, and the errors of damaged runs with their projects.
 
     Raises:
-        StoreError: the only project's store cannot be read; of several it is told, and the others are shown.
+        StoreError: the only project's store cannot be read; of several projects, the error is printed to stderr.
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.errors import StoreError  # noqa: PLC0415
     from cloudtune.store.store import Store  # noqa: PLC0415
 
     runs: list[Run] = []
@@ -169,7 +164,7 @@ def _print_runs(
 
 
 def _best(run: "Run") -> str:
-    """The best trial's objective, or how many trials are on the front of several."""
+    """Return the best trial's objective, or the number of trials on the Pareto front, as text."""
     objectives, best = run.job.objective, run.best
     if best is not None:
         return ", ".join(f"{each.metric} = {cell(best.metrics.get(each.metric))}" for each in objectives)
@@ -187,7 +182,7 @@ def show(run_id: str, *, as_json: bool) -> None:
       cloudtune show
       cloudtune show latest --json
     """
-    made, trouble = _looked_at(run_id)
+    made, trouble = _attach_and_refresh(run_id)
     record, counts, best = made.record, made.counts(), made.best
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
@@ -206,13 +201,13 @@ def show(run_id: str, *, as_json: bool) -> None:
         ("trials", counts_text(counts)),
         ("folder", str(made.folder)),
     ]
-    for name, text in lines:
-        click.echo(f"{name:<9}{text}")
+    for name, value in lines:
+        click.echo(f"{name:<9}{value}")
     if best is not None:
         click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective)))
     for when, trial, message in made.events()[-10:]:
-        said = as_read_here(message, record.id, made.project)
-        click.echo(f"  {moment(when)}  {said if trial is None else f'trial {trial}: {said}'}")
+        text = as_read_here(message, record.id, made.project)
+        click.echo(f"  {moment(when)}  {text if trial is None else f'trial {trial}: {text}'}")
 
 
 @click.command()

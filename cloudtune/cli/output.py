@@ -1,4 +1,4 @@
-"""How the commands print: tables for people, JSON for machines, words for both."""
+"""Printing of tables and JSON, and formatting of values for the commands."""
 
 import json
 import math
@@ -27,11 +27,11 @@ STATE_STYLES = {
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """The terminal; loaded only where a table or progress is drawn."""
+    """Return a console of Rich, which is imported only here."""
     from rich.console import Console  # noqa: PLC0415
 
     class Own(Console):
-        def on_broken_pipe(self) -> None:  # Rich would end the process, and with it the run that it shows
+        def on_broken_pipe(self) -> None:  # Rich would end the process, and the run with it
             self.quiet = True
             raise BrokenPipeError
 
@@ -41,20 +41,20 @@ def console(*, stderr: bool = False) -> "Console":
 _FORCE = "cloudtune.force"
 
 
-def _keep_force(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001  # as click calls it
+def _keep_force(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001  # click's signature
     ctx.meta[_FORCE] = value
 
 
 force_option = click.option(
     "--force", is_flag=True, is_eager=True, expose_value=False, callback=_keep_force, help="Replace what is there."
-)  # before the options that look at it
+)  # eager: evaluated before the options that depend on it
 
 
-def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | None) -> str | Path | None:  # noqa: ARG001  # as click calls it
-    """Make sure that a file or folder to be written is not there yet: the callback of an option beside `force_option`.
+def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | None) -> str | Path | None:  # noqa: ARG001  # click's signature
+    """Return the path if it may be written: it does not exist, or is an empty folder, or --force is given; a click callback.
 
     Raises:
-        ConfigError: it is, and nobody said that it may be replaced; an empty folder is nothing.
+        ConfigError: the path exists, and --force is not given.
     """
     path = Path(value) if value is not None else None
     a_format = isinstance(value, str) and path is not None and not path.suffix  # such as csv, which is printed
@@ -70,7 +70,7 @@ def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | Non
 
 
 def new_or_own_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """The same for a report, but that a page which cloudtune wrote may be replaced: a command may be run again."""
+    """Return the path if it may be written as by `new_path`, or is a report of cloudtune; a click callback."""
     if value is None:
         return None
     from cloudtune.report.page import is_report  # noqa: PLC0415  # most commands write no report
@@ -81,12 +81,12 @@ def new_or_own_report(ctx: click.Context, param: click.Parameter, value: Path | 
 
 
 def _is_no_loss(path: Path) -> bool:
-    """Whether a path is an empty folder, or a device such as /dev/null."""
+    """Return whether writing to an existing path loses nothing: an empty folder, or a device such as /dev/null."""
     return not any(path.iterdir()) if path.is_dir() else path.exists() and not path.is_file()
 
 
 def print_json(data: object) -> None:
-    """Prints data as JSON; what is not finite becomes null."""
+    """Print data as JSON; numbers that are not finite become null."""
     click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False))
 
 
@@ -107,9 +107,15 @@ def print_table(
     right: Sequence[str] = (),
     styles: bool = True,
 ) -> None:
-    """Prints a table; a column of states is coloured. Into a pipe it is printed as wide as it needs.
+    """Print a table, with states coloured; into a pipe without a limit on its width.
 
-    A terminal that is too narrow for its columns gets each row as lines, one a cell: Rich would leave columns out.
+    On a terminal that is too narrow, print each row as lines, one per cell, since Rich would leave columns out.
+
+    Args:
+        columns: the titles.
+        rows: the cells.
+        right: the columns to align to the right.
+        styles: whether to colour states.
     """
     from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
@@ -131,11 +137,11 @@ def print_table(
 
 
 _READABLE = 5
-"""Characters of a cell that a line should hold at least before it is folded."""
+"""The least characters of a cell on a line; longer cells are folded."""
 
 
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Return how many characters a table needs on a line so that all columns can be read."""
+    """Return the least width in characters at which all columns of a table can be read."""
     widest = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     return sum(min(width, _READABLE) + 2 for width in widest)
 
@@ -146,27 +152,27 @@ def _as_lines(columns: Sequence[str], row: Sequence[str]) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number in few digits."""
+    """Return a number with 6 significant digits; "" for None."""
     return "" if value is None else f"{value:.6g}"
 
 
 def exact(value: float | None) -> str:
-    """A number in as many digits as it has."""
+    """Return a number with all its digits; "" for None."""
     return "" if value is None else repr(value).removesuffix(".0")
 
 
 def cell(value: float | None) -> str:
-    """A number of a table: in few digits on a terminal, in all into a pipe, where a program may read it."""
+    """Return a number for a table: 6 significant digits on a terminal, all digits into a pipe, for programs."""
     return number(value) if sys.stdout.isatty() else exact(value)
 
 
 def scalar(value: object) -> str:
-    """A parameter's value: JSON's words for booleans and null, texts as they are."""
+    """Return a parameter's value as text: strings unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def duration(seconds: float | None) -> str:
-    """A time span as people say it: 1.2s, 3m 20s, 2h 05m."""
+    """Return a time span as text, e.g. 1.2s, 3m 20s, 2h 05m; "" for None."""
     if seconds is None:
         return ""
     if seconds < 10:
@@ -181,17 +187,17 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """A moment in the machine's own time zone."""
+    """Return seconds since 1970 as date and time in the machine's time zone; "" for None."""
     return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def parameters(trial: "Trial") -> str:
-    """A trial's parameters on one line."""
+    """Return a trial's parameters on one line."""
     return " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items())
 
 
 def brief_parameters(trial: "Trial") -> str:
-    """A trial's parameters on one line, numbers with 4 significant digits: for what is looked at while it changes."""
+    """Return a trial's parameters on one line, with 4 significant digits, for a live display."""
     return " ".join(
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={scalar(value)}"
         for name, value in trial.parameters.items()
@@ -199,13 +205,13 @@ def brief_parameters(trial: "Trial") -> str:
 
 
 def counts_text(counts: Mapping[str, int]) -> str:
-    """Counts by state on one line, the frequent words first."""
+    """Return the number of trials in each state on one line, in the order of `STATE_STYLES`."""
     return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
 
 
 def trial_data(trial: "Trial", record: "RunRecord") -> dict[str, Any]:
-    """A trial of a run as plain data."""
-    part = trial.place.partition(":")[0]  # the profile, of several together
+    """Return a trial of a run as plain data."""
+    part = trial.place.partition(":")[0]  # the profile, for a run on several profiles
     return {
         "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
         "reason": trial.reason, "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
@@ -215,7 +221,7 @@ def trial_data(trial: "Trial", record: "RunRecord") -> dict[str, Any]:
 
 
 def seen_text(record: "RunRecord", trouble: str) -> str:
-    """That a run could not be asked for, and when it was seen last."""
+    """Return the text that a run could not be refreshed, with the time of its last refresh."""
     if record.seen is None:
         return f"not seen yet, {trouble}"
     same_day = moment(record.seen)[:10] == moment(time.time())[:10]
@@ -223,11 +229,11 @@ def seen_text(record: "RunRecord", trouble: str) -> str:
 
 
 def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
-    """A run as plain data.
+    """Return a run as plain data.
 
     Args:
-        record: of the run.
-        trouble: why its service could not be asked; "" where it was, or needed not.
+        record: the run's record.
+        trouble: why its service could not be asked; "" for no problem.
     """
     return {
         "id": record.id, "name": record.name, "provider": record.provider, "profile": record.profile,
@@ -238,7 +244,7 @@ def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
 
 
 def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
-    """The best trial as lines: its objectives, then its parameters, aligned."""
+    """Return the best trial as lines: its objectives, then its parameters, aligned."""
     values = ", ".join(f"{each.metric} = {exact(trial.metrics.get(each.metric))}" for each in objectives)
     width = max((len(name) for name in trial.parameters), default=0)
     return [

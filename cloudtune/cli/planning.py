@@ -1,5 +1,6 @@
-"""plan, check, providers, schema: what can be known without running anything."""
+"""The commands plan, check, providers and schema, which run nothing."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
 from cloudtune.cli.output import force_option, new_path, print_json, print_table
+from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.errors.masking import masked_data, masked_text
+from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
     from cloudtune.planning.plan import Plan
@@ -39,7 +42,6 @@ def plan(
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
-    from cloudtune.errors import UnsupportedError  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
@@ -77,8 +79,8 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
     from cloudtune.planning.plan import Support, covers, leaves  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
 
-    rows, said, exact = [], list(leaves(job)), 0
-    for path, value in said:
+    rows, given, exact = [], list(leaves(job)), 0
+    for path, value in given:
         support = made.support(path)
         notes = [note.message for note in made.notes if covers(note.path, path)]
         exact += support is Support.EXACT
@@ -87,7 +89,7 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
     rows += [
         (note.path, "not given", note.support.value, note.message)
         for note in made.notes
-        if not any(covers(note.path, path) for path, _ in said)
+        if not any(covers(note.path, path) for path, _ in given)
     ]
     cap = default_cap(job, made.mode)
     if cap is not None:
@@ -130,9 +132,7 @@ def check(on: str | None, *, as_json: bool) -> int:
       cloudtune check --on local
     """
     from cloudtune.config import load_profile, profiles  # noqa: PLC0415
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.provider.interface import Finding, load_provider  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     project = project_folder()
     names = [on] if on else list({load_profile(None, project).name: 0, **profiles(project)})
@@ -172,10 +172,8 @@ def providers(*, as_json: bool) -> None:
       cloudtune providers --json
     """
     from cloudtune.config import profiles as configured  # noqa: PLC0415
-    from cloudtune.errors import ConfigError  # noqa: PLC0415
     from cloudtune.plugins.entry_points import providers as installed  # noqa: PLC0415
     from cloudtune.provider.interface import load_provider  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     rows = []
     for name in installed():
@@ -212,8 +210,6 @@ def schema(output: Path | None) -> None:
       cloudtune schema
       cloudtune schema -o cloudtune.schema.json --force
     """
-    import json  # noqa: PLC0415
-
     from cloudtune.spec.schema import job_schema  # noqa: PLC0415
 
     text = json.dumps(job_schema(), indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""What is shown while a run goes on: a live display on a terminal, plain lines elsewhere."""
+"""The display of a run's progress: live on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from cloudtune.cli.output import brief_parameters, counts_text, duration, number
+from cloudtune.cli.output import brief_parameters, console, counts_text, duration, number
 from cloudtune.driver.follower import dropped
 from cloudtune.results.progress import Progress
 
@@ -25,10 +25,10 @@ _ENDED = ("completed", "pruned", "failed", "cancelled")
 
 
 class Display(Protocol):
-    """Shows progress between its beginning and its end."""
+    """A context manager that shows progress, called with each snapshot."""
 
     def __call__(self, progress: Progress) -> None:
-        """Shows how far it is."""
+        """Show a snapshot of the progress."""
 
     def __enter__(self) -> Self: ...
 
@@ -38,21 +38,21 @@ class Display(Protocol):
 
 
 def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool, note: Callable[[str], None]) -> Display:
-    """The display that suits where the messages go; one that fails is dropped, and the run that it shows goes on.
+    """Return the display for stderr: live on a terminal, else lines. If it fails, it is dropped and the run goes on.
 
     Args:
-        title: what is shown first.
-        objectives: of the job.
+        title: the first line.
+        objectives: the job's objectives.
         quiet: whether to show nothing.
-        note: writes down that the display was dropped; called once at most.
+        note: records that the display was dropped; called at most once.
     """
     if quiet:
-        return _Silent()
+        return _Quiet()
     return _Droppable(_Live(title, objectives) if sys.stderr.isatty() else _Lines(title, objectives), note)
 
 
 class _Droppable:
-    """A display that may fail (its terminal is closed, its disk full, its reader gone) without more ado."""
+    """A display that is dropped when it raises, e.g. since its terminal is closed or the disk is full."""
 
     def __init__(self, shown: Display, note: Callable[[str], None]) -> None:
         self._shown: Display | None = shown
@@ -75,12 +75,12 @@ class _Droppable:
             return
         try:
             show(self._shown)
-        except Exception as error:  # noqa: BLE001  # whatever fails in showing a run is none of the run's business
+        except Exception as error:  # noqa: BLE001  # the run goes on whatever fails in its display
             self._shown = None
             self._note(dropped("its display", error))
 
 
-class _Silent:
+class _Quiet:
     def __call__(self, progress: Progress) -> None:
         pass
 
@@ -101,7 +101,7 @@ def _value(progress: Progress, objectives: "Sequence[Objective]") -> str:
 
 
 class _Lines:
-    """One line for every new best, every message, and now and then for the counts."""
+    """A display of lines: for every new best trial, every message, and at most once a second for the counts."""
 
     def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
         self._title, self._objectives = title, objectives
@@ -133,16 +133,14 @@ class _Lines:
 
 
 class _Live:
-    """A small picture that is drawn anew: bar, counts, best trial, running trials."""
+    """A live display on a terminal: progress bar, counts, best trial, running trials."""
 
     def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
         from rich.live import Live  # noqa: PLC0415  # loaded only on a terminal
 
-        from cloudtune.cli.output import console  # noqa: PLC0415
-
         self._title, self._objectives = title, objectives
         self._messages: list[str] = []
-        # No thread of Rich's own draws: what fails shall fail where it can be caught.
+        # No refresh by a thread of Rich, so that errors are raised where `_Droppable` catches them.
         self._live = Live(console=console(stderr=True), auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
@@ -190,10 +188,10 @@ class _Live:
             rows.append(best)
         for trial in progress.running[:_SHOWN_TRIALS]:
             metric = trial.metrics.get(self._objectives[0].metric)
-            said = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""
+            value = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""
             since = duration(time.time() - trial.started) if trial.started else ""
             line = Text(f"  {trial.number:>4}  ", style="cyan", overflow="ellipsis", no_wrap=True)
-            line.append(f"{since:>7}  {said}{brief_parameters(trial)}", style="dim")
+            line.append(f"{since:>7}  {value}{brief_parameters(trial)}", style="dim")
             rows.append(line)
         if len(progress.running) > _SHOWN_TRIALS:
             rows.append(Text(f"        and {len(progress.running) - _SHOWN_TRIALS} more running", style="dim"))

@@ -1,4 +1,4 @@
-"""publish: a run for other tools."""
+"""The command publish: copy a run to Optuna, MLflow or TensorBoard."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""rm and gc: what is kept on this machine, and need not be."""
+"""The commands rm and gc, which remove runs and unused files."""
 
 from typing import TYPE_CHECKING
 
@@ -7,9 +7,10 @@ import click
 from cloudtune.cli.launching import complete_runs
 from cloudtune.cli.output import print_json
 from cloudtune.errors import CloudtuneError, DamagedRun
+from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
-    from cloudtune.cli.garbage import Leaving
+    from cloudtune.cli.garbage import Unused
     from cloudtune.store.store import RunStore
 
 
@@ -30,7 +31,6 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.garbage import at_the_service, remove  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     if bool(run_ids) == all_ended:
         raise click.UsageError("name the runs to remove, or give --all-ended")
@@ -58,7 +58,7 @@ def rm(run_ids: tuple[str, ...], *, all_ended: bool, force: bool, as_json: bool)
 
 
 def _emulated(run: "RunStore") -> bool | None:
-    """Whether a run was in an emulator; None where its record is damaged."""
+    """Return whether a run is in an emulator; None if its record is damaged."""
     try:
         return run.record().emulated
     except DamagedRun:
@@ -77,10 +77,9 @@ def gc(*, dry_run: bool, as_json: bool) -> None:
     Examples:
       cloudtune gc --dry-run
     """
-    from cloudtune.cli.garbage import leavings  # noqa: PLC0415
-    from cloudtune.store.projects import project_folder  # noqa: PLC0415
+    from cloudtune.cli.garbage import unused_files  # noqa: PLC0415
 
-    found = leavings(project_folder())
+    found = unused_files(project_folder())
     if not dry_run:
         for each in found:
             each.remove()
@@ -93,5 +92,5 @@ def gc(*, dry_run: bool, as_json: bool) -> None:
     click.echo(f"{sum(each.size for each in found) / 1e6:,.1f} MB {word} removed", err=True)
 
 
-def _megabytes(leaving: "Leaving") -> str:
-    return f"{leaving.size / 1e6:,.1f} MB"
+def _megabytes(unused: "Unused") -> str:
+    return f"{unused.size / 1e6:,.1f} MB"

@@ -1,5 +1,6 @@
-"""init and completion: the first minutes."""
+"""The commands init and completion."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -106,8 +107,12 @@ def init(folder: Path, script: Path | None, *, force: bool) -> None:
 
 
 def _proposed(script: Path, folder: Path) -> str:
-    """The job for a script, which must lie where the job's source reaches."""
-    from cloudtune.interop.argparse_script import job_text, proposal_of  # noqa: PLC0415  # few scripts are read
+    """Return the YAML of the job proposed for a script, which must lie below the job's folder.
+
+    Raises:
+        ConfigError: the script lies outside of the folder.
+    """
+    from cloudtune.interop.argparse_script import job_text, proposal_of  # noqa: PLC0415  # only for a given script
 
     below = os.path.relpath(script.resolve(), folder.resolve())
     if below.startswith(".."):
@@ -120,8 +125,6 @@ def _proposed(script: Path, folder: Path) -> str:
 
 
 def _schema() -> str:
-    import json  # noqa: PLC0415
-
     from cloudtune.spec.schema import job_schema  # noqa: PLC0415
 
     return json.dumps(job_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""The standard streams, which may be missing, closed or full: what is shown must never decide how a command ends."""
+"""Standard streams that may be missing, closed or full, so that printing never decides the exit code."""
 
 import contextlib
 import io
@@ -13,24 +13,24 @@ _STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRO
 
 
 def open_missing() -> None:
-    """Open what whoever started this process had closed (``2>&-``), so that no other file takes its descriptor.
+    """Open /dev/null for standard streams that were closed at the start (``2>&-``), so that no file gets their descriptor.
 
-    A database that had descriptor 2 would get whatever a library writes to stderr.
+    A database file with descriptor 2 would get whatever a library writes to stderr.
     """
     for descriptor, (name, flags) in enumerate(_STREAMS):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, flags)  # takes the least free descriptor, which is this one
+            os.open(os.devnull, flags)  # gets the least free descriptor, which is this one
         if getattr(sys, name) is None:
-            setattr(sys, name, open(descriptor, "r" if flags == os.O_RDONLY else "w", closefd=False))  # noqa: SIM115  # as long as the process
+            setattr(sys, name, open(descriptor, "r" if flags == os.O_RDONLY else "w", closefd=False))  # noqa: SIM115  # open until the process ends
 
 
 @contextlib.contextmanager
 def may_be_lost() -> Iterator[None]:
-    """Let what is printed within the context be lost where nobody can take it; errors of ours pass.
+    """Discard output of the context that cannot be written; let errors of cloudtune and of files pass.
 
-    Anything else but a reader who left is told on stderr.
+    Print the error to stderr, unless the reader has closed the pipe.
     """
     try:
         yield
@@ -48,17 +48,19 @@ def may_be_lost() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write what is left in the streams, or give it up: Python would end with another exit code for it."""
+    """Flush stdout and stderr, or discard what cannot be written: Python would exit with code 120 for it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):  # nobody can take it, or it is closed
+        except (OSError, ValueError):  # the reader has gone, the disk is full, or it is closed
             _discard(stream)
 
 
 def _discard(stream: IO[str]) -> None:
-    """Let everything that goes to a stream, also what is left in it, go nowhere from now on."""
-    with contextlib.suppress(OSError, ValueError, io.UnsupportedOperation):  # it is none of the process's own
+    """Redirect a stream, with what its buffer still holds, to /dev/null."""
+    with contextlib.suppress(
+        OSError, ValueError, io.UnsupportedOperation
+    ):  # no stream with a descriptor, e.g. in tests
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
