@@ -1,8 +1,8 @@
-"""Results leave: a run as an Optuna study, as runs of MLflow, as TensorBoard's HParams, while it goes on and afterwards.
+"""Publishing of a run to Optuna, MLflow and TensorBoard, during the run or afterwards.
 
-Everything is read from the store, so it works for whatever provider runs the trials. What a target has already is found
-in the target itself, by marks that are written together with each trial: whoever publishes again, or after having been
-killed in the middle, goes on where things are and makes nothing twice.
+Everything is read from the store, so publishing works for every provider. What a target already has is found in the
+target itself, by marks that are written together with each trial: publishing again, also after a crash, continues and
+duplicates nothing.
 """
 
 from typing import TYPE_CHECKING
@@ -29,14 +29,14 @@ def publisher_of(
     experiment: str | None = None,
     tensorboard: "str | Path | None" = None,
 ) -> Publisher:
-    """Who publishes a run to these targets; see `Run.publish`.
+    """Return the publisher of a run to the given targets; for the arguments see `Run.publish`.
 
     Raises:
-        ConfigError: there is no target, an address is none, or the package of a target is not installed.
+        ConfigError: no target is given, an address is invalid, or the package of a target is not installed.
     """
     targets: list[Target] = []
     if optuna is not None:
-        from cloudtune.publishing.optuna import OptunaTarget  # noqa: PLC0415  # each loads what it needs alone
+        from cloudtune.publishing.optuna import OptunaTarget  # noqa: PLC0415  # each target needs an optional package
 
         targets.append(OptunaTarget(run, optuna))
     if mlflow is not None:

@@ -1,4 +1,4 @@
-"""Addresses of targets, which may hold passwords, as they may be shown."""
+"""Masking of passwords in addresses of targets."""
 
 import re
 from urllib.parse import unquote
@@ -12,13 +12,13 @@ _SETTING = re.compile(
 
 
 def masked_address(address: str) -> str:
-    """The address without the password that stands before its host, and without settings that sound like secrets."""
+    """Return the address with its password, and the values of query settings that sound like secrets, masked."""
     shown = _PASSWORD.sub(rf"\g<user>:{MASK}", address)
     return _SETTING.sub(rf"\g<name>={MASK}", shown)
 
 
 def without_secrets(text: str, address: str) -> str:
-    """A text in which the secrets of an address are masked, however they are written."""
+    """Return a text in which the secrets of an address are masked, also URL-decoded."""
     found = [match["password"] for match in _PASSWORD.finditer(address)]
     found += [match["value"] for match in _SETTING.finditer(address)]
     for secret in sorted({form for each in found for form in (each, unquote(each)) if form}, key=len, reverse=True):

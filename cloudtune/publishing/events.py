@@ -1,7 +1,7 @@
-"""What TensorBoard's event files hold: the events of an experiment and of its sessions, as records.
+"""Records of TensorBoard's event files: an experiment of HParams and its sessions, one per trial.
 
 The messages are those of the HParams plugin (tensorboard.plugins.hparams.summary_v2, .metadata) and of scalars
-(tensorboard.summary.Writer); a record is as tensorboard.summary.writer.record_writer writes it.
+(tensorboard.summary.Writer); a record has the format of tensorboard.summary.writer.record_writer.
 """
 
 import io
@@ -29,20 +29,19 @@ STATUSES = {
     TrialState.FAILED: api_pb2.STATUS_FAILURE,
     TrialState.CANCELLED: api_pb2.STATUS_FAILURE,
 }
-"""How the session of an ended trial ended; the session of any other has no end yet."""
+"""The status of the session of an ended trial; the sessions of other trials have no end."""
 
 
 class Events:
-    """Writes records of a run.
+    """Encoder of a run's records.
 
-    A parameter is a number, a boolean or a text to HParams, all its values alike: mixed values are texts, as JSON, and so
-    is null.
+    HParams needs all values of a parameter to be numbers, booleans or texts; mixed values and null become JSON texts.
 
     Args:
-        space: of the run.
+        space: the run's space.
 
-    Attributes:
-        mixed: the names of the parameters that became texts.
+        Attributes:
+            mixed: the names of the parameters whose values are JSON texts.
     """
 
     def __init__(self, space: Space) -> None:
@@ -58,17 +57,17 @@ class Events:
         )
 
     def kind(self, name: str) -> type:
-        """What the values of a parameter are to HParams: float, bool or str."""
+        """Return the type of a parameter's values in HParams: float, bool or str."""
         parameter = self._parameters.get(name)
         kind: type = str if parameter is None or parameter.domain is None else parameter.domain.dtype
         return kind
 
     def experiment(self, record: RunRecord, tags: Mapping[str, str]) -> Iterator[bytes]:
-        """What the sessions have in common.
+        """Yield the records of the experiment: its parameters and metrics.
 
         Args:
-            record: of the run.
-            tags: the scalar that counts, by the metric's name.
+            record: the run's record.
+            tags: the tag of the scalar that holds a metric's final value, by the metric's name.
         """
         yield _version(record.created)
         metrics = [summary_v2.Metric(tag, display_name=metric) for metric, tag in tags.items()]
@@ -78,14 +77,14 @@ class Events:
         )
 
     def session(self, trial: Trial, points: Sequence[Point], began: float) -> Iterator[bytes]:
-        """One trial: its parameters, the points of its curves, and its end if it has ended.
+        """Yield the records of one trial: its parameters, the points of its curves, and its end if it has ended.
 
-        A TensorBoard that is open forgets the curves of an earlier attempt at a START.
+        The START record makes an open TensorBoard discard the curves of an earlier attempt.
 
         Args:
-            trial: which one.
-            points: what it reported.
-            began: seconds since 1970.
+            trial: the trial.
+            points: the points of its curves.
+            began: its start in seconds since 1970.
         """
         values = {name: self.value(name, value) for name, value in trial.parameters.items()}
         yield _version(began)
@@ -98,7 +97,7 @@ class Events:
             yield _record(end, _end_of_session(STATUSES[trial.state], end))
 
     def nothing(self) -> Iterator[bytes]:
-        """An attempt that does not count any more."""
+        """Yield the records that replace those of an earlier attempt: only the file version."""
         yield _version(0.0)
 
     def value(self, name: str, value: Scalar) -> bool | float | str:
@@ -108,7 +107,7 @@ class Events:
 
 
 def session_name(number: int) -> str:
-    """What a trial is called; TensorBoard sorts names as texts."""
+    """Return the name of a trial's session, padded since TensorBoard sorts names as texts."""
     return f"trial-{number:04d}"
 
 
@@ -117,7 +116,7 @@ def _text(value: Scalar) -> str:
 
 
 def _hparam(name: str, variants: Sequence[Dimension]) -> summary_v2.HParam:
-    """A parameter with its domain, which spans all its variants."""
+    """Return a parameter for HParams with a domain that spans all its variants."""
     listed = [each.axis.values for each in variants if isinstance(each.axis, ListedAxis)]
     ranges = [each.axis for each in variants if not isinstance(each.axis, ListedAxis)]
     values = [value for each in listed for value in each]
@@ -125,7 +124,7 @@ def _hparam(name: str, variants: Sequence[Dimension]) -> summary_v2.HParam:
     if len(booleans) == len(values) and not ranges:
         return summary_v2.HParam(name, summary_v2.Discrete(sorted(set(booleans)), dtype=bool))
     numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) < len(values):  # numbers of a range beside texts have no domain that could list them
+    if len(numbers) < len(values):  # HParams has no domain for a range of numbers and texts together
         texts = list(dict.fromkeys(_text(value) for value in values))
         return summary_v2.HParam(name, None if ranges else summary_v2.Discrete(texts, dtype=str))
     if not ranges:
@@ -144,7 +143,7 @@ def _end_of_session(status: int, ended: float) -> Summary:
 
 @lru_cache(maxsize=100_000)
 def _scalar(point: Point) -> bytes:
-    """A value of a curve; those of running trials are asked for again and again."""
+    """Return the record of a point; cached, since the points of running trials are encoded at every update."""
     described = SummaryMetadata(
         plugin_data=SummaryMetadata.PluginData(plugin_name=SCALARS), data_class=DATA_CLASS_SCALAR
     )
@@ -156,7 +155,7 @@ def _scalar(point: Point) -> bytes:
 
 
 def _version(moment: float) -> bytes:
-    """The first record of every event file."""
+    """Return the version record, the first of every event file."""
     return _framed(Event(wall_time=moment, file_version="brain.Event:2"))
 
 

@@ -1,50 +1,50 @@
-"""Names and values as MLflow takes them (mlflow.utils.validation)."""
+"""Names and values within MLflow's limits (mlflow.utils.validation)."""
 
 import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-_REFUSED = re.compile(r"[^/\w.\- ]")  # a colon is refused on Windows only, where the files of a run may be read
+_REFUSED = re.compile(r"[^/\w.\- ]")  # a colon is refused on Windows, where the files of a run may be read
 _LONGEST_NAME = 250
 LONGEST_PARAM = 6000
-"""Characters of a parameter's value (MAX_PARAM_VAL_LENGTH)."""
+"""Most characters of a parameter's value (MAX_PARAM_VAL_LENGTH)."""
 LONGEST_TAG = 5000
-"""Characters of a tag's value: 8000 (MAX_TAG_VAL_LENGTH), and fewer in older servers."""
+"""Most characters of a tag's value: 8000 (MAX_TAG_VAL_LENGTH), and fewer in older servers."""
 MOST_METRICS, MOST_PARAMS, MOST_TAGS = 800, 100, 100
-"""Entries of one call (MAX_PARAMS_TAGS_PER_BATCH; MAX_ENTITIES_PER_BATCH for all three together)."""
+"""Most entries of one call (MAX_PARAMS_TAGS_PER_BATCH; MAX_ENTITIES_PER_BATCH for all three together)."""
 
 _Item = TypeVar("_Item")
 
 
 class Names:
-    """What names are called in MLflow: as they are, but for characters that it refuses.
+    """The mapping from names of metrics and parameters to names that MLflow accepts.
 
     Args:
-        note: is told of each name that is another there.
+        note: called with a message for each name that is changed.
     """
 
     def __init__(self, note: Callable[[str], None]) -> None:
         self._note = note
-        self._known: dict[str, str] = {}
+        self._mapped: dict[str, str] = {}
 
     def __call__(self, name: str) -> str:
-        """The name in MLflow; two different names have different ones there."""
-        if name not in self._known:
-            self._known[name] = self._free(_acceptable(name))
-            if self._known[name] != name:
-                self._note(f"{name!r} is called {self._known[name]!r} in MLflow, which does not take that name")
-        return self._known[name]
+        """Return the name in MLflow; different names stay different."""
+        if name not in self._mapped:
+            self._mapped[name] = self._free(_acceptable(name))
+            if self._mapped[name] != name:
+                self._note(f"{name!r} is called {self._mapped[name]!r} in MLflow, which does not take that name")
+        return self._mapped[name]
 
     def _free(self, name: str) -> str:
-        taken, free, count = set(self._known.values()), name, 2
+        taken, free, count = set(self._mapped.values()), name, 2
         while free in taken:
             free, count = f"{name[: _LONGEST_NAME - 4]}-{count}", count + 1
         return free
 
 
 def _acceptable(name: str) -> str:
-    """A name of characters that MLflow takes, which means no other place when it is read as the path of a file."""
+    """Return a name of characters that MLflow accepts, which as a relative path does not leave its folder."""
     clean = _REFUSED.sub("_", name)[:_LONGEST_NAME]
     if posixpath.normpath(clean) != clean or clean.startswith(("/", ".")):
         clean = clean.replace("/", "_").replace("..", "_")
@@ -52,10 +52,10 @@ def _acceptable(name: str) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """A text of at most so many characters; an ellipsis stands for the rest."""
+    """Return a text cut to at most `longest` characters, with an ellipsis for the rest."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def batches(items: Sequence[_Item], most: int) -> Iterator[Sequence[_Item]]:
-    """The items in runs of at most so many."""
+    """Return an iterator over slices of at most `most` items."""
     return (items[start : start + most] for start in range(0, len(items), most))

@@ -1,4 +1,4 @@
-"""A run as a study of Optuna, for optuna-dashboard and for Optuna's own analyses."""
+"""The target Optuna: a study for optuna-dashboard and Optuna's own analyses."""
 
 import contextlib
 import json
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from cloudtune.store.records import Report, RunRecord, Trial
 
 MARK = "cloudtune:run"
-"""The user attribute of a study that says which run it is."""
+"""The user attribute of a study with the run's id."""
 
 NUMBER = "cloudtune:number"
-"""The user attribute of a trial that says which of the run's it is."""
+"""The user attribute of a trial with the number of the run's trial."""
 
-_OURS = ("cloudtune:", "metrics_")
+_OWN_PREFIXES = ("cloudtune:", "metrics_")
 
 STATES = {
     TrialState.WAITING: "WAITING",
@@ -41,42 +41,42 @@ STATES = {
     TrialState.FAILED: "FAIL",
     TrialState.CANCELLED: "FAIL",
 }
-"""The states of optuna.trial.TrialState; which of ours it was is in the user attribute ``cloudtune:state``."""
+"""The optuna.trial.TrialState by trial state; the user attribute ``cloudtune:state`` has the exact state."""
 
 _SQLITE_FILES = (".db", ".sqlite", ".sqlite3")
 
 
 class OptunaTarget(Target):
-    """A study whose name is the run's id.
+    """The target Optuna: a study that is named by the run's id.
 
-    A trial becomes an `optuna.trial.FrozenTrial`: its parameters (see `ShownSpace`), its objectives as values, what it
-    reported of a single objective as intermediate values, its times; all else as user attributes, ``cloudtune:…`` and
-    ``metrics_NAME``. Optuna itself sets the times of trials that change their state later (`BaseStorage.set_trial_state_values`):
-    the end of a trial that was seen running is when it was seen to have ended. The exact times are user attributes.
+    A trial becomes an `optuna.trial.FrozenTrial`: its parameters (see `ShownSpace`), its objectives as values, the reports
+    of a single objective as intermediate values, its times; all else as user attributes, ``cloudtune:…`` and
+    ``metrics_NAME``. Optuna itself sets the end time of trials that are updated at their end
+    (`BaseStorage.set_trial_state_values`) to the time of the update; the exact times are user attributes.
 
     Args:
-        run: what to publish.
-        storage: a URL of SQLAlchemy, ``redis://…``, the path of a journal, or one of Optuna's storages itself.
+        run: the run to publish.
+        storage: a URL of SQLAlchemy, ``redis://…``, the path of a journal file, or a storage of Optuna.
     """
 
     name = "optuna"
 
     def __init__(self, run: "RunView", storage: "str | BaseStorage") -> None:
         optuna = need("optuna", self.name)
-        own = f"{type(storage).__name__} {os.getpid()}-{id(storage)}"  # no other process has it
+        own = f"{type(storage).__name__} {os.getpid()}-{id(storage)}"  # unique to this process and object
         super().__init__(run, storage if isinstance(storage, str) else own)
         if not isinstance(storage, str):
             self.address = type(storage).__name__
-        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # Optuna brings it along
+        from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415  # a dependency of Optuna
 
-        from cloudtune.publishing.optuna_space import ShownSpace  # noqa: PLC0415  # loads Optuna
+        from cloudtune.publishing.optuna_space import ShownSpace  # noqa: PLC0415  # imports Optuna
 
         self.trouble = (optuna.exceptions.OptunaError, SQLAlchemyError, OSError, RuntimeError)
         self._optuna = optuna
         self._given = storage
         self._space = ShownSpace(self.job.search_space())
         self._metrics = [each.metric for each in self.job.objective]
-        self._said: dict[str, Any] = {}
+        self._study_attributes: dict[str, Any] = {}
         self._known: dict[int, tuple[int, FrozenTrial]] = {}
 
     @property
@@ -96,7 +96,7 @@ class OptunaTarget(Target):
             )
             self._take_over(study)
             study.set_metric_names(self._metrics)
-            self._said = study.user_attrs
+            self._study_attributes = study.user_attrs
         self._study = self._storage.get_study_id_from_name(self.run_id)
         self.find()
         if self._space.approximate:
@@ -112,10 +112,10 @@ class OptunaTarget(Target):
             self._known[trial.user_attrs[NUMBER]] = trial_id, trial
 
     def _take_over(self, study: "optuna.Study") -> None:
-        """Makes the study ours.
+        """Mark the study with the run's id.
 
         Raises:
-            ConfigError: it is somebody else's.
+            ConfigError: the study belongs to another run, or another program has changed it.
         """
         trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
         of = study.user_attrs.get(MARK)
@@ -145,28 +145,30 @@ class OptunaTarget(Target):
             self._update(trial_id, known[1], wanted)
         self._known[trial.number] = trial_id, wanted
 
-    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials say it all
-        said = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
-        for key, value in said.items():
-            if self._said.get(key, "") != value:
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials have been updated already
+        attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
+        for key, value in attributes.items():
+            if self._study_attributes.get(key, "") != value:
                 self._storage.set_study_user_attr(self._study, key, value)
-                self._said[key] = value
+                self._study_attributes[key] = value
 
     def _update(self, trial_id: int, known: "FrozenTrial", wanted: "FrozenTrial") -> None:
-        """Changes a trial that has not ended; its state last, as it cannot be changed any more when it has."""
+        """Update a trial that has not ended; set its state last, since Optuna refuses changes of ended trials."""
         stale = dict.fromkeys(known.intermediate_values.keys() - wanted.intermediate_values.keys(), math.nan)
-        for step, value in {**wanted.intermediate_values, **stale}.items():  # stale: of an attempt that failed
+        for step, value in {**wanted.intermediate_values, **stale}.items():  # stale: of an earlier attempt
             if step not in known.intermediate_values or not same_number(known.intermediate_values[step], value):
                 self._storage.set_trial_intermediate_value(trial_id, step, value)
-        gone = {key: None for key in known.user_attrs.keys() - wanted.user_attrs.keys() if key.startswith(_OURS)}
-        for key, said in {**wanted.user_attrs, **gone}.items():
-            if known.user_attrs.get(key) != said:
-                self._storage.set_trial_user_attr(trial_id, key, said)
+        gone = {
+            key: None for key in known.user_attrs.keys() - wanted.user_attrs.keys() if key.startswith(_OWN_PREFIXES)
+        }
+        for key, attribute in {**wanted.user_attrs, **gone}.items():
+            if known.user_attrs.get(key) != attribute:
+                self._storage.set_trial_user_attr(trial_id, key, attribute)
         if wanted.state != known.state:
             self._storage.set_trial_state_values(trial_id, wanted.state, wanted.values)
 
     def _frozen(self, trial: "Trial", reports: "Sequence[Report]") -> "FrozenTrial":
-        """A trial as Optuna has it."""
+        """Return a trial as a FrozenTrial of Optuna."""
         state = self._optuna.trial.TrialState[STATES[trial.state]]
         shown = self._space.params_of(trial.parameters)
         frozen: FrozenTrial = self._optuna.trial.create_trial(
@@ -189,7 +191,7 @@ class OptunaTarget(Target):
         return [trial.metrics[metric] for metric in self._metrics] if whole else None
 
     def _intermediate(self, reports: "Sequence[Report]") -> dict[int, float]:
-        """The objective at each step; a step that was reported again counts as it was last."""
+        """Return the objective at each step; of a step reported several times the last value; {} for several objectives."""
         if len(self._metrics) > 1:
             return {}
         metric = self._metrics[0]
@@ -218,10 +220,10 @@ class OptunaTarget(Target):
 
 
 def _storage(address: str, shown: str) -> "BaseStorage":
-    """The storage of a URL, or of the path of a journal.
+    """Return the storage of a URL or of the path of a journal file.
 
     Raises:
-        ConfigError: it is no such URL, or its database needs a package that is not installed.
+        ConfigError: the URL is invalid, or its database needs a package that is not installed.
     """
     from optuna import storages  # noqa: PLC0415  # optional
     from optuna.storages import journal  # noqa: PLC0415
@@ -251,7 +253,7 @@ def _is_sqlite(path: Path) -> bool:
 
 
 def _moment(seconds: float | None) -> datetime:
-    """Optuna's times are local ones without a zone (optuna.storages._rdb.models)."""
+    """Return seconds since 1970 as local time without a zone, as Optuna stores times (optuna.storages._rdb.models)."""
     return datetime.fromtimestamp(seconds or 0.0)  # noqa: DTZ006
 
 
@@ -260,13 +262,13 @@ def _text(seconds: float | None) -> str | None:
 
 
 def _json_number(value: float) -> float | str:
-    """A number as every reader of JSON takes it: others than finite ones as text."""
+    """Return a number for JSON: numbers that are not finite as text."""
     return value if math.isfinite(value) else json.dumps(value)
 
 
 @contextlib.contextmanager
 def _quiet(optuna: Any) -> Iterator[None]:
-    """Keeps Optuna from logging what it makes, and from warning of what may change in it."""
+    """Suppress Optuna's log messages below errors and its experimental warnings, within the context."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
     try:

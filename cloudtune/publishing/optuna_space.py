@@ -1,4 +1,4 @@
-"""Our parameters as Optuna's, so that a dashboard shows their real values."""
+"""Conversion of parameters to Optuna's distributions such that a dashboard shows their real values."""
 
 import json
 from collections.abc import Mapping
@@ -12,15 +12,15 @@ from cloudtune.space.space import Dimension, Space
 
 
 class ShownSpace:
-    """Takes trials to Optuna with the values that a trial's program saw.
+    """The space of a run in Optuna, with the values that the trials got.
 
-    Parameters that Optuna has are as `cloudtune.interop.optuna` says. Those that travel there as an index or a position
-    are shown by their values all the same, under the nearest distribution that holds them: ordinals as choices; normal
-    parameters and the reverse log scale as plain ranges, lognormal ones and steps on a log scale as ranges on a log scale;
-    choices that are one to Optuna (1 and true) as their JSON.
+    Parameters that Optuna supports are encoded by `cloudtune.interop.optuna`. Those that are encoded there as an index or
+    a position are shown by their values instead, under the nearest distribution: ordinals as choices; normal parameters
+    and the reverse log scale as plain ranges; lognormal ones and steps on a log scale as ranges on a log scale; choices
+    that are equal to Optuna (1 and true) as their JSON.
 
     Attributes:
-        approximate: the names of these parameters.
+        approximate: the names of the parameters shown under a nearest distribution.
     """
 
     def __init__(self, space: Space) -> None:
@@ -35,7 +35,7 @@ class ShownSpace:
         self.approximate = tuple(dict.fromkeys(names))
 
     def params_of(self, values: Mapping[str, Scalar]) -> dict[str, tuple[Scalar, BaseDistribution]]:
-        """A trial's values with their distributions, by the dimension's key; without those that its axis has not."""
+        """Return a trial's values with their distributions by dimension key; without values outside of their axis."""
         found: dict[str, tuple[Scalar, BaseDistribution]] = {}
         for dimension in self._space.active(values):
             try:
@@ -44,11 +44,11 @@ class ShownSpace:
                     self._distributions[dimension.key],
                 )
             except (KeyError, ValueError):
-                continue  # nothing that this space could have suggested: a service's own trial
+                continue  # not within the space: a trial that the service made by itself
         return found
 
     def missing(self, values: Mapping[str, Scalar]) -> dict[str, Scalar]:
-        """The values that `params_of` leaves out, by name."""
+        """Return the values that `params_of` leaves out, by name."""
         shown = self.params_of(values)
         names = {dimension.name for dimension in self._space.dimensions if dimension.key in shown}
         return {name: value for name, value in values.items() if name not in names}
@@ -57,14 +57,14 @@ class ShownSpace:
         if self._carriers[dimension.key].by == "value":
             return self._carriers[dimension.key].encode(value)
         axis, distribution = dimension.axis, self._distributions[dimension.key]
-        known = axis.at(axis.position(value))
+        value_on_axis = axis.at(axis.position(value))
         match distribution:
             case CategoricalDistribution():
-                return json.dumps(known) if _ambiguous(axis) else known
+                return json.dumps(value_on_axis) if _ambiguous(axis) else value_on_axis
             case FloatDistribution(low=low, high=high):
-                return min(max(float(known), low), high)  # type: ignore[arg-type]  # a number's axis
+                return min(max(float(value_on_axis), low), high)  # type: ignore[arg-type]  # a number's axis
             case _:
-                return known
+                return value_on_axis
 
 
 def _nearest(dimension: Dimension) -> BaseDistribution:
@@ -94,5 +94,5 @@ def _ends(axis: object) -> tuple[float, float]:
 
 
 def _ambiguous(axis: object) -> bool:
-    """Whether two of the values are one to Optuna, as 1 and true are."""
+    """Return whether two of the values are equal to Optuna, as 1 and true are."""
     return isinstance(axis, ListedAxis) and len(set(axis.values)) < axis.size

@@ -1,4 +1,4 @@
-"""Learning curves as points, the same for every target that draws them."""
+"""Learning curves as points, shared by the targets."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,11 @@ from cloudtune.store.records import Report, Trial
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of one curve.
+    """One point of a learning curve.
 
     Attributes:
-        name: of the curve: a metric, or see `counting_name`.
-        step: as the trial counts.
+        name: the curve's name: a metric, or one of `counting_name`.
+        step: the step as reported by the trial.
         time: seconds since 1970.
         value: may be nan or infinite.
     """
@@ -28,19 +28,19 @@ class Point:
 
 
 def counting_name(objectives: Sequence[Objective], metric: str) -> str:
-    """The curve whose last value is the one that counts for a trial.
+    """Return the name of the curve whose last value is a trial's final value of a metric.
 
-    It is the metric's own, and ``METRIC.best`` for an objective of which the best report counts.
+    That is the metric itself, and ``METRIC.best`` for an objective measured by its best report.
     """
     best = any(each.metric == metric and each.measurement == "best" for each in objectives)
     return f"{metric}.best" if best else metric
 
 
 def points_of(trial: Trial, reports: Iterable[Report], objectives: Sequence[Objective]) -> list[Point]:
-    """What a trial reported in its last attempt, in the order in which it came.
+    """Return the points of a trial's last attempt in the order of its reports.
 
-    Further reports come behind what there is. When the trial has ended, the curve of each metric ends with the value that
-    counts, also where the service told that alone.
+    Further reports only append points. For an ended trial, the curve of each metric ends with the metric's final value,
+    also if the service gave nothing but that value.
     """
     kept: dict[str, float] = {}
     found: list[Point] = []
@@ -48,16 +48,16 @@ def points_of(trial: Trial, reports: Iterable[Report], objectives: Sequence[Obje
         keep_counting_values(objectives, kept, report.metrics)
         for name, value in report.metrics.items():
             found.append(Point(name, report.step, report.time, value))
-            counting = counting_name(objectives, name)
-            if counting != name:
-                found.append(Point(counting, report.step, report.time, kept[name]))
+            counting_curve = counting_name(objectives, name)
+            if counting_curve != name:
+                found.append(Point(counting_curve, report.step, report.time, kept[name]))
     if trial.state.ended:
         found += _last_points(trial, found, objectives)
     return found
 
 
 def _last_points(trial: Trial, found: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
-    """A point for each metric whose curve does not end with the value that counts."""
+    """Return a point for each metric whose curve does not end with its final value."""
     last = {point.name: point for point in found}
     step = max((point.step for point in found), default=0)
     moment = trial.ended or trial.started or 0.0
@@ -70,27 +70,27 @@ def _last_points(trial: Trial, found: Sequence[Point], objectives: Sequence[Obje
 
 
 def improvements(objectives: Sequence[Objective], ended: Iterable[Trial]) -> list[Point]:
-    """The metrics of the best trial so far, whenever there is a better one; a step is a trial that has ended, from 1.
+    """Return the metrics of each trial that became the best so far; the step is the number of ended trials, from 1.
 
     Args:
-        objectives: of the job; of several there is no best trial.
-        ended: the ended trials in the order in which the store came to know it.
+        objectives: the job's objectives; with several there is no best trial.
+        ended: the ended trials in the order in which their ends were stored.
     """
-    tally, best = ProgressCounter(objectives), None
+    counter, best = ProgressCounter(objectives), None
     found: list[Point] = []
     for step, trial in enumerate(ended, 1):
-        tally.add(trial, losses(objectives, trial.metrics))
-        if tally.best is not best:
+        counter.add(trial, losses(objectives, trial.metrics))
+        if counter.best is not best:
             best = trial
             found += [Point(name, step, trial.ended or 0.0, value) for name, value in trial.metrics.items()]
     return found
 
 
 def same_number(left: float | None, right: float | None) -> bool:
-    """Equality under which nan equals nan."""
+    """Return whether two numbers are equal, with nan equal to nan."""
     return left == right or (left is not None and right is not None and math.isnan(left) and math.isnan(right))
 
 
 def _nearly_same(left: float, right: float) -> bool:
-    """Equality as far as services keep it, some of which tell values in single precision."""
+    """Return whether two numbers are equal in single precision, in which some services return values."""
     return same_number(left, right) or math.isclose(left, right, rel_tol=1e-6)

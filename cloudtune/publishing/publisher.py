@@ -1,4 +1,4 @@
-"""Publishing one run to its targets, once or until it ends."""
+"""The publisher of a run to its targets, once or until the run ends."""
 
 import contextlib
 import fcntl
@@ -18,41 +18,41 @@ if TYPE_CHECKING:
     from cloudtune.store.records import RunRecord
 
 LOOK = 0.5
-"""Seconds between two looks at a run that goes on; a target's times of events are as exact as this at worst."""
+"""Seconds between two updates of a run that goes on; times that a target sets itself are as exact as this."""
 
 REFRESH = 5.0
-"""Seconds between two looks at the service that runs the trials, if nobody else follows the run."""
+"""Seconds between two refreshes of the run from its service."""
 
 _LONGEST_PAUSE = 30.0
-"""Seconds after which a target that could not be reached is tried again, at most."""
+"""Most seconds until an unreachable target is tried again."""
 
 Tell = Callable[[str], None]
 
 
 class Publisher:
-    """Publishes one run; a context, within which nobody else publishes it to the same targets.
+    """A context manager that publishes one run, and locks it so that no other process publishes it to the same targets.
 
     Args:
-        run: what to publish.
-        targets: where to.
+        run: the run to publish.
+        targets: the targets.
 
     Raises (on entering):
-        RunBusy: another process does.
+        RunBusy: another process publishes the run to a target.
         ProviderError: a target cannot be reached.
-        ConfigError: something else has the run's place at a target.
+        ConfigError: the run's name is taken at a target.
     """
 
     def __init__(self, run: "RunView", targets: Sequence[Target]) -> None:
         self._run = run
         self._feeds = [_Feed(run, target) for target in targets]
         self._held = contextlib.ExitStack()
-        self._patience = OutageTolerance()
+        self._tolerance = OutageTolerance()
         self._next_refresh = 0.0
 
     def __enter__(self) -> "Publisher":
         with contextlib.ExitStack() as held:
             for feed in self._feeds:
-                held.enter_context(_alone(self._run, feed.target))
+                held.enter_context(_locked(self._run, feed.target))
                 with feed.target.reached():
                     feed.target.open()
             self._held = held.pop_all()
@@ -63,77 +63,79 @@ class Publisher:
 
     @property
     def published(self) -> list[Published]:
-        """Where the run is, for whoever wants to look."""
+        """Where the run is published, for each target."""
         return [feed.target.published for feed in self._feeds]
 
     def publish(self, *, follow: bool = False, tell: Tell | None = None) -> RunState:
-        """Brings the targets up to date.
+        """Update the targets.
 
         Args:
-            follow: whether to go on until the run has ended or is interrupted. A target that cannot be reached
-                meanwhile is tried again.
-            tell: is told of such troubles.
+            follow: whether to go on until the run has ended or is interrupted. Targets that cannot be reached meanwhile
+                are tried again.
+            tell: called with a message for each outage of a target or service.
 
         Returns:
             The run's state as it was published.
 
         Raises:
-            ProviderError: a target cannot be reached, or does not take something.
+            ProviderError: a target cannot be reached, or refuses something.
         """
         while True:
-            record = self._record(tell) if follow else self._run.record  # before the trials: they end before it
+            record = (
+                self._record(tell) if follow else self._run.record
+            )  # read before the trials, which end before the run
             last = not follow or record.state.ended or record.state is RunState.INTERRUPTED
             for feed in self._feeds:
                 if last:
-                    feed.look(record)
+                    feed.update(record)
                 else:
-                    feed.try_to_look(record, tell)
+                    feed.try_to_update(record, tell)
             if last:
                 return record.state
             time.sleep(LOOK)
 
     def _record(self, tell: Tell | None) -> "RunRecord":
-        """The record, brought up to date once in a while; bears it if that fails."""
+        """Return the record, refreshed every `REFRESH` seconds; tolerate outages of the service for a while."""
         if time.monotonic() >= self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH
-            with self._patience.borne(), _told(tell):
+            with self._tolerance.borne(), _announced(tell):
                 return self._run.refreshed()
         return self._run.record
 
 
 class _Feed:
-    """One target, with what it was told already.
+    """One target, with what has been sent to it.
 
-    Each look costs as much as changed since the one before, and as the running trials have reported.
+    An update costs time for changed trials and the reports of running trials only.
     """
 
     def __init__(self, run: "RunView", target: Target) -> None:
         self.target = target
         self._run = run
         self._revision = 0
-        self._running: dict[int, tuple[Trial, int]] = {}  # with how many of its reports were told
+        self._running: dict[int, tuple[Trial, int]] = {}  # each with the number of its reports that were sent
         self._ended: dict[int, Trial] = {}
         self._state: RunState | None = None
         self._in_doubt = False
-        self._patience = OutageTolerance()
+        self._tolerance = OutageTolerance()
         self._pause = self._next_try = 0.0
 
-    def try_to_look(self, record: "RunRecord", tell: Tell | None) -> None:
-        """Looks, unless the target could not be reached a moment ago; bears it if it cannot be reached now.
+    def try_to_update(self, record: "RunRecord", tell: Tell | None) -> None:
+        """Update the target, unless it is paused after an outage; tolerate outages for a while.
 
         Raises:
-            ProviderError: it could not be reached for too long.
+            ProviderError: the target has been unreachable for too long.
         """
         if time.monotonic() < self._next_try:
             return
         self._pause = min(2 * self._pause + LOOK, _LONGEST_PAUSE)
-        self._next_try = time.monotonic() + self._pause  # unless it goes well
-        with self._patience.borne(), _told(tell):
-            self.look(record)
+        self._next_try = time.monotonic() + self._pause  # reset on success
+        with self._tolerance.borne(), _announced(tell):
+            self.update(record)
             self._pause = self._next_try = 0.0
 
-    def look(self, record: "RunRecord") -> None:
-        """Tells the target what is new. If it fails, the next look tells it again."""
+    def update(self, record: "RunRecord") -> None:
+        """Send the changes to the target. After a failure, the next update sends them again."""
         if self._in_doubt:
             with self.target.reached():
                 self.target.find()
@@ -141,7 +143,7 @@ class _Feed:
         revision, changed = self._run.changes(self._revision)
         known = {trial.number: trial for trial, _ in self._running.values()}
         for _, trial in sorted({**known, **{trial.number: trial for trial in changed}}.items()):
-            self._look_at(trial, changed=trial is not known.get(trial.number))
+            self._update_trial(trial, changed=trial is not known.get(trial.number))
         self._ended |= {trial.number: trial for trial in changed if trial.state.ended}
         if changed or record.state is not self._state:
             with self.target.reached():
@@ -149,7 +151,7 @@ class _Feed:
         self._revision, self._state = revision, record.state
         self._in_doubt = False
 
-    def _look_at(self, trial: Trial, *, changed: bool) -> None:
+    def _update_trial(self, trial: Trial, *, changed: bool) -> None:
         reports = [report for report in self._run.reports(trial.number) if report.attempt == trial.attempt]
         if changed or len(reports) != self._running[trial.number][1]:
             with self.target.reached():
@@ -161,8 +163,8 @@ class _Feed:
 
 
 @contextlib.contextmanager
-def _told(tell: Tell | None) -> Iterator[None]:
-    """Tells of a trouble, before it is borne or not."""
+def _announced(tell: Tell | None) -> Iterator[None]:
+    """Call `tell` with a message for a retryable error, and let the error pass."""
     try:
         yield
     except ProviderError as error:
@@ -172,8 +174,12 @@ def _told(tell: Tell | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone(run: "RunView", target: Target) -> Iterator[None]:
-    """Holds the lock of a run and a target; the system frees it when the process dies."""
+def _locked(run: "RunView", target: Target) -> Iterator[None]:
+    """Hold the lock of a run and a target; the system releases it when the process dies.
+
+    Raises:
+        RunBusy: another process holds it.
+    """
     digest = hashlib.sha256(f"{target.name} {target.raw_address}".encode()).hexdigest()[:16]
     descriptor = os.open(run.folder / f"publishing-{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:

@@ -1,4 +1,4 @@
-"""What a place is that a run is published to."""
+"""The interface of targets to which runs are published."""
 
 import contextlib
 from abc import ABC, abstractmethod
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Where a run was published to.
+    """Where a run is published.
 
     Attributes:
         target: ``optuna``, ``mlflow`` or ``tensorboard``.
-        address: of the target, with its passwords masked.
-        name: what the run is there.
-        look: how to look at it: a command or a URL.
-        notes: what the target cannot hold, or has by another name.
+        address: the target's address, with passwords masked.
+        name: the name of the run at the target.
+        look: how to view it: a command or a URL.
+        notes: what the target cannot hold, or holds under another name.
     """
 
     target: str
@@ -36,18 +36,18 @@ class Published:
 
 
 class Target(ABC):
-    """Takes one run, and keeps what it has of it up to date.
+    """The base class of targets, each of which receives one run and its updates.
 
     Args:
-        run: what to publish.
-        address: where to, as the user gave it.
+        run: the run to publish.
+        address: the target's address as given by the user.
     """
 
     name: ClassVar[str]
-    """What it is called, also as an extra of cloudtune."""
+    """The target's name, which is also the name of its extra of cloudtune."""
 
     trouble: tuple[type[Exception], ...] = (OSError,)
-    """What its library raises where the target cannot be reached, or does not take something."""
+    """The exceptions that its library raises if the target cannot be reached or refuses something."""
 
     def __init__(self, run: "RunView", address: str) -> None:
         self.run_id = run.id
@@ -60,74 +60,76 @@ class Target(ABC):
     @property
     @abstractmethod
     def place(self) -> str:
-        """What the run is called there."""
+        """The name of the run at the target, e.g. ``study digits-svc-2f9c31aa``."""
 
     @property
     @abstractmethod
     def look(self) -> str:
-        """How to look at it."""
+        """How to view the run at the target: a command or a URL."""
 
     @abstractmethod
     def open(self) -> None:
-        """Reaches the target, finds what it has of the run, and makes what must be there before its first trial.
+        """Connect to the target, find what it has of the run, and create what must exist before the first trial.
+
+        Called once, within `reached`, before any other method.
 
         Raises:
-            ConfigError: something else has the run's place.
+            ConfigError: the run's name is taken by something else.
         """
 
-    def find(self) -> None:  # noqa: B027  # most need not know
-        """Finds out anew what the target has of the run: a call failed, and may have done its work all the same."""
+    def find(self) -> None:  # noqa: B027  # optional
+        """Find again what the target has of the run, after a failed call that may have been carried out; by default do nothing."""
 
     @abstractmethod
     def take_trial(self, trial: "Trial", reports: Sequence["Report"]) -> None:
-        """Brings what the target has of a trial up to date; doing it twice is as good as once.
+        """Create or update a trial at the target; must be idempotent. Called for every trial that has changed.
 
         Args:
-            trial: as it is now.
-            reports: all of its last attempt.
+            trial: the trial's current state.
+            reports: all reports of its last attempt.
         """
 
     @abstractmethod
     def take_run(self, record: "RunRecord", ended: Sequence["Trial"]) -> None:
-        """Brings what the target has of the run as a whole up to date, after its trials.
+        """Update the run as a whole at the target, after its trials; must be idempotent.
 
         Args:
-            record: how the run is now.
-            ended: its ended trials in the order in which the store came to know it.
+            record: the run's current record.
+            ended: its ended trials in the order in which their ends were stored.
         """
 
     def note(self, message: str) -> None:
-        """Keeps what a user has to know of how things are there; the same message once."""
+        """Add a note for the user about how the run is stored at the target; equal notes count once."""
         self._notes[message] = None
 
     @property
     def published(self) -> Published:
-        """Where the run is, for whoever wants to look."""
+        """Where the run is published, with the notes so far."""
         return Published(self.name, self.address, self.place, self.look, tuple(self._notes))
 
     @contextlib.contextmanager
     def reached(self) -> Iterator[None]:
-        """Makes one kind of error of whatever the target's library raises.
+        """Convert the exceptions in `trouble` to ProviderError, within the context; calls of the target run in it.
 
         Raises:
-            ProviderError: the target cannot be reached, or does not take something; a later try may go better.
+            ProviderError: the target cannot be reached or refuses something; retryable.
         """
         try:
             yield
         except CloudtuneError:
             raise
         except self.trouble as error:
-            told = getattr(error, "orig", None) or error  # SQLAlchemy wraps what the database said
-            said = without_secrets(str(told), self.raw_address).strip() or type(told).__name__
-            # The cause stays behind: it may tell the password.
-            raise ProviderError(f"{self.name} at {self.address}: {said}", retryable=True) from None
+            original = getattr(error, "orig", None) or error  # SQLAlchemy wraps the database's error
+            text = without_secrets(str(original), self.raw_address).strip() or type(original).__name__
+            # Without the cause, which may contain the password.
+            raise ProviderError(f"{self.name} at {self.address}: {text}", retryable=True) from None
 
 
 def need(module: str, extra: str) -> Any:  # a module of an optional package
-    """A module of an optional package.
+    """Import and return a module of an optional package.
 
     Raises:
-        ConfigError: it is not installed; says how to install it.
+        ConfigError: the package is not installed; the message has the install command.
     """
     try:
         return import_module(module)

@@ -1,4 +1,4 @@
-"""A run as event files for TensorBoard: HParams with a session a trial, and learning curves as scalars."""
+"""The target TensorBoard: event files with a session of HParams per trial and learning curves as scalars."""
 
 import os
 import shlex
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 class TensorBoardTarget(Target):
-    """A folder below the given one, called like the run, with a folder for each trial.
+    """The target TensorBoard: a folder named by the run's id, with a subfolder for each trial.
 
-    The events of a trial follow from what the store has of it alone, and what comes later comes behind: a file that has
-    the beginning of them is continued, any other is replaced. So nothing is there twice, however often it is written,
-    and whatever a killed writer left is made whole.
+    The events of a trial are a function of its data in the store, and later data only append events: a file that holds
+    the beginning of the events is continued, any other is replaced. So writing again duplicates nothing and completes
+    what a killed process has left.
 
     Args:
-        run: what to publish.
-        folder: where to.
+        run: the run to publish.
+        folder: the parent folder.
     """
 
     name = "tensorboard"
@@ -31,7 +31,7 @@ class TensorBoardTarget(Target):
     def __init__(self, run: "RunView", folder: str) -> None:
         need("tensorboard.plugins.hparams.summary_v2", self.name)
         super().__init__(run, folder)
-        from cloudtune.publishing.events import Events, session_name  # noqa: PLC0415  # loads TensorBoard
+        from cloudtune.publishing.events import Events, session_name  # noqa: PLC0415  # imports TensorBoard
 
         self._session_name = session_name
         self.folder = Path(folder) / self.run_id
@@ -54,33 +54,33 @@ class TensorBoardTarget(Target):
     def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
         self._metrics |= dict.fromkeys([*trial.metrics, *(name for report in reports for name in report.metrics)])
         if not trial.attempt and not trial.state.ended:
-            return  # its start is not known yet
+            return  # its start time is not known yet
         folder = self.folder / self._session_name(trial.number)
         began = (trial.started if trial.started is not None else trial.ended) or 0.0
         path = folder / f"events.out.tfevents.{began:010.0f}.attempt-{trial.attempt}"
         folder.mkdir(exist_ok=True)
         for other in folder.glob("events.out.tfevents.*"):
-            if other != path:  # of an attempt before; a TensorBoard that is open never gets over a file that is gone
+            if other != path:  # of an earlier attempt; an open TensorBoard does not cope with a removed file
                 _write(other, self._events.nothing())
         points = points_of(trial, reports, self.job.objective)
         _write(path, self._events.session(trial, points, began))
 
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
         if not ended and not record.state.ended:
-            return  # a TensorBoard that is open keeps the first list of metrics that it sees, and they are told by trials
+            return  # an open TensorBoard keeps the first list of metrics that it reads, and metrics are known from trials
         tags = {metric: counting_name(self.job.objective, metric) for metric in self._metrics}
         path = self.folder / f"events.out.tfevents.{record.created:010.0f}.experiment"
         _write(path, self._events.experiment(record, tags))
 
 
 def _write(path: Path, events: Iterable[bytes]) -> None:
-    """Makes a file hold these events."""
+    """Write events to a file: append to one that holds their beginning, else replace it atomically."""
     content = b"".join(events)
-    known = path.read_bytes() if path.exists() else b""
-    if known and content.startswith(known):
+    existing = path.read_bytes() if path.exists() else b""
+    if existing and content.startswith(existing):
         with path.open("ab") as file:
-            file.write(content[len(known) :])
+            file.write(content[len(existing) :])
         return
-    new = path.with_name(".new")  # no name of an event file: nobody reads it half written
+    new = path.with_name(".new")  # no name of an event file, so that TensorBoard does not read it half written
     new.write_bytes(content)
-    os.replace(new, path)  # noqa: PTH105  # says that an older file goes
+    os.replace(new, path)  # noqa: PTH105  # replaces an existing file

@@ -1,4 +1,4 @@
-"""The report: one HTML page about a run, which needs nothing but a browser."""
+"""The report of a run: one HTML page that needs only a browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,13 +8,13 @@ if TYPE_CHECKING:
 
 
 def write_report(run: "RunView", path: Path) -> Path:
-    """Writes the report of a run, and returns its path. Folders on the way are made.
+    """Write the report of a run and return its path; create missing folders.
 
     Raises:
         StoreError: the run cannot be read.
         OSError: the file cannot be written.
     """
-    from cloudtune.report.page import page  # noqa: PLC0415  # loaded only where a report is written
+    from cloudtune.report.page import page  # noqa: PLC0415  # imported only when a report is written
     from cloudtune.report.study import study_of  # noqa: PLC0415
 
     text = page(study_of(run))

@@ -1,4 +1,4 @@
-"""The charts about how the run went: what was reached when, and by which trials."""
+"""Charts of the course of a run: objective over time, Pareto front, importance, learning curves, timeline."""
 
 import math
 from collections.abc import Sequence
@@ -27,16 +27,16 @@ from cloudtune.results.importance import MIN_TRIALS
 from cloudtune.store.records import Trial, TrialState
 
 MAX_BARS = 1500
-"""Trials in the timeline; of more, the last."""
+"""Most trials in the timeline; of more trials, the last."""
 
 MAX_PAIRS = 6
-"""Pairs of objectives that are set against each other."""
+"""Most pairs of objectives with a chart."""
 
 _BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
 
 
 def history(study: Study) -> Chart | None:
-    """Every trial in the order of their ends, and the best so far; None before any trial has a value."""
+    """Return the chart of the objective of every ended trial and the best so far; None before any trial has a value."""
     ended = [trial for trial in study.trials if trial.state.ended]
     ended.sort(key=lambda trial: (study.latest if trial.ended is None else trial.ended, trial.number))
     if not ended or not study.values:
@@ -74,7 +74,7 @@ def _worse_edge(study: Study, axis: ValueAxis) -> float:
 
 
 def _best_so_far(study: Study, ended: Sequence[Trial]) -> list[tuple[int, float]]:
-    """Where the best changed, and to what."""
+    """Return the places (from 1) at which the best value changed, each with the new value."""
     better = max if study.objective.goal == "maximize" else min
     line: list[tuple[int, float]] = []
     for place, trial in enumerate(ended, 1):
@@ -87,7 +87,7 @@ def _best_so_far(study: Study, ended: Sequence[Trial]) -> list[tuple[int, float]
 
 
 def front(study: Study) -> list[Chart]:
-    """Each pair of objectives against each other; none for a single objective or without a completed trial."""
+    """Return a chart for each pair of objectives; [] for a single objective or without a completed trial."""
     if len(study.job.objective) < 2 or not study.front:
         return []
     return [
@@ -129,15 +129,15 @@ def _pair(study: Study, one: int, other: int) -> Chart:
 
 
 def importances(study: Study) -> Chart | str:
-    """How much each parameter decides, for each objective; a sentence where that cannot be said."""
+    """Return the chart of parameter importance for each objective, or a sentence why it is not known."""
     found = [(each.metric, study.aimed(aim).shares) for aim, each in enumerate(study.job.objective)]
-    said = [(metric, shares) for metric, shares in found if shares and any(shares.values())]
-    if not said:
+    usable = [(metric, shares) for metric, shares in found if shares and any(shares.values())]
+    if not usable:
         return _why_no_importance(study)
-    names = list(said[0][1])[:30][::-1]
+    names = list(usable[0][1])[:30][::-1]
     traces: list[Figure] = []
-    for index, (metric, shares) in enumerate(said):
-        bar = {"type": "bar", "orientation": "h", "name": plain(short(metric)), "showlegend": len(said) > 1}
+    for index, (metric, shares) in enumerate(usable):
+        bar = {"type": "bar", "orientation": "h", "name": plain(short(metric)), "showlegend": len(usable) > 1}
         looks = {
             "color": [BLUE, AMBER, GREEN, RED, GREY][index % 5],
             "pattern": hatched(["", "/", "x", ".", "+"][index % 5]),
@@ -147,9 +147,9 @@ def importances(study: Study) -> Chart | str:
         places = {"x": values, "y": list(range(len(names)))}
         traces.append({**bar, **places, **texts, "marker": looks, "hoverinfo": "skip"})
     labels = {"tickvals": list(range(len(names))), "ticktext": [plain(short(name, 24)) for name in names]}
-    widest = max(max(shares.values()) for _, shares in said)
+    widest = max(max(shares.values()) for _, shares in usable)
     across = {"tickformat": ".0%", "range": [0, min(1.15 * widest + 0.02, 1.1)]}
-    height = 100 + max(28, 16 * len(said)) * len(names)
+    height = 100 + max(28, 16 * len(usable)) * len(names)
     drawn = layout("share of the importance", "", height, xaxis=across, yaxis=labels)
     caption = (
         "How much each parameter decides whether a trial is among the best tenth: how differently it is distributed "
@@ -167,7 +167,7 @@ def _why_no_importance(study: Study) -> str:
 
 
 def curves(study: Study) -> Chart | None:
-    """The objective over the steps of each trial that reported several times."""
+    """Return the chart of the learning curves of trials with several reports; None without any."""
     drawn = [trial for trial in study.trials if trial.number in study.curves]
     if not drawn:
         return None
@@ -210,7 +210,7 @@ def _curve(study: Study, trial: Trial, *, highlighted: bool) -> Figure:
 
 
 def timeline(study: Study) -> Chart | None:
-    """When each trial ran, on as many rows as trials ran at the same time; None before the first start."""
+    """Return the chart of when each trial ran, on as many rows as ran in parallel; None before the first start."""
     spans = [
         (trial.started, max(trial.started, study.latest if trial.ended is None else trial.ended), trial)
         for trial in study.trials
@@ -260,8 +260,8 @@ _PATTERNS = {TrialState.FAILED: "x", TrialState.PRUNED: "/", TrialState.CANCELLE
 
 
 def _rows(spans: Sequence[tuple[float, float, Trial]]) -> list[int]:
-    """A row for each span (by their starts) so that none overlaps another."""
-    free: list[float] = []  # when each row is free again
+    """Return a row for each span, sorted by start, so that no spans of a row overlap."""
+    free: list[float] = []  # the time from which each row is free
     rows = []
     for begin, end, _ in spans:
         row = next((row for row, until in enumerate(free) if until <= begin), len(free))
@@ -273,6 +273,6 @@ def _rows(spans: Sequence[tuple[float, float, Trial]]) -> list[int]:
 
 
 def _unit(seconds: float) -> tuple[str, float]:
-    """The unit in which a time span is a number that people can read, and its seconds."""
+    """Return the unit for a readable time span, and its length in seconds."""
     units = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0), ("", math.inf))
     return next(unit for unit, larger in pairwise(units) if seconds < 3 * larger[1])

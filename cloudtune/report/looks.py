@@ -1,4 +1,4 @@
-"""What the charts share: figures of plotly.js (https://plotly.com/javascript/reference) as plain data."""
+"""Shared parts of charts, as plain data for plotly.js (https://plotly.com/javascript/reference)."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,8 @@ from cloudtune.store.records import Trial, TrialState
 
 Figure = dict[str, Any]
 
-# Told apart with any kind of colour vision, and at a contrast of at least 3 to both a white and a dark page
-# (WCAG 2.2, 1.4.11). No colour stands alone: each state has its symbol, each line its dash.
+# Distinguishable with any kind of colour vision, with a contrast of at least 3 to a white and a dark page (WCAG 2.2,
+# 1.4.11). States differ by symbol and lines by dash as well.
 BLUE, GREEN, AMBER, RED, GREY = "#2878b5", "#0a8f6a", "#b87a00", "#d0402b", "#8a8a8a"
 
 COLOURS = {
@@ -32,20 +32,20 @@ SYMBOLS = {
 }
 
 MANY = 2000
-"""Points above which a chart is drawn by the graphics processor."""
+"""Points above which a chart is drawn with WebGL."""
 
 _FEW = 8
-"""Values below which nothing is called an outlier."""
+"""Fewest values among which outliers are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart with the sentence that says what it shows.
+    """A chart with its caption.
 
     Attributes:
-        caption: plain text.
-        figure: the data and the layout, with its height in pixels. Traces name their trials in ``customdata``: the
-            page fills in what is shown under the pointer.
+        caption: what the chart shows, as plain text.
+        figure: data and layout, with the height in pixels. Traces name their trials in ``customdata``, from which the
+            page makes the hover texts.
     """
 
     caption: str
@@ -53,7 +53,7 @@ class Chart:
 
 
 def layout(x: str, y: str, height: int = 380, *, xaxis: Figure | None = None, yaxis: Figure | None = None) -> Figure:
-    """The layout of a chart with two axes; the page adds its colours and fonts."""
+    """Return the layout of a chart with two axes, `height` in pixels; the page adds colours and fonts."""
     return {
         "height": height,
         "margin": {"l": 64, "r": 16, "t": 30, "b": 50},
@@ -67,7 +67,7 @@ def layout(x: str, y: str, height: int = 380, *, xaxis: Figure | None = None, ya
 def points(
     trials: Sequence[Trial], x: Sequence[float | None], y: Sequence[float | None], *, fast: bool = False
 ) -> Figure:
-    """A trace of one point for each trial."""
+    """Return a trace of one point for each trial, drawn with WebGL if `fast`."""
     return {
         "type": "scattergl" if fast else "scatter",
         "mode": "markers",
@@ -79,17 +79,17 @@ def points(
 
 
 def marker(state: TrialState, size: int = 8, opacity: float = 0.8) -> Figure:
-    """The marker of a trial in a state."""
+    """Return the marker of a trial in a state."""
     return {"color": COLOURS[state], "symbol": SYMBOLS[state], "size": size, "opacity": opacity}
 
 
 def hatched(shape: str) -> Figure:
-    """A pattern over the colour of a bar; "" for none."""
+    """Return a pattern over the colour of a bar; shape "" for none."""
     return {"shape": shape, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,0.5)", "solidity": 0.18, "size": 7}
 
 
 def spread(number: int, width: float) -> float:
-    """A shift by at most half a width that keeps trials of one value apart, the same every time."""
+    """Return a deterministic shift of at most half a width, which separates trials with the same value."""
     return ((number * 0.6180339887) % 1.0 - 0.5) * width
 
 
@@ -98,9 +98,9 @@ class ValueAxis:
     """The axis of an objective.
 
     Attributes:
-        settings: for plotly.
-        remark: what is to be said of it: "", or a sentence with a space before it.
-        low, high: what is seen of the values; both None where there are none.
+        settings: the settings for plotly.
+        remark: a sentence for the caption with a space before it; "" for none.
+        low, high: the ends of the shown range; both None without values.
     """
 
     settings: Figure
@@ -110,10 +110,10 @@ class ValueAxis:
 
 
 def value_axis(values: Iterable[float], goal: str) -> ValueAxis:
-    """An axis on which the good values can be told apart.
+    """Return an axis on which the good values can be distinguished.
 
-    Positive values to be minimised that span two powers of ten or more get a log axis. Otherwise outliers (what is
-    three times farther from the best than the worse quartile is) are left outside of what is seen at first.
+    Positive values to be minimised that span two powers of ten or more get a log axis. Otherwise outliers (values more
+    than three times farther from the best than the worse quartile) are outside of the initial range.
     """
     worst_last = sorted((value for value in values if math.isfinite(value)), reverse=goal == "maximize")
     if not worst_last:

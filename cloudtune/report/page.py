@@ -1,4 +1,4 @@
-"""The page: charts and tables in one HTML text that asks the network for nothing."""
+"""The page of a report: one HTML text with charts and tables that loads nothing from the network."""
 
 import json
 import math
@@ -14,15 +14,15 @@ from cloudtune.report.looks import Chart, Figure
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment
 
-# The browser itself keeps the page from loading anything; plotly's charts on the graphics processor compile
-# what they draw ('unsafe-eval') and are copied from canvases (data:, blob:).
 _GENERATOR = '<meta name="generator" content="cloudtune">'
 
+# The policy makes the browser refuse all loading; plotly's WebGL charts compile code ('unsafe-eval') and are copied from
+# canvases (data:, blob:).
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
 
 
 def page(study: Study) -> str:
-    """The whole page as HTML."""
+    """Return the whole page as HTML."""
     figures: dict[str, Figure] = {}
     sections = "\n".join(_sections(study, figures))
     return "\n".join(
@@ -57,13 +57,13 @@ def _asset(name: str) -> str:
 
 @cache
 def _plotly() -> str:
-    """plotly.js, as plotly's package brings it, so that its text cannot end the script element."""
+    """Return plotly.js of the package plotly, escaped so that it cannot end the script element."""
     script = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _json(data: object) -> str:
-    """JSON that cannot end the script element it stands in, without numbers that JSON does not have."""
+    """Return data as JSON that cannot end its script element; numbers that are not finite become null."""
     text = json.dumps(_rounded(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -71,7 +71,7 @@ def _json(data: object) -> str:
 
 
 def _rounded(data: Any) -> Any:  # plain data
-    """The same with at most 8 digits a number, more than any screen shows; null for what is not finite."""
+    """Return plain data with numbers rounded to 8 digits; None for those that are not finite."""
     if isinstance(data, float):
         return float(f"{data:.8g}") if math.isfinite(data) else None
     if isinstance(data, dict):
@@ -96,8 +96,8 @@ def _sections(study: Study, figures: dict[str, Figure]) -> list[str]:
         shown = tables.event_table(study)
         long = len(study.events) > 12
         sections.append(_section("Events", _caption(caption) + (tables.details("Show them", shown) if long else shown)))
-    said = _caption("The spec. Values of environment variables are masked.")
-    sections.append(_section("Job", said + tables.snippet("job.yaml", study.job.to_yaml())))
+    intro = _caption("The spec. Values of environment variables are masked.")
+    sections.append(_section("Job", intro + tables.snippet("job.yaml", study.job.to_yaml())))
     return sections
 
 
@@ -119,16 +119,18 @@ def _parameter_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
     if not study.ranked:
         return []
     importance = charts.importances(study)
-    said = _caption(importance) if isinstance(importance, str) else _chart(figures, "importance", importance)
-    sections = [_section("Parameter importance", said)]
+    intro = _caption(importance) if isinstance(importance, str) else _chart(figures, "importance", importance)
+    sections = [_section("Parameter importance", intro)]
     parallel = parameters.parallel(study)
     if parallel is not None:
         sections.append(_section("Parallel coordinates", _chart(figures, "parallel", parallel)))
     slices = parameters.slices(study)
     if slices:
-        shown = [_chart(figures, f"slice-{index}", chart, told=True) for index, (_, chart) in enumerate(slices)]
-        said = _caption(parameters.slices_caption(study, slices))
-        sections.append(_section("Each parameter", f'{said}<div class="grid">{"".join(shown)}</div>'))
+        shown = [
+            _chart(figures, f"slice-{index}", chart, shared_caption=True) for index, (_, chart) in enumerate(slices)
+        ]
+        intro = _caption(parameters.slices_caption(study, slices))
+        sections.append(_section("Each parameter", f'{intro}<div class="grid">{"".join(shown)}</div>'))
     return sections
 
 
@@ -145,12 +147,12 @@ def _caption(text: str) -> str:
     return f'<p class="caption">{escape(text)}</p>'
 
 
-def _chart(figures: dict[str, Figure], name: str, chart: Chart, *, told: bool = False) -> str:
-    """A place for a chart, with its caption unless a common one has told it."""
+def _chart(figures: dict[str, Figure], name: str, chart: Chart, *, shared_caption: bool = False) -> str:
+    """Add a chart to the figures and return its HTML element, without a caption if several charts share one."""
     figures[name] = chart.figure
     height = int(chart.figure["layout"]["height"])
     caption = escape(chart.caption)
-    shown = f"<figcaption>{caption}</figcaption>" if not told else ""
+    shown = f"<figcaption>{caption}</figcaption>" if not shared_caption else ""
     return (
         f'<figure>{shown}<div class="chart" id="chart-{name}" role="img" aria-label="{caption}"'
         f' style="height:{height}px"></div></figure>'
@@ -166,7 +168,7 @@ such as <code>state=failed</code> or <code>seconds&gt;60</code>.</p>
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a page that `cloudtune` wrote, of this version or an earlier one."""
+    """Return whether a file is a report written by this or an earlier version of cloudtune."""
     try:
         with path.open("rb") as file:
             head = file.read(2000).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""The charts about the parameters: which values the trials had, and what came of them."""
+"""Charts of the parameters: parallel coordinates, and the objective by each parameter."""
 
 import math
 from statistics import quantiles
@@ -11,27 +11,27 @@ from cloudtune.space.space import Dimension
 from cloudtune.store.records import Trial, TrialState
 
 MAX_LINES = 1000
-"""Trials in the parallel coordinates; of more, the best and an even choice of the others."""
+"""Most trials in the parallel coordinates; of more, the best and an even selection of the others."""
 
 MAX_AXES = 12
-"""Parameters in the parallel coordinates; of more, the most important."""
+"""Most parameters in the parallel coordinates; of more, the most important."""
 
 MAX_SLICES = 30
-"""Parameters with a chart of their own; of more, the most important."""
+"""Most parameters with a chart of their own; of more, the most important."""
 
 _ALL_POINTS = 20_000
-"""Points in the charts of all parameters together; each may have its part of them, up to `_POINTS`."""
+"""Most points in the charts of all parameters together; each chart has its share of them, up to `_POINTS`."""
 _POINTS = 1500
 
 _ABSENT = -0.12
-"""Where a trial without the parameter crosses its axis: below the lowest value."""
+"""The position on an axis of trials without the parameter, below the lowest value."""
 
-# From worst to best on a dark page, where the best shall be brightest; on a light page the other way round.
+# From worst to best on a dark page, where the best is brightest; the page reverses it on a light background.
 _SCALE = [[0.0, "#3d3a8c"], [0.35, "#2878b5"], [0.65, "#21a58a"], [1.0, "#f6d746"]]
 
 
 def _varying(study: Study, most: int) -> list[Dimension]:
-    """The dimensions with more than one value, in the order of the space; of too many, the most important."""
+    """Return the dimensions with more than one value in the order of the space; of more than `most`, the most important."""
     found = [dimension for dimension in study.space.dimensions if dimension.axis.size != 1]
     if len(found) <= most:
         return found
@@ -41,7 +41,7 @@ def _varying(study: Study, most: int) -> list[Dimension]:
 
 
 def _position(dimension: Dimension, trial: Trial) -> float | None:
-    """Where a trial lies on the axis; None where the parameter does not exist in it, or has a value of another space."""
+    """Return a trial's position on the axis; None if the parameter is inactive or its value is not within the space."""
     if dimension.name not in trial.parameters or not dimension.active(trial.parameters):
         return None
     try:
@@ -54,8 +54,8 @@ def _position(dimension: Dimension, trial: Trial) -> float | None:
 
 
 def parallel(study: Study) -> Chart | None:
-    """Every completed trial as a line through its parameters, coloured by the objective; None for fewer than two."""
-    trials = choose(study.ranked, MAX_LINES)[::-1]  # the best are drawn last, above the others
+    """Return the chart of completed trials as lines through their parameters; None for fewer than two trials."""
+    trials = choose(study.ranked, MAX_LINES)[::-1]  # the best are drawn last, on top
     dimensions = _varying(study, MAX_AXES)
     if len(trials) < 2 or not dimensions:
         return None
@@ -75,7 +75,7 @@ def parallel(study: Study) -> Chart | None:
 
 
 def _within(value: float, axis: ValueAxis) -> float:
-    """A value, or the end of the axis for an outlier."""
+    """Return a value, or the end of the axis for an outlier."""
     low, high = value if axis.low is None else axis.low, value if axis.high is None else axis.high
     return min(max(value, low), high)
 
@@ -118,7 +118,7 @@ def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimens
 
 
 def slices(study: Study) -> list[tuple[str, Chart]]:
-    """The key of each parameter and its values against the objective."""
+    """Return for each parameter its key and the chart of the objective by its values."""
     dimensions = _varying(study, MAX_SLICES)
     if not study.values or not dimensions:
         return []
@@ -130,7 +130,7 @@ def slices(study: Study) -> list[tuple[str, Chart]]:
 
 
 def slices_caption(study: Study, shown: list[tuple[str, Chart]]) -> str:
-    """The sentence for all charts of `slices`."""
+    """Return the common caption of the charts of `slices`."""
     caption = f"The {study.objective.metric} by the value of each parameter, on the parameter's own scale."
     most = max(
         (sum(len(trace["x"]) for trace in chart.figure["data"] if "customdata" in trace) for _, chart in shown),
@@ -168,7 +168,7 @@ def _slice(study: Study, dimension: Dimension, trials: list[Trial], axis: ValueA
 
 
 def _same_range(axis: ValueAxis) -> Figure:
-    """The objective's axis, with the same range in all charts, so that they can be compared."""
+    """Return the settings of the objective's axis with the same range in all charts."""
     if axis.low is None or axis.high is None or "range" in axis.settings:
         return axis.settings
     low, high = (math.log10(axis.low), math.log10(axis.high)) if axis.settings else (axis.low, axis.high)
@@ -178,7 +178,7 @@ def _same_range(axis: ValueAxis) -> Figure:
 
 
 def _boxes(study: Study, dimension: Dimension) -> list[Figure]:
-    """A box for each value that at least five completed trials have."""
+    """Return a trace of boxes for the values that at least five completed trials have; [] for none."""
     groups: dict[int, list[float]] = {}
     size = dimension.axis.size or 1
     for trial in study.ranked:

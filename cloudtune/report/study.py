@@ -1,4 +1,4 @@
-"""What a report is about: everything of a run that it tells, gathered once."""
+"""The data of a run that its report shows, read once."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from cloudtune.results.view import RunView
 
 MAX_CURVES = 200
-"""Learning curves that are drawn; of more, the best and an even choice of the others."""
+"""Most learning curves that are drawn; of more, the best and an even selection of the others."""
 
 MAX_STEPS = 400
-"""Points of a learning curve that are drawn; of more, an even choice."""
+"""Most points of a learning curve that are drawn; of more, an even selection."""
 
 Curve = list[tuple[int, float]]
 """Steps and values of one trial."""
@@ -28,17 +28,17 @@ Curve = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Study:
-    """A run, as its report sees it.
+    """The data of a run for its report.
 
     Attributes:
-        record: what the store knows of the run.
+        record: the run's record in the store.
         job: the spec, with masked environment.
-        plan: what the run was made from.
+        plan: the plan that the run was made from.
         trials: all trials by number.
         curves: of trials with several reports: the first objective at each step of their last attempt.
         more_curves: whether further trials have such curves.
         events: seconds since 1970, trial (None for the run) and message.
-        aim: which of the objectives the charts are about, from 0.
+        aim: the index of the objective that the charts show, from 0.
     """
 
     record: RunRecord
@@ -52,11 +52,11 @@ class Study:
 
     @property
     def objective(self) -> Objective:
-        """The objective that the charts are about."""
+        """The objective that the charts show."""
         return self.job.objective[self.aim]
 
     def aimed(self, aim: int) -> "Study":
-        """The same about another objective."""
+        """Return a copy for the charts of another objective."""
         return replace(self, aim=aim)
 
     @cached_property
@@ -71,24 +71,24 @@ class Study:
 
     @cached_property
     def front(self) -> list[Trial]:
-        """The trials that no other beats in every objective."""
+        """The trials on the Pareto front, by number."""
         return pareto_front(self.job.objective, self.trials)
 
     @cached_property
     def counts(self) -> Counter[TrialState]:
-        """How many trials are in each state."""
+        """The number of trials in each state."""
         return Counter(trial.state for trial in self.trials)
 
     @cached_property
     def latest(self) -> float:
-        """The last moment that the run knows of: seconds since 1970."""
+        """The latest time in the run's data, in seconds since 1970."""
         moments = [self.record.created, self.record.started, self.record.ended]
         moments += [moment for trial in self.trials for moment in (trial.started, trial.ended)]
         moments += [moment for moment, _, _ in self.events]
         return max(moment for moment in moments if moment is not None)
 
     def value(self, trial: Trial) -> float | None:
-        """A trial's value of the objective, if it is finite and counts: a failed trial's does not."""
+        """Return a trial's value of the objective; None if the trial failed or the value is missing or not finite."""
         if trial.state is TrialState.FAILED or losses((self.objective,), trial.metrics) is None:
             return None
         return trial.metrics[self.objective.metric]
@@ -107,13 +107,13 @@ class Study:
 
     @cached_property
     def shares(self) -> dict[str, float] | None:
-        """How much each parameter decides; see `cloudtune.results.importance.importance`."""
+        """The importance of each parameter; see `cloudtune.results.importance.importance`."""
         sign = 1 if self.objective.goal == "minimize" else -1
         return importance(self.space, [(trial.parameters, sign * self.values[trial.number]) for trial in self.ranked])
 
 
 def choose(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """So many of the trials: the first half of them as they come (the best), and an even choice of the others."""
+    """Return at most `most` trials: half of them the first (best) ones, and an even selection of the others."""
     if len(trials) <= most:
         return list(trials)
     first = most // 2
@@ -122,23 +122,23 @@ def choose(trials: Sequence[Trial], most: int) -> list[Trial]:
 
 
 def study_of(run: "RunView") -> Study:
-    """Everything of a run that its report needs.
+    """Return the data of a run that its report needs.
 
     Raises:
         StoreError: the store cannot be read.
     """
-    record = run.record  # before the trials: they end before it
+    record = run.record  # read before the trials, which end before the run
     study = Study(record, run.job, run.plan, run.trials(), events=run.events())
     curves, more = _curves(run, study)
     return replace(study, curves=curves, more_curves=more)
 
 
 def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
-    """At most `MAX_CURVES` curves, and whether there are more."""
+    """Return at most `MAX_CURVES` learning curves by trial number, and whether there are more."""
     ranked = study.ranked
     known = {trial.number for trial in ranked}
     others = [trial for trial in study.trials if trial.number not in known and trial.attempt]
-    # A share for those that did not complete: what the stopping rule did is seen beside what it let pass.
+    # At least a third for trials that did not complete, so that pruned trials are shown beside completed ones.
     few = min(len(others), max(MAX_CURVES // 3, MAX_CURVES - len(ranked)))
     chosen = [*choose(ranked, MAX_CURVES - few), *choose(others, few)]
     metric = study.objective.metric
@@ -148,7 +148,7 @@ def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
 
 
 def _curve(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
-    """What the last attempt reported, by step; a step that was reported again counts as it was last."""
+    """Return the reports of the last attempt by step; of a step reported several times, the last value."""
     points = {each.step: each.metrics[metric] for each in reports if each.attempt == attempt and metric in each.metrics}
     steps = sorted(points)
     if len(steps) > MAX_STEPS:

@@ -1,4 +1,4 @@
-"""The tables of a report: what was reached, the trials, the plan, the events."""
+"""The tables of a report: outcome, trials, plan, events, facts."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -12,14 +12,14 @@ from cloudtune.spec.text.dumping import yaml_text
 from cloudtune.store.records import Trial, TrialState
 
 MAX_EVENTS = 300
-"""Events in the table; of more, the last."""
+"""Most events in the table; of more, the last."""
 
 MAX_FRONT = 25
-"""Trials of the front in the table; of more, those that are best in the first objective."""
+"""Most trials of the Pareto front in the table; of more, the best in the first objective."""
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """A table of plain texts as HTML."""
+    """Return a table of plain texts as HTML."""
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return (
@@ -29,12 +29,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "")
 
 
 def details(summary: str, content: str) -> str:
-    """Content that unfolds."""
+    """Return HTML content that is folded below a summary."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def snippet(label: str, text: str) -> str:
-    """A text with a button that copies it."""
+    """Return HTML of a text with a button that copies it."""
     return (
         f'<div class="snippet"><div><span>{escape(label)}</span><button type="button" class="copy">Copy</button></div>'
         f'<pre tabindex="0">{escape(text)}</pre></div>'
@@ -42,7 +42,7 @@ def snippet(label: str, text: str) -> str:
 
 
 def outcome(study: Study) -> str:
-    """What was reached, as HTML: the best trial, or the front."""
+    """Return the HTML of the outcome: the best trial, or the Pareto front of several objectives."""
     if len(study.job.objective) > 1:
         return _front(study)
     if study.best is None:
@@ -71,7 +71,7 @@ def _parameters(values: Values) -> str:
 
 
 def _why_failed(study: Study) -> str:
-    """The most frequent reason why trials failed."""
+    """Return a sentence with the most frequent reason of failed trials; "" for none."""
     reasons = [trial.reason for trial in study.trials if trial.state is TrialState.FAILED and trial.reason]
     if not reasons:
         return ""
@@ -103,11 +103,11 @@ def _front(study: Study) -> str:
 
 
 def trial_table(study: Study) -> dict[str, object]:
-    """The trials as data; the page draws the table a part at a time, and the texts under the pointer from it.
+    """Return the trials as data from which the page draws the table, one part at a time, and the hover texts.
 
     Returns:
-        ``columns``: their titles. ``metrics`` and ``parameters``: the first of such columns and how many.
-        ``rows``: a list for each trial: numbers stay numbers; a missing value is None.
+        ``columns``: the titles. ``metrics`` and ``parameters``: the index of the first such column, and their number.
+        ``rows``: a list for each trial, with numbers as numbers and None for missing values.
     """
     metrics = list(
         dict.fromkeys(
@@ -137,14 +137,14 @@ def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[obj
 
 
 def _cell(value: bool | float | str | None) -> object:
-    """Finite numbers as they are, all else as its text."""
+    """Return finite numbers unchanged, other values as text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return scalar(value)
     return value if math.isfinite(value) else str(value)
 
 
 def plan_table(study: Study) -> str:
-    """Every leaf of the spec and how it is carried; the exact ones fold away."""
+    """Return the HTML table of how each leaf of the spec is carried, with the exact ones folded."""
     plan = study.plan
     changed, exact = [], []
     for path, _ in leaves(study.job):
@@ -165,7 +165,7 @@ def plan_table(study: Study) -> str:
 
 
 def event_table(study: Study) -> str:
-    """What happened, the newest last."""
+    """Return the HTML table of events, the newest last."""
     rows = [
         (moment(when), "" if trial is None else str(trial), message)
         for when, trial, message in study.events[-MAX_EVENTS:]
@@ -174,7 +174,7 @@ def event_table(study: Study) -> str:
 
 
 def facts(study: Study) -> str:
-    """The run in a few words: a list of terms and what they are."""
+    """Return the HTML list of facts about the run: state, place, times, counts, strategy."""
     record, job = study.record, study.job
     counts = ", ".join(f"{many:,} {state.value}" for state in TrialState if (many := study.counts[state])) or "none"
     planned = f" (of {job.limits.trials:,})" if job.limits.trials is not None and not record.state.ended else ""

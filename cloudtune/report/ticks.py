@@ -1,7 +1,7 @@
-"""Where the values of a parameter stand in a chart, and how they are labelled.
+"""Ticks of a parameter's axis in charts.
 
-Charts draw a parameter by its position on the axis (see `cloudtune.space.axes`), which is how it is searched: a log axis
-comes out as log, steps and categories stand apart equally. The ticks say which values these are.
+Charts draw a parameter by its position in [0, 1] on its axis (see `cloudtune.space.axes`), as it is searched: a log
+axis is drawn as log, steps and categories have equal distances. The ticks label positions with values.
 """
 
 import math
@@ -16,16 +16,16 @@ Tick = tuple[float, str]
 """A position from 0 to 1 and its label."""
 
 _NEAR = 0.05
-"""Ticks nearer to each other than this would overlap."""
+"""The least distance of two ticks, so that labels do not overlap."""
 
 
 def ticks(dimension: Dimension, most: int = 6, length: int = 14) -> list[Tick]:
-    """The ticks of a parameter, in the order of their positions.
+    """Return the ticks of a parameter, in the order of their positions.
 
     Args:
-        dimension: of the space.
-        most: about so many ticks; from 2. Up to twice as many where a parameter has no more values.
-        length: characters of a label; longer ones are cut.
+        dimension: the parameter's dimension.
+        most: the approximate number of ticks, from 2; up to twice as many for a parameter with no more values.
+        length: the most characters of a label; longer ones are cut.
     """
     axis = dimension.axis
     places = [(axis.position(value), value) for value in _marked(dimension, most)]
@@ -35,7 +35,7 @@ def ticks(dimension: Dimension, most: int = 6, length: int = 14) -> list[Tick]:
 
 
 def _marked(dimension: Dimension, most: int) -> Iterable[Scalar]:
-    """The values to mark, from low to high."""
+    """Return the values to mark, from low to high."""
     axis, parameter = dimension.axis, dimension.parameter
     if axis.size is not None and axis.size <= 2 * most:
         return axis.grid(1)
@@ -46,12 +46,12 @@ def _marked(dimension: Dimension, most: int) -> Iterable[Scalar]:
         logarithmic = parameter.scale == "log" and high >= 10 * low
         marks = _powers(low, high, most) if logarithmic else _round_numbers(low, high, most)
         return [axis.at(0.0), *(_stepped(parameter, mark) for mark in marks), axis.at(1.0)]
-    # The middles of equal parts: the ends of a bell are far from where its values are.
+    # The middles of equal parts, since the ends of a normal distribution are far from most of its values.
     return [axis.at((index + 0.5) / most) for index in range(most)]
 
 
 def _stepped(parameter: Float | Int, value: float) -> float:
-    """The value of the parameter that is next to a number within its range."""
+    """Return the value of the parameter nearest to a number within its range."""
     if parameter.step is None:
         return value
     low, step = parameter.low, parameter.step
@@ -60,7 +60,7 @@ def _stepped(parameter: Float | Int, value: float) -> float:
 
 
 def _powers(low: float, high: float, most: int) -> Iterator[float]:
-    """Marks of a log axis: 1, 2, 5, 10, …, or 1, 10, 100, …, or fewer powers of ten."""
+    """Yield the marks of a log axis: 1, 2, 5, 10, …, or 1, 10, 100, …, or fewer powers of ten."""
     first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
     decades = math.log10(high) - math.log10(low)
     factors = (1, 2, 5) if 3 * decades <= most else (1,)
@@ -73,7 +73,7 @@ def _powers(low: float, high: float, most: int) -> Iterator[float]:
 
 
 def _round_numbers(low: float, high: float, most: int) -> Iterator[float]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
+    """Yield the multiples within a range of 1, 2 or 5 times a power of ten."""
     rough = (high - low) / most
     if rough < 1e-300:
         return
@@ -85,7 +85,7 @@ def _round_numbers(low: float, high: float, most: int) -> Iterator[float]:
 
 
 def _apart(places: list[tuple[float, Scalar]]) -> list[tuple[float, Scalar]]:
-    """The ends, and of what lies between them what is apart from its neighbours."""
+    """Return the first and last place, and those between that are at least `_NEAR` from their neighbours."""
     kept = places[:1]
     for place in places[1:-1]:
         if kept[-1][0] + _NEAR <= place[0] <= places[-1][0] - _NEAR:

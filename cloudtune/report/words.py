@@ -1,4 +1,4 @@
-"""How a report writes numbers, values, time spans and moments."""
+"""Formatting of numbers, values, time spans and times for a report."""
 
 import json
 import math
@@ -11,27 +11,27 @@ from cloudtune.trial import place
 
 
 def number(value: float | None) -> str:
-    """A number in few digits; "" for None."""
+    """Return a number with 6 significant digits; "" for None."""
     return "" if value is None else f"{value:.6g}"
 
 
 def scalar(value: Scalar) -> str:
-    """A parameter's value: JSON's words for booleans and null, texts as they are."""
+    """Return a parameter's value as text: strings unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def short(text: str, length: int = 18) -> str:
-    """A text cut to a length."""
+    """Return a text cut to at most `length` characters, with an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def plain(text: str) -> str:
-    """A text for plotly, which reads tags and entities in titles and ticks, so that it stands as it is."""
+    """Return a text escaped for plotly, which interprets tags and entities in titles and ticks."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
 
 
 def duration(seconds: float | None) -> str:
-    """A time span as people say it: 1.2s, 3m 20s, 2h 05m, 3d 4h; "" for None."""
+    """Return a time span as text, e.g. 1.2s, 3m 20s, 2h 05m, 3d 4h; "" for None."""
     if seconds is None or not math.isfinite(seconds):
         return ""
     if seconds < 59.5:
@@ -44,19 +44,19 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """A moment in the time zone of this machine, which is named: whoever reads the page may be elsewhere."""
+    """Return seconds since 1970 as date and time in this machine's time zone, with the zone's name; "" for None."""
     if seconds is None:
         return ""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def count(many: int, noun: str) -> str:
-    """A count with its noun: 1 trial, 2 trials."""
+    """Return a count with its noun: 1 trial, 2 trials."""
     return f"{many:,} {noun}{'' if many == 1 else 's'}"
 
 
 def options(values: Values) -> str:
-    """The parameters as a trial gets them on its command line, quoted for a shell; on several lines if they are long."""
+    """Return the parameters as options of a trial's command, quoted for a shell; on several lines if longer than 80."""
     words = [shlex.join(place([], {name: value}, [name])) for name, value in values.items()]
     line = " ".join(words)
     return line if len(line) <= 80 else " \\\n".join(words)
