@@ -1,9 +1,9 @@
-"""Search spaces of other libraries, to and from cloudtune's.
+"""Conversion of search spaces and jobs from and to other libraries.
 
-`cloudtune.interop.optuna`, `cloudtune.interop.hyperopt` and `cloudtune.interop.ray_tune` each import the library that
-they are named after, which comes with the extra of that name. Here is what they share, which needs none of them.
+`cloudtune.interop.optuna`, `cloudtune.interop.hyperopt` and `cloudtune.interop.ray_tune` import the library of that
+name, which the extra of that name installs. This module holds what they share, and needs none of them.
 
-`cloudtune.interop.formats` is the register of formats that whole jobs come from or go to.
+`cloudtune.interop.formats` has the interface of formats from and to which whole jobs are converted.
 """
 
 import math
@@ -21,10 +21,10 @@ from cloudtune.space.parameters import Float, Int, Parameter, Scalar
 from cloudtune.space.space import Dimension, Entries
 
 Way = Literal["value", "index", "position"]
-"""How a dimension's values travel through another library.
+"""How a dimension's values are encoded in another library.
 
-``value``: as themselves. ``index``: as their place, from 0, among all values of a finite axis. ``position``: as their
-place in [0, 1], on which the dimension's distribution is uniform (see `cloudtune.space.axes`).
+``value``: unchanged. ``index``: as the index, from 0, among all values of a finite axis. ``position``: as the position
+in [0, 1], on which the dimension's distribution is uniform (see `cloudtune.space.axes`).
 """
 
 _NARROWEST, _WIDEST = 1e-9, 1e100
@@ -32,18 +32,18 @@ _NARROWEST, _WIDEST = 1e-9, 1e100
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """Takes the values of a dimension to another library and back.
+    """The encoding of a dimension's values in another library.
 
     Attributes:
-        dimension: of our space.
-        by: see `Way`; ``index`` needs a finite axis.
+        dimension: the dimension of cloudtune's space.
+        by: how values are encoded, see `Way`; ``index`` needs a finite axis.
     """
 
     dimension: Dimension
     by: Way
 
     def encode(self, value: Scalar) -> Scalar:
-        """What stands for a value in the other library.
+        """Return the encoding of a value.
 
         Raises:
             ValueError: the dimension has no such value.
@@ -57,7 +57,7 @@ class Carrier:
         return index if self.by == "index" else axis.grid(1)[index]
 
     def decode(self, raw: Scalar) -> Scalar:
-        """The value that something of the other library stands for; of a number that is out of range the nearest."""
+        """Return the value of an encoding; for a number out of range, the nearest value."""
         axis = self.dimension.axis
         if self.by == "value":
             return axis.at(axis.position(_within(axis, raw)))
@@ -69,25 +69,25 @@ class Carrier:
 
 
 def _within(axis: Axis, raw: Scalar) -> Scalar:
-    """The raw value, brought within the axis: logarithms there and back may leave it by the last bit."""
+    """Return the raw value, clipped to the axis, which rounding of logarithms may exceed by the last bit."""
     if isinstance(axis, RealAxis | NormalAxis):
         return min(max(float(raw), axis.low), axis.high)  # type: ignore[arg-type]  # a number
     return raw
 
 
 def comfortable(width: float) -> bool:
-    """Whether density estimates on a range of this width (or standard deviation) stay clear of the limits of floats.
+    """Return whether density estimates on a range of this width (or standard deviation) avoid under- and overflow.
 
-    HyperOpt, for one, takes no deviation below 1e-12, and both square deviations.
+    HyperOpt refuses deviations below 1e-12, and HyperOpt and Optuna square deviations.
     """
     return _NARROWEST <= width <= _WIDEST
 
 
 def plain(name: str, value: object) -> Scalar:
-    """A value of a spec, out of what another library allows: numpy's numbers become Python's.
+    """Return a value of another library as a scalar of the spec; numpy's scalars become Python's.
 
     Raises:
-        ValueError: it is not null, a boolean, a finite number or a text; the message names the parameter.
+        ValueError: the value is not null, a boolean, a finite number or a text; the message names the parameter.
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -105,9 +105,9 @@ _LONGEST_NAME = 256
 
 
 def legal_names(theirs: Iterable[str]) -> dict[str, str]:
-    """For each name of another tool's parameters one that a spec may have: its own, or as near as can be."""
+    """Return for each parameter name of another tool a valid and unique name in a spec: itself, or a similar one."""
     wanted = {name: _legal(name) for name in theirs}
-    names = {name: name for name, legal in wanted.items() if name == legal}  # which nobody takes from them
+    names = {name: name for name, legal in wanted.items() if name == legal}  # reserved before others are made
     taken = set(names)
     for name, legal in wanted.items():
         if name not in names:
@@ -129,12 +129,12 @@ def _legal(name: str) -> str:
 
 
 def note_of_name(ours: str) -> str:
-    """What is said of a parameter whose name a spec cannot have."""
+    """Return the note about a parameter whose name is not valid in a spec."""
     return f"is called {ours} here: a name in a spec has no spaces, braces or =, and begins with no dash"
 
 
 def with_legal_names(entries: Entries) -> tuple[dict[str, Parameter | tuple[Parameter, ...]], dict[str, str]]:
-    """Return a space whose names a spec may have, also in conditions, and the new names of those that had others."""
+    """Return the space with names that are valid in a spec, also in conditions, and the new names by the old ones."""
     names = legal_names(entries)
     renamed = {name: ours for name, ours in names.items() if name != ours}
     if not renamed:
@@ -151,17 +151,17 @@ def with_legal_names(entries: Entries) -> tuple[dict[str, Parameter | tuple[Para
     }, renamed
 
 
-def legal_job_name(said: str, otherwise: str) -> str:
-    """A name that a job may have, as near to what is said as can be; the other one where nothing of it is left."""
-    legal = re.sub(r"[^A-Za-z0-9_-]+", "-", said).strip("-_")
+def legal_job_name(name: str, otherwise: str) -> str:
+    """Return a valid name of a job similar to `name`; `otherwise` if no valid character is left."""
+    legal = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-_")
     return legal[:63].strip("-_") or otherwise
 
 
 def build(kind: type[Parameter], name: str, **fields: object) -> Parameter:
-    """A parameter of a kind with these fields.
+    """Return a parameter of a kind with these fields.
 
     Raises:
-        ValueError: the fields do not fit the kind; the message names the parameter.
+        ValueError: the fields are not valid for the kind; the message names the parameter.
     """
     try:
         return kind.model_validate(fields)
@@ -173,17 +173,17 @@ def build(kind: type[Parameter], name: str, **fields: object) -> Parameter:
 
 
 def stepped(name: str, low: float, high: float, q: float, scale: str, *, whole: bool) -> Parameter:
-    """The multiples of q to which numbers from low to high are rounded.
+    """Return the parameter of the multiples of q to which numbers from low to high are rounded.
 
-    On a log scale, which has no 0, the first multiple of q is the lowest.
+    On a log scale, which has no 0, q is the lowest value.
 
     Args:
-        name: of the parameter, for messages.
+        name: the parameter's name, for messages.
         low: the lowest number.
         high: the highest number.
-        q: what is rounded to a multiple of.
+        q: the quantum; values are its multiples.
         scale: ``linear`` or ``log``.
-        whole: whether the values are whole numbers, as q then must be.
+        whole: whether the values are integers; q must then be one.
 
     Raises:
         ValueError: there is no such parameter; the message names it.

@@ -1,4 +1,4 @@
-"""A job proposed from a training script: its options, as argparse or click declare them, read without running it."""
+"""Proposal of a job from a training script's options of argparse or click, which are parsed, not executed."""
 
 import ast
 import math
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from cloudtune.errors import ConfigError
 
 _MAX_SIZE = 1 << 20
@@ -18,7 +20,7 @@ _NOT_TUNED = re.compile(
     r"|name|device|gpu|gpus|cuda|rank|local_rank|world_size|port|host|workers|num_workers|seed|verbose|debug|dry_run|url|uri"
     r"|tag|project|entity|interval|every|epochs|num_epochs|n_epochs|max_epochs|steps|max_steps|download|root)(?:_|\Z)"
 )
-"""Options that say where, how long and how loud, rather than what a better model would have."""
+"""Options for paths, durations, logging and the like, which are not tuned."""
 
 _LOGARITHMIC = re.compile(
     r"(?:^|_)(?:lr|rate|decay|alpha|lambda|lamda|reg|l1|l2|eps|epsilon|tol|c|gamma|sigma|temperature)(?:_|\Z)"
@@ -36,12 +38,12 @@ class Option:
     """An option of a script.
 
     Attributes:
-        name: as the command line has it, without dashes in front.
+        name: its name on the command line, without leading dashes.
         kind: ``int``, ``float``, ``str`` or ``bool``.
-        default: None for none, or for one that is no plain value.
-        choices: the values that it takes; none for any.
+        default: its default; None for none, or for one that is not a literal.
+        choices: the allowed values; () for any.
         required: whether it must be given.
-        help: what it says of itself.
+        help: its help text.
         flag: whether it takes no value.
     """
 
@@ -56,15 +58,15 @@ class Option:
 
 @dataclass(slots=True)
 class Proposal:
-    """What a script seems to want tuned.
+    """The proposal for a script.
 
     Attributes:
         space: the parameters, by the options' names.
-        fixed: options that are not tuned and must be given, with a value where there is one.
-        left: options that are not tuned, and why.
-        metric: the objective.
+        fixed: required options that are not tuned, with their default or None.
+        left: options that are not tuned, each with the reason.
+        metric: the objective's metric.
         goal: ``minimize`` or ``maximize``.
-        notes: what the user should look at.
+        notes: what the user should check.
     """
 
     space: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -76,17 +78,17 @@ class Proposal:
 
 
 def proposal_of(script: Path) -> Proposal:
-    """Read a script and propose a space, fixed options and an objective. Nothing of it is executed.
+    """Parse a script and propose a space, fixed options and an objective, without executing it.
 
     Raises:
-        ConfigError: it cannot be read, or is no Python.
+        ConfigError: the script cannot be read, or is not Python.
     """
     tree = _parsed(script)
     found = Proposal()
     for option in options_of(tree):
         _propose(option, found)
     if not found.space:
-        named = _asked_parameters(tree)
+        named = _read_parameters(tree)
         found.space |= {name: space for name, value in named.items() if (space := _space_of(name, value)) is not None}
         if not found.space:
             found.space["learning_rate"] = {"type": "float", "low": 1e-4, "high": 1.0, "scale": "log"}
@@ -110,7 +112,7 @@ def _parsed(script: Path) -> ast.Module:
 
 
 def options_of(tree: ast.Module) -> Iterator[Option]:
-    """Yield the options that ``add_argument`` of argparse and ``option`` of click declare, in the script's order."""
+    """Yield the options declared by argparse's ``add_argument`` and click's ``option``, in the script's order."""
     constants = _constants(tree)
     seen: set[str] = set()
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
@@ -123,7 +125,7 @@ def options_of(tree: ast.Module) -> Iterator[Option]:
 
 
 def _constants(tree: ast.Module) -> dict[str, Any]:
-    """Plain values that the outermost level gives names to."""
+    """Return the literals assigned to names at the module's top level."""
     found: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -132,7 +134,7 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
 
 
 def _value(node: ast.expr | None, constants: dict[str, Any]) -> Any:
-    """A plain value; None for what only running it would tell."""
+    """Return the value of a literal, a constant or simple arithmetic; None for other expressions."""
     if isinstance(node, ast.Name):
         return constants.get(node.id)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.Mult | ast.Div):
@@ -144,9 +146,9 @@ def _value(node: ast.expr | None, constants: dict[str, Any]) -> Any:
 
 
 def _calculated(node: ast.BinOp, constants: dict[str, Any]) -> float | int | None:
-    """The value of ``10 ** -3``, ``64 * 2`` or ``1 / 3``."""
+    """Return the value of ``10 ** -3``, ``64 * 2`` or ``1 / 3``."""
     left, right = _value(node.left, constants), _value(node.right, constants)
-    if not all(isinstance(each, int | float) and abs(each) < 1e6 for each in (left, right)):  # no towers of powers
+    if not all(isinstance(each, int | float) and abs(each) < 1e6 for each in (left, right)):  # no huge powers
         return None
     try:
         if isinstance(node.op, ast.Pow):
@@ -228,7 +230,7 @@ def _propose(option: Option, found: Proposal) -> None:
 
 
 def _space_of(name: str, default: Any, option: Option | None = None) -> dict[str, Any] | None:
-    """A parameter around a default; None where nothing tells what to try."""
+    """Return a parameter around a default or with the option's choices; None if no range is known."""
     if option is not None and option.choices:
         values = [value for value in option.choices if isinstance(value, str | int | float | bool)]
         return {"type": "categorical", "values": values} if len(values) > 1 else None
@@ -239,9 +241,7 @@ def _space_of(name: str, default: Any, option: Option | None = None) -> dict[str
         return _whole(int(default))
     if _FRACTION.search(key) and 0 <= default <= 1:
         return {"type": "float", "low": 0.0, "high": 0.99 if default < 1 else 1.0}
-    if default > 0 and (
-        _LOGARITHMIC.search(key) or default <= 0.01
-    ):  # a hundredth is mostly one of several powers of ten
+    if default > 0 and (_LOGARITHMIC.search(key) or default <= 0.01):  # small defaults usually vary by powers of ten
         return {"type": "float", "low": _short(default / 100), "high": _short(default * 100), "scale": "log"}
     if default == 0:
         return {"type": "float", "low": 0.0, "high": 1.0}
@@ -265,8 +265,8 @@ def _short(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def _asked_parameters(tree: ast.Module) -> dict[str, Any]:
-    """What a script asks ``cloudtune.trial.params()`` for: ``p["lr"]``, ``p.get("lr", 0.1)``."""
+def _read_parameters(tree: ast.Module) -> dict[str, Any]:
+    """Return the parameters that a script reads from ``trial.params()``, with defaults: ``p.get("lr", 0.1)``."""
     holders = {node.targets[0].id for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
         and isinstance(node.value, ast.Call) and _name_of(node.value.func) == "params"}  # fmt: skip
     found: dict[str, Any] = {}
@@ -300,7 +300,7 @@ def _objective(tree: ast.Module, found: Proposal) -> None:
 
 
 def _metrics(tree: ast.Module) -> Iterator[str]:
-    """Names of metrics: what is reported, and what stands before a value that is printed."""
+    """Yield the names of metrics: those reported, and those printed in front of a value."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
@@ -315,7 +315,7 @@ def _metrics(tree: ast.Module) -> Iterator[str]:
 
 
 def _printed(node: ast.expr) -> Iterator[str]:
-    """The names before the values of an f-string, a ``%`` or a ``format``."""
+    """Yield the names in front of the values of an f-string, a ``%`` or a ``format``."""
     if isinstance(node, ast.JoinedStr):
         for part, following in zip(node.values, node.values[1:], strict=False):
             if isinstance(part, ast.Constant) and isinstance(following, ast.FormattedValue):
@@ -338,11 +338,10 @@ def job_text(script: str, name: str, found: Proposal) -> str:
     """Return the job's YAML for a proposal.
 
     Args:
-        script: its path as the command has it.
-        name: of the job.
-        found: what is proposed.
+        script: the script's path for the command.
+        name: the job's name.
+        found: the proposal.
     """
-    import yaml  # noqa: PLC0415  # only who proposes a job writes one
 
     def flow(value: object) -> str:
         return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=1000).strip().removesuffix("...").strip()  # fmt: skip

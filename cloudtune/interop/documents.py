@@ -1,4 +1,4 @@
-"""Files of other tools as plain data, with the line and column of each value, so that mistakes can be shown."""
+"""Files of other tools as plain data, with the line and column of each value for messages."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from cloudtune.spec.text.mistakes import Location
 
 Steps = Sequence[str | int]
-"""Keys and indices that lead to a value."""
+"""The path to a value: keys and indices."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class Shape(BaseModel):
-    """The base of what a part of a foreign file may hold; an unknown key is a mistake."""
+    """The base class of models of parts of a foreign file; unknown keys are mistakes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -35,10 +35,10 @@ class Document:
     """One document of YAML or JSON.
 
     Attributes:
-        data: what it says.
-        source: what messages call it.
-        node: the same with its places; None where they are not known.
-        text: of JSON, whose places are looked for when they are needed.
+        data: its content.
+        source: its name in messages.
+        node: the content with lines and columns; None if they are not known.
+        text: the text of JSON, which is parsed for lines and columns only when they are needed.
     """
 
     data: Any
@@ -47,20 +47,20 @@ class Document:
     text: str = ""
 
     def problem(self, path: Steps, message: str, hint: str = "") -> Problem:
-        """A mistake at a path, or where the path ends before its goal."""
+        """Return a mistake at a path, with the line and column of its last existing part."""
         node = self._places()
         line, column = (None, None) if node is None else _place(node, path)
         return Problem(path_text(path), message, hint, line, column)
 
     def error(self, path: Steps, message: str, hint: str = "") -> SpecError:
-        """The error of a single mistake."""
+        """Return the error of a single mistake."""
         return SpecError([self.problem(path, message, hint)], self.source)
 
     def _places(self) -> "Node | None":
         return self.node or (_node_of(self.text) if self.text else None)
 
     def part(self, *path: str | int) -> "Document":
-        """Return what stands at a path, as a document of its own."""
+        """Return the value at a path as a document."""
         data, node = self.data, self._places()
         for step in path:
             data = data[step]
@@ -69,7 +69,7 @@ class Document:
 
     @contextmanager
     def located(self) -> Iterator[None]:
-        """Give the problems of a SpecError that is raised inside, which knows their paths alone, their lines."""
+        """Add lines and columns to the problems of a SpecError that is raised within the context."""
         try:
             yield
         except SpecError as error:
@@ -83,10 +83,10 @@ class Document:
             raise SpecError(problems, self.source) from error
 
     def check(self, model: type[Model], data: Any, at: Steps = ()) -> Model:
-        """The data, which stands at a path, as a model has it.
+        """Return data, whose path in the document is `at`, validated as a model.
 
         Raises:
-            SpecError: it is not of this shape; lists every mistake with its place.
+            SpecError: the data is not valid; lists every mistake with its place.
         """
         try:
             return model.model_validate(data)
@@ -97,7 +97,7 @@ class Document:
 
 
 def path_text(path: Steps) -> str:
-    """A path as messages write it: ``spec.parameters[0].name``."""
+    """Return a path as text for messages: ``spec.parameters[0].name``."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
     return text.removeprefix(".")
 
@@ -105,7 +105,7 @@ def path_text(path: Steps) -> str:
 def read_documents(source: str) -> list[Document]:
     """Return the documents of a file; ``-`` for standard input.
 
-    YAML is read as most tools read it, and so those whose files these are: as YAML 1.1.
+    YAML is read as YAML 1.1, as most tools read it.
 
     Raises:
         SpecError: the file is neither YAML nor JSON, or exceeds the bounds of `cloudtune.spec.text.reading`.
@@ -136,7 +136,7 @@ def read_document(source: str) -> Document:
 
 @lru_cache(maxsize=1)
 def _node_of(text: str) -> "Node | None":
-    """JSON with its places; None where it is no YAML, such as for tabs."""
+    """Return JSON with lines and columns; None if it is not YAML as well, e.g. with tabs."""
     with suppress(SpecError):
         nodes = read_foreign(text, "")
         return nodes[0] if nodes else None
@@ -144,7 +144,7 @@ def _node_of(text: str) -> "Node | None":
 
 
 def _place(node: "Node", path: Steps) -> "Place":
-    """Where a value stands; of one that is not there, what holds it."""
+    """Return the place of a value; for a missing one, that of its last existing container."""
     for step in path:
         inner = node.children.get(step)
         if inner is None:
@@ -154,9 +154,9 @@ def _place(node: "Node", path: Steps) -> "Place":
 
 
 def _steps(path: str, data: Any) -> list[str | int]:
-    """The keys and indices of a path that is written as text, as far as the data has them.
+    """Return the keys and indices of a path given as text, as far as they exist in the data.
 
-    A key may have dots in it, and be spelled otherwise in the file: ``maxTrialCount`` for ``max_trial_count``.
+    A key may contain dots, and may be spelled differently in the file: ``maxTrialCount`` for ``max_trial_count``.
     """
     steps: list[str | int] = []
     while path:
@@ -181,7 +181,7 @@ def _folded(text: str) -> str:
 
 
 def _without(path: str, count: int) -> str:
-    """A path without its first letters, of which underscores do not count."""
+    """Return a path without its first `count` letters, not counting underscores."""
     for index, letter in enumerate(path):
         count -= letter != "_"
         if count == 0:
@@ -190,7 +190,7 @@ def _without(path: str, count: int) -> str:
 
 
 def _keys(location: "Location", data: Any) -> list[str | int]:
-    """A location of pydantic without the names of unions and validators, which are no keys of the data."""
+    """Return a location of pydantic without the names of unions and validators, which are not keys of the data."""
     steps: list[str | int] = []
     for step in location:
         known = isinstance(data, dict) and step in data
@@ -223,4 +223,4 @@ _KINDS = {
     "a valid number": "a number",
     "a valid boolean": "true or false",
 }
-"""What pydantic calls kinds of values, and what users do."""
+"""Pydantic's names of types, and those in our messages."""

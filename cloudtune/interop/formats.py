@@ -1,6 +1,6 @@
-"""Formats of other tools that a job can be made of, or be written in, beside the requests of providers.
+"""The interface of formats of other tools from which jobs are imported or to which they are exported.
 
-A format is a class, found by its name like a provider. Those of other packages come through entry points of the group
+A format is a class that is loaded by name. Other packages add formats by entry points of the group
 ``cloudtune.formats``:
 
     [project.entry-points."cloudtune.formats"]
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something that means another thing in the job than it did where it came from, or nothing there at all.
+    """A note about a part of the source that has another meaning in the job, or none.
 
     Attributes:
-        path: where it stands in the source, e.g. ``spec.earlyStopping``; "" for the source as a whole.
-        message: what became of it and, where there is something to do, what.
+        path: its path in the source, e.g. ``spec.earlyStopping``; "" for the source as a whole.
+        message: what it became and, if needed, what the user should do.
     """
 
     path: str
@@ -42,13 +42,13 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A job that was made of something else.
+    """An imported job.
 
     Attributes:
         job: the spec.
-        notes: one for everything that the job does not say as the source did.
-        trials: finished trials that the source tells of, each a row of a table for ``warm_start``: parameters and
-            metrics by name.
+        notes: a note for every difference between the job and the source.
+        trials: the finished trials of the source, as rows of a table for ``warm_start``: parameters and metrics by
+            name.
     """
 
     job: "TuningJob"
@@ -62,7 +62,7 @@ class Exported:
 
     Attributes:
         data: plain data for YAML, with the values of the job's environment variables.
-        notes: what is not carried as it stands; none of them is unsupported.
+        notes: the fields that are not carried exactly; none is unsupported.
     """
 
     data: "JsonValue"
@@ -70,43 +70,46 @@ class Exported:
 
 
 class Format(ABC):
-    """A format that jobs come from or go to."""
+    """The base class of formats."""
 
     name: ClassVar[str]
-    """What the command line calls it."""
+    """The format's name on the command line and as an entry point."""
 
     summary: ClassVar[str]
-    """What it is, in one line, and what is given for it."""
+    """One line that describes the format and its source, for help texts."""
 
     @abstractmethod
     def read(self, source: str, *, study: str | None = None) -> Imported:
-        """Makes a job of a source.
+        """Convert a source to a job.
 
         Args:
-            source: a file (``-`` for standard input), or what the format has in its place.
-            study: which of several things in the source is meant, where it holds several.
+            source: a file (``-`` for standard input), or another address that the format defines.
+            study: the name of the study or experiment to read, if the source holds several.
+
+        Returns:
+            The job, with a note for every difference from the source.
 
         Raises:
-            SpecError: the source is not of this format, or says what no job can; lists the places.
-            ConfigError: the source cannot be found, or what reading it needs is not installed.
+            SpecError: the source is not of this format, or cannot be expressed as a job; lists the places.
+            ConfigError: the source does not exist, or a package that reading it needs is not installed.
         """
 
-    def recognises(self, data: Mapping[str, object]) -> bool:  # noqa: ARG002  # most are no data of files
-        """Return whether a file's data is of this format, by what it alone has."""
+    def recognises(self, data: Mapping[str, object]) -> bool:  # noqa: ARG002  # by default not recognised
+        """Return whether the data of a file is of this format, by keys that only this format has."""
         return False
 
-    def write(self, job: "TuningJob") -> Exported:  # noqa: ARG002  # most are only read
-        """Writes a job.
+    def write(self, job: "TuningJob") -> Exported:  # noqa: ARG002  # by default not supported
+        """Convert a job to this format.
 
         Raises:
-            UnsupportedError: the format cannot say something of the job; names the fields and what to do.
-            ConfigError: there is no way to this format.
+            UnsupportedError: the format cannot express a field of the job; names the fields and what to do.
+            ConfigError: the format can only be imported.
         """
         raise ConfigError(f"{self.name} can be imported only; `cloudtune export --to` takes providers and katib")
 
 
 def load_format(name: str) -> Format:
-    """A format by its name.
+    """Return a format by its name.
 
     Raises:
         ConfigError: there is no such format, or what it needs is not installed.

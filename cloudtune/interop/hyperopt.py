@@ -1,4 +1,4 @@
-"""HyperOpt's search spaces (hyperopt.hp, and the pyll graphs that it makes) as cloudtune's; `to_hyperopt` is the way back."""
+"""Conversion of HyperOpt's search spaces (pyll graphs of hyperopt.hp) to cloudtune's; `to_hyperopt` has the reverse."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,20 +25,20 @@ from cloudtune.space.parameters import (
 from cloudtune.space.space import Space
 
 _USUAL_KEYS = ("type", "model", "kind", "name")
-"""Keys whose texts name the branches of a choice."""
+"""Keys whose texts name the branches of a choice, in order of preference."""
 
 When = Mapping[str, tuple[Scalar, ...]]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A parameter as it was found on one way through the choices.
+    """A parameter as found on one path through the choices.
 
     Attributes:
-        name: of the parameter.
-        label: HyperOpt's; None for a constant.
-        parameter: without conditions.
-        when: the values of all choices on the way.
+        name: the parameter's name.
+        label: HyperOpt's label; None for a constant.
+        parameter: the parameter without conditions.
+        when: the values of all choices on the path.
     """
 
     name: str
@@ -48,41 +48,40 @@ class _Found:
 
 
 def space_from_hyperopt(space: object, notes: list[Note] | None = None) -> dict[str, Parameter | tuple[Parameter, ...]]:
-    """The parameters of a space as it is written for ``fmin``: an ``hp`` expression, or dicts and lists of them.
+    """Return the parameters of a HyperOpt space as given to ``fmin``: an ``hp`` expression, or dicts and lists of them.
 
-    A parameter is named by the keys under which the objective finds it, joined by dots: ``{"net": {"lr":
-    hp.uniform(…)}}`` makes ``net.lr``. What has no key, at the root or in a list, goes by its label, and a constant in
-    a list by its index. Constants become `Constant`.
+    A parameter is named by its keys joined by dots: ``{"net": {"lr": hp.uniform(…)}}`` becomes ``net.lr``. Expressions
+    without a key, at the root or in a list, are named by their label, and constants in a list by their index. Constants
+    become `Constant`.
 
-    A choice among constants becomes `Categorical`. A choice among dicts becomes `Categorical`, too, and what the dicts
-    hold exists under the condition that theirs is chosen. Its values are the texts that the branches have under
-    ``type``, ``model``, ``kind``, ``name``, or another key that all of them share, and by which they differ (which
-    then is no parameter of its own); constants stand for themselves; other branches are called by their index. A name
-    that is found in several branches becomes a tuple of variants, or, where it is the same parameter of HyperOpt or
-    the same constant, one parameter.
+    A choice among constants becomes `Categorical`. A choice among dicts becomes `Categorical` as well, and the entries
+    of the dicts get the condition that their dict is chosen. Its values are the texts of the branches under ``type``,
+    ``model``, ``kind``, ``name``, or another key that all branches share with different texts (which then is no
+    parameter); constants are themselves; other branches are called by their index. A name in several branches becomes a
+    tuple of variants, or one parameter if it is the same parameter of HyperOpt or the same constant.
 
     ``uniform``, ``loguniform``, ``normal``, ``lognormal``, ``randint`` and ``choice`` keep their distributions (but
-    ``randint`` is a range here, where near numbers are alike, and no list of categories). The others differ:
+    ``randint`` becomes an ordered range instead of unordered categories). The others differ:
 
     - ``quniform`` and ``uniformint`` round, so that the first and the last multiple of q are drawn less often than
-      others (1 and 10 half as often in ``quniform(1, 10, 1)``). Here all are equally likely; those that HyperOpt
-      draws are all there, also where they lie beyond its bounds.
-    - ``qloguniform``: likewise, each is as likely as its interval is wide on the log scale. A log scale has no 0:
-      where HyperOpt rounds to 0, the first multiple of q is the lowest.
-    - ``qnormal``, ``qlognormal``: a lognormal parameter is above 0, so that the first multiple of q also stands for
-      what HyperOpt rounds to 0.
-    - ``pchoice`` only with equal probabilities.
+      others (1 and 10 half as often in ``quniform(1, 10, 1)``). Here all are equally likely, including multiples beyond
+      the bounds that HyperOpt draws.
+    - ``qloguniform``: each multiple is as likely as its interval is wide on the log scale. A log scale has no 0: where
+      HyperOpt rounds to 0, q is the lowest value.
+    - ``qnormal``, ``qlognormal``: a lognormal parameter is above 0, so that q also replaces the 0 to which HyperOpt
+      rounds.
+    - ``pchoice`` is supported only with equal probabilities.
 
-    ``scope.int`` around a quantised draw makes an `Int`, around ``qnormal`` and ``qlognormal`` changes nothing: these
-    are real numbers without a fraction.
+    ``scope.int`` around a quantised expression makes an `Int`; around ``qnormal`` and ``qlognormal`` it changes
+    nothing: their values are floats without a fraction.
 
     Args:
-        space: of HyperOpt.
-        notes: gets one for each choice of whose options some are called by their number.
+        space: a space of HyperOpt.
+        notes: extended by a note for each choice with options that are called by their index.
 
     Raises:
-        ValueError: something is computed from draws, unequally likely, no value of a spec, or used under two names;
-            the message names it.
+        ValueError: an expression is computed from draws, has unequal probabilities, is no value of a spec, or is used
+            under two names; the message names it.
     """
     reader = _Reader()
     reader.read(as_apply(space), "", {})
@@ -94,12 +93,12 @@ def space_from_hyperopt(space: object, notes: list[Note] | None = None) -> dict[
     converted = {name: _entry([_conditional(each, found) for each in entries]) for name, entries in found.items()}
     if notes is not None:
         notes += dict.fromkeys(reader.notes)
-    Space(converted)  # raises where a name is taken twice in one trial
+    Space(converted)  # raises if a name occurs twice in one trial
     return converted
 
 
 class _Reader:
-    """Walks a graph and collects its parameters in `found`, and what is to be said of them in `notes`."""
+    """A walk through a graph, which collects its parameters in `found`, and notes about them in `notes`."""
 
     def __init__(self) -> None:
         self.found: list[_Found] = []
@@ -107,7 +106,7 @@ class _Reader:
         self._places: dict[str, tuple[str, Any]] = {}
 
     def read(self, node: Any, path: str, when: When) -> None:
-        """Collects what lies at and below a node that is reached by these keys and choices."""
+        """Collect the parameters at and below a node, which has these keys (`path`) and choices (`when`) above it."""
         if node.name == "literal":
             name = path or "value"
             self._add(name, None, build(Constant, name, value=plain(name, node.obj)), when)
@@ -168,23 +167,23 @@ class _Reader:
                 self.read(option, _join(path, _label(option) or str(value)), inside)
 
     def _note_numbers(self, name: str, values: Sequence[Scalar], options: Sequence[Any], key: str | None) -> None:
-        """Says which options are called by their number, for none of them is what the objective of HyperOpt sees."""
-        told = [
+        """Note the options that are called by their index, which the objective of HyperOpt does not see."""
+        numbered = [
             f"{index} is {_described(option)}"
             for index, (value, option) in enumerate(zip(values, options, strict=True))
             if not (option.name == "literal" and same_scalar(option.obj, value))
             and not (option.name == "dict" and key is not None)
         ]
-        if told:
+        if numbered:
             message = (
-                f"its options are called by their numbers where they are no plain values: {'; '.join(told)}; what stands in "
+                f"its options are called by their numbers where they are no plain values: {'; '.join(numbered)}; what stands in "
                 "them are parameters of their own, and the trial puts them together"
             )
             self.notes.append(Note(name, message))
 
 
 def _described(option: Any) -> str:
-    """An option of a choice in words."""
+    """Return the description of an option of a choice for a message."""
     if option.name == "literal":
         return repr(option.obj)
     label = _label(option)
@@ -198,7 +197,7 @@ def _join(path: str, key: str) -> str:
 
 
 def _unwrapped(node: Any) -> tuple[Any, bool]:
-    """What is below conversions to int and float, and whether one to int is among them."""
+    """Return the node below conversions to int and float, and whether one of them is to int."""
     whole = False
     while node.name in ("int", "float"):
         whole, node = whole or node.name == "int", node.pos_args[0]
@@ -206,7 +205,7 @@ def _unwrapped(node: Any) -> tuple[Any, bool]:
 
 
 def _label(node: Any) -> str | None:
-    """The label of the hp expression that a node is; None for other nodes."""
+    """Return the label of the hp expression that a node is; None for other nodes."""
     inner, _ = _unwrapped(node.pos_args[0] if node.name == "switch" else node)
     return str(inner.arg["label"].obj) if inner.name == "hyperopt_param" else None
 
@@ -225,9 +224,9 @@ def _refuse_unequal(name: str, drawn: Any, count: int) -> None:
 
 
 def _branches(name: str, options: Sequence[Any]) -> tuple[tuple[Scalar, ...], str | None]:
-    """What the options of a choice are called, and the key that says so in those that are dicts."""
+    """Return the values of a choice's options, and the key that holds them in dicts (None for none)."""
     dicts = [dict(option.named_args) for option in options if option.name == "dict"]
-    key = _telling_key(dicts)
+    key = _distinguishing_key(dicts)
     values: list[Scalar] = []
     for index, option in enumerate(options):
         if option.name == "literal":
@@ -242,8 +241,8 @@ def _branches(name: str, options: Sequence[Any]) -> tuple[tuple[Scalar, ...], st
     return tuple(range(len(options))), None
 
 
-def _telling_key(branches: Sequence[Mapping[str, Any]]) -> str | None:
-    """A key under which every branch has a text of its own; not just any if there is one branch only."""
+def _distinguishing_key(branches: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return a key with a different text in every branch (a usual key for a single branch); None for none."""
     shared = [key for key in (branches[0] if branches else ()) if all(key in branch for branch in branches)]
     usual = [key for key in _USUAL_KEYS if key in shared]
     others = [key for key in shared if key not in usual] if len(branches) > 1 else []
@@ -255,7 +254,7 @@ def _telling_key(branches: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _distribution(name: str, drawn: Any, *, whole: bool) -> Parameter:
-    """The parameter that has a distribution of HyperOpt, up to what `space_from_hyperopt` says."""
+    """Return the parameter for a distribution of HyperOpt, with the differences listed in `space_from_hyperopt`."""
     given = dict(_arguments(name, drawn))
     q = given.get("q")
     if whole and (q is None or q % 1) and drawn.name != "randint":
@@ -286,7 +285,7 @@ def _arguments(name: str, drawn: Any) -> Iterator[tuple[str, float]]:
         if argument is MissingArgument or key in ("rng", "size"):
             continue
         if not isinstance(argument, Literal):
-            raise ValueError(  # noqa: TRY004  # of the user's space
+            raise ValueError(  # noqa: TRY004  # an error in the user's space
                 f"{name}: its {key} is itself drawn or computed; cloudtune's bounds are numbers"
             )
         if argument.obj is not None:
@@ -294,15 +293,15 @@ def _arguments(name: str, drawn: Any) -> Iterator[tuple[str, float]]:
 
 
 def _exp(exponent: float) -> float:
-    """The exponential, rounded so that exp(log(1e-5)) is 1e-5."""
+    """Return the exponential, rounded so that exp(log(1e-5)) is 1e-5."""
     return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
 
 
-# Ways to one name
+# Merging of paths to one name
 
 
 def _gather(entries: list[_Found], new: _Found) -> None:
-    """Adds a find to those of its name; one that is there already gets the new one's conditions as well."""
+    """Add a parameter to those of its name; merge it with an equal one whose conditions differ in one choice."""
     for index, known in enumerate(entries):
         differing = [key for key in known.when if known.when[key] != new.when.get(key)]
         same = known.label == new.label and known.parameter == new.parameter
@@ -315,7 +314,7 @@ def _gather(entries: list[_Found], new: _Found) -> None:
 
 
 def _without_certain(each: _Found, found: Mapping[str, list[_Found]]) -> _Found:
-    """Without the conditions that allow every value of a choice."""
+    """Return the parameter without conditions that allow every value of a choice."""
     options = {
         parent: len(choices[0].parameter.values)
         for parent in each.when
@@ -326,7 +325,7 @@ def _without_certain(each: _Found, found: Mapping[str, list[_Found]]) -> _Found:
 
 
 def _conditional(each: _Found, found: Mapping[str, list[_Found]]) -> Parameter:
-    """The parameter with its conditions, without those that one of its parents has already."""
+    """Return the parameter with its conditions, without those that a parent has as well."""
     implied = {
         (grandparent, values)
         for parent in each.when

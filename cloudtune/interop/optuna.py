@@ -1,4 +1,4 @@
-"""Optuna's distributions, to and from cloudtune's parameters (optuna.distributions)."""
+"""Conversion between Optuna's distributions (optuna.distributions) and cloudtune's parameters."""
 
 import math
 from collections.abc import Mapping
@@ -12,20 +12,20 @@ from cloudtune.space.parameters import Categorical, Float, Int, Parameter
 from cloudtune.space.space import Dimension, Space
 
 _FINEST = 1e-7
-"""A step below this share of the numbers is lost on Optuna, which wants multiples within 1e-8 of a step."""
+"""The least step relative to the values that Optuna supports, which compares multiples within 1e-8 of a step."""
 
 
 def space_from_optuna(distributions: Mapping[str, BaseDistribution]) -> dict[str, Parameter]:
-    """The parameters that Optuna's distributions stand for, such as those of a trial (``trial.distributions``).
+    """Return the parameters for Optuna's distributions, such as those of a trial (``trial.distributions``).
 
-    Float and int distributions keep their bounds, step and log scale, categorical ones their choices. Optuna knows
-    conditions only as branches of the user's code: give them to the parameters as ``when``.
+    Float and int distributions keep their bounds, step and log scale, categorical ones their choices. Optuna has
+    conditions only as branches of the user's code: add them to the parameters as ``when``.
 
     Args:
-        distributions: by name.
+        distributions: the distributions by parameter name.
 
     Raises:
-        ValueError: a choice or a bound is nothing that a spec can hold; the message names the parameter.
+        ValueError: a choice or a bound is not valid in a spec; the message names the parameter.
     """
     return {name: _parameter(name, distribution) for name, distribution in distributions.items()}
 
@@ -45,30 +45,30 @@ def _parameter(name: str, distribution: BaseDistribution) -> Parameter:
 
 
 def optuna_distributions(space: Space) -> dict[str, BaseDistribution]:
-    """A distribution for each dimension of a space, by the dimension's key.
+    """Return a distribution for each dimension of a space, by the dimension's key.
 
-    Parameters that Optuna has travel as they are: float and int parameters on a linear or log scale, and
-    categorical ones. The rest travels as a number, for which `carriers` has the way there and back:
+    Parameters that Optuna supports keep their values: float and int parameters on a linear or log scale, and
+    categorical ones. The others are encoded as numbers, which `carriers` encodes and decodes:
 
-    - as an `IntDistribution` of indices, from 0: ordinals, and float parameters on a linear scale with steps that
-      are too fine for Optuna or that it would count otherwise;
+    - as an `IntDistribution` of indices, from 0: ordinals, and float parameters on a linear scale with steps that are
+      too fine for Optuna or that do not divide the range;
     - as a `CategoricalDistribution` of indices: categorical parameters with both 1 and true (or 0 and false), which
-      are one choice to Optuna;
-    - as a `FloatDistribution` of positions in [0, 1], on which our distribution is uniform: normal and lognormal
-      parameters, the reverse log scale, steps on a log scale, and ranges so narrow or wide that density estimates
-      would leave what floats can hold.
+      are equal to Optuna;
+    - as a `FloatDistribution` of positions in [0, 1], on which the parameter's distribution is uniform: normal and
+      lognormal parameters, the reverse log scale, steps on a log scale, and ranges so narrow or wide that density
+      estimates would under- or overflow.
 
     A parameter of one value is a categorical distribution of one choice. Conditions are not part of distributions.
     """
-    return {dimension.key: _travels(dimension)[1] for dimension in space.dimensions}
+    return {dimension.key: _encoded(dimension)[1] for dimension in space.dimensions}
 
 
 def carriers(space: Space) -> dict[str, Carrier]:
-    """What takes values to and from the distributions of `optuna_distributions`, by the dimension's key."""
-    return {dimension.key: Carrier(dimension, _travels(dimension)[0]) for dimension in space.dimensions}
+    """Return the encodings of values in the distributions of `optuna_distributions`, by dimension key."""
+    return {dimension.key: Carrier(dimension, _encoded(dimension)[0]) for dimension in space.dimensions}
 
 
-def _travels(dimension: Dimension) -> tuple[Way, BaseDistribution]:
+def _encoded(dimension: Dimension) -> tuple[Way, BaseDistribution]:
     axis, parameter = dimension.axis, dimension.parameter
     if isinstance(axis, ListedAxis):
         return _choices(axis)
@@ -90,7 +90,7 @@ def _travels(dimension: Dimension) -> tuple[Way, BaseDistribution]:
 def _choices(axis: ListedAxis) -> tuple[Way, BaseDistribution]:
     if axis.ordered and axis.size > 1:
         return "index", IntDistribution(0, axis.size - 1)
-    if len(set(axis.values)) < axis.size:  # 1 and true are one member of a set, as they are one choice to Optuna
+    if len(set(axis.values)) < axis.size:  # 1 and true are equal to Optuna, as in a set
         return "index", CategoricalDistribution(range(axis.size))
     return "value", CategoricalDistribution(axis.values)
 

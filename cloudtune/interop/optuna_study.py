@@ -1,4 +1,4 @@
-"""Studies of Optuna, in whatever storage they are kept, to jobs, with their finished trials as a table."""
+"""The format of Optuna's studies, imported from any storage, with their completed trials."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,11 +22,11 @@ from cloudtune.space.axes import axis_of
 from cloudtune.space.parameters import Categorical, Int, Parameter, Scalar, same_scalar
 
 _FEW = 32
-"""So many values may a whole number have whose value says whether others exist."""
+"""Most values of an int parameter on which a condition is derived."""
 
 
 class OptunaStudy(Format):
-    """A study of Optuna."""
+    """The format Optuna, a study in a storage."""
 
     name = "optuna"
     summary = "a storage of Optuna: a URL such as sqlite:///study.db, an SQLite file, or a journal file"
@@ -34,17 +36,17 @@ class OptunaStudy(Format):
 
 
 def job_from_study(study: Study) -> Imported:
-    """The job of a study, and its completed trials.
+    """Return the job of a study, and its completed trials.
 
-    The space is made of the distributions of all trials. Optuna knows conditions only as branches of the user's code:
-    a parameter that some completed trials lack gets a condition, where the value of another one tells exactly in which
-    trials it is there. What runs, the sampler and the pruner are in no storage.
+    The space is made of the distributions of all trials. Optuna has conditions only as branches of the user's code: a
+    parameter that some completed trials lack gets a condition if the values of another parameter determine exactly in
+    which trials it exists. Program, sampler and pruner are not stored by Optuna.
 
     Args:
-        study: of Optuna.
+        study: the study.
 
     Raises:
-        SpecError: the study has no trials, or a parameter or a choice is nothing that a spec can hold.
+        SpecError: the study has no trials, or a parameter or a choice is not valid in a spec.
     """
     return _Reader(study).imported()
 
@@ -53,10 +55,10 @@ def job_from_study(study: Study) -> Imported:
 
 
 def _study(source: str, name: str | None) -> Study:
-    """The study of a name in a storage, or its only one.
+    """Load the study of a name, or the only one, from a storage.
 
     Raises:
-        ConfigError: the storage cannot be read, or has no such study, or several.
+        ConfigError: the storage cannot be read, has no such study, or has several and no name is given.
     """
     secret = urlsplit(source).password if "://" in source else None
     try:
@@ -68,10 +70,10 @@ def _study(source: str, name: str | None) -> Study:
             return optuna.load_study(study_name=name, storage=storage)
     except ConfigError:
         raise
-    except Exception as error:  # noqa: BLE001  # of drivers of databases, of which there are many
+    except Exception as error:  # noqa: BLE001  # any error of a database driver
         message = str(error).partition("\n")[0]
-        told = message.replace(f":{secret}@", ":***@") if secret else message
-        raise ConfigError(f"the storage cannot be read: {type(error).__name__}: {told}") from None
+        shown = message.replace(f":{secret}@", ":***@") if secret else message
+        raise ConfigError(f"the storage cannot be read: {type(error).__name__}: {shown}") from None
     if not names:
         raise ConfigError("the storage holds no study")
     known = ", ".join(map(repr, sorted(names)))
@@ -80,7 +82,11 @@ def _study(source: str, name: str | None) -> Study:
 
 
 def _storage(source: str) -> optuna.storages.BaseStorage:
-    """The storage at a URL or in a file, which is not made if it is not there."""
+    """Return the storage at a URL or in an existing file, without creating it.
+
+    Raises:
+        ConfigError: the file does not exist.
+    """
     if "://" in source and not source.startswith("sqlite:///"):
         return optuna.storages.RDBStorage(source, skip_table_creation=True)
     path = Path(source.removeprefix("sqlite:///"))
@@ -92,9 +98,6 @@ def _storage(source: str) -> optuna.storages.BaseStorage:
         is_sqlite = file.read(15) == b"SQLite format 3"
     if is_sqlite or "://" in source:
         return optuna.storages.RDBStorage(f"sqlite:///{path}", skip_table_creation=True)
-    from optuna.storages import JournalStorage  # noqa: PLC0415  # with a module of its own for files
-    from optuna.storages.journal import JournalFileBackend  # noqa: PLC0415
-
     return JournalStorage(JournalFileBackend(str(path)))
 
 
@@ -102,7 +105,7 @@ def _storage(source: str) -> optuna.storages.BaseStorage:
 
 
 class _Reader:
-    """Reads one study."""
+    """The conversion of one study."""
 
     def __init__(self, study: Study) -> None:
         self._study = study
@@ -116,7 +119,11 @@ class _Reader:
         self._notes.append(Note(path, message))
 
     def imported(self) -> Imported:
-        """The whole."""
+        """Return the job with its trials and notes.
+
+        Raises:
+            SpecError: the study has no parameters, or they are not valid in a spec.
+        """
         study, source = self._study, f"the study {self._study.study_name!r}"
         if not self._distributions:
             raise SpecError([Problem("", "no trial of it has parameters yet")], source)
@@ -139,7 +146,7 @@ class _Reader:
         return Imported(job, (*self._notes, *notes), tuple(self._rows(metrics)))
 
     def _union(self) -> dict[str, BaseDistribution]:
-        """The distributions of all trials by name; of one that changed, what covers all of them."""
+        """Return the distributions of all trials by name; for one that changed, a distribution that covers all."""
         seen: dict[str, list[BaseDistribution]] = {}
         for trial in self._trials:
             for name, distribution in trial.distributions.items():
@@ -167,7 +174,7 @@ class _Reader:
         return FloatDistribution(low, high, log=log, step=None if log else step)
 
     def _metrics(self) -> list[str]:
-        """The names of the objectives, none of which is a parameter's."""
+        """Return the names of the objectives, different from those of the parameters."""
         given = self._study.metric_names
         if given is None:
             count = len(self._study.directions)
@@ -193,7 +200,7 @@ class _Reader:
     # Conditions
 
     def _with_conditions(self, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
-        """The parameters, those that some trials lack under a condition."""
+        """Return the parameters, with conditions for those that some trials lack."""
         found = dict(parameters)
         for name in parameters:
             lacking = sum(name not in trial.params for trial in self._completed)
@@ -208,17 +215,19 @@ class _Reader:
                 self._note(name, message)
                 continue
             parent, values = conditions[0]
-            told = " or ".join(map(repr, values))
+            shown = " or ".join(map(repr, values))
             others = "".join(f"; {other} would explain it as well" for other, _ in conditions[1:])
-            self._note(name, f"is there in exactly the trials in which {parent} is {told}, hence its condition{others}")
+            self._note(
+                name, f"is there in exactly the trials in which {parent} is {shown}, hence its condition{others}"
+            )
             found[name] = found[name].model_copy(update={"when": {self._names[parent]: values}})
         return found
 
     def _conditions(self, name: str, parameters: Mapping[str, Parameter]) -> Iterator[tuple[str, tuple[Scalar, ...]]]:
-        """Parents whose values tell exactly in which trials a parameter is there, the likely ones first.
+        """Yield the parents whose values determine in which trials a parameter exists, with these values, likely first.
 
-        Those come first that are categorical, and then those that are asked for before the parameter, as a program
-        must that branches by their value.
+        Categorical parents come first, then those that were suggested before the parameter, as by a program that
+        branches on their value.
         """
         order = list(parameters)
         parents = [other for other in order if other != name and _is_listed(parameters[other])]
@@ -226,7 +235,7 @@ class _Reader:
             key=lambda other: (not isinstance(parameters[other], Categorical), order.index(other) > order.index(name))
         )
         for parent in parents:
-            if self._waits_for(parent, name, parameters):
+            if self._depends_on(parent, name, parameters):
                 continue
             with_it = self._values(parent, [trial for trial in self._trials if name in trial.params])
             lacking = [trial for trial in self._completed if name not in trial.params and parent in trial.params]
@@ -236,7 +245,7 @@ class _Reader:
                 yield parent, tuple(sorted(with_it, key=axis.position))
 
     def _values(self, parent: str, trials: Sequence[FrozenTrial]) -> list[Scalar] | None:
-        """The values that a parameter takes in trials; None if one of them lacks it."""
+        """Return the values of a parameter in trials; None if one of them lacks it."""
         values: list[Scalar] = []
         for trial in trials:
             if parent not in trial.params:
@@ -246,11 +255,11 @@ class _Reader:
                 values.append(value)
         return values
 
-    def _waits_for(self, name: str, other: str, parameters: Mapping[str, Parameter]) -> bool:
-        """Whether a parameter exists under conditions on another, by however many steps."""
+    def _depends_on(self, name: str, other: str, parameters: Mapping[str, Parameter]) -> bool:
+        """Return whether a parameter depends on another by its conditions, directly or indirectly."""
         theirs = {ours: theirs for theirs, ours in self._names.items()}
         parents = [theirs[parent] for parent in parameters[name].when or {}]
-        return any(parent == other or self._waits_for(parent, other, parameters) for parent in parents)
+        return any(parent == other or self._depends_on(parent, other, parameters) for parent in parents)
 
     # The table
 
@@ -264,7 +273,7 @@ class _Reader:
 
 
 def _is_listed(parameter: Parameter) -> bool:
-    """Whether a parameter has few enough values for a condition to name them."""
+    """Return whether a parameter has few enough values to be listed in a condition."""
     if isinstance(parameter, Int):
         return (parameter.high - parameter.low) // parameter.step < _FEW
     return isinstance(parameter, Categorical)

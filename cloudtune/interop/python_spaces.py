@@ -1,4 +1,4 @@
-"""Search spaces that stand in somebody's Python code, to jobs: those of HyperOpt and of Ray Tune."""
+"""The formats of search spaces in Python modules: HyperOpt and Ray Tune."""
 
 import importlib
 import inspect
@@ -23,20 +23,23 @@ if TYPE_CHECKING:
     Converter = Callable[[Any], Converted]
 
 TRIALS = 100
-"""Trials of a job whose source says nothing of their number."""
+"""The number of trials for a source without one."""
 
 COMMAND = "python train.py"
-"""Stands for a program that nobody has named."""
+"""The placeholder for an unknown command."""
 
 
 def job_of_space(name: str, space: "Entries", source: str, **fields: Any) -> tuple[TuningJob, list[Note]]:
-    """A job of a space that says nothing else, and notes of what is to be said.
+    """Return a job for a space, with placeholders for unknown fields, and notes about them.
 
     Args:
-        name: of the job.
+        name: the job's name.
         space: parameters and variants by name.
-        source: what messages call it.
-        **fields: of the job, where the source says more.
+        source: the source's name in messages.
+        **fields: further fields of the job that are known from the source.
+
+    Raises:
+        SpecError: the space or a field is not valid.
     """
     given: dict[str, Any] = {
         "trial": {"command": COMMAND},
@@ -58,9 +61,9 @@ def job_of_space(name: str, space: "Entries", source: str, **fields: Any) -> tup
 
 
 class _PythonSpace(Format):
-    """A space at ``module:attribute``."""
+    """The base class of formats whose source is a space at ``module:attribute``."""
 
-    def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # there is but one
+    def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # a source has one space
         space, convert = load(source), self._converter()
         if inspect.isfunction(space):
             space = _called(space, source)
@@ -75,9 +78,9 @@ class _PythonSpace(Format):
 
     @abstractmethod
     def _converter(self) -> "Converter":
-        """What turns a space into parameters, what else it says of the job, and what is to be said of it.
+        """Return a function that converts a space of the library to parameters, further fields of the job, and notes.
 
-        It raises a ValueError that names what in the space is no parameter.
+        The function raises ValueError for a space that it cannot convert, with a message ``PATH: REASON``.
 
         Raises:
             ConfigError: the library is not installed.
@@ -85,7 +88,7 @@ class _PythonSpace(Format):
 
 
 class HyperoptSpace(_PythonSpace):
-    """A space of HyperOpt."""
+    """The format HyperOpt."""
 
     name = "hyperopt"
     summary = "a space of HyperOpt, as module:attribute; the module is executed"
@@ -111,7 +114,7 @@ _ROUNDED = "rounded distributions (quniform and the like) become evenly spaced v
 
 
 class RayTuneSpace(_PythonSpace):
-    """A space of Ray Tune."""
+    """The format Ray Tune."""
 
     name = "ray-tune"
     summary = "a space of Ray Tune, as module:attribute; the module is executed"
@@ -139,10 +142,14 @@ class RayTuneSpace(_PythonSpace):
 
 
 def _called(space: "Callable[[], Any]", source: str) -> Any:
-    """The space that a function gives."""
+    """Call a function of the user and return the space.
+
+    Raises:
+        ConfigError: the function raises.
+    """
     try:
         return space()
-    except Exception as error:  # whatever somebody's function does
+    except Exception as error:  # whatever the user's function raises
         raise ConfigError(f"{source} cannot be called: {type(error).__name__}: {error}") from error
 
 
@@ -151,10 +158,10 @@ def _missing(what: str, extra: str, error: ImportError) -> ConfigError:
 
 
 def load(place: str) -> Any:
-    """What is at ``module:attribute``, also of modules in the working folder, which are executed.
+    """Import a module, also from the working folder, and return the object at ``module:attribute``.
 
     Raises:
-        ConfigError: there is nothing, or the module cannot be loaded.
+        ConfigError: the module cannot be imported, or has no such attribute.
     """
     module, _, attribute = place.partition(":")
     if not module or not attribute:
@@ -164,7 +171,7 @@ def load(place: str) -> Any:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module)
-    except Exception as error:  # whatever somebody's module does
+    except Exception as error:  # whatever the user's module raises
         raise ConfigError(f"the module {module!r} cannot be loaded: {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):

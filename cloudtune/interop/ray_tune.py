@@ -1,4 +1,4 @@
-"""Search spaces of Ray Tune (ray.tune.search.sample) as cloudtune's."""
+"""Conversion of Ray Tune's search spaces (ray.tune.search.sample) to cloudtune's."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,26 +14,26 @@ _GRID = "grid_search"
 
 
 def space_from_ray_tune(space: Mapping[str, Any], notes: list[Note] | None = None) -> dict[str, Parameter]:
-    """The parameters of a ``param_space`` of Ray Tune.
+    """Return the parameters of a ``param_space`` of Ray Tune.
 
-    A parameter is named by the keys and indices that lead to it, joined by dots: ``{"net": {"lr":
-    tune.loguniform(…)}}`` makes ``net.lr``. What is no draw becomes `Constant`. ``choice`` and ``grid_search`` become
-    `Categorical`; see `grid_names` for the latter.
+    A parameter is named by its keys and indices joined by dots: ``{"net": {"lr": tune.loguniform(…)}}`` becomes
+    ``net.lr``. Plain values become `Constant`. ``choice`` and ``grid_search`` become `Categorical`; see `grid_names`
+    for the latter.
 
     ``uniform``, ``loguniform``, ``randn``, ``randint``, ``qrandint`` and ``choice`` keep their distributions; upper
-    bounds that Ray leaves out are left out, so that ``randint(1, 9)`` reaches from 1 to 8. The others differ:
+    bounds that Ray excludes are excluded, so that ``randint(1, 9)`` becomes the range from 1 to 8. The others differ:
 
     - ``quniform``, ``qloguniform`` round, so that the first and the last multiple of q are drawn less often than
       others. Here all are equally likely (or each as likely as its interval is wide on the log scale).
     - ``lograndint``, ``qlograndint`` round downwards, which favours small numbers a little more than here.
-    - ``qrandn`` is a real number that is a multiple of q.
+    - ``qrandn`` is a float that is a multiple of q.
 
     Args:
-        space: of Ray Tune.
-        notes: gets one for each parameter that differs.
+        space: a ``param_space`` of Ray Tune.
+        notes: extended by a note for each parameter that differs.
 
     Raises:
-        ValueError: something is computed (``sample_from``), or is no value of a spec; the message names it.
+        ValueError: a value is computed (``sample_from``), or is not valid in a spec; the message names it.
     """
     found: dict[str, Parameter] = {}
     for name, value in _walk(space, ""):
@@ -46,7 +46,7 @@ def space_from_ray_tune(space: Mapping[str, Any], notes: list[Note] | None = Non
 
 
 def _difference(value: Any) -> str:
-    """How a draw of ours differs from Ray's; "" for not at all."""
+    """Return how draws of the parameter differ from Ray's, for a note; "" if they do not."""
     if not isinstance(value, sample.Integer | sample.Float):
         return ""
     sampler, q = _drawn(value)
@@ -62,12 +62,12 @@ def _difference(value: Any) -> str:
 
 
 def grid_names(space: Mapping[str, Any]) -> list[str]:
-    """The names of the parameters of which Ray tries every value (``grid_search``), whatever it draws for others."""
+    """Return the names of the parameters of which Ray tries every value (``grid_search``)."""
     return [name for name, value in _walk(space, "") if _grid_values(value) is not None]
 
 
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Each leaf of a space with its name; Ray looks for draws in dicts and lists (variant_generator.py)."""
+    """Yield each leaf of a space with its name; as in Ray, dicts and lists are searched (variant_generator.py)."""
     if isinstance(value, Mapping) and _grid_values(value) is None:
         for key, part in value.items():
             yield from _walk(part, f"{path}.{key}" if path else str(key))
@@ -79,7 +79,7 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _grid_values(value: Any) -> list[Any] | None:
-    """The values of a grid search; None for anything else."""
+    """Return the values of a grid search; None for anything else."""
     if isinstance(value, Mapping) and set(value) == {_GRID} and isinstance(value[_GRID], list | tuple):
         return list(value[_GRID])
     is_grid = isinstance(value, sample.Categorical) and isinstance(value.sampler, sample.Grid)
@@ -108,7 +108,7 @@ def _listed(name: str, values: list[Any]) -> Parameter:
 
 
 def _drawn(domain: Any) -> tuple[Any, float | None]:
-    """How a domain is drawn from, and what draws are rounded to a multiple of."""
+    """Return the sampler of a domain, and the q to whose multiples draws are rounded (None for none)."""
     sampler = domain.sampler
     if isinstance(sampler, sample.Quantized):
         return sampler.sampler, float(sampler.q)

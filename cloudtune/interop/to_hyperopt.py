@@ -1,4 +1,4 @@
-"""cloudtune's search spaces as HyperOpt's; `hyperopt` is the way back."""
+"""Conversion of cloudtune's search spaces to HyperOpt's; see `cloudtune.interop.hyperopt` for the reverse."""
 
 import math
 from collections.abc import Mapping
@@ -20,37 +20,37 @@ from cloudtune.space.parameters import (
 from cloudtune.space.space import Dimension, Space, Values
 
 _MOST_INDICES = 2**20
-"""Up to so many values of a lattice are told apart; HyperOpt's estimates of one cell in more vanish in rounding."""
+"""Most steps that are encoded as indices; with more, HyperOpt's estimates of one step underflow."""
 
 
 def hyperopt_space(space: Space) -> dict[str, Any]:
-    """A space for HyperOpt's algorithms: an expression for each dimension, under its key, which also is its label.
+    """Return a space for HyperOpt's algorithms: an expression for each dimension, with its key as the label.
 
-    - ``hp.choice`` for a categorical parameter, and below it the dimensions that exist under its values only:
-      its options are dicts then, with the value under the parameter's key. A dimension that exists in several
-      branches is one parameter of HyperOpt's in all of them.
+    - ``hp.choice`` for a categorical parameter, which contains the dimensions that exist only for its values: its
+      options are then dicts, with the value under the parameter's key. A dimension that exists in several branches is
+      the same parameter of HyperOpt in all of them.
     - ``hp.uniform``, ``hp.loguniform``, ``hp.normal`` and ``hp.lognormal`` for float, normal and lognormal parameters
-      without steps and cuts.
-    - ``hp.quniform`` over indices from 0, of which all are equally likely, for ordinals and for steps on a linear
-      scale (up to 2^20 of them).
-    - ``hp.uniform`` over positions in [0, 1], on which our distribution is uniform, for the rest.
+      without steps and bounds.
+    - ``hp.quniform`` over indices from 0, which are equally likely, for ordinals and for steps on a linear scale (up
+      to 2^20 of them).
+    - ``hp.uniform`` over positions in [0, 1], on which the parameter's distribution is uniform, for all others.
     - A parameter of one value is that value.
 
-    Dimensions with several parents, or one that is not categorical or has variants, are always there; HyperOpt then
-    draws them also for trials in which they mean nothing.
+    Dimensions with several parents, or with a parent that is not categorical or has variants, are unconditional;
+    HyperOpt then draws them also for trials in which they are not active.
 
-    `carriers` takes values to and from the labels, `values_from_hyperopt` makes a trial's values out of all labels.
+    `carriers` encodes and decodes values of labels, `values_from_hyperopt` makes a trial's values from all labels.
     """
     nodes: dict[str, Any] = {}
     places = {dimension.key: _place(space, dimension) for dimension in space.dimensions}
-    for dimension in reversed(space.dimensions):  # children come after their parents
+    for dimension in reversed(space.dimensions):  # children follow their parents
         inside = [(key, place[1]) for key, place in places.items() if place is not None and place[0] == dimension.key]
         nodes[dimension.key] = _expression(dimension, [(key, values, nodes[key]) for key, values in inside])
     return {dimension.key: nodes[dimension.key] for dimension in space.dimensions if places[dimension.key] is None}
 
 
 def _place(space: Space, dimension: Dimension) -> tuple[str, tuple[Scalar, ...]] | None:
-    """The key of the choice below which a dimension stands, and the values for which; None where it is always there."""
+    """Return the key of the choice that contains a dimension, and the values for which; None if it is unconditional."""
     conditions = dimension.parameter.when or {}
     if len(conditions) != 1:
         return None
@@ -58,7 +58,7 @@ def _place(space: Space, dimension: Dimension) -> tuple[str, tuple[Scalar, ...]]
     parents = [each for each in space.dimensions if each.name == name]
     if len(parents) != 1 or not isinstance(parents[0].axis, ListedAxis):
         return None
-    if parents[0].axis.size == 1:  # it has its one value wherever it exists
+    if parents[0].axis.size == 1:  # a parent with one value has it whenever it exists
         return _place(space, parents[0])
     return (parents[0].key, values) if isinstance(parents[0].parameter, Categorical) else None
 
@@ -110,17 +110,17 @@ def _way(dimension: Dimension) -> Way:
 
 
 def carriers(space: Space) -> dict[str, Carrier]:
-    """What takes values to and from the labels of `hyperopt_space`; dimensions of one value have no label."""
+    """Return the encodings of values in the labels of `hyperopt_space`; dimensions of one value have no label."""
     return {
         dimension.key: Carrier(dimension, _way(dimension)) for dimension in space.dimensions if dimension.axis.size != 1
     }
 
 
 def values_from_hyperopt(space: Space, labels: Mapping[str, Any]) -> Values:
-    """A trial's values out of what HyperOpt chose for the labels of `hyperopt_space`, such as the result of ``fmin``.
+    """Return a trial's values from HyperOpt's values of the labels of `hyperopt_space`, such as the result of ``fmin``.
 
     Raises:
-        ValueError: there is no value for a dimension that exists in the trial.
+        ValueError: there is no value for a dimension that is active in the trial.
     """
     ways = carriers(space)
     values: Values = {}

@@ -1,4 +1,4 @@
-"""Sweep configurations of Weights & Biases (https://docs.wandb.ai/models/sweeps/sweep-config-keys), to jobs."""
+"""The format of Weights & Biases' sweep configurations (https://docs.wandb.ai/models/sweeps/sweep-config-keys)."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ from cloudtune.space.parameters import Categorical, Constant, Parameter
 from cloudtune.spec.job import TuningJob
 
 ENDLESS = 100
-"""Trials of a job whose sweep has no end of its own."""
+"""The number of trials for a sweep without a limit."""
 
 _DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _PROGRAM = "train.py"
@@ -27,7 +27,7 @@ def _lower(value: object) -> object:
 
 
 class Metric(Shape):
-    """A metric to be optimised."""
+    """A metric to optimise."""
 
     name: Annotated[str, Field(min_length=1)]
     goal: Annotated[Literal["minimize", "maximize"], BeforeValidator(_lower)] = "minimize"
@@ -37,7 +37,7 @@ class Metric(Shape):
 
 
 class EarlyTerminate(Shape):
-    """Which runs are stopped early."""
+    """The early stopping of a sweep."""
 
     type: Literal["hyperband"]
     min_iter: Annotated[int, Field(ge=1, le=2**53)] | None = None
@@ -66,7 +66,7 @@ class Sweep(Shape):
     run_cap: Annotated[int, Field(ge=1)] | None = None
     name: str | None = None
     image_uri: str | None = None
-    # What is Weights & Biases' own
+    # Keys for Weights & Biases itself
     project: str | None = None
     entity: str | None = None
     description: str | None = None
@@ -88,7 +88,7 @@ _LEFT_OUT = {
 
 
 class Wandb(Format):
-    """A sweep of Weights & Biases."""
+    """The format Weights & Biases, a sweep configuration in a file."""
 
     name = "wandb"
     summary = "a sweep configuration of Weights & Biases, YAML"
@@ -101,16 +101,16 @@ class Wandb(Format):
 
 
 def parse(document: Document) -> Imported:
-    """The job of a sweep configuration, and notes of what it means elsewhere.
+    """Return the job of a sweep configuration, with notes on what differs.
 
     Raises:
-        SpecError: it is no sweep configuration; lists the mistakes with their places.
+        SpecError: it is not a valid sweep configuration; lists the mistakes with their places.
     """
     return _Reader(document).imported()
 
 
 class _Reader:
-    """Reads one sweep."""
+    """The conversion of one sweep."""
 
     def __init__(self, document: Document) -> None:
         if not isinstance(document.data, Mapping):
@@ -131,7 +131,7 @@ class _Reader:
         self._notes.append(Note(path, message))
 
     def imported(self) -> Imported:
-        """The whole."""
+        """Return the job with its notes."""
         sweep = self._sweep
         data = {
             "name": legal_job_name(sweep.name or sweep.project or "", "sweep"),
@@ -174,7 +174,7 @@ class _Reader:
         return {name: value for name, value in found.items() if value is not None}
 
     def _stopping(self) -> dict[str, Any] | None:
-        """Bands at which the best 1/eta of the runs go on, as rungs (sweeps/hyperband_stopping.py)."""
+        """Return ASHA with hyperband's bands as rungs (sweeps/hyperband_stopping.py); None for no early stopping."""
         given = self._sweep.early_terminate
         if given is None:
             return None
@@ -195,8 +195,8 @@ class _Reader:
             raise self._document.error(("early_terminate",), "has no band: make s or eta smaller, or max_iter larger")
         rungs = [bands[0] * eta**k for k in range(len(bands))]
         if rungs != bands:
-            told = f"{', '.join(map(str, bands))} are the bands there, {', '.join(map(str, rungs))} here"
-            self._note("early_terminate", f"each band is eta times the one before: {told}")
+            difference = f"{', '.join(map(str, bands))} are the bands there, {', '.join(map(str, rungs))} here"
+            self._note("early_terminate", f"each band is eta times the one before: {difference}")
         return {"type": "asha", "min_resource": bands[0], "max_resource": given.max_iter, "eta": eta}
 
     # The command
@@ -218,7 +218,7 @@ class _Reader:
         return found
 
     def _words(self, word: str, index: int) -> Iterator[str]:
-        """The words of the command for one of the sweep's; only a whole word is a macro (wandb_agent.py)."""
+        """Yield the words of the command for a word of the sweep's; a macro must be a whole word (wandb_agent.py)."""
         macro = re.fullmatch(r"\$\{(\w+)\}", word)
         if "${envvar:" in word:
             self._note(
@@ -240,7 +240,7 @@ class _Reader:
 
     @property
     def _flags(self) -> dict[str, str]:
-        """The parameters that are true or false alone, and their names in the job."""
+        """The parameters with only boolean values, and their names in the job."""
         booleans = {
             name
             for name, parameter in self._parameters.found.items()
@@ -249,7 +249,7 @@ class _Reader:
         return {name: ours for name, ours in self._names.items() if name in booleans}
 
     def _setting_flags(self, index: int) -> list[str]:
-        """The words before a command by which a shell adds an option for each parameter that is true."""
+        """Return a command prefix, a shell script that appends an option for each parameter that is true."""
         for name, parameter in self._parameters.found.items():
             if name not in self._flags and any(isinstance(value, bool) for value in _values(parameter)):
                 message = f"{name} is true or false and other values, too, of which a flag and an option would have to be made: write ${{args}}"  # fmt: skip
@@ -261,7 +261,7 @@ class _Reader:
         return ["/bin/sh", "-c", "; ".join([*tests, 'exec "$@"']), "sh"]
 
     def _literal(self, word: str) -> str:
-        """A word in which ``{name}`` means itself."""
+        """Return a word in which ``{name}`` is escaped as ``{{name}}``."""
         known = "|".join(re.escape(name) for name in self._names.values())
         return re.sub(rf"(?<!\$)\{{({known})\}}", r"{{\1}}", word)
 
@@ -301,7 +301,7 @@ class _Reader:
 
 
 def _bands(last: int, eta: float, count: int) -> Iterator[int]:
-    """The steps at which runs are compared, from the last one backwards."""
+    """Yield the steps at which runs are compared, the last one first."""
     band = last / eta
     while band >= 1 and count > 0:
         yield int(band)
@@ -323,4 +323,4 @@ _ARGUMENTS: Mapping[str, Callable[[str, str], list[str]]] = {
     "args_append_hydra": lambda name, place: [f"+{name}={place}"],
     "args_override_hydra": lambda name, place: [f"++{name}={place}"],
 }
-"""How each macro writes a parameter's name and its place (wandb/sdk/launch/sweeps/utils.py)."""
+"""The words of a parameter for each macro, from its name and its placeholder (wandb/sdk/launch/sweeps/utils.py)."""

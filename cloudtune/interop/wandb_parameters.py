@@ -1,7 +1,7 @@
-"""The parameters of a sweep of Weights & Biases as ours.
+"""Conversion of the parameters of Weights & Biases' sweeps.
 
-What a distribution means is what the package ``sweeps`` of Weights & Biases makes of it (sweeps/params.py,
-sweeps/config/schema.json) and the documentation says: https://docs.wandb.ai/models/sweeps/sweep-config-keys
+The meaning of distributions is that of the package ``sweeps`` (sweeps/params.py, sweeps/config/schema.json) and the
+documentation: https://docs.wandb.ai/models/sweeps/sweep-config-keys
 """
 
 import json
@@ -22,7 +22,7 @@ Steps = tuple[str | int, ...]
 
 
 class _MistakeError(ValueError):
-    """A mistake in a parameter, at a key of it; "" for the parameter as a whole."""
+    """A mistake at a key of a parameter; "" for the parameter as a whole."""
 
     def __init__(self, key: str, message: str) -> None:
         self.key = key
@@ -31,13 +31,13 @@ class _MistakeError(ValueError):
 
 @dataclass
 class Parameters:
-    """Parameters as they are read.
+    """The converted parameters of a sweep.
 
     Attributes:
-        document: where they stand.
-        found: what they became, by name; of nested ones the names are joined by dots.
-        places: where each stands in the document, by the same name.
-        notes: what they mean otherwise than there.
+        document: the sweep configuration.
+        found: the parameters by name; nested names are joined by dots.
+        places: the paths of the parameters in the document, by name.
+        notes: the differences.
         problems: mistakes, with their places.
     """
 
@@ -48,7 +48,7 @@ class Parameters:
     problems: list[Problem] = field(default_factory=list)
 
     def read(self, given: Any, steps: Steps = ("parameters",), prefix: str = "") -> None:
-        """Reads a mapping of parameters; mistakes are added to the problems."""
+        """Read a mapping of parameters; mistakes are added to the problems."""
         if not isinstance(given, Mapping) or not given:
             self._mistake(steps, "must be a mapping of parameters by name")
             return
@@ -82,25 +82,29 @@ class Parameters:
 
 
 class _Reading:
-    """Reads one parameter.
+    """The conversion of one parameter.
 
     Args:
-        name: of the parameter.
-        given: what the file says of it.
+        name: the parameter's name.
+        given: its mapping in the file.
     """
 
     def __init__(self, name: str, given: dict[str, Any]) -> None:
         self._name = name
         self._given = given
-        self._said: list[tuple[Steps, str]] = []
+        self._notes: list[tuple[Steps, str]] = []
         self.kind = self._kind()
 
     def notes(self) -> Iterator[tuple[Steps, str]]:
-        """A key of the parameter, and what is to be said of it."""
-        yield from dict.fromkeys(self._said)
+        """Yield notes, each with the path of a key below the parameter."""
+        yield from dict.fromkeys(self._notes)
 
     def parameter(self) -> Parameter:
-        """The parameter."""
+        """Return the parameter.
+
+        Raises:
+            _MistakeError: a key is missing or not valid.
+        """
         if self.kind not in _KINDS:
             known = ", ".join(sorted(_KINDS))
             raise _MistakeError("distribution", f"{self.kind!r} is no distribution of a sweep; known are: {known}")
@@ -111,7 +115,7 @@ class _Reading:
         return make(self)
 
     def _kind(self) -> str:
-        """The distribution, which may go without saying: "if you don't specify a distribution, …"."""
+        """Return the name of the distribution, which by default follows from the keys, as documented."""
         given = self._given
         if "distribution" in given:
             return str(given["distribution"])
@@ -124,18 +128,18 @@ class _Reading:
             return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
         raise _MistakeError("", "says nothing to choose from; give value, values, or min and max")
 
-    def _say(self, key: str, message: str) -> None:
-        self._said.append(((key,) if key else (), message))
+    def _note(self, key: str, message: str) -> None:
+        self._notes.append(((key,) if key else (), message))
 
     def _number(self, key: str, default: float | None = None) -> int | float:
         value = self._given.get(key, default)
-        if isinstance(value, str):  # YAML 1.1 takes 1e-4 for a text
+        if isinstance(value, str):  # to YAML 1.1, 1e-4 is a text
             try:
                 number = float(value)
             except ValueError:
                 number = math.nan
             if math.isfinite(number):
-                self._say(key, _OF_A_TEXT.format(value=_written(number)))
+                self._note(key, _OF_A_TEXT.format(value=_written(number)))
                 return number
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise _MistakeError(key, "is missing" if value is None else f"must be a number, not {value!r}")
@@ -173,27 +177,27 @@ class _Reading:
             raise _MistakeError("probabilities", "must be a list with a number for each of the values")
         if len(distinct) < len(read) or (shares is not None and len(set(map(str, shares))) > 1):
             key = "values" if shares is None else "probabilities"
-            self._say(key, "are not equally likely there, here they are: cloudtune has no weights")
+            self._note(key, "are not equally likely there, here they are: cloudtune has no weights")
         return build(Categorical, self._name, values=tuple(distinct))
 
     def _numbers(self, values: list[Any], places: Sequence[Steps]) -> list[Any]:
-        """Values with the numbers that YAML 1.1 takes for texts, such as 1e-4; beside other texts they stay texts."""
+        """Return values with texts such as 1e-4 (no number to YAML 1.1) as numbers, unless there are other texts."""
         numbers = [_number_of(value) for value in values]
         if all(number is not None for number in numbers):
             for number, value, place in zip(numbers, values, places, strict=True):
                 if isinstance(value, str):
-                    self._said.append((place, _OF_A_TEXT.format(value=_written(float(number or 0)))))
+                    self._notes.append((place, _OF_A_TEXT.format(value=_written(float(number or 0)))))
             return numbers
         for number, value, place in zip(numbers, values, places, strict=True):
             if isinstance(value, str) and number is not None:
-                self._said.append((place, f"is the text {value!r}, as it is to Weights & Biases; for a number write {_written(number)}"))  # fmt: skip
+                self._notes.append((place, f"is the text {value!r}, as it is to Weights & Biases; for a number write {_written(number)}"))  # fmt: skip
         return values
 
     def _plain(self, value: Any, steps: Steps) -> Any:
-        """A value; a list or a mapping as the text that the agent puts into the command line."""
+        """Return a scalar, or for a list or mapping the text that an agent puts into the command line."""
         if not isinstance(value, list | dict):
             return plain(self._name, value)
-        self._said.append((steps, f"is the text {str(value)!r} here, as it stands in the command line there"))
+        self._notes.append((steps, f"is the text {str(value)!r} here, as it stands in the command line there"))
         return str(value)
 
     # Ranges
@@ -212,7 +216,7 @@ class _Reading:
         return self._quantised(*self._bounds(), "linear")
 
     def log_uniform(self) -> Parameter:
-        """``exp(X)`` for a uniform X: the bounds are exponents of e."""
+        """Return the parameter of ``exp(X)`` for a uniform X: the bounds are exponents of e."""
         low, high = self._bounds()
         return build(Float, self._name, low=self._exp(low, "min"), high=self._exp(high, "max"), scale="log")
 
@@ -221,7 +225,7 @@ class _Reading:
         return build(Float, self._name, low=low, high=high, scale="log")
 
     def inv_log_uniform(self) -> Parameter:
-        """``log(1/X)`` is uniform between the bounds, so that X reaches from exp(-max) to exp(-min)."""
+        """Return the parameter of X with a uniform ``log(1/X)``: X ranges from exp(-max) to exp(-min)."""
         low, high = self._bounds()
         return build(Float, self._name, low=self._exp(-high, "max"), high=self._exp(-low, "min"), scale="log")
 
@@ -239,7 +243,7 @@ class _Reading:
         return low, high
 
     def _exp(self, exponent: float, key: str) -> float:
-        """e to a power, without the dust of binary fractions."""
+        """Return e to a power, rounded to `SIGNIFICANT_DIGITS`."""
         if abs(exponent) > 700:
             raise _MistakeError(
                 key, f"is an exponent of e, and too large for one: {exponent}; write log_uniform_values"
@@ -247,46 +251,46 @@ class _Reading:
         return float(f"{math.exp(exponent):.{SIGNIFICANT_DIGITS - 1}e}")
 
     def _quantised(self, low: float, high: float, scale: str) -> Parameter:
-        """The multiples of q to which draws are rounded; whole numbers where q is one."""
+        """Return the parameter of the multiples of q to which draws are rounded; an int parameter if q is an int."""
         step = self._step()
         if low / step < 0.5 and scale == "log":
-            self._say("q", "rounds small values to 0 there; a log scale has no 0, so that q itself is the lowest here")
-        self._say("distribution", "all multiples of q are equally likely here, there the first and the last less so")
+            self._note("q", "rounds small values to 0 there; a log scale has no 0, so that q itself is the lowest here")
+        self._note("distribution", "all multiples of q are equally likely here, there the first and the last less so")
         return stepped(self._name, low, high, step, scale, whole=isinstance(step, int))
 
-    # Bells
+    # Normal distributions
 
     def normal(self) -> Parameter:
-        return self._bell(Normal, None)
+        return self._normal(Normal, None)
 
     def q_normal(self) -> Parameter:
-        return self._bell(Normal, self._step())
+        return self._normal(Normal, self._step())
 
     def log_normal(self) -> Parameter:
-        return self._bell(LogNormal, None)
+        return self._normal(LogNormal, None)
 
     def q_log_normal(self) -> Parameter:
-        return self._bell(LogNormal, self._step())
+        return self._normal(LogNormal, self._step())
 
-    def _bell(self, kind: type[Parameter], step: float | None) -> Parameter:
+    def _normal(self, kind: type[Parameter], step: float | None) -> Parameter:
         mean, std = self._number("mu", 0.0), self._number("sigma", 1.0)
         if std <= 0:
             raise _MistakeError("sigma", f"must be above 0, not {std}")
         if isinstance(step, int):
-            self._say("q", f"values are whole numbers there, and numbers without a fraction here, such as {step:.1f}")
+            self._note("q", f"values are whole numbers there, and numbers without a fraction here, such as {step:.1f}")
         return build(kind, self._name, mean=mean, std=std, step=step)
 
-    # What cloudtune has not
+    # Distributions without a counterpart
 
     def beta(self) -> Parameter:
         a, b = self._number("a", 1.0), self._number("b", 1.0)
         if (a, b) != (1, 1):
-            self._say("distribution", "cloudtune has no beta distribution: all values from 0 to 1 are equally likely")
+            self._note("distribution", "cloudtune has no beta distribution: all values from 0 to 1 are equally likely")
         step = self._step() if self.kind == "q_beta" else None
         return build(Float, self._name, low=0.0, high=1.0, step=step)
 
 
-_RANGE, _BELL = ("min", "max"), ("mu", "sigma")
+_RANGE, _NORMAL = ("min", "max"), ("mu", "sigma")
 _KINDS: Mapping[str, tuple[Callable[[_Reading], Parameter], tuple[str, ...]]] = {
     "constant": (_Reading.constant, ("value",)),
     "categorical": (_Reading.categorical, ("values", "probabilities")),
@@ -300,14 +304,14 @@ _KINDS: Mapping[str, tuple[Callable[[_Reading], Parameter], tuple[str, ...]]] = 
     "inv_log_uniform_values": (_Reading.log_uniform_values, _RANGE),
     "q_log_uniform": (_Reading.q_log_uniform, (*_RANGE, "q")),
     "q_log_uniform_values": (_Reading.q_log_uniform_values, (*_RANGE, "q")),
-    "normal": (_Reading.normal, _BELL),
-    "q_normal": (_Reading.q_normal, (*_BELL, "q")),
-    "log_normal": (_Reading.log_normal, _BELL),
-    "q_log_normal": (_Reading.q_log_normal, (*_BELL, "q")),
+    "normal": (_Reading.normal, _NORMAL),
+    "q_normal": (_Reading.q_normal, (*_NORMAL, "q")),
+    "log_normal": (_Reading.log_normal, _NORMAL),
+    "q_log_normal": (_Reading.q_log_normal, (*_NORMAL, "q")),
     "beta": (_Reading.beta, ("a", "b")),
     "q_beta": (_Reading.beta, ("a", "b", "q")),
 }
-"""How each distribution is read, and the keys that it has."""
+"""For each distribution, the method that converts it and its keys."""
 
 
 _OF_A_TEXT = "is a text to Weights & Biases; write {value} there, which is the number that it is here"
@@ -315,7 +319,7 @@ _TEXT_OF_A_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 
 
 def _number_of(value: Any) -> int | float | None:
-    """A number, also where YAML 1.1 takes it for a text; None for anything else."""
+    """Return a number, also of a text such as 1e-4, which is no number to YAML 1.1; None for anything else."""
     if isinstance(value, str) and len(value) < _LONGEST_NUMBER and _TEXT_OF_A_NUMBER.fullmatch(value):
         value = float(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -326,17 +330,17 @@ _LONGEST_NUMBER = 300
 
 
 def _written(number: float) -> str:
-    """A number as YAML 1.1 reads it as one."""
+    """Return a number in a spelling that is a number to YAML 1.1."""
     mantissa, exponent, power = repr(float(number)).partition("e")
     return mantissa + ("" if "." in mantissa else ".0") * bool(exponent) + exponent + power
 
 
 def json_words(parameters: Mapping[str, Parameter], names: Mapping[str, str]) -> str | None:
-    """All parameters as one JSON object with places in it, as ``${args_json}`` is; None if a place cannot be written.
+    """Return the text for ``${args_json}``: a JSON object of all parameters with placeholders; None if impossible.
 
     Args:
-        parameters: by the sweep's names.
-        names: for each of them the job's.
+        parameters: the parameters by the sweep's names.
+        names: the job's names by the sweep's.
     """
     members = []
     for name, parameter in parameters.items():

@@ -1,7 +1,7 @@
-"""Experiments of Katib (kubeflow.org/v1beta1), to jobs and back.
+"""The format of Katib's Experiments (kubeflow.org/v1beta1).
 
-What a job cannot say of an experiment stays under ``native: {katib: …}``, so that exporting an imported job gives the
-same experiment again. There may stand anything that an experiment has; it is merged last.
+Parts of an experiment that a job cannot express are kept under ``native: {katib: …}``, so that exporting an imported
+job gives the same experiment. Any member of an experiment may be given there; it is merged last.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from cloudtune.spec.job import TuningJob
 
 
 class Katib(Format):
-    """Katib's Experiment."""
+    """The format Katib, an Experiment in a file."""
 
     name = "katib"
     summary = "a file with an Experiment of Katib (kubeflow.org/v1beta1)"

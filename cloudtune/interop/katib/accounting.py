@@ -1,4 +1,4 @@
-"""The account of a job's fields that have their place in an experiment without further ado, or none."""
+"""The support notes for those fields of a job whose place in an experiment needs no conversion, or that have none."""
 
 from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.support import SUPPORT
@@ -12,7 +12,7 @@ _TEMPLATE = "spec.trialTemplate.trialSpec"
 
 
 def account_for_the_rest(job: TuningJob, ledger: Ledger, own: Own) -> None:
-    """Accounts for all but the name, the tags, the objective, the space, the strategy, stopping and counts."""
+    """Account in the ledger for all fields but name, tags, objective, space, strategy, stopping and counts."""
     _Account(job, ledger, own).take()
 
 
@@ -21,7 +21,7 @@ class _Account:
         self._job = job
         self._ledger = ledger
         self._own = own
-        self._said = [path for path, _ in leaves(job)]
+        self._given = [path for path, _ in leaves(job)]
 
     def take(self) -> None:
         job, ledger = self._job, self._ledger
@@ -42,8 +42,8 @@ class _Account:
         self._take_compute()
 
     def _note(self, path: str, row: str, target: str = "") -> None:
-        """Notes what becomes of a field, if the job says something there."""
-        if any(covers(path, leaf) for leaf in self._said):
+        """Note how a field is supported, if the job sets it."""
+        if any(covers(path, leaf) for leaf in self._given):
             self._ledger.note(path, *SUPPORT[row], target)
 
     def _carry_or_note(self, path: str, target: str, *, carried: bool, row: str) -> None:
@@ -68,7 +68,7 @@ class _Account:
         )
 
     def _take_job(self) -> None:
-        """Fields that Kubernetes' own jobs have, and others elsewhere."""
+        """Account for fields that Jobs of Kubernetes have and other kinds do not."""
         fields = {"limits.trial_time": "activeDeadlineSeconds", "retries": "backoffLimit"}
         for path, member in fields.items():
             self._carry_or_note(path, f"{_TEMPLATE}.spec.{member}", carried=self._own.is_job, row=path)

@@ -1,6 +1,6 @@
-"""Katib's algorithms and early stopping, to ours and from ours.
+"""Conversion of Katib's algorithms and early stopping to strategies and stopping rules, and back.
 
-The settings are those that its services take: pkg/suggestion/v1beta1/{hyperopt,optuna,skopt,hyperband,pbt}/service.py,
+The settings are those of its services: pkg/suggestion/v1beta1/{hyperopt,optuna,skopt,hyperband,pbt}/service.py,
 pkg/suggestion/v1beta1/goptuna/service.go and pkg/earlystopping/v1beta1/medianstop/service.py of kubeflow/katib.
 """
 
@@ -26,20 +26,20 @@ from cloudtune.spec.strategies import (
 
 SEEDS = 2**31
 RESOURCE = "resource_name"
-"""The setting of Hyperband that names the parameter by which a trial gets its budget."""
+"""The setting of Hyperband that names the parameter with a trial's budget."""
 
-Words = tuple[str, str]
-"""A setting's name, and what is to be said of it."""
+SettingNote = tuple[str, str]
+"""A setting's name, and a note about it."""
 
 
 @dataclass
 class Strategy:
-    """A strategy of a job that an algorithm became.
+    """The strategy for an algorithm of Katib.
 
     Attributes:
-        data: as the spec writes it.
-        settings: those that have found their place in it.
-        note: what is to be said of the algorithm as a whole; "" for nothing.
+        data: the strategy as plain data of the spec.
+        settings: the names of the settings that it covers.
+        note: a note about the algorithm as a whole; "" for none.
     """
 
     data: dict[str, Any]
@@ -47,7 +47,7 @@ class Strategy:
     note: str = ""
 
     def take(self, given: Mapping[str, str], name: str, target: str, read: Callable[[str], Any]) -> None:
-        """Puts a setting into the strategy, if it is given and has a value that fits."""
+        """Set a field of the strategy from a setting, if the setting is given and valid."""
         value = read(given[name]) if name in given else None
         if value is not None:
             self.data[target] = value
@@ -70,10 +70,10 @@ def _share(text: str) -> float | None:
 
 
 def strategy_of(algorithm: Algorithm) -> Strategy:
-    """The strategy that an algorithm becomes; one that nobody here knows becomes a Bayesian search.
+    """Return the strategy for an algorithm; Bayesian search for an unknown one.
 
     Raises:
-        ValueError: a setting is missing or impossible; the message names it.
+        ValueError: a setting is missing or not valid; the message names it.
     """
     given = algorithm.settings
     found = _KNOWN.get(algorithm.algorithm_name, _foreign)(algorithm)
@@ -113,8 +113,8 @@ def _hyperband(algorithm: Algorithm) -> Strategy:
     budget = number_of(given.get("r_l", ""))
     if budget is None or budget < 1 or RESOURCE not in given:
         raise ValueError(f"hyperband needs the settings r_l, a number of 1 or more, and {RESOURCE}")
-    asked = int(number_of(given.get("eta", "")) or 0)
-    eta = asked if asked >= 2 else 3  # "if eta <= 0: eta = 3"
+    given_eta = int(number_of(given.get("eta", "")) or 0)
+    eta = given_eta if given_eta >= 2 else 3  # "if eta <= 0: eta = 3"
     brackets = int(math.log(budget) / math.log(eta))
     data = {"type": "hyperband", "max_resource": int(budget), "eta": eta}
     lowest = max(1, int(budget / eta**brackets))
@@ -143,17 +143,17 @@ _KNOWN: Mapping[str, Callable[[Algorithm], Strategy]] = {
 }
 
 
-# The other way
+# From strategies to algorithms
 
 
 @dataclass
 class Written:
-    """An algorithm that a strategy became.
+    """The algorithm of Katib for a strategy.
 
     Attributes:
-        name: of the algorithm.
-        settings: its settings by name; all are texts.
-        losses: below the strategy, how well something is carried and what becomes of it.
+        name: the algorithm's name.
+        settings: its settings by name, as texts.
+        losses: fields of the strategy that are not carried exactly: path below it, support, message.
     """
 
     name: str
@@ -161,27 +161,27 @@ class Written:
     losses: list[tuple[str, Support, str]] = field(default_factory=list)
 
     def put(self, name: str, value: object) -> None:
-        """Adds a setting, if there is a value."""
+        """Add a setting, unless its value is None."""
         if value is not None:
             self.settings[name] = str(value)
 
     def lose(self, key: str, message: str, support: Support = Support.APPROXIMATE) -> None:
-        """Says what is not carried."""
+        """Note a field that is not carried exactly."""
         self.losses.append((key, support, message))
 
     def to_data(self) -> dict[str, Any]:
-        """As an experiment has it."""
+        """Return the ``algorithm`` of an experiment."""
         settings = [{"name": name, "value": value} for name, value in self.settings.items()]
         return {"algorithmName": self.name, **({"algorithmSettings": settings} if settings else {})}
 
 
 def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | None) -> Written:
-    """The algorithm that a strategy becomes.
+    """Return the algorithm for a strategy.
 
     Args:
-        strategy: of the job.
-        space: parameters by name.
-        resource: the parameter by which trials get their budget, where native settings name one.
+        strategy: the job's strategy.
+        space: the parameters by name.
+        resource: the parameter with the budget of Hyperband's trials, if native settings name one.
     """
     match strategy:
         case Random():
@@ -261,7 +261,7 @@ _SAMPLERS = {
     "GPSampler": "bayesianoptimization",
     "QMCSampler": "sobol",
 }
-"""Algorithms for samplers of Optuna."""
+"""The algorithms for Optuna's samplers."""
 
 
 def _from_optuna(strategy: OptunaSampler, space: Mapping[str, Parameter]) -> Written:
@@ -274,7 +274,7 @@ def _from_optuna(strategy: OptunaSampler, space: Mapping[str, Parameter]) -> Wri
         return found
     if name == "tpe" and options.pop("multivariate", False):
         found = Written("multivariate-tpe")
-        options.pop("constant_liar", None)  # is always on there
+        options.pop("constant_liar", None)  # always on in Katib
         for each in ("n_startup_trials", "n_ei_candidates"):
             found.put(each, options.pop(each, None))
     else:
@@ -289,14 +289,14 @@ def _from_optuna(strategy: OptunaSampler, space: Mapping[str, Parameter]) -> Wri
 # Early stopping
 
 MIN_TRIALS, START_STEP = 3, 4
-"""Katib's defaults: trials that must have succeeded, and the report at which a trial is judged."""
+"""Katib's defaults: the least succeeded trials, and the report at which a trial is judged."""
 
 
-def stopping_of(stopping: Algorithm) -> tuple[dict[str, Any], list[Words]]:
-    """The stopping rule that Katib's becomes, and what is to be said of it.
+def stopping_of(stopping: Algorithm) -> tuple[dict[str, Any], list[SettingNote]]:
+    """Return the stopping rule for Katib's early stopping, and notes about it.
 
     Raises:
-        ValueError: a setting is no positive whole number; the message names it.
+        ValueError: a setting is not a positive integer; the message names it.
     """
     if stopping.algorithm_name != "medianstop":
         return {"type": "median"}, [
@@ -316,7 +316,7 @@ def stopping_of(stopping: Algorithm) -> tuple[dict[str, Any], list[Words]]:
 
 
 def early_stopping_of(rule: Any) -> tuple[dict[str, Any] | None, list[tuple[str, Support, str]]]:
-    """Katib's rule for a stopping rule, and what is not carried."""
+    """Return Katib's early stopping for a stopping rule (None for none), and notes on what is not carried exactly."""
     if rule.type == "auto":
         return {"algorithmName": "medianstop"}, []
     if not isinstance(rule, Median):

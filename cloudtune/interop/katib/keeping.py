@@ -1,4 +1,4 @@
-"""What of an experiment a job cannot say: the native settings that make the job's own experiment the given one."""
+"""Native settings that keep those parts of an experiment that a job cannot express."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,14 +15,15 @@ from cloudtune.spec.job import TuningJob
 def native_of(
     job: TuningJob, wanted: dict[str, Any], experiment: Experiment, names: Mapping[str, str], budget: str | None
 ) -> dict[str, Any]:
-    """What makes the job's own experiment the wanted one.
+    """Return the native settings with which the job is exported as the wanted experiment.
 
     Args:
-        job: without native settings.
-        wanted: the experiment as data. Numbers in it are spelled as we do, so that no setting is needed for ``0.10``.
-        experiment: the same.
-        names: for each parameter of Katib's the job's.
-        budget: the parameter by which Hyperband gives trials their budget, as Katib calls it.
+        job: the job without native settings.
+        wanted: the experiment as data, which is changed: its numbers are respelled as in our export, so that ``0.10``
+            needs no setting.
+        experiment: the same experiment as a model.
+        names: the job's parameter names by Katib's.
+        budget: Katib's name of the parameter with the budget of Hyperband's trials; None for none.
     """
     called = {ours: theirs for theirs, ours in names.items() if theirs != ours}
     known: dict[str, Any] = {NAMES: called} if called else {}
@@ -43,7 +44,7 @@ def native_of(
 
 
 def _own_template(writer: Writer, wanted: dict[str, Any], primary: str, names: Mapping[str, str]) -> dict[str, Any]:
-    """What of the trial's template is native."""
+    """Return the native part of the trial's template."""
     members = resolved(writer.members(), names)
     template: dict[str, Any] = wanted["spec"]["trialTemplate"]["trialSpec"]
     for container in containers(template, primary):
@@ -64,7 +65,7 @@ def _without_trial_spec(experiment: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _spell_as(ours: Mapping[str, Any], wanted: dict[str, Any]) -> None:
-    """Spells the numbers of the wanted experiment as ours does."""
+    """Respell the numbers of the wanted experiment as in our export."""
     spec = wanted["spec"]
     spaces = {each["name"]: each["feasibleSpace"] for each in ours["spec"]["parameters"]}
     for parameter in spec["parameters"]:
@@ -74,7 +75,7 @@ def _spell_as(ours: Mapping[str, Any], wanted: dict[str, Any]) -> None:
     spec["objective"] = {**spec["objective"], **({} if goal is None else {"goal": goal})}
 
 
-_OWN_WORDS = (
+_KATIB_ONLY = (
     NAMES,
     "metadata.name",
     "spec.metricsCollectorSpec",
@@ -83,18 +84,18 @@ _OWN_WORDS = (
     "spec.trialTemplate.trialSpec.kind",
     "spec.trialTemplate.trialSpec.apiVersion",
 )
-"""What Katib alone needs to be told, and what means nothing elsewhere."""
+"""Native settings that have no meaning outside of Katib and are not reported to the user."""
 
 
-def told(native: Mapping[str, Any], noted: Sequence[str]) -> list[str]:
-    """The places of native settings that are worth telling, without those of which there is a note already."""
-    said = tuple(path.partition("[")[0] for path in noted if path)
-    found = dict.fromkeys(path for path in _leaves(native) if not path.startswith((*said, *_OWN_WORDS)))
+def paths_to_report(native: Mapping[str, Any], noted: Sequence[str]) -> list[str]:
+    """Return the paths of native settings to report to the user, without those that have a note already."""
+    noted_paths = tuple(path.partition("[")[0] for path in noted if path)
+    found = dict.fromkeys(path for path in _leaves(native) if not path.startswith((*noted_paths, *_KATIB_ONLY)))
     return list(found)
 
 
 def _leaves(value: Data, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The places of what is kept; lists count as one."""
+    """Yield the paths of all leaves; a list counts as one."""
     if isinstance(value, Mapping):
         for key, part in value.items():
             yield from _leaves(part, (*path, key))

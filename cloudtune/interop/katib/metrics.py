@@ -1,7 +1,7 @@
-"""How Katib finds metrics in what a trial prints, and how a job says the same.
+"""Conversion between Katib's filters for metrics in a trial's output and a job's regexes.
 
-Katib's filters are regular expressions of Go with two groups: the first is the metric's name, the second its value
-(pkg/metricscollector/v1beta1/common/const.go). A job has an expression for each metric, whose first group is the value.
+Katib's filters are regexes of Go with two groups: the metric's name and its value
+(pkg/metricscollector/v1beta1/common/const.go). A job has one regex per metric, whose first group is the value.
 """
 
 import re
@@ -13,15 +13,15 @@ from cloudtune.spec.job import Objective
 
 NUMBER = r"[+-]?\d*(\.\d+)?([Ee][+-]?\d+)?"
 DEFAULT = rf"([\w|-]+)\s*=\s*({NUMBER})"
-"""Katib's own filter, where none is given."""
+"""Katib's default filter."""
 
 _BEFORE, _BETWEEN = r"""(?:^|[^\w.-])["']?""", r"""["']?\s*[=:]\s*"""
 _LOOKING_AROUND = re.compile(r"\(\?(?:<?[=!]|P=|\()|\\[1-9]")
-"""What Go's regular expressions have not: look-around, references and conditions."""
+"""Syntax that Go's regexes do not support: look-around, references and conditions."""
 
 
 def filters_of(objective: Objective, metrics: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """The filters that find a job's metrics, and the names of those for which there is none."""
+    """Return the filters for a job's metrics, and the names of metrics without a possible filter."""
     wanted = {objective.metric: objective.regex, **metrics}
     filters = [_default_filter(objective.metric)] if wanted[objective.metric] is None else []
     lost = []
@@ -35,17 +35,17 @@ def filters_of(objective: Objective, metrics: Mapping[str, str]) -> tuple[list[s
 
 
 def _default_filter(name: str) -> str:
-    """Finds ``name=number`` and ``name: number``, as a job without an expression does everywhere."""
+    """Return the filter for ``name=number`` and ``name: number``, which a job without a regex finds."""
     return f"{_BEFORE}({_escaped(name)}){_BETWEEN}({NUMBER})"
 
 
 def _escaped(name: str) -> str:
-    """A name as an expression; without ``;``, at which Katib splits its list of filters."""
+    """Return a name escaped for a regex; without ``;``, at which Katib splits its list of filters."""
     return re.sub(r"([^\w\s/:;-])", r"\\\1", name).replace(";", r"\x3b")
 
 
 def _with_name(regex: str, name: str) -> str | None:
-    """An expression with a group around the metric's name, which stands in it before the number; None if it does not."""
+    """Return the regex with a group around the metric's name, which must precede the number; None if it does not."""
     first = next((start for start, _ in _groups(regex)), len(regex))
     for written in dict.fromkeys((_escaped(name), re.escape(name), name)):
         at = regex.find(written)
@@ -56,7 +56,7 @@ def _with_name(regex: str, name: str) -> str | None:
 
 
 def regex_of(filters: Sequence[str], name: str) -> str | None:
-    """The expression by which a job finds what the filters find of a metric; None if none of them finds it."""
+    """Return a job's regex that finds a metric as the filters do; None if no filter finds it."""
     for each in filters:
         groups = _groups(each)
         if len(groups) < 2:
@@ -67,7 +67,7 @@ def regex_of(filters: Sequence[str], name: str) -> str | None:
         if inner in (written, re.escape(name), name):
             regex = each[:start] + inner + each[end:]
         elif _matches(inner, name):
-            boundary = r"(?:^|[^\w|-])" if start == 0 else ""  # or else loss is found in val_loss
+            boundary = r"(?:^|[^\w|-])" if start == 0 else ""  # else loss is found in val_loss
             regex = each[:start] + boundary + written + each[end:]
         else:
             continue
@@ -77,7 +77,7 @@ def regex_of(filters: Sequence[str], name: str) -> str | None:
 
 
 def _groups(regex: str) -> list[tuple[int, int]]:
-    """From where to where each capturing group reaches, those that begin first at the front."""
+    """Return start and end of each capturing group, sorted by start."""
     found: list[tuple[int, int]] = []
     opened: list[tuple[int, bool]] = []
     in_class = escaped = False
@@ -111,12 +111,12 @@ def _compiles(regex: str) -> bool:
 
 
 def collector_of(filters: Sequence[str]) -> dict[str, Any]:
-    """The collector that reads a trial's output by these filters."""
+    """Return the collector that reads a trial's output by these filters."""
     return {"collector": {"kind": "StdOut"}, "source": {"filter": {"metricsFormat": list(filters)}}}
 
 
 def filters_in(collector: MetricsCollectorSpec | None) -> tuple[str, ...]:
-    """The filters by which a collector reads text; Katib's own where it names none."""
+    """Return the filters of a collector; Katib's default if it has none."""
     given = collector.source.filter.metrics_format if collector and collector.source and collector.source.filter else ()
     return given or (DEFAULT,)
 
@@ -129,4 +129,4 @@ KINDS = {
     "Push": "the trial pushes metrics to Katib's database",
     "None": "nothing collects metrics",
 }
-"""How Katib learns of metrics where it does not read the output."""
+"""How Katib gets metrics with collectors that do not read the output, for messages."""

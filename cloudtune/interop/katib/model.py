@@ -1,4 +1,4 @@
-"""What an Experiment of Katib may hold (kubeflow.org/v1beta1), and what Katib itself would refuse of it.
+"""The model of Katib's Experiment (kubeflow.org/v1beta1), and the checks of Katib itself.
 
 The fields are those of the custom resource (pkg/apis/controller/experiments/v1beta1/experiment_types.go of
 kubeflow/katib); the rules are its admission webhook's (pkg/webhook/v1beta1/experiment/validator/validator.go) and
@@ -16,17 +16,17 @@ from cloudtune.interop.documents import Shape
 
 API_VERSION, KIND = "kubeflow.org/v1beta1", "Experiment"
 PRIMARY = "training-container"
-"""What the container of a trial is called, where nobody says otherwise."""
+"""The default name of a trial's container."""
 
 JOB = "Job"
-"""The kind of Kubernetes' own jobs (batch/v1)."""
+"""The kind of Jobs of Kubernetes (batch/v1)."""
 
 Data = Any
-"""Plain data: what JSON can say."""
+"""Plain data of JSON."""
 
 
 def _text(value: object) -> object:
-    """Numbers and booleans as the texts that should have stood in quotes."""
+    """Return numbers and booleans as texts, for values that lack quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value) if isinstance(value, int | float) else value
@@ -60,14 +60,14 @@ class ParameterSpec(_Part):
 
 
 class MetricStrategy(_Part):
-    """Which of a metric's values counts."""
+    """Which of a metric's values is its final value."""
 
     name: Text
     value: Literal["min", "max", "latest"]
 
 
 class ObjectiveSpec(_Part):
-    """What is optimised."""
+    """The objective."""
 
     type: Literal["minimize", "maximize"]
     goal: float | None = None
@@ -96,13 +96,13 @@ class Algorithm(_Part):
 
 
 class Filter(_Part):
-    """How metrics are found in text: regular expressions of Go, with a group for the name and one for the number."""
+    """The filter of a collector: regexes of Go, with a group for the name and one for the number."""
 
     metrics_format: Items[Text] = ()
 
 
 class Source(_Part):
-    """Where metrics are found."""
+    """Where a collector finds metrics."""
 
     filter: Filter | None = None
     file_system_path: dict[str, Data] | None = None
@@ -110,21 +110,21 @@ class Source(_Part):
 
 
 class Collector(_Part):
-    """What collects metrics."""
+    """The kind of a metrics collector."""
 
     kind: Literal["StdOut", "File", "TensorFlowEvent", "PrometheusMetric", "Custom", "Push", "None"] = "StdOut"
     custom_collector: dict[str, Data] | None = None
 
 
 class MetricsCollectorSpec(_Part):
-    """How Katib learns of metrics."""
+    """The metrics collector."""
 
     collector: Collector = Collector()
     source: Source | None = None
 
 
 class TrialParameter(_Part):
-    """A name in the trial's template, and the parameter (or the trial's own metadata) that it stands for."""
+    """A name in the trial's template, and the parameter (or the trial's metadata) that replaces it."""
 
     name: Annotated[Text, Field(pattern=r"^[^{}]+$")]
     reference: Text
@@ -132,7 +132,7 @@ class TrialParameter(_Part):
 
 
 class TrialTemplate(_Part):
-    """What a trial is."""
+    """The template of trials."""
 
     primary_container_name: Text
     trial_parameters: Items[TrialParameter]
@@ -145,7 +145,7 @@ class TrialTemplate(_Part):
 
 
 class ExperimentSpec(_Part):
-    """What is asked for."""
+    """The spec of an experiment."""
 
     objective: ObjectiveSpec
     algorithm: Algorithm
@@ -161,7 +161,7 @@ class ExperimentSpec(_Part):
 
 
 class Experiment(_Part):
-    """The whole."""
+    """An Experiment."""
 
     api_version: Literal["kubeflow.org/v1beta1"]
     kind: Literal["Experiment"]
@@ -169,7 +169,7 @@ class Experiment(_Part):
     spec: ExperimentSpec
 
 
-# What a job reads of Kubernetes' own objects, which have much more
+# The parts of Kubernetes' objects that a job uses; other members are allowed
 
 
 class _Wide(_Part):
@@ -187,7 +187,7 @@ Quantities = dict[str, Annotated[str, BeforeValidator(_text)]]
 
 
 class Resources(_Wide):
-    """What a container may use, and what is kept for it."""
+    """The limits and requests of a container."""
 
     limits: Quantities = {}
     requests: Quantities = {}
@@ -230,7 +230,7 @@ class JobTemplate(_Wide):
 
 
 class Replicas(_Wide):
-    """Machines that do the same in a job of Kubeflow's training operator."""
+    """Replicas of one role in a job of Kubeflow's training operator."""
 
     replicas: Annotated[int, Field(ge=0)] = 1
 
@@ -242,14 +242,14 @@ class Trainer(_Wide):
 
 
 Mistake = tuple[Sequence[str | int], str]
-"""A path from the root, and what is wrong there."""
+"""A path from the root, and a message."""
 
 _PLACE = re.compile(r"\$\{trialParameters\.(.+?)\}")
 _METADATA = re.compile(r"\$\{trialSpec\.(Name|Namespace|Kind|APIVersion|(Annotations|Labels)\[.+\])\}")
 
 
 def mistakes(spec: ExperimentSpec) -> Iterator[Mistake]:
-    """What Katib would refuse of an experiment, beyond its shape."""
+    """Yield the mistakes for which Katib refuses a well-formed experiment."""
     if spec.nas_config is not None or spec.algorithm.algorithm_name in ("enas", "darts"):
         yield ("spec", "algorithm"), "searches the architecture of a network, which no job of cloudtune can say"
         return
@@ -335,7 +335,7 @@ def _template_mistakes(template: TrialTemplate, names: Sequence[str]) -> Iterato
 
 
 def _places(value: Data, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Where trial parameters stand in a template, and their names."""
+    """Yield the paths of trial parameters in a template, with their names."""
     if isinstance(value, str):
         yield from ((steps, found[1]) for found in _PLACE.finditer(value))
     elif isinstance(value, dict):
@@ -347,11 +347,11 @@ def _places(value: Data, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tu
 
 
 _LONGEST_NUMBER = 300
-"""Digits of a number that a float can hold."""
+"""Most characters of a number's text."""
 
 
 def number_of(text: str) -> int | float | None:
-    """The number that a text says, whole where it is written so; None for no finite number."""
+    """Return the number of a text, as int if it is written as one; None if it is no finite number."""
     if len(text) > _LONGEST_NUMBER:
         return None
     try:

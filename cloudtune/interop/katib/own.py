@@ -1,4 +1,4 @@
-"""What a job's native settings say of Katib: parts of an experiment, which may be of any shape until they are checked."""
+"""Access to a job's native settings for Katib: parts of an experiment, of any shape until they are checked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ from cloudtune.interop.katib.model import JOB, PRIMARY
 from cloudtune.interop.katib.templates import containers
 
 NAME = "katib"
-"""Under which native settings stand."""
+"""The key of Katib's settings under ``native``."""
 
 NAMES = "names"
-"""The member of native settings that says what Katib calls parameters; all others are those of an experiment."""
+"""The member of native settings with Katib's names of parameters; all other members are those of an experiment."""
 
 
 class Own:
-    """Native settings.
+    """Native settings for Katib.
 
     Args:
-        native: of the job.
+        native: the job's settings under ``native.katib``.
     """
 
     def __init__(self, native: Mapping[str, Any]) -> None:
@@ -29,29 +29,29 @@ class Own:
         self.is_job = self.trial_spec.get("kind", JOB) == JOB and not self.by_config_map
 
     def member(self, *path: str) -> Mapping[str, Any]:
-        """The mapping at a path; {} for none."""
+        """Return the mapping at a path; {} for none."""
         found: Any = self._native
         for name in path:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found if isinstance(found, Mapping) else {}
 
     def name_of(self, name: str) -> str:
-        """What Katib calls a parameter."""
+        """Return Katib's name of a parameter."""
         return str(self.member(NAMES).get(name, name))
 
     @property
     def has_container(self) -> bool:
-        """Whether the template has a place for what a job says of its program."""
+        """Whether the template has a container for the job's program."""
         return self.is_job or any(True for _ in containers(self.trial_spec, self.primary))
 
     @property
     def has_command(self) -> bool:
-        """Whether the template names its program itself."""
+        """Whether the template's container has a command of its own."""
         found = containers(self.trial_spec, self.primary)
         return any(container.get("command") or container.get("args") for container in found)
 
     def without_trial_spec(self) -> dict[str, Any]:
-        """The parts of an experiment, without its trial's template, which is put together apart."""
+        """Return the parts of an experiment without the trial's template, which is built separately."""
         given = {name: part for name, part in self._native.items() if name != NAMES}
         if not isinstance(self.template.get("trialSpec"), Mapping):
             return given

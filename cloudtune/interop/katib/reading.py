@@ -1,8 +1,8 @@
-"""From an Experiment of Katib to a job; nothing is lost.
+"""Import of Katib's Experiments as jobs without loss.
 
-Whatever the neutral fields can say goes there, so that the job runs on every provider. The rest becomes native
-settings: the difference between what `writing` makes of the neutral fields and the experiment. So exporting the job
-gives the same experiment again, by construction.
+Everything that the neutral fields can express goes there, so that the job runs on every provider. The rest becomes
+native settings: the difference between the export of the neutral fields by `writing` and the experiment. So exporting
+the job gives the same experiment, by construction.
 """
 
 import re
@@ -14,7 +14,7 @@ from cloudtune.interop import legal_job_name, legal_names, note_of_name
 from cloudtune.interop.documents import Document
 from cloudtune.interop.formats import Imported, Note
 from cloudtune.interop.katib.algorithms import RESOURCE, Strategy, stopping_of, strategy_of
-from cloudtune.interop.katib.keeping import native_of, told
+from cloudtune.interop.katib.keeping import native_of, paths_to_report
 from cloudtune.interop.katib.metrics import KINDS, collector_of, filters_in, filters_of, regex_of
 from cloudtune.interop.katib.model import (
     API_VERSION,
@@ -42,24 +42,24 @@ from cloudtune.interop.katib.writing import plan
 from cloudtune.spec.job import Objective, TuningJob
 
 ENDLESS = 100
-"""Trials of a job whose experiment has no end of its own."""
+"""The number of trials for an experiment without a limit."""
 
-_OF_THE_SERVER = frozenset(
+_SERVER_METADATA = frozenset(
     {"uid", "resourceVersion", "generation", "creationTimestamp", "managedFields", "selfLink", "finalizers", "ownerReferences"}
 )  # fmt: skip
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def experiment_in(documents: list[Document], name: str | None) -> Document:
-    """The experiment among a file's documents, also in a List of Kubernetes.
+    """Return the experiment among a file's documents, also within a List of Kubernetes.
 
     Args:
-        documents: of the file.
-        name: of the experiment, where there are several.
+        documents: the file's documents.
+        name: the experiment's name; None for the only one.
 
     Raises:
-        SpecError: there is none.
-        ConfigError: there are several and none is named, or none of that name.
+        SpecError: there is no experiment.
+        ConfigError: there are several and no name is given, or none has the name.
     """
     found = [each for document in documents for each in _experiments(document)]
     source = documents[0].source if documents else "the file"
@@ -82,16 +82,16 @@ def _experiments(document: Document) -> Iterator[Document]:
 
 
 def parse(document: Document) -> Imported:
-    """The job of an experiment, and notes of what it means elsewhere.
+    """Return the job of an experiment, with notes on what differs on other providers.
 
     Raises:
-        SpecError: it is no experiment, or one that Katib would refuse; says where in it.
+        SpecError: it is no experiment, or Katib would refuse it; lists the places.
     """
     return _Reader(document).imported()
 
 
 class _Reader:
-    """Reads one experiment."""
+    """The conversion of one experiment."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -112,12 +112,12 @@ class _Reader:
         self._container = self._read_container()
 
     def _configuration(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """An experiment without what only the cluster says of it."""
+        """Return the experiment without its status and the metadata that the cluster adds."""
         given: dict[str, Any] = _without_nulls(data)
         if given.pop("status", None) is not None:
             self._note("status", "is what the cluster tells of the experiment; left out")
         metadata = _dict(given.get("metadata"))
-        for key in _OF_THE_SERVER & metadata.keys():
+        for key in _SERVER_METADATA & metadata.keys():
             metadata.pop(key)
         annotations = _dict(metadata.get("annotations"))
         if annotations.pop(_LAST_APPLIED, None) is not None and not annotations:
@@ -128,12 +128,12 @@ class _Reader:
         self._notes.append(Note(path, message))
 
     def imported(self) -> Imported:
-        """The whole."""
+        """Return the job with native settings and notes."""
         job = TuningJob.from_data(self._neutral(), f"the job made of {self._document.source}")
         native = native_of(job, self._wanted, self._experiment, self._names, self._budget())
         job = job.model_copy(update={"native": {NAME: native} if native else {}})
         self._note_collector()
-        if kept := told(native, [note.path for note in self._notes]):
+        if kept := paths_to_report(native, [note.path for note in self._notes]):
             self._note("", f"kept for Katib alone, under native.{NAME}: {', '.join(kept)}")
         assert plan(job).request == self._wanted, "what is exported is what was imported"
         return Imported(job, tuple(dict.fromkeys(self._notes)))
@@ -174,7 +174,7 @@ class _Reader:
         return {**found, **({"measurement": "best"} if chosen == best else {})}
 
     def _regex(self, name: str) -> str | None:
-        """How the objective is found in the output; None where our way finds it as well."""
+        """Return the regex of the objective; None if the default finds it as well."""
         collector = self._spec.metrics_collector_spec
         filters = filters_in(collector)
         given = bool(collector and collector.source and collector.source.filter)
@@ -192,7 +192,7 @@ class _Reader:
         return collector_of(filters)
 
     def _reads_text(self) -> bool:
-        """Whether metrics are found in lines of text."""
+        """Return whether the collector reads lines of text."""
         collector = self._spec.metrics_collector_spec
         if collector is None or collector.collector.kind == "StdOut":
             return True
@@ -200,7 +200,7 @@ class _Reader:
         return collector.collector.kind == "File" and str(place.get("format", "TEXT")).upper() == "TEXT"
 
     def _metrics(self) -> dict[str, str]:
-        """Further metrics, each with the expression that finds it in the output."""
+        """Return the regexes of additional metrics by name."""
         collector = self._spec.metrics_collector_spec
         filters = filters_in(collector if self._reads_text() else None)
         names = self._spec.objective.additional_metric_names
@@ -235,7 +235,7 @@ class _Reader:
         return space
 
     def _budget(self) -> str | None:
-        """The parameter by which Hyperband gives trials their budget."""
+        """Return the parameter with the budget of Hyperband's trials; None for other algorithms."""
         return self._spec.algorithm.settings.get(RESOURCE) if self._strategy.data["type"] == "hyperband" else None
 
     def _read_strategy(self) -> Strategy:
@@ -295,7 +295,7 @@ class _Reader:
     # The trial
 
     def _read_container(self) -> Container | None:
-        """The primary container; None where the template is of a kind whose containers stand elsewhere, or not here."""
+        """Return the primary container; None if the template's kind is not known here, or it is in a ConfigMap."""
         template = ("spec", "trialTemplate")
         name, at = self._template.primary_container_name, (*template, "trialSpec")
         found = [
@@ -308,7 +308,7 @@ class _Reader:
         return found[0] if found else None
 
     def _read_job(self) -> JobSpec | None:
-        """What the template says, if it is a Job of Kubernetes."""
+        """Return the spec of the template if it is a Job of Kubernetes; else None."""
         template = self._template.trial_spec
         if template is None or template.get("kind") != JOB:
             return None
@@ -329,7 +329,7 @@ class _Reader:
         return {name: value for name, value in found.items() if value}
 
     def _unread(self) -> str:
-        """What stands in the place of an image that is not known here."""
+        """Return the placeholder for an image that is not known here, and add a note about it."""
         source, path = self._template.config_map, "spec.trialTemplate"
         if source is not None:
             self._note(f"{path}.configMap", "holds the program, in the cluster: say what runs elsewhere, in trial")
@@ -340,7 +340,7 @@ class _Reader:
         return f"kind:{kind}"
 
     def _note_places(self, container: Container, command: list[str]) -> None:
-        """Says of parameters that stand elsewhere than in the command, and of what else a template puts there."""
+        """Note parameters that are not placed in the command, and other replacements in the command."""
         path = "spec.trialTemplate.trialSpec"
         placed = {name for name in self._names.values() if any(f"{{{name}}}" in word for word in command)}
         elsewhere = {self._references.get(name, name) for name in places_in(self._template.trial_spec)}
@@ -365,7 +365,7 @@ class _Reader:
         return self._job_spec.backoff_limit
 
     def _machines(self) -> dict[str, int]:
-        """How many machines a trial has in the kinds of Kubeflow's training operator."""
+        """Return ``compute.count`` for the kinds of Kubeflow's training operator; {} for one machine."""
         at = ("spec", "trialTemplate", "trialSpec", "spec")
         spec = _dict(_dict(self._template.trial_spec).get("spec"))
         groups = {key: _dict(part) for key, part in spec.items() if key.endswith("ReplicaSpecs")}

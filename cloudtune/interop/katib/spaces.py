@@ -1,8 +1,8 @@
-"""Parameters of Katib, to ours and from ours.
+"""Conversion between Katib's parameters and cloudtune's.
 
-What a distribution means is what Katib's services make of it: the one of HyperOpt (algorithms ``random`` and ``tpe``,
-pkg/suggestion/v1beta1/hyperopt/base_service.py) knows all, that of Optuna (``grid`` and ``multivariate-tpe``) the
-uniform ones, the others none.
+The meaning of a distribution is that of Katib's services: HyperOpt's (algorithms ``random`` and ``tpe``,
+pkg/suggestion/v1beta1/hyperopt/base_service.py) supports all distributions, Optuna's (``grid`` and
+``multivariate-tpe``) the uniform ones, the other services none.
 """
 
 import math
@@ -18,27 +18,27 @@ from cloudtune.space.codecs import text_of
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
 
 WITH_NORMALS = frozenset({"random", "tpe"})
-"""Algorithms that know all distributions."""
+"""Algorithms that support all distributions."""
 
 WITH_LOGS = WITH_NORMALS | {"grid", "multivariate-tpe"}
-"""Algorithms that know logarithms."""
+"""Algorithms that support log-uniform distributions."""
 
 DEVIATIONS = 6
-"""So many standard deviations lie between the bounds of a normal parameter, with its mean in their middle."""
+"""Standard deviations between the bounds of a normal parameter, whose mean is in the middle."""
 
 Entry = dict[str, Any]
-"""A parameter as the spec writes it."""
+"""A parameter as plain data of the spec."""
 
 
 def entry_of(parameter: ParameterSpec) -> Entry:
-    """A parameter as the spec writes it; what `notes_of` says of it aside."""
+    """Return a parameter as plain data of the spec; `notes_of` has the differences."""
     space = parameter.feasible_space
     if parameter.parameter_type == "categorical":
         return {"type": "categorical", "values": list(space.list)}
     if parameter.parameter_type == "discrete":
         return _discrete(space)
     if space.distribution in ("normal", "logNormal"):
-        return _bell(space, whole=parameter.parameter_type == "int")
+        return _normal(space, whole=parameter.parameter_type == "int")
     return _range(space, whole=parameter.parameter_type == "int")
 
 
@@ -63,11 +63,11 @@ def _range(space: FeasibleSpace, *, whole: bool) -> Entry:
 
 
 def _lowest(*, whole: bool) -> int | float:
-    """What the Optuna service raises the lower bound of a logarithmic parameter to."""
+    """Return the least lower bound of a log-uniform parameter in Katib's Optuna service."""
     return 1 if whole else 1e-10
 
 
-def _bell(space: FeasibleSpace, *, whole: bool) -> Entry:
+def _normal(space: FeasibleSpace, *, whole: bool) -> Entry:
     assert space.min is not None
     assert space.max is not None
     log = space.distribution == "logNormal"
@@ -82,7 +82,7 @@ def _bell(space: FeasibleSpace, *, whole: bool) -> Entry:
 
 
 def notes_of(parameter: ParameterSpec, path: str, algorithm: str) -> Iterator[Note]:
-    """How a parameter of a job differs from what Katib makes of it."""
+    """Yield notes on how the parameter of the job differs from Katib's."""
     space = parameter.feasible_space
     here = f"{path}.feasibleSpace"
     if parameter.parameter_type == "discrete":
@@ -115,16 +115,16 @@ def _multiple(value: float, step: float) -> bool:
     return math.isclose(value / step, round(value / step), abs_tol=1e-9)
 
 
-# The other way
+# From cloudtune to Katib
 
 
 def spec_of(name: str, parameter: Parameter, levels: int | None = None) -> dict[str, Any]:
-    """A parameter as an experiment has it; what `losses` says of it aside.
+    """Return a parameter of an experiment; `losses` has the differences.
 
     Args:
-        name: of the parameter.
-        parameter: any but a constant.
-        levels: how many values of a grid a float parameter without a step has.
+        name: Katib's name of the parameter.
+        parameter: any parameter but a constant.
+        levels: the number of grid values of a float parameter without a step; None for no grid.
     """
     kind, space = _written(parameter, levels)
     return {"name": name, "parameterType": kind, "feasibleSpace": space}
@@ -155,8 +155,8 @@ def _written(parameter: Parameter, levels: int | None) -> tuple[str, dict[str, A
 
 def _bounds_of(parameter: Normal | LogNormal) -> dict[str, str]:
     log = isinstance(parameter, LogNormal)
-    mean, away = Decimal(repr(parameter.mean)), Decimal(repr(parameter.std)) * DEVIATIONS / 2
-    low, high = (math.exp(end) if log else float(end) for end in (mean - away, mean + away))
+    mean, deviation = Decimal(repr(parameter.mean)), Decimal(repr(parameter.std)) * DEVIATIONS / 2
+    low, high = (math.exp(end) if log else float(end) for end in (mean - deviation, mean + deviation))
     size = 0.0 if log else max(abs(low), abs(high))
     step = {} if parameter.step is None else {"step": text_of(parameter.step)}
     return {
@@ -168,17 +168,17 @@ def _bounds_of(parameter: Normal | LogNormal) -> dict[str, str]:
 
 
 def _short(value: float, size: float = 0.0) -> float:
-    """A number without the dust of binary fractions, which is that of numbers of its size or this one."""
+    """Return a number rounded to the significant digits of numbers of its size, or of `size` if that is larger."""
     size = max(abs(value), size)
     return round(value, SIGNIFICANT_DIGITS - math.ceil(math.log10(size))) if size else value
 
 
 Loss = tuple[str, Support, str]
-"""Where in a parameter, how well it is carried, and what becomes of it."""
+"""A path below a parameter, its support, and a message."""
 
 
 def losses(parameter: Parameter, algorithm: str, levels: int | None) -> Iterator[Loss]:
-    """What an experiment cannot say of a parameter, or its algorithm does not heed."""
+    """Yield what an experiment cannot express of a parameter, or its algorithm ignores."""
     if parameter.when:
         yield ".when", Support.UNSUPPORTED, "Katib has no conditions; give each branch a job of its own"
     match parameter:
@@ -187,7 +187,7 @@ def losses(parameter: Parameter, algorithm: str, levels: int | None) -> Iterator
         case Float() | Int():
             yield from _losses_of_range(parameter, algorithm, levels)
         case Normal() | LogNormal():
-            yield from _losses_of_bell(parameter, algorithm)
+            yield from _losses_of_normal(parameter, algorithm)
         case Constant():
             yield "", Support.ENCODED, "stands in the trial's command itself"
 
@@ -214,7 +214,7 @@ def _losses_of_range(parameter: Float | Int, algorithm: str, levels: int | None)
         yield ".step", Support.UNSUPPORTED, "a grid of Katib takes steps of equal width; give the parameter a step"
 
 
-def _losses_of_bell(parameter: Normal | LogNormal, algorithm: str) -> Iterator[Loss]:
+def _losses_of_normal(parameter: Normal | LogNormal, algorithm: str) -> Iterator[Loss]:
     if algorithm not in WITH_NORMALS:
         message = f"Katib's {algorithm} has no normal numbers; use float, or strategy random or hyperopt"
         yield "", Support.UNSUPPORTED, message

@@ -1,4 +1,4 @@
-"""What an Experiment of Katib does with the fields of a job that need no more than a remark."""
+"""The support of those fields of a job that need only a note."""
 
 from collections.abc import Mapping
 
@@ -34,4 +34,4 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "encryption": (Support.APPROXIMATE, "keys and traffic are the cluster's"),
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
 }  # fmt: skip
-"""A path, or a field and one of its ways, → support and a remark."""
+"""Support and message by path, or by path and variant."""

@@ -1,8 +1,8 @@
-"""The template of Katib's trials: what of it a job says itself, and how the two are put together again.
+"""The template of Katib's trials: separation into the job's own fields and native settings, and merging of both.
 
-A template is any object of Kubernetes. What a job says of its program stands in the containers that have the name of
-the primary one, in however many pods; all else is native. So a template is *hollowed out* when it is imported, and
-*filled* when it is exported, which gives the same template again, by construction.
+A template is any object of Kubernetes. The program of a job is in the containers with the name of the primary one, in
+any number of pods; everything else is native. So the job's fields are removed from a template at the import (`hollow`)
+and merged into it at the export (`filled`), which gives the same template, by construction.
 """
 
 import math
@@ -18,10 +18,10 @@ from cloudtune.planning.merge_patch import Merging
 from cloudtune.spec.units import parse_size
 
 MERGING = Merging(("reference", "name"))
-"""How native settings are merged into an experiment: lists by the names of their items."""
+"""The merging of native settings into an experiment: items of lists are matched by name."""
 
-HOLE = "\0"
-"""Surrounds a parameter's name where a template has its place, until it is known what the template calls it."""
+MARK = "\0"
+"""The mark around a parameter's name that stands for its placeholder until the template's name for it is known."""
 
 GPU = "nvidia.com/gpu"
 
@@ -30,12 +30,12 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|k|[KMGT]i?)?")
 
 
 def containers(value: Data, name: str) -> Iterator[dict[str, Data]]:
-    """The containers of a name in a template, wherever its kind keeps them; of a TrainJob its trainer."""
+    """Return an iterator over the containers with a name anywhere in a template; for a TrainJob, its trainer."""
     return (container for _, container in placed_containers(value, name))
 
 
 def placed_containers(value: Data, name: str, at: Steps = ()) -> Iterator[tuple[Steps, dict[str, Data]]]:
-    """The same, each with the path that leads to it."""
+    """Yield the containers with a name anywhere in a template (for a TrainJob, its trainer), each with its path."""
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         here = (*at, key)
@@ -48,7 +48,7 @@ def placed_containers(value: Data, name: str, at: Steps = ()) -> Iterator[tuple[
 
 
 def changed(value: Data, name: str, change: Callable[[dict[str, Data]], dict[str, Data]]) -> Data:
-    """A template with these containers changed."""
+    """Return a copy of a template with the containers of a name replaced by `change`."""
     found = {id(each) for each in containers(value, name)}
 
     def walk(part: Data) -> Data:
@@ -62,12 +62,12 @@ def changed(value: Data, name: str, change: Callable[[dict[str, Data]], dict[str
 
 
 def filled(template: Data, name: str, members: Mapping[str, Data]) -> Data:
-    """A hollow template with what a job says of its containers."""
+    """Return a hollow template with the job's members merged into its containers."""
     return changed(template, name, lambda container: MERGING.merge(_fitting(members, container), container))
 
 
 def hollow(template: Data, name: str, members: Mapping[str, Data]) -> Data:
-    """What is left of a template without what a job says; `filled` gives it back."""
+    """Return a template with the job's members removed from its containers, the inverse of `filled`."""
 
     def without(container: dict[str, Data]) -> dict[str, Data]:
         named = {"name": container["name"]} if "name" in container else {}
@@ -78,20 +78,20 @@ def hollow(template: Data, name: str, members: Mapping[str, Data]) -> Data:
 
 
 def _fitting(members: Mapping[str, Data], container: Mapping[str, Data]) -> Mapping[str, Data]:
-    """The members for a container; a TrainJob's trainer has no resources of this kind."""
+    """Return the members for a container; the trainer of a TrainJob has no such resources."""
     return members if "name" in container else {key: part for key, part in members.items() if key != "resources"}
 
 
 def resolved(value: Data, names: Mapping[str, str]) -> Data:
-    """A template whose tokens are the places of trial parameters.
+    """Return a template with its marks replaced by placeholders ``${trialParameters.NAME}``.
 
     Args:
-        value: with tokens.
-        names: what the template calls each parameter, where it is not its own name.
+        value: the template with marks.
+        names: the template's names of parameters, if they differ from the parameters' own.
     """
     if isinstance(value, str):
         return re.sub(
-            f"{HOLE}(.+?){HOLE}", lambda found: f"${{trialParameters.{names.get(found[1], found[1])}}}", value
+            f"{MARK}(.+?){MARK}", lambda found: f"${{trialParameters.{names.get(found[1], found[1])}}}", value
         )
     if isinstance(value, Mapping):
         return {key: resolved(part, names) for key, part in value.items()}
@@ -101,25 +101,25 @@ def resolved(value: Data, names: Mapping[str, str]) -> Data:
 # Commands
 
 _SHELL = re.compile(r"[;&|<>()$`*?\[\]~#!\n]|(?:^|\s)\w+=")
-"""What a shell would not leave as it is; a program's line without it may be split into words."""
+"""Characters that a shell interprets; a command line without them can be split into words."""
 
 _HARMLESS = re.compile(r"[\w@%+=:,./-]+")
-"""Texts that a shell leaves as they are."""
+"""Texts that a shell does not change."""
 
 
 def words_of(
     command: str | Sequence[str], names: Sequence[str], fixed: Mapping[str, str], texts: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """The words of a container's command, with tokens for parameters.
+    """Return the words of a container's command, with marks for parameters.
 
     Args:
-        command: of the job; a line of a shell is split where a shell would do no more than that.
-        names: of all parameters, also the constant ones.
-        fixed: texts of constant parameters.
-        texts: the listed values of parameters, as a trial gets them.
+        command: the job's command; a shell line is split into words if a shell would do only that.
+        names: the names of all parameters, including constant ones.
+        fixed: the texts of constant parameters.
+        texts: the listed values of parameters, as texts.
 
     Raises:
-        ValueError: a shell would take a value apart that Katib puts into its line; names the parameter.
+        ValueError: a shell would interpret a value that Katib inserts into its line; names the parameter.
     """
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     pattern = re.compile(rf"(?<!\$)\{{\{{(?P<literal>{known})\}}\}}|(?<!\$)(?<!\$\{{)\{{(?P<name>{known})\}}")
@@ -129,12 +129,12 @@ def words_of(
         if found["literal"]:
             return f"{{{found['literal']}}}"
         placed.add(found["name"])
-        return _standing_for(found["name"], fixed)
+        return _mark_of(found["name"], fixed)
 
     by_shell = isinstance(command, str) and _SHELL.search(command) is not None
     parts = shlex.split(command) if isinstance(command, str) and not by_shell else command
     words = [pattern.sub(put, part) for part in ([parts] if isinstance(parts, str) else parts)]
-    options = [f"--{name}={_standing_for(name, fixed)}" for name in names if name not in placed]
+    options = [f"--{name}={_mark_of(name, fixed)}" for name in names if name not in placed]
     if not by_shell:
         return [*words, *options]
     for name in names:
@@ -146,17 +146,17 @@ def words_of(
     return ["/bin/sh", "-c", " ".join([*words, *options])]
 
 
-def _standing_for(name: str, fixed: Mapping[str, str]) -> str:
-    return fixed.get(name, f"{HOLE}{name}{HOLE}")
+def _mark_of(name: str, fixed: Mapping[str, str]) -> str:
+    return fixed.get(name, f"{MARK}{name}{MARK}")
 
 
 def command_of(container: Container, references: Mapping[str, str], names: Sequence[str]) -> list[str] | None:
-    """A job's command; None where the image starts by itself.
+    """Return the job's command; None if the container has none.
 
     Args:
-        container: of the template.
-        references: for each name in the template the parameter that it stands for.
-        names: of all parameters; ``{name}`` of the template, which means nothing there, is written ``{{name}}``.
+        container: the container of the template.
+        references: the parameter of each name in the template.
+        names: the names of all parameters; a literal ``{name}`` of the template is escaped as ``{{name}}``.
     """
     if not container.command:
         return None
@@ -172,7 +172,7 @@ def _neutral(found: re.Match[str], references: Mapping[str, str], names: Sequenc
 
 
 def places_in(value: Data) -> list[str]:
-    """The trial parameters that stand in a part of a template."""
+    """Return the trial parameters with placeholders in a part of a template."""
     if isinstance(value, str):
         return _PLACE.findall(value)
     parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
@@ -183,13 +183,13 @@ def places_in(value: Data) -> list[str]:
 
 
 def environment_of(container: Container) -> dict[str, str]:
-    """The environment variables with values that are theirs in every trial."""
+    """Return the environment variables with constant values."""
     known = {each.name: each.value for each in container.env}
     return {name: value for name, value in known.items() if value is not None and "$" not in value}
 
 
 def compute_of(resources: Resources) -> dict[str, Any]:
-    """What a container may use, as the spec writes it."""
+    """Return ``compute`` of the spec for a container's resources."""
     known = {**resources.requests, **resources.limits}
     cpus, memory, disk = (_amount(known.get(name)) for name in ("cpu", "memory", "ephemeral-storage"))
     gpus = next((name for name in known if name.endswith(("/gpu", "/tpu"))), "")
@@ -204,7 +204,7 @@ def compute_of(resources: Resources) -> dict[str, Any]:
 
 
 def _amount(quantity: Data) -> Decimal | None:
-    """A quantity of Kubernetes, in cores or bytes; None for none, or for one that is none."""
+    """Return a quantity of Kubernetes, in cores or bytes; None if it is missing or not a quantity."""
     found = _QUANTITY.fullmatch(str(quantity))
     if found is None:
         return None
@@ -216,19 +216,19 @@ def _amount(quantity: Data) -> Decimal | None:
 
 
 def cores(cpus: float) -> str:
-    """Cores as Kubernetes writes them: ``2``, ``500m``."""
+    """Return a number of cores as Kubernetes writes it: ``2``, ``500m``."""
     thousandths = max(1, round(cpus * 1000))
     return f"{thousandths}m" if thousandths % 1000 else str(thousandths // 1000)
 
 
 def size(count: int) -> str:
-    """Bytes as Kubernetes writes them: ``4Gi``, ``50G``."""
+    """Return a number of bytes as Kubernetes writes it: ``4Gi``, ``50G``."""
     units = {"Ti": 2**40, "T": 10**12, "Gi": 2**30, "G": 10**9, "Mi": 2**20, "M": 10**6, "Ki": 2**10, "k": 10**3}
     return next((f"{count // factor}{unit}" for unit, factor in units.items() if count % factor == 0), str(count))
 
 
 def as_ours(ours: Data, theirs: Data) -> Data:
-    """Their data in our spelling, where both say the same number: ``0.10`` and 0.1, ``1024Mi`` and ``1Gi``."""
+    """Return `theirs` with numbers spelled as in `ours` if they are equal, such as ``1024Mi`` and ``1Gi``."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return {key: as_ours(ours[key], part) if key in ours else part for key, part in theirs.items()}
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):

@@ -1,4 +1,4 @@
-"""From a job to an Experiment of Katib, with an account of where each field went."""
+"""Export of a job as an Experiment of Katib, with a ledger of its fields."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ _LABEL_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?(?=.){_LABEL.pa
 
 
 def plan(job: TuningJob) -> Plan:
-    """The experiment for a job, and a note for each field that is not carried as it stands.
+    """Return the experiment for a job, and a note for each field that is not carried exactly.
 
     The request holds the values of the job's environment variables.
     """
@@ -36,7 +36,7 @@ def plan(job: TuningJob) -> Plan:
 
 
 class Writer:
-    """Writes one job, and keeps the account.
+    """The builder of one job's experiment, which accounts for its fields in a ledger.
 
     Args:
         job: the spec.
@@ -53,7 +53,7 @@ class Writer:
         self._algorithm = algorithm_of(job.strategy, self._space, self._resource)
 
     def plan(self) -> Plan:
-        """See `plan`."""
+        """Return the experiment as the request of a plan, with the notes."""
         self._account_for_space()
         account_for_the_rest(self._job, self._ledger, self._own)
         top: Data = MERGING.merge(self.top(), self._own.without_trial_spec())
@@ -67,7 +67,7 @@ class Writer:
         return self._ledger.close(self._job, "managed", top)
 
     def _is_well_formed(self, experiment: Data) -> bool:
-        """Whether native settings have left an experiment's shape; notes where not."""
+        """Return whether the experiment is well-formed with the native settings merged; note the mistakes if not."""
         try:
             Experiment.model_validate(experiment)
         except ValidationError as error:
@@ -78,7 +78,7 @@ class Writer:
         return True
 
     def _check(self, experiment: Data) -> None:
-        """Notes what Katib would refuse, if nothing else is in the way."""
+        """Note what Katib would refuse, unless there are other notes of unsupported fields."""
         planned = self._ledger.close(self._job, "managed", {})
         if any(note.support is Support.UNSUPPORTED for note in planned.notes):
             return
@@ -88,7 +88,7 @@ class Writer:
     # The experiment without its trial
 
     def top(self) -> dict[str, Data]:
-        """The experiment as the neutral fields say it, without the template of its trials."""
+        """Return the experiment of the neutral fields, without the template of its trials."""
         spec = {
             "objective": self._objective(),
             "algorithm": self._written_algorithm(),
@@ -137,7 +137,7 @@ class Writer:
             found["goal"] = job.limits.target
         if further := [name for name in job.metrics if name != objective.metric]:
             found["additionalMetricNames"] = further
-        if objective.measurement == "last":  # else Katib takes the best, too
+        if objective.measurement == "last":  # by default Katib takes the best value
             found["metricStrategies"] = [{"name": objective.metric, "value": "latest"}]
         return found
 
@@ -155,7 +155,7 @@ class Writer:
 
     @property
     def _algorithm_name(self) -> str:
-        """Katib's algorithm, as native settings say or the strategy."""
+        """Katib's algorithm, from the native settings or else the strategy."""
         return str(self._own.member("spec", "algorithm").get("algorithmName", self._algorithm.name))
 
     @property
@@ -182,7 +182,7 @@ class Writer:
         return found
 
     def _counts(self) -> dict[str, int]:
-        """How many trials there are; Katib refuses a parallel or failed count above that of all."""
+        """Return the counts of trials; Katib refuses parallel or failed counts above the total."""
         limits, ledger = self._job.limits, self._ledger
         trials = limits.trials
         if isinstance(self._job.strategy, Grid):
@@ -213,7 +213,7 @@ class Writer:
         }
 
     def _named_resource(self) -> str | None:
-        """The parameter by which Hyperband gives trials their budget; native settings name it."""
+        """Return the parameter with the budget of Hyperband's trials, which native settings name; None for none."""
         settings = self._own.member("spec", "algorithm").get("algorithmSettings")
         listed = settings if isinstance(settings, list) else []
         named = [each.get("value") for each in listed if isinstance(each, Mapping) and each.get("name") == RESOURCE]
@@ -222,7 +222,7 @@ class Writer:
         return next((name for name in self._space if self._own.name_of(name) in named), None)
 
     def _as_budget(self, parameter: Parameter) -> Parameter:
-        """A parameter as it is, or the range of budgets for the constant by which Hyperband gives them."""
+        """Return the parameter, or the range of budgets for the constant with the budget of Hyperband's trials."""
         strategy = self._job.strategy
         if not isinstance(parameter, Constant) or not isinstance(strategy, Hyperband):
             return parameter
@@ -252,7 +252,7 @@ class Writer:
         return filled(self._own.trial_spec, primary, self.members())
 
     def job_template(self, primary: str) -> dict[str, Data]:
-        """The Job of Kubernetes that a trial is, with tokens in the places of parameters."""
+        """Return the Job of Kubernetes of a trial, with marks for parameters."""
         pod: dict[str, Data] = {"containers": [{"name": primary, **self.members()}], "restartPolicy": "Never"}
         account = pick(self._job.identity, NAME) if isinstance(self._job.identity, dict) else None
         if account is not None:
@@ -263,7 +263,7 @@ class Writer:
         return {"apiVersion": "batch/v1", "kind": JOB, "spec": spec}
 
     def members(self) -> dict[str, Data]:
-        """What the job says of the container, with tokens in the places of parameters."""
+        """Return the job's members of the container, with marks for parameters."""
         found = {
             "image": pick(self._job.trial.image, NAME),
             **self._program(),
@@ -273,7 +273,7 @@ class Writer:
         return {name: part for name, part in found.items() if part}
 
     def _program(self) -> dict[str, Data]:
-        """The command, or the arguments of the image's own program."""
+        """Return the command, or the arguments of the image's entrypoint."""
         fixed = {
             name: text_of(parameter.value)
             for name, parameter in self._space.items()
@@ -293,7 +293,7 @@ class Writer:
         return {"args": words} if command is None else {"command": words}
 
     def _environment(self) -> list[Data]:
-        """The variables, and for each input one that names its place."""
+        """Return the environment variables, including one with the address of each input."""
         places = {data_variable(name): pick(place, NAME) for name, place in self._job.data.items()}
         variables = {**self._job.trial.environment, **{name: place for name, place in places.items() if place}}
         return [{"name": name, "value": value} for name, value in variables.items()]
