@@ -1,4 +1,4 @@
-"""A search for scikit-learn's estimators: `TuneSearchCV` stands where `GridSearchCV` or `RandomizedSearchCV` stood."""
+"""Hyperparameter search for scikit-learn: `TuneSearchCV` replaces `GridSearchCV` and `RandomizedSearchCV`."""
 
 from cloudtune.errors import ConfigError
 from cloudtune.plugins.extras import install

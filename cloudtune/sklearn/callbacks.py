@@ -1,4 +1,4 @@
-"""Progress for those who watch a search: cloudtune's watchers, and the callbacks that scikit-learn 1.9 has."""
+"""Progress of a search for cloudtune's watchers and for the callbacks of scikit-learn 1.9."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from cloudtune.store.records import TrialState
 _ENDED = tuple(state.value for state in TrialState if state.ended)
 
 _FOLD_TASK = "candidate-split-evaluation"
-"""What scikit-learn's searches call the task of one fold of one candidate (``BaseSearchCV.fit``)."""
+"""The name of the task of one fold of one candidate in scikit-learn (``BaseSearchCV.fit``)."""
 
 
 @dataclass
 class FoldTasks:
-    """The tasks of folds, as scikit-learn's callbacks see them, for `Evaluation` to give to ``_fit_and_score``.
+    """The callback tasks of folds, which `Evaluation` passes to ``_fit_and_score``.
 
-    It travels with the evaluation to the workers of this machine, where callbacks send what they learn back to the
-    process that fits the search. Where that process is gone (another one resumed the run), there is nobody to call.
+    It is pickled with the evaluation for the workers of this machine, where callbacks send their results to the process
+    that fits the search. If that process has ended (another one resumed the run), no callbacks are called.
 
     Attributes:
-        search: the estimator that is fitted, which hooks get.
-        parent: the context of the search's task.
+        search: the fitted search, which is passed to the hooks.
+        parent: the callback context of the search's task.
     """
 
     search: Any
@@ -40,12 +40,12 @@ class FoldTasks:
     _owner: tuple[int, float] = field(default_factory=lambda: _identity(os.getpid()))
 
     def of(self, number: int, split: int, count: int) -> dict[str, Any]:
-        """Return the arguments of ``_fit_and_score`` by which one fold calls the callbacks.
+        """Return the arguments of ``_fit_and_score`` that make a fold call the callbacks; {} without the owner process.
 
         Args:
-            number: of the candidate, from 0.
-            split: of the fold, from 0.
-            count: the folds of each candidate.
+            number: the candidate, from 0.
+            split: the fold, from 0.
+            count: the number of folds of each candidate.
         """
         if not self._owner_lives():
             return {}
@@ -53,9 +53,9 @@ class FoldTasks:
         if self._owner[0] == os.getpid():
             parent = self.parent
             parent._children_map.pop(task, None)  # noqa: SLF001  # of an earlier attempt
-        else:  # a copy of the tree, which does not grow with the folds that this worker takes
+        else:  # a copy without children, which does not grow with the folds of this worker
             parent = copy.copy(self.parent)
-            parent._children_map = {}  # noqa: SLF001  # it has no other way
+            parent._children_map = {}  # noqa: SLF001  # there is no public way
         return {"caller": self.search, "callback_ctx": parent.subcontext(task_name=_FOLD_TASK, task_id=task)}
 
     def _owner_lives(self) -> bool:
@@ -63,37 +63,37 @@ class FoldTasks:
 
 
 def _identity(process: int) -> tuple[int, float]:
-    """Return a process's id with its start (seconds since 1970; 0 if it is gone), which together are of it alone."""
+    """Return a process's id and start (seconds since 1970; 0 if it has ended), which together are unique."""
     with contextlib.suppress(psutil.Error):
         return process, psutil.Process(process).create_time()
     return process, 0.0
 
 
 class Tasks:
-    """The tasks of a search as scikit-learn's callbacks see them: the fit, the search, its folds, and the refit.
+    """The callback tasks of a search: the fit, the search, its folds, and the refit.
 
     Args:
-        search: the estimator that is fitted.
-        root: its callback context; None before scikit-learn 1.9, where all of this does nothing.
-        about: the data, as the hooks take it.
+        search: the fitted search.
+        root: its callback context; None before scikit-learn 1.9, where no callbacks are called.
+        about: the data as keyword arguments of the hooks.
     """
 
     def __init__(self, search: Any, root: Any, about: Mapping[str, Any]) -> None:
         self._search, self._root, self._about = search, root, about
         self._folds: Any = None
-        self._far: Evaluation | None = None
-        self._seen = 0
+        self._remote: Evaluation | None = None
+        self._called = 0
         if root is not None:
             root.call_on_fit_task_begin(estimator=search, **about)
 
     def begin_search(self, total: int | None, evaluation: Evaluation, *, here: bool) -> None:
-        """Tell the callbacks that candidates are about to be evaluated.
+        """Call the callbacks for the start of the search.
 
         Args:
-            total: how many candidates; None for not known.
-            evaluation: of each of them. Where callbacks are set, its folds call them from now on, if they run here.
-            here: whether they run on this machine. Callbacks do not reach a service: for its folds they are called
-                here, without what happens within, when the candidate has ended.
+            total: the number of candidates; None for not known.
+            evaluation: the evaluation of candidates. If callbacks are set and folds run here, its folds call them.
+            here: whether folds run on this machine. Callbacks do not reach a service: they are called here for its
+                folds, without those of nested tasks, when the candidate has ended.
         """
         if self._root is None:
             return
@@ -101,37 +101,37 @@ class Tasks:
         self._folds = self._root.subcontext(task_name="search", max_subtasks=count, sequential_subtasks=False)
         self._folds.call_on_fit_task_begin(estimator=self._search)
         if not here:
-            self._far = evaluation
+            self._remote = evaluation
         elif getattr(self._search, "_skl_callbacks", ()):
             evaluation.tasks = FoldTasks(self._search, self._folds)
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of the candidates that have ended; a `Watcher`."""
-        if self._far is None:
+        """Call the callbacks for the folds of newly ended candidates of a service; a `Watcher`."""
+        if self._remote is None:
             return
         ended = sum(progress.counts.get(state, 0) for state in _ENDED)
-        while self._seen < ended:
-            for split in range(len(self._far.splits)):
-                self._call_for(self._far, split)
-            self._seen += 1
+        while self._called < ended:
+            for split in range(len(self._remote.splits)):
+                self._call_for(self._remote, split)
+            self._called += 1
 
     def _call_for(self, evaluation: Evaluation, split: int) -> None:
         count, weight = len(evaluation.splits), evaluation.options["fit_params"].get("sample_weight")
         train, _ = evaluation.splits[split]
         data, target = _safe_split(evaluation.estimator, evaluation.X, evaluation.y, train)
         metadata = None if weight is None else {"sample_weight": weight[train]}
-        task = self._folds.subcontext(task_name=_FOLD_TASK, task_id=self._seen * count + split)
+        task = self._folds.subcontext(task_name=_FOLD_TASK, task_id=self._called * count + split)
         task.call_on_fit_task_begin(estimator=self._search, X=data, y=target, metadata=metadata)
         task.call_on_fit_task_end(estimator=self._search, X=data, y=target, metadata=metadata)
 
     def end_search(self) -> None:
-        """Tell the callbacks that all candidates are evaluated."""
+        """Call the callbacks for the end of the search."""
         if self._folds is not None:
             self._folds.call_on_fit_task_end(estimator=self._search)
 
     @contextmanager
     def refit(self, estimator: Any) -> Iterator[None]:
-        """Tell the callbacks, and the best estimator of them, while it is fitted."""
+        """Call the callbacks for the refit, within which the best estimator has their context."""
         if self._root is None:
             yield
             return
@@ -142,13 +142,13 @@ class Tasks:
         task.call_on_fit_task_end(estimator=self._search, **self._about)
 
     def end(self) -> None:
-        """Tell the callbacks that the fit is done."""
+        """Call the callbacks for the end of the fit."""
         if self._root is not None:
             self._root.call_on_fit_task_end(estimator=self._search, **self._about)
 
 
 def together(watchers: Sequence[Watcher]) -> Watcher:
-    """Return one watcher for several."""
+    """Return a watcher that calls several watchers in turn."""
 
     def watch(progress: Progress) -> None:
         for watcher in watchers:

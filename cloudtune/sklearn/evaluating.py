@@ -1,7 +1,8 @@
-"""One candidate of a search, fold by fold: what a trial of `TuneSearchCV` runs, here and anywhere.
+"""Evaluation of one candidate fold by fold: what a trial of `TuneSearchCV` runs, locally and on services.
 
-A copy of this file travels with the trials of a service. There it is the program: it evaluates the candidate of its
-trial by what ``evaluation.pkl`` beside it says. It needs scikit-learn and the trial helper, no other file of cloudtune, and Python 3.9 or newer.
+A copy of this file travels with the trials of a service, where it is the program: it evaluates the candidate of its
+trial with ``evaluation.pkl`` beside it. It needs scikit-learn, the trial helper, and Python 3.9 or newer, but no other
+file of cloudtune.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from typing import Any
 
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection._validation import _fit_and_score  # what scikit-learn's own searches call
+from sklearn.model_selection._validation import _fit_and_score  # as scikit-learn's own searches use it
 
 import cloudtune.trial as trial
 
 PICKLE = "evaluation.pkl"
 
 SPLIT = "the split"
-"""Asks for one fold alone; no parameter has this name, for those have no spaces."""
+"""The key of a request for a single fold; no parameter has this name, since parameters' names have no spaces."""
 
 FOLDER = "the folder"
-"""Where a fold that was asked for alone leaves what went wrong."""
+"""The key of the folder in which a single fold stores its errors."""
 
 NUMBER = "the number"
-"""Which candidate, from 0, a fold that was asked for alone is of."""
+"""The key of the candidate, from 0, of a single fold."""
 
 FAILED = "fit_failed"
 """A metric: 1 for a fold whose fit failed."""
@@ -41,25 +42,25 @@ TIMES = ("fit_time", "score_time")
 Metrics = dict[str, float]
 
 
-# From a trial's values to the estimator's parameters
+# Conversion of a trial's values to the estimator's parameters
 
 
 class Listed:
-    """One of the objects of a list, which travels by a key: itself where the spec can say it, else a text.
+    """A decoder for a list of objects, whose values in the spec are keys: scalars themselves, texts for other objects.
 
     Args:
-        keys: what travels, each once.
-        objects: what the keys stand for.
+        keys: the values in the spec, without duplicates.
+        objects: the objects of the keys.
     """
 
     def __init__(self, keys: Sequence[Any], objects: Sequence[Any]) -> None:
-        self._objects = {(isinstance(key, bool), key): each for key, each in zip(keys, objects)}  # noqa: B905  # strict is of Python 3.10
+        self._objects = {(isinstance(key, bool), key): each for key, each in zip(keys, objects)}  # noqa: B905  # strict needs Python 3.10
 
     def __call__(self, key: Any) -> Any:
         return self._objects[isinstance(key, bool), key]
 
     def key(self, value: Any) -> Any:
-        """What travels for a value of the list; the value itself where it is none, for somebody else to refuse."""
+        """Return the key of a value of the list; the value itself if it is not in the list, for the spec to refuse."""
         return next((key for (_, key), each in self._objects.items() if each is value or _equal(each, value)), value)
 
 
@@ -68,11 +69,11 @@ def _equal(left: Any, right: Any) -> bool:
 
 
 class Quantile:
-    """A draw of a distribution, which travels as its probability: the inverse of the cumulative distribution.
+    """A decoder for a distribution, whose values in the spec are probabilities, by its quantile function.
 
     Args:
-        distribution: a frozen one of scipy.stats, with ``ppf`` (or ``icdf``).
-        whole: whether it is one of whole numbers.
+        distribution: a frozen distribution of scipy.stats, with ``ppf`` (or ``icdf``).
+        whole: whether it is a distribution of integers.
     """
 
     def __init__(self, distribution: Any, *, whole: bool) -> None:
@@ -85,7 +86,7 @@ class Quantile:
 
 
 class Draw:
-    """A draw of something that has nothing but ``rvs``, which travels as the seed of the draw."""
+    """A decoder for a distribution that has only ``rvs``, whose values in the spec are seeds of a draw."""
 
     def __init__(self, distribution: Any) -> None:
         self._distribution = distribution
@@ -96,18 +97,18 @@ class Draw:
 
 @dataclass
 class Decoding:
-    """The estimator's parameters of a trial's values.
+    """The conversion of a trial's values to the estimator's parameters.
 
     Attributes:
-        decoders: by name and branch, for what does not travel as it is.
-        selector: the parameter that says which of several grids a trial is of; None for a single one.
+        decoders: decoders by name and grid, for parameters whose values in the spec differ from the estimator's.
+        selector: the parameter that selects one of several grids; None for a single grid.
     """
 
     decoders: dict[tuple[str, Any], Any] = field(default_factory=dict)
     selector: str | None = None
 
     def __call__(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters, in the order of their names as scikit-learn's own grids have them."""
+        """Return the estimator's parameters, sorted by name as those of scikit-learn's grids."""
         branch = None if self.selector is None else values[self.selector]
         found = {}
         for name in sorted(values.keys() - {self.selector}):
@@ -121,20 +122,20 @@ class Decoding:
 
 @dataclass
 class Evaluation:
-    """Cross-validates candidates: called with a trial's values, it reports each fold as a step.
+    """The cross-validation of candidates: called with a trial's values, it reports each fold as a step.
 
     Attributes:
-        estimator: unfitted.
-        X: the data.
+        estimator: the unfitted estimator.
+        X: the data, of shape (samples, features).
         y: the targets; None for none.
-        splits: the positions of each fold's samples to train with and to test with.
-        decoding: gives a trial's parameters.
-        objectives: the means that are aimed at, such as ``mean_test_score``.
-        options: further arguments of scikit-learn's function for one fold.
+        splits: the indices of each fold's training and test samples.
+        decoding: converts a trial's values to the estimator's parameters.
+        objectives: the mean scores to maximize, such as ``mean_test_score``.
+        options: further arguments of scikit-learn's ``_fit_and_score``.
         config: scikit-learn's settings.
         filters: the filters of warnings.
-        recorded: the metrics that the place of the trials records; None for all.
-        tasks: gives the arguments by which a fold calls scikit-learn's callbacks (`FoldTasks`); None without any.
+        recorded: the metrics that the service of the trials records; None for all.
+        tasks: gives the arguments by which a fold calls scikit-learn's callbacks (`FoldTasks`); None without callbacks.
     """
 
     estimator: Any
@@ -150,7 +151,7 @@ class Evaluation:
     tasks: Any = None
 
     def __call__(self, **values: Any) -> Metrics | None:
-        """Evaluates a candidate, or, with `SPLIT` and `FOLDER` among the values, gives the metrics of one fold."""
+        """Evaluate a candidate and report each fold; with `SPLIT` among the values, return the metrics of that fold."""
         if SPLIT in values:
             split, folder, number = values.pop(SPLIT), values.pop(FOLDER), values.pop(NUMBER)
             return self.fold(values, split, Path(folder), number)
@@ -158,20 +159,20 @@ class Evaluation:
         for split in range(len(self.splits)):
             folds.append(self.fold(values, split, Path(trial.output_dir())))
             self._check_recorded(folds[-1])
-            trial.report(told(self.objectives, folds), step=split + 1)
+            trial.report(reported_metrics(self.objectives, folds), step=split + 1)
         return None
 
     def fold(self, values: Mapping[str, Any], split: int, folder: Path, number: int | None = None) -> Metrics:
-        """Return the metrics of one fold: its scores and times; leave why a fit failed in a file.
+        """Return the metrics of one fold: its scores and times; write the traceback of a failed fit to a file.
 
         Args:
-            values: of the trial.
+            values: the trial's values.
             split: the fold, from 0.
-            folder: of the file.
-            number: of the candidate, from 0, for callbacks; None where there are none.
+            folder: the folder of that file.
+            number: the candidate, from 0, for callbacks; None without callbacks.
 
         Raises:
-            Exception: whatever the fit raises, if the error score is "raise".
+            Exception: the exception of the fit, if the error score is "raise".
         """
         train, test = self.splits[split]
         callbacks = {} if self.tasks is None else self.tasks.of(number, split, len(self.splits))
@@ -191,10 +192,10 @@ class Evaluation:
                     **callbacks,
                 )
         except Exception as error:
-            _leave(folder, split, traceback.format_exc(), error)
+            _store_error(folder, split, traceback.format_exc(), error)
             raise
         if result["fit_error"] is not None:
-            _leave(folder, split, result["fit_error"])
+            _store_error(folder, split, result["fit_error"])
         return _metrics(result)
 
     def _check_recorded(self, fold: Metrics) -> None:
@@ -207,7 +208,7 @@ class Evaluation:
 
 
 def _metrics(result: Mapping[str, Any]) -> Metrics:
-    """What scikit-learn found of a fold, as numbers by name."""
+    """Return scikit-learn's result of a fold as numbers by name."""
     metrics = {name: result[name] for name in TIMES}
     for kind in ("test", "train"):
         scores = result.get(f"{kind}_scores", {})
@@ -218,50 +219,50 @@ def _metrics(result: Mapping[str, Any]) -> Metrics:
     return {name: float(number) for name, number in metrics.items()}
 
 
-def told(objectives: Sequence[str], folds: Sequence[Metrics]) -> Metrics:
-    """What is reported after a fold: its metrics, and the means so far of what is aimed at."""
+def reported_metrics(objectives: Sequence[str], folds: Sequence[Metrics]) -> Metrics:
+    """Return the metrics to report after a fold: those of the fold, and the objectives' means over all folds so far."""
     means = {name: sum(_score(fold, name) for fold in folds) / len(folds) for name in objectives}
     return {**folds[-1], **means}
 
 
 def _score(fold: Metrics, objective: str) -> float:
-    """The score of a fold that an objective is the mean of; the first, where a scorer of one's own names others."""
+    """Return the score of a fold whose mean is an objective; the first score if a scoring function gave other names."""
     name = objective[len("mean_") :]
     return fold[name] if name in fold else next(value for key, value in fold.items() if key.startswith("test_"))
 
 
-# What went wrong
+# Errors of folds
 
 
-def _leave(folder: Path, split: int, text: str, error: Exception | None = None) -> None:
+def _store_error(folder: Path, split: int, text: str, error: Exception | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"split{split}.txt").write_text(text, "utf-8", "backslashreplace")
     if error is not None:
         try:
             data = pickle.dumps(error)
-        except Exception:  # noqa: BLE001  # an exception may hold anything; the text says what it was
+        except Exception:  # noqa: BLE001  # an exception may hold anything; the text has the traceback
             return
         (folder / f"split{split}.pkl").write_bytes(data)
 
 
-def left_text(folder: Path, split: int) -> str | None:
-    """Why the fit of a fold failed; None where nothing was left."""
+def stored_traceback(folder: Path, split: int) -> str | None:
+    """Return the stored traceback of a fold's failed fit; None if there is none."""
     try:
         return (folder / f"split{split}.txt").read_text("utf-8")
     except FileNotFoundError:
         return None
 
 
-def left_error(run: Path) -> Exception | None:
-    """The exception of the first fold that left one in the folder of a run on this machine, to which nobody else writes.
+def stored_error(run: Path) -> Exception | None:
+    """Return the stored exception of the first failed fold of a run on this machine.
 
-    None where no fold did, or its class refuses what it wrote itself.
+    None if there is none, or if it cannot be unpickled.
     """
     path = next(iter(sorted(run.glob("trials/*/output/split*.pkl"))), None)
     if path is None:
         return None
     try:
-        error = pickle.loads(path.read_bytes())  # noqa: S301  # a process of this very search wrote it
+        error = pickle.loads(path.read_bytes())  # noqa: S301  # written by a process of this search
     except Exception:  # noqa: BLE001  # whatever the class raises
         return None
     return error if isinstance(error, Exception) else None
@@ -271,17 +272,17 @@ def left_error(run: Path) -> Exception | None:
 
 
 def main() -> None:
-    """Evaluates the candidate of the trial that this process is."""
+    """Evaluate the candidate of this process's trial."""
     try:
-        import cloudpickle  # noqa: F401, PLC0415  # loads what was pickled by value
+        import cloudpickle  # noqa: F401, PLC0415  # needed to unpickle by value
     except ImportError:
-        from joblib.externals import (  # type: ignore[import-untyped]  # noqa: PLC0415  # is wherever scikit-learn is
+        from joblib.externals import (  # type: ignore[import-untyped]  # noqa: PLC0415  # comes with scikit-learn
             cloudpickle as vendored,
         )
 
         sys.modules["cloudpickle"] = vendored
         sys.modules["cloudpickle.cloudpickle"] = vendored.cloudpickle
-    sys.modules["cloudtune.sklearn.evaluating"] = sys.modules["__main__"]  # under which the pickle knows this file
+    sys.modules["cloudtune.sklearn.evaluating"] = sys.modules["__main__"]  # the module's name in the pickle
     with Path(__file__).with_name(PICKLE).open("rb") as file:
         evaluation = pickle.load(file)  # noqa: S301  # it travelled with this file
     evaluation(**trial.params())

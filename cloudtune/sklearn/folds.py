@@ -1,4 +1,4 @@
-"""Trials whose folds run one by one, each wherever there is room: a trial of five folds keeps five workers busy."""
+"""Launchers that run the folds of trials one by one, so that a trial of five folds keeps five workers busy."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cloudtune.driver.launcher import Ended, Launcher
-from cloudtune.sklearn.evaluating import FOLDER, NUMBER, SPLIT, Evaluation, Metrics, told
+from cloudtune.sklearn.evaluating import FOLDER, NUMBER, SPLIT, Evaluation, Metrics, reported_metrics
 from cloudtune.space.space import Values
 from cloudtune.spec.units import format_duration
 from cloudtune.store.records import Report, Trial
@@ -19,29 +19,39 @@ from cloudtune.store.records import Report, Trial
 
 @dataclass(slots=True)
 class _Candidate:
-    """A trial and its folds."""
+    """A trial with its folds.
+
+    Attributes:
+        trial: the trial.
+        waiting: the folds that have not been launched.
+        running: the folds that are running.
+        found: the metrics of finished folds.
+        reported: how many folds, in their order, have been reported.
+        failure: the end of the first fold that failed.
+        deadline: when the trial must have ended (monotonic clock, seconds).
+    """
 
     trial: Trial
     waiting: deque[int]
     running: set[int] = field(default_factory=set)
     found: dict[int, Metrics] = field(default_factory=dict)
-    told: int = 0
+    reported: int = 0
     failure: Ended | None = None
     deadline: float | None = None
 
 
 class FoldLauncher(Launcher):
-    """Has the folds of trials run as trials of their own, and tells of each trial fold by fold, in their order.
+    """A launcher that runs each fold as a trial of another launcher, and reports each trial's folds in their order.
 
     Args:
-        crew: runs the folds. Their numbers are the trial's number times the number of folds, plus the fold's.
-        size: how many folds run at the same time.
-        evaluation: what is run.
-        folder: of the run.
-        in_turn: whether the trials' folds take turns, so that a stopping rule sees all trials early; else the trial
-            that was launched first comes first, which has it end early.
-        limit: how long a trial may take; None for as long as it likes.
-        heard: is told where the crew keeps what a fold printed.
+        crew: the launcher of folds. A fold's number is the trial's number times the number of folds, plus the fold.
+        size: the most folds that run at the same time.
+        evaluation: the evaluation of candidates.
+        folder: the run's folder.
+        in_turn: whether the trials take turns in launching folds, so that a stopping rule sees all trials early; else
+            the folds of the trial that was launched first come first, so that it ends early.
+        limit: the time limit of a trial; None for none.
+        on_output: called with the trial and the place of a fold's output, as given by the crew.
     """
 
     def __init__(
@@ -53,14 +63,14 @@ class FoldLauncher(Launcher):
         *,
         in_turn: bool,
         limit: timedelta | None,
-        heard: Callable[[Trial, str], None],
+        on_output: Callable[[Trial, str], None],
     ) -> None:
         self._crew, self._size, self._evaluation, self._folder = crew, size, evaluation, folder
-        self._in_turn, self._limit, self._heard = in_turn, limit, heard
+        self._in_turn, self._limit, self._on_output = in_turn, limit, on_output
         self._count = len(evaluation.splits)
         self._busy = 0
         self._candidates: dict[int, _Candidate] = {}
-        self._happened: deque[Report | Ended] = deque()
+        self._events: deque[Report | Ended] = deque()
 
     def place(self, trial: Trial) -> str:
         return f"trials/{trial.number:05d}"
@@ -68,13 +78,13 @@ class FoldLauncher(Launcher):
     def launch(self, trial: Trial) -> None:
         deadline = None if self._limit is None else time.monotonic() + self._limit.total_seconds()
         self._candidates[trial.number] = _Candidate(trial, deque(range(self._count)), deadline=deadline)
-        self._send()
+        self._launch_folds()
 
-    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # its folds died with their driver
+    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # its folds ended with their driver
         return False
 
-    def _send(self) -> None:
-        """Gives folds to whoever is free."""
+    def _launch_folds(self) -> None:
+        """Launch waiting folds while fewer than `size` are running."""
         while self._busy < self._size:
             ready = [candidate for candidate in self._candidates.values() if candidate.waiting]
             if not ready:
@@ -85,47 +95,47 @@ class FoldLauncher(Launcher):
             self._busy += 1
             trial = candidate.trial
             folder = str(self._folder / self.place(trial) / "output")
-            asked: Values = {SPLIT: split, FOLDER: folder, NUMBER: trial.number}
+            request: Values = {SPLIT: split, FOLDER: folder, NUMBER: trial.number}
             number = trial.number * self._count + split
-            self._crew.launch(Trial(number, {**trial.parameters, **asked}, attempt=trial.attempt))
+            self._crew.launch(Trial(number, {**trial.parameters, **request}, attempt=trial.attempt))
 
     def poll(self, timeout: float) -> Sequence[Report | Ended]:
-        if not self._happened:
+        if not self._events:
             self._stop_late()
-            for happening in self._crew.poll(timeout):
-                number, split = divmod(happening.number, self._count)
+            for event in self._crew.poll(timeout):
+                number, split = divmod(event.number, self._count)
                 candidate = self._candidates[number]
-                if isinstance(happening, Report):
-                    candidate.found[split] = dict(happening.metrics)
-                    self._tell(candidate)
-                elif isinstance(happening, Ended):
-                    self._ended(candidate, split, happening)
-            self._send()
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+                if isinstance(event, Report):
+                    candidate.found[split] = dict(event.metrics)
+                    self._report(candidate)
+                elif isinstance(event, Ended):
+                    self._ended(candidate, split, event)
+            self._launch_folds()
+        events = list(self._events)
+        self._events.clear()
+        return events
 
-    def _tell(self, candidate: _Candidate) -> None:
-        """Reports the folds whose predecessors all are reported."""
-        while candidate.told in candidate.found:
-            candidate.told += 1
-            folds = [candidate.found[split] for split in range(candidate.told)]
-            metrics = told(self._evaluation.objectives, folds)
+    def _report(self, candidate: _Candidate) -> None:
+        """Report the finished folds whose predecessors have all been reported."""
+        while candidate.reported in candidate.found:
+            candidate.reported += 1
+            folds = [candidate.found[split] for split in range(candidate.reported)]
+            metrics = reported_metrics(self._evaluation.objectives, folds)
             trial = candidate.trial
-            self._happened.append(Report(trial.number, trial.attempt, candidate.told, time.time(), metrics))
+            self._events.append(Report(trial.number, trial.attempt, candidate.reported, time.time(), metrics))
 
     def _ended(self, candidate: _Candidate, split: int, end: Ended) -> None:
         candidate.running.discard(split)
         self._busy -= 1
         if end.place:
-            self._heard(candidate.trial, end.place)
+            self._on_output(candidate.trial, end.place)
         if end.failure and candidate.failure is None:
             candidate.failure = end
             self._give_up(candidate)
         self._finish(candidate)
 
     def _give_up(self, candidate: _Candidate) -> None:
-        """Lets no further fold of a candidate begin, and ends those that run."""
+        """Launch no further fold of a candidate, and stop those that are running."""
         candidate.waiting.clear()
         for split in candidate.running:
             self._crew.stop(candidate.trial.number * self._count + split)
@@ -136,10 +146,10 @@ class FoldLauncher(Launcher):
         trial, failure = candidate.trial, candidate.failure
         del self._candidates[trial.number]
         if failure is None:
-            self._happened.append(Ended(trial.number, trial.attempt))
+            self._events.append(Ended(trial.number, trial.attempt))
         else:
             end = Ended(trial.number, trial.attempt, failure.failure, retry=failure.retry, lost=failure.lost)
-            self._happened.append(end)
+            self._events.append(end)
 
     def _stop_late(self) -> None:
         if self._limit is None:
@@ -162,10 +172,10 @@ class FoldLauncher(Launcher):
 
 
 class InProcess(Launcher):
-    """Runs one fold after the other in this very process, each when it is asked what happened.
+    """A launcher that runs folds in this process, one in each call of `poll`.
 
     Args:
-        evaluation: what is run.
+        evaluation: the evaluation of candidates.
 
     Attributes:
         raised: the first exception that a fold raised.
@@ -180,21 +190,21 @@ class InProcess(Launcher):
     def launch(self, trial: Trial) -> None:
         self._queue.append(trial)
 
-    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # it died with the process
+    def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # it ended with the process
         return False
 
-    def poll(self, timeout: float) -> Sequence[Report | Ended]:  # noqa: ARG002  # there always is something to do
-        happened: list[Report | Ended] = list(self._stopped)
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:  # noqa: ARG002  # never waits
+        events: list[Report | Ended] = list(self._stopped)
         self._stopped.clear()
         if self._queue:
-            happened += self._run(self._queue.popleft())
-        return happened
+            events += self._run(self._queue.popleft())
+        return events
 
     def _run(self, trial: Trial) -> list[Report | Ended]:
         try:
-            with _at_once():
+            with _interruptible():
                 metrics = self._evaluation(**trial.parameters)
-        except Exception as error:  # noqa: BLE001  # kept for whoever asked for the search
+        except Exception as error:  # noqa: BLE001  # raised by the search at its end
             self.raised = self.raised or error
             failure = f"{type(error).__name__}: {error}"
             return [Ended(trial.number, trial.attempt, failure)]
@@ -214,8 +224,8 @@ class InProcess(Launcher):
 
 
 @contextmanager
-def _at_once() -> Iterator[None]:
-    """Lets Ctrl-C end a fold of this process at once, as it ends any other computation of a notebook."""
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt a fold in this process at once, by the default handler, within the context."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

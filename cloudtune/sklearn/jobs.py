@@ -1,4 +1,4 @@
-"""The job of a search: what its arguments say in the terms of the spec."""
+"""The job of a search, made from the arguments of `TuneSearchCV`."""
 
 import contextlib
 import re
@@ -12,7 +12,7 @@ from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import TuningJob
 
 DEFAULT_TRIALS = 10
-"""Candidates of a search that has no end of its own and was given none: `RandomizedSearchCV`'s ``n_iter``."""
+"""The number of candidates of a search without limits that is no grid; the default of `RandomizedSearchCV`."""
 
 _NUMBER = r"([-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|nan|inf))"
 
@@ -20,20 +20,20 @@ _NUMBER = r"([-+]?(?:[0-9.]+(?:[eE][-+]?[0-9]+)?|nan|inf))"
 def strategy_of(
     given: Any, space: Any, *, n_iter: int | None, seed: int | None, folds: int
 ) -> tuple[dict[str, Any], SearchSpace]:
-    """How to search, and the space as this strategy needs it.
+    """Return the strategy as plain data, and the space as that strategy needs it.
 
-    Without a strategy, lists are searched completely, as by `GridSearchCV`, unless `n_iter` says how many candidates
-    there shall be; everything else is searched by a model.
+    Without a strategy, lists are searched completely, as by `GridSearchCV`, unless `n_iter` is given; all other spaces
+    are searched by the Bayesian strategy.
 
     Args:
         given: the type of a strategy, a strategy, or None.
         space: see `search_space`.
-        n_iter: how many candidates; None where nobody said.
-        seed: of strategies that say none themselves.
-        folds: of each candidate, which are the steps by which ``hyperband`` decides.
+        n_iter: the number of candidates; None if not given.
+        seed: the seed of strategies that have none.
+        folds: the number of folds of each candidate, which is ``max_resource`` of ``hyperband``.
 
     Raises:
-        SpecError: the space is none.
+        SpecError: the space is not valid.
     """
     strategy = _plain({"type": given} if isinstance(given, str) else given or {})
     found = search_space(space, in_order=True)
@@ -49,11 +49,11 @@ def strategy_of(
 
 
 def objectives(names: Sequence[str] | None, refit: Any) -> list[str]:
-    """What a search aims at: the mean of the score that decides, or of each where none does.
+    """Return the objectives of a search: the mean of the score that decides, or of each score if none does.
 
     Args:
-        names: of the scorers; none for a single one without a name; None where a function of the user's gives them.
-        refit: the search's argument: the name of the score that decides, or anything else.
+        names: the names of the scorers; [] for a single one without a name; None if a scoring function gives them.
+        refit: the argument of the search: the name of the score that decides, or anything else.
     """
     if isinstance(refit, str) and names != []:
         return [f"mean_test_{refit}"]
@@ -61,18 +61,18 @@ def objectives(names: Sequence[str] | None, refit: Any) -> list[str]:
 
 
 def patterns(names: Sequence[str] | None, *, train: bool) -> dict[str, str]:
-    """How the metrics of a fold are found in what a trial of a service prints, by their names."""
+    """Return the regexes of a fold's metrics in the output of a service's trial, by metric name."""
     kinds = ("test", "train") if train else ("test",)
     metrics = [*(f"{kind}_{name}" for kind in kinds for name in names or ["score"]), *TIMES, FAILED]
     return {name: rf"(?:^|[^A-Za-z0-9_.-]){re.escape(name)}={_NUMBER}" for name in metrics}
 
 
 def search_job(label: str, *parts: Mapping[str, Any]) -> TuningJob:
-    """The job of a search.
+    """Return the job of a search.
 
     Args:
-        label: what is tuned.
-        *parts: fields of the job; a later part completes and outweighs the earlier ones.
+        label: the estimator's class name, from which the job's name is made.
+        *parts: fields of the job; later parts override earlier ones, and mappings are merged.
 
     Raises:
         SpecError: a field is not valid.
@@ -89,15 +89,15 @@ def search_job(label: str, *parts: Mapping[str, Any]) -> TuningJob:
 
 
 def candidate_count(job: TuningJob) -> int | None:
-    """How many candidates a search will have, at most; None where only its limits in time tell."""
+    """Return the most candidates of a search; None if only its time limits end it."""
     ends = [job.limits.trials]
-    with contextlib.suppress(UnsuitableStrategy):  # told when the run is prepared
+    with contextlib.suppress(UnsuitableStrategy):  # raised again when the run is prepared
         ends.append(strategy_for(job, job.search_space(), seed=0).total)
     return min((end for end in ends if end is not None), default=None)
 
 
 def _plain(value: Any) -> Any:
-    """Models as plain data, so that all mistakes are found and told in one way."""
+    """Return a model of the spec as plain data, so that all mistakes are found by the same validation."""
     if isinstance(value, SpecModel):
         return value.model_dump(mode="json", exclude_unset=True) | (
             {"type": value.type} if hasattr(value, "type") else {}

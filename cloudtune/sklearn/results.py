@@ -1,4 +1,4 @@
-"""From the trials of a run to what scikit-learn's searches make their results of."""
+"""Conversion of the trials of a run to the results of scikit-learn's searches."""
 
 import math
 import tempfile
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import CloudtuneError
-from cloudtune.sklearn.evaluating import FAILED, TIMES, Decoding, left_text
+from cloudtune.sklearn.evaluating import FAILED, TIMES, Decoding, stored_traceback
 from cloudtune.store.records import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ Scores = float | dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A candidate that was evaluated, to its end or not.
+    """A candidate that was evaluated, at least in part.
 
     Attributes:
-        parameters: of the estimator.
-        folds: what scikit-learn's function for one fold would have given for each of them.
+        parameters: the estimator's parameters.
+        folds: for each fold a result as of scikit-learn's ``_fit_and_score``.
         pruned: whether a stopping rule ended it.
     """
 
@@ -42,15 +42,15 @@ def candidates(
     error_score: float,
     train: bool,
 ) -> list[Candidate]:
-    """The candidates of a run by number, but for those that its end cut off.
+    """Return the candidates of a run by number, without those cancelled by the run's end.
 
     Args:
-        run: that has ended.
-        decoding: gives a trial's parameters.
-        splits: how many folds there are.
-        names: of the scorers; none for a single one without a name; None where only the scores tell, because a
-            function of the user's gives them.
-        error_score: of the folds of a candidate that broke down.
+        run: a run that has ended.
+        decoding: converts a trial's values to the estimator's parameters.
+        splits: the number of folds.
+        names: the names of the scorers; [] for a single one without a name; None if they are known from the scores
+            only, which a scoring function gives.
+        error_score: the score of the missing folds of a failed candidate.
         train: whether there are scores of the training samples.
     """
     trials = [trial for trial in run.trials() if trial.state.ended and trial.state is not TrialState.CANCELLED]
@@ -64,7 +64,7 @@ def candidates(
 
 
 def _names(found: Mapping[tuple[int, int], Metrics]) -> list[str]:
-    """The names that a scoring function has given; none where it gave a bare number."""
+    """Return the names that a scoring function has given; [] if it returned a single number."""
     fold = next((metrics for metrics in found.values() if FAILED not in metrics), {})
     names = [name.removeprefix("test_") for name in fold if name.startswith("test_")]
     return [] if names == ["score"] else names
@@ -72,14 +72,14 @@ def _names(found: Mapping[tuple[int, int], Metrics]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """How scores are given: by name, or as a bare number where there are no names."""
+    """The format of scores: by name, or as a single number if there are no names."""
 
     names: Sequence[str]
     error_score: float
     train: bool
 
     def fold(self, metrics: Metrics, error: str | None, otherwise: float) -> dict[str, Any]:
-        """What is known of a fold, with a score for those that are not."""
+        """Return the result of a fold, with `otherwise` for missing scores."""
         fold: dict[str, Any] = {name: metrics.get(name, math.nan) for name in TIMES}
         fold["fit_error"] = error
         for kind in ("test", "train") if self.train else ("test",):
@@ -100,13 +100,13 @@ def _candidate(
     splits: int,
     shape: _Shape,
 ) -> Candidate:
-    told = [found.get((trial.number, split + 1)) for split in range(splits)]
+    reported = [found.get((trial.number, split + 1)) for split in range(splits)]
     pruned = trial.state is TrialState.PRUNED
-    broken = trial.state is TrialState.FAILED and None in told
-    failed = broken or any(metrics is not None and FAILED in metrics for metrics in told)
+    broken = trial.state is TrialState.FAILED and None in reported
+    failed = broken or any(metrics is not None and FAILED in metrics for metrics in reported)
     texts = _texts(run, trial, splits) if failed else [None] * splits
     folds = []
-    for metrics, text in zip(told, texts, strict=True):
+    for metrics, text in zip(reported, texts, strict=True):
         if metrics is None:
             error = (text or trial.reason) if broken else None
             folds.append(shape.fold({}, error, shape.error_score if broken else math.nan))
@@ -116,10 +116,10 @@ def _candidate(
 
 
 def _texts(run: "Run", trial: Trial, splits: int) -> list[str | None]:
-    """Why the fits of a trial's folds failed, as they left it."""
+    """Return the stored tracebacks of a trial's folds; None for folds without one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             run.fetch(trial.number, folder)
-        except (CloudtuneError, OSError):  # it left nothing, or is out of reach: the trial's own reason has to do
+        except (CloudtuneError, OSError):  # nothing stored, or not reachable: the trial's reason is used
             return [None] * splits
-        return [left_text(Path(folder), split) for split in range(splits)]
+        return [stored_traceback(Path(folder), split) for split in range(splits)]

@@ -1,4 +1,4 @@
-"""Where the candidates of a search are evaluated: in this process, by workers of this machine, or by a service."""
+"""Execution of a search: in this process, by workers of this machine, or on a service."""
 
 import contextlib
 import math
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
-import joblib  # type: ignore[import-untyped]  # it has no types
+import joblib  # type: ignore[import-untyped]  # has no types
 
 from cloudtune import api
 from cloudtune.config import load_profile, mounts
@@ -36,33 +36,33 @@ if TYPE_CHECKING:
 LOCAL = "local"
 
 PROGRAM = "cloudtune_search.py"
-"""What a copy of `cloudtune.sklearn.evaluating` is called where it travels."""
+"""The name of the copy of `cloudtune.sklearn.evaluating` that travels to a service."""
 
 _NATIVE = {"pickle": PICKLE, "keeper": "spare"}
-"""What the local provider shall remember: what its workers load, and that the next search may have them soon."""
+"""Options of the local provider: the pickle that its workers load, and that the workers stay for the next search."""
 
 _THREADS = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT",
 )  # fmt: skip
-"""Variables that say how many threads or processes a library may use in a worker: those of joblib's own workers, and joblib's."""
+"""Environment variables that limit a library's threads or processes in a worker, as joblib sets them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A search that has come to its end, or was interrupted.
+    """A search that has ended or was interrupted.
 
     Attributes:
-        run: the handle.
-        error: the exception that a candidate raised, where this machine knows it.
+        run: its run.
+        error: the first exception of a candidate, if it was raised on this machine.
     """
 
     run: "Run"
     error: Exception | None = None
 
 
-class PassingFolder:
-    """A folder that is removed when nobody refers to this object any more."""
+class TemporaryStore:
+    """A temporary folder that is removed when this object is garbage-collected."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="cloudtune-"))
@@ -71,13 +71,13 @@ class PassingFolder:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a search runs and is written down.
+    """Where a search runs and is stored.
 
     Attributes:
         on: a profile or provider; None for this machine.
         project: the folder of the store.
-        kept: whether the run is kept there; else the folder is a passing one.
-        provider: of the profile.
+        kept: whether the run is kept; else the folder is temporary.
+        provider: the profile's provider.
     """
 
     on: str | None
@@ -86,38 +86,38 @@ class Place:
     provider: Provider
 
     @classmethod
-    def of(cls, on: str | None, project: Path | None, passing: Path | None) -> "Place":
-        """The place that the search's arguments name.
+    def of(cls, on: str | None, project: Path | None, temporary: Path | None) -> "Place":
+        """Return the place for the arguments of a search.
 
         Args:
             on: a profile, a provider or an alias; None for this machine.
-            project: the folder of the store; None for the one around the working folder.
-            passing: the folder of the store for a run that need not be kept; None for one that is kept.
+            project: the folder of the store; None for that of the working folder.
+            temporary: the folder of the store for a run that is not kept; None for one that is kept.
 
         Raises:
             ConfigError: there is no such profile or provider.
         """
-        folder = (passing or project or project_folder()).resolve()
+        folder = (temporary or project or project_folder()).resolve()
         profile = load_profile(on or LOCAL, folder)
         provider = load_provider(profile.provider)(profile.settings, mounts(folder))
-        return cls(on, folder, passing is None, provider)
+        return cls(on, folder, temporary is None, provider)
 
     @property
     def here(self) -> bool:
         """Whether trials run on this machine."""
         return self.provider.name == LOCAL
 
-    def fields(self, n_jobs: int | None, *, folds: int, patient: bool) -> dict[str, Any]:
-        """What a job says because it runs here or there.
+    def fields(self, n_jobs: int | None, *, folds: int, few_parallel: bool) -> dict[str, Any]:
+        """Return the fields of the job that depend on the place.
 
         Args:
             n_jobs: see `TuneSearchCV`.
-            folds: of each candidate.
-            patient: whether as few candidates as keep all workers busy shall run at the same time: a strategy knows
-                the more when it suggests the next. A stopping rule is better served by many.
+            folds: the number of folds of each candidate.
+            few_parallel: whether to run only as many candidates in parallel as keep all workers busy, so that the
+                strategy observes more results before it suggests; a stopping rule works better with many.
 
         Raises:
-            ConfigError: `n_jobs` says nothing about a service.
+            ConfigError: `n_jobs` has no meaning for a service.
         """
         if not self.here:
             if n_jobs is not None and n_jobs < 1:
@@ -126,7 +126,7 @@ class Place:
                 )
             return {"trial": {"command": f"python {PROGRAM}"}, "mode": "driven", "limits": {"parallel": n_jobs or 1}}
         workers = joblib.effective_n_jobs(n_jobs)
-        parallel = min(workers, math.ceil(workers / folds) + 1) if patient else workers
+        parallel = min(workers, math.ceil(workers / folds) + 1) if few_parallel else workers
         threads = thread_limits(workers) if workers > 1 else {}
         return {
             "trial": {"function": "cloudtune.sklearn.evaluating:Evaluation", "environment": threads},
@@ -144,18 +144,18 @@ class Place:
         watcher: Watcher,
         emulate: bool,
     ) -> Outcome:
-        """Has the candidates of a job evaluated, until the run has ended or is interrupted.
+        """Run the job until its run has ended or is interrupted.
 
         Args:
             job: the spec.
-            evaluation: of each candidate.
+            evaluation: the evaluation of candidates.
             n_jobs: see `TuneSearchCV`.
-            run_id: of the run; one that is there goes on.
-            watcher: is told of progress.
-            emulate: whether an emulator takes the place of the service.
+            run_id: the run's id; an existing run of the same search is resumed.
+            watcher: called with the progress.
+            emulate: whether to run in an emulator of the service.
 
         Raises:
-            ConfigError: the run of this id is that of another search, or this machine shall be emulated.
+            ConfigError: the run of this id is of another search, or `emulate` is set for this machine.
         """
         if emulate and self.here:
             raise ConfigError('emulate=True needs a service whose place the emulator takes, such as on="aws"')
@@ -179,20 +179,20 @@ class Place:
 
 
 def thread_limits(workers: int) -> dict[str, str]:
-    """Variables by which the libraries of some workers do not use more processors than there are, as joblib sets them."""
+    """Return the environment variables that share the processors among workers, as joblib sets them."""
     share = str(max(1, joblib.cpu_count() // workers))
     return {name: share for name in _THREADS if name not in os.environ}
 
 
 def fingerprint(job: TuningJob, evaluation: Evaluation) -> str:
-    """What makes a search the same, also in another process: data, estimator, folds, scorers, space and strategy."""
+    """Return a hash of a search, stable across processes: of data, estimator, folds, scorers, space and strategy."""
     parts = (evaluation.X, evaluation.y, evaluation.splits, evaluation.estimator, *evaluation.options.items())
     spec = job.model_dump_json(include={"objective", "space", "strategy"})
     return str(joblib.hash([spec, *(_hash(part) for part in parts)]))
 
 
 def _hash(value: Any) -> str:
-    """A hash that is the same in another process; of a function without a name, only that it is one."""
+    """Return a hash that is stable across processes; of objects that cannot be pickled, the name of the type."""
     try:
         return str(joblib.hash(value))
     except (pickle.PicklingError, AttributeError, TypeError):
@@ -212,9 +212,9 @@ def run_here(
     native: Mapping[str, str],
     watcher: Watcher | None,
 ) -> Outcome:
-    """Drives a search in this process: with one worker all is done here, else by as many processes.
+    """Drive a search from this process, with the folds in this process for one worker, else in worker processes.
 
-    A run that is kept can also be resumed by ``cloudtune resume``, as long as its pickle is there.
+    A run that is kept can also be resumed by ``cloudtune resume``, as long as its pickle exists.
     """
     run = api.prepare(job, place.on or LOCAL, project=place.project, run_id=run_id, native={**_NATIVE, **native})
     store = Store(place.project).run(run.id)
@@ -223,14 +223,14 @@ def run_here(
         travelling.write_bytes(cloudpickle.dumps(evaluation))
     site = _Here(place.provider, evaluation, workers)
     if driving.follow(store, site, watcher).ended:
-        travelling.unlink(missing_ok=True)  # with its copy of the data
-    return Outcome(run, site.raised or evaluating.left_error(run.folder))
+        travelling.unlink(missing_ok=True)  # it holds a copy of the data
+    return Outcome(run, site.raised or evaluating.stored_error(run.folder))
 
 
 class _Here:
-    """This machine as a `driving.Site` that knows of folds."""
+    """The `driving.Site` of this machine, which launches folds."""
 
-    def __init__(self, provider: Any, evaluation: Evaluation, workers: int) -> None:  # a provider that is a site
+    def __init__(self, provider: Any, evaluation: Evaluation, workers: int) -> None:  # a provider that implements Site
         self._provider, self._evaluation, self._workers = provider, evaluation, workers
         self._alone: InProcess | None = None
 
@@ -249,7 +249,7 @@ class _Here:
             run.folder,
             in_turn=job.stopping is not None or job.strategy.type == "hyperband",
             limit=job.limits.trial_time,
-            heard=lambda trial, span: _pass_on(run.folder, trial, span),
+            on_output=lambda trial, span: _keep_output(run.folder, trial, span),
         )
 
     def abandon(self, run: RunStore) -> None:
@@ -262,20 +262,26 @@ class _Here:
         self._provider.keep(run)
 
 
-def _pass_on(folder: Path, trial: "Trial", span: str) -> None:
-    """Shows what a worker printed, as one of joblib's would have shown it, and keeps it as part of the trial's log."""
+def _keep_output(folder: Path, trial: "Trial", span: str) -> None:
+    """Print the output of a fold, as joblib's workers do, and append it to the trial's log.
+
+    Args:
+        folder: the run's folder.
+        trial: the fold's trial.
+        span: the place of the output, ``PATH:START-END`` in bytes, with a path below the folder.
+    """
     path, _, ends = span.rpartition(":")
     start, end = (int(part) for part in ends.split("-"))
     if end <= start:
         return
     with (folder / path).open("rb") as file:
         file.seek(start)
-        said = file.read(end - start)
-    print(said.decode(errors="replace"), end="", flush=True)
+        output = file.read(end - start)
+    print(output.decode(errors="replace"), end="", flush=True)
     log = folder / "trials" / f"{trial.number:05d}" / ("log.txt" if trial.attempt <= 1 else f"log.{trial.attempt}.txt")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
-        file.write(said)
+        file.write(output)
 
 
 # A service
@@ -291,9 +297,9 @@ def run_there(
     watcher: Watcher | None,
     emulate: bool,
 ) -> Outcome:
-    """Has a service run each candidate, with the data and the estimator in what travels with its trials."""
+    """Run a search on a service, with the data and the estimator in the source that travels with its trials."""
     emulator = api.emulated(place.on, project=place.project) if emulate else contextlib.nullcontext()
-    with emulator, _travelling(evaluation, job.trial.source) as source:
+    with emulator, _packed_source(evaluation, job.trial.source) as source:
         trial = job.trial.model_copy(update={"source": str(source), "command": f"python {PROGRAM}"})
         travelling = job.model_copy(update={"trial": trial})
         run = api.prepare(travelling, place.on, project=place.project, run_id=run_id, native=native)
@@ -302,8 +308,8 @@ def run_there(
 
 
 @contextlib.contextmanager
-def _travelling(evaluation: Evaluation, source: str | None) -> Iterator[Path]:
-    """A folder with the program, what it evaluates, and the user's own files, if the job names some."""
+def _packed_source(evaluation: Evaluation, source: str | None) -> Iterator[Path]:
+    """Make a temporary source folder: the program, the pickled evaluation, and the files of `source` if it is given."""
     with tempfile.TemporaryDirectory(prefix="cloudtune-") as name:
         folder = Path(name, "source")
         if source is None:

@@ -1,4 +1,4 @@
-"""TuneSearchCV: the search itself, as an estimator of scikit-learn."""
+"""TuneSearchCV, a hyperparameter search as an estimator of scikit-learn."""
 
 # ruff: noqa: N803, N806  # X is what scikit-learn calls the data
 
@@ -28,7 +28,7 @@ from cloudtune.sklearn.callbacks import Tasks, together
 from cloudtune.sklearn.evaluating import Evaluation
 from cloudtune.sklearn.jobs import DEFAULT_TRIALS, candidate_count, objectives, patterns, search_job, strategy_of
 from cloudtune.sklearn.results import Candidate, candidates
-from cloudtune.sklearn.running import Outcome, PassingFolder, Place
+from cloudtune.sklearn.running import Outcome, Place, TemporaryStore
 from cloudtune.sklearn.spaces import SearchSpace
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import Limits, TuningJob
@@ -36,59 +36,60 @@ from cloudtune.store.records import RunState, TrialState
 
 
 class NoRun(RunNotFound, AttributeError):
-    """The run of a search is not there any more; an attribute that is not there is what scikit-learn can live with."""
+    """The run of a search does not exist any more; an AttributeError too, which scikit-learn handles."""
 
 
 class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
-    """Finds good parameters of an estimator by cross-validation, by any strategy, here or on any service.
+    """A cross-validated search for an estimator's parameters, with any strategy, on this machine or any service.
 
-    It takes the place of `GridSearchCV` and `RandomizedSearchCV`: the same attributes, with the same keys, types and
-    values in `cv_results_`. Every candidate is a trial of a run of cloudtune (`run_`), each fold one of its steps.
+    It replaces `GridSearchCV` and `RandomizedSearchCV`: the same attributes, with the same keys, types and values in
+    `cv_results_`. Every candidate is a trial of a run of cloudtune (`run_`), each fold one of its steps.
 
     Args:
-        estimator: what is tuned.
-        space: what is varied: a dictionary from names of parameters (nested ones as ``clf__C``) to lists of values (any
-            objects), distributions of scipy.stats, or parameters such as ``Float(low=1e-3, high=1e3, scale="log")``;
-            or a list of such dictionaries, of which each candidate has one.
-        param_grid, param_distributions: `space` under the names that scikit-learn's searches give it; give one of the three.
+        estimator: the estimator to tune.
+        space: a dictionary from names of parameters (nested ones as ``clf__C``) to lists of values (any objects),
+            distributions of scipy.stats, or parameters such as ``Float(low=1e-3, high=1e3, scale="log")``; or a list
+            of such dictionaries, of which each candidate uses one.
+        param_grid, param_distributions: `space` under its names in scikit-learn; give one of the three.
         strategy: ``"grid"``, ``"random"``, ``"bayesian"`` or another type of the spec's strategies, or a strategy with
-            its settings; None for every combination, as of `GridSearchCV`, if there are lists alone and no `n_iter`,
-            else for ``"bayesian"``.
-        n_iter: how many candidates; None for all of a grid, else for 10.
+            its settings; None for every combination, as of `GridSearchCV`, if there are only lists and no `n_iter`,
+                else for ``"bayesian"``.
+            n_iter: the number of candidates; None for all of a grid, else for 10.
         scoring: as for `GridSearchCV`: a name, a function, or several of them. A larger score is a better one.
-        n_jobs: how many processes of this machine fit folds at the same time, or how many candidates a service runs
-            at the same time. None means 1 unless in a `joblib.parallel_config`: all is done in this process; -1 means
-            all processors of this machine.
+        n_jobs: the number of processes of this machine that fit folds, or of candidates that a service runs in
+            parallel. None means 1, in this process, unless in a `joblib.parallel_config`; -1 means all processors of
+            this machine.
         refit: as for `GridSearchCV`: whether to fit the best parameters on all data; the name of the score that
             decides; or a function that chooses from `cv_results_`. Where several scores are given and none decides,
             the search aims at all of them.
         cv: as for `GridSearchCV`: how to split.
         verbose: as for `GridSearchCV`: how much to print.
-        pre_dispatch: for `GridSearchCV`'s users; without effect, for folds are given out one by one.
-        random_state: makes a strategy repeatable; a seed that the strategy has itself counts before it.
-        error_score: the score of a fold whose fit fails; ``"raise"`` raises what it raised and ends the search.
+        pre_dispatch: accepted for compatibility with `GridSearchCV`; without effect, since folds are launched one by
+            one.
+        random_state: the seed of the strategy, unless the strategy has its own.
+        error_score: the score of a fold whose fit fails; ``"raise"`` raises the fit's exception and ends the search.
         return_train_score: whether to score the training samples, too.
-        stopping: a rule that gives up candidates after some of their folds, such as ``{"type": "median"}``. Folds
-            that they did not see are NaN in `cv_results_`.
-        limits: when to end, such as ``{"time": "1h", "target": 0.99}``; see `cloudtune.spec.job.Limits`. In this process
-            (`n_jobs` 1) they are looked at between folds.
+        stopping: a rule that prunes candidates after some of their folds, such as ``{"type": "median"}``. Folds that
+            were not evaluated are NaN in `cv_results_`.
+        limits: when to end, such as ``{"time": "1h", "target": 0.99}``; see `cloudtune.spec.job.Limits`. In this
+            process (`n_jobs` 1) they are checked between folds.
         warm_start_from: ids of earlier runs of the project to learn from.
         on: a profile, a provider or an alias (``"aws"``); None for this machine. The data and the estimator travel to
             a service with the trials, whose image needs scikit-learn.
-        emulate: whether an emulator takes the place of the service.
-        project: the folder that keeps the run. None for a passing one, which goes with this object, or, with `on`,
-            `run_id` or `warm_start_from`, for the one around the working folder.
-        run_id: of the run; fitting again with that of an interrupted run goes on with it.
-        callbacks: functions that are told of progress (`cloudtune.results.progress.Watcher`). Callbacks of scikit-learn go
-            into `set_callbacks`.
+        emulate: whether to run in an emulator of the service.
+        project: the folder that keeps the run. None for a temporary one, which is removed with this object, or, with
+            `on`, `run_id` or `warm_start_from`, for the project of the working folder.
+        run_id: the run's id; fitting with the id of an interrupted run resumes it.
+        callbacks: functions that are called with the progress (`cloudtune.results.progress.Watcher`). Callbacks of
+            scikit-learn are set by `set_callbacks`.
         job: further fields of the job, such as ``{"compute": {"instance": "ml.m5.large"}}``.
 
     Attributes:
         run_: the run: its trials, logs and report.
         run_id_: its id.
         cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_,
-        multimetric_, classes_, n_features_in_, feature_names_in_: as of `GridSearchCV`. Candidates that the end of
-            the run cut off are not in `cv_results_`.
+        multimetric_, classes_, n_features_in_, feature_names_in_: as of `GridSearchCV`. Candidates that were cancelled
+            by the run's end are not in `cv_results_`.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -167,7 +168,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]  # scikit-learn has no types
     def fit(self, X: Any, y: Any = None, **params: Any) -> "TuneSearchCV":
-        """Searches, and fits the best parameters on all data.
+        """Search, and fit the estimator with the best parameters on all data.
 
         Args:
             X: of shape (samples, features), or (samples, samples) for a precomputed kernel or distance.
@@ -176,10 +177,10 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
                 `X` are split with it, and ``groups`` goes to the splitter.
 
         Raises:
-            ValueError: all fits failed, or the run ended before any candidate was done.
+            ValueError: all fits failed, or the run ended before any candidate.
             SpecError: an argument is not valid (also a ValueError).
-            TrialError: a candidate broke down, where `error_score` is "raise".
-            KeyboardInterrupt: somebody pressed Ctrl-C. A run that is kept can go on; the message says how.
+            TrialError: a candidate failed, and `error_score` is "raise".
+            KeyboardInterrupt: the user pressed Ctrl-C. A run that is kept can be resumed; the message says how.
         """
         scorer, refit_metric = self._get_scorers()
         X, y = indexable(X, y)
@@ -207,12 +208,12 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         )
         job = self._job(place, strategy, space, aims, names)
         found = self._search(place, job, evaluation, names, tasks)
-        refit_metric = self._look_at_scores(found, refit_metric)
+        refit_metric = self._check_scores(found, refit_metric)
         self.cv_results_ = self._results(found)
         self._choose(refit_metric)
         if self.refit:
             self._fit_best(X, y, routed.estimator.fit, tasks)
-        self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer  # noqa: SLF001  # as its siblings do
+        self.scorer_ = scorer._scorers if isinstance(scorer, _MultimetricScorer) else scorer  # noqa: SLF001  # as in scikit-learn
         tasks.end()
         return self
 
@@ -221,8 +222,8 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         """The run, whose trials are the candidates.
 
         Raises:
-            NotFittedError: there is none yet.
-            RunNotFound: it was in a passing folder, which has gone with the search that was fitted.
+            NotFittedError: the search has not been fitted.
+            RunNotFound: it was in a temporary folder, which was removed with the fitted search.
         """
         check_is_fitted(self, "run_id_")
         if not Path(self._project).is_dir():
@@ -233,11 +234,11 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             raise NoRun(str(error)) from error
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is pickled and copied: all but the right to remove the passing folder."""
+        """Return the state for pickles and copies, without the object that removes the temporary folder."""
         state: dict[str, Any] = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_passing"}
+        return {name: value for name, value in state.items() if name != "_temporary"}
 
-    # What will be done
+    # Preparation
 
     def _tasks(self, X: Any, y: Any, params: Mapping[str, Any]) -> Tasks:
         weight = params.get("sample_weight")
@@ -248,17 +249,17 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
 
     def _place(self) -> Place:
         kept = any(given is not None for given in (self.on, self.project, self.run_id, self.warm_start_from))
-        self._passing = None if kept else PassingFolder()
-        passing = None if self._passing is None else self._passing.path
-        place = Place.of(self.on, None if self.project is None else Path(self.project), passing)
+        self._temporary = None if kept else TemporaryStore()
+        temporary = None if self._temporary is None else self._temporary.path
+        place = Place.of(self.on, None if self.project is None else Path(self.project), temporary)
         self._project = str(place.project)
         return place
 
     def _space(self) -> Any:
-        """Return what is varied, whichever of its three names it was given by.
+        """Return the space from whichever of its three arguments is given.
 
         Raises:
-            TypeError: none, or more than one, of them was given.
+            TypeError: none, or more than one, of them is given.
         """
         names = ("space", "param_grid", "param_distributions")
         given = [name for name in names if getattr(self, name) is not None]
@@ -283,7 +284,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         return splits
 
     def _options(self, scorer: Any, routed: Any) -> dict[str, Any]:
-        """What scikit-learn's function for one fold is told of all of them."""
+        """Return the arguments of scikit-learn's ``_fit_and_score`` that all folds share."""
         return {
             "scorer": scorer,
             "fit_params": routed.estimator.fit,
@@ -305,7 +306,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         trials = self.n_iter if self.n_iter is not None or grid else DEFAULT_TRIALS
         limits = {} if trials is None else {"trials": trials}
         limits["failed"] = 1 if self.error_score == "raise" else UNCAPPED
-        patient = self.stopping is None and strategy.get("type") != "hyperband"
+        few_parallel = self.stopping is None and strategy.get("type") != "hyperband"
         return search_job(
             type(self.estimator).__name__,
             {
@@ -315,7 +316,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
                 "strategy": strategy,
                 "limits": limits,
             },
-            place.fields(self.n_jobs, folds=self.n_splits_, patient=patient),
+            place.fields(self.n_jobs, folds=self.n_splits_, few_parallel=few_parallel),
             {
                 "stopping": self.stopping,
                 "limits": self.limits,
@@ -324,12 +325,16 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             self.job or {},
         )
 
-    # Doing it
+    # The search
 
     def _search(
         self, place: Place, job: TuningJob, evaluation: Evaluation, names: Sequence[str] | None, tasks: Tasks
     ) -> list[Candidate]:
-        """Evaluates candidates, and gives those that were evaluated."""
+        """Run the search and return the candidates that were evaluated.
+
+        Raises:
+            ValueError: no candidate was evaluated.
+        """
         total = candidate_count(job)
         if self.verbose > 0:
             many = "as many candidates as the limits allow" if total is None else f"{total} candidates"
@@ -341,7 +346,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             job, evaluation, n_jobs=self.n_jobs, run_id=self.run_id, watcher=together(watchers), emulate=self.emulate
         )
         self.run_id_ = outcome.run.id
-        self._heed(outcome, kept=place.kept)
+        self._raise_for(outcome, kept=place.kept)
         tasks.end_search()
         found = candidates(
             outcome.run,
@@ -355,8 +360,8 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
             raise ValueError(f"No candidate was evaluated to its end: {outcome.run.record.reason or 'the run is over'}")
         return found
 
-    def _heed(self, outcome: Outcome, *, kept: bool) -> None:
-        """Raises what keeps the search from having a result."""
+    def _raise_for(self, outcome: Outcome, *, kept: bool) -> None:
+        """Raise KeyboardInterrupt for an interrupted run, or a failed candidate's error if `error_score` is "raise"."""
         run = outcome.run
         if run.state is RunState.INTERRUPTED:
             again = f"; fit with run_id={run.id!r} to go on" if kept else ""
@@ -367,11 +372,11 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         if failed is not None:
             raise outcome.error or TrialError(f"candidate {failed.number} of {run.id}: {failed.reason}")
 
-    def _look_at_scores(self, found: Sequence[Candidate], refit_metric: Any) -> Any:
-        """Warns of failed fits, and finds out by which score the best candidate is chosen.
+    def _check_scores(self, found: Sequence[Candidate], refit_metric: Any) -> Any:
+        """Warn of failed fits, and return the score by which the best candidate is chosen.
 
         Raises:
-            ValueError: all fits failed, or it is not clear which of several scores decides.
+            ValueError: all fits failed, or `refit` does not say which of several scores decides.
         """
         folds = [fold for candidate in found for fold in candidate.folds]
         _warn_or_raise_about_fit_failures(folds, self.error_score)
@@ -384,7 +389,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
 
     def _results(self, found: Sequence[Candidate]) -> dict[str, Any]:
         with warnings.catch_warnings():
-            if any(candidate.pruned for candidate in found):  # their missing scores are as they should be
+            if any(candidate.pruned for candidate in found):  # their missing scores are expected
                 warnings.filterwarnings("ignore", "One or more of the .* scores are non-finite", UserWarning)
             results: dict[str, Any] = self._format_results(
                 [candidate.parameters for candidate in found],
@@ -394,7 +399,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         return results
 
     def _choose(self, refit_metric: Any) -> None:
-        """Names the best candidate, unless several scores leave it open."""
+        """Set the attributes of the best candidate, unless there are several scores and no `refit`."""
         if not self.refit and self.multimetric_:
             return
         results = self.cv_results_
@@ -404,7 +409,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         self.best_params_ = results["params"][self.best_index_]
 
     def _fit_best(self, X: Any, y: Any, params: Mapping[str, Any], tasks: Tasks) -> None:
-        """Fits the best parameters on all data; estimators among them are cloned, so that they stay unfitted."""
+        """Fit the estimator with the best parameters on all data; estimators among the parameters are cloned before."""
         best = clone(self.estimator).set_params(**clone(self.best_params_, safe=False))
         self.best_estimator_ = best
         with tasks.refit(best):
@@ -419,7 +424,7 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
 
 
 def _names(scorer: Any, scoring: Any) -> list[str] | None:
-    """The names of the scorers; none for a single one without a name; None where the user's function gives them."""
+    """Return the names of the scorers; [] for a single one without a name; None if a scoring function gives them."""
     if isinstance(scorer, _MultimetricScorer):
-        return list(scorer._scorers)  # noqa: SLF001  # it has no other way to tell
+        return list(scorer._scorers)  # noqa: SLF001  # there is no public way
     return None if callable(scoring) else []

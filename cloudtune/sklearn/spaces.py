@@ -1,4 +1,4 @@
-"""From what scikit-learn's searches search (grids, lists of grids, distributions) to a space of cloudtune's."""
+"""Conversion of scikit-learn's search spaces (grids, lists of grids, distributions) to a space of cloudtune."""
 
 import contextlib
 import json
@@ -31,13 +31,13 @@ from cloudtune.space.parameters import (
 )
 
 SELECTOR = "grid"
-"""The parameter that says which of several grids a candidate is of (with a _ where that name is taken)."""
+"""The name of the parameter that selects one of several grids (with a _ appended if the name is taken)."""
 
 TAIL = 1e-9
-"""The probability that is cut from each end of a distribution without a parameter of its own: its inverse may be infinite there."""
+"""The probability cut from each end of a distribution searched by its quantile function, infinite there for some."""
 
 _PROBES = (0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999)
-"""Probabilities at which a distribution must agree with the parameter that stands for it."""
+"""Probabilities at which a distribution must agree with the parameter that replaces it."""
 
 _SEEDS = 2**31 - 1
 
@@ -45,17 +45,17 @@ _DISTRIBUTED = "give a list, an array, a distribution of scipy.stats or a parame
 
 
 class SpaceTypeError(SpecError, TypeError):
-    """A space whose mistakes are of type alone; scikit-learn's searches raise TypeError for these."""
+    """A space with only type errors, for which scikit-learn's searches raise TypeError."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """A space, and the way back from its values.
+    """A space with the conversion of its values to the estimator's parameters.
 
     Attributes:
-        entries: parameters, or variants for several grids, by name: plain data as the spec has it.
-        decoding: gives the estimator's parameters of a trial's values.
-        listed: whether every value is of a list: then all combinations are a grid of scikit-learn's.
+        entries: parameters, or variants for several grids, by name, as plain data of the spec.
+        decoding: converts a trial's values to the estimator's parameters.
+        listed: whether all parameters are lists of values, so that the combinations are a grid of scikit-learn.
     """
 
     entries: Mapping[str, Any]
@@ -64,15 +64,15 @@ class SearchSpace:
 
 
 def search_space(space: Any, *, in_order: bool) -> SearchSpace:
-    """The space of a dictionary of parameters, or of a list of such dictionaries, of which each candidate has one.
+    """Return the space of a dictionary of parameters, or of a list of dictionaries, of which each candidate uses one.
 
     Args:
         space: lists of values, distributions and cloudtune's parameters by name, or a list of such dictionaries.
-        in_order: whether lists keep their order, as a grid needs it; else numbers are put in theirs, which lets
-            models know near from far.
+        in_order: whether lists keep their order, as a grid needs it; else numbers are sorted, so that models can use
+            their distances.
 
     Raises:
-        SpecError: it is something else; names every parameter that is. Also a TypeError where all mistakes are of type.
+        SpecError: the space is not valid; lists every mistake. Also a TypeError if all mistakes are of type.
     """
     grids = [space] if isinstance(space, Mapping) else space
     if (
@@ -129,9 +129,9 @@ class Translated:
     """A parameter of one grid.
 
     Attributes:
-        variants: it, as plain data of the spec; several where cloudtune's own variants were given.
-        decoder: from a trial's value to the estimator's; None where they are the same.
-        listed: whether its values were listed.
+        variants: the parameter as plain data of the spec; several if variants of cloudtune were given.
+        decoder: converts a trial's value to the estimator's; None if they are equal.
+        listed: whether it was given as a list of values.
     """
 
     variants: tuple[dict[str, Any], ...]
@@ -182,11 +182,11 @@ def _list(values: Any, *, in_order: bool) -> Translated:
 
 
 def _data_of_list(parameter: Ordinal | Categorical) -> dict[str, Any]:
-    return {"type": parameter.type, "values": list(parameter.values)}  # where null is a value
+    return {"type": parameter.type, "values": list(parameter.values)}  # keeps null as a value
 
 
 def _scalar(value: Any) -> tuple[Scalar] | None:
-    """The value as the spec can say it; None if it cannot."""
+    """Return the value as a scalar of the spec in a tuple; None if the spec cannot hold it."""
     plain = value.item() if isinstance(value, np.bool_ | np.integer | np.floating) else value
     if plain is None or type(plain) in (bool, str):
         return (plain,)
@@ -196,7 +196,7 @@ def _scalar(value: Any) -> tuple[Scalar] | None:
 
 
 def _label(value: Any) -> str:
-    """What an object is called where its trial is shown."""
+    """Return the text for an object in the values of a trial."""
     if isinstance(value, BaseEstimator):
         return type(value).__name__
     if value is None or isinstance(value, bool | int | float | str):
@@ -208,12 +208,12 @@ def _label(value: Any) -> str:
 
 
 def _distribution(frozen: Any) -> Translated:
-    """The parameter that has the law of a distribution, or one through which its quantile function is walked."""
+    """Return the parameter with the same distribution, else one for probabilities decoded by the quantile function."""
     quantile = getattr(frozen, "ppf", None) or getattr(frozen, "icdf", None)
     if quantile is None:
         return Translated((_data(Int(low=0, high=_SEEDS)),), Draw(frozen))
     name = getattr(getattr(frozen, "dist", None), "name", "")
-    with contextlib.suppress(ValidationError):  # its numbers are beyond what the parameter may have
+    with contextlib.suppress(ValidationError):  # its numbers are out of the parameter's bounds
         for parameter, law in _candidates(name, frozen):
             if _agree(quantile, law):
                 return Translated((_data(parameter),))
@@ -225,7 +225,7 @@ Law = Callable[[float], float]
 
 
 def _candidates(name: str, frozen: Any) -> Iterator[tuple[Parameter, Law]]:
-    """Parameters that may have the distribution's law, by its name, each with its quantile function."""
+    """Yield the parameters that may have the same distribution, by its name, each with its quantile function."""
     if name in ("uniform", "loguniform", "reciprocal", "randint"):
         low, high = (float(end) for end in frozen.support())
         if name == "randint":
@@ -253,7 +253,7 @@ def _agree(quantile: Law, law: Law) -> bool:
 
 
 def _translate_conditions(branch: Mapping[str, Translated]) -> None:
-    """Lets the conditions of cloudtune's parameters speak of the keys by which the values of lists travel."""
+    """Replace list values in the conditions of cloudtune's parameters by their keys."""
     for translated in branch.values():
         for variant in translated.variants:
             for parent, alloweds in (variant.get("when") or {}).items():
@@ -264,7 +264,7 @@ def _translate_conditions(branch: Mapping[str, Translated]) -> None:
 
 
 def _variants(name: str, branches: Sequence[Mapping[str, Translated]]) -> list[tuple[dict[str, Any], list[int]]]:
-    """The variants of a parameter, each with the grids that have it: what several have alike is searched as one."""
+    """Return the variants of a parameter, each with the indices of its grids; equal variants are merged."""
     found: list[tuple[dict[str, Any], list[int]]] = []
     for index, branch in enumerate(branches):
         for variant in branch[name].variants if name in branch else ():
@@ -277,7 +277,7 @@ def _variants(name: str, branches: Sequence[Mapping[str, Translated]]) -> list[t
 
 
 def _alike(left: Mapping[str, Any], right: Mapping[str, Any]) -> bool:
-    """Return whether two variants are the same, also in the types of their values: to Python True is 1."""
+    """Return whether two variants are equal, also in the types of their values (to Python, True is equal to 1)."""
     return json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
 
 

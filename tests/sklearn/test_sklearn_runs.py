@@ -25,7 +25,7 @@ if LATE:
     from sklearn_results import assert_same_results
 
     from cloudtune.sklearn import TuneSearchCV
-    from cloudtune.sklearn.evaluating import Decoding, Evaluation, told
+    from cloudtune.sklearn.evaluating import Decoding, Evaluation, reported_metrics
     from cloudtune.sklearn.folds import FoldLauncher
     from cloudtune.sklearn.running import thread_limits
 
@@ -285,7 +285,9 @@ class Crew(Launcher):
 
 def fold_launcher(crew: Crew, folds: int, size: int, *, in_turn: bool = False) -> FoldLauncher:
     evaluation = Evaluation(None, None, None, [(0, 0)] * folds, Decoding(), ["mean_test_score"], {}, {})
-    return FoldLauncher(crew, size, evaluation, Path("/nowhere"), in_turn=in_turn, limit=None, heard=lambda *_: None)
+    return FoldLauncher(
+        crew, size, evaluation, Path("/nowhere"), in_turn=in_turn, limit=None, on_output=lambda *_: None
+    )
 
 
 def test_folds_are_told_in_order_whatever_the_order_of_their_ends() -> None:
@@ -343,8 +345,8 @@ def test_a_fold_that_breaks_down_ends_its_trial_and_a_stop_ends_those_that_run()
 
 def test_the_mean_is_of_the_folds_so_far_also_under_names_of_ones_own() -> None:
     folds = [{"test_a": 1.0, "fit_time": 9.0}, {"test_a": 2.0, "fit_time": 9.0}]
-    assert told(["mean_test_a"], folds)["mean_test_a"] == 1.5
-    assert told(["mean_test_score"], folds)["mean_test_score"] == 1.5
+    assert reported_metrics(["mean_test_a"], folds)["mean_test_a"] == 1.5
+    assert reported_metrics(["mean_test_score"], folds)["mean_test_score"] == 1.5
 
 
 def test_workers_share_the_processors(monkeypatch: pytest.MonkeyPatch) -> None:
