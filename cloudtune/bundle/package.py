@@ -43,7 +43,7 @@ def copy_files(files: Iterable[File], target: Path, path: str) -> None:
             copy = target / file.name
             copy.parent.mkdir(parents=True, exist_ok=True)
             mode = 0o700 if file.executable else 0o600
-            with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as written:  # noqa: PTH123  # sets the mode at creation
+            with open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as written:  # noqa: PTH123  # sets the mode
                 shutil.copyfileobj(opened, written, 1 << 20)
 
 

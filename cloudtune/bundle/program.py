@@ -99,7 +99,7 @@ def _entered(folder: str, words: Sequence[str]) -> str:
 
 
 def _simple_commands(line: str) -> Iterator[list[str]]:
-    """Yield the words of each simple command of a shell line, without redirections; nothing for lines not understood."""
+    """Yield the words of each simple command of a shell line, without redirections; nothing for unparsable lines."""
     lexer = shlex.shlex(line.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars="();&|<>")
     lexer.whitespace_split = True
     lexer.commenters = "#"
@@ -212,7 +212,7 @@ def _first_script(words: list[str], folder: str, *, sure: bool, any_suffix: bool
 
 
 def _of_launcher(words: list[str], folder: str, *, sure: bool) -> Iterator[Named]:
-    """Yield the script, known by its suffix, that ``torchrun``, ``accelerate launch``, ``mpirun``, ``uv run`` etc. start.
+    """Yield the script, known by its suffix, that ``torchrun``, ``accelerate launch``, ``mpirun`` etc. start.
 
     A word behind an option may be that option's value, so it need not exist.
     """

@@ -278,7 +278,7 @@ _WRITE_SOURCE = "write source: . under trial, so that the job file's folder trav
 
 
 class _Command:
-    """Checks the programs, scripts and modules that the trial command names."""
+    """The check of the programs, scripts and modules that the trial command names."""
 
     def __init__(self, job: "TuningJob", code: _Code, where: Where, found: _Findings) -> None:
         self._job, self._code, self._where, self._found = job, code, where, found
@@ -384,7 +384,7 @@ def _function(job: "TuningJob", code: _Code, where: Where, found: _Findings) -> 
 def _check_module(
     module: str, path: str, code: _Code, where: Where, job: "TuningJob", found: _Findings, *, run: bool
 ) -> str | None:
-    """Check that a module exists; return its file in the folder where trials start, None if it is elsewhere or missing."""
+    """Check that a module exists; return its file in the folder where trials start, None if it is not there."""
     file = code.file_of(module, run=run)
     top = module.partition(".")[0]
     if file is not None:

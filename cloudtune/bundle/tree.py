@@ -90,7 +90,7 @@ class Tree:
 
 
 Choose = Callable[[str], Why | bool]
-"""Return for a path (a folder's ends in ``/``) True to send it, False to leave it out silently, or the reason why not."""
+"""Return for a path (a folder's ends in ``/``) True to send it, False to leave it out silently, or the reason."""
 
 
 def everything(_: str) -> Why | bool:
@@ -191,7 +191,7 @@ class _TreeBuilder:
 
 
 def _is_portable(name: str) -> bool:
-    """Return whether every service's storage takes a name: UTF-8 without control characters, at most `MAX_NAME` bytes."""
+    """Return whether every service's storage takes a name: UTF-8, no control characters, at most `MAX_NAME` bytes."""
     try:
         encoded = name.encode()
     except UnicodeEncodeError:

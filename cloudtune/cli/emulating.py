@@ -66,7 +66,7 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
 
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package
-    """Return the class ``Emulator`` of a provider's module ``emulator``: a context manager with `url` and `environment`.
+    """Return the class ``Emulator`` of a provider's ``emulator``, a context manager with `url` and `environment`.
 
     Raises:
         ConfigError: there is no emulator, or a package that it needs is not installed.

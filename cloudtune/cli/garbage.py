@@ -54,7 +54,7 @@ def remove(run: RunStore, *, force: bool = False) -> None:
 
 
 def at_the_service(run: RunStore) -> list[str]:
-    """Return descriptions of what a run keeps at its service after its removal here; [] for emulators and damaged runs."""
+    """Return texts on what a run keeps at its service after its removal here; [] for emulators and damaged runs."""
     try:
         record, trials = run.record(), run.trials()
     except DamagedRun:

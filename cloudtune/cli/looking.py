@@ -52,7 +52,7 @@ def _attach(run_id: str) -> "Run":
 
 
 def _attach_and_refresh(run_id: str) -> "tuple[Run, str]":
-    """Return the run, refreshed, and why its service could not be asked ("" for no problem), which is printed to stderr."""
+    """Return the run, refreshed, and why that failed ("" for no problem), which is printed to stderr."""
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.asking import ask  # noqa: PLC0415
 

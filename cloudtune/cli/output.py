@@ -51,7 +51,7 @@ force_option = click.option(
 
 
 def new_path(ctx: click.Context, param: click.Parameter, value: str | Path | None) -> str | Path | None:  # noqa: ARG001  # click's signature
-    """Return the path if it may be written: it does not exist, or is an empty folder, or --force is given; a click callback.
+    """Return the path if it does not exist, is an empty folder, or --force is given; a click callback.
 
     Raises:
         ConfigError: the path exists, and --force is not given.

@@ -13,7 +13,7 @@ _STREAMS = (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRO
 
 
 def open_missing() -> None:
-    """Open /dev/null for standard streams that were closed at the start (``2>&-``), so that no file gets their descriptor.
+    """Open /dev/null for standard streams closed at the start (``2>&-``), so that no file gets their descriptor.
 
     A database file with descriptor 2 would get whatever a library writes to stderr.
     """

@@ -49,7 +49,7 @@ def at_hand(environ: Environ, most: int) -> str:
         TooLarge: the body, or its declared length, exceeds `most`.
         OSError: the body cannot be received or written.
     """
-    body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # lives as long as the request
+    body, size, hashed = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY), 0, sha256()  # noqa: SIM115  # the request's
     for chunk in chunks(environ, most):
         size += len(chunk)
         hashed.update(chunk)

@@ -10,7 +10,7 @@ _OF_A_PAGE = frozenset({"origin", "sec-fetch-site"})
 
 
 class TokenInterceptor(grpc.ServerInterceptor):
-    """Refuses every call without valid credentials, of any service of the server.
+    """An interceptor that refuses every call without valid credentials, of any service of the server.
 
     Args:
         admits: returns whether a value of the metadata ``authorization`` is valid.

@@ -1,4 +1,4 @@
-"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.keeper EMULATOR FOLDER [stays]``."""
+"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.keeper PID FOLDER [stays]``."""
 
 import contextlib
 import os

@@ -73,7 +73,7 @@ class _Process:
         self._waiter.start()
 
     def _wait(self) -> None:
-        """Wait for the end without reaping the process, so that its pid is not reused and signals reach no other group."""
+        """Wait for the end without reaping, so that the pid is not reused and signals reach no other group."""
         if hasattr(os, "waitid"):
             end = os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
             self.failed = end is None or (end.si_code, end.si_status) != (os.CLD_EXITED, 0)
@@ -204,8 +204,8 @@ class Processes:
     def _is_over(self) -> bool:
         """Return whether waiting is over.
 
-        Without a request to end, the end of each program is enough; after SIGTERM other processes of its group may still
-        write, until they have closed the output or the grace is over.
+        Without a request to end, the end of each program is enough; after SIGTERM other processes of its group may
+        still write, until they have closed the output or the grace is over.
         """
         if self._kill_at is None:
             return all(process.ended for process in self._processes)
@@ -240,7 +240,7 @@ class Processes:
         return max(0.0, min(times) - time.monotonic()) if times else None
 
     def _finish(self) -> list[int]:
-        """Kill all remaining processes, also those outside of the groups, read the last output, and return the exit codes."""
+        """Kill all remaining processes, also outside of the groups, read the last output, and return the exit codes."""
         for process in self._processes:
             process.signal(signal.SIGKILL)
         for _ in range(_ROUNDS):

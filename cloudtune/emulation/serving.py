@@ -89,7 +89,7 @@ class _Server(ThreadedWSGIServer):
         self._waiting: dict[socket.socket, None] = {}  # connections without a complete request head, the oldest first
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a connection; at the maximum, close the one that has waited longest or else the new one."""
+        """Start a thread for a connection; at the maximum, close the longest-waiting one or else the new one."""
         if not self._make_room():
             self.shutdown_request(request)
             return

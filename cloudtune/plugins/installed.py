@@ -35,11 +35,11 @@ def _of_all_groups(_changes: tuple[tuple[str, int], ...]) -> Any:  # has `select
 
 
 def _changes() -> list[tuple[str, int]]:
-    """Return the entries of ``sys.path``, each with its time of modification in nanoseconds since 1970 (0 if missing)."""
+    """Return the entries of ``sys.path`` with their modification times in nanoseconds since 1970 (0 if missing)."""
     found = []
     for place in sys.path:
         try:
-            found.append((place, os.stat(place or ".").st_mtime_ns))  # noqa: PTH116  # faster than Path; called for each plan
+            found.append((place, os.stat(place or ".").st_mtime_ns))  # noqa: PTH116  # faster than Path
         except OSError:
             found.append((place, 0))
     return found

@@ -114,10 +114,10 @@ class _LoggedRun:
 class MlflowTarget(Target):
     """The target MLflow: runs in an experiment that is named like the job.
 
-    The run of a trial is created when the trial starts, since MLflow's runs keep the start time of their creation; a new
-    attempt replaces the previous one. Its metrics are the learning curves of the attempt; each ends with the metric's
-    final value, except that for objectives measured by their best value this is the curve ``NAME.best``. The parent run
-    has the metrics of the best trial so far by the number of ended trials, at its end the best parameters as
+    The run of a trial is created when the trial starts, since MLflow's runs keep the start time of their creation; a
+    new attempt replaces the previous one. Its metrics are the learning curves of the attempt; each ends with the
+    metric's final value, except that for objectives measured by their best value this is the curve ``NAME.best``. The
+    parent run has the metrics of the best trial so far by the number of ended trials, at its end the best parameters as
     ``best.NAME``, and the job as an artifact.
 
     Args:
@@ -248,7 +248,7 @@ class MlflowTarget(Target):
         return {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
 
     def _log_spec(self, logged: _LoggedRun) -> None:
-        """Log the job as an artifact; only note a failure, since the store of artifacts may differ from that of metrics."""
+        """Log the job as an artifact; only note a failure, since the store of artifacts may be another one."""
         if "cloudtune.job" in logged.tags:
             return
         try:
@@ -322,7 +322,7 @@ def _milliseconds(seconds: float | None) -> int | None:
 
 
 def _value_key(name: str, step: int, moment: int, value: float) -> _ValueKey:
-    """Return the key of a logged value; infinite values count as the largest float, as MLflow's databases return them."""
+    """Return the key of a logged value; infinite values become the largest float, as in MLflow's databases."""
     shown = "nan" if math.isnan(value) else repr(min(max(value, -sys.float_info.max), sys.float_info.max))
     return name, step, moment, shown
 

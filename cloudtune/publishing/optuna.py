@@ -49,8 +49,8 @@ _SQLITE_FILES = (".db", ".sqlite", ".sqlite3")
 class OptunaTarget(Target):
     """The target Optuna: a study that is named by the run's id.
 
-    A trial becomes an `optuna.trial.FrozenTrial`: its parameters (see `ShownSpace`), its objectives as values, the reports
-    of a single objective as intermediate values, its times; all else as user attributes, ``cloudtune:…`` and
+    A trial becomes an `optuna.trial.FrozenTrial`: its parameters (see `ShownSpace`), its objectives as values, the
+    reports of a single objective as intermediate values, its times; all else as user attributes, ``cloudtune:…`` and
     ``metrics_NAME``. Optuna itself sets the end time of trials that are updated at their end
     (`BaseStorage.set_trial_state_values`) to the time of the update; the exact times are user attributes.
 
@@ -145,7 +145,7 @@ class OptunaTarget(Target):
             self._update(trial_id, known[1], wanted)
         self._known[trial.number] = trial_id, wanted
 
-    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials have been updated already
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials are updated
         attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
         for key, value in attributes.items():
             if self._study_attributes.get(key, "") != value:
@@ -191,7 +191,7 @@ class OptunaTarget(Target):
         return [trial.metrics[metric] for metric in self._metrics] if whole else None
 
     def _intermediate(self, reports: "Sequence[Report]") -> dict[int, float]:
-        """Return the objective at each step; of a step reported several times the last value; {} for several objectives."""
+        """Return the objective's last value at each step; {} for several objectives."""
         if len(self._metrics) > 1:
             return {}
         metric = self._metrics[0]

@@ -14,10 +14,10 @@ from cloudtune.space.space import Dimension, Space
 class ShownSpace:
     """The space of a run in Optuna, with the values that the trials got.
 
-    Parameters that Optuna supports are encoded by `cloudtune.interop.optuna`. Those that are encoded there as an index or
-    a position are shown by their values instead, under the nearest distribution: ordinals as choices; normal parameters
-    and the reverse log scale as plain ranges; lognormal ones and steps on a log scale as ranges on a log scale; choices
-    that are equal to Optuna (1 and true) as their JSON.
+    Parameters that Optuna supports are encoded by `cloudtune.interop.optuna`. Those that are encoded there as an index
+    or a position are shown by their values instead, under the nearest distribution: ordinals as choices; normal
+    parameters and the reverse log scale as plain ranges; lognormal ones and steps on a log scale as ranges on a log
+    scale; choices that are equal to Optuna (1 and true) as their JSON.
 
     Attributes:
         approximate: the names of the parameters shown under a nearest distribution.

@@ -78,7 +78,10 @@ class Target(ABC):
         """
 
     def find(self) -> None:  # noqa: B027  # optional
-        """Find again what the target has of the run, after a failed call that may have been carried out; by default do nothing."""
+        """Find again what the target has of the run, after a failed call that may have been carried out.
+
+        Called within `reached`, before the next update. Does nothing by default.
+        """
 
     @abstractmethod
     def take_trial(self, trial: "Trial", reports: Sequence["Report"]) -> None:

@@ -67,7 +67,7 @@ class TensorBoardTarget(Target):
 
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
         if not ended and not record.state.ended:
-            return  # an open TensorBoard keeps the first list of metrics that it reads, and metrics are known from trials
+            return  # an open TensorBoard keeps its first list of metrics, which are known from trials
         tags = {metric: counting_name(self.job.objective, metric) for metric in self._metrics}
         path = self.folder / f"events.out.tfevents.{record.created:010.0f}.experiment"
         _write(path, self._events.experiment(record, tags))

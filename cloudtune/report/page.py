@@ -16,8 +16,8 @@ from cloudtune.report.words import count, moment
 
 _GENERATOR = '<meta name="generator" content="cloudtune">'
 
-# The policy makes the browser refuse all loading; plotly's WebGL charts compile code ('unsafe-eval') and are copied from
-# canvases (data:, blob:).
+# The policy makes the browser refuse all loading; plotly's WebGL charts compile code ('unsafe-eval') and are copied
+# from canvases (data:, blob:).
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
 
 

@@ -31,7 +31,7 @@ _SCALE = [[0.0, "#3d3a8c"], [0.35, "#2878b5"], [0.65, "#21a58a"], [1.0, "#f6d746
 
 
 def _varying(study: Study, most: int) -> list[Dimension]:
-    """Return the dimensions with more than one value in the order of the space; of more than `most`, the most important."""
+    """Return the dimensions with more than one value in the space's order; of more than `most`, the most important."""
     found = [dimension for dimension in study.space.dimensions if dimension.axis.size != 1]
     if len(found) <= most:
         return found

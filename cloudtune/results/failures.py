@@ -1,4 +1,4 @@
-"""Grouping of failed trials by reason: each kind is reported once, and a run whose first trials all fail alike stops."""
+"""Grouping of failed trials by reason: each kind is reported once, and a run whose first trials fail alike stops."""
 
 import re
 from collections import Counter

@@ -77,7 +77,7 @@ def _positions(space: Space, values: Values) -> list[float | None] | None:
 
 
 def _groups(count: int, top: int) -> "Floats":
-    """Return group memberships as 0 and 1, of shape (1 + `_SHUFFLES`, count): the best `top` trials in row 0, random ones below."""
+    """Return memberships (0 or 1) of shape (1 + `_SHUFFLES`, count): row 0 the best `top` trials, others random."""
     import numpy as np  # noqa: PLC0415
 
     random = np.random.default_rng(0)  # a fixed seed, so that a run's report does not change

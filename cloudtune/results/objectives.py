@@ -20,7 +20,7 @@ def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tup
 
 
 def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Trial | None:
-    """Return the completed trial with the lowest loss, the first of equals; None without one or with several objectives."""
+    """Return the completed trial with the lowest loss, the first of equals; None for none or several objectives."""
     if len(objectives) > 1:
         return None
     ranked = [(loss, trial.number, trial) for trial, loss in _completed(objectives, trials)]
@@ -28,7 +28,7 @@ def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Tria
 
 
 def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[Trial]:
-    """Return the completed trials that no other trial dominates (as good in all objectives, better in one), by number."""
+    """Return the completed trials that no other dominates (as good in all objectives, better in one), by number."""
     points = sorted(_completed(objectives, trials), key=lambda pair: (pair[1], pair[0].number))
     front: list[tuple[Trial, tuple[float, ...]]] = []
     for trial, point in points:  # a trial that dominates a point comes before it in this order

@@ -21,7 +21,7 @@ _EXTRA = "tables"
 
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
-    """Return one flat row per trial, all with the same columns: ``params_NAME`` and ``metrics_NAME``, None if absent."""
+    """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None."""
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     return [

@@ -43,7 +43,7 @@ class RunView(Protocol):
         """Return all trials by number."""
 
     def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
-        """Return the current revision (pass it as `since` next time), and the trials changed after `since` (0 for all)."""
+        """Return the current revision (`since` of the next call), and the trials changed after `since` (0 for all)."""
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
         """Yield the reports of all trials, or of trial `number`, in the order in which they arrived."""
