@@ -1,8 +1,8 @@
-"""Shows folders at other places of a mount namespace that is this process's own, and becomes a command there.
+"""The program that mounts folders in its own mount namespace, and then execs a command.
 
-``python -I -S mounted.py STAGE START COUNT [FOLDER PLACE]… COMMAND…``, started by ``unshare``: STAGE is an empty folder, and
-the command starts in START. One process does it by system calls: a shell would start two programs for every entry of a
-parent. Nothing of cloudtune is imported.
+``python -I -S mounted.py STAGE START COUNT [FOLDER PLACE]… COMMAND…``, started by ``unshare``: STAGE is an empty folder,
+and the command starts in START. One process mounts by system calls, since a shell would start two programs for every
+entry of a parent folder. Nothing of cloudtune is imported.
 """
 
 # ruff: noqa: PTH102, PTH110, PTH115, PTH118, PTH123, PTH211  # pathlib would double the time that importing takes
@@ -12,7 +12,7 @@ import os
 import sys
 
 _BIND, _RECURSIVE = 4096, 16384  # MS_BIND and MS_REC, mount(2)
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # how a shell says so
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # a shell's exit codes
 
 
 def _mount(source: str, target: str, *, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
@@ -22,8 +22,8 @@ def _mount(source: str, target: str, *, kind: str | None = None, flags: int = 0,
         sys.exit(f"mount {source} at {target}: {os.strerror(number)}")
 
 
-def _show(folder: str, place: str, stage: str) -> str:
-    """Show a folder at a place, and return the new root that it needs; "" where it needs none."""
+def _mount_at(folder: str, place: str, stage: str) -> str:
+    """Mount a folder at a place; return the new root that the place needs, "" for none."""
     if os.path.exists(place):
         _mount(folder, place, flags=_BIND)
         return ""
@@ -32,7 +32,7 @@ def _show(folder: str, place: str, stage: str) -> str:
     os.mkdir(copy)
     _mount("tmpfs", copy, kind="tmpfs", data="mode=755")
     for entry in os.scandir(parent or "/"):
-        _repeat(entry, os.path.join(copy, entry.name))
+        _bind(entry, os.path.join(copy, entry.name))
     os.mkdir(os.path.join(copy, name))
     _mount(folder, os.path.join(copy, name), flags=_BIND)
     if not parent:
@@ -41,8 +41,8 @@ def _show(folder: str, place: str, stage: str) -> str:
     return ""
 
 
-def _repeat(entry: "os.DirEntry[str]", own: str) -> None:
-    """Make an entry of a folder appear in another one."""
+def _bind(entry: "os.DirEntry[str]", own: str) -> None:
+    """Make an entry of a folder visible at another path."""
     if entry.is_symlink():
         os.symlink(os.readlink(entry.path), own)
     elif entry.is_dir():
@@ -55,12 +55,12 @@ def _repeat(entry: "os.DirEntry[str]", own: str) -> None:
 
 def _main(stage: str, start: str, count: int, rest: list[str]) -> None:
     pairs, command = rest[: 2 * count], rest[2 * count :]
-    roots = [_show(folder, place, stage) for folder, place in zip(pairs[::2], pairs[1::2], strict=True)]
+    roots = [_mount_at(folder, place, stage) for folder, place in zip(pairs[::2], pairs[1::2], strict=True)]
     for root in filter(None, roots):
         os.chroot(root)
     os.chdir(start)
     try:
-        os.execvp(command[0], command)  # noqa: S606  # which is what its user asks for
+        os.execvp(command[0], command)  # noqa: S606  # the user's own command
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
