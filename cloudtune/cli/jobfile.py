@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.provider.recognising import advice_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.reading import read_file, read_yaml
 
@@ -26,6 +25,8 @@ def load_job(path: Path, overrides: list[str]) -> TuningJob:
     try:
         return _load(path, overrides)
     except SpecError as error:
+        from cloudtune.provider.recognising import advice_for  # noqa: PLC0415  # only after a mistake
+
         if advice := advice_for(path):
             raise ConfigError(advice) from error
         raise

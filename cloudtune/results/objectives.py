@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloudtune.results.printed_metrics import how_to_report, instead_of
 from cloudtune.spec.job import Objective
 from cloudtune.store.records import Trial, TrialState
 
@@ -57,6 +56,8 @@ def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, floa
     for objective in objectives:
         name = objective.metric
         if name not in reported:
+            from cloudtune.results.printed_metrics import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+
             instead = instead_of(name, objective.regex, printed, reported)
             return (
                 f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}"
