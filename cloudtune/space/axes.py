@@ -1,9 +1,8 @@
-"""One axis of a search: where a parameter's values lie on the unit interval, and which value stands where.
+"""Map between a parameter's values and positions on the unit interval.
 
-An axis maps the unit interval onto the values of a parameter so that a uniform position gives the
-distribution that the spec asks for (its quantile function), and maps every value back to its position. The
-values are *canonical*: rounded to what survives a codec and a text, so that every strategy on every provider
-speaks of exactly the same number.
+An axis maps the unit interval onto the values of a parameter so that uniform positions give the distribution that
+the spec asks for (its quantile function), and maps every value back to its position. Values are *canonical*: rounded
+to what survives a codec and a text, so that every strategy on every provider uses exactly the same number.
 """
 
 import math
@@ -23,44 +22,44 @@ from cloudtune.space.parameters import (
     Ordinal,
     Parameter,
     Scalar,
+    same_scalar,
 )
-from cloudtune.space.parameters import same_scalar as same
 
 SIGNIFICANT_DIGITS = 12
-"""Digits kept of a real value: more than a training script can tell, fewer than log and exp distort."""
+"""Significant digits kept of a real value: more than a training script needs, fewer than log and exp distort."""
 
 TAIL = 1e-7
-"""The probability that is cut from each tail of a normal, so that its inverse stays finite (±5.2 std)."""
+"""Probability cut from each tail of a normal distribution, so that its inverse stays finite (±5.2 std)."""
 
-BELL_DIGITS = 7
-"""Digits kept of a deviation: the way through a probability near 1 and back distorts the tenth."""
+NORMAL_DIGITS = 7
+"""Digits kept of a deviation: converting to a probability near 1 and back distorts the tenth digit."""
 
-_BELL = NormalDist()
+_STANDARD_NORMAL = NormalDist()
 
 
 class Axis(Protocol):
-    """What a strategy may ask of one parameter."""
+    """The positions and values of one parameter."""
 
     @property
     def size(self) -> int | None:
-        """How many values there are; None for a continuum."""
+        """Number of values; None for a continuous axis."""
 
     @property
     def ordered(self) -> bool:
         """Whether near positions mean near values (false for categorical)."""
 
     def at(self, position: float) -> Scalar:
-        """The canonical value at a position in [0, 1]; uniform positions give the specified distribution."""
+        """Return the canonical value at a position in [0, 1]; uniform positions give the specified distribution."""
 
     def position(self, value: Scalar) -> float:
-        """The position in [0, 1] of a value: at(position(v)) == v for every canonical v.
+        """Return the position of a value in [0, 1], so that at(position(v)) == v for every canonical v.
 
         Raises:
             ValueError: the axis has no such value.
         """
 
     def grid(self, levels: int) -> Sequence[Scalar]:
-        """All values of a finite axis, else `levels` values at equally spaced positions, ends included."""
+        """Return all values of a finite axis, else `levels` values at equally spaced positions, ends included."""
 
 
 class ListedAxis:
@@ -78,9 +77,13 @@ class ListedAxis:
         return (self.index(value) + 0.5) / self.size
 
     def index(self, value: Scalar) -> int:
-        """Where the value stands in the list."""
+        """Return the index of a value in the list.
+
+        Raises:
+            ValueError: the axis has no such value.
+        """
         for index, known in enumerate(self.values):
-            if same(known, value):
+            if same_scalar(known, value):
                 return index
         raise ValueError(f"{value!r} is none of {list(self.values)}")
 
@@ -89,7 +92,7 @@ class ListedAxis:
 
 
 class _Scale:
-    """A monotone map of values onto the line on which they are uniform."""
+    """A monotone map from values to the line on which they are uniform: linear, log or reverse_log."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -108,8 +111,8 @@ class _Scale:
 class SteppedAxis:
     """A finite axis of equally stepped numbers, on any scale.
 
-    Each value owns the interval that reaches half a step to both sides, and is as likely as that interval is
-    wide on the scale: on a linear scale all values are equally likely.
+    Each value covers the interval of half a step to both sides, and its probability is the width of that interval
+    on the scale: on a linear scale all values are equally likely.
     """
 
     ordered = True
@@ -128,13 +131,17 @@ class SteppedAxis:
         self._bottom, self._top = self._scale.forward(bottom), self._scale.forward(top)
 
     def value(self, index: int) -> int | float:
-        """The value at an index, without the dust of binary fractions: 0.1 + 2 · 0.1 is 0.3."""
+        """Return the value at an index, computed in decimals to avoid binary rounding: 0.1 + 2 · 0.1 is 0.3."""
         if self._whole:
             return int(self._low) + index * int(self._step)
         return float(self._exact_low + index * self._exact_step)
 
     def index(self, value: Scalar) -> int:
-        """The index of a value, which must be one of the lattice's."""
+        """Return the index of a value.
+
+        Raises:
+            ValueError: the axis has no such value.
+        """
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise ValueError(f"{value!r} is not a number")
         index = round((value - self._low) / self._step)
@@ -160,36 +167,35 @@ class SteppedAxis:
 
 
 class _SteppedValues(Sequence[Scalar]):
-    """All values of a lattice, made when asked for: a lattice may be far larger than memory."""
+    """All values of a stepped axis, computed on access: they may be far more than memory holds."""
 
-    def __init__(self, lattice: SteppedAxis) -> None:
-        self._lattice = lattice
+    def __init__(self, axis: SteppedAxis) -> None:
+        self._axis = axis
 
     def __len__(self) -> int:
-        return self._lattice.size
+        return self._axis.size
 
     def __getitem__(self, index: int) -> Scalar:  # type: ignore[override]  # slices are not needed
-        if not 0 <= index < self._lattice.size:
+        if not 0 <= index < self._axis.size:
             raise IndexError(index)
-        return self._lattice.value(index)
+        return self._axis.value(index)
 
     def __iter__(self) -> Iterator[Scalar]:
-        return (self._lattice.value(index) for index in range(self._lattice.size))
+        return (self._axis.value(index) for index in range(self._axis.size))
 
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """How the values of a real range are made canonical.
+    """The rounding that makes the values of a real range canonical.
 
-    Every such value is an end of the range, or has few digits and stands at least one unit of its last digit
-    from both ends: so a value that was distorted by less than half a unit is found again. `cloudtune.trial`
-    rounds in the same way.
+    A canonical value is an end of the range, or has few digits and lies at least one unit of its last digit away from
+    both ends: rounding recovers a value that was distorted by less than half a unit. `cloudtune.trial` rounds alike.
 
     Attributes:
         low: the lowest value.
         high: the highest value.
-        digits: digits kept: significant ones if `relative`, else decimals (below 0: zeros before the point).
-        relative: whether the digits are counted from the first that is not 0; needs low > 0.
+        digits: digits kept: significant ones if `relative`, else decimals (negative: zeros before the point).
+        relative: whether digits are counted from the first that is not 0; needs low > 0.
     """
 
     low: float
@@ -199,12 +205,12 @@ class Rounding:
 
     @classmethod
     def of_range(cls, low: float, high: float, scale: str) -> "Rounding":
-        """The rounding of every real number of a range on a scale."""
+        """Return the rounding of all real numbers of a range on a scale."""
         digits = _decimals(high - low) if scale == "linear" else SIGNIFICANT_DIGITS
         return cls(low, high, digits, relative=scale == "log")
 
     def __call__(self, value: float) -> float:
-        """The canonical value next to a value."""
+        """Return the canonical value nearest to a value."""
         rounded = _few_digits(value, self.digits, relative=self.relative)
         unit = 10.0 ** (1 - self.digits if self.relative else -self.digits)
         if rounded - self.low < unit * (self.low if self.relative else 1.0):
@@ -247,16 +253,16 @@ class RealAxis:
 
 
 class NormalAxis:
-    """A normal or lognormal number, maybe cut off, maybe in steps.
+    """A normal or lognormal number, optionally truncated, optionally in steps.
 
     Attributes:
         low: the lowest value.
         high: the highest value.
         masses: the probabilities below `low` and below `high`, between `TAIL` and 1 - `TAIL`.
-        rounding: how values without a step are made canonical.
-        step: the distance of neighbouring values; None for every value.
-        first: the number of the step that is the lowest value.
-        size: how many values there are; None without a step.
+        rounding: the rounding of values without a step.
+        step: the distance of neighbouring values; None for a continuous axis.
+        first: the multiple of the step that is the lowest value.
+        size: number of values; None without a step.
     """
 
     ordered = True
@@ -267,7 +273,7 @@ class NormalAxis:
         self.masses = self._mass(parameter.low, TAIL), self._mass(parameter.high, 1 - TAIL)
         if self.masses[1] <= self.masses[0]:
             raise ValueError("the cuts leave nothing of the distribution")
-        # Nothing lies beyond the tails, not even a cut: its position would be that of the tail.
+        # The tails bound a cut as well: a cut beyond a tail would have the position of the tail.
         digits = self._digits()
         lowest, highest = (_few_digits(self._quantile(mass), digits, relative=self._log) for mass in (TAIL, 1 - TAIL))
         self.low = lowest if parameter.low is None else max(parameter.low, lowest)
@@ -279,10 +285,10 @@ class NormalAxis:
             self._count_steps(self.step)
 
     def _digits(self) -> int:
-        """Digits that resolve the deviation into at least 10^7 parts; see `BELL_DIGITS`."""
+        """Return the digits that resolve the deviation into at least 10^7 parts; see `NORMAL_DIGITS`."""
         if self._log:
-            return max(1, min(BELL_DIGITS - math.floor(math.log10(self._std)), SIGNIFICANT_DIGITS - 1))
-        return _decimals(self._std) - SIGNIFICANT_DIGITS + BELL_DIGITS
+            return max(1, min(NORMAL_DIGITS - math.floor(math.log10(self._std)), SIGNIFICANT_DIGITS - 1))
+        return _decimals(self._std) - SIGNIFICANT_DIGITS + NORMAL_DIGITS
 
     def _count_steps(self, step: float) -> None:
         deviation = self._std * self.high if self._log else self._std
@@ -294,13 +300,13 @@ class NormalAxis:
             raise ValueError(f"no multiple of step {step} lies within {self.low} to {self.high}")
 
     def _mass(self, cut: float | None, otherwise: float) -> float:
-        return otherwise if cut is None else bell_mass(cut, self._mean, self._std, log=self._log)
+        return otherwise if cut is None else normal_mass(cut, self._mean, self._std, log=self._log)
 
     def _quantile(self, mass: float) -> float:
-        point = self._mean + self._std * _BELL.inv_cdf(min(max(mass, TAIL), 1 - TAIL))
+        point = self._mean + self._std * _STANDARD_NORMAL.inv_cdf(min(max(mass, TAIL), 1 - TAIL))
         return math.exp(point) if self._log else point
 
-    def _lattice_value(self, index: int) -> float:
+    def _stepped_value(self, index: int) -> float:
         return float((self.first + index) * Decimal(repr(self.step)))
 
     def at(self, position: float) -> float:
@@ -309,7 +315,7 @@ class NormalAxis:
         value = self._quantile(self.masses[0] + position * (self.masses[1] - self.masses[0]))
         if self.step is None or self.size is None:
             return self.rounding(value)
-        return self._lattice_value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
+        return self._stepped_value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
 
     def position(self, value: Scalar) -> float:
         mass = self._mass(number_within(value, self.low, self.high, self.step or 0.0), 0.0)
@@ -317,24 +323,24 @@ class NormalAxis:
 
     def grid(self, levels: int) -> Sequence[Scalar]:
         if self.size is not None:
-            return tuple(self._lattice_value(index) for index in range(self.size))
+            return tuple(self._stepped_value(index) for index in range(self.size))
         return tuple(self.at((level + 0.5) / levels) for level in range(levels))
 
 
-def bell_mass(value: float, mean: float, std: float, *, log: bool) -> float:
-    """The probability below a value of a normal (or, if `log`, lognormal) number, between `TAIL` and 1 - `TAIL`."""
+def normal_mass(value: float, mean: float, std: float, *, log: bool) -> float:
+    """Return the probability below a value of a normal (if `log`, lognormal) number, in [`TAIL`, 1 - `TAIL`]."""
     if log:
         value = math.log(value) if value > 0 else -math.inf
-    return min(max(_BELL.cdf((value - mean) / std), TAIL), 1 - TAIL)
+    return min(max(_STANDARD_NORMAL.cdf((value - mean) / std), TAIL), 1 - TAIL)
 
 
 def _decimals(width: float) -> int:
-    """Decimals that resolve a width into 10^SIGNIFICANT_DIGITS parts."""
+    """Return the decimals that resolve a width into 10^SIGNIFICANT_DIGITS parts."""
     return SIGNIFICANT_DIGITS - math.floor(math.log10(width)) if width > 0 else SIGNIFICANT_DIGITS
 
 
 def number_within(value: Scalar, low: float, high: float, slack: float = 0.0) -> float:
-    """The value as a number.
+    """Return the value as a number.
 
     Raises:
         ValueError: it is not a number between low and high; `slack` beyond them is allowed.
@@ -347,7 +353,7 @@ def number_within(value: Scalar, low: float, high: float, slack: float = 0.0) ->
 
 
 def axis_of(parameter: Parameter) -> Axis:  # one return a kind
-    """The axis of a parameter.
+    """Return the axis of a parameter.
 
     Raises:
         ValueError: the parameter's distribution is empty.

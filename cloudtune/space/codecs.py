@@ -1,11 +1,11 @@
-"""How a parameter that a service cannot express travels through one that it can.
+"""Encode a parameter that a service cannot express as one that it can.
 
-A codec is made for one parameter. It says which parameter the service gets instead, what a value becomes on the way
-there, and what it was when it comes back. Its fields are plain data: with them `cloudtune.trial` decodes beside the
-user's code, and the client decodes by the very same functions when it reads trials back, so both see one value.
+A codec is made for one parameter. It encodes the parameter and its values for the service, and decodes the values that
+come back. Its fields are plain data, with which `cloudtune.trial` decodes beside the user's code; the client decodes
+trials by the same functions, so both get the same value.
 
-Canonical values (see `cloudtune.space.axes`) come back exactly, with their type, also where a service makes texts or
-doubles of all values.
+Canonical values (see `cloudtune.space.axes`) come back exactly, with their type, even where a service turns all values
+into texts or doubles.
 """
 
 import math
@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 from cloudtune import trial
-from cloudtune.space.axes import ListedAxis, NormalAxis, Rounding, SteppedAxis, axis_of, bell_mass, number_within
+from cloudtune.space.axes import ListedAxis, NormalAxis, Rounding, SteppedAxis, axis_of, normal_mass, number_within
 from cloudtune.space.parameters import (
     Categorical,
     Constant,
@@ -31,15 +31,15 @@ from cloudtune.space.parameters import (
 
 @dataclass(frozen=True)
 class Codec(ABC):
-    """One step of a parameter's way to a service; made by `of`. The fields of a codec are what decoding needs."""
+    """One step of encoding a parameter for a service; made by `of`. Its fields are all that decoding needs."""
 
     kind: ClassVar[str]
-    """The name under which `cloudtune.trial` knows how to decode."""
+    """The name by which `cloudtune.trial` selects the decoding function."""
 
     @classmethod
     @abstractmethod
     def of(cls, parameter: Parameter) -> Self:
-        """The codec for a parameter.
+        """Return the codec for a parameter.
 
         Raises:
             ValueError: this codec cannot carry such a parameter.
@@ -47,30 +47,30 @@ class Codec(ABC):
 
     @abstractmethod
     def encode_space(self, parameter: Parameter) -> Parameter:
-        """The parameter that the service gets instead; its conditions are those of the original."""
+        """Return the parameter that the service gets instead; its conditions are those of the original."""
 
     @abstractmethod
     def encode(self, value: Scalar) -> Scalar:
-        """What the service gets instead of a value.
+        """Return the value that the service gets instead of a value of the parameter.
 
         Raises:
             ValueError: the parameter has no such value.
         """
 
     def decode(self, value: Scalar) -> Scalar:
-        """The value from what the service made of it: a number may come back as a double or as a text.
+        """Return the parameter's value for a value from the service, which may be a double or a text.
 
         Raises:
-            ValueError: it is nothing that the codec encodes to.
+            ValueError: the codec encodes no value to it.
         """
         return trial.decode(self.to_data(), value)
 
     @abstractmethod
     def describe(self) -> str:
-        """How the parameter travels, for the plan's note."""
+        """Return how the parameter travels, for the plan's note."""
 
     def to_data(self) -> dict[str, Any]:
-        """What `cloudtune.trial.decode` needs, as plain data."""
+        """Return what `cloudtune.trial.decode` needs, as plain data."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"kind": self.kind, **{name: list(v) if isinstance(v, tuple) else v for name, v in data.items()}}
 
@@ -81,14 +81,14 @@ def _refuse(codec: type[Codec], parameter: Parameter) -> ValueError:
 
 @dataclass(frozen=True)
 class SteppedAsInt(Codec):
-    """A number with a step as the index of its value, from 0, on a linear scale.
+    """Encode a number with a step as the index of its value, from 0, on a linear scale.
 
     Attributes:
         low: the lowest value.
         step: the distance of neighbouring values.
-        size: how many values there are.
+        size: number of values.
         whole: whether they are whole numbers.
-        scale: the parameter's own scale, which the index has not.
+        scale: the parameter's own scale, which the index does not have.
     """
 
     kind = "step"
@@ -119,7 +119,7 @@ class SteppedAsInt(Codec):
 
 @dataclass(frozen=True)
 class _AsExponent(Codec):
-    """A real number as the point of a line on which it is uniform.
+    """Encode a real number as its point on the line on which it is uniform.
 
     Attributes:
         low: the lowest value.
@@ -127,7 +127,7 @@ class _AsExponent(Codec):
         bottom: the point of `low`.
         top: the point of `high`.
         digits: digits of a value that survive; see `cloudtune.space.axes.Rounding`.
-        relative: whether they are counted from the first that is not 0.
+        relative: whether digits are counted from the first that is not 0.
     """
 
     formula: ClassVar[str]
@@ -149,7 +149,7 @@ class _AsExponent(Codec):
     @staticmethod
     @abstractmethod
     def point(value: float) -> float:
-        """Where a value lies on the line."""
+        """Return the point of a value on the line."""
 
     def encode_space(self, parameter: Parameter) -> Parameter:
         return Float(low=self.bottom, high=self.top, when=parameter.when)
@@ -163,7 +163,7 @@ class _AsExponent(Codec):
 
 @dataclass(frozen=True)
 class LogAsExponent(_AsExponent):
-    """A real number on a log scale as its natural logarithm."""
+    """Encode a real number on a log scale as its natural logarithm."""
 
     kind = "log"
     formula = "ln(x)"
@@ -175,7 +175,7 @@ class LogAsExponent(_AsExponent):
 
 @dataclass(frozen=True)
 class ReverseLogAsExponent(_AsExponent):
-    """A real number on a reverse log scale (of 0 <= x < 1) as -ln(1 - x)."""
+    """Encode a real number on a reverse log scale (0 <= x < 1) as -ln(1 - x)."""
 
     kind = "reverse_log"
     formula = "-ln(1 - x)"
@@ -187,7 +187,7 @@ class ReverseLogAsExponent(_AsExponent):
 
 @dataclass(frozen=True)
 class NormalAsUnit(Codec):
-    """A normal or lognormal number as the probability below it, which is uniform; cuts and steps are kept.
+    """Encode a normal or lognormal number as the probability below it, which is uniform; cuts and steps are kept.
 
     Attributes:
         mean: of the number, or of its logarithm, before any cut.
@@ -198,10 +198,10 @@ class NormalAsUnit(Codec):
         low: the lowest value.
         high: the highest value.
         digits: digits of a value that survive; see `cloudtune.space.axes.Rounding`.
-        relative: whether they are counted from the first that is not 0.
-        step: the distance of neighbouring values; None for every value.
-        first: the number of the step that is the lowest value.
-        size: how many values there are; None without a step.
+        relative: whether digits are counted from the first that is not 0.
+        step: the distance of neighbouring values; None for a continuous range.
+        first: the multiple of the step that is the lowest value.
+        size: number of values; None without a step.
     """
 
     kind = "bell"
@@ -222,19 +222,19 @@ class NormalAsUnit(Codec):
     def of(cls, parameter: Parameter) -> Self:
         if not isinstance(parameter, Normal | LogNormal):
             raise _refuse(cls, parameter)
-        bell = NormalAxis(parameter)
+        axis = NormalAxis(parameter)
         return cls(
             parameter.mean,
             parameter.std,
             isinstance(parameter, LogNormal),
-            *bell.masses,
-            bell.low,
-            bell.high,
-            bell.rounding.digits,
-            bell.rounding.relative,
-            bell.step,
-            bell.first,
-            bell.size,
+            *axis.masses,
+            axis.low,
+            axis.high,
+            axis.rounding.digits,
+            axis.rounding.relative,
+            axis.step,
+            axis.first,
+            axis.size,
         )
 
     def encode_space(self, parameter: Parameter) -> Parameter:
@@ -242,7 +242,7 @@ class NormalAsUnit(Codec):
 
     def encode(self, value: Scalar) -> Scalar:
         number = number_within(value, self.low, self.high, self.step or 0.0)
-        return min(max(bell_mass(number, self.mean, self.std, log=self.log), self.bottom), self.top)
+        return min(max(normal_mass(number, self.mean, self.std, log=self.log), self.bottom), self.top)
 
     def describe(self) -> str:
         return f"travels as the probability below it, {self.bottom:.6g} to {self.top:.6g}"
@@ -250,7 +250,7 @@ class NormalAsUnit(Codec):
 
 @dataclass(frozen=True)
 class ValuesAsIndex(Codec):
-    """Listed values as their index, from 0. Neighbours in the list become neighbours for the optimizer.
+    """Encode listed values as their index, from 0; the optimizer then treats neighbours in the list as near.
 
     Attributes:
         values: the values in their order.
@@ -280,7 +280,7 @@ class ValuesAsIndex(Codec):
 
 @dataclass(frozen=True)
 class ValuesAsText(Codec):
-    """Listed values, or a constant one, as their JSON texts, for services that have texts only.
+    """Encode listed values, or a constant one, as their JSON texts, for services that have texts only.
 
     Attributes:
         values: the values in their order.
@@ -311,7 +311,7 @@ class ValuesAsText(Codec):
 
 @dataclass(frozen=True)
 class NumberAsText(Codec):
-    """A number that travels as it stands and comes back as a text or as a double: it is given its own type again.
+    """Send a number as it stands, and restore its type where it comes back as a text or a double.
 
     Attributes:
         whole: whether all its values are whole numbers.
@@ -342,14 +342,14 @@ class NumberAsText(Codec):
 
 
 def codecs_of_texts(values: Sequence[Scalar]) -> list[type[Codec]]:
-    """The codecs by which listed values travel to a service whose values are texts; none for texts themselves."""
+    """Return the codecs of listed values for a service whose values are texts; none if all of them are texts."""
     if all(isinstance(value, str) for value in values):
         return []
     return [NumberAsText] if all(map(_survives_as_double, values)) else [ValuesAsText]
 
 
 def text_of(value: Scalar) -> str:
-    """A value as a service whose values are texts gets it."""
+    """Return a value as a service gets it whose values are texts."""
     return value if isinstance(value, str) else trial.json_text(value)
 
 

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 Scalar = bool | int | float | str | None
-"""A value that a parameter may take."""
+"""A value of a parameter."""
 
 Scale = Literal["linear", "log", "reverse_log"]
 """How a numeric axis is walked.
@@ -31,11 +31,11 @@ Scale = Literal["linear", "log", "reverse_log"]
 
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-"""A text that would be a number of YAML, were it not in quotes."""
+"""A text that YAML would read as a number if it were not quoted."""
 
 
 def no_text(value: object) -> object:
-    """Refuses what pydantic's lax mode would turn into a number: text and booleans."""
+    """Raise ValueError for a text or a boolean, which pydantic's lax mode would turn into a number; else return it."""
     if isinstance(value, str):
         quoted = "; take the quotes away" if _NUMBER.fullmatch(value) else ""
         raise ValueError(f"expected a number, not the text {value[:60]!r}{quoted}")  # noqa: TRY004
@@ -52,19 +52,19 @@ ScalarField = StrictBool | StrictInt | Annotated[StrictFloat, Field(allow_inf_na
 
 
 class SpecModel(BaseModel):
-    """The base of every part of the spec: immutable, and no unknown key passes."""
+    """The base of all models of the spec: immutable, and unknown keys are errors."""
 
-    # The fields' docstrings are read by cloudtune.spec.schema: reading them here would double the time of an import.
+    # cloudtune.spec.schema reads the fields' docstrings: reading them here would double the time of an import.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 def same_scalar(left: Scalar, right: Scalar) -> bool:
-    """Equality of the spec's values: 1 equals 1.0, but neither equals true."""
+    """Return whether two values of the spec are equal: 1 equals 1.0, but neither equals true."""
     return left == right and isinstance(left, bool) == isinstance(right, bool)
 
 
 def scalar_key(value: Scalar) -> tuple[bool, Scalar]:
-    """A hashable key under which `same_scalar` values meet."""
+    """Return a hashable key that is equal for values that `same_scalar` calls equal."""
     return isinstance(value, bool), value
 
 
@@ -253,4 +253,4 @@ Entry = Annotated[
     Annotated[ParameterField, Tag("one")] | Annotated[VariantsField, Tag("variants")],
     Discriminator(_entry_shape),
 ]
-"""What stands under a name in the space: a parameter, or variants of it of which at most one exists in a trial."""
+"""The entry of a name in the space: a parameter, or variants of it of which at most one exists in a trial."""

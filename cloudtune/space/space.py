@@ -1,4 +1,4 @@
-"""The space: the axes of a job in the order in which they are decided, and the conditions between them."""
+"""The space: the dimensions of a job, parents before children, and the conditions between them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Dimension:
     """One parameter, or one variant of it, as a dimension of the search.
 
     Attributes:
-        key: unique in the space: the name, or ``name[i]`` for the i-th variant (with a ' where that is taken).
-        name: what the trial calls the parameter.
-        parameter: the parameter as the spec has it.
+        key: unique in the space: the name, or ``name[i]`` for the i-th variant (with ' appended where that is taken).
+        name: the parameter's name in a trial.
+        parameter: the parameter of the spec.
         axis: its values on the unit interval.
     """
 
@@ -38,7 +38,7 @@ class Dimension:
     axis: Axis
 
     def active(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether the parameter exists in a trial whose parents (decided before it) have these values."""
+        """Return whether the parameter exists in a trial whose parents (decided before it) have these values."""
         conditions = self.parameter.when
         return not conditions or all(
             parent in values and any(same_scalar(values[parent], allowed) for allowed in alloweds)
@@ -68,7 +68,7 @@ class Space:
             for index, parameter in enumerate(variants[name]):
                 key = f"{name}[{index}]" if len(variants[name]) > 1 else name
                 while any(key == dimension.key for dimension in dimensions) or (key != name and key in variants):
-                    key += "'"  # somebody has named a parameter like a variant of another
+                    key += "'"  # a parameter of the spec is named as the variant of another
                 try:
                     dimensions.append(Dimension(key, name, parameter, axis_of(parameter)))
                 except ValueError as error:
@@ -81,7 +81,7 @@ class Space:
 
     @property
     def size(self) -> int | None:
-        """An upper bound on the number of different trials; None when a dimension is a continuum."""
+        """Upper bound on the number of different trials; None where a dimension is continuous."""
         size = 1
         for dimension in self.dimensions:
             if dimension.axis.size is None:
@@ -90,7 +90,7 @@ class Space:
         return size
 
     def at(self, positions: Iterable[float]) -> Values:
-        """The trial at a point of the unit cube, one position a dimension; inactive dimensions are left out."""
+        """Return the trial at a point of the unit cube, one position a dimension; inactive dimensions are left out."""
         values: Values = {}
         for dimension, position in zip(self.dimensions, positions, strict=True):
             if dimension.active(values):
@@ -98,11 +98,11 @@ class Space:
         return values
 
     def active(self, values: Mapping[str, Scalar]) -> tuple[Dimension, ...]:
-        """The dimensions that exist in a trial of these values."""
+        """Return the dimensions that exist in a trial of these values."""
         return tuple(dimension for dimension in self.dimensions if dimension.active(values))
 
     def positions(self, values: Mapping[str, Scalar]) -> list[float | None]:
-        """Where a trial lies: a position a dimension, None where the dimension does not exist in it.
+        """Return a trial's position in each dimension; None where the dimension does not exist in it.
 
         Raises:
             ValueError: a value is missing, or its axis has no such value.
@@ -118,7 +118,7 @@ class Space:
         return points
 
     def contains(self, values: Mapping[str, Scalar]) -> bool:
-        """Whether these are the values of a possible trial, no more and no less."""
+        """Return whether these are exactly the values of a possible trial."""
         try:
             self.positions(values)
         except ValueError:
@@ -126,12 +126,12 @@ class Space:
         return set(values) == {dimension.name for dimension in self.active(values)}
 
     def key(self, values: Mapping[str, Scalar]) -> tuple[object, ...]:
-        """A hashable identity of a trial's values."""
+        """Return a hashable identity of a trial's values."""
         return tuple((name, scalar_key(values[name])) for name in self.names if name in values)
 
 
 class SpaceError(ValueError):
-    """What is wrong with the conditions of a space: pairs of a path within the space and a message."""
+    """The conditions of a space are wrong; `problems` holds pairs of a path within the space and a message."""
 
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         self.problems = problems
@@ -199,7 +199,7 @@ def _exclude_each_other(first: Parameter, second: Parameter) -> bool:
 
 
 def _parents_first(space: Variants) -> list[str] | None:
-    """The names in an order that keeps the spec's where it can; None for a circle."""
+    """Return the names with parents first, otherwise in the spec's order; None if the conditions form a circle."""
     parents = {
         name: {parent for variant in variants for parent in variant.when or {}} for name, variants in space.items()
     }

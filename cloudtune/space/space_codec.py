@@ -1,4 +1,4 @@
-"""How a whole space travels: a chain of codecs for each dimension, conditions carried along or taken away, legal names."""
+"""Encode a whole space for a service: codecs for each dimension, conditions kept or flattened, and legal names."""
 
 import re
 import unicodedata
@@ -13,17 +13,17 @@ from cloudtune.space.parameters import Categorical, Constant, Ordinal, Parameter
 from cloudtune.space.space import Dimension, Entries, Space, Values
 
 Choose = Callable[[Parameter], Sequence[type[Codec]]]
-"""Which codecs a service needs for a parameter, the first applied first; none for one that it can express."""
+"""The codecs that a service needs for a parameter, in the order of encoding; none for one that it can express."""
 
 
 @dataclass(frozen=True)
 class EncodedDimension:
-    """How one dimension travels.
+    """One dimension of a space as a service gets it.
 
     Attributes:
         dimension: the dimension of the space.
         sent_as: the service's name for it, unique.
-        codecs: applied one after the other on the way there, and the other way round on the way back.
+        codecs: applied in this order to encode, in reverse to decode.
     """
 
     dimension: Dimension
@@ -39,23 +39,23 @@ class EncodedDimension:
         return parameter
 
     def encode(self, value: Scalar) -> Scalar:
-        """What the service gets instead of a value."""
+        """Return the value that the service gets."""
         for codec in self.codecs:
             value = codec.encode(value)
         return value
 
     def describe(self) -> list[str]:
-        """How it travels, a sentence a step; empty if it travels as it stands."""
+        """Return how the dimension travels, a sentence a step; empty if it is sent as it stands."""
         renamed = self.sent_as != self.dimension.name
         return [*([f"is called {self.sent_as}"] if renamed else []), *(codec.describe() for codec in self.codecs)]
 
 
 class SpaceCodec:
-    """A whole space on its way to a service that knows conditions: each dimension with codecs of its own.
+    """Encode a whole space for a service that supports conditions, each dimension with its own codecs.
 
     Args:
         space: the space, or the parameters and variants that make one.
-        choose: gives the codecs of a parameter.
+        choose: returns the codecs of a parameter.
         legal_names: whether the service's names must be identifiers; see `safe_names`.
 
     Raises:
@@ -81,7 +81,7 @@ class SpaceCodec:
         return [travel for travel in self.travels if travel.dimension.name == name]
 
     def encode_space(self) -> dict[str, Parameter]:
-        """The parameters that the service gets, by its names, parents first."""
+        """Return the parameters that the service gets, by its names, parents first."""
         return {
             travel.sent_as: travel.parameter.model_copy(update={"when": self._conditions(travel)})
             for travel in self.travels
@@ -95,7 +95,7 @@ class SpaceCodec:
         return {parents[name].sent_as: tuple(map(parents[name].encode, values)) for name, values in when.items()}
 
     def encode(self, values: Mapping[str, Scalar]) -> Values:
-        """What the service gets for a trial, by its names.
+        """Return the values that the service gets for a trial, by its names.
 
         Raises:
             ValueError: a value is missing, or its parameter has no such value.
@@ -111,19 +111,19 @@ class SpaceCodec:
         return result
 
     def _absent(self, travel: EncodedDimension) -> Values:  # noqa: ARG002  # see Flattened
-        """What the service gets for a dimension that does not exist in a trial."""
+        """Return the values that the service gets for a dimension that does not exist in a trial."""
         return {}
 
     def decode(self, values: Mapping[str, Any]) -> Values:
-        """A trial's parameters from what the service made of them; names that are not of the space are left alone.
+        """Return a trial's parameters from the service's values; names that are not of the space are ignored.
 
         Raises:
-            ValueError: a value is missing, or is none that the service was told.
+            ValueError: a value is missing, or encodes no value of the space.
         """
         return trial.decode_parameters(self.to_data(), values)
 
     def describe(self) -> dict[str, str]:
-        """How each dimension that does not travel as it stands does, by its key; for the plan's notes."""
+        """Return, by key, how each dimension travels that is not sent as it stands; for the plan's notes."""
         steps = {travel.dimension.key: self._steps(travel) for travel in self.travels}
         return {key: "; ".join(said) for key, said in steps.items() if said}
 
@@ -131,7 +131,7 @@ class SpaceCodec:
         return travel.describe()
 
     def to_data(self) -> dict[str, Any]:
-        """What `cloudtune.trial.decode_parameters` needs, as plain data."""
+        """Return what `cloudtune.trial.decode_parameters` needs, as plain data."""
         return self._data
 
     @cached_property
@@ -140,17 +140,17 @@ class SpaceCodec:
 
 
 class Flattened(SpaceCodec):
-    """A whole space on its way to a service without conditions.
+    """Encode a whole space for a service without conditions.
 
-    Every dimension, and each variant of one, is always there under a name of its own that is an identifier. What
-    does not exist in a trial is sent as the middle of its range, and masked when it comes back.
+    Every dimension, and each variant of one, is always sent, under its own name, which is an identifier. A dimension
+    that does not exist in a trial is sent as the middle of its range, and removed when the values come back.
     """
 
     def __init__(self, space: Space | Entries, choose: Choose) -> None:
         super().__init__(space, choose, legal_names=True)
 
     def _check(self) -> None:
-        """Every space can be flattened."""
+        """Accept every space: all can be flattened."""
 
     def _conditions(self, travel: EncodedDimension) -> None:  # noqa: ARG002  # there are none here
         return None
@@ -181,13 +181,13 @@ def _travel_data(travel: EncodedDimension) -> dict[str, Any]:
 # Names
 
 MAX_NAME = 200
-"""Characters of a service's name for a parameter; SageMaker takes 256 (ParameterKey)."""
+"""Longest name of a parameter, in characters; SageMaker takes 256 (ParameterKey)."""
 
 
 def safe_names(names: Sequence[str]) -> dict[str, str]:
-    """Names that match ``^[a-zA-Z_]+[a-zA-Z0-9_]*$``, which Azure Machine Learning asks of a sweep's inputs.
+    """Return names that match ``^[a-zA-Z_]+[a-zA-Z0-9_]*$``, which Azure Machine Learning requires of a sweep's inputs.
 
-    A name that is legal already stays as it is; the others become as near to theirs as they can, each unique.
+    A legal name stays as it is; the others become similar ones, each unique.
 
     Args:
         names: the names of the spec, each once.
@@ -199,7 +199,7 @@ def _unique_names(names: Sequence[str], *, legal: bool) -> list[str]:
     wanted = [_legal(name) if legal else name for name in names]
     taken: set[str] = set()
     result = dict.fromkeys(range(len(names)), "")
-    for index in sorted(result, key=lambda index: names[index] != wanted[index]):  # first those that may stay
+    for index in sorted(result, key=lambda index: names[index] != wanted[index]):  # legal names first: they keep theirs
         name, count = wanted[index], 1
         while name in taken:
             count += 1
@@ -218,7 +218,7 @@ def _legal(name: str) -> str:
 
 
 def fixed_steps(entry: Parameter | tuple[Parameter, ...]) -> Iterator[str]:
-    """Say how a parameter travels that has one value alone: beside what is searched, whatever the spec says of it."""
+    """Yield how a parameter with a single value travels, where a service sends it apart from what is searched."""
     parameters = entry if isinstance(entry, tuple) else (entry,)
     if any(parameter.when for parameter in parameters):
         yield "is always sent; the trial does not see it where its condition does not hold"
@@ -227,12 +227,12 @@ def fixed_steps(entry: Parameter | tuple[Parameter, ...]) -> Iterator[str]:
 
 
 def listed_steps(entry: Parameter | tuple[Parameter, ...], sent: Parameter, *, grid: bool) -> Iterator[str]:
-    """Say that a range or bell travels as the list of its values, where the list does not show what the spec says of it.
+    """Yield that a range or normal travels as the list of its values, where that is not plain from the list itself.
 
     Args:
         entry: of the spec: a parameter, or its variants.
-        sent: what travels.
-        grid: whether a grid is gone through, which makes lists of bells and scales.
+        sent: the parameter that the service gets.
+        grid: whether the search is a grid, which turns normals and scales into lists.
     """
     if not isinstance(sent, Ordinal):
         return

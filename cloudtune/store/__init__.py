@@ -1,4 +1,4 @@
 """Runs and trials on disk."""
 
 STORE = ".cloudtune"
-"""The folder of a project's store, in the project's."""
+"""Name of the store's folder within a project's."""

@@ -1,4 +1,4 @@
-"""What is kept of a run's trials: logs that were read once, and of an emulator, which ends with the run, all logs and files."""
+"""Archive the logs and files of a run's trials: logs once they are read, and all that an emulator holds."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def keep(
     run: "RunStore", lines_of: "Callable[[Trial], Iterable[str]]", download: "Callable[[Trial, Path], object]"
 ) -> None:
-    """Copies logs and files of all ended trials into the run's folder, each once.
+    """Copy logs and files of all ended trials into the run's folder, each once.
 
-    What another emulator kept of a trial is gone with it, and is left out.
+    Trials that another emulator ran are left out: their logs and files are gone with it.
 
     Args:
         run: the run.
-        lines_of: what a trial printed.
-        download: copies what a trial left into a folder; raises TrialError where it left nothing.
+        lines_of: returns the lines that a trial printed.
+        download: copies the files of a trial into a folder; raises TrialError where it left none.
     """
     for trial in run.trials():
         folder = _folder(run, trial)
@@ -31,19 +31,19 @@ def keep(
             continue
         try:
             lines = "".join(f"{line}\n" for line in lines_of(trial))
-        except ProviderError:  # it was in another emulator, before the run went on in this one
+        except ProviderError:  # the trial ran in another emulator, before the run was resumed in this one
             continue
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log.txt").write_text(lines, "utf-8", errors="backslashreplace")
         try:
             download(trial, folder / "output")
-        except (TrialError, ProviderError):  # it left nothing, and an empty folder says so
+        except (TrialError, ProviderError):  # it left nothing; the empty folder records that
             shutil.rmtree(folder / "output", ignore_errors=True)
             (folder / "output").mkdir()
 
 
 def keeping(run: "RunStore", trial: "Trial", lines: Iterable[str]) -> Iterator[str]:
-    """The lines of an ended trial's log, which are kept once all of them have come: the next look asks no service."""
+    """Yield the lines of an ended trial's log, then archive them, so that no service is asked for them again."""
     folder = _folder(run, trial)
     if not run.store.writable:
         yield from lines
@@ -61,7 +61,7 @@ def keeping(run: "RunStore", trial: "Trial", lines: Iterable[str]) -> Iterator[s
 
 
 def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
-    """The lines of a trial's log; None where nothing was kept."""
+    """Return the lines of a trial's archived log; None where none was archived."""
     try:
         return iter((_folder(run, trial) / "log.txt").read_text("utf-8", errors="replace").splitlines())
     except (FileNotFoundError, NotADirectoryError):
@@ -69,10 +69,10 @@ def kept_log(run: "RunStore", trial: "Trial") -> Iterator[str] | None:
 
 
 def kept_files(run: "RunStore", trial: "Trial", target: Path) -> list[Path] | None:
-    """A trial's files, copied into a folder; None where nothing was kept of the trial.
+    """Copy a trial's archived files into a folder and return their new paths; None where none were archived.
 
     Raises:
-        TrialError: it left none.
+        TrialError: the trial left no files.
     """
     source = _folder(run, trial) / "output"
     if not source.is_dir():

@@ -1,4 +1,4 @@
-"""Commands as messages show them: they work as they stand, in the folder where they are read."""
+"""Commands as messages show them, for the folder in which the message is read."""
 
 import os
 import re
@@ -14,7 +14,7 @@ def command(verb: str, run_id: str, project: Path) -> str:
     Args:
         verb: e.g. ``show``.
         run_id: the run's.
-        project: the folder whose store has it.
+        project: the folder whose store holds the run.
     """
     known = project.resolve() in known_projects()
     return f"cloudtune {verb} {run_id}" if known else command_in(project, verb, run_id)
@@ -35,15 +35,15 @@ def as_read_here(text: str, run_id: str, project: Path) -> str:
     """Return a text from the store, such as the reason of a run's end, with its commands as they work here.
 
     Args:
-        text: written by whoever drove the run, who may have worked in another folder.
+        text: written by the run's driver process, which may have worked in another folder.
         run_id: of the run.
-        project: the folder whose store has it.
+        project: the folder whose store holds the run.
     """
     pattern = rf"cloudtune ([a-z]+) {re.escape(run_id)}(?![\w-])"
     return re.sub(pattern, lambda found: command(found[1], run_id, project), text)
 
 
 def path_word(path: Path) -> str:
-    """Return a path as a word of a command: quoted, and no option even if it begins with a dash."""
+    """Return a path as a word of a command: quoted, and never an option, even if it begins with a dash."""
     text = os.fspath(path)
     return shlex.quote(f"./{text}" if text.startswith("-") else text)

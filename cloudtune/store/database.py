@@ -1,4 +1,4 @@
-"""The store's SQLite file: its schema, opening it to write or only to read, and its troubles in our words."""
+"""The store's SQLite file: its schema, opening it to write or only to read, and its errors as StoreError."""
 
 import os
 import shutil
@@ -40,14 +40,14 @@ _MIGRATIONS = {
     0: _SCHEMA,
     1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
 }
-"""By the version that a store has: what makes it one of this version (0 is a file without tables)."""
+"""Statements that raise a store of a schema version to the current one (0 is a file without tables)."""
 
 ADDED = {"emulators": "'{}' AS emulators", "seen": "NULL AS seen"}
-"""Columns of runs that older versions lack: what stands for them where a store cannot be brought up to date."""
+"""Columns of runs that older versions lack: expressions that replace them where the store cannot be migrated."""
 
 
 def open_store(path: Path) -> sqlite3.Connection:
-    """Open a store to write, made or brought up to date if need be; only to read where it may only be read.
+    """Open a store to write, creating or migrating it first; open it to read where it is not writable.
 
     Raises:
         sqlite3.Error: it is no store, or damaged.
@@ -65,12 +65,12 @@ def open_store(path: Path) -> sqlite3.Connection:
 
 
 def is_writable(path: Path) -> bool:
-    """Whether this process may write to a store, for which its folder has to be writable too."""
+    """Return whether this process may write to a store, which needs its folder to be writable too."""
     return os.access(path.parent, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK))
 
 
 def _make_folder(folder: Path) -> None:
-    """Make the folder of a store, which its owner alone may enter: logs and jobs may tell more than others shall know."""
+    """Create the folder of a store, accessible to its owner alone: logs and jobs may hold confidential data."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ignore = folder / ".gitignore"
     if not ignore.exists():
@@ -83,7 +83,7 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         return
     database.execute("BEGIN EXCLUSIVE")
     try:
-        version = _version(database, path)  # somebody else may have been faster
+        version = _version(database, path)  # another process may have migrated it meanwhile
         if version != SCHEMA_VERSION:
             for statement in _MIGRATIONS[version].split(";"):
                 database.execute(statement)
@@ -93,7 +93,7 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         raise
     database.execute("COMMIT")
     if version == 1 and path.parent.stat().st_uid == os.getuid():
-        path.parent.chmod(0o700)  # earlier versions let others in; whoever opens it to others again is left alone
+        path.parent.chmod(0o700)  # earlier versions let other users in; a later chmod by the owner stays
 
 
 def _version(database: sqlite3.Connection, path: Path) -> int:
@@ -105,15 +105,15 @@ def _version(database: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-# Only to read
+# Reading only
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a store that may only be read, with what a living writer has in its write-ahead log.
+    """Open a store that is only readable, including what a live writer has in its write-ahead log.
 
-    SQLite reads such a log where its index (``-shm``) lies beside it or can be made
-    (https://www.sqlite.org/wal.html#readonly); else a copy of both files is read. Without a log nobody is writing, and the
-    file is read as it is.
+    SQLite reads such a log where its index (``-shm``) lies beside it or can be created
+    (https://www.sqlite.org/wal.html#readonly); else a copy of both files is read. Without a log no process is writing,
+    and the file is opened as immutable.
     """
     log = path.with_name(f"{path.name}-wal")
     has_log = log.exists() and log.stat().st_size > 0
@@ -144,20 +144,20 @@ def _connected(path: Path, how: str) -> sqlite3.Connection:
     return database
 
 
-# Troubles
+# Errors
 
 
 @contextmanager
 def store_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of SQLite and of the file system within it into ours.
+    """Raise the errors of SQLite and of the file system within the context as StoreError.
 
     Args:
-        path: what is being used, for the message.
+        path: the store, for the message.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise StoreError(_in_words(error, path)) from error
+        raise StoreError(_message_of(error, path)) from error
     except OSError as error:
         if isinstance(error, StoreError):
             raise
@@ -165,11 +165,11 @@ def store_errors(path: Path) -> Iterator[None]:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether an error tells that some of a store's content is not as SQLite wrote it."""
+    """Return whether an error says that some of a store's content is not as SQLite wrote it."""
     return any(word in str(error) for word in ("malformed", "decode", "corrupt"))
 
 
-def _in_words(error: sqlite3.DatabaseError, path: Path) -> str:
+def _message_of(error: sqlite3.DatabaseError, path: Path) -> str:
     said = str(error)
     if "readonly" in said:
         return f"{path} may only be read here; what changes a run has to be done by its owner"

@@ -1,4 +1,4 @@
-"""Runs by their ids: in a project, and in any other project of the user."""
+"""Find runs by their ids, in a project and in the user's other projects."""
 
 import contextlib
 from pathlib import Path
@@ -9,14 +9,14 @@ from cloudtune.store.store import RunStore, Store
 
 
 def find_run(run_id: str, project: Path) -> RunStore:
-    """Return the run of an id in a project or, by its whole id, in any other project of this user's.
+    """Return the run of an id in a project or, by its whole id, in any other project of this user.
 
     Args:
         run_id: an id, the unambiguous beginning of one in the project, or ``latest`` of the project.
-        project: the project that is looked at first.
+        project: the project that is searched first.
 
     Raises:
-        RunNotFound: none, or several, answer to it.
+        RunNotFound: no run, or several runs, match the id.
     """
     try:
         return Store(project).run(run_id)

@@ -1,4 +1,4 @@
-"""Where projects are: the folder of one, and the index of a user's, by which runs are found from every folder."""
+"""Find a project's folder, and keep the index of a user's projects, by which runs are found from every folder."""
 
 import contextlib
 import json
@@ -13,23 +13,23 @@ from cloudtune.store import STORE
 FILE = "cloudtune.toml"
 """The file of profiles and settings in a project's folder."""
 
-_MOST = 1000
-"""Projects that are remembered; those that were used longest ago go first."""
+_MAX_PROJECTS = 1000
+"""Number of projects in the index; those that were used longest ago are dropped first."""
 
 
 def index_file() -> Path:
-    """Where the index is, in the user's folder for data (XDG Base Directory Specification)."""
+    """Return the path of the index, in the user's data folder (XDG Base Directory Specification)."""
     root = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(root) / "cloudtune" / "projects.json"
 
 
 def known_projects() -> list[Path]:
-    """The folders of all projects that still have a store, the one that was used last first."""
+    """Return the folders of all projects that still have a store, the most recently used first."""
     return [folder for folder in reversed(_read()) if has_store(folder)]
 
 
 def has_store(folder: Path) -> bool:
-    """Whether a folder is a project with a store that this user may enter."""
+    """Return whether a folder is a project with a store that this user may enter."""
     try:
         return (folder / STORE / "store.db").is_file()
     except OSError:
@@ -37,9 +37,9 @@ def has_store(folder: Path) -> bool:
 
 
 def remember(project: Path) -> None:
-    """Put a project into the index, and drop those that are gone; nothing where the index cannot be written.
+    """Add a project to the index, and drop those that are gone; do nothing where the index cannot be written.
 
-    Runs in it are then found by their ids alone; without, by ``cloudtune -C FOLDER``.
+    Runs of an indexed project are found by their ids alone, others by ``cloudtune -C FOLDER``.
     """
     folder, listed = project.resolve(), _read()
     if listed and listed[-1] == folder:
@@ -49,7 +49,7 @@ def remember(project: Path) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as fresh:
-            json.dump([str(each) for each in [*others, folder][-_MOST:]], fresh)
+            json.dump([str(each) for each in [*others, folder][-_MAX_PROJECTS:]], fresh)
         Path(fresh.name).replace(path)
 
 
@@ -69,10 +69,10 @@ _chosen: ContextVar[Path | None] = ContextVar("project", default=None)
 
 @contextlib.contextmanager
 def chosen_project(folder: Path) -> Iterator[None]:
-    """Has `project_folder` start at a folder instead of the working folder, while the context lasts.
+    """Make `project_folder` start at a folder instead of the working folder, while the context lasts.
 
     Args:
-        folder: which the user named (``cloudtune -C FOLDER``).
+        folder: the one that the user named (``cloudtune -C FOLDER``).
     """
     token = _chosen.set(folder)
     try:
@@ -82,7 +82,7 @@ def chosen_project(folder: Path) -> Iterator[None]:
 
 
 def project_folder(start: Path | None = None) -> Path:
-    """The nearest folder upward that has a ``cloudtune.toml`` or a ``.cloudtune``; the starting folder if none has.
+    """Return the nearest folder upward with a ``cloudtune.toml`` or a ``.cloudtune``; the starting folder if none has.
 
     Args:
         start: None for the folder that the user named, or else the working folder.

@@ -1,4 +1,4 @@
-"""What a run and a trial can be, and the records of both: one set of states for all providers."""
+"""The states and records of runs and trials, one set for all providers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,26 +9,26 @@ from cloudtune.space.space import Values
 
 
 class RunState(StrEnum):
-    """The state of a run. Each provider maps its service's states onto these, totally."""
+    """The state of a run. Every provider maps each state of its service to one of these."""
 
     WAITING = "waiting"
-    """Made, but not started."""
+    """Created, but not started."""
     RUNNING = "running"
     """Trials are being launched."""
     STOPPING = "stopping"
-    """No more trials are launched; those that run come to their end."""
+    """No more trials are launched; running trials are awaited."""
     INTERRUPTED = "interrupted"
-    """Stopped before its end, or its driver is gone; `resume` goes on with it."""
+    """Stopped before its end, or its driver process is gone; `resume` continues it."""
     COMPLETED = "completed"
     """Ended as its limits or its strategy say."""
     FAILED = "failed"
-    """Ended because too many trials failed, or without any good one."""
+    """Ended because too many trials failed, or because none succeeded."""
     CANCELLED = "cancelled"
-    """Ended because somebody cancelled it."""
+    """Ended by a user's cancel."""
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen, not even after a resume."""
+        """Whether the run is over for good: a resume does not continue it."""
         return self in (RunState.COMPLETED, RunState.FAILED, RunState.CANCELLED)
 
 
@@ -36,17 +36,17 @@ class TrialState(StrEnum):
     """The state of a trial."""
 
     WAITING = "waiting"
-    """Its parameters are decided; it is not running yet, or not running any more and will be again."""
+    """Its parameters are decided; it has not started, or waits for another attempt."""
     RUNNING = "running"
     """Its program runs."""
     COMPLETED = "completed"
     """Ended well, with a finite value for every objective."""
     PRUNED = "pruned"
-    """Stopped early by the stopping rule; what it reported is kept."""
+    """Ended with a finite value for every objective."""
     FAILED = "failed"
-    """Broke down, ran out of time or memory, or gave no usable objective; `reason` says which."""
+    """Stopped early by the stopping rule; its reports are kept."""
     CANCELLED = "cancelled"
-    """Stopped because the job ended before it did."""
+    """Its program failed, exceeded its time or memory, or gave no usable objective; `reason` says which."""
 
     @property
     def ended(self) -> bool:
@@ -55,7 +55,7 @@ class TrialState(StrEnum):
 
 
 ELSEWHERE = "driver"
-"""Under which a run's notes have the profile that its driver runs on, where that is a job of its own: `cloudtune.remote`."""
+"""Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class Trial:
         number: from 0, in the order in which the strategy suggested them.
         parameters: the values by name, without those that do not exist under its conditions.
         state: see `TrialState`.
-        metrics: the counting value of every metric that it reported.
-        reason: why it is in its state, where that needs saying; else "".
-        attempt: how often it was started, from 1; 0 before the first start.
+        metrics: the final value of every metric that it reported.
+        reason: why it is in its state, where that needs an explanation; else "".
+        attempt: number of starts so far; 0 before the first.
         started: seconds since 1970 of its last start; None before.
         ended: seconds since 1970; None before.
         place: the provider's name for it: a folder, a training job's name; "" where it has none.
@@ -92,12 +92,12 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a trial reported at one moment.
+    """The metrics that a trial reported at one moment.
 
     Attributes:
         number: the trial.
         attempt: which start of the trial, from 1.
-        step: the trial's own count (epoch, fold), or which report it was, from 1.
+        step: the trial's own count (epoch, fold), or the number of the report, from 1.
         time: seconds since 1970.
         metrics: names and values; a value may be nan or infinite.
     """
@@ -111,12 +111,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What the store knows of a run.
+    """The store's record of a run.
 
     Attributes:
         id: unique in the store.
         name: the job's name.
-        provider: who runs it, by the provider's name.
+        provider: the provider's name.
         profile: the profile of the config that it was launched with.
         job: the spec as JSON, without the values of environment variables.
         plan: the plan as JSON.
@@ -125,11 +125,11 @@ class RunRecord:
         created: seconds since 1970.
         started: seconds since 1970; None before.
         ended: seconds since 1970; None before.
-        elapsed: seconds that it has been driven, over all its resumes.
+        elapsed: seconds that a driver process has driven it, over all its resumes.
         native: the provider's own notes, e.g. the service's name of the job.
-        emulators: the emulators that it runs in instead of services, by the provider's name (by the profile's, of several
-            profiles together); see `cloudtune.driver.listeners.Listener`. None for a run that costs money.
-        seen: seconds since 1970 of the last answer of the service about it; None where none was asked, or needed.
+        emulators: the emulators that it runs in instead of services, by the provider's name (the profile's, where a run
+            has several profiles); see `cloudtune.driver.listeners.Listener`. Empty for a run on real services.
+        seen: seconds since 1970 of the service's last answer about it; None where no service was asked.
     """
 
     id: str
@@ -150,7 +150,7 @@ class RunRecord:
 
     @property
     def emulated(self) -> bool:
-        """Whether it, or a part of it, runs in an emulator."""
+        """Whether the run, or a part of it, runs in an emulator."""
         return bool(self.emulators)
 
     @property

@@ -1,4 +1,4 @@
-"""Rows of the store as records; what was damaged is told by its place instead of breaking whoever reads it."""
+"""Convert rows of the store to records; raise `Damage`, with the place, for values that cloudtune did not write."""
 
 import json
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ _TEXTS = ("id", "name", "provider", "profile", "job", "plan", "reason")
 _MOMENTS = ("started", "ended", "seen")
 
 
-class Damage(ValueError):  # is no error of a user's: `RunStore` makes one of it
+class Damage(ValueError):  # internal: `RunStore` turns it into `DamagedRun`
     """A value that cloudtune did not write."""
 
 
 def run_record(row: tuple[Any, ...]) -> RunRecord:
-    """The record of a row with `RUN_COLUMNS`.
+    """Return the record of a row with `RUN_COLUMNS`.
 
     Raises:
         Damage: says which column is damaged.
@@ -28,7 +28,7 @@ def run_record(row: tuple[Any, ...]) -> RunRecord:
     values = dict(zip(RUN_COLUMNS, row, strict=True))
     for name in _TEXTS:
         _check(name, values[name], str)
-    if {"", ".", ".."} & set(values["id"].split("/")):  # a job that was attached may be called by a path
+    if {"", ".", ".."} & set(values["id"].split("/")):  # an attached job's id may be a path
         raise Damage("its id is no name of a folder")
     for name in ("created", "elapsed"):
         _check(name, values[name], float, int)
@@ -42,10 +42,10 @@ def run_record(row: tuple[Any, ...]) -> RunRecord:
 
 
 def trial_of(row: tuple[Any, ...]) -> Trial:
-    """The trial of a row with `TRIAL_COLUMNS`.
+    """Return the trial of a row with `TRIAL_COLUMNS`.
 
     Raises:
-        Damage: says what of which trial is damaged.
+        Damage: says which trial is damaged, and where.
     """
     number, parameters, state, metrics, reason, attempt, started, ended, place = row
     _check("number", number, int)
@@ -69,7 +69,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
 
 
 def report_of(row: tuple[Any, ...]) -> Report:
-    """The report of a row with all columns of reports.
+    """Return the report of a row with all columns of reports.
 
     Raises:
         Damage: says what is damaged.
@@ -82,7 +82,7 @@ def report_of(row: tuple[Any, ...]) -> Report:
 
 
 def event_of(row: tuple[Any, ...]) -> tuple[float, int | None, str]:
-    """The event of a row: time, trial, message.
+    """Return the event of a row: time, trial, message.
 
     Raises:
         Damage: says what is damaged.

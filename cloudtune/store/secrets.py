@@ -1,4 +1,4 @@
-"""What a run needs and nobody else shall read: the values of its environment variables, while it may need them."""
+"""Keep the secrets of a run, the values of its environment variables, as long as it may need them."""
 
 import json
 import os
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
 PACKED = ("assets", "code")
-"""Folders of a run's own with what is sent to a service; trials on this machine start in another one."""
+"""Folders in a run's folder with code and assets packed for a service; local trials start in another folder."""
 
 
 def masked(job: "TuningJob") -> "TuningJob":
-    """The job without the values of its environment variables."""
+    """Return the job without the values of its environment variables."""
     trial = job.trial.model_copy(update={"environment": dict.fromkeys(job.trial.environment, MASK)})
     return job.model_copy(update={"trial": trial})
 
 
 def keep_environment(run: "RunStore", environment: Mapping[str, str]) -> None:
-    """Keeps the values in a file that only its owner may read; none are in the store."""
+    """Write the values to a file that only its owner may read; the store holds none."""
     remember(environment.values())
     if environment:
         descriptor = os.open(_file(run), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -35,10 +35,10 @@ def keep_environment(run: "RunStore", environment: Mapping[str, str]) -> None:
 
 
 def kept_environment(run: "RunStore") -> dict[str, str]:
-    """The values that were kept.
+    """Return the values that `keep_environment` wrote.
 
     Raises:
-        ProviderError: they are gone.
+        ProviderError: the file is gone.
     """
     try:
         kept: dict[str, str] = json.loads(_file(run).read_text())
@@ -49,7 +49,7 @@ def kept_environment(run: "RunStore") -> dict[str, str]:
 
 
 def forget(run: "RunStore") -> None:
-    """Remove what an ended run needs no more: the values of its variables, and the code that was packed for it."""
+    """Remove what an ended run no longer needs: the values of its variables, and the code that was packed for it."""
     _file(run).unlink(missing_ok=True)
     for name in PACKED:
         shutil.rmtree(run.folder / name, ignore_errors=True)

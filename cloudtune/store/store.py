@@ -1,8 +1,8 @@
 """Runs and trials on disk: one SQLite file a project folder, which several processes may read while one writes.
 
-What a driver is about to do is committed before it does it. Commits go to a write-ahead log without waiting for
-the disk (``synchronous=NORMAL``): they survive the death of the process at any moment, and after a power cut the
-store is whole, though the last commits may be missing (https://www.sqlite.org/pragma.html#pragma_synchronous).
+A driver commits what it is about to do before it does it. Commits go to a write-ahead log without waiting for the disk
+(``synchronous=NORMAL``): they survive the death of the process at any moment, and after a power cut the store is
+consistent, though the last commits may be missing (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
 import fcntl
@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 _LOCK_PAUSES = (0.0, *(0.001,) * 10)
-"""Seconds before each try to get a run's lock: who only looks whether it is held holds it for some microseconds."""
+"""Seconds before each try to take a run's lock: a process that tests whether it is held holds it for microseconds."""
 
-_CHECKPOINT_PATIENCE = 2000
-"""Milliseconds that a new run waits for those who read the store, before it is left to the log alone."""
+_CHECKPOINT_TIMEOUT = 2000
+"""Milliseconds that `create` waits for readers of the store, before it leaves a new run in the log alone."""
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -40,10 +40,10 @@ _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 class Store:
     """All runs of a project folder.
 
-    Where the folder may only be read, the runs can be read and nothing else.
+    Where the folder is not writable, runs can only be read.
 
     Args:
-        project: the folder; its store lives in ``.cloudtune`` below it and is made when it is first needed.
+        project: the folder; its store is in ``.cloudtune`` below it and is created on first use.
 
     Raises:
         StoreError: the store cannot be opened, or a newer cloudtune wrote it.
@@ -56,7 +56,7 @@ class Store:
 
     @cached_property
     def database(self) -> sqlite3.Connection:
-        """The connection; belongs to the thread that first asks for it."""
+        """The connection; belongs to the thread that first uses it."""
         with store_errors(self.path):
             return open_store(self.path)
 
@@ -67,18 +67,18 @@ class Store:
 
     @cached_property
     def columns(self) -> str:
-        """The columns of runs; some have a stand-in in an older store that may only be read."""
+        """The columns of runs, with replacements for those that an older, read-only store lacks."""
         there = {row[1] for row in self.database.execute("PRAGMA table_info(runs)")}
         return ", ".join(name if name in there else ADDED[name] for name in RUN_COLUMNS)
 
     def create(self, record: RunRecord) -> "RunStore":
-        """Add a run, which is in the store's own file when this returns: it survives the loss of the write-ahead log."""
+        """Add a run, and write it to the store's own file: it then survives the loss of the write-ahead log."""
         row = {column: getattr(record, column) for column in RUN_COLUMNS}
         row |= {"state": record.state.value, "native": _dumps(dict(record.native))}
         row["emulators"] = _dumps({name: dict(each) for name, each in record.emulators.items()})
         run = RunStore(self, record.id)
         with store_errors(self.path):
-            database = self.database  # which makes the folder
+            database = self.database  # creates the store's folder
             run.folder.mkdir(parents=True, exist_ok=True)
             marks = ", ".join(f":{name}" for name in row)
             database.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})", row)  # noqa: S608
@@ -86,18 +86,18 @@ class Store:
         return run
 
     def checkpoint(self) -> None:
-        """Bring what the write-ahead log holds into the store's own file, as far as others let it."""
+        """Copy the write-ahead log into the store's own file, as far as readers allow."""
         with store_errors(self.path):
             before = self.database.execute("PRAGMA busy_timeout").fetchone()[0]
-            self.database.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE}")
+            self.database.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT}")
             self.database.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
             self.database.execute(f"PRAGMA busy_timeout = {before}")
 
     def run(self, run_id: str) -> "RunStore":
-        """The run of an id, of the unambiguous beginning of one, or of ``latest``.
+        """Return the run of an id, of the unambiguous beginning of one, or of ``latest``.
 
         Raises:
-            RunNotFound: none, or several, answer to it; the message names them.
+            RunNotFound: no run, or several runs, match the id; the message names them.
         """
         if not self.path.exists():
             raise RunNotFound(
@@ -118,7 +118,7 @@ class Store:
         return RunStore(self, found[0])
 
     def records(self) -> list[RunRecord]:
-        """All runs that can be read, the newest first; see `damaged` for the others."""
+        """Return all readable runs, the newest first; see `damaged` for the others."""
         if not self.path.exists():
             return []
         try:
@@ -126,13 +126,13 @@ class Store:
                 query = f"SELECT {self.columns} FROM runs ORDER BY created DESC, id"  # noqa: S608
                 return [run_record(row) for row in self.database.execute(query)]
         except (StoreError, Damage):
-            return self._one_by_one()[0]
+            return self._records_and_damage()[0]
 
     def damaged(self) -> list[DamagedRun]:
-        """What is wrong with each run that cannot be read."""
-        return self._one_by_one()[1] if self.path.exists() else []
+        """Return an error for each run that cannot be read."""
+        return self._records_and_damage()[1] if self.path.exists() else []
 
-    def _one_by_one(self) -> tuple[list[RunRecord], list[DamagedRun]]:
+    def _records_and_damage(self) -> tuple[list[RunRecord], list[DamagedRun]]:
         records: list[RunRecord] = []
         damaged: list[DamagedRun] = []
         for run_id in sorted(self.ids()):
@@ -141,11 +141,11 @@ class Store:
             except DamagedRun as error:
                 damaged.append(error)
             except RunNotFound:
-                continue  # a folder that is left of a run
+                continue  # the folder of a removed run
         return sorted(records, key=lambda record: -record.created), damaged
 
     def ids(self) -> set[str]:
-        """The ids of all runs; of a damaged store those that can be read, and those that have a folder.
+        """Return the ids of all runs; of a damaged store those that can be read, and those that have a folder.
 
         Raises:
             StoreError: nothing of the store can be read.
@@ -161,7 +161,7 @@ class Store:
         return found
 
     def close(self) -> None:
-        """Closes the connection, if there is one."""
+        """Close the connection, if it is open."""
         if "database" in self.__dict__:
             self.database.close()
             del self.database
@@ -187,10 +187,14 @@ class RunStore:
     # Reading
 
     def record(self) -> RunRecord:
-        """What the store knows of the run as a whole."""
+        """Return the run's record.
+
+        Raises:
+            RunNotFound: the store has no such run.
+        """
         with store_errors(self.path):
             query = f"SELECT {self.store.columns} FROM runs WHERE id = ?"  # noqa: S608
-        rows = self._made(run_record, query, self.id)
+        rows = self._rows(run_record, query, self.id)
         if not rows:
             raise RunNotFound(
                 f"there is no run {self.id!r} in {self.store.project}; `{command_in(self.store.project, 'ls')}` lists them"
@@ -198,20 +202,20 @@ class RunStore:
         return rows[0]
 
     def trials(self, *states: TrialState) -> list[Trial]:
-        """All trials by number, or those in one of the states."""
+        """Return all trials by number, or those in one of the states."""
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ?"  # noqa: S608
         if states:
             query += f" AND state IN ({', '.join('?' * len(states))})"
-        return self._made(trial_of, query + " ORDER BY number", self.id, *states)
+        return self._rows(trial_of, query + " ORDER BY number", self.id, *states)
 
     def trial(self, number: int) -> Trial | None:
-        """One trial, if it exists."""
+        """Return a trial; None if it does not exist."""
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ? AND number = ?"  # noqa: S608
-        rows = self._made(trial_of, query, self.id, number) if abs(number) < 2**63 else []
+        rows = self._rows(trial_of, query, self.id, number) if abs(number) < 2**63 else []
         return rows[0] if rows else None
 
     def existing(self, number: int) -> Trial:
-        """One trial.
+        """Return a trial.
 
         Raises:
             TrialError: there is no such trial.
@@ -222,51 +226,51 @@ class RunStore:
         return found
 
     def history(self) -> list[Trial]:
-        """All trials in the order in which they were last changed: the ended ones as they ended."""
+        """Return all trials in the order of their last change: ended ones in the order in which they ended."""
         query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ? ORDER BY revision"  # noqa: S608
-        return self._made(trial_of, query, self.id)
+        return self._rows(trial_of, query, self.id)
 
     def changes(self, since: int) -> tuple[int, list[Trial]]:
-        """The trials that changed after a revision (0 for all), and the revision to ask with next time."""
+        """Return the trials that changed after a revision (0 for all), and the revision to pass next time."""
         query = f"SELECT revision, {TRIAL_COLUMNS} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
-        rows = self._made(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
+        rows = self._rows(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
         return (rows[-1][0] if rows else since), [trial for _, trial in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many trials there are in each state."""
+        """Return the number of trials in each state."""
         query = "SELECT state, count(*) FROM trials WHERE run = ? GROUP BY state"
-        return {TrialState(state).value: count for state, count in self._made(tuple, query, self.id)}
+        return {TrialState(state).value: count for state, count in self._rows(tuple, query, self.id)}
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
-        """What the trials reported, or one of them, in the order in which it came."""
+        """Yield the reports of all trials, or of one, in the order in which they came."""
         query = "SELECT number, attempt, step, time, metrics FROM reports WHERE run = ?"
         which = [] if number is None else [number]
         query += " AND number = ?" if which else ""
-        yield from self._made(report_of, query + " ORDER BY rowid", self.id, *which)
+        yield from self._rows(report_of, query + " ORDER BY rowid", self.id, *which)
 
     def events(self) -> list[tuple[float, int | None, str]]:
-        """What happened and is worth a line: time, trial (None for the run itself), message."""
+        """Return the run's events in order: time, trial (None for the run itself), message."""
         query = "SELECT time, number, message FROM events WHERE run = ? ORDER BY rowid"
-        return self._made(event_of, query, self.id)
+        return self._rows(event_of, query, self.id)
 
     def last_event(self) -> int:
-        """Where the events end now; see `events_after`."""
-        last: int = self._made(tuple, "SELECT coalesce(max(rowid), 0) FROM events")[0][0]
+        """Return the position of the last event, for `events_after`."""
+        last: int = self._rows(tuple, "SELECT coalesce(max(rowid), 0) FROM events")[0][0]
         return last
 
     def events_after(self, last: int) -> tuple[int, list[tuple[float, int | None, str]]]:
-        """The events that came after others, and where they end now."""
+        """Return the events after a position, and the new position."""
         query = "SELECT rowid, time, number, message FROM events WHERE run = ? AND rowid > ? ORDER BY rowid"
-        rows = self._made(lambda row: (row[0], event_of(row[1:])), query, self.id, last)
+        rows = self._rows(lambda row: (row[0], event_of(row[1:])), query, self.id, last)
         return (rows[-1][0] if rows else last), [event for _, event in rows]
 
     def wish(self) -> str:
-        """What somebody asked of the driver: ``""`` or ``"cancel"``."""
-        wish: str = self._made(tuple, "SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
+        """Return what a user has asked of the driver: ``""`` or ``"cancel"``."""
+        wish: str = self._rows(tuple, "SELECT wish FROM runs WHERE id = ?", self.id)[0][0]
         return wish
 
-    def _made(self, make: Callable[[Any], T], query: str, *arguments: object) -> list[T]:
-        """What becomes of the rows of a query.
+    def _rows(self, make: Callable[[Any], T], query: str, *arguments: object) -> list[T]:
+        """Return a query's rows, each converted by `make`.
 
         Raises:
             DamagedRun: what the store holds of this run is damaged.
@@ -276,7 +280,7 @@ class RunStore:
             database = self.store.database
             try:
                 return [make(row) for row in database.execute(query, arguments)]
-            except ValueError as error:  # also `Damage`, and a state that there is not
+            except ValueError as error:  # `Damage` included, and unknown states
                 raise self.damaged(error) from error
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
@@ -284,7 +288,7 @@ class RunStore:
                 raise self.damaged(error) from error
 
     def damaged(self, why: object) -> DamagedRun:
-        """The error that tells that something of this run is damaged.
+        """Return the error that says that data of this run is damaged.
 
         Args:
             why: what is wrong.
@@ -302,9 +306,9 @@ class RunStore:
         events: Iterable[tuple[int | None, str]] = (),
         columns: Mapping[str, object] | None = None,
     ) -> None:
-        """Writes changed trials, new reports and events, and columns of the run, in one transaction.
+        """Write changed trials, new reports and events, and columns of the run, in one transaction.
 
-        The trials' revisions follow their order here.
+        The trials' revisions follow the order given here.
         """
         database = self.store.database
         with store_errors(self.path):
@@ -320,23 +324,23 @@ class RunStore:
                 )
                 database.executemany(
                     "INSERT INTO events VALUES (?, ?, ?, ?)",
-                    [(self.id, time.time(), number, _told(message)) for number, message in events],
+                    [(self.id, time.time(), number, _masked(message)) for number, message in events],
                 )
                 if columns:
                     row = {name: _dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
-                    row |= {"reason": _told(str(row["reason"]))} if "reason" in row else {}
+                    row |= {"reason": _masked(str(row["reason"]))} if "reason" in row else {}
                     assignments = ", ".join(f"{name} = :{name}" for name in row)
                     database.execute(f"UPDATE runs SET {assignments} WHERE id = :id", {**row, "id": self.id})  # noqa: S608
                 database.execute("COMMIT")
             except BaseException:
-                if database.in_transaction:  # SQLite may have ended it by itself, on a full disk say
+                if database.in_transaction:  # SQLite may have rolled back by itself, on a full disk for example
                     database.execute("ROLLBACK")
                 raise
 
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [
             (
-                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _told(trial.reason),
+                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _masked(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place,
             )
             for trial in trials
@@ -352,19 +356,19 @@ class RunStore:
             )
 
     def forget_reports(self, number: int, attempt: int) -> None:
-        """Removes what one attempt of a trial reported: it is about to be read again from its beginning."""
+        """Remove the reports of one attempt of a trial, before they are read again from the beginning."""
         with store_errors(self.path):
             query = "DELETE FROM reports WHERE run = ? AND number = ? AND attempt = ?"
             self.store.database.execute(query, [self.id, number, attempt])
 
     def forget_trials(self) -> None:
-        """Removes all trials and their reports: the run is about to begin anew."""
+        """Remove all trials and their reports, before the run starts again from the beginning."""
         with store_errors(self.path):
             for table in ("trials", "reports"):
                 self.store.database.execute(f"DELETE FROM {table} WHERE run = ?", [self.id])  # noqa: S608
 
     def remove(self) -> None:
-        """Removes the run, also a damaged one, with its folder."""
+        """Remove the run and its folder, even if it is damaged."""
         with store_errors(self.path):
             database = self.store.database
             database.execute("BEGIN IMMEDIATE")
@@ -381,7 +385,7 @@ class RunStore:
 
     @contextmanager
     def driving(self) -> Iterator[None]:
-        """Holds the run's lock: only one process drives it. The system frees the lock when the process dies.
+        """Hold the run's lock, so that only one process drives it. The system frees the lock when the process dies.
 
         Raises:
             RunBusy: another process holds it.
@@ -397,11 +401,11 @@ class RunStore:
 
     @property
     def driven(self) -> bool:
-        """Whether a process is driving the run now; also where it may only be read."""
+        """Whether a process is driving the run now; also known where the store is only readable."""
         try:
             descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return False  # nobody ever drove it, or its folder is gone or closed to this user
+            return False  # it was never driven, or its folder is gone or closed to this user
         try:
             return not _locked(descriptor, fcntl.LOCK_SH)
         finally:
@@ -409,12 +413,12 @@ class RunStore:
 
     @property
     def lock(self) -> Path:
-        """The file that the run's driver holds locked."""
+        """The file that the run's driver process holds locked."""
         return self.folder / "driver.lock"
 
 
 def _locked(descriptor: int, kind: int, pause: float = 0.0) -> bool:
-    """Whether a lock of an open file, exclusive or shared, could be had after a pause of some seconds."""
+    """Return whether an open file's lock, exclusive or shared, could be taken after a pause in seconds."""
     if pause:
         time.sleep(pause)
     try:
@@ -424,11 +428,11 @@ def _locked(descriptor: int, kind: int, pause: float = 0.0) -> bool:
     return True
 
 
-def _told(text: str) -> str:
-    """A text for people, which may quote a service or a program: without the secrets of either."""
+def _masked(text: str) -> str:
+    """Return a message, which may quote a service or a program, with all secrets masked."""
     return _storable(masked_text(text))
 
 
 def _storable(text: str) -> str:
-    """A text without lone surrogates, which names of files may bring along and UTF-8 does not have."""
+    """Return a text without lone surrogates, which file names may contain and UTF-8 does not have."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What has happened in a run and is not written down yet: written in one transaction."""
+"""Collect what happens in a run, and write it in one transaction."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ class UnitOfWork:
     """Collects trials, reports and events of a run until all of them are written together.
 
     Args:
-        run: whose lock the caller holds.
+        run: the run, whose lock the caller holds.
     """
 
     def __init__(self, run: "RunStore") -> None:
@@ -27,7 +27,7 @@ class UnitOfWork:
         return bool(self._trials or self._reports or self._events)
 
     def trial(self, trial: Trial) -> None:
-        """Add a trial that is not as it was, behind those that changed before it: it is written as it then is."""
+        """Add a changed trial, after those that changed before it; `write` stores its state at the time of writing."""
         self._trials.pop(trial.number, None)
         self._trials[trial.number] = trial
 
@@ -44,7 +44,7 @@ class UnitOfWork:
 
         Args:
             columns: of the run's record; see `RunStore.write`.
-            trials: further ones, written behind those that were added.
+            trials: further trials, written after those that were added.
 
         Raises:
             StoreError: the store cannot be written.
