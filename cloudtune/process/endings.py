@@ -1,4 +1,4 @@
-"""How a trial's process ended, in words."""
+"""Say in a message how a trial's process ended."""
 
 import os
 import signal
@@ -11,21 +11,21 @@ from cloudtune.errors import StoreError
 from cloudtune.process.setting import Setting
 from cloudtune.spec.units import format_duration, format_size
 
-_LAST_WORDS = 4096
+_TAIL_SIZE = 4096
 
 
 def ended_of(setting: Setting, number: int, attempt: int, outcome: Mapping[str, Any], log: str) -> Ended:
-    """The end of a trial's process.
+    """Return the end of a trial's process.
 
     Args:
         setting: of the run.
         number: the trial.
         attempt: which start of it.
-        outcome: what the keeper says: ``status``, ``why``, ``message`` and ``peak``.
-        log: the trial's log, whose last line explains a failure best.
+        outcome: the keeper's answer: ``status``, ``why``, ``message`` and ``peak``.
+        log: path of the trial's log, whose last line explains a failure best.
 
     Raises:
-        StoreError: it could not be started for want of disk, memory or processes, and no other trial could be.
+        StoreError: no process can be started, for want of disk, memory or processes.
     """
     if outcome["why"] == "system":
         raise StoreError(
@@ -38,7 +38,7 @@ def ended_of(setting: Setting, number: int, attempt: int, outcome: Mapping[str, 
 
 
 def _failure(setting: Setting, outcome: Mapping[str, Any], log: str) -> tuple[str, bool]:
-    """Why it failed ("" if it did not), and whether another attempt may end better."""
+    """Return why it failed ("" if it did not), and whether another attempt may succeed."""
     status, why = outcome["status"], outcome["why"]
     if why == "start":
         return f"it could not be started: {outcome['message']}", True
@@ -76,11 +76,11 @@ def _exit_text(code: int) -> str:
 
 
 def _last_line(log: str) -> str:
-    """The last line of a log that says something, as the end of a sentence."""
+    """Return the last line of a log that is not empty, as the end of a sentence."""
     try:
         with Path(log).open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _LAST_WORDS))
+            file.seek(max(0, file.tell() - _TAIL_SIZE))
             lines = file.read().decode(errors="replace").split("\n")
     except OSError:
         return ""

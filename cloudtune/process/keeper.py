@@ -1,22 +1,22 @@
-"""The keeper: a small process that stands between the driver and the trials of one run.
+"""The keeper: a small process between the driver and the trials of one run.
 
-It starts every trial as a process group of its own, enforces its limits, learns how it ended and writes that down,
-even when the driver has been killed meanwhile: then it stays until the last trial is over, so that a resumed
-driver finds the truth in the trials' folders. It ends what a trial leaves behind: the rest of its process group,
-and (on Linux, where it is a "subreaper", see prctl(2)) also what left the group to survive.
+It starts every trial as a process group of its own, enforces its limits, awaits its end and records it, even when the
+driver has been killed meanwhile: then it stays until the last trial has ended, so that a resumed driver finds the
+outcomes in the trials' folders. It ends what a trial leaves behind: the rest of its process group, and (on Linux,
+where the keeper is a "subreaper", see prctl(2)) also processes that left the group.
 
-For function trials it imports the user's function once and forks a process for each trial, or for each worker of
-a pool. Commands are started with posix_spawn.
+For function trials it imports the user's function once and forks a process for each trial, or for each worker of a
+pool. Commands are started with posix_spawn.
 
-The protocol is JSON lines over the socket whose descriptor is the last argument. It uses the standard library
-alone, down to what is loaded at its start, so that it is there within milliseconds.
+The protocol is JSON lines over the socket whose descriptor is the last argument. This module loads at its start only
+what it needs of the standard library, so that the keeper is ready within milliseconds.
 
 Requests:   {"do": "load", …}   {"do": "spawn", "key": …}   {"do": "fork", …}   {"do": "worker", …} (with a descriptor)
             {"do": "stop", "key": …, "grace": seconds}      {"do": "quit"}
 Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "memory" | "stopped" | "start" | "system", "message": …}
 
-"stopped" is the driver's own wish, by "stop" or "quit"; "system" is a start that failed for want of disk, memory or
-processes, which says nothing of the trial.
+"stopped": the driver asked for it, by "stop" or "quit". "system": the start failed for want of disk, memory or
+processes, so that the trial itself is not to blame.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ import socket
 import sys
 import time
 
-TYPE_CHECKING = False  # type checkers take it for true; typing would double what is loaded here
+TYPE_CHECKING = False  # type checkers assume True; loading typing would double the imports
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 MEMORY_INTERVAL = 0.2
-"""Seconds between two looks at the memory of trials that have a limit."""
+"""Seconds between two measurements of the memory of trials that have a limit."""
 
 LOG_INTERVAL = 0.25
-"""Seconds between two looks at the size of logs."""
+"""Seconds between two checks of the size of logs."""
 
 LOG_KEPT = 1 << 20
-"""Bytes at the end of a log that stay, at most, where its middle is left out."""
+"""Bytes kept, at most, at the end of a log whose middle is left out."""
 
 NOTE_SIZE = 128
 """Bytes of the note that says how much of a log was left out; it stands at half of the log's greatest size."""
 
 LINGERING_INTERVAL = 0.02
-"""Seconds between two looks at a group whose leader has ended on request and whose others have not yet."""
+"""Seconds between two checks of a group whose leader has ended on request while other members have not."""
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -66,22 +66,22 @@ class Child:
         self.grace: float = request.get("grace", 10.0)
         self.log: str = request["log"]
         self.log_size: int | None = request.get("log_size")
-        self.log_start: _Place | None = None
+        self.log_start: _SharedOffset | None = None
         self.why = ""
         self.peak = 0
         limit = request.get("limit")
         self.deadline = time.monotonic() + limit if limit else None
         self.kill_at: float | None = None
-        self.status: int | None = None  # of the leader, where the rest of its group may still save its state
+        self.status: int | None = None  # the leader's, while others of its group may still save their state
 
     @property
     def output_start(self) -> int:
-        """Where in its log the output of its present trial begins; -1 for a worker that has none."""
+        """Offset in its log at which the output of its present trial begins; -1 for a worker without a trial."""
         return 0 if self.log_start is None else self.log_start.get()
 
     @property
     def output_size(self) -> int:
-        """Bytes that its present trial has in the log; 0 for a worker that has none.
+        """Bytes that its present trial has in the log; 0 for a worker without a trial.
 
         Raises:
             OSError: the log is gone.
@@ -90,8 +90,8 @@ class Child:
         return 0 if start < 0 else os.stat(self.log).st_size - start  # noqa: PTH116
 
 
-class _Place:
-    """Where in a worker's log the output of its present trial begins; memory that the worker and the keeper share."""
+class _SharedOffset:
+    """Offset in a worker's log at which the output of its present trial begins, in memory shared with the keeper."""
 
     def __init__(self) -> None:
         import mmap  # noqa: PLC0415  # only pools need it
@@ -103,12 +103,12 @@ class _Place:
         return int.from_bytes(self._memory[:8], "little", signed=True)
 
     def put(self, offset: int) -> None:
-        """Note the offset, or -1 where no trial runs."""
+        """Set the offset; -1 where no trial runs."""
         self._memory[:8] = offset.to_bytes(8, "little", signed=True)
 
 
 class Keeper:
-    """Starts, watches and ends process groups on behalf of the driver at the other end of a socket."""
+    """Starts, watches and ends process groups for the driver at the other end of a socket."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection: socket.socket | None = connection
@@ -119,7 +119,9 @@ class Keeper:
         self._forked: Any = None
         self._load_error = ""
         self._next_memory_look = self._next_log_look = 0.0
-        self._environment = dict(os.environb)  # decoding it anew for every trial would take longer than all else here
+        self._environment = dict(
+            os.environb
+        )  # decoding it anew for every trial would take longer than the rest of a start
         self._name = f"{os.getpid()} {birth(os.getpid())}"
         self._wakeup, wake = socket.socketpair()
         self._wakeup.setblocking(False)
@@ -132,9 +134,9 @@ class Keeper:
         self._selector.register(self._wakeup, selectors.EVENT_READ, self._drain_wakeup)
 
     def run(self) -> None:
-        """Serves until the driver says quit, or is gone and the last trial has ended."""
+        """Serve requests until the driver sends quit, or is gone and the last trial has ended."""
         while self._connection is not None or self._children:
-            for chosen, _ in self._selector.select(self._patience()):
+            for chosen, _ in self._selector.select(self._timeout()):
                 chosen.data()
             self._reap()
             self._enforce()
@@ -153,9 +155,9 @@ class Keeper:
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
-            self._obey(json.loads(line))
+            self._handle(json.loads(line))
 
-    def _obey(self, request: dict[str, Any]) -> None:
+    def _handle(self, request: dict[str, Any]) -> None:
         match request["do"]:
             case "load":
                 self._load(request)
@@ -177,10 +179,10 @@ class Keeper:
             self._connection.close()
             self._connection = None
         for child in list(self._children.values()):
-            if not child.outlives:  # such as a worker of a pool: nobody is left who would take its results
+            if not child.outlives:  # such as a worker of a pool, whose results no driver would receive
                 self._stop_on_request(child, 0)
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         if self._connection is not None:
             try:
                 self._connection.sendall(json.dumps(message).encode() + b"\n")
@@ -197,7 +199,7 @@ class Keeper:
             if "record" in request:
                 write(request["record"], f"{pid} {birth(pid)}\n{self._name}\n")
         except OSError as error:
-            why = "system" if error.errno in _OF_THE_SYSTEM else "start"
+            why = "system" if error.errno in _SYSTEM_ERRORS else "start"
             message = f"{error.strerror}: {error.filename or request.get('argv', ['?'])[0]}"
             self._failed_to_start(request, message, why)
         except ImportError as error:
@@ -206,9 +208,11 @@ class Keeper:
     def _failed_to_start(self, request: dict[str, Any], message: str, why: str = "start") -> None:
         outcome = {"status": None, "why": why, "message": message, "peak": 0}
         if "record" in request:
-            with contextlib.suppress(OSError):  # the disk may be what failed; the driver is told all the same
+            with contextlib.suppress(
+                OSError
+            ):  # the disk may have failed; the driver gets the outcome through the socket as well
                 write(request["record"], f"\n\n{json.dumps(outcome)}\n")
-        self._tell({"ended": request["key"], **outcome})
+        self._send({"ended": request["key"], **outcome})
 
     def _spawn(self, request: dict[str, Any]) -> int:
         os.chdir(request["cwd"])
@@ -227,7 +231,7 @@ class Keeper:
         )
 
     def _load(self, request: dict[str, Any]) -> None:
-        """Loads the user's function, once for all trials, and what a forked process needs to run it."""
+        """Load the user's function, once for all trials, and the module that a forked process needs to run it."""
         os.chdir(request["cwd"])
         sys.path[:] = request["path"]
         from cloudtune import trial  # noqa: PLC0415  # only function trials need packages
@@ -267,7 +271,7 @@ class Keeper:
         try:
             function = self._ready_function()
             log = os.open(request["log"], _LOG_FLAGS, 0o644)
-            place = request["log_start"] = _Place()
+            place = request["log_start"] = _SharedOffset()
             place.put(-1)
             pid = os.fork()
             if pid == 0:
@@ -275,7 +279,7 @@ class Keeper:
                 connection = socket.socket(fileno=descriptor)
 
                 def ended(start: int) -> None:
-                    place.put(-1)  # from here on the keeper leaves the log alone
+                    place.put(-1)  # from here on the keeper does not trim the log
                     trim_log(request["log"], request["log_size"], start)
 
                 self._forked.leave(lambda: self._forked.serve(function, connection, request["run"], place.put, ended))
@@ -285,7 +289,7 @@ class Keeper:
         return pid
 
     def _become_trial(self, log: int) -> None:
-        """In a forked child: let go of everything that is the keeper's."""
+        """Release the keeper's resources in a forked child, and redirect its standard streams."""
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -319,7 +323,7 @@ class Keeper:
                 return
             child = self._children.get(pid)
             if child is None:
-                continue  # one that had left its group and is ours since its parent died
+                continue  # it had left its group, and was adopted when its parent died
             child.status = status
             if child.kill_at is None or not _alive(child.pid):
                 self._ended(child, status)
@@ -328,18 +332,18 @@ class Keeper:
         del self._children[child.pid]
         _signal_group(child.pid, signal.SIGKILL)
         if child.log_size is not None and child.output_start >= 0:
-            with contextlib.suppress(OSError):  # somebody has removed it
+            with contextlib.suppress(OSError):  # the log has been removed
                 trim_log(child.log, child.log_size, child.output_start)
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
-        # The driver is told first: it goes on while the rest is done, which serves the case that it dies.
-        self._tell({"ended": child.key, **outcome})
+        # The driver gets the outcome first and continues meanwhile; the record is for the case that it dies.
+        self._send({"ended": child.key, **outcome})
         if child.record is not None:
-            with contextlib.suppress(OSError):  # the disk is full; the driver knows how the trial ended
+            with contextlib.suppress(OSError):  # the disk is full; the driver has the outcome
                 write(child.record, json.dumps(outcome) + "\n")
         _end_leftovers({other.pid for other in self._children.values()})
 
-    def _patience(self) -> float | None:
-        """Seconds until something has to be done, None for never."""
+    def _timeout(self) -> float | None:
+        """Return the seconds until the next deadline or check; None for no such."""
         times = [child.kill_at or child.deadline for child in self._children.values()]
         if any(child.status is not None for child in self._children.values()):
             times.append(time.monotonic() + LINGERING_INTERVAL)
@@ -374,9 +378,9 @@ class Keeper:
                 self._stop(child, child.grace)
 
     def _look_at_logs(self) -> None:
-        """Trims the logs that have grown too large, whose writers stand still meanwhile."""
+        """Trim the logs that have grown too large, while their writers are suspended."""
         for child in self._children.values():
-            with contextlib.suppress(OSError):  # somebody has removed it
+            with contextlib.suppress(OSError):  # the log has been removed
                 if child.log_size is not None and child.output_size > child.log_size:
                     self._signal(child, signal.SIGSTOP)
                     try:
@@ -392,13 +396,13 @@ class Keeper:
                 self._stop_on_request(child, grace)
 
     def _stop_on_request(self, child: Child, grace: float) -> None:
-        """Ends a trial as its driver wishes, and remembers that, unless it has ended by itself just before."""
+        """End a trial for its driver, and record that as the reason unless it has just ended by itself."""
         if not child.why and not _has_exited(child.pid):
             child.why = "stopped"
         self._stop(child, grace)
 
     def _stop(self, child: Child, grace: float) -> None:
-        """Asks the group to end, and makes it after the grace time."""
+        """Ask the group to end, and kill it after the grace time in seconds."""
         if grace <= 0:
             self._signal(child, signal.SIGKILL)
         else:
@@ -414,7 +418,7 @@ class Keeper:
 
 
 def _has_exited(pid: int) -> bool:
-    """Whether a child has ended and waits for being reaped; not known on every system."""
+    """Return whether a child has ended and waits to be reaped; False where the system cannot tell."""
     if not hasattr(os, "waitid"):
         return False
     try:
@@ -424,7 +428,7 @@ def _has_exited(pid: int) -> bool:
 
 
 def _await_stop(pid: int) -> None:
-    """Wait until a child that was sent SIGSTOP stands still or has ended; briefly, for it may have left its group."""
+    """Wait until a child that was sent SIGSTOP is suspended or has ended; at most 50 ms: it may have left its group."""
     if hasattr(os, "waitid"):
         with contextlib.suppress(ChildProcessError):  # it has ended, and was reaped
             for _ in range(50):
@@ -434,12 +438,12 @@ def _await_stop(pid: int) -> None:
 
 
 def _signal_group(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left in it
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the group has no member left
         os.killpg(group, number)
 
 
 def _alive(group: int) -> bool:
-    """Whether a process group has a member left."""
+    """Return whether a process group has a member left."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -450,12 +454,12 @@ def _alive(group: int) -> bool:
 
 
 def _end_leftovers(living: set[int]) -> None:
-    """Kills processes that left their group and whose trial is over: children of ours that we did not start."""
-    for _ in range(100):  # each round may set free the children of the last
-        strangers = [pid for pid in _own_children() if pid not in living and _trial_group_of(pid) not in living]
-        if not strangers:
+    """Kill processes that left their group and whose trial has ended: children that the keeper did not start."""
+    for _ in range(100):  # each round may orphan the children of the last
+        adopted = [pid for pid in _own_children() if pid not in living and _trial_group_of(pid) not in living]
+        if not adopted:
             return
-        for pid in strangers:
+        for pid in adopted:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             with contextlib.suppress(ChildProcessError):
@@ -467,11 +471,11 @@ def _own_children() -> list[int]:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:  # noqa: PTH123
             return [int(pid) for pid in file.read().split()]
     except OSError:
-        return []  # not Linux: such children belong to init, and the driver looks for them by their environment
+        return []  # not Linux: init adopts such children, and the driver finds them by their environment
 
 
 def _trial_group_of(pid: int) -> int:
-    """The process group of the trial that a process stems from, as its environment tells; 0 if it does not."""
+    """Return the process group of the trial that a process stems from, by its environment; 0 where that is unknown."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
             variables = dict(item.partition(b"=")[::2] for item in file.read().split(b"\0"))
@@ -482,7 +486,7 @@ def _trial_group_of(pid: int) -> int:
 
 
 def memory_of(group: int) -> int:
-    """Bytes of memory that a process and its descendants use, shared pages counted once (PSS) where that is known."""
+    """Return the memory of a process and its descendants in bytes, shared pages counted once (PSS) where possible."""
     import psutil  # noqa: PLC0415  # loaded only for jobs with a memory limit
 
     total = 0
@@ -496,14 +500,14 @@ def memory_of(group: int) -> int:
 
 
 def trim_log(path: str, size: int, start: int = 0) -> None:
-    """Leaves out the middle of a log that is larger than it may be, and writes a note in its place.
+    """Leave out the middle of a log that exceeds its size, and write a note in its place.
 
-    The first half of what it may hold stays, and the last megabyte. Processes that append to it go on after that.
+    Its first part, of half its size, stays, and at most the last megabyte. Processes continue to append after that.
 
     Args:
         path: of the file.
         size: bytes that the log may hold.
-        start: where in the file it begins: a worker's file holds the logs of several trials.
+        start: offset in the file at which the log begins: a worker's file holds the logs of several trials.
 
     Raises:
         OSError: it cannot be read or written.
@@ -519,14 +523,14 @@ def trim_log(path: str, size: int, start: int = 0) -> None:
 
 
 def write_note(descriptor: int, head: int, gone: int, last: bytes = b"") -> None:
-    """Ends a log at its half with the note that so many bytes are left out, and with what follows them."""
+    """Truncate a log at its half; append the note that so many bytes are left out, and the bytes that follow them."""
     note = f"\n[cloudtune: {gone} bytes of the output are left out here: a log keeps no more]".encode()
     os.ftruncate(descriptor, head)
     os.pwrite(descriptor, note.ljust(NOTE_SIZE - 1) + b"\n" + last, head)
 
 
 def left_out(descriptor: int, head: int) -> int:
-    """How many bytes of an open log are left out, as the note at its half says; 0 where there is none."""
+    """Return the bytes of an open log that are left out, by the note at its half; 0 where there is none."""
     note = os.pread(descriptor, NOTE_SIZE, head)
     start = b"\n[cloudtune: "
     number = note.removeprefix(start).partition(b" ")[0]
@@ -534,7 +538,7 @@ def left_out(descriptor: int, head: int) -> int:
 
 
 def birth(pid: int) -> str:
-    """When a process started, in the system's ticks: with its pid it names the process for good; "" if unknown."""
+    """Return when a process started, in the system's ticks, which with its pid identifies it; "" if unknown."""
     try:
         with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
             return file.read().rpartition(")")[2].split()[19]
@@ -543,7 +547,7 @@ def birth(pid: int) -> str:
 
 
 def write(path: str, text: str) -> None:
-    """Adds a text to a file in one go: a reader finds all of it or nothing."""
+    """Append a text to a file in a single write: a reader finds all of it or nothing."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
         os.write(descriptor, text.encode())
@@ -551,10 +555,10 @@ def write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
-_OF_THE_SYSTEM = frozenset(
+_SYSTEM_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
 )
-"""Errors at the start of a process that are not its own: no other would start either."""
+"""Errors at the start of a process that are the system's: no other process would start either."""
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _DEFAULT_SIGNALS = (
@@ -568,7 +572,7 @@ _DEFAULT_SIGNALS = (
 
 
 def _adopt_orphans() -> None:
-    """Makes processes whose parent died children of the keeper (Linux; elsewhere they stay init's)."""
+    """Make the keeper the parent of processes whose parent died (Linux; elsewhere init is)."""
     if sys.platform == "linux":
         import ctypes  # noqa: PLC0415
 
@@ -576,10 +580,10 @@ def _adopt_orphans() -> None:
 
 
 def main() -> None:
-    """Serves the driver at the other end of the socket whose descriptor is the last argument."""
+    """Serve the driver at the other end of the socket whose descriptor is the last argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _adopt_orphans()
     connection = socket.socket(fileno=int(sys.argv[-1]))
-    connection.set_inheritable(False)  # a trial that held it would hide the keeper's death from the driver
+    connection.set_inheritable(False)  # a trial that inherited it would hide the keeper's death from the driver
     Keeper(connection).run()

@@ -1,4 +1,4 @@
-"""The driver's end of the line to the keeper."""
+"""The driver's connection to the keeper."""
 
 import contextlib
 import json
@@ -27,8 +27,8 @@ class KeeperClient:
 
     Args:
         environment: of the keeper, and so of all its trials.
-        log: a file for what goes wrong in the keeper itself.
-        bare: whether the keeper needs nothing but the standard library's core, which starts it twice as fast.
+        log: a file for the keeper's own errors.
+        bare: whether the keeper needs only the core of the standard library; it then starts twice as fast.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, *, bare: bool) -> None:
@@ -52,7 +52,7 @@ class KeeperClient:
         return self._process.pid
 
     def send(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
-        """Sends a request, with a descriptor where it needs one.
+        """Send a request, with a descriptor where it needs one.
 
         Raises:
             OSError: the keeper is gone.
@@ -65,7 +65,7 @@ class KeeperClient:
         self.socket.sendall(data[sent:])
 
     def receive(self) -> Iterator[dict[str, Any]]:
-        """The answers that have come; waits for one if there is none.
+        """Return the answers that have come; wait for one if there is none.
 
         Raises:
             ConnectionError: the keeper is gone.
@@ -77,7 +77,7 @@ class KeeperClient:
         return (json.loads(line) for line in lines)
 
     def close(self) -> None:
-        """Lets the keeper end everything that it keeps, and itself."""
+        """Make the keeper end its processes and itself; kill it if that takes more than 10 s."""
         with contextlib.suppress(OSError):  # it may be gone already
             self.send({"do": "quit"})
         self.socket.close()
@@ -95,9 +95,9 @@ def _bytecode_flags() -> list[str]:
 
 
 def trial_environment(base: Mapping[str, str], run_id: str, folder: Path, python: str | None) -> dict[str, str]:
-    """The environment that all trials of a run share: the user's own, and the mark by which leftovers are found.
+    """Return the environment that all trials of a run share: the user's own, and the variables that mark its processes.
 
-    ``python`` is in it the interpreter that runs cloudtune (or the given one), whether or not its virtual
+    ``python`` in it is the interpreter that runs cloudtune (or the given one), whether or not its virtual
     environment is activated.
     """
     own = {name: value for name, value in base.items() if not name.startswith("CLOUDTUNE_TRIAL")}

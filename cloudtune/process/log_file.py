@@ -1,6 +1,6 @@
-"""Reading a log that grows, and whose middle may be left out meanwhile (`keeper.trim_log`), in bounded memory.
+"""Read a log that grows, and whose middle may be left out meanwhile (`keeper.trim_log`), in bounded memory.
 
-Offsets count the bytes that the trial has written, also those that were left out.
+Offsets count the bytes that the trial has written, including those that were left out.
 """
 
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from cloudtune.process.keeper import NOTE_SIZE, left_out, write_note
 
 CHUNK = 1 << 20
-"""Bytes of one file that are read in one turn, so that a chatty trial does not keep the driver from the others."""
+"""Bytes of one file that one call reads, so that a trial that prints much does not delay the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Piece:
     """A part of a log.
 
     Attributes:
-        start: its offset; later than the one that was asked for where what stood there is left out.
+        start: its offset; later than the requested one where that part is left out.
         data: its bytes.
         end: the offset of the log's end.
     """
@@ -33,14 +33,14 @@ class Piece:
 
 
 def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int = 0, finish: int | None = None) -> Piece:
-    """A part of a log.
+    """Return a part of a log.
 
     Args:
         descriptor: of the open file.
         offset: where to begin.
         most: bytes to read.
         size: bytes that the log keeps.
-        begin: where in the file the log begins, which is 0 but for the trials of a worker.
+        begin: where in the file the log begins: 0, except for the trials of a worker.
         finish: where in the file it ends; None for the file's end.
 
     Raises:
@@ -51,7 +51,7 @@ def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int =
         last = os.fstat(descriptor).st_size if finish is None else finish
         longer = last - begin > head
         gone = left_out(descriptor, begin + head) if longer else 0
-        added = NOTE_SIZE - gone if gone else 0  # from the offset of a byte to its place in the log
+        added = NOTE_SIZE - gone if gone else 0  # difference between a byte's place in the log and its offset
         start = max(offset, head + gone) if gone and offset >= head else offset
         end = last - begin - added
         most = max(0, min(most, end - start))
@@ -59,12 +59,12 @@ def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int =
             data = os.pread(descriptor, min(most, head - start) if gone else most, begin + start)
         else:
             data = os.pread(descriptor, most, begin + start + added)
-        if not longer or left_out(descriptor, begin + head) == gone:  # or the keeper has just trimmed it
+        if not longer or left_out(descriptor, begin + head) == gone:  # else the keeper has just trimmed it
             return Piece(start, data, max(end, start + len(data)))
 
 
 def end_of_log(path: str, size: int) -> int:
-    """The offset of a log's end; 0 where there is none."""
+    """Return the offset of a log's end; 0 where there is no log."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -76,7 +76,7 @@ def end_of_log(path: str, size: int) -> int:
 
 
 def leave_out(path: str, until: int, size: int) -> None:
-    """Notes in a log that what follows its half, until an offset, is left out.
+    """Write a note into a log that what follows its half, until an offset, is left out.
 
     Raises:
         OSError: it cannot be written.
@@ -89,10 +89,10 @@ def leave_out(path: str, until: int, size: int) -> None:
 
 
 class LogReader:
-    """What a growing log has got since the last look.
+    """Reads what a growing log has got since the last read.
 
     Args:
-        path: of the log, which need not be there yet.
+        path: of the log, which need not exist yet.
         size: bytes that it keeps.
         begin: where in the file it begins; see `read_log`.
         finish: where in the file it ends; None for the file's end.
@@ -104,7 +104,7 @@ class LogReader:
         self.offset = 0
 
     def read(self, most: int = CHUNK) -> Piece:
-        """The next part, which begins later than at `offset` where something was left out."""
+        """Return the next part, which begins later than at `offset` where something was left out."""
         if self._descriptor is None:
             try:
                 self._descriptor = os.open(self._path, os.O_RDONLY)
@@ -115,7 +115,7 @@ class LogReader:
         return piece
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

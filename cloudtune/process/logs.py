@@ -1,4 +1,4 @@
-"""What a trial printed."""
+"""Read what a trial printed."""
 
 import json
 import time
@@ -13,15 +13,15 @@ from cloudtune.store.records import Trial
 from cloudtune.store.store import RunStore
 
 FOLLOWING_INTERVAL = 0.1
-"""Seconds between two looks at a log that is followed."""
+"""Seconds between two reads of a log that is followed."""
 
 _LONGEST_LINE = 1 << 20  # bytes; a longer one comes in pieces
 
-_SAMPLE = 1 << 16  # bytes of each end of a log that are looked at to say what was printed
+_SAMPLE = 1 << 16  # bytes at each end of a log from which printed metrics are suggested
 
 
 def lines_of(run: RunStore, number: int, *, follow: bool) -> Iterator[str]:
-    """The lines of a trial's log, of all its attempts; with `follow` until the trial has ended.
+    """Yield the lines of a trial's log, of all its attempts; with `follow` until the trial has ended.
 
     Raises:
         TrialError: there is no such trial, or it has not started.
@@ -37,7 +37,7 @@ def lines_of(run: RunStore, number: int, *, follow: bool) -> Iterator[str]:
 
 
 def sample(path: str) -> list[str]:
-    """The first lines of a log and the last ones; none where there is no log."""
+    """Return the first and the last lines of a log; none where there is no log."""
     try:
         with Path(path).open("rb") as file:
             first = file.read(_SAMPLE)
@@ -49,13 +49,13 @@ def sample(path: str) -> list[str]:
 
 
 class _Text:
-    """Makes lines of bytes that come in pieces."""
+    """Splits bytes that come in pieces into lines."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[str]:
-        """The lines that are complete, and parts of one that is too long to be waited for."""
+        """Yield the complete lines, and parts of a line that is too long to be buffered."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _LONGEST_LINE:
             lines.append(self._rest)
@@ -63,14 +63,14 @@ class _Text:
         return (line.decode(errors="replace") for line in lines)
 
     def rest(self) -> Iterator[str]:
-        """The line that was not ended, if there is one."""
+        """Yield the last line if it has no end."""
         if self._rest:
             yield self._rest.decode(errors="replace")
             self._rest = b""
 
 
 def lines_of_slice(folder: Path, place: str) -> Iterator[str]:
-    """The lines of the part of a worker's log that one trial wrote: ``path:start-end``."""
+    """Yield the lines of the part of a worker's log that one trial wrote: ``path:start-end``."""
     path, _, span = place.rpartition(":")
     start, end = (int(part) for part in span.split("-"))
     text = _Text()
@@ -104,7 +104,7 @@ def _attempts(run: RunStore, trial: Trial, *, follow: bool) -> Iterator[str]:
 
 
 def _new(log: LogReader, text: _Text) -> Iterator[str]:
-    """The lines that a log has got since the last look, however many."""
+    """Yield the lines that a log has got since the last read, all of them."""
     while True:
         known = log.offset
         piece = log.read()
@@ -117,7 +117,7 @@ def _new(log: LogReader, text: _Text) -> Iterator[str]:
 
 
 def _log_size(run: RunStore) -> int:
-    """How much a log of the run keeps, as its plan says."""
+    """Return the bytes that a log of the run keeps, by its plan."""
     request = json.loads(run.record().plan)["request"]
     settings = request.get("settings") or {}
     return parse_size(settings.get("log_size", LOG_SIZE))

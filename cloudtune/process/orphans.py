@@ -1,4 +1,4 @@
-"""Ending processes that outlived whoever started them."""
+"""End processes that outlived the process that started them."""
 
 import contextlib
 import os
@@ -10,22 +10,22 @@ if TYPE_CHECKING:
     import psutil
 
 VARIABLE = "CLOUDTUNE_RUN_FOLDER"
-"""The environment variable by which processes are known: the folder that they belong to."""
+"""The environment variable that marks processes: the folder that they belong to."""
 
 
 def end_leftovers(folder: Path, spare: set[int], *, below: bool = False) -> int:
-    """Kills every process of this user that stems from a run, but for some and what belongs to them.
+    """Kill every process of this user that stems from a run, except those to spare and their relatives.
 
     Args:
         folder: the run's, as ``CLOUDTUNE_RUN_FOLDER`` says in the environment of its processes (ids are unique only
             within a store).
-        spare: trials that are still kept; they, their descendants and their keepers stay.
-        below: whether processes that belong to folders below it are meant, too.
+        spare: pids of trials whose keeper lives; they, their descendants and their ancestors stay.
+        below: whether processes of folders below it are killed, too.
 
     Returns:
-        How many were killed.
+        Number of processes killed.
     """
-    import psutil  # noqa: PLC0415  # loaded only when a dead driver may have left something
+    import psutil  # noqa: PLC0415  # loaded only when a dead driver may have left processes
 
     stay = {os.getpid(), *spare}
     for pid in spare:
@@ -43,13 +43,13 @@ def end_leftovers(folder: Path, spare: set[int], *, below: bool = False) -> int:
 
 
 def _suspects(folder: Path) -> "Iterator[psutil.Process]":
-    """The processes whose environment may name a folder, or one below it."""
+    """Yield the processes whose environment may name a folder, or one below it."""
     import psutil  # noqa: PLC0415
 
     if not Path("/proc/self/environ").exists():
         yield from psutil.process_iter()
         return
-    named = os.fsencode(f"{VARIABLE}={folder}")  # to look through the bytes takes a tenth of taking them apart
+    named = os.fsencode(f"{VARIABLE}={folder}")  # searching the bytes takes a tenth of the time of parsing them
     for pid in psutil.pids():
         with contextlib.suppress(OSError, psutil.Error):
             if named in Path(f"/proc/{pid}/environ").read_bytes():
@@ -62,5 +62,5 @@ def _stems_from(process: "psutil.Process", folder: str, *, below: bool) -> bool:
     try:
         found = process.environ().get(VARIABLE, "")
     except (psutil.Error, OSError):
-        return False  # another user's, or gone meanwhile
+        return False  # another user's, or it has ended meanwhile
     return found == folder or (below and found.startswith(f"{folder}{os.sep}"))

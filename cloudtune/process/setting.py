@@ -1,4 +1,4 @@
-"""What all trials of a run share on this machine: folders, environment, limits, and what they run."""
+"""The settings that all trials of a run share on this machine: folders, environment, limits, and the job."""
 
 import contextlib
 import os
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # a node of a cluster has the standard library alone
+if TYPE_CHECKING:  # a node of a cluster has only the standard library
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.records import Trial
 
 
 LOG_SIZE = 256_000_000
-"""Bytes of output that the log of an attempt keeps, where the settings say nothing else."""
+"""Default bytes of output that the log of an attempt keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What all trials of a run share.
+    """The settings that all trials of a run share.
 
     Attributes:
         job: the spec.
@@ -28,7 +28,7 @@ class Setting:
         environment: the environment that trials share.
         memory: bytes that a trial may use; None for no limit.
         seconds: that a trial may take; None for no limit.
-        grace: seconds between the request to end and the end.
+        grace: seconds from the request to end until a trial is killed.
         outputs: the folder below which every trial has one for its outputs; None for its own folder.
         log_size: bytes of output that the log of an attempt keeps.
     """
@@ -46,21 +46,21 @@ class Setting:
 
     @property
     def metric(self) -> str:
-        """The name for the bare number that a function may return."""
+        """The metric that the bare number returned by a function stands for."""
         return self.job.objective[0].metric
 
     def place(self, trial: "Trial") -> str:
-        """The trial's folder, below the run's."""
+        """Return the trial's folder, relative to the run's."""
         return f"trials/{trial.number:05d}"
 
     def files(self, trial: "Trial") -> "TrialFiles":
-        """The files of the trial's present attempt."""
+        """Return the files of the trial's present attempt."""
         output = None if self.outputs is None else f"{self.outputs}/{trial.number:05d}"
         return TrialFiles(f"{self.folder}/{self.place(trial)}", trial.attempt, output, self.log_size)
 
 
 class TrialFiles:
-    """The files of one attempt of a trial; those of the first have plain names, later ones a number.
+    """The files of one attempt of a trial: the first attempt's have plain names, later ones' a number.
 
     Args:
         folder: the trial's folder.
@@ -84,7 +84,7 @@ class TrialFiles:
         self.record = f"{folder}/process{suffix}.txt"
 
     def make_folders(self) -> None:
-        """Makes the trial's folders; those of an earlier attempt stay as they are."""
+        """Create the trial's folders; those of an earlier attempt stay as they are."""
         for folder in (self.folder, self.checkpoint, self.output):
             try:
                 os.mkdir(folder)  # noqa: PTH102  # 5 times as fast
@@ -94,7 +94,7 @@ class TrialFiles:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
 
     def copy_output(self, target: Path) -> list[Path]:
-        """Copies what the trial left into a folder, and returns the files; none for nothing."""
+        """Copy the trial's outputs into a folder and return the copies; none where there are no outputs."""
         import shutil  # noqa: PLC0415  # trials start without it
 
         output = Path(self.output)
@@ -104,13 +104,13 @@ class TrialFiles:
         return [target / path.relative_to(output) for path in files]
 
     def remove_empty_folders(self) -> None:
-        """Removes the folders of a trial that never came; what holds anything stays."""
+        """Remove the empty folders of a trial that did not start."""
         for folder in (self.checkpoint, self.output, self.folder):
             with contextlib.suppress(OSError):  # it is not there, or not empty
                 os.rmdir(folder)  # noqa: PTH106
 
     def environment(self, number: int) -> dict[str, str]:
-        """What the trial's own environment adds to the run's."""
+        """Return the variables that the trial's own environment adds to the run's."""
         return {
             "CLOUDTUNE_TRIAL": str(number),
             "CLOUDTUNE_ATTEMPT": str(self.attempt),

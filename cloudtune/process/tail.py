@@ -1,4 +1,4 @@
-"""Reading what a trial writes while it writes it: its reports, and the metrics in its output."""
+"""Read what a trial writes while it runs: its reports, and the metrics in its output."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from cloudtune.store.records import Report
 from cloudtune.trial import LineSplitter, PrintedMetrics
 
 FAR_BEHIND = 32 << 20
-"""Bytes of output that may wait to be searched for metrics; of more, only the last are searched."""
+"""Bytes of output that may wait to be searched for metrics; of more, only the last `_CAUGHT_UP` are searched."""
 
 _CAUGHT_UP = 4 << 20
 
@@ -20,7 +20,7 @@ _LONGEST_REPORT = 1 << 22
 
 
 class Lines:
-    """The complete lines that a growing file has got since the last look."""
+    """Reads the complete lines that a growing file has got since the last read."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -28,13 +28,13 @@ class Lines:
         self._rest = b""
 
     def new(self, *, last: bool = False) -> Iterator[bytes]:
-        """The new lines, without their ends; with `last` all there are, also one that was never ended."""
+        """Yield the new lines, without their ends; with `last` all that are left, including one without an end."""
         while True:
             data = self._read()
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from lines
             if len(self._rest) > _LONGEST_REPORT:
-                self._rest = b""  # no report is that long, and what follows is none either
+                self._rest = b""  # no report is that long, and neither is the rest of this line one
             if not (last and data):
                 break
         if last and self._rest:
@@ -44,27 +44,27 @@ class Lines:
     def _read(self) -> bytes:
         if self._file is None:
             try:
-                self._file = open(self._path, "rb", buffering=0)  # noqa: PTH123, SIM115  # a path a string: many are opened
+                self._file = open(self._path, "rb", buffering=0)  # noqa: PTH123, SIM115  # no Path: files are many
             except FileNotFoundError:
                 return b""
         return self._file.read(CHUNK)
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
 
 class OutputLines:
-    """The lines that a trial prints, as they come, as far as they can be searched in time.
+    """Reads the lines that a trial prints, skipping what it prints faster than can be searched.
 
     Args:
         path: of the log.
         size: bytes that the log keeps.
 
     Attributes:
-        missed: bytes that were not read, because the trial wrote faster.
+        missed: bytes that were skipped.
     """
 
     def __init__(self, path: str, size: int) -> None:
@@ -73,7 +73,7 @@ class OutputLines:
         self.missed = 0
 
     def new(self, *, last: bool = False) -> Iterator[list[bytes]]:
-        """The new lines in batches: one, or with `last` all that are left."""
+        """Yield the new lines in batches: one, or with `last` all that are left."""
         while True:
             known = self._log.offset
             piece = self._log.read()
@@ -90,20 +90,20 @@ class OutputLines:
             yield self._splitter.finish()
 
     def close(self) -> None:
-        """Lets go of the file."""
+        """Close the file."""
         self._log.close()
 
 
 class Tail:
-    """What one attempt of a trial says of its metrics, in its reports and in its output.
+    """Reads the metrics of one attempt of a trial from its reports and its output.
 
-    A metric that the trial reports is not looked for in its output any more: a script that does both would be
-    heard twice.
+    A metric that the trial reports is no longer searched for in its output, since a script that does both would count
+    twice.
 
     Args:
         number: of the trial.
         attempt: which start of it.
-        files: what the attempt writes.
+        files: the attempt's files.
         patterns: see `cloudtune.spec.metric_patterns.metric_patterns`.
     """
 
@@ -113,7 +113,7 @@ class Tail:
         self._metrics = PrintedMetrics(patterns)
 
     def new(self, *, last: bool = False) -> Iterator[Report | Remark]:
-        """What was said since the last look; with `last` all of the rest."""
+        """Yield the reports and remarks since the last call; with `last` all of the rest."""
         for line in self._reports.new(last=last):
             report = self._reported(line)
             if report is not None:
@@ -139,12 +139,12 @@ class Tail:
             metrics = {str(name): float(value) for name, value in data["metrics"].items()}
             report = Report(self._number, self._attempt, int(data["step"]), float(data["time"]), metrics)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            return None  # half a line of a process that was killed, or not ours: what follows still counts
+            return None  # half a line of a killed process, or not a report: later lines still count
         for name in metrics:
             self._metrics.ignore(name)
         return report
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Close the files."""
         self._reports.close()
         self._output.close()

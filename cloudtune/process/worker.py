@@ -1,4 +1,4 @@
-"""What a process does that the keeper has forked for the user's function: one trial, or one after the other."""
+"""Run the user's function in a process that the keeper has forked: one trial, or one trial after the other."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ from cloudtune import trial
 
 
 def leave(body: Callable[[], int]) -> None:
-    """Runs the body of a forked child and ends the process without running the keeper's own clean-up."""
+    """Run the body of a forked child, and end the process without the keeper's own clean-up."""
     code = 1
     try:
         code = body()
@@ -23,7 +23,7 @@ def leave(body: Callable[[], int]) -> None:
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)  # as the interpreter does
-    except BaseException:  # noqa: BLE001  # everything else that the user's code raises is its traceback and exit code 1
+    except BaseException:  # noqa: BLE001  # all else that the user's code raises gives its traceback and exit code 1
         traceback.print_exc()
     finally:
         with contextlib.suppress(Exception):
@@ -33,7 +33,7 @@ def leave(body: Callable[[], int]) -> None:
 
 
 def run_function(function: Callable[..., object], request: dict[str, Any]) -> int:
-    """A function trial in a process of its own."""
+    """Run a function trial in a process of its own; return the exit code."""
     _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
     metrics = trial.call_function(function, trial.params(), request["metric"])
     if metrics:
@@ -42,7 +42,7 @@ def run_function(function: Callable[..., object], request: dict[str, Any]) -> in
 
 
 def _reseed(text: str) -> None:
-    """Gives the trial random numbers of its own: forked processes would all draw the same ones."""
+    """Seed the trial's random numbers: forked processes would all draw the same ones."""
     seed = zlib.crc32(text.encode())
     random.seed(seed)
     numpy = sys.modules.get("numpy")
@@ -57,14 +57,14 @@ def serve(
     begun: Callable[[int], None],
     ended: Callable[[int], None],
 ) -> int:
-    """A worker of a pool: one trial after the other, until the driver closes the connection.
+    """Run one trial after the other in a worker of a pool; return the exit code once the driver closes the connection.
 
     Args:
         function: the user's.
         connection: to the driver.
         run: the run's id.
-        begun: is told, as a trial begins, where in the log its output does.
-        ended: makes what a trial has written, which began there, as small as a log may be.
+        begun: called when a trial begins, with the offset in the log at which its output begins.
+        ended: called when a trial has ended, with that offset; trims its output to the size of a log.
     """
     stream = connection.makefile("rb")
 
