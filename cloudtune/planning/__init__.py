@@ -1,1 +1,1 @@
-"""What a job becomes on a provider: the request, a note for each of its leaves, native settings merged in."""
+"""What a provider makes of a job: the request, a note for each of its leaves, native settings merged in."""

@@ -1,7 +1,7 @@
-"""The spec itself as a text that travels with a service's request, so that whoever reads the job back has it whole.
+"""Embed the spec as a text in a service's request, so that it can be read back from the job as a whole.
 
-Only jobs whose trials start through the trial helper need it: what the service searches for them are the axes of
-codecs, from which the spec could not be told.
+Only jobs whose trials start through the trial helper need it: the service searches the axes of codecs, from which the
+spec cannot be derived.
 """
 
 import base64
@@ -14,11 +14,11 @@ from cloudtune.store.secrets import masked
 
 
 def packed_spec(job: TuningJob, provider: str) -> str:
-    """A spec as letters, digits, ``+``, ``/`` and ``=``; values of environment variables are masked.
+    """Return a spec as letters, digits, ``+``, ``/`` and ``=``; values of environment variables are masked.
 
     Args:
         job: the spec.
-        provider: whose native settings stay out, as they are in the request itself.
+        provider: its native settings are left out, as they are in the request itself.
     """
     own = masked(job).model_copy(update={provider: {}})
     text = json.dumps(own.to_data(), ensure_ascii=False, separators=(",", ":"))
@@ -26,7 +26,7 @@ def packed_spec(job: TuningJob, provider: str) -> str:
 
 
 def unpacked_spec(packed: str) -> dict[str, Any] | None:
-    """The spec in such a text, as data; None for a damaged one."""
+    """Return the spec in such a text, as data; None for a damaged one."""
     try:
         spec: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
     except (ValueError, zlib.error):

@@ -1,7 +1,7 @@
-"""What can be said of a value that only a service knows for sure: known, well-formed but new, or wrong.
+"""Judge a value that only a service knows for sure: known, well-formed but unknown, or wrong.
 
-A machine type, a region or a disk type is judged by data that a provider has. Such data ages, so what merely is not
-among it is passed on with a note, if it looks like one of its kind; what cannot be one is refused with the nearest.
+A machine type, a region or a disk type is judged by data that a provider has. Such data ages, so an unknown value is
+passed on with a note if its form is right; another is refused, and the nearest known value suggested.
 """
 
 import re
@@ -16,12 +16,12 @@ Verdict = tuple[Support, str]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Values of one kind, as far as they are known.
+    """The known values of one kind.
 
     Attributes:
         kind: what messages call one of them, e.g. ``machine type``.
         values: those that are known.
-        form: how a value of the kind looks; one that does not match as a whole is none.
+        form: matches every value of the kind as a whole.
         source: where the values are from, e.g. ``botocore 1.44.8``.
     """
 
@@ -31,7 +31,7 @@ class Known:
     source: str
 
     def judge(self, value: str) -> Verdict | None:
-        """Return how far a value was checked, and what was found; None for a known one."""
+        """Return how far a value was checked and what was found; None for a known one."""
         if value in self.values:
             return None
         if not self.form.fullmatch(value):
@@ -44,13 +44,13 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Values of a kind of which only the form is known; which there are, only the user's account knows.
+    """Values of a kind of which only the form is known: the values themselves depend on the user's account.
 
     Attributes:
         kind: what messages call one of them, e.g. ``image``.
-        form: how such a value looks.
+        form: matches every value of the kind as a whole.
         example: one, for messages.
-        unchecked: why a well-formed one still is passed on unchecked; "" if its form says enough.
+        unchecked: why a well-formed one is passed on unchecked; "" if checking its form is enough.
     """
 
     kind: str
@@ -59,7 +59,7 @@ class Form:
     unchecked: str = ""
 
     def judge(self, value: str) -> Verdict | None:
-        """Return how far a value was checked, and what was found; None for one that is right as far as can be known."""
+        """Return how far a value was checked and what was found; None for a valid one."""
         if not self.form.fullmatch(value):
             return Support.UNSUPPORTED, f"{value!r} is no {self.kind}; one looks like {self.example}"
         if self.unchecked:
@@ -71,9 +71,9 @@ _OPEN = re.compile(r"\$\{\{.*?\}\}|\$\{.*?\}")
 
 
 def judge_text(values: Known | Form, value: object) -> Verdict | None:
-    """Return what was found of a value in a request: None for one that is right, that is not there, or no text.
+    """Return what was found of a value in a request; None for a valid or empty one, and for one that is no text.
 
-    What is known only when a run starts, such as ``${run}``, counts as any word.
+    What is only known when a run starts, such as ``${run}``, is judged as if it were a word.
     """
     if not isinstance(value, str) or not value:
         return None

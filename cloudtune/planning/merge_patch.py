@@ -1,10 +1,10 @@
 """Native settings: parts of a request that are merged into it last, and the smallest such part between two requests.
 
-A part is merged as a JSON merge patch (RFC 7396): objects member by member, null takes a member away, anything else
-takes its place. Two kinds of lists are merged item by item:
+A part is merged as a JSON merge patch (RFC 7396): objects member by member, null removes a member, other values replace
+it. Two kinds of lists are merged item by item:
 
-- those whose items are told apart by a member, such as channels by their names: ``$gone`` takes an item away, items
-  that were not there come last, and a part that names all items has its order;
+- those whose items are identified by a member, such as channels by their names: ``$gone`` removes an item, new items
+  come last, and a part that names all items sets their order;
 - those that a service knows by position, such as worker pools: ``{}`` leaves an item as it is, and the item
   ``{$gone: true}`` ends the list.
 """
@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 GONE = "$gone"
-"""The member of an item that takes it away."""
+"""The member of an item that removes it."""
 
 Data = Any
-"""Plain data: what JSON can say."""
+"""Plain data, as JSON has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """How the requests of one service are merged.
+    """The rules for merging the requests of one service.
 
     Attributes:
-        marks: members that tell the items of a list apart.
+        marks: members that identify the items of a list.
         by_position: members whose lists are merged by position.
     """
 
@@ -34,7 +34,7 @@ class Merging:
     by_position: frozenset[str] = frozenset()
 
     def merge(self, request: Data, patch: Data) -> Data:
-        """A request with a part merged into it; neither is changed."""
+        """Return a request with a part merged into it; neither is changed."""
         return self._merge(request, patch, "")
 
     def _merge(self, ours: Data, patch: Data, member: str) -> Data:
@@ -71,7 +71,7 @@ class Merging:
         return [item for item in merged if GONE not in item]
 
     def _mark(self, ours: Data, theirs: Data) -> str | None:
-        """The member that tells the items of both lists apart; None where there is none, or no list."""
+        """Return the member that identifies the items of both lists; None if there is none, or if one is not a list."""
         if not isinstance(ours, list | tuple) or not isinstance(theirs, list | tuple):
             return None
         for mark in self.marks:
@@ -80,7 +80,7 @@ class Merging:
         return None
 
     def difference(self, ours: Data, wanted: Data) -> Data:
-        """The part that `merge` needs to make a request the wanted one; ``{}`` for none.
+        """Return the part that `merge` needs to turn a request into the wanted one; ``{}`` if they are equal.
 
         ``merge(ours, difference(ours, wanted)) == wanted`` for all requests without null.
         """
@@ -110,7 +110,7 @@ class Merging:
         return [*changed, *wanted[len(ours) :], *([{GONE: True}] if len(wanted) < len(ours) else [])]
 
     def _items(self, ours: Sequence[Data], wanted: Sequence[Data], mark: str, *, every: bool) -> list[Data]:
-        """The items to merge: those that differ, or every one, which gives the list its order."""
+        """Return the items to merge: those that differ, or every one, which sets the order of the list."""
         known = {item[mark]: item for item in ours}
         names = {item[mark] for item in wanted}
         gone = [{mark: name, GONE: True} for name in known if name not in names]
@@ -129,7 +129,7 @@ def _positional(one: Data, other: Data) -> bool:
 
 
 def _clean(value: Data) -> Data:
-    """What a patch leaves where there was nothing."""
+    """Return a part without the members that it removes, for merging where there was nothing."""
     if isinstance(value, Mapping):
         return {name: _clean(part) for name, part in value.items() if part is not None}
     return [_clean(part) for part in value] if isinstance(value, list | tuple) else value
@@ -141,5 +141,5 @@ def _unique(items: Sequence[Data], mark: str) -> bool:
 
 
 def _alike(one: Data, other: Data) -> bool:
-    """Whether two parts are written alike: 0 and 0.0 are not."""
+    """Return whether two parts are equal as JSON: 0 and 0.0 are not."""
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)

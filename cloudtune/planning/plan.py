@@ -1,4 +1,4 @@
-"""What a provider will really do with each field of a job: nothing is dropped silently."""
+"""Plan what a provider does with each field of a job; no field is dropped silently."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,17 +20,17 @@ class Support(StrEnum):
     EXACT = "exact"
     """The service's own field means the same, and the value was checked as far as its kind allows."""
     UNCHECKED = "unchecked"
-    """Passed on as it stands: nothing here knows whether there is such a thing; the note says what was looked at."""
+    """Passed on as it stands: whether the service has such a value is unknown here; the note says what was checked."""
     ENCODED = "encoded"
-    """Travels through a codec; the script sees exactly the same; the optimizer sees a transformed axis."""
+    """Sent through a codec: the script gets exactly the same values, the optimizer searches a transformed axis."""
     APPROXIMATE = "approximate"
-    """Near, and the note says how it differs."""
+    """Similar, and the note says how it differs."""
     WATCHED = "watched"
-    """A live client enforces it."""
+    """Enforced by a client that watches the run."""
     DRIVEN = "driven"
-    """The service cannot do it: cloudtune's own driver asks, and each trial is one plain job of the service."""
+    """The service cannot do it: cloudtune's own driver does, and each trial is one plain job of the service."""
     UNSUPPORTED = "unsupported"
-    """Refused, with what to change."""
+    """Refused; the note says what to change."""
 
     @property
     def rank(self) -> int:
@@ -39,27 +39,27 @@ class Support(StrEnum):
 
 
 class Beside(StrEnum):
-    """Where a field goes that the request does not hold, in the place of a path into it."""
+    """Targets of fields that are not in the request, in place of a path into it."""
 
     DRIVER = "cloudtune:driver"
-    """cloudtune's own driver does what it says; in driven runs."""
+    """cloudtune's own driver implements it, in driven runs."""
     CODE = "cloudtune:code"
-    """It travels with the code, which the request names as ``${code}``."""
+    """It is sent with the code, which the request names as ``${code}``."""
     PLAN = "cloudtune:plan"
-    """It says how the job is planned."""
+    """It decides how the job is planned."""
     DEFAULT = "cloudtune:default"
-    """It says what is so anyway, so the request leaves it out."""
+    """It equals the service's default, so the request leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """How one field, or everything below it, is carried when it is not carried as it stands.
+    """How one field, or everything below it, is carried when it is not carried exactly.
 
     Attributes:
         path: into the spec, e.g. ``limits.failed``; it covers every leaf below it.
         support: see `Support`; never exact.
         message: what happens instead, and for an unsupported field what to change.
-        target: where it goes in the request, if it goes there.
+        target: its path in the request; "" if it is not there.
     """
 
     path: str
@@ -70,12 +70,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Machines:
-    """What one trial runs on.
+    """The machines of one trial.
 
     Attributes:
-        kind: the machine type, or what stands for it.
-        count: how many of them.
-        longest: how long a trial may take there, if the job does not say; None for as long as it likes.
+        kind: the machine type, or a word in its place.
+        count: number of machines.
+        longest: the service's limit on a trial's time where the job has none; None for no limit.
     """
 
     kind: str
@@ -91,9 +91,9 @@ class Plan:
         provider: the provider's name.
         mode: ``managed`` (the service's tuner) or ``driven`` (cloudtune's own).
         request: the native request as plain data, as it will be sent, without secrets.
-        carried: for every leaf that is carried exactly, the path in the request where it went.
-        notes: one for every other leaf (or for a part of the spec that holds it).
-        machines: what one trial runs on; None where that is not known.
+        carried: for every leaf that is carried exactly, its path in the request.
+        notes: one for every other leaf (or for a part of the spec that contains it).
+        machines: of one trial; None where they are not known.
     """
 
     provider: str
@@ -104,14 +104,14 @@ class Plan:
     machines: Machines | None = None
 
     def support(self, path: str) -> Support | None:
-        """How a leaf of the spec is carried; None for one that the plan does not account for."""
+        """Return how a leaf of the spec is carried; None for one that the plan does not account for."""
         covering = [note for note in self.notes if covers(note.path, path)]
         if covering:
             return max((note.support for note in covering), key=lambda support: support.rank)
         return Support.EXACT if any(covers(carried, path) for carried in self.carried) else None
 
     def refuse(self, *, strict: bool = False) -> None:
-        """Raises UnsupportedError if a note is unsupported, or, when strict, below encoded."""
+        """Raise UnsupportedError if a note is unsupported, or, when strict, below encoded."""
         worst = Support.ENCODED if strict else Support.DRIVEN
         bad = [note for note in self.notes if note.support.rank > worst.rank]
         if bad:
@@ -130,7 +130,7 @@ class Plan:
         return replace(self, notes=(*self.notes, *notes))
 
     def to_data(self) -> dict[str, JsonValue]:
-        """The plan as plain data for JSON."""
+        """Return the plan as plain data for JSON."""
         return {
             "provider": self.provider,
             "mode": self.mode,
@@ -150,11 +150,11 @@ class Plan:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """The plan that `to_data` gave."""
+        """Return the plan for data from `to_data`."""
         notes = tuple(
             Note(note["path"], Support(note["support"]), note["message"], note["target"]) for note in data["notes"]
         )
-        said = data.get("machines")  # plans of older stores have none
+        said = data.get("machines")  # older stores have plans without machines
         longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
         machines = None if said is None else Machines(said["kind"], said["count"], longest)
         return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines)
@@ -166,7 +166,7 @@ def _machines_data(machines: Machines) -> dict[str, JsonValue]:
 
 
 class Ledger:
-    """Keeps the account while a provider translates: each field is carried or noted, once."""
+    """Records while a provider translates which fields are carried and which are noted."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
@@ -174,30 +174,30 @@ class Ledger:
         self._notes: list[Note] = []
 
     def carry(self, path: str, target: str) -> None:
-        """The field at `path`, with all below it, is in the request at `target` and means the same.
+        """Record that the field at `path`, with all below it, is in the request at `target` and means the same.
 
-        What the request does not hold has a word of `Beside` for a target; the conformance suite takes no other.
+        Where the request does not hold it, the target is a member of `Beside`; the conformance suite refuses others.
         """
         self._carried[path] = target
 
     def note(self, path: str, support: Support, message: str, target: str = "") -> None:
-        """The field at `path`, with all below it, is treated as the message says."""
+        """Record that the field at `path`, with all below it, is treated as the message says."""
         self._notes.append(Note(path, support, message, target))
 
     def carry_if(self, same: bool, path: str, target: str, support: Support, message: str) -> None:
-        """Carries what is sent as it was said; what is not is noted."""
+        """Record a field as carried if it is sent unchanged, else as noted."""
         if same:
             self.carry(path, target)
         else:
             self.note(path, support, message, target)
 
     def judge(self, path: str, verdict: "tuple[Support, str] | None", target: str = "") -> None:
-        """Notes what was found of a value that was carried already; None for nothing to say (see `cloudtune.planning.known_values`)."""
+        """Note the verdict on a value that is carried; None adds no note (see `cloudtune.planning.known_values`)."""
         if verdict is not None:
             self.note(path, *verdict, target)
 
     def carry_per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
-        """Carries a setting that may differ from provider to provider; what it says for others is not for here."""
+        """Carry a setting that may have a value for each provider; note values for other providers as ineffective."""
         if isinstance(value, str):
             self.carry(path, target)
             return
@@ -206,12 +206,12 @@ class Ledger:
             self.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
 
     def targets(self) -> Iterator[tuple[str, str]]:
-        """Each path that was carried or noted so far, with where it goes in the request ("" for nowhere)."""
+        """Yield each path that was carried or noted so far, with its target in the request ("" for none)."""
         yield from self._carried.items()
         yield from ((note.path, note.target) for note in self._notes)
 
     def field_at(self, job: TuningJob, target: str) -> str | None:
-        """Return the field of the spec that a place in the request came from; None where none did."""
+        """Return the field of the spec that a place in the request came from; None where no field did."""
         said = [path for path, _ in leaves(job)]
         places = [(path, place) for path, place in self.targets() if place]
         for path, place in places:
@@ -229,7 +229,7 @@ class Ledger:
     def close(
         self, job: TuningJob, mode: str, request: Mapping[str, JsonValue], machines: Machines | None = None
     ) -> Plan:
-        """The plan; a leaf that was neither carried nor noted is refused rather than dropped."""
+        """Return the plan; note each leaf that was neither carried nor noted as unsupported."""
         self._refuse_unknown_providers(job)
         self._try_regexes(job)
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
@@ -240,7 +240,7 @@ class Ledger:
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines) if lost else plan
 
     def _refuse_unknown_providers(self, job: TuningJob) -> None:
-        """What is said for a provider that does not exist is a slip, not a setting of another one."""
+        """Note values for providers that do not exist as unsupported: such a name is a typing error."""
         said = {path: name for path, name in per_provider(job) if name != self.provider}
         if not said:
             return
@@ -251,7 +251,7 @@ class Ledger:
                 self.note(path, Support.UNSUPPORTED, message)
 
     def _try_regexes(self, job: TuningJob) -> None:
-        """Notes which regexes would read another number than stands there, or take too long."""
+        """Note regexes that would match another number than is printed, or take too long."""
         places = {f"objective[{index}].regex": each.regex for index, each in enumerate(job.objective)}
         places |= {f"metrics.{name}": regex for name, regex in job.metrics.items()}
         for path, regex in places.items():
@@ -263,12 +263,12 @@ class Ledger:
 
 
 def covers(path: str, leaf: str) -> bool:
-    """Whether a path is the leaf's own or one of a part that holds it."""
+    """Return whether a path is that of a leaf or of a part that contains it."""
     return leaf == path or leaf.startswith((path + ".", path + "["))
 
 
 def _parts_with(leaf: str) -> Iterator[str]:
-    """The paths that cover a leaf: its own, and those of the parts that hold it."""
+    """Yield the paths that cover a leaf: its own, and those of the parts that contain it."""
     yield leaf
     for end, char in enumerate(leaf):
         if char in ".[":
@@ -276,10 +276,10 @@ def _parts_with(leaf: str) -> Iterator[str]:
 
 
 def leaves(job: TuningJob) -> Iterator[tuple[str, object]]:
-    """Every leaf of the spec that was said (or has another value than its default), with its path and value.
+    """Yield every leaf of the spec that was given (or differs from its default), with its path and value.
 
     Paths join keys with dots and give list items in brackets, e.g. ``space.lr.low`` and ``objective[0].goal``.
-    Keys are taken as they are: a parameter named ``a.b`` gives ``space.a.b.low``.
+    Keys are used as they are: a parameter named ``a.b`` gives ``space.a.b.low``.
     """
     return _leaves("", job)
 
@@ -301,9 +301,9 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 
 
 def _unknown_provider(name: str) -> str | None:
-    """Return what is wrong with a name under which a spec says something for one provider alone; None for nothing.
+    """Return what is wrong with a name under which a spec gives a value for one provider; None if it is right.
 
-    Providers that are installed are known, those that the spec has a field for, and formats that a job is written in.
+    Right names are those of installed providers, of native fields of the spec, and of formats that a job is written in.
     """
     installed = providers()
     if name in installed or name in NATIVE_FIELDS or name in formats():

@@ -1,4 +1,4 @@
-"""A plan in one line: how the leaves of a job are carried, where its trials run, and what they take at most."""
+"""Summarize a plan in one line: how the job's leaves are carried, where its trials run, and what they use at most."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from cloudtune.spec.units import format_duration
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a plan comes to.
+    """The numbers of a plan.
 
     Attributes:
         provider: the provider's name.
         mode: ``managed`` or ``driven``.
         support: how many leaves of the job are carried in each way, the best way first.
         machine: what a trial runs on; "" where the provider does not say.
-        machines: how many of them a trial has.
-        trials: how many there will be at most; None for no end.
-        machine_hours: how long machines are in use at most; None without a bound.
-        assumption: from what the bound follows, or what would give one.
-        missing: how many fields the job does not give and the provider needs.
+        machines: number of machines of a trial.
+        trials: greatest number of trials; None for no limit.
+        machine_hours: greatest machine time in hours; None without a bound.
+        assumption: what the bound follows from, or what would give one.
+        missing: number of fields that the provider needs and the job does not give.
     """
 
     provider: str
@@ -61,7 +61,7 @@ class Summary:
 
 
 def summary(job: TuningJob, plan: Plan) -> Summary:
-    """Return what a plan for a job comes to."""
+    """Return the summary of a plan for a job."""
     given = [path for path, _ in leaves(job)]
     said = Counter(plan.support(path) for path in given)
     refused = {note.path for note in plan.notes if note.support is Support.UNSUPPORTED}
@@ -75,7 +75,7 @@ def summary(job: TuningJob, plan: Plan) -> Summary:
 
 
 def _bound(job: TuningJob, plan: Plan, trials: int | None) -> tuple[float | None, str]:
-    """How many machine-hours there are at most, and from what that follows."""
+    """Return the greatest machine time in hours (None without a bound), and what it follows from."""
     count = 1 if plan.machines is None else plan.machines.count
     own, longest = job.limits.trial_time, None if plan.machines is None else plan.machines.longest
     each = own or longest

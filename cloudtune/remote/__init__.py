@@ -1,5 +1,5 @@
-"""A driver that is one small job on a service: the run goes on though this machine is closed, and is followed from here.
+"""A driver that runs as a job on a service: the run continues while this machine is off, and is followed from here.
 
-`bundle` makes what travels, `program` is what the job runs, `journal` is how the store here learns what is done there,
-and `provider` puts it all behind the interface that every run has.
+`bundle` makes the folder that is sent, `program` is what the job runs, `journal` brings what the job writes into the
+local store, and `provider` implements the interface of a provider.
 """

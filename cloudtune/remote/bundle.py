@@ -1,4 +1,4 @@
-"""What travels to a driver elsewhere: cloudtune itself, the run with its store, and how to reach the service it drives."""
+"""Bundle what a driver job needs: cloudtune, the run with its store, and how to reach the service of its trials."""
 
 import json
 import re
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
     from cloudtune.provider.interface import Provider
 
 PROGRAM = "cloudtune_driver.py"
-"""The program's name in the bundle: not in the package, since it makes sure that the package can be imported."""
+"""Name of the program in the bundle; it lies beside the package, since it makes the package importable."""
 
 _STAYS = ("environment.json", "driver", "driver.lock", "driver.log", "parts/*/environment.json", "trials")
-"""What of a run's folder does not travel: secrets, which go as the job's environment, and what is of use here alone."""
+"""Files of a run's folder that are not bundled: secrets, which the job gets in its environment, and local state."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The provider that the driver elsewhere launches trials on.
+    """The provider that the driver job launches trials on.
 
     Attributes:
         provider: made from the profile, as it is here.
-        settings: of the profile, with what the environment says of it.
-        needed: the names of all providers that are loaded there.
+        settings: of the profile, completed from the environment.
+        needed: the names of all providers that the driver job loads.
     """
 
     provider: "Provider"
@@ -46,12 +46,12 @@ class Target:
 
 
 def bundle(run: RunStore, target: Target, folder: Path) -> None:
-    """Makes the folder that travels.
+    """Write the bundle.
 
     Args:
-        run: as far as it is.
+        run: in its present state.
         target: what the trials run on.
-        folder: is made anew.
+        folder: created anew.
     """
     shutil.rmtree(folder, ignore_errors=True)
     points = [providers()[name] for name in target.needed]
@@ -59,7 +59,7 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
         _copy_package(package, folder)
     _write_metadata(folder, points)
     _write_project(run, target, folder / "project")
-    (folder / "project" / ".cloudtune" / ".gitignore").unlink()  # which would leave the store behind
+    (folder / "project" / ".cloudtune" / ".gitignore").unlink()  # it would exclude the store from the upload
     (folder / "project" / ".cloudtune").rename(folder / STORES)
     shutil.copyfile(Path(__file__).with_name("program.py"), folder / PROGRAM)
     job = TuningJob.from_data(json.loads(run.record().job))
@@ -83,7 +83,7 @@ def _copy_package(name: str, folder: Path) -> None:
 
 
 def _write_metadata(folder: Path, points: list[EntryPoint]) -> None:
-    """What makes the folder an installed distribution, in which providers are found."""
+    """Write the metadata that make the folder an installed distribution, whose entry points name the providers."""
     info = folder / f"cloudtune-{__version__}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cloudtune\nVersion: {__version__}\n")
@@ -92,7 +92,7 @@ def _write_metadata(folder: Path, points: list[EntryPoint]) -> None:
 
 
 def _requirements(needed: tuple[str, ...]) -> Iterator[str]:
-    """What cloudtune and the providers' extras require, as pip takes it."""
+    """Yield the requirements of cloudtune and of the providers' extras, as pip takes them."""
     for line in requires("cloudtune") or []:
         requirement, _, marker = line.partition(";")
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
@@ -101,7 +101,7 @@ def _requirements(needed: tuple[str, ...]) -> Iterator[str]:
 
 
 def _write_project(run: RunStore, target: Target, project: Path) -> None:
-    """A project with this run alone: its store, and its folder but for what stays."""
+    """Create a project with this run alone: its store, and the files of its folder that are bundled."""
     record = run.record()
     job, _ = moved(TuningJob.from_data(json.loads(record.job)), Path(record.native["base"]))
     native = {name: value for name, value in record.native.items() if name in ("code", "seed") or ":" in name}
@@ -126,11 +126,11 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """An input of the driver's own job, which is one on this machine of the job that it drives.
+    """An input of the driver job, which is a local input of the job that it drives.
 
     Attributes:
-        here: the whole path.
-        there: where the program puts it, relative to the job's folder.
+        here: the absolute path on this machine.
+        there: the path at which the program links it, relative to the job's folder.
     """
 
     here: str
@@ -138,14 +138,14 @@ class Input:
 
 
 def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, Input]]:
-    """The job with its inputs on this machine where the program puts them, and those inputs of the driver's own job.
+    """Return the job with its local inputs at the paths where the program links them, and the driver job's inputs.
 
     Args:
         job: the spec.
         base: what its paths are relative to.
 
     Returns:
-        The job, whose paths are then ``data/NAME`` (of a file ``data/NAME/FILE``); and the inputs by NAME.
+        The job, whose paths are ``data/NAME`` (of a file ``data/NAME/FILE``); and the inputs by NAME.
     """
     inputs: dict[str, Input] = {}
 

@@ -1,7 +1,7 @@
-"""What a driver elsewhere writes into its store, as lines of its log, and those lines written into the store here.
+"""Print what a driver job writes into its store as lines of its log, and write those lines into the local store.
 
-A log is the one channel that every service has: it comes live, in order, and stays. Entries are numbered from 1 in each
-life of the driver, whose start (nanoseconds since 1970) tells a later life from an earlier.
+A log is the one channel that every service has: it is live, ordered, and kept. Entries are numbered from 1 in each life
+of the driver job, whose start (nanoseconds since 1970) orders the lives.
 """
 
 import json
@@ -14,10 +14,10 @@ from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
 PREFIX = "CLOUDTUNE-JOURNAL "
-"""How a line begins that is an entry."""
+"""The beginning of each line that is an entry."""
 
 _POSITION = "journal"
-"""Under which the run's notes have the life and the number of the last entry that is in the store."""
+"""Key of the run's notes: the life and the number of the last entry that is in the local store."""
 
 _MOST = 100
 """Trials or reports of one entry: CloudWatch and Cloud Logging take lines of 256 kB."""
@@ -26,12 +26,12 @@ T = TypeVar("T")
 
 
 class Journal(RunStore):
-    """A run's store that tells in words all that is written to it.
+    """A run's store that prints an entry for each write.
 
     Args:
-        store: which it is in.
+        store: the store of the run.
         run_id: the run.
-        say: takes each line; once what it says is in the store.
+        say: called with each line, after its content has been written to the store.
     """
 
     def __init__(self, store: Store, run_id: str, say: Callable[[str], None]) -> None:
@@ -62,7 +62,7 @@ class Journal(RunStore):
         super().forget_reports(number, attempt)
         self._enter(forget=[number, attempt])
 
-    def _enter(self, **entry: Any) -> None:  # plain data
+    def _enter(self, **entry: Any) -> None:  # JSON data
         self._number += 1
         text = json.dumps({"life": self._life, "number": self._number, **entry}, separators=(",", ":"))
         self._say(PREFIX + text)
@@ -73,13 +73,13 @@ def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 class Reader:
-    """Writes entries into the store here, each once, however often its line is read.
+    """Writes entries into the local store, each once, however often its line is read.
 
     Args:
         run: whose lock the caller holds.
 
     Attributes:
-        gap: whether an entry was missing, so that the store here does not hold all.
+        gap: whether an entry was missing, so that the local store is incomplete.
     """
 
     def __init__(self, run: RunStore) -> None:
@@ -89,14 +89,14 @@ class Reader:
         self.gap = False
 
     def read(self, line: str) -> None:
-        """Takes in a line of the driver's log; one that is no entry does nothing."""
+        """Write a line of the driver's log into the store if it is a new entry; ignore other lines."""
         start = line.find(PREFIX)
         if start < 0:
             return
         try:
             entry: dict[str, Any] = json.loads(line[start + len(PREFIX) :])
         except ValueError:
-            self.gap = True  # a service has cut it short
+            self.gap = True  # the service has truncated it
             return
         position = entry["life"], entry["number"]
         if position <= self._last:
@@ -123,7 +123,7 @@ def _trial(data: Mapping[str, Any]) -> Trial:
 
 
 def copy(source: RunStore, target: RunStore) -> None:
-    """Writes all trials and reports of one store's run into another's, whose own go."""
+    """Replace the trials' reports in one store's run by those of another's, and write its trials."""
     reports = list(source.reports())
     for trial in target.trials():
         for attempt in range(1, trial.attempt + 1):

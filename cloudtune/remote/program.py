@@ -1,7 +1,7 @@
-"""The driver's program: makes sure that cloudtune can be imported, and drives the run that lies beside it.
+"""The driver job's program: install what cloudtune needs, and drive the run in the bundle.
 
-It is started as a trial of the driver's own job, so the trial helper has told it where its files are. Whatever it writes
-into its store it also prints, which is how the store of whoever sent it learns of it.
+It runs as a trial of the driver job, so the trial helper knows where its files are. It also prints whatever it writes
+into its store; the machine that submitted it reads those lines into the local store.
 """
 
 import contextlib
@@ -25,17 +25,17 @@ STORES = "stores"
 """The folder beside the program that becomes the project's ``.cloudtune``."""
 
 STORE = "store.db"
-"""The file that a driver leaves at its end."""
+"""The file that a driver job outputs at its end."""
 
 _HERE = Path(__file__).parent
 _STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store.store` has it
 
 _KEPT_EVERY = 10.0
-"""Seconds after which the store is copied to where another start of this job finds it."""
+"""Seconds between two copies of the store into the checkpoint, from which another start of this job resumes."""
 
 
 def main() -> int:
-    """Drives the run to its end; returns the exit code."""
+    """Drive the run to its end; return the exit code."""
     manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
     _install(manifest["requirements"])
     with tempfile.TemporaryDirectory(prefix="cloudtune-") as project:
@@ -43,11 +43,11 @@ def main() -> int:
 
 
 def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
-    from cloudtune import trial  # noqa: PLC0415  # it, and what it needs, is there only now
+    from cloudtune import trial  # noqa: PLC0415  # importable only after `_install`
 
     shutil.copytree(_HERE / STORES, project / ".cloudtune")
     earlier = Path(trial.checkpoint_dir()) / STORE
-    if earlier.exists():  # this job was interrupted, and starts again
+    if earlier.exists():  # this job was interrupted, and restarts
         shutil.copyfile(earlier, project / _STORE)
     ended = _drive(manifest, project)
     _copy(project / _STORE, Path(trial.output_dir()) / STORE)
@@ -55,13 +55,13 @@ def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
 
 
 def _install(requirements: list[str]) -> None:
-    """Installs what cloudtune needs, where the image has not got it."""
+    """Install the requirements if the image lacks any of them."""
     if not all(_is_there(requirement) for requirement in requirements):
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *requirements], check=True)
 
 
 def _is_there(requirement: str) -> bool:
-    """Whether a distribution is installed; an old version will do, which pip would take its time to find out."""
+    """Return whether a distribution is installed, in any version: checking versions with pip would take long."""
     try:
         version(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0])
     except PackageNotFoundError:
@@ -96,7 +96,7 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
 
 
 def _base_with(inputs: dict[str, str], project: Path) -> Path:
-    """The folder that the job's paths are relative to, with its inputs where `bundle.moved` says."""
+    """Return the folder that the job's paths are relative to, with its inputs linked where `bundle.moved` says."""
     from cloudtune import trial  # noqa: PLC0415
 
     base = project / "base"
@@ -104,13 +104,13 @@ def _base_with(inputs: dict[str, str], project: Path) -> Path:
     for name, place in inputs.items():
         source, target = Path(trial.data(name)).absolute(), base / place
         target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):  # of an earlier start
+        with contextlib.suppress(FileExistsError):  # linked by an earlier start
             target.symlink_to(source)
     return base
 
 
 def _copy(store: Path, target: Path) -> None:
-    """Copies a store that may be in use; another start never finds half of one."""
+    """Copy a store that may be in use, atomically: another start never finds half of one."""
     fresh = target.with_suffix(".new")
     fresh.unlink(missing_ok=True)
     with contextlib.closing(sqlite3.connect(store)) as source, contextlib.closing(sqlite3.connect(fresh)) as copy:

@@ -1,4 +1,4 @@
-"""A run whose driver is a job of its own: started, followed, resumed and cancelled from here, and alive without us."""
+"""A run whose driver is a job on a service: start, follow, resume and cancel it from this machine."""
 
 import json
 import queue
@@ -30,29 +30,32 @@ from cloudtune.store.secrets import kept_environment
 from cloudtune.store.store import RunStore, Store
 
 FINISHED = "finished"
-"""The metric of a driver's own run: how many trials have ended."""
+"""The metric of the driver's own run: number of trials that have ended."""
 
 _DRIVER = "driver"
-"""The name of the driver's emulator among those of a run."""
+"""Name of the driver's emulator among those of a run."""
 
 _DRIVER_RUN = "driver_run"
-"""Under which a run's notes have the id of its driver's own run, in a store in the run's folder."""
+"""Key of a run's notes: the id of the driver's own run, in a store in the run's folder."""
 
 _TICK = 0.2
-"""Seconds after which a follower tells of progress and looks whether to leave, even if the driver says nothing."""
+"""Seconds after which a follower reports progress and checks for an interrupt, even if the driver prints nothing."""
 
 _GLANCE = 5.0
-"""Seconds within which the driver's log is not read again by `refresh`."""
+"""Seconds within which `refresh` does not read the driver's log again."""
 
 
 class RemoteDriver(Provider):
-    """Is to a run what the provider of its trials is, but that the driver is a tuning job of one trial on a service.
+    """The provider of a run whose driver is a tuning job of one trial on a service.
+
+    Trials are planned, logged and fetched by their own provider; the driver job is started, followed and cancelled
+    here.
 
     Args:
         target: the provider of the trials.
         needed: the names of the providers that the driver needs.
-        driving: the provider of the driver.
-        profile: the profile that this is made from.
+        driving: the provider of the driver job.
+        profile: the profile of the driver job.
     """
 
     summary = "a driver that is a job of its own"
@@ -136,11 +139,11 @@ class RemoteDriver(Provider):
         secrets = {**leading_there, **(kept_environment(run) if job.trial.environment else {})}
         spec = _driver_job(job, base, secrets, self._driving.name)
         made = prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
-        shutil.rmtree(folder / "source")  # it is packed
+        shutil.rmtree(folder / "source")  # it is packed by now
         return RunHandle(made, self._driving)
 
     def _driver(self, run: RunStore) -> RunHandle | None:
-        """The driver's own run, with a connection of its own to its store; None where it was not made yet."""
+        """Return the driver's own run, with its own connection to its store; None if it has not been created."""
         driver_id = run.record().native.get(_DRIVER_RUN)
         if driver_id is None:
             return None
@@ -173,7 +176,7 @@ class RemoteDriver(Provider):
                 return RunState.INTERRUPTED
 
     def _conclude(self, run: RunStore, reader: Reader) -> RunState:
-        """Sees how the run is, now that its driver has ended."""
+        """Bring the run's store up to date after its driver has ended, and return the run's state."""
         driver = self._driver(run)
         assert driver is not None
         driver.wait()
@@ -204,7 +207,7 @@ class RemoteDriver(Provider):
                 if over:
                     self._conclude(run, reader)
         except RunBusy:
-            return  # whoever follows it keeps the store up to date
+            return  # the process that follows the run keeps the store up to date
         self._looked[run.id] = time.monotonic()
 
     def cancel(self, run: RunStore) -> None:
@@ -213,7 +216,7 @@ class RemoteDriver(Provider):
         if driver is None:
             driving.end_cancelled(run)
         else:
-            driver.cancel()  # it ends its trials; what it leaves is ended when it has
+            driver.cancel()  # the driver ends its trials; `_conclude` ends what it leaves
 
     def logs(self, run: RunStore, number: int, *, follow: bool = False) -> Iterator[str]:
         return self._followed(run, number) if follow else self._target.logs(run, number)
@@ -236,20 +239,20 @@ class RemoteDriver(Provider):
 
 
 def _driver_job(job: TuningJob, base: Path, secrets: dict[str, str], provider: str) -> TuningJob:
-    """The tuning job of one trial that the driver is.
+    """Return the tuning job of one trial that is the driver.
 
     Args:
-        job: what it drives.
-        base: what the paths of that are relative to.
-        secrets: the values of its environment variables, which go where those of its trials do.
-        provider: that the driver runs on; it has what the job says of image and identity there.
+        job: the job that it drives.
+        base: what the paths of that job are relative to.
+        secrets: the values of its environment variables, sent in the way of a trial's.
+        provider: the provider of the driver; the job's image and identity for it apply.
     """
     image, identity = pick(job.trial.image, provider), pick(job.identity, provider)
     return TuningJob(
         name=f"{job.name[:50].rstrip('-_')}-driver",
         trial=TrialSpec(source="source", command=("python", PROGRAM), environment=secrets, image=image),
         objective=(Objective(metric=FINISHED, goal="maximize"),),
-        space={"start": Int(low=0, high=1)},  # a tuner must have something to tune
+        space={"start": Int(low=0, high=1)},  # a tuner needs a parameter to tune
         limits=Limits(trials=1),
         data={name: each.here for name, each in moved(job, base)[1].items()},
         network=job.network,
@@ -260,7 +263,7 @@ def _driver_job(job: TuningJob, base: Path, secrets: dict[str, str], provider: s
 
 
 class _Lines:
-    """The lines of a driver's log as they come, read by a thread of its own.
+    """The lines of a driver's log, read by a thread.
 
     Args:
         driver: its run.
@@ -277,13 +280,13 @@ class _Lines:
                 time.sleep(_TICK)
             for line in own.logs(0, follow=True) if _has_log(own) else ():
                 self._lines.put(line)
-        except Exception as error:  # noqa: BLE001  # whoever reads raises it
+        except Exception as error:  # noqa: BLE001  # `read` raises it
             self._lines.put(error)
         else:
             self._lines.put(None)
 
     def read(self, reader: Reader) -> bool:
-        """Passes on what has come, after a moment at the most; returns whether there is no more to come.
+        """Pass new lines to the reader, for `_TICK` seconds at most; return whether the log has ended.
 
         Raises:
             ProviderError: the log cannot be read.
@@ -303,8 +306,8 @@ class _Lines:
 
 
 def _for_another_thread(driver: RunHandle) -> RunHandle:
-    """The same run, with a connection of its own to the store and clients of its own."""
-    store, provider = driver._store, driver._provider  # noqa: SLF001  # a run of our own
+    """Return the same run with its own connection to the store and its own clients."""
+    store, provider = driver._store, driver._provider  # noqa: SLF001  # both belong to this module's own run
     return RunHandle(Store(store.store.project).run(store.id), type(provider)(provider.settings, provider.mounts))
 
 
@@ -314,12 +317,12 @@ def _has_log(driver: RunHandle) -> bool:
 
 
 def _printed(driver: RunHandle) -> Iterator[str]:
-    """What a driver has printed so far."""
+    """Return the lines that a driver has printed so far."""
     return driver.logs(0) if _has_log(driver) else iter(())
 
 
 def _fetch_store(driver: RunHandle, run: RunStore) -> None:
-    """Takes over the store that a driver left at its end, if it came to one."""
+    """Copy the store that a driver output at its end into the run's, if there is one."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             files = driver.fetch(0, Path(folder))

@@ -1,4 +1,4 @@
-"""From what a user names, or a run's record says, to a provider."""
+"""Find the provider that a user names or that a run's record says."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from cloudtune.store.projects import project_folder
 from cloudtune.store.records import ELSEWHERE, RunRecord
 
 CONFIG = "config"
-"""Under which a run's notes have the folder of a config that is nearer to its job than the project's."""
+"""Key of a run's notes: the folder of a config that is nearer to its job than the project's."""
 
 
 def resolve(on: str | None, project: Path | None, base: Path | None = None) -> tuple[Provider, str, Path]:
-    """The provider of a profile, the profile's name, and the project's folder.
+    """Return the provider of a profile, the profile's name, and the project's folder.
 
     Args:
         on: a profile, a provider or an alias; None for the default profile.
@@ -29,19 +29,19 @@ def resolve(on: str | None, project: Path | None, base: Path | None = None) -> t
 
 
 def provider_of(record: RunRecord, project: Path) -> Provider:
-    """The provider of a run that was made earlier, as the config and the environment are now.
+    """Return the provider of an existing run, by the present config and environment.
 
     Args:
         record: of the run.
         project: the folder of its store.
 
     Raises:
-        ConfigError: its provider is not installed, or the config is no config.
+        ConfigError: its provider is not installed, or the config is invalid.
     """
     near = config_folder(record)
     try:
         settings = load_profile(record.profile, project, near).settings
-    except ValueError:  # the profile has been taken away since; the run still can be read
+    except ValueError:  # the profile was removed since; the run still can be read
         settings = {}
     provider = load_provider(record.provider)(settings, mounts(project, near))
     if ELSEWHERE in record.native:
@@ -50,13 +50,13 @@ def provider_of(record: RunRecord, project: Path) -> Provider:
 
 
 def config_folder(record: RunRecord) -> Path | None:
-    """The folder of the config that is nearer to a run's job than the project's; None for none."""
+    """Return the folder of the config that is nearer to a run's job than the project's; None for none."""
     said = record.native.get(CONFIG)
     return None if said is None else Path(said)
 
 
 def driven_elsewhere(provider: Provider, profile: str, driver: str, project: Path, near: Path | None) -> Provider:
-    """The provider of a run whose driver is a job of its own.
+    """Return the provider of a run whose driver is a job on a service.
 
     Args:
         provider: of its trials.
