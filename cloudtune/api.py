@@ -1,4 +1,4 @@
-"""What a user calls from Python: plan, submit, attach, runs and tune."""
+"""The functions of the Python API: plan, submit, attach, runs and tune."""
 
 import contextlib
 import json
@@ -30,14 +30,14 @@ from cloudtune.store.store import Store
 
 
 def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, base: Path | None = None) -> Plan:
-    """What a profile's provider will do with a job: no network, no credentials, and without `base` pure.
+    """Return what a profile's provider will do with a job, without network or credentials; without `base` pure.
 
     Args:
         job: the spec.
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder whose config counts; None for the one around the working folder.
-        base: the folder that the job's relative paths start from, to look for its code and data, and for what of
-            them stays here; its own config counts as well, and more. None for no look at any file.
+        base: the folder that the job's relative paths start from, in which its code and data are looked for, and what
+            of them is left out; its own config takes precedence over the project's. None to read no file.
 
     Raises:
         ConfigError: there is no such profile or provider.
@@ -57,22 +57,22 @@ def prepare(
     driver: str | None = None,
     native: Mapping[str, str] | None = None,
 ) -> Run:
-    """Plans a job and writes the run down, without starting it.
+    """Plan a job and store the run, without starting it.
 
     Args:
         job: the spec.
         on: a profile, a provider or an alias; None for the default profile.
         project: the folder of the config and the store; None for the one around the working folder.
-        base: the folder that the job's relative paths start from, whose own config counts as well, and more; None for
-            the working folder.
-        run_id: the run's id; None for a new one. An id that is taken already gives that run, so that whoever
-            repeats a call with the same id makes one run, not two.
-        driver: the profile of a service on which the driver shall run, as a small job; None for this machine.
-        native: what the provider shall remember.
+        base: the folder that the job's relative paths start from, whose own config takes precedence; None for the
+            working folder.
+        run_id: the run's id; None for a new one. For an existing id, that run is returned: a repeated call with the
+            same id makes one run, not two.
+        driver: the profile of a service on which the driver runs, as a small job; None for this machine.
+        native: notes that the provider stores with the run.
 
     Raises:
         UnsupportedError: the provider cannot run the job as it stands.
-        SpecError: the job names files that are not there.
+        SpecError: the job names files that do not exist.
         ConfigError: there is no such profile or provider.
     """
     provider, profile, folder = resolve(on, project, base)
@@ -105,17 +105,17 @@ def submit(
     driver: str | None = None,
     emulate: bool = False,
 ) -> Run:
-    """Starts a job, which goes on without this process; see `prepare` for the arguments and errors.
+    """Start a job, which continues without this process; see `prepare` for the other arguments and errors.
 
     Args:
-        emulate: whether to run it in an emulator of the service, which is started here and lives, with all that
-            goes to this service, until this process ends; see `emulated` for a shorter time.
+        emulate: whether to run it in an emulator of the service, which is started by this process and gets all its
+            requests to this service until the process ends; see `emulated` for a shorter time.
 
     Returns:
-        The handle: wait for it, look at it, or leave it and `attach` later.
+        The run: wait for it, read it, or `attach` to it later.
 
     Raises:
-        ProviderError: the provider did not take the job.
+        ProviderError: the provider rejected the job.
     """
     if emulate:
         folder = project or project_folder()
@@ -127,15 +127,15 @@ def submit(
 
 
 def attach(run_id: str = "latest", on: str | None = None, *, project: Path | None = None) -> Run:
-    """The run of an id, of the unambiguous beginning of one, or the latest; with `on` also one of another machine.
+    """Return the run of an id, of the unambiguous beginning of one, or the latest; with `on` also another machine's.
 
     Args:
         run_id: an id; with `on` also the service's own name of a job.
-        on: the profile or provider to ask for a job that the store does not know.
+        on: the profile or provider to ask for a job that the store does not have.
         project: the folder of the store; None for the one around the working folder.
 
     Raises:
-        RunNotFound: none, or several, answer to it.
+        RunNotFound: no run, or several runs, match the id.
         ConfigError: its provider is not installed.
     """
     folder = project or project_folder()
@@ -150,16 +150,16 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
 
 @contextlib.contextmanager
 def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
-    """Within the context, a run whose emulator is gone goes on in a new one, which ends with it; nothing for another run.
+    """Move a run whose emulator is gone to a new one, which ends with the context; do nothing for other runs.
 
-    Where this process leads to an emulator already, that one is taken, and no other started.
+    If the environment of this process names an emulator, the run moves to that one instead.
 
     Args:
         run: the run.
-        detach: whether it shall go on without this process, which an emulator started here cannot.
+        detach: whether the run continues without this process, which it cannot in an emulator started here.
 
     Raises:
-        ConfigError: there is no emulator of its service; or it shall go on without the one started here.
+        ConfigError: there is no emulator of its service; or `detach` needs one that outlives this process.
     """
     if not run.lost_emulators:
         yield
@@ -181,7 +181,7 @@ def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
 
 
 def _adopt(name: str, on: str, project: Path) -> Run:
-    """Writes down a run that somebody started elsewhere."""
+    """Store a run that was started on another machine or outside of cloudtune."""
     provider, profile, folder = resolve(on, project)
     store = Store(folder)
     known = next((record.id for record in store.records() if record.native.get("job") == name), None)
@@ -205,7 +205,7 @@ def _adopt(name: str, on: str, project: Path) -> Run:
 
 
 def runs(*, project: Path | None = None) -> list[RunRecord]:
-    """All runs of the project, the newest first, as far as they can be read, as they were last seen."""
+    """Return the readable runs of the project, the newest first, as the store has them; asks no service."""
     store = Store(project or project_folder())
     return [as_it_is(store.run(record.id)) for record in store.records()]
 
@@ -226,35 +226,35 @@ def tune(
     watcher: Watcher | None = None,
     **fields: Any,  # further fields of the job
 ) -> Run:
-    """Tunes a Python function on this machine, and returns when the run has ended.
+    """Tune a Python function on this machine, and return when the run has ended.
 
     The function gets the parameters as keywords and returns the objective's value or a mapping of metrics; it may
-    report on the way by `cloudtune.trial.report`. It may be a lambda or defined in a notebook.
+    report metrics while it runs by `cloudtune.trial.report`. It may be a lambda or defined in a notebook.
 
     Args:
         function: what to tune.
         space: parameters by name, such as ``Float(low=1e-4, high=1, scale="log")``.
         maximize: the metric, or metrics, to make large.
         minimize: the metric, or metrics, to make small.
-        trials: how many; None only for a grid.
-        parallel: how many at the same time.
+        trials: number of trials; None only for a grid.
+        parallel: number of trials at the same time.
         strategy: its type, or a strategy with its settings, e.g. ``{"type": "bayesian", "seed": 7}``.
         isolate: whether each trial has a process of its own (costs some milliseconds a trial) instead of a
-            worker that takes many.
+            worker that runs many.
         name: of the job; None for the function's.
-        run_id: of the run; that of an interrupted run goes on with it.
+        run_id: of the run; that of an interrupted run resumes it.
         project: the folder of the store; None for the one around the working folder.
-        watcher: is told of progress.
+        watcher: called with the run's progress.
         **fields: further fields of the job, e.g. ``stopping={"type": "median"}`` or ``limits={"time": "1h"}``.
 
     Raises:
         SpecError: the space or another argument is not valid.
 
     Returns:
-        The run. Its state is INTERRUPTED if somebody pressed Ctrl-C (once: the running trials have ended; twice: they
-        were stopped); a call with its `run_id` goes on with it.
+        The run. Its state is INTERRUPTED if the user pressed Ctrl-C (once: the running trials have ended; twice: they
+        were stopped); a call with its `run_id` resumes it.
     """
-    import cloudpickle  # noqa: PLC0415  # only here are functions sent
+    import cloudpickle  # noqa: PLC0415  # only this call pickles functions
 
     label = re.sub(r"\W", "_", getattr(function, "__name__", type(function).__name__))
     objectives = [
@@ -287,7 +287,7 @@ def _names(metrics: str | Sequence[str]) -> Sequence[str]:
 
 
 def _plain(value: Any) -> Any:
-    """Models as plain data, so that all mistakes are found and told in one way."""
+    """Return models as plain data, so that all mistakes are found and reported by one validation."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if isinstance(value, Mapping):

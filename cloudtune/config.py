@@ -1,6 +1,7 @@
-"""Profiles: which provider a name stands for, and with which settings.
+"""Profiles: names of providers with their settings.
 
-``cloudtune.toml`` lies in the project's folder or beside the job (or in a folder above it), another in the user's config folder::
+``cloudtune.toml`` lies in the project's folder or beside the job (or in a folder above it), another in the user's
+config folder::
 
     default = "laptop"
 
@@ -18,12 +19,13 @@
     [mounts]
     "s3://bucket/train" = "./data/train"
 
-Profiles together are one more: its provider spreads the trials of a run over them. ``team,laptop`` is short for it. Where a job runs on this machine, a mount's folder stands for the place in the cloud, so that the same job runs offline.
-What is said nearer wins: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION`` for a
-setting), the job's file, project file, user file.
+Several profiles form a profile: its provider spreads the trials of a run over them. ``team,laptop`` is short for it.
+Where a job runs on this machine, a mount's folder replaces the place in the cloud, so that the same job runs offline.
+The nearest setting takes precedence: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION``
+for a setting), the job's file, project file, user file.
 
-The project is the nearest folder above the *working* folder that has a ``cloudtune.toml`` or a ``.cloudtune`` with a store, else
-the working folder, wherever the job lies: whatever is done in one place finds the same runs.
+The project is the nearest folder above the *working* folder that has a ``cloudtune.toml`` or a ``.cloudtune`` with a
+store, else the working folder, wherever the job lies: all commands in one folder find the same runs.
 """
 
 import os
@@ -38,7 +40,7 @@ from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
 
 SEVERAL = "mixed"
-"""The provider of a profile that is several together."""
+"""The provider of a profile that consists of several."""
 
 _KEYS = ("default", "profiles", "mounts")
 
@@ -48,10 +50,10 @@ class Profile:
     """A provider with settings.
 
     Attributes:
-        name: what the user calls it.
+        name: the user's name for it.
         provider: the provider's name.
-        settings: everything else that the profile says, for the provider.
-        members: the profiles that it is together, if it is several.
+        settings: all other keys of the profile, for the provider.
+        members: the profiles that it consists of, if it is several.
     """
 
     name: str
@@ -61,12 +63,12 @@ class Profile:
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """The providers that do the work, each once."""
+        """The providers that run trials, each once."""
         return tuple(dict.fromkeys(member.provider for member in self.members)) or (self.provider,)
 
 
 def config_near(base: Path, project: Path) -> Path | None:
-    """The nearest folder above a job's that has a ``cloudtune.toml``; None where that is the project's, or there is none.
+    """Return the nearest folder above a job's with a ``cloudtune.toml``; None if it is the project's, or none exists.
 
     Args:
         base: the job's folder.
@@ -78,27 +80,27 @@ def config_near(base: Path, project: Path) -> Path | None:
 
 
 def user_file() -> Path:
-    """The user's own config file."""
+    """Return the path of the user's own config file."""
     root = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
     return Path(root) / "cloudtune" / FILE
 
 
 def _files(project: Path, near: Path | None) -> list[Path]:
-    """The config files that count, those that win last."""
+    """Return the config files, those that take precedence last."""
     return [user_file(), project / FILE, *([near / FILE] if near is not None else [])]
 
 
 def profiles(project: Path, near: Path | None = None) -> dict[str, Profile]:
-    """All profiles of the user's file, the project's and the job's, merged key by key; the nearer file wins.
+    """Return all profiles of the user's file, the project's and the job's, merged key by key; the nearer file wins.
 
-    Settings without a provider are left out: they complete a profile of other projects.
+    Settings without a provider are left out: they complete profiles of other projects.
 
     Args:
         project: the project's folder.
-        near: what `config_near` found.
+        near: the result of `config_near`.
 
     Raises:
-        ConfigError: a file is not TOML, or says something else than profiles.
+        ConfigError: a file is not TOML, or has keys that are not known.
     """
     merged = _merged(project, near)
     return {name: _profile(name, settings) for name, settings in merged.items() if "provider" in settings}
@@ -113,14 +115,14 @@ def _merged(project: Path, near: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
-    """Folders of this machine by the places in the cloud that they stand for; the nearer file wins.
+    """Return folders of this machine by the places in the cloud that they replace; the nearer file wins.
 
     Args:
         project: the project's folder.
-        near: what `config_near` found.
+        near: the result of `config_near`.
 
     Raises:
-        ConfigError: a file is not TOML, or says something else than mounts.
+        ConfigError: a file is not TOML, or its mounts are not valid.
     """
     found: dict[str, Path] = {}
     for path in _files(project, near):
@@ -130,11 +132,11 @@ def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
 
 
 def mounted(place: str, table: Mapping[str, Path]) -> Path | None:
-    """The file or folder of this machine that stands for a place in the cloud; None where none does.
+    """Return the file or folder of this machine that replaces a place in the cloud; None if none does.
 
     Args:
         place: such as ``s3://bucket/train/part.csv``.
-        table: what `mounts` gave; the longest fitting place wins.
+        table: the result of `mounts`; the longest matching place wins.
     """
     for mount in sorted(table, key=len, reverse=True):
         if place.rstrip("/") == mount or place.startswith(f"{mount}/"):
@@ -143,18 +145,18 @@ def mounted(place: str, table: Mapping[str, Path]) -> Path | None:
 
 
 def load_profile(name: str | None, project: Path, near: Path | None = None) -> Profile:
-    """A profile by its name; a provider or an alias (aws, gcp, azure) may stand for a profile without settings.
+    """Return a profile by its name; a provider or an alias (aws, gcp, azure) is a profile without settings.
 
     Args:
         name: None for the one that the environment or a config file names, else ``local``; names with commas between
             them for several together.
         project: the folder whose config counts.
-        near: a nearer one whose config counts as well, and more: what `config_near` found.
+        near: a nearer one whose config takes precedence: the result of `config_near`.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415  # scanning for them takes a while
+    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415  # scanning takes a while
 
     known = _merged(project, near)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project, near)
@@ -174,7 +176,7 @@ def load_profile(name: str | None, project: Path, near: Path | None = None) -> P
 
 
 def _with_members(profile: Profile, project: Path, near: Path | None) -> Profile:
-    """A profile that is several together, with all that each of them says."""
+    """Return a profile with its members and their settings, if it consists of several."""
     if profile.provider != SEVERAL:
         return profile
     said = profile.settings.get("profiles", ())
@@ -235,7 +237,7 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
 
 
 def _check(data: Mapping[str, Any], path: Path) -> None:
-    """Refuses what is no config."""
+    """Raise ConfigError for data that is not a valid config."""
     for key in data:
         if key not in _KEYS:
             raise ConfigError(

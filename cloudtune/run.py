@@ -1,4 +1,4 @@
-"""Run: the handle that a user holds, the same on every provider."""
+"""Run: a user's handle of a run, the same for every provider."""
 
 import contextlib
 import json
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 
 
 class Run(RunHandle):
-    """A run of a tuning job; made by `submit`, `tune` and `attach`, not by hand.
+    """A run of a tuning job; `submit`, `tune` and `attach` return it.
 
-    Reading it (`state`, `record`, `trials`, `best`, `counts`, `reports`, tables, reports) never asks the service: it says
-    what the store knows, at once. `refresh` asks the service, once; `wait` follows the run to its end; `cancel`, `resume`,
-    `logs`, `fetch` and `publish` speak to the service because they have to. To poll by hand: ``while not run.refresh().ended``.
+    Reading it (`state`, `record`, `trials`, `best`, `counts`, `reports`, tables, reports) returns at once what the
+    store has, and never asks the service. `refresh` asks the service once; `wait` follows the run to its end; `cancel`,
+    `resume`, `logs`, `fetch` and `publish` use the service because they have to. To poll: ``while not
+    run.refresh().ended``.
     """
 
     def __repr__(self) -> str:
@@ -39,12 +40,12 @@ class Run(RunHandle):
 
     @property
     def folder(self) -> Path:
-        """The run's folder on this machine, with its trials' folders where the provider keeps them here."""
+        """The run's folder on this machine, with its trials' folders where the provider has them on this machine."""
         return self._store.folder
 
     @property
     def project(self) -> Path:
-        """The folder whose store has the run."""
+        """The folder whose store holds the run."""
         return self._store.store.project
 
     @property
@@ -54,26 +55,26 @@ class Run(RunHandle):
 
     @property
     def lost_emulators(self) -> bool:
-        """Whether the run, before its end, has lost the emulator that it was in."""
+        """Whether the run's emulator has ended before the run did."""
         return bool(lost_emulators(self._store))
 
     @property
     def leads_to_emulators(self) -> bool:
-        """Whether this process leads to living emulators of all that the run was emulated on."""
+        """Whether the config and environment of this process name running emulators for all of the run's."""
         found = provider_of(self._store.record(), self.project).emulators()
         return all(is_served(found[name]) if name in found else False for name in self._store.record().emulators)
 
     def check_emulators(self) -> None:
-        """Makes sure that this process leads to the run's own emulators, or to services for a run that is not emulated.
+        """Raise an error unless this process would ask the run's own emulators, or services for a real run.
 
         Raises:
-            ProviderError: it does not, or an emulator is gone.
+            ProviderError: it would not, or an emulator is gone.
         """
         record, here = self._store.record(), self._provider.emulators()
         may_ask(record, here, {*record.emulators, *here})
 
     def for_another_thread(self) -> "Run":
-        """The same run, with a connection of its own to the store and clients of its own."""
+        """Return the same run with its own connection to the store and its own clients."""
         store = RunStore(Store(self.project), self.id)
         return Run(store, provider_of(store.record(), self.project))
 
@@ -85,7 +86,7 @@ class Run(RunHandle):
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan that the run was made from."""
+        """The plan of the run."""
         with self._undamaged("its plan"):
             return Plan.from_data(json.loads(self._store.record().plan))
 
@@ -98,43 +99,43 @@ class Run(RunHandle):
 
     @contextlib.contextmanager
     def unless_refused(self) -> Iterator[None]:
-        """Removes the run when it is refused within the context: without credentials, say, nothing of it has begun."""
+        """Remove the run if the provider refuses it within the context, before it has started: without credentials, say."""
         try:
             yield
         except (ProviderError, ConfigError, UnsupportedError) as error:
-            passing = isinstance(error, ProviderError) and error.retryable  # then the service may have taken it
+            passing = isinstance(error, ProviderError) and error.retryable  # then the service may have accepted it
             record = self._store.record()
             if not passing and record.state is RunState.WAITING and "job" not in record.native:
                 self._store.remove()
             raise
 
     def refreshed(self) -> RunRecord:
-        """The record, after `refresh`."""
+        """Refresh the run, and return its record."""
         self.refresh()
         return self.record
 
     def changes(self, since: int = 0) -> tuple[int, list[Trial]]:
-        """The trials that changed in the store after a revision (0 for all), and the revision to ask with next time."""
+        """Return the trials changed in the store after a revision (0 for all), and the revision to pass next time."""
         return self._store.changes(since)
 
     def counts(self) -> dict[str, int]:
-        """How many trials are in each state, by the state's name."""
+        """Return the number of trials in each state, by the state's name."""
         return self._store.counts()
 
     def trial(self, number: int) -> Trial | None:
-        """One trial, if it exists."""
+        """Return a trial; None if it does not exist."""
         return self._store.trial(number)
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
-        """Everything that the trials, or one of them, reported, in the order in which it came."""
+        """Yield the reports of all trials, or of one, in the order in which they came."""
         return self._store.reports(number)
 
     def events(self) -> list[tuple[float, int | None, str]]:
-        """What happened and is worth a line: seconds since 1970, trial (None for the run itself), message."""
+        """Return the run's events in order: seconds since 1970, trial (None for the run itself), message."""
         return self._store.events()
 
     def note(self, message: str) -> None:
-        """Adds a line to what happened (`events`), where the store can be written."""
+        """Add an event to the run (`events`), if the store is writable."""
         with contextlib.suppress(StoreError):
             self._store.write(events=[(None, message)])
 
@@ -149,9 +150,9 @@ class Run(RunHandle):
         return pareto_front(self.job.objective, self.trials())
 
     def resume(self) -> "Run":
-        """Lets an interrupted run go on, without this process; finished trials are kept, none is run twice.
+        """Resume an interrupted run, without waiting for it; finished trials are kept, none is run twice.
 
-        A run whose emulator is gone goes on in a new one, which lives until this process ends; see `revive`.
+        A run whose emulator is gone moves to a new one, which runs until this process ends; see `revive`.
         """
         if self.lost_emulators:
             record = self._store.record()
@@ -164,13 +165,13 @@ class Run(RunHandle):
         return self
 
     def revive(self) -> None:
-        """Lets a run whose emulator is gone go on in the emulator that this process leads to now.
+        """Move a run whose emulator is gone to the emulator that the config and environment of this process name.
 
-        Trials that cloudtune drives go on where they were. A service's own tuner, and what it knew, was in the emulator:
-        that run begins anew, without its trials so far, which an event tells.
+        Trials that cloudtune drives are kept. A service's own tuner, and what it has learnt, ended with the emulator:
+        such a run begins again without its trials so far, and an event says so.
 
         Raises:
-            ConfigError: this process leads to no emulator.
+            ConfigError: no emulator is named.
         """
         record = self._store.record()
         self._provider = provider_of(record, self.project)
@@ -182,7 +183,7 @@ class Run(RunHandle):
             revive(self._store, record, listeners_of(found))
 
     def remove(self) -> None:
-        """Removes the run from the store, with its folder; what it left at the service stays there.
+        """Remove the run from the store, with its folder; what it left at the service stays there.
 
         Raises:
             RunBusy: it is running.
@@ -193,9 +194,9 @@ class Run(RunHandle):
             self._store.remove()
 
     def to_pandas(self) -> "pd.DataFrame":
-        """The trials as a table: number, state, parameters (``params_NAME``), metrics (``metrics_NAME``) and times.
+        """Return the trials as a table: number, state, parameters (``params_…``), metrics (``metrics_…``) and times.
 
-        Whole numbers and booleans stay such where trials have none (pandas' nullable types); a parameter of mixed
+        Whole numbers and booleans keep their type where trials have none (pandas' nullable types); a parameter of mixed
         types is a column of Python objects.
 
         Raises:
@@ -206,7 +207,7 @@ class Run(RunHandle):
         return to_pandas(trial_rows(self.trials()))
 
     def reports_to_pandas(self) -> "pd.DataFrame":
-        """The learning curves as a table: a row a report with number, attempt, step, time and ``metrics_NAME``.
+        """Return the learning curves as a table: a row a report with number, attempt, step, time and ``metrics_NAME``.
 
         Raises:
             ConfigError: pandas is not installed.
@@ -216,10 +217,10 @@ class Run(RunHandle):
         return to_pandas(report_rows(self.reports()))
 
     def to_parquet(self, path: str | Path, *, reports: bool = False) -> Path:
-        """Writes the trials (or their reports) as a parquet file with the columns of `to_pandas`, and returns its path.
+        """Write the trials (or their reports) as a parquet file with the columns of `to_pandas`, and return its path.
 
-        A column has one type: values of mixed types are JSON texts. Whole numbers stay such where trials have none; pandas
-        reads them so with ``read_parquet(path, dtype_backend="numpy_nullable")``.
+        A column has one type: values of mixed types are JSON texts. Whole numbers keep their type where trials have
+        none; pandas reads them so with ``read_parquet(path, dtype_backend="numpy_nullable")``.
 
         Args:
             path: of the file.
@@ -243,21 +244,21 @@ class Run(RunHandle):
         tensorboard: str | Path | None = None,
         follow: bool = False,
     ) -> "list[Published]":
-        """Brings the run to other tools, each with the extra of its name. Doing it again adds what is new, nothing twice.
+        """Publish the run to other tools, each with the extra of its name. Repeated calls add what is new, nothing twice.
 
         Args:
-            optuna: a URL such as ``sqlite:///study.db``, the path of a journal, or a storage of Optuna: takes a study
+            optuna: a URL such as ``sqlite:///study.db``, the path of a journal, or a storage of Optuna: gets a study
                 of the run's id, which optuna-dashboard shows.
-            mlflow: the URI of a tracking server or store: takes a run of MLflow with one below it for each trial.
+            mlflow: the URI of a tracking server or store: gets a run of MLflow with one below it for each trial.
             experiment: of MLflow; None for MLFLOW_EXPERIMENT_NAME, or else the job's name.
-            tensorboard: a folder: takes event files for HParams, with a session a trial, and scalars.
-            follow: whether to go on until the run has ended or is interrupted.
+            tensorboard: a folder: gets event files for HParams, with a session a trial, and scalars.
+            follow: whether to continue until the run has ended or is interrupted.
 
         Returns:
-            Where the run is now, and how to look at it.
+            Where the run was published, and how to view it.
 
         Raises:
-            ConfigError: an address is none, a package is not installed, or something else has the run's place there.
+            ConfigError: an address is not valid, a package is not installed, or the run's place there is taken.
             ProviderError: a target cannot be reached.
             RunBusy: another process publishes the run to the same place.
         """
@@ -269,7 +270,7 @@ class Run(RunHandle):
             return publisher.published
 
     def report(self, path: str | Path) -> Path:
-        """Writes one HTML page about the run that needs no network, and returns its path."""
+        """Write one HTML page about the run that needs no network, and return its path."""
         from cloudtune.report import write_report  # noqa: PLC0415  # the plotting library is loaded only for this
 
         return write_report(self, Path(path))

@@ -1,4 +1,4 @@
-"""Watching a run: one that another process drives, through the store; and whatever is told of progress, which may break."""
+"""Follow a run that another process drives, through the store; and guard a run against its watcher's exceptions."""
 
 import contextlib
 import json
@@ -13,16 +13,16 @@ from cloudtune.store.store import RunStore
 
 
 class GuardedWatcher:
-    """A watcher whose failure ends nothing but its own watching: it is dropped, and one event tells so.
+    """A watcher whose exception ends only its own watching: it is dropped, and an event of the run says so.
 
-    KeyboardInterrupt and SystemExit are no failures but the wish to end: they pass, and interrupt what is watched.
+    KeyboardInterrupt and SystemExit pass, and interrupt the run.
 
     Args:
-        run: whose events tell that the watcher was dropped.
+        run: gets the event.
         watcher: a user's, or a display.
 
     Attributes:
-        failure: what the watcher raised; None while it has raised nothing.
+        failure: the exception that the watcher raised; None as long as it has raised none.
     """
 
     def __init__(self, run: RunStore, watcher: Watcher) -> None:
@@ -31,27 +31,28 @@ class GuardedWatcher:
         self.failure: Exception | None = None
 
     def __call__(self, progress: Progress) -> None:
-        """Tell the watcher how far the run is, unless it was dropped."""
+        """Call the watcher, unless it was dropped."""
         if self.failure is not None:
             return
         try:
             self._watcher(progress)
-        except Exception as error:  # noqa: BLE001  # whatever a watcher raises is none of the run's business
+        except Exception as error:  # noqa: BLE001  # whatever a watcher raises does not concern the run
             self.failure = error
-            with contextlib.suppress(StoreError):  # where even that cannot be written, the driver will tell
+            with contextlib.suppress(StoreError):  # if even that cannot be written, the driver will raise it
                 self._run.write(events=[(None, dropped("its watcher", error))])
 
 
 def dropped(what: str, error: Exception) -> str:
-    """Say that something which showed the run has failed."""
+    """Return the message that a watcher or publisher of the run has failed."""
     return f"{what} was dropped ({in_one_line(error)}); the run goes on without it"
 
 
 @contextlib.contextmanager
 def watched_by(run: RunStore, watcher: Watcher | None) -> Iterator[Watcher | None]:
-    """Give a watcher that cannot break what it watches; what it raised is raised when the context has ended well.
+    """Yield a guarded watcher, and raise its exception after the context has ended without one.
 
-    The exception is the watcher's own, so that its author finds it; a note says how the run is, which is in the store.
+    The exception is the watcher's own, for its author; a note adds the state of the run, whose results are in the
+    store.
     """
     if watcher is None:
         yield None
@@ -68,7 +69,7 @@ def watched_by(run: RunStore, watcher: Watcher | None) -> Iterator[Watcher | Non
 
 
 class RunFollower:
-    """Keeps count of a run from what changed in the store since the last look, however many trials there are."""
+    """Counts a run's trials by what changed in the store since the last call, however many trials there are."""
 
     def __init__(self, run: RunStore) -> None:
         job = TuningJob.from_data(json.loads(run.record().job))
@@ -81,7 +82,7 @@ class RunFollower:
         self._told = run.last_event()
 
     def progress(self) -> Progress:
-        """How far the run is now."""
+        """Return the run's progress."""
         record = self._run.record()
         self._told, events = self._run.events_after(self._told)
         self._revision, changed = self._run.changes(self._revision)

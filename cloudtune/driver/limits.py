@@ -1,4 +1,4 @@
-"""When a job has to end before its last trial: the rules of `Limits`, whoever enforces them."""
+"""When a job has to end before its last trial: the rules of `Limits`, for every process that enforces them."""
 
 from cloudtune.results.failures import FEWEST
 from cloudtune.results.objectives import losses
@@ -8,11 +8,11 @@ from cloudtune.spec.units import format_duration
 from cloudtune.store.records import RunState, TrialState
 
 UNCAPPED = 2**31 - 1
-"""What ``limits.failed`` says where trials that fail alike are no reason to stop: the rule is of cloudtune's own jobs."""
+"""The value of ``limits.failed`` for a job read from a service, which does not stop for trials that fail alike."""
 
 
 def limit_reached(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
-    """How the job has to end, and why, by what its trials brought so far; None to go on."""
+    """Return how the job has to end, and why, by its trials so far; None to continue."""
     limits = job.limits
     if limits.target is not None and tally.best_value is not None:
         loss = losses(job.objective, {job.objective[0].metric: limits.target})
@@ -32,12 +32,12 @@ def limit_reached(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str
 
 
 def most_alike(job: TuningJob) -> int | None:
-    """How many first trials may fail in the same way before the run is stopped; None where the job has a cap of its own."""
+    """Return how many first trials may fail alike before the run is stopped; None if the job has its own cap."""
     return max(FEWEST, job.limits.parallel) if job.limits.failed is None else None
 
 
 def default_cap(job: TuningJob, mode: str) -> str | None:
-    """What happens, in words, because the job has no cap on failed trials; None where it has one.
+    """Return the message about the default cap on failed trials; None if the job has its own.
 
     Args:
         job: the spec.
@@ -51,7 +51,7 @@ def default_cap(job: TuningJob, mode: str) -> str | None:
 
 
 def failing_alike(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
-    """How the job has to end because its first trials all failed in the same way; None to go on."""
+    """Return how the job has to end because its first trials all failed in the same way; None to continue."""
     most, found = most_alike(job), tally.failures
     if most is None or found.alike_so_far < most:
         return None
@@ -62,7 +62,7 @@ def failing_alike(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str
 
 
 def time_reached(job: TuningJob, elapsed: float) -> tuple[RunState, str] | None:
-    """How the job has to end, and why, after so many seconds; None to go on."""
+    """Return how the job has to end, and why, after `elapsed` seconds; None to continue."""
     limit = job.limits.time
     if limit is None or elapsed < limit.total_seconds():
         return None

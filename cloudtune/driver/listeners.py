@@ -1,7 +1,7 @@
-"""Runs in emulators: which emulator a run is in, and whether that is still there.
+"""Runs in emulators: which emulator a run is in, and whether that emulator still runs.
 
-An emulated run is never looked for at the real service, also when its emulator is gone and the profile leads to the service
-again: its record says who served it (`Listener`), and every way to a service passes `may_ask` first.
+The real service is never asked about an emulated run, even if its emulator is gone and the profile names the service
+again: the run's record says which process served it (`Listener`), and every request is checked by `may_ask` first.
 """
 
 import contextlib
@@ -24,22 +24,22 @@ _NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def on_this_machine(endpoint: str | None) -> bool:
-    """Whether an endpoint is of this machine: an emulator's, which may be gone tomorrow with all that it keeps."""
+    """Return whether an endpoint is on this machine: an emulator's, whose data ends with its process."""
     return endpoint is not None and urlsplit(endpoint).hostname in _NAMES
 
 
-# Who serves an address
+# The process that serves an address
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who serves an address of this machine.
+    """The process that serves an address of this machine.
 
     Attributes:
         address: e.g. ``http://127.0.0.1:40123``.
         host: the machine's name.
         pid: the process that listens there; None where that is not known (another user's).
-        born: when it was started, in seconds since 1970, by which it is told from a later one of this pid.
+        born: its start in seconds since 1970, which tells it from a later process of this pid.
     """
 
     address: str
@@ -49,7 +49,7 @@ class Listener:
 
     @classmethod
     def at(cls, address: str) -> Self:
-        """The present listener at an address."""
+        """Return the present listener at an address."""
         import psutil  # noqa: PLC0415  # needed for emulated runs alone
 
         port = urlsplit(address).port
@@ -61,11 +61,11 @@ class Listener:
 
     @property
     def gone(self) -> bool:
-        """Whether this machine knows that it serves no more. Nothing is sent anywhere but to this machine."""
+        """Whether it is known on this machine to have ended; connects to no other machine."""
         import psutil  # noqa: PLC0415  # needed for emulated runs alone
 
         if self.host not in ("", platform.node()):
-            return False  # only that machine knows
+            return False  # only that machine can tell
         if self.pid is None:
             return not is_served(self.address)
         try:
@@ -75,17 +75,17 @@ class Listener:
             return not _listens(process, urlsplit(self.address).port)
         except psutil.NoSuchProcess:
             return True
-        except psutil.AccessDenied:  # it is that process, which lets us see no more
+        except psutil.AccessDenied:  # the process exists, but this user may not see its connections
             return not is_served(self.address)
 
     @property
     def mine(self) -> bool:
-        """Whether it ends with this process."""
+        """Whether it is this process."""
         return self.pid == os.getpid() and self.host == platform.node()
 
 
 def _candidates() -> "Iterator[psutil.Process]":
-    """Processes that may serve an emulator: first this one, which started it as a rule, and those that started this one."""
+    """Yield the processes that may serve an emulator: this one, which usually does, its parents, and all others."""
     import psutil  # noqa: PLC0415
 
     own = psutil.Process()
@@ -95,10 +95,10 @@ def _candidates() -> "Iterator[psutil.Process]":
 
 
 def _listens(process: "psutil.Process", port: int | None) -> bool:
-    """Whether a process listens at a port.
+    """Return whether a process listens at a port.
 
     Raises:
-        psutil.Error: it is gone, or lets nobody see.
+        psutil.Error: the process is gone, or this user may not see its connections.
     """
     import psutil  # noqa: PLC0415
 
@@ -106,7 +106,7 @@ def _listens(process: "psutil.Process", port: int | None) -> bool:
 
 
 def is_served(address: str) -> bool:
-    """Whether somebody listens at an address of this machine."""
+    """Return whether a process listens at an address of this machine."""
     parts = urlsplit(address)
     try:
         socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 80), timeout=0.5).close()
@@ -116,19 +116,19 @@ def is_served(address: str) -> bool:
 
 
 def is_lost(endpoint: str | None) -> bool:
-    """Whether an endpoint is an emulator's that has ended: trying again will not help."""
+    """Return whether an endpoint is that of an emulator that has ended, so that retries are of no use."""
     return endpoint is not None and on_this_machine(endpoint) and not is_served(endpoint)
 
 
 def refuse_lost(endpoint: str | None, doing: str) -> None:
-    """Make sure, after an error, that an endpoint is none of an emulator that has ended.
+    """Raise an error if the emulator at an endpoint has ended; called after a request failed.
 
     Args:
-        endpoint: that was asked; None for a real service.
+        endpoint: the endpoint of the request; None for a real service.
         doing: what was being done, as it follows ``while``.
 
     Raises:
-        EmulatorEnded: it is.
+        EmulatorEnded: the emulator has ended.
     """
     if is_lost(endpoint):
         raise EmulatorEnded(f"the emulator at {endpoint} has ended, while {doing}", code="Emulator")
@@ -138,7 +138,7 @@ def refuse_lost(endpoint: str | None, doing: str) -> None:
 
 
 def listeners_of(addresses: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
-    """What a run's record keeps of its emulators.
+    """Return what a run's record stores of its emulators.
 
     Args:
         addresses: by the provider's or profile's name; see `Provider.emulators`.
@@ -147,30 +147,31 @@ def listeners_of(addresses: Mapping[str, str]) -> dict[str, Mapping[str, Any]]:
 
 
 def anonymous(emulators: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The emulators of a run without their processes, for a run that goes on where those cannot be seen: in a container."""
+    """Return a run's emulators without their processes, for a driver that cannot see those (in a container)."""
     return {name: {**each, "host": "", "pid": None, "born": None} for name, each in emulators.items()}
 
 
 def gone(record: "RunRecord") -> list[str]:
-    """The names of a run's emulators that have ended."""
+    """Return the names of a run's emulators that have ended."""
     return [name for name, each in record.emulators.items() if Listener(**each).gone]
 
 
 def ends_with_this_process(record: "RunRecord") -> bool:
-    """Whether an emulator of a run is this process."""
+    """Return whether this process serves an emulator of a run."""
     return any(Listener(**each).mine for each in record.emulators.values())
 
 
 def may_ask(record: "RunRecord", addresses: Mapping[str, str], names: Iterable[str]) -> None:
-    """Make sure that a service is asked about its own runs alone, and an emulator about its own.
+    """Raise an error unless the emulators that this process would ask are those of the run.
 
     Args:
         record: of the run.
         addresses: the emulators that this process would ask; see `Provider.emulators`.
-        names: under which the run's record has those of interest.
+        names: of the emulators to check, as in the run's record.
 
     Raises:
-        ProviderError: the run's emulator is gone; or it is another one than this process would ask, or none.
+        ProviderError: the run's emulator is gone; or this process would ask another one, or a real service; or it
+            would ask an emulator about a run that is not emulated.
     """
     for name in names:
         said = record.emulators.get(name)
@@ -196,10 +197,10 @@ def may_ask(record: "RunRecord", addresses: Mapping[str, str], names: Iterable[s
 
 
 def check_there_is_one(endpoints: Mapping[str, str]) -> None:
-    """Make sure that somebody serves the emulators of a new run.
+    """Raise an error if no process serves the emulators of a new run.
 
     Raises:
-        ConfigError: nobody does; says where.
+        ConfigError: no process does; says where.
     """
     for name, address in endpoints.items():
         if not is_served(address):

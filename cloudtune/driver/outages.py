@@ -1,4 +1,4 @@
-"""Bearing with a service that cannot be reached for a while."""
+"""Tolerate a service that cannot be reached for a while."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from cloudtune.errors import ProviderError
 
 
 class OutageTolerance:
-    """Bears with an outage or a lost network, beyond the retries that each call has of its client library.
+    """Tolerates an outage or a lost network, beyond the retries of the client library for each call.
 
     Args:
-        failures: in a row that are borne; with the library's own retries each may be some minutes long.
+        failures: greatest number of failures in a row; with the library's own retries each may take minutes.
     """
 
     def __init__(self, failures: int = 20) -> None:
@@ -19,10 +19,10 @@ class OutageTolerance:
 
     @contextlib.contextmanager
     def borne(self) -> Iterator[None]:
-        """Swallows an error that may pass; the next try is the caller's.
+        """Suppress a retryable error within the context; the caller tries again.
 
         Raises:
-            ProviderError: the error will not pass, or it has been borne often enough.
+            ProviderError: the error is not retryable, or there were too many in a row.
         """
         try:
             yield

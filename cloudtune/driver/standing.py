@@ -1,4 +1,4 @@
-"""How a run stands, as far as this machine knows by itself: whether whoever drove it, or its emulator, is still there."""
+"""Tell, from this machine alone, whether a run is interrupted: whether its driver and its emulator still run."""
 
 import json
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ _ACTIVE = (RunState.RUNNING, RunState.STOPPING)
 
 
 def as_it_is(run: "RunStore") -> RunRecord:
-    """The record of a run, which is interrupted when its driver or its emulator is gone, also where nobody wrote that down.
+    """Return a run's record, as interrupted if its driver or its emulator is gone without having written that.
 
-    Nothing is asked but this machine, and nothing is written.
+    Asks no service, and writes nothing.
     """
     record = run.record()
     while record.state in _ACTIVE:
@@ -27,12 +27,12 @@ def as_it_is(run: "RunStore") -> RunRecord:
         again = run.record()
         if again == record:
             return replace(record, state=RunState.INTERRUPTED, reason=reason)
-        record = again  # it came to its end while we looked
+        record = again  # the run changed meanwhile
     return record
 
 
 def settle(run: "RunStore") -> RunRecord:
-    """Write down that a run is interrupted if it is; return its record."""
+    """Write that a run is interrupted, if it is; return its record."""
     record = as_it_is(run)
     if record.state is RunState.INTERRUPTED and run.store.writable and run.record().state in _ACTIVE:
         run.write(
@@ -43,13 +43,13 @@ def settle(run: "RunStore") -> RunRecord:
 
 
 def lost_emulators(run: "RunStore") -> list[str]:
-    """The names of the emulators of a run that have ended, where it has not; what was in them is gone."""
+    """Return the names of the emulators of a run that have ended before it did, with all their data."""
     record = run.record()
     return [] if record.state.ended else gone(record)
 
 
 def revive(run: "RunStore", record: RunRecord, listeners: Mapping[str, Mapping[str, Any]]) -> None:
-    """Let a run go on in other emulators than its own, which are gone.
+    """Move a run whose emulators are gone to other emulators.
 
     Args:
         run: whose lock the caller holds.

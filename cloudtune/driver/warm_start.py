@@ -1,4 +1,4 @@
-"""What a job knows before it begins: trials of earlier runs, and tables of known trials (the spec's ``warm_start``)."""
+"""Read what a job's ``warm_start`` names: trials of earlier runs, and tables of known trials."""
 
 import csv
 import json
@@ -26,9 +26,9 @@ class KnownTrial:
 
     Attributes:
         parameters: its values by name, as far as they are known.
-        metrics: what it reported.
+        metrics: the metrics that it reported.
         state: how it ended.
-        origin: the run or the table that tells of it.
+        origin: the run or the table that it is from.
     """
 
     parameters: Mapping[str, Scalar]
@@ -38,11 +38,11 @@ class KnownTrial:
 
 
 def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
-    """All that the job's ``warm_start`` names.
+    """Return the known trials that the job's ``warm_start`` names.
 
     Args:
         job: the spec.
-        project: the folder whose store is looked at first for the earlier runs; see `cloudtune.store.finding.find_run`.
+        project: the folder whose store is searched first for the earlier runs; see `cloudtune.store.finding.find_run`.
         base: the folder that the table's path is relative to.
 
     Raises:
@@ -61,13 +61,13 @@ def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
 
 
 def keep(folder: Path, known: Sequence[KnownTrial]) -> None:
-    """Writes down what is known when a run begins, so that a resume knows the same."""
+    """Write the known trials to a run's folder when it begins, so that a resume uses the same."""
     if known:
         (folder / _FILE).write_text(json.dumps([asdict(trial) for trial in known]))
 
 
 def kept(folder: Path) -> list[KnownTrial]:
-    """What `keep` wrote; nothing if it wrote nothing."""
+    """Return the known trials that `keep` wrote; none if it wrote none."""
     try:
         rows = json.loads((folder / _FILE).read_text())
     except FileNotFoundError:
@@ -76,10 +76,10 @@ def kept(folder: Path) -> list[KnownTrial]:
 
 
 def observations(job: TuningJob, space: Space, known: Sequence[KnownTrial]) -> list[Observation]:
-    """What a strategy can learn from known trials, numbered -1, -2, …
+    """Return known trials as observations for a strategy, numbered -1, -2, …
 
-    ``identical`` trials count as the job's own: those that are no trials of its space are left out. ``transfer`` ones
-    are hints, also where a parameter is missing or out of range in them.
+    ``identical`` trials count as the job's own, and only those that are trials of its space. ``transfer`` ones are
+    hints, even if a parameter is missing or out of range in them.
     """
     hint = job.warm_start is not None and job.warm_start.kind == "transfer"
     found: list[Observation] = []
@@ -92,7 +92,7 @@ def observations(job: TuningJob, space: Space, known: Sequence[KnownTrial]) -> l
 
 
 def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
-    """The values of a trial as far as they belong to a space: what it does not know, or cannot be, is left out."""
+    """Return the values of a trial that belong to a space, without those that it does not know or cannot take."""
     values: Values = {}
     for dimension in space.dimensions:
         if dimension.name in parameters and dimension.active(values):
@@ -103,7 +103,7 @@ def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
 
 
 def _nearest(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
-    """The value as the axis has it; None where it has none."""
+    """Return the axis's canonical value for a value, in a tuple; None if it has none."""
     try:
         return (dimension.axis.at(dimension.axis.position(value)),)
     except (ValueError, TypeError, OverflowError):
@@ -114,7 +114,7 @@ def _nearest(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
 
 
 def table_problems(warm: WarmStart, base: Path) -> list[Problem]:
-    """What is wrong with the place of a job's table."""
+    """Return the problems with the path of a job's table."""
     if warm.table is None:
         return []
     path = base / warm.table
@@ -144,7 +144,7 @@ def _of_table(job: TuningJob, base: Path) -> list[KnownTrial]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
-    """The rows of a table, each with what to call it in a message."""
+    """Yield the rows of a table, each with its name for messages."""
     text = path.read_text("utf-8-sig")
     try:
         if path.suffix == ".csv":
@@ -162,7 +162,7 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Scalar]]]:
 
 
 def _number(value: Scalar) -> float:
-    """A metric; NaN, which is that of a failed trial, where there is none."""
+    """Return a metric as a number; NaN, as of a failed trial, where there is none."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -170,7 +170,7 @@ def _number(value: Scalar) -> float:
 
 
 def _parameters(space: Space, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
-    """A row's parameters, texts turned into the values that they are the text of."""
+    """Return a row's parameters, with texts converted to the values that they denote."""
     parameters: dict[str, Scalar] = {}
     for dimension in space.dimensions:
         if dimension.name in row and dimension.active(parameters):
@@ -182,7 +182,7 @@ def _parameters(space: Space, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
 
 
 def _meanings(value: Scalar) -> Iterator[Scalar]:
-    """What a cell may mean: itself, or what a text stands for."""
+    """Yield the values that a cell may denote: the cell itself, and the conversions of a text."""
     yield value
     if isinstance(value, str):
         written = {"true": True, "false": False, "": None, "null": None, "none": None}
