@@ -1,1 +1,1 @@
-"""The local provider: every trial is a process of this machine. `cloudtune_local.provider` has the class."""
+"""The local provider: every trial is a process of this machine; see `cloudtune_local.provider`."""

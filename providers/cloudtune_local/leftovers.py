@@ -1,4 +1,4 @@
-"""Finding processes that a dead driver or keeper left behind."""
+"""Find processes that a dead driver or keeper left behind."""
 
 import contextlib
 import json
@@ -11,13 +11,13 @@ from cloudtune.process.setting import TrialFiles
 
 
 def kept(files: TrialFiles) -> bool:
-    """Whether an attempt's process and its keeper are alive, so that its end will be enforced and written down."""
+    """Return whether an attempt's process and its keeper live, so that its limits are enforced and its end recorded."""
     pids = _recorded(files)
     return len(pids) == 2 and all(pids)
 
 
 def signal_group(files: TrialFiles, number: int) -> None:
-    """Sends a signal to the process group of an attempt, if its leader is alive."""
+    """Send a signal to the process group of an attempt, if its leader is alive."""
     for leader in _recorded(files)[:1]:
         if leader:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -25,14 +25,14 @@ def signal_group(files: TrialFiles, number: int) -> None:
 
 
 def stop_adopted(files: TrialFiles, number: int) -> None:
-    """Sends a signal to an attempt that an earlier driver's keeper keeps, by its driver's wish, which is written down before."""
-    with contextlib.suppress(OSError):  # the disk is full: it ends all the same
+    """Send a signal to an attempt that an earlier driver's keeper runs; record first that the driver stops it."""
+    with contextlib.suppress(OSError):  # the disk is full; the attempt is stopped anyway
         write(files.record, json.dumps({"stopping": True}) + "\n")
     signal_group(files, number)
 
 
 def ending_of(files: TrialFiles) -> dict[str, Any] | None:
-    """How an attempt ended, as the keeper wrote it below the pids; None if it has not, or nobody was there to write."""
+    """Return how an attempt ended, from the keeper's record; None if it has not, or if its keeper died before."""
     try:
         lines = [json.loads(line) for line in Path(files.record).read_text().split("\n")[2:] if line]
     except (FileNotFoundError, ValueError):
@@ -44,7 +44,7 @@ def ending_of(files: TrialFiles) -> dict[str, Any] | None:
 
 
 def _recorded(files: TrialFiles) -> list[int]:
-    """The pids of an attempt's process and of its keeper, as the keeper wrote them down; 0 for one that is gone."""
+    """Return the pids of an attempt's process and of its keeper, from the keeper's record; 0 for one that has ended."""
     try:
         words = Path(files.record).read_text().split("\n")[:2]
     except OSError:
@@ -68,5 +68,5 @@ def _exists(pid: int) -> bool:
 
 
 def kept_pid(files: TrialFiles) -> int | None:
-    """The pid of an attempt that is `kept`."""
+    """Return the pid of an attempt that is `kept`; None for another."""
     return _recorded(files)[0] if kept(files) else None

@@ -1,7 +1,7 @@
-"""Trials in a pool of workers, for functions so cheap that a process each would cost more than they do.
+"""Trials in a pool of workers, for functions that take less time than a process of their own.
 
-A worker takes one trial after the other. One that crashes, hangs or is stopped costs its trial alone: it is
-killed and another takes its place.
+A worker runs one trial after the other. One that crashes, hangs or is stopped fails only its trial: it is killed and
+replaced.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from cloudtune.store.records import Report, Trial
 
 
 class PoolLauncher(Launcher):
-    """Hands trials to forked workers that have the function loaded.
+    """Sends trials to forked workers that have the function loaded.
 
     Args:
-        setting: what all trials share.
-        load: what the keeper loads once.
+        setting: the setting of all trials.
+        load: the keeper's ``load`` request.
     """
 
     def __init__(self, setting: Setting, load: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class PoolLauncher(Launcher):
         return KeeperClient(environment, self._setting.folder / "keeper.log", bare=False)
 
     def _enlist(self, keeper: KeeperClient) -> KeeperClient:
-        """Lets a keeper load the function, and listens to it from now on."""
+        """Make a keeper load the function, and receive its answers from now on."""
         self._selector.register(keeper.socket, selectors.EVENT_READ, None)
         keeper.send({"do": "load", **self._load})
         return keeper
@@ -67,7 +67,7 @@ class PoolLauncher(Launcher):
             "folder": files.folder,
             "output": files.output,
         }
-        with contextlib.suppress(OSError):  # it died; the keeper tells
+        with contextlib.suppress(OSError):  # it died; the keeper will say so
             worker.connection.sendall(json.dumps(request).encode() + b"\n")
 
     def _start_worker(self) -> "_Worker":
@@ -85,7 +85,7 @@ class PoolLauncher(Launcher):
             "log_size": self._setting.log_size,
             "memory": self._setting.memory,
         }
-        with theirs, contextlib.suppress(OSError):  # the keeper died: the next look at it tells
+        with theirs, contextlib.suppress(OSError):  # the keeper died; the next read from it fails
             self._keeper.send(request, theirs.fileno())
         return worker
 
@@ -100,7 +100,7 @@ class PoolLauncher(Launcher):
         for chosen, _ in self._selector.select(max(0.0, patience)):
             if chosen.data is None:
                 self._hear_keeper()
-            elif chosen.data.name in self._workers:  # the keeper may have told just before that it is gone
+            elif chosen.data.name in self._workers:  # else the keeper has just said that it is gone
                 self._hear_worker(chosen.data)
         if self._setting.seconds is not None:
             for worker in list(self._busy.values()):
@@ -138,11 +138,11 @@ class PoolLauncher(Launcher):
         for answer in answers:
             worker = self._workers.get(answer["ended"])
             if worker is not None:
-                self._hear_worker(worker)  # its last words
+                self._hear_worker(worker)  # its last messages
                 self._forget(worker, {**answer, "why": worker.killed or answer["why"]})
 
     def _forget(self, worker: "_Worker", outcome: Mapping[str, Any]) -> None:
-        """A worker is gone, and with it the trial that it had."""
+        """Remove a worker that has ended, and report the end of its trial."""
         del self._workers[worker.name]
         self._selector.unregister(worker.connection)
         worker.connection.close()
@@ -166,11 +166,11 @@ class PoolLauncher(Launcher):
         self._keeper = self._start_keeper()
 
     def _kill(self, worker: "_Worker", why: str) -> None:
-        """Ends a worker at once; the keeper tells when it has."""
+        """Kill a worker; the keeper says when it has ended."""
         worker.killed = worker.killed or why
-        worker.doomed = True  # also if it has just ended its trial, and waits for another
+        worker.doomed = True  # even if it has just ended its trial and is idle
         worker.deadline = None
-        with contextlib.suppress(OSError):  # the keeper died: the next look at it tells
+        with contextlib.suppress(OSError):  # the keeper died; the next read from it fails
             self._keeper.send({"do": "stop", "key": worker.name, "grace": 0})
 
     def stop(self, number: int) -> None:
@@ -186,7 +186,7 @@ class PoolLauncher(Launcher):
 
 
 class _Worker:
-    """A worker process, as seen from the driver."""
+    """A worker process, as the driver knows it."""
 
     __slots__ = ("_buffer", "connection", "deadline", "doomed", "killed", "log", "name", "trial")
 
@@ -201,16 +201,16 @@ class _Worker:
         self._buffer = b""
 
     def take(self, trial: Trial, seconds: float | None) -> None:
-        """Notes that it has a trial, and for how long."""
+        """Record that it runs a trial, and its deadline."""
         self.trial = trial
         self.deadline = None if seconds is None else time.monotonic() + seconds
 
     def time_left(self) -> float:
-        """Seconds until its trial has to be over."""
+        """Return the seconds until its trial's deadline."""
         return float("inf") if self.deadline is None else self.deadline - time.monotonic()
 
     def receive(self) -> list[dict[str, Any]]:
-        """The messages that have come; none when it is gone."""
+        """Return the messages that have come; none if the worker is gone."""
         try:
             data = self.connection.recv(1 << 16, socket.MSG_DONTWAIT)
         except (BlockingIOError, ConnectionError):

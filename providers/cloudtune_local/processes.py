@@ -1,4 +1,4 @@
-"""Trials as processes: each with a process group, a folder, a log and limits of its own."""
+"""Trials as processes: each with its own process group, folder, log and limits."""
 
 import json
 import selectors
@@ -22,18 +22,18 @@ from cloudtune.trial import compile_command
 from cloudtune_local.leftovers import ending_of, kept, signal_group, stop_adopted
 
 _NOT_ITS_OWN = ("stopped", "system")
-"""Ends of an attempt that are none of the trial's: its driver ended it, or the machine could not start it."""
+"""Ends of an attempt that the trial did not cause: its driver stopped it, or the machine could not start it."""
 
 READING_INTERVAL = 0.1
-"""Seconds between two looks at what the running trials have written."""
+"""Seconds between two reads of what the running trials have written."""
 
 
 class ProcessLauncher(Launcher):
     """Starts a process for every trial, through the keeper.
 
     Args:
-        setting: what all trials share.
-        load: what the keeper loads once for function trials; None for commands.
+        setting: the setting of all trials.
+        load: the keeper's ``load`` request for function trials; None for commands.
     """
 
     def __init__(self, setting: Setting, load: Mapping[str, Any] | None = None) -> None:
@@ -68,7 +68,7 @@ class ProcessLauncher(Launcher):
         try:
             if trial.number not in self._made_ahead:
                 files.make_folders()
-            with open(files.parameters, "w") as file:  # noqa: PTH123  # a path a string: many are written
+            with open(files.parameters, "w") as file:  # noqa: PTH123  # no Path: many files are written
                 file.write(json.dumps({"parameters": trial.parameters}))
             self._keeper.send(self._request(trial, files))
             self._make_ahead(trial.number + 1)
@@ -81,7 +81,7 @@ class ProcessLauncher(Launcher):
             ) from error
 
     def _make_ahead(self, number: int) -> None:
-        """Makes the next trial's folders while this one runs: making them costs more than everything else here."""
+        """Create the next trial's folders while this one starts, since that takes longer than the rest of a launch."""
         limit = self._setting.job.limits.trials
         if number not in self._made_ahead and (limit is None or number < limit):
             self._setting.files(Trial(number, {})).make_folders()
@@ -150,10 +150,10 @@ class ProcessLauncher(Launcher):
                 self._look_after_adopted(process)
 
     def _look_after_adopted(self, process: "_Process") -> None:
-        """Sees whether a trial that an earlier driver's keeper keeps has ended."""
+        """Report the end of a trial that an earlier driver's keeper runs; kill it if its grace time is over."""
         trial, files = process.trial, process.files
         alive = kept(files)
-        ending = ending_of(files)  # after the look at the process: what it left is there when it is gone
+        ending = ending_of(files)  # read after the check, so that the record of a process that is gone is complete
         if ending is not None:
             self._end(trial.number, ended_of(self._setting, trial.number, trial.attempt, ending, files.log))
         elif process.kill_at is not None and time.monotonic() >= process.kill_at:
@@ -169,7 +169,7 @@ class ProcessLauncher(Launcher):
         self._happened.append(ended)
 
     def _keeper_is_gone(self) -> None:
-        """Somebody killed the keeper: its trials are lost and ended, and a new keeper takes its place."""
+        """End the trials of a killed keeper as lost, and start a new keeper."""
         self._selector.unregister(self._keeper.socket)
         self._keeper.close()
         for process in list(self._running.values()):
@@ -204,7 +204,7 @@ class ProcessLauncher(Launcher):
 
 
 class _Process:
-    """A running trial; an adopted one was launched by an earlier driver, whose keeper keeps it."""
+    """A running trial; an adopted one was launched by an earlier driver, whose keeper runs it."""
 
     def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, Any], *, adopted: bool) -> None:
         self.trial = trial
@@ -215,5 +215,5 @@ class _Process:
 
     @cached_property
     def tail(self) -> Tail:
-        """What it writes; made when it is first read, which need not hold up the launch."""
+        """Reader of what the trial writes; created on first use, so that it does not delay the launch."""
         return Tail(self.trial.number, self.trial.attempt, self.files, self._patterns)

@@ -1,4 +1,4 @@
-"""The local provider: plans, drives, watches and ends runs on this machine."""
+"""The local provider: plan, drive and end runs on this machine."""
 
 import json
 import os
@@ -67,7 +67,7 @@ class LocalProvider(DrivenProvider):
         self._keep_views(run, job, base)
 
     def _keep_views(self, run: "RunStore", job: TuningJob, base: Path) -> None:
-        """Makes trials here see of their data what they would see elsewhere."""
+        """Link the files of each input that would be uploaded to a service, so that local trials see the same ones."""
         from cloudtune.bundle.package import view_of  # noqa: PLC0415  # only jobs with data need it
 
         for name, place in self.where(job).inputs.items():
@@ -86,7 +86,7 @@ class LocalProvider(DrivenProvider):
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
         native = run.record().native
         setting = _setting(run, job, native)
-        _end_orphans(run, setting)  # before there is a keeper, which is of this run as well
+        _end_orphans(run, setting)  # before this run has a keeper, which would be ended as well
         return _launcher(setting, run, native)
 
     def abandon(self, run: "RunStore") -> None:
@@ -101,7 +101,7 @@ class LocalProvider(DrivenProvider):
 
 
 def _view(run: "RunStore", name: str) -> Path:
-    """The folder for links to what travels of an input, where that is not all of it."""
+    """Return the folder of links to the uploaded part of an input, which exists where that is not all of it."""
     return run.folder / f"input-{name.encode().hex()}"
 
 
@@ -158,7 +158,7 @@ def _launcher(setting: "Setting", run: "RunStore", native: Mapping[str, str]) ->
 
 
 def _end_orphans(run: "RunStore", setting: "Setting") -> None:
-    """Ends what a dead driver left behind, but for the trials that can be taken over."""
+    """End the processes that a dead driver left behind, except trials that this driver can adopt."""
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return

@@ -1,4 +1,4 @@
-"""A pool whose keeper stays for the next run of this process: what it has imported need not be imported again."""
+"""A pool that leaves its keeper to the next run of this process, which then need not import everything again."""
 
 import atexit
 import contextlib
@@ -13,18 +13,18 @@ from cloudtune.process.keeper_client import KeeperClient
 from cloudtune_local.pool import PoolLauncher
 
 IDLE = 300.0
-"""Seconds after which a keeper that nobody needed ends: as long as joblib's workers stay."""
+"""Seconds after which an unused keeper ends, as joblib's workers do."""
 
-_PATIENCE = 5.0
-"""Seconds that the workers of a run have to end after it; a keeper whose workers take longer is not kept."""
+_TIMEOUT = 5.0
+"""Seconds that the workers of a run may take to end after it; if they take longer, the keeper is closed."""
 
 _OF_A_RUN = ("CLOUDTUNE_RUN", "CLOUDTUNE_RUN_FOLDER", "PYTEST_CURRENT_TEST")
-"""Variables that a keeper of several runs does not have: its workers are told by each request, or are of several tests."""
+"""Variables that are left out of a keeper's environment: each request names its run, and tests share keepers."""
 
 
 @dataclass(slots=True)
 class _Spare:
-    """A keeper without work, for whoever has the same environment."""
+    """An idle keeper, for the next run with the same environment."""
 
     keeper: KeeperClient
     environment: Mapping[str, str]
@@ -33,14 +33,14 @@ class _Spare:
 
 
 class SparePool(PoolLauncher):
-    """Begins with the keeper of an earlier run, if there is one, and leaves its own to a later."""
+    """A pool that starts with the keeper of an earlier run, if there is one, and leaves its own to a later run."""
 
     def _start_keeper(self) -> KeeperClient:
-        spare = _taken(self._environment)
+        spare = _take_spare(self._environment)
         if spare is not None:
             try:
                 return self._enlist(spare)
-            except OSError:  # somebody has killed it
+            except OSError:  # it has been killed
                 self._selector.unregister(spare.socket)
                 spare.close()
         return self._enlist(self._new_keeper(self._environment))
@@ -51,17 +51,17 @@ class SparePool(PoolLauncher):
 
     def close(self) -> None:
         self._selector.close()
-        if self._ended() and self._forgot():
-            _keep(self._keeper, self._environment)
+        if self._ended() and self._drop_function():
+            _keep_spare(self._keeper, self._environment)
         else:
             self._keeper.close()
 
     def _ended(self) -> bool:
-        """Whether all workers have ended."""
+        """Return whether all workers have ended."""
         left = set(self._workers)
         for worker in self._workers.values():
             worker.connection.close()  # an idle one ends by itself
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         with contextlib.suppress(OSError):  # the keeper is gone
             for worker in self._busy.values():
                 self._keeper.send({"do": "stop", "key": worker.name, "grace": 0})
@@ -70,8 +70,8 @@ class SparePool(PoolLauncher):
             return not left
         return False
 
-    def _forgot(self) -> bool:
-        """Whether the keeper lets go of the function, and of all data that came with it."""
+    def _drop_function(self) -> bool:
+        """Make the keeper drop the function, and all data that came with it; return whether it can."""
         try:
             self._keeper.send({"do": "load", **self._load, "pickle": None, "function": "cloudtune.trial:params"})
         except OSError:
@@ -83,8 +83,8 @@ _lock = threading.Lock()
 _spares: list[_Spare] = []
 
 
-def _taken(environment: Mapping[str, str]) -> KeeperClient | None:
-    """The spare keeper of an environment; None if there is none."""
+def _take_spare(environment: Mapping[str, str]) -> KeeperClient | None:
+    """Remove and return the spare keeper of an environment; None if there is none."""
     with _lock:
         for spare in _spares:
             if spare.environment == environment and spare.process == os.getpid():
@@ -94,8 +94,8 @@ def _taken(environment: Mapping[str, str]) -> KeeperClient | None:
     return None
 
 
-def _keep(keeper: KeeperClient, environment: Mapping[str, str]) -> None:
-    """Keeps one keeper, in place of the last."""
+def _keep_spare(keeper: KeeperClient, environment: Mapping[str, str]) -> None:
+    """Keep a keeper as the spare one, in place of the last."""
     release()
     timer = threading.Timer(IDLE, release)
     timer.daemon = True
@@ -105,10 +105,10 @@ def _keep(keeper: KeeperClient, environment: Mapping[str, str]) -> None:
 
 
 def release() -> None:
-    """Ends the spare keeper, if there is one."""
+    """Close the spare keeper, if there is one."""
     with _lock:
         own = [spare for spare in _spares if spare.process == os.getpid()]
-        _spares.clear()  # that of the process which this one was forked from belongs to that one
+        _spares.clear()  # a spare keeper inherited by fork belongs to the parent process
     for spare in own:
         spare.timer.cancel()
         spare.keeper.close()

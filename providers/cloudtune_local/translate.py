@@ -1,4 +1,4 @@
-"""What this machine does with each field of a job, and the request that the launcher works from."""
+"""The support of this machine for each field of a job, and the request for the launcher."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +60,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "local": (Support.EXACT, ""),
     "native": (_NOT_HERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
-"""What this machine does with each field: a path, or a field and one of its values, → support and a remark."""
+"""Support of this machine for each field, with a remark: by path, or by a field and one of its values."""
 
 
 class LocalSettings(SpecModel):
@@ -108,11 +108,11 @@ class LocalRequest(SpecModel):
 
 
 def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
-    """The plan for this machine: a `LocalRequest` as plain data, and where each leaf of the job went.
+    """Return the plan for this machine: a `LocalRequest` as plain data, and where each leaf of the job went.
 
     Args:
         job: the spec.
-        mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
+        mounts: folders that replace places in the cloud; see `cloudtune.config.mounts`.
     """
     mounts = mounts or {}
     ledger = Ledger(PROVIDER)
@@ -176,7 +176,7 @@ def _places_of_data(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path]) 
 
 
 def _mounted(value: str | dict[str, str], mounts: Mapping[str, Path]) -> str | None:
-    """The folder that stands for one of the places in the cloud that a setting names; None where none does."""
+    """Return the folder that replaces one of the places in the cloud that a setting names; None where none does."""
     places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != PROVIDER]
     found = (mounted(place, mounts) for place in places)
     return next((str(folder) for folder in found if folder is not None), None)
@@ -194,7 +194,7 @@ def _place_of_output(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path])
 
 
 def _carry_own(ledger: Ledger, path: str, value: str | dict[str, str]) -> None:
-    """Carries a per-provider setting; what it says for others is not for here."""
+    """Carry a setting with a value for each provider; note the other providers' values."""
     if isinstance(value, str):
         ledger.carry(path, path)
         return
@@ -204,7 +204,7 @@ def _carry_own(ledger: Ledger, path: str, value: str | dict[str, str]) -> None:
 
 
 def _account_for_what_is_not_here(ledger: Ledger, job: TuningJob) -> None:
-    """Notes the fields that mean nothing on this machine, if the job says them."""
+    """Note the fields that have no effect on this machine, if the job gives them."""
     said = [path for path, _ in leaves(job)]
     rows = ["trial.image", "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.disk",
             "compute.spot", "compute.max_wait", "network", "identity", "encryption", "tags"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Launches each trial on one of several profiles: where there is room, and elsewhere if that turns out to be wrong."""
+"""Launch each trial on one of several profiles with room; relaunch it on another if it finds no room there."""
 
 import contextlib
 import queue
@@ -13,36 +13,36 @@ from cloudtune.store.records import Report, Trial
 from cloudtune_mixed.part import place_in, profile_of, within
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
-from cloudtune_mixed.worker import Broken, Outage, Ready, Told, Worker
+from cloudtune_mixed.worker import Broken, News, Outage, Ready, Worker
 
 if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
 _START = 60.0
-"""Seconds that the first trial waits for all profiles to be ready, so that none gets them all for being quick."""
+"""Seconds that the first trial waits for all profiles to be ready, so that the fastest does not get all trials."""
 
 _END = 30.0
-"""Seconds that a profile has to end what it does; one that cannot be reached may be busy for longer."""
+"""Seconds that a profile has to stop its work; one that cannot be reached may take longer, and is not awaited."""
 
 _LONGEST_PAUSE = 3600.0
 
-_FAILURES_BORNE = 8
+_MAX_FAILURES = 8
 """Times in a row that a profile may have no room or be out of reach before it is given up."""
 
 
 @dataclass(slots=True)
 class _Profile:
-    """What is known of a profile.
+    """The driver's state of a profile.
 
     Attributes:
         worker: its thread.
-        most: trials at once.
-        state: whether it can launch trials, gets ready to, or cannot be reached.
-        trials: the numbers of those that are there.
+        most: greatest number of trials at once.
+        state: ``ready`` for trials, ``starting``, or ``out``: it cannot be reached.
+        trials: the numbers of its trials.
         failures: times in a row that it had no room or could not be reached.
         rests_until: when it is tried again (`time.monotonic`).
-        room: trials at once while it rests: those that had room when another had not.
-        given_up: why it is not tried again; "" while it is.
+        room: greatest number of trials while it rests: those that it had when another found no room.
+        given_up: why it is not tried again; "" as long as it is.
     """
 
     worker: Worker
@@ -56,7 +56,7 @@ class _Profile:
 
     @property
     def free(self) -> int:
-        """How many more trials may go there now."""
+        """Number of trials that may be launched on it now."""
         if self.given_up or self.state != "ready":
             return 0
         resting = time.monotonic() < self.rests_until
@@ -67,10 +67,10 @@ class MixedLauncher(Launcher):
     """Launches trials through a worker for each profile.
 
     Args:
-        run: whose events tell which profile had no room, and why.
+        run: gets an event when a profile has no room, with the reason.
         makers: make the launchers; by the profile's name, in the order of the settings.
         parallel: trials at once, all profiles together.
-        settings: of the profile that is several.
+        settings: of the profile that consists of several.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class MixedLauncher(Launcher):
     ) -> None:
         self._run = run
         self._settings = settings
-        self._happened: queue.SimpleQueue[tuple[str, Told]] = queue.SimpleQueue()
+        self._happened: queue.SimpleQueue[tuple[str, News]] = queue.SimpleQueue()
         strays = Strays(run.folder)
         self._profiles = {
             name: _Profile(
-                Worker(name, make, strays, lambda *told: self._happened.put(told)),
+                Worker(name, make, strays, lambda *news: self._happened.put(news)),
                 settings.parallel.get(name, parallel),
             )
             for name, make in makers.items()
@@ -95,7 +95,7 @@ class MixedLauncher(Launcher):
             raise
 
     def _wait_for_all(self) -> None:
-        """Waits until each profile is ready or known not to be: none shall get all trials for being quick."""
+        """Wait until each profile is ready or has failed to start, so that the fastest does not get all trials."""
         until = time.monotonic() + _START
         while any(each.state == "starting" for each in self._profiles.values()):
             left = until - time.monotonic()
@@ -131,7 +131,7 @@ class MixedLauncher(Launcher):
     def adopt(self, trial: Trial) -> bool:
         profile = self._profiles.get(profile_of(trial.place))
         if profile is None:
-            return False  # its profile is none of this run's any more
+            return False  # the run no longer has this profile
         profile.trials.add(trial.number)
         profile.worker.adopt(within(trial))
         return True
@@ -148,27 +148,27 @@ class MixedLauncher(Launcher):
 
     def poll(self, timeout: float) -> Sequence[Happening]:
         happened, self._late = self._late, []
-        for name, told in self._drained(0.0 if happened else timeout):
-            passed_on = self._take(name, told)
+        for name, news in self._drained(0.0 if happened else timeout):
+            passed_on = self._take(name, news)
             if passed_on is not None:
                 happened.append(passed_on)
         self._wake()
         return happened
 
-    def _drained(self, timeout: float) -> Iterator[tuple[str, Told]]:
+    def _drained(self, timeout: float) -> Iterator[tuple[str, News]]:
         with contextlib.suppress(queue.Empty):
             yield self._happened.get(timeout=timeout) if timeout > 0 else self._happened.get_nowait()
             while True:
                 yield self._happened.get_nowait()
 
-    def _take(self, name: str, told: Told) -> Happening | None:
+    def _take(self, name: str, news: News) -> Happening | None:
         profile = self._profiles[name]
-        match told:
+        match news:
             case Report() | Remark():
-                return told
+                return news
             case Ended():
-                profile.trials.discard(told.number)
-                return self._ended(name, told)
+                profile.trials.discard(news.number)
+                return self._ended(name, news)
             case Ready():
                 profile.state = "ready"
             case Outage(error):
@@ -189,15 +189,15 @@ class MixedLauncher(Launcher):
         return replace(ended, place=place)
 
     def _rest(self, name: str, why: str, *, for_good: bool = False) -> None:
-        """Launches nothing more on a profile for a while, or for good."""
+        """Launch nothing more on a profile for a while, or for good."""
         profile, now = self._profiles[name], time.monotonic()
         if profile.given_up or (profile.state == "ready" and now < profile.rests_until):
             profile.room = len(profile.trials)
-            return  # one of many that found no room at the same time
+            return  # several trials found no room at the same time
         pause = min(self._settings.pause * 2**profile.failures, _LONGEST_PAUSE)
         profile.failures += 1
         profile.rests_until, profile.room = now + pause, len(profile.trials)
-        if for_good or profile.failures > _FAILURES_BORNE:
+        if for_good or profile.failures > _MAX_FAILURES:
             profile.given_up = f"{name} {why}"
         until = "gets no more trials of this run" if profile.given_up else f"gets no trials for {pause:g} seconds"
         self._run.write(events=[(None, f"{name} {why}; it {until}")])

@@ -1,4 +1,4 @@
-"""A profile's part of a run: to its provider it looks like a run of its own."""
+"""The part of a run on one profile, which its provider handles as a run of its own."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,22 +13,22 @@ _SIGN = ":"
 
 
 def place_in(profile: str, place: str) -> str:
-    """Where a trial is, from its profile and what that calls the place."""
+    """Return a trial's place, from its profile and the profile's name for it."""
     return f"{profile}{_SIGN}{place}"
 
 
 def profile_of(place: str) -> str:
-    """The profile that a trial went to; "" for none."""
+    """Return the profile that a trial was launched on; "" for none."""
     return place.partition(_SIGN)[0]
 
 
 def within(trial: Trial) -> Trial:
-    """The trial as its profile knows it."""
+    """Return the trial with its place as the profile names it."""
     return replace(trial, place=trial.place.partition(_SIGN)[2])
 
 
 class ProfileRun(RunStore):
-    """Those trials of a run that went to one profile, with a folder and notes of that profile's provider.
+    """The trials of a run on one profile, with a folder and notes for that profile's provider.
 
     Args:
         run: the run as a whole.
@@ -45,7 +45,7 @@ class ProfileRun(RunStore):
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def elsewhere(self) -> "ProfileRun":
-        """The same for another thread, with a connection of its own to the store."""
+        """Return the same for another thread, with its own connection to the store."""
         return ProfileRun(RunStore(Store(self.store.project), self.id), self._profile)
 
     def record(self) -> RunRecord:
@@ -85,4 +85,4 @@ class ProfileRun(RunStore):
 
     @property
     def lock(self) -> Path:
-        return self._run.lock  # whoever drives the run drives its parts
+        return self._run.lock  # the run's lock covers its parts

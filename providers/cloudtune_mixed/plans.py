@@ -1,4 +1,4 @@
-"""One plan for several profiles: each of them gets every trial that goes there, so the worst of them counts."""
+"""One plan for several profiles: a trial may run on any of them, so the worst support of a field counts."""
 
 import re
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from cloudtune.spec.native import NATIVE_FIELDS
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
 )
-"""Paths of what is said for one provider alone: its name is the last part."""
+"""Paths of values for one provider alone; the last part is its name."""
 
 
 def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
-    """The plans of all profiles as one.
+    """Return the plans of all profiles as one.
 
     Args:
         job: the spec.
-        name: of the provider whose plan it is.
+        name: of the provider of the returned plan.
         plans: by the profile's name.
     """
     notes: dict[str, list[tuple[str, Note]]] = {}
@@ -34,7 +34,7 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
         )  # fmt: skip
     carried = {
         path: target if target in tuple(Beside) else f"{profile}.request.{target}"
-        for profile, plan in reversed(list(plans.items()))  # of the first that carries it
+        for profile, plan in reversed(list(plans.items()))  # that of the first profile that carries it wins
         for path, target in plan.carried.items()
     }
     request: dict[str, Any] = {profile: plan.to_data() for profile, plan in plans.items()}
@@ -42,7 +42,7 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
 
 
 def _machines(plans: Mapping[str, Plan]) -> Machines | None:
-    """What a trial runs on at the most: any of the profiles may get it."""
+    """Return the greatest machines of a trial, since any of the profiles may run it; None where none is known."""
     known = [plan.machines for plan in plans.values() if plan.machines is not None]
     if not known:
         return None
@@ -53,7 +53,7 @@ def _machines(plans: Mapping[str, Plan]) -> Machines | None:
 
 
 def _concerns(path: str, provider: str, plans: Mapping[str, Plan]) -> bool:
-    """Whether a path says something to a provider; what is said to another one, which is among them, does not."""
+    """Return whether a path concerns a provider; a value for another of the providers does not."""
     head, _, rest = path.partition(".")
     told = head if head in NATIVE_FIELDS else rest.partition(".")[0] if head == "native" else None
     if told is None and (said := _PER_PROVIDER.fullmatch(path)):
@@ -62,7 +62,7 @@ def _concerns(path: str, provider: str, plans: Mapping[str, Plan]) -> bool:
 
 
 def _worst(path: str, told: list[tuple[str, Note]]) -> Note:
-    """One note of what all profiles say of a path."""
+    """Return one note for the notes of all profiles on a path."""
     messages: dict[str, list[str]] = {}
     for profile, note in told:
         messages.setdefault(note.message, []).append(profile)

@@ -1,4 +1,4 @@
-"""The provider of several profiles together: plans for all of them, and drives each trial where there is room."""
+"""The provider of several profiles together: plan for all of them, and launch each trial where there is room."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
@@ -116,28 +116,25 @@ class MixedProvider(DrivenProvider):
     # What driving needs (see `driving.Site`)
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        """See `driving.Site`."""
-        from cloudtune_mixed.launcher import MixedLauncher  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune_mixed.launcher import MixedLauncher  # noqa: PLC0415  # reading a run needs no launcher
 
         def maker(profile: str) -> "Callable[[], Launcher]":
-            # In the profile's own thread, for which its part of the run needs a connection of its own.
+            # Called in the profile's own thread, for which its part of the run needs its own connection.
             return lambda: self._site(profile).launcher(ProfileRun(run, profile).elsewhere(), job.driven())
 
         makers = {profile: maker(profile) for profile in self._providers}
         return MixedLauncher(run, makers, job.limits.parallel, self._settings)
 
     def abandon(self, run: "RunStore") -> None:
-        """See `driving.Site`."""
         for profile in self._providers:
             self._site(profile).abandon(ProfileRun(run, profile))
 
     def keep(self, run: "RunStore") -> None:
-        """See `driving.Site`."""
         for profile in self._providers:
             self._site(profile).keep(ProfileRun(run, profile))
 
     def settle(self, run: "RunStore") -> None:
-        """See `driving.Site`; what may still run where nobody could be told to end it is named."""
+        """Settle each profile; add an event for each attempt that could not be stopped and may still run."""
         for profile in self._providers:
             self._site(profile).settle(ProfileRun(run, profile))
         run.write(

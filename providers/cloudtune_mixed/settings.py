@@ -1,4 +1,4 @@
-"""The settings of a profile that is several together."""
+"""The settings of a profile that consists of several."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,7 +9,7 @@ from cloudtune.space.parameters import Count
 
 
 def _by_profile(value: object) -> object:
-    """From the environment: ``aws=4,laptop=1``."""
+    """Parse a text from the environment: ``aws=4,laptop=1``; return other values unchanged."""
     return dict(each.split("=", 1) for each in value.split(",")) if isinstance(value, str) else value
 
 

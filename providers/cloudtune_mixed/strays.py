@@ -1,4 +1,4 @@
-"""Attempts that went on elsewhere while their profile could not be reached: they are ended as soon as it can."""
+"""Attempts that may still run on a profile that could not be reached; they are stopped as soon as it can."""
 
 import json
 import threading
@@ -8,11 +8,11 @@ from pathlib import Path
 from cloudtune.store.records import Trial
 
 _Stray = tuple[int, int, str]
-"""Number, attempt, and the place as the profile calls it."""
+"""Number, attempt, and the profile's name of the place."""
 
 
 class Strays:
-    """Is kept in a file, so that a later driver of the run knows of them.
+    """Records stray attempts in a file, so that a later driver of the run stops them, too.
 
     Args:
         folder: the run's.
@@ -23,27 +23,27 @@ class Strays:
         self._lock = threading.Lock()
 
     def add(self, profile: str, trial: Trial) -> None:
-        """Writes down an attempt that may run on a profile; before it is started elsewhere."""
+        """Record an attempt that may run on a profile, before it is restarted on another."""
         with self._lock:
             found = self._read()
             found.setdefault(profile, []).append((trial.number, trial.attempt, trial.place))
             self._write(found)
 
     def remove(self, profile: str, trial: Trial) -> None:
-        """Forgets an attempt that was told to end, or never was."""
+        """Remove an attempt that was stopped, or did not run."""
         with self._lock:
             found = self._read()
             found[profile].remove((trial.number, trial.attempt, trial.place))
             self._write({name: left for name, left in found.items() if left})
 
     def of(self, profile: str) -> list[Trial]:
-        """The attempts that may still run on a profile."""
+        """Return the attempts that may still run on a profile."""
         with self._lock:
             found = self._read().get(profile, [])
         return [Trial(number, {}, attempt=attempt, place=place) for number, attempt, place in found]
 
     def all(self) -> Iterator[tuple[str, str]]:
-        """Profiles, and the places there of attempts that may still run."""
+        """Yield the profile and the place of each attempt that may still run."""
         with self._lock:
             found = self._read()
         return ((profile, place) for profile, left in found.items() for _, _, place in left)

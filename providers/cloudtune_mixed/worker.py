@@ -1,4 +1,4 @@
-"""A profile while its run is driven: its launcher in a thread of its own, so that none waits for another's outage."""
+"""A profile's launcher in its own thread, so that no profile waits for another's outage."""
 
 import contextlib
 import queue
@@ -13,42 +13,42 @@ from cloudtune.errors import ProviderError, StoreError
 from cloudtune.store.records import Trial
 from cloudtune_mixed.strays import Strays
 
-_LOOK_UP = 0.05
-"""Seconds that a launcher may wait for something to happen before the thread looks for something to do."""
+_POLL_TIMEOUT = 0.05
+"""Seconds that one poll of the launcher may take before the thread checks for tasks."""
 
-_OUTAGES_BORNE = 1
-"""Looks in a row that may fail before a profile's trials are started elsewhere; each has its client's own retries."""
+_MAX_OUTAGES = 1
+"""Failed polls in a row before a profile's trials are restarted on others; each poll has its client's own retries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The profile can be asked to launch trials."""
+    """The profile is ready for trials."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """The profile cannot be reached, or refuses us; it launches nothing until it is woken."""
+    """The profile cannot be reached, or rejects requests; it launches nothing until `Worker.wake`."""
 
     error: ProviderError
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Something went wrong that has nothing to do with the place."""
+    """An error occurred that is not the profile's."""
 
     error: Exception
 
 
-Told = Happening | Ready | Outage | Broken
+News = Happening | Ready | Outage | Broken
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Something to do.
+    """A task for the thread.
 
     Attributes:
-        action: does it; None to try again after an outage, or just to get ready.
-        trial: that is launched or taken over by it.
+        action: called with the launcher; None to retry after an outage, or to start.
+        trial: the trial that it launches or adopts.
     """
 
     action: Callable[[Launcher], None] | None = None
@@ -56,17 +56,17 @@ class _Task:
 
 
 class Worker:
-    """One profile's thread.
+    """The thread of one profile.
 
     Args:
         profile: its name.
-        make: makes its launcher; may raise ProviderError, and is called again then.
-        strays: where attempts are written down that nobody can tell to end now.
-        tell: takes what happens; is called from the thread.
+        make: creates its launcher; may raise ProviderError, and is then called again.
+        strays: records the attempts that cannot be stopped now.
+        tell: called with each happening, from the thread.
     """
 
     def __init__(
-        self, profile: str, make: Callable[[], Launcher], strays: Strays, tell: Callable[[str, Told], None]
+        self, profile: str, make: Callable[[], Launcher], strays: Strays, tell: Callable[[str, News], None]
     ) -> None:
         self.profile = profile
         self._make = make
@@ -75,36 +75,36 @@ class Worker:
         self._launcher: Launcher | None = None
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._running: dict[int, Trial] = {}
-        self._told_ready = False
+        self._ready = False
         self._thread = threading.Thread(target=self._work, name=f"trials on {profile}", daemon=True)
         self._thread.start()
 
     # For the driver's thread
 
     def place(self, trial: Trial) -> str:
-        """The name that a trial will have there; the worker has told that it is ready."""
+        """Return the name that a trial will have there; the worker must be ready."""
         assert self._launcher is not None
         return self._launcher.place(trial)
 
     def printed(self, trial: Trial) -> Sequence[str]:
-        """See `Launcher.printed`."""
+        """Return lines of a trial's output; see `Launcher.printed`."""
         return () if self._launcher is None else self._launcher.printed(trial)
 
     def outlives(self, trial: Trial) -> bool:
-        """Whether a trial goes on when the worker is closed, or may: of one that cannot be reached nobody knows."""
+        """Return whether a trial may continue after the worker is closed; True if the profile cannot be reached."""
         return self._launcher is None or self._launcher.outlives(trial)
 
     def launch(self, trial: Trial) -> None:
-        """Starts a trial, soon."""
+        """Queue the launch of a trial."""
         self._tasks.put(_Task(lambda launcher: launcher.launch(trial), trial))
 
     def adopt(self, trial: Trial) -> None:
-        """Takes over a trial, soon, or tells that it is lost."""
+        """Queue the adoption of a trial, which is reported as lost if that fails."""
 
         def adopt(launcher: Launcher) -> None:
             if launcher.adopt(trial):
                 return
-            if launcher.once:  # its launch may still be on its way: as the same attempt it makes no second job
+            if launcher.once:  # its launch may be under way: launched as the same attempt, it makes no second job
                 launcher.launch(trial)
             else:
                 self._lost(trial, "it neither runs nor left how it ended")
@@ -112,19 +112,19 @@ class Worker:
         self._tasks.put(_Task(adopt, trial))
 
     def stop(self, number: int) -> None:
-        """Asks a trial to end, soon."""
+        """Queue a request to stop a trial."""
         self._tasks.put(_Task(lambda launcher: launcher.stop(number)))
 
     def wake(self) -> None:
-        """Lets it try again after an outage."""
+        """Queue a retry after an outage."""
         self._tasks.put(_Task())
 
     def close(self) -> None:
-        """Does what was asked before, and ends; see `join`."""
+        """Close the launcher after all queued tasks; see `join`."""
         self._tasks.put(None)
 
     def join(self, seconds: float) -> bool:
-        """Waits for the end, and says whether it came: an outage may hold it up."""
+        """Wait for the thread to end, and return whether it has; an outage may delay it."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -137,7 +137,7 @@ class Worker:
             self._tell(self.profile, Broken(error))
         finally:
             if self._launcher is not None:
-                with contextlib.suppress(ProviderError, StoreError):  # what cannot be ended now stays written down
+                with contextlib.suppress(ProviderError, StoreError):  # what cannot be stopped stays recorded
                     self._end_strays(self._launcher)
                 self._launcher.close()
 
@@ -156,8 +156,8 @@ class Worker:
             self._running[task.trial.number] = task.trial  # from here on an outage makes it a stray
         launcher = self._launcher or self._made()
         self._end_strays(launcher)
-        if not self._told_ready:
-            self._told_ready = True
+        if not self._ready:
+            self._ready = True
             self._tell(self.profile, Ready())
         if task.action is not None:
             task.action(launcher)
@@ -165,39 +165,39 @@ class Worker:
     def _made(self) -> Launcher:
         launcher = self._launcher = self._make()
         if isinstance(launcher, PolledLauncher):
-            launcher.patience = OutageTolerance(_OUTAGES_BORNE)
+            launcher.patience = OutageTolerance(_MAX_OUTAGES)
         return launcher
 
     def _next(self) -> _Task | None:
-        """The next thing to do; what happens meanwhile is told."""
+        """Return the next task, and report happenings until there is one."""
         assert self._launcher is not None
         while True:
             try:
                 return self._tasks.get(block=not self._running)
             except queue.Empty:
-                for happening in self._launcher.poll(_LOOK_UP):
+                for happening in self._launcher.poll(_POLL_TIMEOUT):
                     self._pass_on(happening)
 
     def _pass_on(self, happening: Happening) -> None:
         trial = self._running.get(happening.number)
         if trial is None or trial.attempt != happening.attempt:
-            return  # the last words of a stray
+            return  # the last messages of a stray
         if isinstance(happening, Ended):
             del self._running[happening.number]
-            if happening.unplaced:  # perhaps it runs, and the answer to its launch is all that was lost
+            if happening.unplaced:  # it may run, if only the answer to its launch was lost
                 self._strays.add(self.profile, trial)
         self._tell(self.profile, happening)
 
     def _out(self, error: ProviderError) -> None:
-        """Everything that runs there goes on elsewhere."""
-        self._told_ready = False
+        """Report all running trials as lost, and record them as strays."""
+        self._ready = False
         for trial in list(self._running.values()):
             self._strays.add(self.profile, trial)
             self._lost(trial, str(error))
         self._tell(self.profile, Outage(error))
 
     def _woken(self) -> _Task | None:
-        """What to do when it is to be tried again; what is asked for before that is told to be lost at once."""
+        """Return the next task after the worker is woken; report trials of tasks before that as lost."""
         while True:
             task = self._tasks.get()
             if task is None or (task.action is None and task.trial is None):

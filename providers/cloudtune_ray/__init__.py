@@ -1,1 +1,1 @@
-"""Runs trials on a Ray cluster: reusable actors are the slots, and each trial is a process of its own in one of them."""
+"""The Ray provider: each trial is a process of its own in a slot, a reusable actor of the cluster."""

@@ -1,7 +1,7 @@
-"""The actor that takes trials on a node, one after the other: a shell around `cloudtune_ray.node.slot`.
+"""The actor that runs trials on a node, one after the other, by `cloudtune_ray.node.slot`.
 
-Its class travels by value, for nodes need not have cloudtune: it unpacks cloudtune's own files, which come with it,
-and imports the rest from there. So it may use the standard library alone, and nothing of this module but itself.
+Its class is pickled by value, since nodes need not have cloudtune: it unpacks cloudtune's own files, which are sent
+with it, and imports the rest from there. So it may use only the standard library, and nothing else of this module.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ class SlotActor:
 
     Args:
         package: cloudtune's own files as a zip archive.
-        digest: names them.
+        digest: the archive's hash.
         linger: see `RayJob.linger`, in seconds.
     """
 
     def __init__(self, package: bytes, digest: str, linger: float) -> None:
-        import io  # noqa: PLC0415  # of this module only the class travels
+        import io  # noqa: PLC0415  # only the class is pickled, not its module's imports
         import os  # noqa: PLC0415
         import shutil  # noqa: PLC0415
         import sys  # noqa: PLC0415
@@ -42,33 +42,33 @@ class SlotActor:
         self._slot: Any = Slot(root, folder, linger)
 
     async def prepare(self, setting: dict[str, Any]) -> None:
-        """See `Slot.prepare`."""
+        """Call `Slot.prepare`."""
         await self._slot.prepare(setting)
 
     async def run(self, order: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """See `Slot.run`."""
+        """Call `Slot.run`."""
         news: dict[str, Any] = await self._slot.run(order, seconds)
         return news
 
     async def listen(self, key: str, log: int, reports: int, seconds: float) -> dict[str, Any]:
-        """See `Slot.listen`."""
+        """Call `Slot.listen`."""
         news: dict[str, Any] = await self._slot.listen(key, log, reports, seconds)
         return news
 
     async def read(self, key: str, name: str, offset: int) -> bytes:
-        """See `Slot.read`."""
+        """Call `Slot.read`."""
         data: bytes = await self._slot.read(key, name, offset)
         return data
 
     async def stop(self, key: str) -> None:
-        """See `Slot.stop`."""
+        """Call `Slot.stop`."""
         await self._slot.stop(key)
 
     async def status(self) -> dict[str, Any]:
-        """See `Slot.status`."""
+        """Call `Slot.status`."""
         answer: dict[str, Any] = await self._slot.status()
         return answer
 
     async def leave(self) -> None:
-        """Ends the trial, if one runs, and the actor."""
+        """End the trial, if one runs, and the actor."""
         await self._slot.leave()

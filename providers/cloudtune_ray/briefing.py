@@ -1,4 +1,4 @@
-"""What the slots of a run are told: how they are placed, what they prepare, and which trial they run."""
+"""What the slots of a run get: their placement, the setting of their node, and the order for each trial."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from cloudtune_ray.shipping import archive, archive_as_it_is, package
 from cloudtune_ray.translate import ActorOptions
 
 ACCELERATOR_PART = 0.001
-"""How much of the resource ``accelerator_type:NAME`` Ray takes for an option ``accelerator_type``."""
+"""Amount of the resource ``accelerator_type:NAME`` that Ray takes for an option ``accelerator_type``."""
 
 
 @dataclass(frozen=True)
 class Briefing:
-    """All that slots and orders of one run are made of.
+    """The data from which the slots and orders of one run are made.
 
     Attributes:
         ray: the module.
         mark: names the run in the cluster; ids are unique only within a store.
-        setting: what all trials share, as seen from this machine.
+        setting: of all trials, with paths of this machine.
         base: the job file's folder.
         native: the job's settings for Ray.
         actor: the options of the slots' actors.
         places: the local data by name.
         environment: the values of the job's variables.
-        runtime_env: Ray's runtime environment with its files found.
+        runtime_env: Ray's runtime environment, with the paths of its files.
     """
 
     ray: Any
@@ -45,12 +45,12 @@ class Briefing:
 
     @property
     def prefix(self) -> str:
-        """How the names of the run's actors begin."""
+        """The beginning of the names of the run's actors."""
         return prefix_of(self.setting.run_id, self.mark)
 
     @property
     def demand(self) -> dict[str, float]:
-        """What a trial takes of its node's resources."""
+        """The resources that a trial takes of its node, by name."""
         actor = self.actor
         wanted = {"CPU": actor.num_cpus, "GPU": actor.num_gpus, "memory": float(actor.memory or 0), **actor.resources}
         if actor.accelerator_type is not None:
@@ -58,24 +58,24 @@ class Briefing:
         return {name: amount for name, amount in wanted.items() if amount}
 
     def options(self, name: str, namespace: str) -> dict[str, Any]:
-        """The options of a slot's actor, which outlives its driver."""
+        """Return the options of a slot's actor, which outlives its driver."""
         placed = placement(self.actor, self.runtime_env)
         return {"name": name, "namespace": namespace, "lifetime": "detached", "max_restarts": 0, **placed}
 
     @cached_property
     def pooled(self) -> bool:
-        """Whether each slot has a worker that takes many trials."""
+        """Whether each slot has a worker that runs many trials."""
         return self.setting.job.trial.function is not None and not self.native.isolate
 
     @cached_property
     def actor_arguments(self) -> tuple[Any, str, float]:
-        """What `SlotActor` is made of: cloudtune's own files as an object of Ray's store, their hash, how long it lingers."""
+        """The arguments of `SlotActor`: cloudtune's files as an object of Ray's store, their hash, and `linger`."""
         content, digest = package()
         return self.ray.put(content), digest, self.native.linger.total_seconds()
 
     @cached_property
     def node(self) -> dict[str, Any]:
-        """What `Slot.prepare` gets; code and data go to Ray's store when it is first asked for."""
+        """The argument of `Slot.prepare`; the first access puts code and data into Ray's store."""
         setting, source = self.setting, self.setting.folder / "source"
         return {
             "mark": self.mark,
@@ -109,7 +109,7 @@ class Briefing:
         return None if command is None else compile_command(command, list(self.setting.job.space))
 
     def order(self, trial: Trial) -> dict[str, Any]:
-        """What `Slot.run` gets for the present attempt of a trial."""
+        """Return the order for `Slot.run` to run the present attempt of a trial."""
         checkpoint = Path(self.setting.files(trial).checkpoint)
         travels = self.setting.outputs is None and checkpoint.is_dir() and any(checkpoint.iterdir())
         return {
@@ -124,12 +124,12 @@ class Briefing:
 
 
 def prefix_of(run_id: str, mark: str) -> str:
-    """How the names of a run's actors begin."""
+    """Return the beginning of the names of a run's actors."""
     return f"cloudtune-{run_id}-{mark}-"
 
 
 def placement(actor: ActorOptions, runtime_env: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an actor that say what it takes of a node, and what it finds there."""
+    """Return the options of an actor for the resources that it takes of a node and for its runtime environment."""
     options = {
         "num_cpus": actor.num_cpus,
         "num_gpus": actor.num_gpus,
@@ -143,7 +143,7 @@ def placement(actor: ActorOptions, runtime_env: Mapping[str, Any]) -> dict[str, 
 
 
 def found_files(runtime_env: Mapping[str, Any], base: Path, source: str | None) -> dict[str, Any]:
-    """A runtime environment whose files of requirements are found: beside the job file, or in the source."""
+    """Return a runtime environment with the paths of its requirements' files: beside the job file, or in the source."""
     found = dict(runtime_env)
     for name in ("pip", "uv", "conda"):
         value = found.get(name)

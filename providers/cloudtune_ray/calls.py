@@ -1,4 +1,4 @@
-"""Calls to actors that are under way, and what has come of them."""
+"""Pending calls to actors, and their answers."""
 
 import time
 from collections import deque
@@ -6,24 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
-_PATIENCE = 60.0
-"""Seconds that an actor may be out of reach before it counts as lost."""
+_UNREACHABLE_LIMIT = 60.0
+"""Seconds that an actor may be unreachable before it counts as lost."""
 
-_AGAIN = 0.5
-"""Seconds until a call to an actor that could not be reached is made again."""
+_REPEAT_INTERVAL = 0.5
+"""Seconds until a call to an unreachable actor is repeated."""
 
 Callee = TypeVar("Callee")
 
 
 @dataclass(frozen=True)
 class Call(Generic[Callee]):
-    """A call, and how to make it again.
+    """A call that can be repeated.
 
     Attributes:
         callee: whom it is to.
-        make: makes it, so that twice does no more than once, and gives Ray's reference to its answer.
-        hear: takes the answer.
-        unreachable_since: when its callee could not be reached for the first time; None if that has not happened.
+        make: starts the call and returns Ray's reference to its answer; must be idempotent.
+        hear: called with the callee and the answer.
+        unreachable_since: when its callee first could not be reached (`time.monotonic`); None if that has not happened.
     """
 
     callee: Callee
@@ -45,18 +45,18 @@ class Calls(Generic[Callee]):
         self._later: deque[tuple[float, Call[Callee]]] = deque()
 
     def make(self, call: Call[Callee]) -> None:
-        """Makes a call; its answer comes by `answers`."""
+        """Start a call; `answers` yields its answer."""
         self._running[call.make()] = call
 
     def answers(self, timeout: float) -> Iterator[tuple[Call[Callee], Any, Exception | None]]:
-        """What has come: each call with its answer, or with the error in its place.
+        """Yield each call that was answered, with its answer, or with the error in its place.
 
         Args:
-            timeout: seconds that it waits for the first.
+            timeout: seconds to wait for the first.
         """
         while self._later and self._later[0][0] <= time.monotonic():
             self.make(self._later.popleft()[1])
-        patience = min(timeout, _AGAIN) if self._later else timeout
+        patience = min(timeout, _REPEAT_INTERVAL) if self._later else timeout
         for reference in self._ready(patience):
             call = self._running.pop(reference)
             try:
@@ -77,10 +77,10 @@ class Calls(Generic[Callee]):
         return list(ready)
 
     def _is_made_again(self, call: Call[Callee], error: Exception) -> bool:
-        """Whether a call whose actor could not be reached waits for another try."""
+        """Return whether a call to an unreachable actor will be repeated, and schedule that."""
         now = time.monotonic()
         since = call.unreachable_since or now
-        if not isinstance(error, self._ray.exceptions.ActorUnavailableError) or now - since >= _PATIENCE:
+        if not isinstance(error, self._ray.exceptions.ActorUnavailableError) or now - since >= _UNREACHABLE_LIMIT:
             return False
-        self._later.append((now + _AGAIN, replace(call, unreachable_since=since)))
+        self._later.append((now + _REPEAT_INTERVAL, replace(call, unreachable_since=since)))
         return True

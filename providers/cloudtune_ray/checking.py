@@ -1,4 +1,4 @@
-"""What a run on a Ray cluster needs, and whether it is there."""
+"""Check what a run on a Ray cluster needs."""
 
 import platform
 from collections import Counter
@@ -10,7 +10,7 @@ from cloudtune_ray.settings import RaySettings
 
 
 def findings(settings: RaySettings) -> list[Finding]:
-    """Looks at the versions, the connection, the nodes, and what they have."""
+    """Return findings on the versions, the connection, the nodes, and their resources."""
     try:
         ray = load_ray()
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The cluster as the driver sees it: the connection, its nodes, and the actors of a run."""
+"""The driver's connection to the cluster, its nodes, and the actors of a run."""
 
 import contextlib
 import logging
@@ -14,32 +14,32 @@ from cloudtune.plugins.extras import install
 from cloudtune_ray.settings import RaySettings
 
 AUTO = "auto"
-"""The address of whatever cluster was started on this machine."""
+"""The address of a cluster that was started on this machine."""
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 _LONGEST = 300
 _CONNECT_TIMEOUT = 5.0
-_GOODBYE = 10.0
-"""Seconds that an actor has to end its trial and leave, before it is killed."""
+_EXIT_TIMEOUT = 10.0
+"""Seconds that an actor has to end its trial and exit, before it is killed."""
 
 
 def load_ray() -> Any:  # the module; it has few types
-    """The module ``ray``.
+    """Return the module ``ray``.
 
     Raises:
         ConfigError: it is not installed.
     """
     try:
-        import ray  # noqa: PLC0415  # half a second, for who runs there only
+        import ray  # noqa: PLC0415  # takes half a second
     except ImportError as error:
         raise ConfigError(f"Ray needs {error.name}; install it with: {install('ray')}") from error
     return ray
 
 
 class Cluster:
-    """A connection to a cluster: this process has one at most, which whoever needs it shares.
+    """A connection to a cluster; a process has at most one, which all its users share.
 
-    One that the process had already stays when the last of them is closed.
+    Closing the last of them ends the connection, unless the process had it before.
 
     Args:
         settings: of the profile.
@@ -76,7 +76,7 @@ class Cluster:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Release the connection."""
         with Cluster._lock:
             if not self._open:
                 return
@@ -88,15 +88,15 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """Of the cluster's head."""
+        """The address of the cluster's head."""
         return str(self.ray.get_runtime_context().gcs_address)
 
     def nodes(self) -> list[Mapping[str, Any]]:
-        """The resources of each living node."""
+        """Return the resources of each living node."""
         return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
 
     def misfit(self, demand: Mapping[str, float]) -> str:
-        """Why no node can ever give so much to a trial; "" if one can, as soon as it is free."""
+        """Return why no node has the resources that a trial takes, even if nothing else runs; "" if one has."""
         nodes = self.nodes()
         if any(all(node.get(name, 0) >= amount for name, amount in demand.items()) for node in nodes):
             return ""
@@ -109,16 +109,16 @@ class Cluster:
     # The actors of a run
 
     def actors(self, prefix: str) -> dict[str, Any]:
-        """The living actors whose names begin so, by name."""
+        """Return the living actors whose names begin with a prefix, by name."""
         found = {}
         for about in self.ray.util.list_named_actors(all_namespaces=True):
             if about["namespace"] == self.namespace and about["name"].startswith(prefix):
-                with contextlib.suppress(ValueError):  # it is gone meanwhile
+                with contextlib.suppress(ValueError):  # it has ended meanwhile
                     found[about["name"]] = self.ray.get_actor(about["name"], namespace=self.namespace)
         return found
 
     def answers(self, calls: Mapping[str, Any], seconds: float) -> Iterator[tuple[str, Any]]:
-        """What calls gave by the names of their actors; without those that failed or took too long."""
+        """Yield the answers of calls by the names of their actors, except those that failed or took too long."""
         ready, _ = self.ray.wait(list(calls.values()), num_returns=len(calls), timeout=seconds) if calls else ([], [])
         for name, call in calls.items():
             if call in ready:
@@ -126,12 +126,12 @@ class Cluster:
                     yield name, self.ray.get(call)
 
     def dismiss(self, actors: Sequence[Any]) -> None:
-        """Lets actors end their trials and leave; who does not in time is killed."""
+        """Make actors end their trials and exit; kill those that do not in time."""
         calls = [actor.leave.remote() for actor in actors]
         if calls:
-            self.ray.wait(calls, num_returns=len(calls), timeout=_GOODBYE)
+            self.ray.wait(calls, num_returns=len(calls), timeout=_EXIT_TIMEOUT)
         for actor in actors:
-            with contextlib.suppress(self.ray.exceptions.RayError, ValueError):  # it is gone, as it should be
+            with contextlib.suppress(self.ray.exceptions.RayError, ValueError):  # it has ended
                 self.ray.kill(actor)
 
 
@@ -144,9 +144,9 @@ def _amount(name: str, amount: float, most: float) -> str:
 
 
 def _same(wanted: str, address: str) -> bool:
-    """Whether an address that somebody wants may be the one of the present connection."""
+    """Return whether a wanted address may be that of the present connection."""
     if wanted == AUTO or wanted.startswith("ray://"):
-        return True  # which cluster that is, only its head knows
+        return True  # only the head knows which cluster that is
     (host, _, port), (known, _, known_port) = wanted.rpartition(":"), address.rpartition(":")
     return port == known_port and (host == known or host in _LOOPBACK or known in _LOOPBACK)
 
@@ -154,19 +154,19 @@ def _same(wanted: str, address: str) -> bool:
 def _connect(ray: Any, wanted: str, namespace: str) -> None:
     try:
         address = ray._private.services.canonicalize_bootstrap_address(AUTO) if wanted == AUTO else wanted  # noqa: SLF001  # Ray's own way to find it
-        _knock(address)
+        _check_listening(address)
         with _own_signal_handlers():
             ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise ProviderError(_why_not(wanted, error), retryable=isinstance(error, OSError)) from error
-    _hush(ray)
+    _log_raylet_messages(ray)
 
 
-def _knock(address: str) -> None:
-    """Sees whether anybody listens at ``HOST:PORT``: Ray itself would try for a minute or longer.
+def _check_listening(address: str) -> None:
+    """Check that a process listens at ``HOST:PORT``: Ray itself would try for a minute or longer.
 
     Raises:
-        OSError: nobody does.
+        OSError: no process does.
     """
     host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
     if host and port.isdecimal():
@@ -192,7 +192,7 @@ def _why_not(address: str, error: Exception) -> str:
 
 @contextlib.contextmanager
 def _own_signal_handlers() -> Iterator[None]:
-    """Keeps the handlers of this process: `ray.init` puts its own in the place of SIGTERM's."""
+    """Keep this process's handler of SIGTERM within the context: `ray.init` replaces it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -203,10 +203,10 @@ def _own_signal_handlers() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _hush(ray: Any) -> None:
-    """Takes what raylets say for the log instead of printing it, also among a command's JSON.
+def _log_raylet_messages(ray: Any) -> None:
+    """Write the raylets' messages to the log instead of printing them, which could be amid a command's JSON.
 
-    ``log_to_driver=False`` is for the output of workers alone (`ray._private.worker.listen_error_messages`).
+    ``log_to_driver=False`` covers the output of workers alone (`ray._private.worker.listen_error_messages`).
     """
     say: Callable[..., None] | None = getattr(ray._private.worker, "print_to_stdstream", None)  # noqa: SLF001  # it has no switch
     if say is not None:

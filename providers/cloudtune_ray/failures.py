@@ -1,4 +1,4 @@
-"""What went wrong at Ray, in words."""
+"""Say what went wrong at Ray."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ _LONGEST = 300
 
 
 def in_words(ray: Any, error: Exception) -> str:
-    """Why a slot's call failed, as the rest of a sentence."""
+    """Return why a slot's call failed, as the rest of a sentence."""
     errors, text = ray.exceptions, str(error)
     if isinstance(error, errors.RuntimeEnvSetupError):
         return f"its runtime environment could not be made: {_last_line(text)}"
@@ -24,12 +24,12 @@ def in_words(ray: Any, error: Exception) -> str:
 
 
 def out_of_memory(ray: Any, error: Exception) -> bool:
-    """Whether Ray's memory monitor ended the slot, so that the same might happen wherever the trial runs."""
+    """Return whether Ray's memory monitor ended the slot, which may happen wherever the trial runs."""
     return isinstance(error, ray.exceptions.OutOfMemoryError) or "low on memory" in str(error)
 
 
 def cannot_start(ray: Any, error: Exception) -> bool:
-    """Whether another slot would fail in the same way."""
+    """Return whether another slot would fail in the same way."""
     return isinstance(error, ray.exceptions.RuntimeEnvSetupError | ray.exceptions.RayTaskError) or (
         "creation task" in str(error)
     )
@@ -41,5 +41,5 @@ def _last_line(text: str) -> str:
 
 
 def _after(text: str, mark: str) -> str:
-    """The rest of the line that begins with a mark, and a space; "" where there is none."""
+    """Return the rest of the line that begins with a mark, and a space; "" where there is none."""
     return next((f"{line.strip()[len(mark) :]} " for line in text.splitlines() if line.strip().startswith(mark)), "")

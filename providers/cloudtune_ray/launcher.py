@@ -1,4 +1,4 @@
-"""Trials on the nodes of a Ray cluster: slots that take one after the other, and are listened to by long calls."""
+"""Run trials on the nodes of a Ray cluster, in slots that run one after the other and report by long calls."""
 
 import contextlib
 import secrets
@@ -21,24 +21,24 @@ from cloudtune_ray.cluster import Cluster
 from cloudtune_ray.failures import cannot_start, in_words, out_of_memory
 from cloudtune_ray.mirror import Mirror
 
-PATIENCE = 30.0
-"""Seconds that a slot waits for something to tell before it answers all the same."""
+LISTEN_TIMEOUT = 30.0
+"""Seconds after which a slot answers a call even if it has nothing to report."""
 
 IDLE_TIME = 30.0
-"""Seconds after which a slot without a trial gives its resources back."""
+"""Seconds after which a slot without a trial releases its resources."""
 
 MOST_LOSSES = 5
-"""How often a trial may be lost with its slot before the trial itself is to blame."""
+"""Number of times that a trial may be lost with its slot before it counts as failed."""
 
 _MOST_FAILED_STARTS = 5
-_LOOK_AROUND = 2.0
+_CHECK_INTERVAL = 2.0
 _STATUS_TIMEOUT = 10.0
 _FIT_GRACE = 5.0
 
 
 @dataclass(eq=False)
 class _Slot:
-    """An actor, as the driver sees it."""
+    """An actor, as the driver knows it."""
 
     name: str
     actor: Any
@@ -48,8 +48,8 @@ class _Slot:
 
 
 @dataclass
-class _Staff:
-    """The slots of a run, by what they do."""
+class _Slots:
+    """The slots of a run."""
 
     all: set[_Slot] = field(default_factory=set)
     idle: list[_Slot] = field(default_factory=list)
@@ -57,15 +57,15 @@ class _Staff:
 
     @property
     def starting(self) -> list[_Slot]:
-        """Those that are not up yet."""
+        """The slots that are not up yet."""
         return [slot for slot in self.all if not slot.up]
 
 
 class RayLauncher(Launcher):
-    """Runs trials in slots, of which there are never more than trials at once.
+    """Runs trials in slots, never more slots than trials at once.
 
     Args:
-        cluster: where; closed with the launcher.
+        cluster: the cluster; closed with the launcher.
         briefing: what slots and trials need.
         running: trials that an earlier driver left running; their slots are kept for `adopt`.
 
@@ -80,7 +80,7 @@ class RayLauncher(Launcher):
         self._setting = briefing.setting
         self._patterns = metric_patterns(self._setting.job.objective, self._setting.job.metrics)
         self._calls: Calls[_Slot] = Calls(cluster.ray)
-        self._slots = _Staff()
+        self._slots = _Slots()
         self._queue: deque[Mirror] = deque()
         self._happened: deque[Happening] = deque()
         self._losses: Counter[int] = Counter()
@@ -92,7 +92,7 @@ class RayLauncher(Launcher):
         self._check_fit(patience=0.0)
         self._find({f"{trial.number}.{trial.attempt}" for trial in running})
 
-    # What the driver asks
+    # The launcher's interface
 
     def place(self, trial: Trial) -> str:
         return self._setting.place(trial)
@@ -127,8 +127,8 @@ class RayLauncher(Launcher):
                     f"{place} cannot be written: {error.strerror or error}; the run can be resumed once that is mended"
                 ) from error
         if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + _LOOK_AROUND
-            self._look_around()
+            self._next_look = time.monotonic() + _CHECK_INTERVAL
+            self._check_periodically()
         happened = list(self._happened)
         self._happened.clear()
         return happened
@@ -152,7 +152,7 @@ class RayLauncher(Launcher):
         for slot in self._slots.all:
             if slot.mirror is not None:
                 slot.mirror.close()
-        if self._ray.is_initialized():  # or somebody has ended the connection before
+        if self._ray.is_initialized():  # else the connection has been shut down before
             for slot in self._slots.starting:
                 self._kill(slot.actor)
             self._cluster.dismiss([slot.actor for slot in self._slots.all if slot.up])
@@ -161,7 +161,7 @@ class RayLauncher(Launcher):
     # Slots
 
     def _find(self, wanted: Collection[str]) -> None:
-        """Looks for slots of an earlier driver: those with a wanted attempt wait for `adopt`, idle ones are of use."""
+        """Find slots of an earlier driver: those with a wanted attempt wait for `adopt`, idle ones are reused."""
         actors = self._cluster.actors(self._briefing.prefix)
         calls = {name: actor.status.remote() for name, actor in actors.items()}
         known = dict(self._cluster.answers(calls, _STATUS_TIMEOUT))
@@ -178,13 +178,13 @@ class RayLauncher(Launcher):
                 self._kill(actor)
 
     def _hand_out(self) -> None:
-        """Gives the waiting trials to idle slots, and hires as many more as are needed."""
+        """Assign waiting trials to idle slots, and create as many more slots as are needed."""
         while self._queue and self._slots.idle:
-            self._give(self._slots.idle.pop(), self._queue.popleft())
+            self._assign(self._slots.idle.pop(), self._queue.popleft())
         for _ in range(len(self._queue) - len(self._slots.starting)):
-            self._hire()
+            self._create_slot()
 
-    def _hire(self) -> None:
+    def _create_slot(self) -> None:
         name = self._briefing.prefix + secrets.token_hex(4)
         options = self._briefing.options(name, self._cluster.namespace)
         try:
@@ -208,12 +208,12 @@ class RayLauncher(Launcher):
         self._rest(slot)
 
     def _rest(self, slot: _Slot) -> None:
-        """A slot has nothing to do; it gets a trial, if one waits."""
+        """Mark a slot as idle, and assign it a waiting trial."""
         slot.mirror, slot.idle_since = None, time.monotonic()
         self._slots.idle.append(slot)
         self._hand_out()
 
-    def _give(self, slot: _Slot, mirror: Mirror) -> None:
+    def _assign(self, slot: _Slot, mirror: Mirror) -> None:
         slot.mirror = mirror
         try:
             order = self._briefing.order(mirror.trial)
@@ -222,29 +222,29 @@ class RayLauncher(Launcher):
             self._happened.append(Ended(mirror.trial.number, mirror.trial.attempt, why, retry=True))
             self._rest(slot)
             return
-        self._ask(slot, lambda: slot.actor.run.remote(order, PATIENCE), self._told)
+        self._ask(slot, lambda: slot.actor.run.remote(order, LISTEN_TIMEOUT), self._handle_news)
 
     def _kill(self, actor: Any) -> None:
-        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it is gone, as it should be
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):  # it has ended
             self._ray.kill(actor)
 
-    # What slots say
+    # Answers of slots
 
     def _ask(self, slot: _Slot, make: Callable[[], Any], hear: Callable[[_Slot, Any], None]) -> None:
         self._calls.make(Call(slot, make, hear))
 
     def _hear(self, timeout: float) -> None:
-        """Waits for the first answer, and takes all that have come."""
+        """Wait for the first answer, and handle all that have come."""
         for call, answer, error in self._calls.answers(timeout):
             if call.callee not in self._slots.all:
-                continue  # the last words of a slot that was given up
+                continue  # the last answers of a slot that was given up
             if error is None:
                 call.hear(call.callee, answer)
             else:
                 self._failed(call.callee, error)
 
-    def _told(self, slot: _Slot, news: Mapping[str, Any]) -> None:
-        """News of a trial: what it printed and reported, and perhaps its end."""
+    def _handle_news(self, slot: _Slot, news: Mapping[str, Any]) -> None:
+        """Handle what an attempt printed and reported, and its end."""
         mirror = slot.mirror
         assert mirror is not None
         if "gone" in news:
@@ -260,12 +260,12 @@ class RayLauncher(Launcher):
 
     def _listen(self, slot: _Slot, mirror: Mirror) -> None:
         def make() -> Any:
-            return slot.actor.listen.remote(mirror.key, *mirror.known(), PATIENCE)
+            return slot.actor.listen.remote(mirror.key, *mirror.known(), LISTEN_TIMEOUT)
 
-        self._ask(slot, make, self._told)
+        self._ask(slot, make, self._handle_news)
 
     def _bring_back(self, slot: _Slot, mirror: Mirror) -> None:
-        """Asks for the next part of what an ended trial left; without one the trial is over."""
+        """Ask for the next part of the files of an ended trial; report its end after the last one."""
         wanted = mirror.wanted()
         if wanted is None:
             self._over(mirror)
@@ -284,13 +284,16 @@ class RayLauncher(Launcher):
         mirror.close()
         trial, outcome = mirror.trial, mirror.ended
         assert outcome is not None
-        if outcome["why"] in ("lost", "system"):  # or its node has no room on its disk, say: another may have
+        if outcome["why"] in (
+            "lost",
+            "system",
+        ):  # "system": its node's disk is full, say; another may have room
             self._lost(mirror, outcome["message"])
         else:
             self._happened.append(ended_of(self._setting, trial.number, trial.attempt, outcome, mirror.files.log))
 
     def _lost(self, mirror: Mirror, why: str) -> None:
-        """A trial is gone through no fault of its own, as far as is known; not for ever, though."""
+        """Report a trial as lost through no fault of its own, or as failed after `MOST_LOSSES` losses."""
         self._happened.extend(mirror.rest())
         mirror.close()
         number, attempt = mirror.trial.number, mirror.trial.attempt
@@ -302,7 +305,7 @@ class RayLauncher(Launcher):
             self._happened.append(Ended(number, attempt, why, lost=True))
 
     def _failed(self, slot: _Slot, error: Exception) -> None:
-        """A call gave an error: its slot is given up."""
+        """Give up a slot whose call failed, and report the end of its trial."""
         self._give_up(slot)
         why = in_words(self._ray, error)
         if slot.mirror is None:
@@ -322,10 +325,10 @@ class RayLauncher(Launcher):
         self._kill(slot.actor)
 
     def _did_not_start(self, slot: _Slot, error: Exception, why: str) -> None:
-        """Another slot takes its place, unless it would fare no better.
+        """Count a slot that did not start, which another slot replaces.
 
         Raises:
-            ProviderError: it would not.
+            ProviderError: another slot would fail in the same way.
         """
         if slot.up:
             return
@@ -334,27 +337,27 @@ class RayLauncher(Launcher):
         if hopeless or self._failed_starts >= _MOST_FAILED_STARTS:
             raise ProviderError(f"no slot for trials could be started on the cluster: {why}")
 
-    # Once in a while
+    # Periodic checks
 
-    def _look_around(self) -> None:
+    def _check_periodically(self) -> None:
         if self._slots.starting:
             self._check_fit(patience=_FIT_GRACE)
         now = time.monotonic()
-        patience = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before it leaves by itself
-        weary = [slot for slot in self._slots.idle if now - slot.idle_since > patience]
-        for slot in weary:
+        patience = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before the slot exits by itself
+        expired = [slot for slot in self._slots.idle if now - slot.idle_since > patience]
+        for slot in expired:
             self._slots.idle.remove(slot)
             self._slots.all.discard(slot)
-        self._cluster.dismiss([slot.actor for slot in weary])
+        self._cluster.dismiss([slot.actor for slot in expired])
 
     def _check_fit(self, patience: float) -> None:
-        """Makes sure that some node can take a trial when it is free, rather than waiting for ever.
+        """Check that some node has the resources for a trial, so that the run does not wait for ever.
 
         Args:
-            patience: seconds that none may be there, unless the job says how long.
+            patience: seconds to tolerate that no node has, unless the job sets its own (`RayJob.wait`).
 
         Raises:
-            ProviderError: none can, and none has been there for too long.
+            ProviderError: no node has, for too long.
         """
         why = self._cluster.misfit(self._briefing.demand)
         if not why:

@@ -15,14 +15,14 @@ from cloudtune.store.records import Report, Trial
 
 
 class Mirror:
-    """Writes down what an attempt's slot tells, and says what it means.
+    """Writes the news of an attempt's slot to files, and converts them to reports.
 
-    What is known already is told by the files alone, so that a driver goes on where another was killed.
+    The files alone hold what is known, so that a driver continues where another was killed.
 
     Args:
-        trial: whose present attempt it is.
-        files: where it is written down.
-        patterns: how metrics are found in the output.
+        trial: in its present attempt.
+        files: where the news are written.
+        patterns: of metrics in the output.
     """
 
     def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, str | None]) -> None:
@@ -41,16 +41,16 @@ class Mirror:
         return f"{self.trial.number}.{self.trial.attempt}"
 
     def known(self) -> tuple[int, int]:
-        """Bytes of the log, and how much of the reports, that are here."""
+        """Return the bytes of the log that are here, and how much of the reports."""
         return end_of_log(self.files.log, self.files.log_size), self._reports or _size(self.files.reports)
 
     def forget(self) -> None:
-        """Removes what an attempt of the same number may have left: this one begins."""
+        """Remove the files that an attempt of the same number may have left."""
         for path in (self.files.log, self.files.reports):
             Path(path).unlink(missing_ok=True)
 
     def take(self, news: Mapping[str, Any]) -> list[Report | Remark]:
-        """Keeps the news of an attempt, and returns what it reported."""
+        """Write the news of an attempt, and return its new reports and remarks."""
         if "left_out_until" in news:
             leave_out(self.files.log, news["left_out_until"], self.files.log_size)
         _append(self.files.log, news.get("log", b""))
@@ -71,25 +71,25 @@ class Mirror:
         return reports
 
     def rest(self) -> Iterator[Report | Remark]:
-        """What an attempt has said that will say nothing more, being lost."""
+        """Yield the last reports and remarks of an attempt that is lost."""
         if self._tail is not None:
             yield from self._tail.new(last=True)
 
     def close(self) -> None:
-        """Lets go of the files."""
+        """Close the files."""
         if self._tail is not None:
             self._tail.close()
 
-    # Files that travel back
+    # Files that are sent back
 
     def wanted(self) -> tuple[str, int] | None:
-        """The name of the next file to ask for, and from which byte on; None when all are here."""
+        """Return the name and the offset of the next part of a file to ask for; None when all files are here."""
         while self._missing and self._offset == 0 and self._missing[0][1] == 0:
             self.receive(b"")  # an empty file
         return (self._missing[0][0], self._offset) if self._missing else None
 
     def receive(self, data: bytes) -> None:
-        """Writes down the part of a file that was asked for.
+        """Write the requested part of a file.
 
         Raises:
             OSError: it cannot be written.
@@ -102,13 +102,13 @@ class Mirror:
         with path.open("ab") as file:
             file.write(data)
         self._offset += len(data)
-        if self._offset >= size or not data:  # or it became shorter meanwhile
+        if self._offset >= size or not data:  # else it became shorter meanwhile
             path.chmod(mode | 0o600)
             self._missing.popleft()
             self._offset = 0
 
     def clear_checkpoint(self) -> None:
-        """Removes the checkpoint of an earlier attempt, if a newer one comes."""
+        """Remove the checkpoint of an earlier attempt, if a newer one comes."""
         if any(name.startswith("checkpoint/") for name, _, _ in self._missing):
             shutil.rmtree(self.files.checkpoint, ignore_errors=True)
 

@@ -12,18 +12,19 @@ from cloudtune.spec.units import parse_duration
 RUNTIME_ENV = (
     "working_dir", "excludes", "py_modules", "pip", "uv", "conda", "env_vars", "py_executable", "image_uri", "container", "config", "java_jars",
 )  # fmt: skip
-"""What a runtime environment may say (`ray.runtime_env.RuntimeEnv.known_fields`, Ray 2.60)."""
+"""The keys of a runtime environment (`ray.runtime_env.RuntimeEnv.known_fields`, Ray 2.60)."""
 
 _PLACES = ("working_dir", "py_modules", "java_jars")
-"""What of a runtime environment is code, at addresses or in files of this machine."""
+"""The keys of a runtime environment that name code, by addresses or by files of this machine."""
 
 _BUILT_IN = ("CPU", "GPU", "memory", "object_store_memory")
 
 
 def _refuse_local(name: str, value: object) -> None:
-    """Make sure that code of a runtime environment is at addresses.
+    """Check that code of a runtime environment is at addresses.
 
-    Files of this machine travel by `trial.source` alone, of which secrets stay here; Ray itself packs none for an actor.
+    Files of this machine are sent by `trial.source` alone, which leaves out secrets; Ray itself packs none for an
+    actor.
 
     Raises:
         ValueError: it is in a file of this machine.

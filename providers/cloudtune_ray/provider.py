@@ -1,4 +1,4 @@
-"""The Ray provider: plans, drives, watches and ends runs whose trials run on a Ray cluster."""
+"""The Ray provider: plan, drive and end runs whose trials run on a Ray cluster."""
 
 import json
 import secrets
@@ -128,12 +128,12 @@ class RayProvider(DrivenProvider):
             run.write(events=[(None, f"{error}; {left}")])
 
 
-def _request(run: "RunStore") -> Any:  # of a `RayRequest`, as plain data
+def _request(run: "RunStore") -> Any:  # a `RayRequest` as plain data
     return json.loads(run.record().plan)["request"]
 
 
 def _setting(run: "RunStore", job: TuningJob) -> "Setting":
-    """What all trials share, as seen from this machine, which none of them runs on as such."""
+    """Return the setting of all trials, with paths of this machine, although they run on others."""
     from cloudtune.process.setting import Setting  # noqa: PLC0415
 
     output, limit = _request(run)["output"], job.limits.trial_time

@@ -23,7 +23,7 @@ class RaySettings(Settings):
 
     @property
     def remote(self) -> bool:
-        """Whether the cluster's head is on another machine, as far as its address tells."""
+        """Whether the cluster's head is on another machine, as far as its address shows."""
         address = self.address or os.environ.get("RAY_ADDRESS", "")
         host = urlsplit(address if "://" in address else f"ray://{address}").hostname
         return host not in (None, "auto", "local", "localhost", "127.0.0.1", "::1", socket.gethostname())

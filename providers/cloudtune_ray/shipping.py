@@ -1,4 +1,4 @@
-"""What travels to the nodes: cloudtune's own files, the user's code, data, and checkpoints."""
+"""Pack what is sent to the nodes: cloudtune's own files, the user's code, data, and checkpoints."""
 
 import functools
 import hashlib
@@ -14,20 +14,20 @@ from cloudtune.bundle.package import add_files
 from cloudtune.bundle.tree import tree_of
 
 _PIECE = 32 << 20
-"""Bytes of an archive that are one object of Ray's store."""
+"""Bytes of an archive in one object of Ray's store."""
 
 _OWN_PACKAGES = ("cloudtune", "cloudtune_ray")
 
 
 @functools.cache
 def package() -> tuple[bytes, str]:
-    """cloudtune's own files that a node needs, as a zip archive, and its hash."""
+    """Return cloudtune's own files that a node needs, as a zip archive, and its hash."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in _OWN_PACKAGES:
             folder = Path(importlib.import_module(name).__file__ or "").parent
             for path in sorted(folder.rglob("*.py")):
-                entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}")  # of no certain date
+                entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}")  # undated, for the hash
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED)
     content = packed.getvalue()
@@ -35,11 +35,11 @@ def package() -> tuple[bytes, str]:
 
 
 def archive(place: Path, put: Callable[[bytes], Any], path: str) -> list[Any]:
-    """Pack what travels of a file or folder into a tar file.
+    """Pack the files of a file or folder that are sent into a tar file.
 
     Args:
         place: the file or folder.
-        put: takes a part of the tar file and gives a reference to it.
+        put: stores a part of the tar file and returns a reference to it.
         path: the spec's field that it comes from, for messages.
 
     Returns:
@@ -70,7 +70,7 @@ def _packed(put: Callable[[bytes], Any], add: Callable[[tarfile.TarFile], None])
 
 
 class _Pieces:
-    """A file to write to that hands on what it gets in pieces."""
+    """A writable file that passes its content on in pieces."""
 
     def __init__(self, put: Callable[[bytes], Any]) -> None:
         self.references: list[Any] = []
@@ -78,7 +78,7 @@ class _Pieces:
         self._buffer = bytearray()
 
     def write(self, data: bytes) -> int:
-        """Takes more of the file."""
+        """Add data to the file."""
         self._buffer += data
         while len(self._buffer) >= _PIECE:
             self.references.append(self._put(bytes(self._buffer[:_PIECE])))
@@ -86,7 +86,7 @@ class _Pieces:
         return len(data)
 
     def flush(self) -> None:
-        """Hands on the rest."""
+        """Pass on the rest."""
         if self._buffer:
             self.references.append(self._put(bytes(self._buffer)))
             self._buffer.clear()

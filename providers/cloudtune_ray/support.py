@@ -1,4 +1,4 @@
-"""What a Ray cluster does with each field of a job."""
+"""Support of a Ray cluster for each field of a job."""
 
 from collections.abc import Mapping
 
@@ -52,7 +52,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "ray.runtime_env.env_vars": (Support.ENCODED, "set by Ray for the slots of the trials; shown and stored as they are, unlike the values of trial.environment"),
     "native": (_NOT_HERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
-"""A path, or a field and one of its ways, → support and a remark."""
+"""Support with a remark: by path, or by a field and one of its cases."""
 
 ACCELERATORS = (
     "V100", "P100", "T4", "P4", "K80", "A10G", "L4", "L40S", "A100", "A100-40G", "A100-80G", "H100", "H200", "H20",
@@ -65,7 +65,7 @@ ACCELERATORS = (
 
 
 def accelerator(name: str) -> str | None:
-    """Ray's name of an accelerator, also by the names of Google (``NVIDIA_TESLA_T4``); "" for any; None for none.
+    """Return Ray's name of an accelerator, also by Google's (``NVIDIA_TESLA_T4``); "" for any; None for an unknown one.
 
     Ray's module has the names as constants of the same kind: ``NVIDIA_TESLA_T4 = "T4"``.
     """

@@ -1,4 +1,4 @@
-"""What a Ray cluster is told of a job: the resources and the environment of its slots, and what each trial runs."""
+"""Translate a job for a Ray cluster: the resources and the environment of its slots, and what each trial runs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,11 +77,11 @@ class RayRequest(SpecModel):
 
 
 def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
-    """The plan for a Ray cluster: a `RayRequest` as plain data, and where each leaf of the job went.
+    """Return the plan for a Ray cluster: a `RayRequest` as plain data, and where each leaf of the job went.
 
     Args:
         job: the spec.
-        mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
+        mounts: folders that replace places in the cloud; see `cloudtune.config.mounts`.
     """
     ledger = Ledger(PROVIDER)
     settings = _settings(ledger, job)
@@ -196,7 +196,7 @@ def _place_of_output(ledger: Ledger, job: TuningJob, mounts: Mapping[str, Path])
 
 
 def _own_place(ledger: Ledger, path: str, value: str | dict[str, str], row: str) -> None:
-    """Accounts for a place that is meant for Ray, and for what the same field says for others."""
+    """Carry or note a place for Ray, and note the field's values for other providers."""
     support, remark = SUPPORT[row]
     own = path if isinstance(value, str) else f"{path}.{PROVIDER}"
     if support is Support.EXACT:
@@ -208,14 +208,14 @@ def _own_place(ledger: Ledger, path: str, value: str | dict[str, str], row: str)
 
 
 def _mounted(value: str | dict[str, str], mounts: Mapping[str, Path]) -> str | None:
-    """The folder that stands for one of the places in the cloud that a setting names; None where none does."""
+    """Return the folder that replaces one of the places in the cloud that a setting names; None where none does."""
     places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != PROVIDER]
     found = (mounted(place, mounts) for place in places)
     return next((str(folder) for folder in found if folder is not None), None)
 
 
 def _account_for_what_is_not_here(ledger: Ledger, job: TuningJob) -> None:
-    """Notes the fields that mean nothing on a Ray cluster, if the job says them."""
+    """Note the fields that have no effect on a Ray cluster, if the job gives them."""
     said = [path for path, _ in leaves(job)]
     neutral: dict[str, Any] = {"compute.count": job.compute.count == 1, "compute.spot": not job.compute.spot}
     for row in ("trial.image", "compute.instance", "compute.count", "compute.disk", "compute.spot", "compute.max_wait",

@@ -1,4 +1,4 @@
-"""What a job names and is not there, or what Ray would refuse: seen before a run is written down."""
+"""Find files that a job names and that do not exist, and options that Ray would refuse, before a run is stored."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from cloudtune_ray.translate import ActorOptions
 
 
 def problems(job: TuningJob, base: Path, request: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with files, data, and the options of the slots' actors.
+    """Return the problems of files, data, and the options of the slots' actors.
 
     Args:
         job: the spec.
@@ -43,7 +43,7 @@ def _of_data(places: Mapping[str, str], base: Path) -> list[Problem]:
 
 
 def _of_options(job: TuningJob, settings: RayJob, actor: ActorOptions, base: Path) -> list[Problem]:
-    """What Ray's own check of an actor's options and of its runtime environment says."""
+    """Return the problems that Ray's own check of an actor's options and its runtime environment finds."""
     environment = found_files(settings.runtime_env, base, job.trial.source)
     try:
         load_ray().remote(SlotActor).options(**placement(actor, environment))

@@ -1,1 +1,1 @@
-"""What runs on the nodes of the cluster: the standard library, Ray, and no package besides."""
+"""The modules that run on the nodes of the cluster; they need only the standard library and Ray."""

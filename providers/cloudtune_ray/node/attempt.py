@@ -1,4 +1,4 @@
-"""One attempt of a trial on a node, and what there is to tell of it."""
+"""One attempt of a trial on a node, and its news for the driver."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -9,19 +9,19 @@ from cloudtune.process.log_file import LogReader
 from cloudtune.process.setting import TrialFiles
 
 CHUNK = 1 << 20
-"""Bytes of a log that are told at once."""
+"""Bytes of a log in one answer."""
 
 PIECE = 4 << 20
-"""Bytes of a file that travel at once."""
+"""Bytes of a file in one answer."""
 
 
 class Attempt:
-    """An attempt, from its order on; it stays after its end until another takes its place.
+    """An attempt, from its order on; it is kept after its end until the next attempt.
 
     Args:
         order: the driver's.
-        files: where it writes.
-        kept: the folders whose files travel back, by the name that they have on the way.
+        files: the attempt's files.
+        kept: the folders whose files are sent back, by the first part of their names in the manifest.
     """
 
     def __init__(self, order: Mapping[str, Any], files: TrialFiles, kept: Mapping[str, str]) -> None:
@@ -30,20 +30,20 @@ class Attempt:
         self.log = files.log
         self.log_start = 0
         self.log_end: int | None = None
-        self.reports: list[list[Any]] | None = None  # of a worker; processes write theirs into a file
+        self.reports: list[list[Any]] | None = None  # a worker's; processes write theirs into a file
         self.killed = ""
         self.stopped = False
         self.ended: dict[str, Any] | None = None
         self._kept = kept
 
     def news(self, log: int, reports: int) -> dict[str, Any]:
-        """What there is beyond what is known already, in portions; the end comes with the last of them.
+        """Return what the driver does not have yet, in portions; the end comes with the last portion.
 
         Args:
-            log: bytes of the log that are known.
-            reports: bytes of the reports, or reports of a worker, that are known.
+            log: bytes of the log that the driver has.
+            reports: bytes of the reports, or a worker's reports, that the driver has.
         """
-        ended = self.ended  # before reading: what it left is there when it is gone
+        ended = self.ended  # before reading, so that the files of an ended attempt are read to their end
         said, more = self._log(log)
         if self.reports is None:
             said["lines"] = _read(self.files.reports, reports, CHUNK)
@@ -54,7 +54,7 @@ class Attempt:
         return said
 
     def _log(self, known: int) -> tuple[dict[str, Any], bool]:
-        """What follows in the log, and whether there is more of it; what was left out before it, if anything was."""
+        """Return the next part of the log, with the offset up to which it is left out, and whether there is more."""
         reader = LogReader(self.log, self.files.log_size, begin=self.log_start, finish=self.log_end)
         reader.offset = known
         piece = reader.read(CHUNK)
@@ -63,7 +63,7 @@ class Attempt:
         return {"log": piece.data, **left_out}, piece.end > piece.stop
 
     def _manifest(self, ended: Mapping[str, Any]) -> Iterator[tuple[str, int, int]]:
-        """Names, sizes and modes of the files that travel back: outputs, and a checkpoint that may be of use again."""
+        """Yield names, sizes and modes of the files to send back: outputs, and the checkpoint for another attempt."""
         well = ended["status"] == 0 and not ended["why"] and not ended["message"] and not self.stopped
         for name, folder in self._kept.items():
             if name == "checkpoint" and well:
@@ -74,15 +74,15 @@ class Attempt:
                     yield f"{name}/{path.relative_to(folder)}", about.st_size, about.st_mode & 0o777
 
     def piece(self, name: str, offset: int) -> bytes:
-        """A part of a file of the manifest."""
+        """Return a part of a file of the manifest."""
         kind, _, below = name.partition("/")
         return _read(os.path.join(self._kept[kind], below), offset, PIECE)  # noqa: PTH118
 
 
 def _read(path: str, offset: int, most: int) -> bytes:
-    """Bytes of a file; none where it is not there (yet)."""
+    """Return bytes of a file; none where it does not exist (yet)."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # a path a string, looked at often
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # no Path: read often
             file.seek(offset)
             return file.read(most)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The folder of a run on a node: shared by the run's slots there, gone with the last of them."""
+"""The folder of a run on a node, shared by the run's slots there and removed with the last of them."""
 
 import asyncio
 import fcntl
@@ -13,8 +13,8 @@ from pathlib import Path
 class RunFolder:
     """A run's folder on this node, for as long as this process uses it.
 
-    Every slot holds a shared lock on it, which the system frees when the slot dies; whoever finds it without locks
-    may remove it. So neither a killed slot nor a killed node leaves files behind for longer than until the next run.
+    Every slot holds a shared lock on it, which the system frees when the slot dies; any slot may remove a folder
+    without locks. So the files of a killed slot or node stay only until the next run.
 
     Args:
         root: the folder of all runs on this node.
@@ -30,19 +30,19 @@ class RunFolder:
         self._lock = _use(self.path)
 
     def leave(self) -> None:
-        """Lets go of the folder; the last one removes it."""
+        """Release the folder; the last slot removes it."""
         os.close(self._lock)
         _remove_unless_used(self.path)
 
     async def unpacked(self, name: str, pieces: Sequence[Awaitable[bytes]]) -> Path:
-        """An archive's folder; unpacked by the first slot of the node that asks for it.
+        """Return an archive's folder; the first slot of the node that asks for it unpacks it.
 
         Args:
-            name: tells the content.
+            name: identifies the content.
             pieces: the archive, a tar file, in parts.
 
         Raises:
-            OSError: the disk is full, or the like.
+            OSError: it cannot be written, e.g. because the disk is full.
         """
         target = self.path / name
         with (self.path / f"{name}.lock").open("w") as lock:
@@ -55,7 +55,7 @@ class RunFolder:
 
 
 async def unpack(pieces: Sequence[Awaitable[bytes]], target: Path) -> None:
-    """Unpacks a tar file that comes in parts into a folder."""
+    """Unpack a tar file that comes in parts into a folder."""
     with tempfile.TemporaryFile(dir=target) as packed:
         for piece in pieces:
             await asyncio.to_thread(packed.write, await piece)
@@ -66,12 +66,12 @@ async def unpack(pieces: Sequence[Awaitable[bytes]], target: Path) -> None:
 
 
 def _use(folder: Path) -> int:
-    """Makes a folder and locks it for sharing; returns the lock's descriptor."""
+    """Create a folder and lock it for sharing; return the lock's descriptor."""
     while True:
         folder.mkdir(exist_ok=True)
         try:
             descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except FileNotFoundError:  # somebody removed it meanwhile
+        except FileNotFoundError:  # another slot removed it meanwhile
             continue
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         if _is_there(folder / ".lock", descriptor):
@@ -89,12 +89,12 @@ def _is_there(path: Path, descriptor: int) -> bool:
 def _remove_unless_used(folder: Path) -> None:
     try:
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:  # it is gone, or is being made
+    except OSError:  # it is gone, or is being created
         return
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
     except BlockingIOError:
-        return  # somebody uses it
+        return  # another slot uses it
     finally:
         os.close(descriptor)

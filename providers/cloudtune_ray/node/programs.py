@@ -1,4 +1,4 @@
-"""The processes of a slot's trials: through a keeper, each its own, or in a worker that takes one trial after the other."""
+"""The processes of a slot's trials, run by a keeper: one for each trial, or a worker that runs many."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ from cloudtune_ray.node.attempt import Attempt
 
 
 class Programs:
-    """Starts, stops and hears of what a slot runs; one attempt at a time.
+    """Starts, stops and observes the processes of a slot; one attempt at a time.
 
     Args:
-        setting: the run's, as `Slot.prepare` gets it.
-        folder: the slot's own; processes are known by it.
+        setting: the run's; see `Slot.prepare`.
+        folder: the slot's own, which marks its processes.
         work: the folder that trials start in.
         package: the folder with cloudtune's own files.
-        news: is called when there is something to tell of an attempt.
+        news: called when an attempt has news.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Programs:
         self._time_limit: asyncio.TimerHandle | None = None
 
     def begin(self, attempt: Attempt, order: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-        """Starts an attempt; whatever goes wrong is its end."""
+        """Start an attempt; an error ends it."""
         self._attempt = attempt
         try:
             if self._keeper is None:
@@ -55,14 +55,14 @@ class Programs:
             self.end(attempt, not_started(error.strerror or str(error)))
 
     def stop(self, attempt: Attempt) -> None:
-        """Asks an attempt to end, and makes it after its grace time; in a worker at once."""
+        """Ask an attempt to end, and kill it after its grace time; in a worker at once."""
         if self._worker is not None:
             self._kill_worker("")
         else:
             self._tell_keeper({"do": "stop", "key": attempt.key, "grace": self._setting["grace"]})
 
     def end(self, attempt: Attempt, outcome: dict[str, Any]) -> None:
-        """Notes how an attempt has ended, once: ``status``, ``why``, ``message`` and ``peak``, as the keeper tells it."""
+        """Set how an attempt has ended, once: ``status``, ``why``, ``message`` and ``peak``, as the keeper answers."""
         if attempt.ended is None:
             attempt.ended = outcome
         if self._time_limit is not None:
@@ -71,7 +71,7 @@ class Programs:
         self._news()
 
     async def close(self) -> None:
-        """Ends everything."""
+        """End the keeper and its processes."""
         if self._keeper is not None:
             self._loop.remove_reader(self._keeper.socket)
             await asyncio.to_thread(self._keeper.close)
@@ -97,7 +97,7 @@ class Programs:
 
     def _tell_keeper(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
         if self._keeper is not None:
-            with contextlib.suppress(OSError):  # it is gone, which its socket tells
+            with contextlib.suppress(OSError):  # it is gone; the next read from its socket fails
                 self._keeper.send(request, descriptor)
 
     def _hear_keeper(self) -> None:
@@ -114,7 +114,7 @@ class Programs:
                 self.end(self._attempt, answer)
 
     def _keeper_is_gone(self) -> None:
-        """Somebody killed the keeper: the trial is lost, and the next one has a new keeper."""
+        """End the trial of a killed keeper as lost; the next trial starts a new keeper."""
         assert self._keeper is not None
         self._loop.remove_reader(self._keeper.socket)
         self._keeper.close()
@@ -155,7 +155,7 @@ class Programs:
         worker = self._worker or self._start_worker()
         attempt.reports = []
         attempt.log = worker.log
-        with contextlib.suppress(FileNotFoundError):  # it has not begun to write
+        with contextlib.suppress(FileNotFoundError):  # the worker has not begun to write
             attempt.log_start = Path(attempt.log).stat().st_size
         if self._setting["seconds"] is not None:
             self._time_limit = self._loop.call_later(self._setting["seconds"], self._kill_worker, "time")
@@ -202,18 +202,18 @@ class Programs:
             else:
                 attempt.reports.append([message["step"], message["time"], message["metrics"]])
                 self._news()
-        if gone:  # the keeper tells how it ended
+        if gone:  # the keeper says how it ended
             self._loop.remove_reader(self._worker.connection)
 
     def _worker_is_gone(self, outcome: dict[str, Any]) -> None:
-        self._hear_worker()  # its last words
+        self._hear_worker()  # its last messages
         self._drop_worker()
         attempt = self._attempt
         if attempt is not None and attempt.ended is None:
             self.end(attempt, {**outcome, "why": attempt.killed or outcome["why"]})
 
     def _kill_worker(self, why: str) -> None:
-        """Ends the worker at once; the keeper tells when it has."""
+        """Kill the worker; the keeper says when it has ended."""
         if self._worker is not None and self._attempt is not None:
             self._worker.doomed = True
             self._attempt.killed = self._attempt.killed or why
@@ -227,12 +227,12 @@ class Programs:
 
 
 def not_started(why: str) -> dict[str, Any]:
-    """The end of an attempt that did not begin, as the keeper would tell it."""
+    """Return the outcome of an attempt that was not started, in the form of the keeper's answers."""
     return {"status": None, "why": "start", "message": f"{why} (on {os.uname().nodename})", "peak": 0}
 
 
 class _Worker:
-    """A forked process that has the function loaded and takes trials through a socket."""
+    """A forked process that has the function loaded and gets trials through a socket."""
 
     def __init__(self, name: str, log: str, connection: socket.socket) -> None:
         self.name = name
@@ -242,12 +242,12 @@ class _Worker:
         self._buffer = b""
 
     def take(self, request: Mapping[str, Any]) -> None:
-        """Hands it a trial."""
-        with contextlib.suppress(OSError):  # it died; the keeper tells
+        """Send it a trial."""
+        with contextlib.suppress(OSError):  # it died; the keeper says so
             self.connection.sendall(json.dumps(request).encode() + b"\n")
 
     def messages(self) -> tuple[list[dict[str, Any]], bool]:
-        """All messages that have come, and whether it is gone."""
+        """Return all messages that have come, and whether the worker is gone."""
         gone = False
         try:
             while not gone:
@@ -255,7 +255,7 @@ class _Worker:
                 self._buffer += data
                 gone = not data
         except BlockingIOError:
-            pass  # that is all for now
+            pass  # no more data now
         except ConnectionError:
             gone = True
         *lines, self._buffer = self._buffer.split(b"\n")
@@ -263,6 +263,6 @@ class _Worker:
 
 
 def _folder_of(module: str) -> str:
-    """The folder that a module is imported from; Ray brings psutil along."""
+    """Return the folder that a module is imported from; Ray brings psutil along."""
     spec = importlib.util.find_spec(module)
     return str(Path(spec.origin or "").parent.parent) if spec is not None else ""

@@ -1,7 +1,7 @@
-"""A slot on a node: runs one trial after the other, each in a process group of its own, and tells what happens.
+"""A slot on a node: run one trial after the other, each in its own process group, and report to the driver.
 
-It lives in an asyncio actor, stands between the driver and a keeper (`cloudtune.process.keeper`), and needs no driver
-to bring a running trial to its end: one that comes later finds everything here. After a while without one it goes.
+It lives in an asyncio actor, between the driver and a keeper (`cloudtune.process.keeper`), and completes a running
+trial without a driver: a later driver gets all its news from the slot. Without a driver, the slot exits after a while.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from cloudtune_ray.node.folders import RunFolder, unpack
 from cloudtune_ray.node.programs import Programs, not_started
 
 READING_INTERVAL = 0.1
-"""Seconds between two looks at what the running trial has written."""
+"""Seconds between two reads of what the running trial has written."""
 
 _LOOK_FOR_DRIVER = 5.0
 
 
 class Slot:
-    """Takes orders of one run.
+    """Runs the orders of one run.
 
     Args:
-        root: the folder on this node for whatever cloudtune writes.
+        root: the folder on this node for all that cloudtune writes.
         package: the folder with cloudtune's own files.
-        linger: seconds after which it goes when nobody wants anything of it.
+        linger: seconds without a call after which it exits.
     """
 
     def __init__(self, root: str, package: str, linger: float) -> None:
@@ -47,31 +47,31 @@ class Slot:
         self._calls = 0
         self._last_contact = time.monotonic()
         self._linger = linger
-        self._lonely = asyncio.create_task(self._leave_when_lonely())
+        self._exit_task = asyncio.create_task(self._leave_when_unused())
 
-    # What the driver asks
+    # The driver's calls
 
     async def prepare(self, setting: Mapping[str, Any]) -> None:
-        """Makes the slot ready: the run's folder, its code and its data. Doing it twice is doing it once.
+        """Prepare the slot: the run's folder, its code and its data. A repeated call has no further effect.
 
         Args:
             setting: see `cloudtune_ray.briefing.Briefing.node`.
 
         Raises:
-            OSError: the disk is full, or data that should be here is not.
+            OSError: the disk is full, or data does not exist on this node.
         """
         with self._driver_is_there():
             if self._folder is None:
                 self._setting = setting
                 self._folder = RunFolder(self._root / "runs", setting["mark"])
-                shutil.rmtree(self._own, ignore_errors=True)  # of a dead slot with the same process id
+                shutil.rmtree(self._own, ignore_errors=True)  # left by a dead slot with the same process id
                 self._own.mkdir()
             self._work = await self._work_folder(setting)
             for variable, data in setting["data"].items():
                 self._data[variable] = await self._place_of(data)
 
     async def run(self, order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        """Begins an attempt, unless it is the present one already, and listens to it.
+        """Begin an attempt, unless it is the present one already, and return its news as `listen` does.
 
         Args:
             order: number, attempt, key, parameters, what to execute, its environment, and its checkpoint.
@@ -84,13 +84,13 @@ class Slot:
         return await self.listen(order["key"], 0, 0, seconds)
 
     async def listen(self, key: str, log: int, reports: int, seconds: float) -> dict[str, Any]:
-        """What an attempt has said and whether it has ended; waits until there is something to tell.
+        """Return what an attempt has written and whether it has ended; wait until there is news.
 
         Args:
             key: of the attempt.
             log: bytes of its log that the driver has.
             reports: how much of its reports the driver has.
-            seconds: that it may wait.
+            seconds: greatest time to wait.
         """
         attempt = self._attempt
         if attempt is None or attempt.key != key:
@@ -107,14 +107,14 @@ class Slot:
                     await asyncio.wait_for(self._news.wait(), min(left, READING_INTERVAL))
 
     async def read(self, key: str, name: str, offset: int) -> bytes:
-        """A part of a file that the ended attempt left."""
+        """Return a part of a file of the ended attempt."""
         if self._attempt is None or self._attempt.key != key:
             raise FileNotFoundError(f"the slot has forgotten {name} of attempt {key}")
         with self._driver_is_there():
             return await asyncio.to_thread(self._attempt.piece, name, offset)
 
     async def stop(self, key: str) -> None:
-        """Asks an attempt to end, and makes it after its grace time."""
+        """Ask an attempt to end, and kill it after its grace time."""
         attempt = self._attempt
         if attempt is None or attempt.key != key or attempt.ended is not None:
             return
@@ -123,7 +123,7 @@ class Slot:
             self._programs.stop(attempt)
 
     async def status(self) -> dict[str, Any]:
-        """Which attempt is here, and whether it has ended."""
+        """Return which attempt is here, and whether it has ended."""
         attempt = self._attempt
         with self._driver_is_there():
             return {"key": attempt.key if attempt else None, "ended": attempt is not None and attempt.ended is not None}
@@ -138,17 +138,17 @@ class Slot:
             self._last_contact = time.monotonic()
 
     async def leave(self) -> None:
-        """Ends the trial and everything else here, and the actor's process."""
-        import ray  # noqa: PLC0415  # it is there: this is an actor
+        """End the trial, remove the slot's files, and exit the actor's process."""
+        import ray  # noqa: PLC0415  # an actor has it
 
         await self._clean_up()
         ray.actor.exit_actor()  # type: ignore[no-untyped-call]  # Ray's own
 
     async def _clean_up(self) -> None:
-        if self._lonely is not asyncio.current_task():
-            self._lonely.cancel()
+        if self._exit_task is not asyncio.current_task():
+            self._exit_task.cancel()
         if self._attempt is not None:
-            self._attempt.stopped = True  # also if it is only about to begin
+            self._attempt.stopped = True  # even if it has not begun yet
         if self._programs is not None:
             await self._programs.close()
         self._forget_attempt()
@@ -157,15 +157,15 @@ class Slot:
             await asyncio.to_thread(self._folder.leave)
             self._folder = None
 
-    async def _leave_when_lonely(self) -> None:
-        """Goes when no driver has come for long, once the trial is over."""
+    async def _leave_when_unused(self) -> None:
+        """Exit when no driver has called for long, once the trial has ended."""
         while True:
             await asyncio.sleep(min(_LOOK_FOR_DRIVER, self._linger))
             busy = self._calls > 0 or (self._attempt is not None and self._attempt.ended is None)
             if busy:
                 self._last_contact = time.monotonic()
             elif time.monotonic() - self._last_contact > self._linger:
-                import ray  # noqa: PLC0415  # it is there: this is an actor
+                import ray  # noqa: PLC0415  # an actor has it
 
                 await self._clean_up()
                 ray.kill(ray.get_runtime_context().current_actor)  # exit_actor works in an actor's methods alone
@@ -173,7 +173,7 @@ class Slot:
     # Code, data and folders
 
     async def _work_folder(self, setting: Mapping[str, Any]) -> str:
-        """Where trials start: in their source, or where the job file is if this node has that folder."""
+        """Return the folder that trials start in: their source, or the job file's folder if this node has it."""
         assert self._folder is not None
         if setting["code"] is not None:
             return str(await self._folder.unpacked("code", setting["code"]))
@@ -191,7 +191,7 @@ class Slot:
     async def _begin(self, order: Mapping[str, Any]) -> None:
         files = self._files(order)
         kept = {} if self._setting["outputs"] else {"output": files.output, "checkpoint": files.checkpoint}
-        attempt = self._attempt = Attempt(order, files, kept)  # from here on the same order begins nothing more
+        attempt = self._attempt = Attempt(order, files, kept)  # from here on the same order starts nothing more
         if self._programs is None:
             self._programs = Programs(self._setting, self._own, self._work, self._package, self._news.set)
         try:
@@ -219,7 +219,7 @@ class Slot:
         return files
 
     def _forget_attempt(self) -> None:
-        """Removes what the last attempt left here; the driver has it."""
+        """Remove the files of the last attempt, which the driver has."""
         if self._attempt is not None:
             shutil.rmtree(self._attempt.files.folder, ignore_errors=True)
             self._attempt = None
@@ -231,8 +231,8 @@ class Slot:
         return self._folder.path / f"slot-{os.getpid()}"
 
     def _environment(self, order: Mapping[str, Any]) -> dict[str, str]:
-        """What all trials of the run see: the node's variables, cloudtune's, the inputs', and the job's own."""
-        import ray  # noqa: PLC0415  # it is there: this is an actor
+        """Return the environment of the run's trials: the node's variables, cloudtune's, the inputs', and the job's."""
+        import ray  # noqa: PLC0415  # an actor has it
 
         environment = trial_environment(os.environ, self._setting["run"], self._own, None)
         path = [self._package, *filter(None, [os.environ.get("PYTHONPATH")])]
