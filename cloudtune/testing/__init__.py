@@ -1,6 +1,6 @@
 """For authors of providers: the conformance suite, and generators of jobs for property tests.
 
-A provider is done when this passes::
+A provider is complete when this passes::
 
     from cloudtune.testing import ProviderConformance
 
@@ -21,6 +21,6 @@ __all__ = ["ProviderConformance"]
 def __getattr__(name: str) -> object:
     if name != "ProviderConformance":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from cloudtune.testing.conformance import ProviderConformance  # noqa: PLC0415  # pytest and hypothesis are needed there
+    from cloudtune.testing.conformance import ProviderConformance  # noqa: PLC0415  # needs pytest and hypothesis
 
     return ProviderConformance

@@ -1,7 +1,7 @@
-"""Whether what a plan says to carry exactly is where the plan says, and follows what the job says.
+"""Check that what a plan claims to carry exactly is where the plan says, and depends on the job.
 
-Two looks at each leaf of a spec: its value has to be at the place in the request that the plan names, and another value
-has to give another request there. A provider that names some place, a constant, or no place, fails one of them.
+Each leaf of a spec is checked twice: its value has to be at the place in the request that the plan names, and another
+value has to give another request there. A provider that names a wrong place, a constant, or no place, fails a check.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from cloudtune.spec.units import format_duration, format_size
 
 Key = str | int
 
-_OF_THE_DRIVER = (
+_DRIVER_FIELDS = (
     "name",
     "objective",
     "metrics",
@@ -35,10 +35,10 @@ _OF_THE_DRIVER = (
     "warm_start",
     "mode",
 )
-_OF_THE_PLAN = ("strict", "mode")
-_IN_THE_CODE = ("trial.source", "trial.ignore", "trial.command", "trial.function", "metrics", "objective")
+_PLAN_FIELDS = ("strict", "mode")
+_CODE_FIELDS = ("trial.source", "trial.ignore", "trial.command", "trial.function", "metrics", "objective")
 _DERIVED = re.compile(r"(objective\[\d+\]\.regex|metrics\..*|space\..*\.step|compute\.accelerators\.type)")
-"""Leaves whose text the service gets in a form of its own, such as a pattern in its dialect."""
+"""Leaves that the service gets in a form of its own, such as a pattern in its dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,11 @@ class Leaf:
 
     Attributes:
         path: as in plans.
-        keys: that lead to it.
-        value: what is said.
-        neutral: whether that is so anyway.
-        literal: the only values that there may be.
-        alike: another value that means the same, such as the last step below an upper bound.
+        keys: the keys and indexes that lead to it.
+        value: its value.
+        neutral: whether that is the default.
+        literal: the only values that are allowed.
+        alike: another value with the same meaning, such as the last step below an upper bound.
     """
 
     path: str
@@ -63,7 +63,7 @@ class Leaf:
 
 
 def unfounded(plan_of: Callable[[TuningJob], Plan], job: TuningJob) -> list[str]:
-    """Return what is wrong with the claims of a plan, a line each; nothing for an honest one.
+    """Return what is wrong with the claims of a plan, a line each; nothing for a true one.
 
     Args:
         plan_of: the provider's translation, which must be pure.
@@ -74,7 +74,7 @@ def unfounded(plan_of: Callable[[TuningJob], Plan], job: TuningJob) -> list[str]
         if plan.support(leaf.path) not in (Support.EXACT, Support.UNCHECKED):
             continue
         target = _place(plan, leaf.path)
-        if target is None:  # a note alone accounts for it
+        if target is None:  # only a note accounts for it
             continue
         wrong = _wrong(plan, leaf, target) or _unmoved(plan_of, plan, job, leaf, target)
         if wrong:
@@ -83,12 +83,12 @@ def unfounded(plan_of: Callable[[TuningJob], Plan], job: TuningJob) -> list[str]
 
 
 def _place(plan: Plan, path: str) -> str | None:
-    """Where a leaf is said to be: what is said nearest to it counts."""
+    """Return the target of a leaf, from the longest path that covers it; None if it is not carried."""
     found = [(len(carried), target) for carried, target in plan.carried.items() if covers(carried, path)]
     return max(found)[1] if found else None
 
 
-# Is it there?
+# Is the value there?
 
 
 def _wrong(plan: Plan, leaf: Leaf, target: str) -> str:
@@ -108,18 +108,18 @@ def _wrong_beside(plan: Plan, leaf: Leaf, word: Beside) -> str:
     if word is Beside.DEFAULT:
         return "" if leaf.neutral or not leaf.value else "it is not what is so anyway"
     if word is Beside.PLAN:
-        return "" if leaf.path in _OF_THE_PLAN else "it is nothing that only planning heeds"
+        return "" if leaf.path in _PLAN_FIELDS else "it is nothing that only planning heeds"
     if word is Beside.DRIVER:
         if plan.mode != "driven":
             return "nothing drives a managed run"
-        return "" if any(covers(path, leaf.path) for path in _OF_THE_DRIVER) else "no driver heeds it"
-    if not any(covers(path, leaf.path) for path in _IN_THE_CODE):
+        return "" if any(covers(path, leaf.path) for path in _DRIVER_FIELDS) else "no driver heeds it"
+    if not any(covers(path, leaf.path) for path in _CODE_FIELDS):
         return "no code says it"
     return "" if "${code}" in json.dumps(plan.request) else "the request names no code (${code})"
 
 
 def _at(request: Any, target: str) -> Iterator[Any]:
-    """What a dotted path leads to; keys may hold dots and brackets themselves."""
+    """Yield what a dotted path leads to; keys may contain dots and brackets themselves."""
     if target == "":
         yield request
     elif isinstance(request, Mapping):
@@ -133,12 +133,12 @@ def _at(request: Any, target: str) -> Iterator[Any]:
 
 
 def _holds(part: Any, leaf: Leaf) -> bool:
-    """Whether a part of the request holds a leaf's value, in a spelling of the service."""
+    """Return whether a part of the request has a leaf's value, in a spelling of the service."""
     said = list(_scalars(part))
-    if leaf.keys[:2] == ("trial", "environment"):  # values of the environment are kept out of plans
+    if leaf.keys[:2] == ("trial", "environment"):  # plans leave out the values of the environment
         return leaf.keys[2] in said
     if leaf.keys[0] == "data" and any(f"${{data:{leaf.keys[1]}}}" in str(each) for each in said):
-        return True  # what is uploaded has its place when the run starts
+        return True  # uploaded data gets its address when the run starts
     if leaf.alike is not None and _is_said(leaf.alike, said, leaf):
         return True
     return all(_is_said(value, said, leaf) for value in _scalars(leaf.value))
@@ -165,7 +165,7 @@ _SIZES = ("compute.disk", "compute.memory")
 
 
 def _is_number(text: Any, value: float) -> bool:
-    """Whether a number, a text that is one, or a word of a command, is a value."""
+    """Return whether a number, a text that is one, or a word of a command, equals a value."""
     if isinstance(text, bool):
         return False
     for word in re.split(r"[\s='\"]+", str(text)):
@@ -191,27 +191,27 @@ def _scalars(part: Any) -> Iterator[Any]:
         yield part
 
 
-# Does it follow?
+# Does the request depend on the value?
 
 
 def _unmoved(plan_of: Callable[[TuningJob], Plan], plan: Plan, job: TuningJob, leaf: Leaf, target: str) -> str:
-    """What is wrong if another value gives the same request; nothing where there is no other value to try."""
+    """Return what is wrong if all other values give the same request; "" where there is no other value to try."""
     if target in tuple(Beside) or leaf.keys[:2] == ("trial", "environment"):
         return ""
     before, tried = list(_at(plan.request, target)), False
     if leaf.keys[0] == "data" and any(f"${{data:{leaf.keys[1]}}}" in str(each) for each in before):
-        return ""  # what is uploaded has its place when the run starts
+        return ""  # uploaded data gets its address when the run starts
     for other in _others(job, leaf):
         after, tried = plan_of(other), True
         if after.support(leaf.path) not in (Support.EXACT, Support.UNCHECKED) or _place(after, leaf.path) != target:
-            return ""  # the plan says of the other one that it goes elsewhere, or otherwise
+            return ""  # the plan says that the other value has another target, or is not carried exactly
         if list(_at(after.request, target)) != before:
             return ""
     return "other values give the same request there" if tried else ""
 
 
 def _others(job: TuningJob, leaf: Leaf) -> Iterator[TuningJob]:
-    """The job with other values at a leaf."""
+    """Yield the job with other values at a leaf."""
     if leaf.keys[-1] == "type" and leaf.keys[0] in ("strategy", "stopping", "space"):
         yield from _of_other_kinds(job, leaf)
         return
@@ -256,7 +256,7 @@ def _near(value: Any) -> tuple[Any, ...]:
 
 
 def _replaced(part: Any, keys: tuple[Key, ...], value: Any) -> Any:
-    """A part of a spec with another value somewhere below it."""
+    """Return a part of a spec with another value at a leaf below it."""
     if not keys:
         return value
     key, *rest = keys
@@ -272,7 +272,7 @@ def _replaced(part: Any, keys: tuple[Key, ...], value: Any) -> Any:
     return type(part)(items)
 
 
-# The leaves, with the ways that lead to them (see `cloudtune.planning.plan.leaves`)
+# The leaves, with the keys that lead to them (see `cloudtune.planning.plan.leaves`)
 
 
 def _leaves(part: Any, path: str = "", keys: tuple[Key, ...] = ()) -> Iterator[Leaf]:
@@ -286,7 +286,7 @@ def _leaves(part: Any, path: str = "", keys: tuple[Key, ...] = ()) -> Iterator[L
 
 
 def _parts(part: Any) -> Iterator[tuple[Key, Any, bool, tuple[Any, ...]]]:
-    """What is said directly below a part: key, value, whether that is the default, and the only values it may have."""
+    """Yield what is given directly below a part: key, value, whether it is the default, and the values of a literal."""
     if isinstance(part, BaseModel):
         for name, info in type(part).model_fields.items():
             value, default = getattr(part, name), info.get_default(call_default_factory=True)
@@ -300,7 +300,7 @@ def _parts(part: Any) -> Iterator[tuple[Key, Any, bool, tuple[Any, ...]]]:
 
 
 def _last_step(part: Any) -> Any:
-    """The last value on the steps of a parameter; None for one without."""
+    """Return the last value on the steps of a parameter; None for one without."""
     step = getattr(part, "step", None)
     if not step or isinstance(part, Normal | LogNormal):
         return None
@@ -308,5 +308,5 @@ def _last_step(part: Any) -> Any:
 
 
 def _is_list(value: Any) -> bool:
-    """Whether a value is a list that is a leaf as a whole."""
+    """Return whether a value is a list that is one leaf."""
     return isinstance(value, tuple | list) and not (value and isinstance(value[0], BaseModel))

@@ -1,4 +1,4 @@
-"""The conformance suite: what every provider must do, whatever it runs on."""
+"""The conformance suite: what every provider must do."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ X = {"type": "float", "low": 0.0, "high": 1.0}
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
-    """Waits for something that happens in other processes; fails the test if it does not."""
+    """Wait for a condition that other processes make true; fail the test after `seconds`."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"it did not happen within {seconds} seconds"
@@ -37,40 +37,40 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 60.0) -> None:
 _GENERATED: dict[str, Any] = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
-    "derandomize": True,  # a provider's suite fails for what its author changed
-    "phases": [Phase.explicit, Phase.generate, Phase.shrink],  # explaining takes minutes where plans are large
+    "derandomize": True,  # a provider's suite then fails only for its author's changes
+    "phases": [Phase.explicit, Phase.generate, Phase.shrink],  # explaining takes minutes for large plans
 }
-"""How generated jobs are tried."""
+"""Settings of Hypothesis for tests of generated jobs."""
 
 
 class ProviderConformance:
-    """Inherit it in a test class and give it the fixture `on`; override the others where a provider needs it."""
+    """The tests of a provider: inherit it and add the fixture `on`; override other fixtures where needed."""
 
     @pytest.fixture
     def on(self) -> str:
-        """The profile or provider to test."""
+        """Return the profile or provider to test."""
         raise NotImplementedError("give your test class a fixture `on` that returns the provider's name")
 
     @pytest.fixture
     def extras(self) -> dict[str, Any]:
-        """Fields that every job needs on this provider, such as an image or a role."""
+        """Return the fields that every job needs on this provider, such as an image or a role."""
         return {}
 
     @pytest.fixture
     def project(self, tmp_path: Path) -> Path:
-        """The folder of the store, with a folder ``src`` for the script."""
+        """Return the folder of the store, with a folder ``src`` for the script."""
         (tmp_path / "src").mkdir()
         return tmp_path
 
     @pytest.fixture
     def provider(self, on: str, project: Path) -> Provider:
-        """The provider under test."""
+        """Return the provider under test."""
         profile = load_profile(on, project)
         return load_provider(profile.provider)(profile.settings)
 
     @pytest.fixture
     def job(self, project: Path, extras: dict[str, Any]) -> Callable[..., TuningJob]:
-        """Makes a job of a script: 4 random trials of x in [0, 1], 2 at once, unless fields say otherwise."""
+        """Return a maker of jobs of a script: 4 random trials of x in [0, 1], 2 at once, unless fields say otherwise."""
 
         def make(script: str, **fields: Any) -> TuningJob:  # any field of the job
             (project / "src" / "train.py").write_text(script)
@@ -91,7 +91,7 @@ class ProviderConformance:
 
     @pytest.fixture
     def submit(self, on: str, project: Path) -> Iterator[Callable[[TuningJob], Run]]:
-        """Submits a job; what still runs after the test is cancelled."""
+        """Yield a function that submits a job; cancel all submitted runs after the test."""
         submitted: list[Run] = []
 
         def submit_one(job: TuningJob) -> Run:
@@ -106,7 +106,7 @@ class ProviderConformance:
 
     @pytest.fixture
     def finish(self, on: str, project: Path, extras: dict[str, Any]) -> Callable[[TuningJob], Run]:
-        """Runs a job to its end, followed or driven by this process: one of its own would have to import the SDK first."""
+        """Return a function that runs a job to its end in this process: another one would import the SDK first."""
 
         def finish_one(job: TuningJob) -> Run:
             run = api.prepare(job, on, project=project, base=project)
@@ -153,7 +153,7 @@ class ProviderConformance:
     def test_no_value_of_the_environment_is_in_a_plan_or_in_the_store(
         self, job: Any, finish: Any, provider: Provider
     ) -> None:
-        secret = "0.123456789"  # noqa: S105  # stands for one
+        secret = "0.123456789"  # noqa: S105  # only in this test
         tuning = job(scripts.SHOWS_ENVIRONMENT, trial={"environment": {"MAGIC": secret}}, limits={"trials": 1})
         assert secret not in json.dumps(provider.plan(tuning).to_data())
         run = finish(tuning)
@@ -269,14 +269,14 @@ class ProviderConformance:
         run = finish(job(scripts.REPORTS_NOTHING, limits={"trials": 60, "failed": 2}))
         assert run.state is RunState.FAILED
         assert "failed" in run.record.reason
-        assert 2 <= len(run.trials()) < 40  # a service goes on until somebody has seen the failures
+        assert 2 <= len(run.trials()) < 40  # a service continues until the client has seen the failures
 
     def test_a_hung_trial_ends_at_its_time_limit(self, job: Any, finish: Any) -> None:
         run = finish(job(scripts.HANGS, limits={"trials": 2, "trial_time": "1s"}, **self.quick_to_kill))
         assert all(trial.state is TrialState.FAILED and "trial_time" in trial.reason for trial in run.trials())
 
     quick_to_kill: dict[str, Any] = {}
-    """Fields that shorten the time between the request to end and the end, where the provider has one."""
+    """Fields that shorten the grace time before a trial is killed, where the provider has one."""
 
     # Ends
 
@@ -319,7 +319,7 @@ class ProviderConformance:
 
     # The handle
 
-    def test_whoever_attaches_sees_the_same_run(self, job: Any, finish: Any, project: Path) -> None:
+    def test_an_attached_run_is_the_same_run(self, job: Any, finish: Any, project: Path) -> None:
         run = finish(job(scripts.QUADRATIC))
         other = api.attach(run.id, project=project)
         assert other.trials() == run.trials()
@@ -385,13 +385,13 @@ def _count(run: Run, state: TrialState) -> int:
 
 
 def _looked_at(run: Run) -> list[Trial]:
-    """Return the trials as they are now: nothing but `Run.refresh` and `Run.wait` asks the service."""
+    """Return the trials after a refresh, since only `Run.refresh` and `Run.wait` ask the service."""
     run.refresh()
     return run.trials()
 
 
 class _no_network:  # noqa: N801  # reads as a phrase
-    """Within it, connecting a socket fails."""
+    """Make connecting a socket fail within the context."""
 
     def __enter__(self) -> None:
         self._connect = socket.socket.connect

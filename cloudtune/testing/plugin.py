@@ -1,4 +1,4 @@
-"""The pytest plugin: makes assertions in the conformance suite explain themselves."""
+"""The pytest plugin: rewrite assertions in the conformance suite, so that failures show values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Training scripts for tests: they need nothing but Python and, where they say so, the trial helper."""
+"""Training scripts for tests: they need only Python and, where they import it, the trial helper."""
 
 QUADRATIC = """\
 import cloudtune.trial as trial
@@ -17,7 +17,7 @@ x = parser.parse_args().x
 print("epoch 1: score = 0.0, loss = 9.5")
 print(f"epoch 2: score = {1 - (x - 0.3) ** 2!r}, loss = {abs(x):e}")
 """
-"""Knows nothing of cloudtune: takes --x, prints its metrics; the last score counts."""
+"""Does not use cloudtune: takes --x, prints its metrics; the last score counts."""
 
 ECHO = """\
 import json
@@ -26,7 +26,7 @@ import cloudtune.trial as trial
 print("PARAMETERS " + json.dumps(trial.params(), sort_keys=True))
 trial.report(score=1.0)
 """
-"""Prints the parameters as it sees them."""
+"""Prints the parameters that it gets."""
 
 CURVE = """\
 import time
@@ -59,7 +59,7 @@ if trial.attempt() == 1:
     sys.exit("the first attempt always fails")
 trial.report(score=trial.params()["x"])
 """
-"""Fails in its first attempt, and ends well in its second."""
+"""Fails in its first attempt, and succeeds in its second."""
 
 HANGS = """\
 import time
@@ -69,7 +69,7 @@ trial.report(score=trial.params()["x"])
 print("hanging", flush=True)
 time.sleep(600)
 """
-"""Reports, and then does not end."""
+"""Reports, and then does not end for ten minutes."""
 
 SHOWS_ENVIRONMENT = """\
 import os
@@ -93,7 +93,7 @@ import neighbour
 
 trial.report(score=neighbour.SCORE)
 """
-"""Needs the module ``neighbour`` beside it."""
+"""Needs the module ``neighbour`` in its folder."""
 
 REPORTS_NAN = """\
 import cloudtune.trial as trial
@@ -106,4 +106,4 @@ trial.report(score=float("nan") if x > 0.5 else x)
 REPORTS_NOTHING = """\
 print("nothing to say")
 """
-"""Ends well without a metric."""
+"""Succeeds without a metric."""

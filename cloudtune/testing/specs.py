@@ -1,6 +1,6 @@
 """Hypothesis strategies for jobs and their parts: property tests that reach every field of the spec.
 
-All jobs are valid. Texts are such as people write; pass your own `texts` for wilder ones::
+All jobs are valid. Texts are such as people write; pass your own `texts` for others::
 
     @given(job=jobs())
     def test_my_translation_loses_nothing(job: TuningJob) -> None: ...
@@ -62,7 +62,7 @@ Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]
 
 PROVIDERS = ("local", "sagemaker", "vertex", "azureml", "ray", "katib")
-"""Names under which a spec may say something for one alone."""
+"""Names under which a spec may give a value for one provider alone."""
 
 _WORDS = (
     "a",
@@ -83,7 +83,7 @@ TEXTS: Texts = st.sampled_from(_WORDS) | st.from_regex(r"[A-Za-z][A-Za-z0-9_./-]
 
 
 def scalars(texts: Texts = TEXTS) -> SearchStrategy[Scalar]:
-    """Values that a parameter may take: null, booleans, whole and real numbers, texts (also empty)."""
+    """Generate values that a parameter may take: null, booleans, whole and real numbers, texts (also empty)."""
     return st.one_of(
         st.none(),
         st.booleans(),
@@ -94,13 +94,13 @@ def scalars(texts: Texts = TEXTS) -> SearchStrategy[Scalar]:
 
 
 def durations() -> SearchStrategy[timedelta]:
-    """Positive durations: round ones, and others to the microsecond, up to 1000 days."""
+    """Generate positive durations: round ones, and others to the microsecond, up to 1000 days."""
     seconds = st.sampled_from([1, 90, 20 * 60, 3600, 5400, 86400]).map(lambda count: timedelta(seconds=count))
     return st.one_of(seconds, st.timedeltas(timedelta(microseconds=1), timedelta(days=1000)))
 
 
 def sizes() -> SearchStrategy[int]:
-    """Bytes: round sizes, and others, up to 2^60."""
+    """Generate sizes in bytes: round ones, and others, up to 2^60."""
     round_sizes = st.builds(
         lambda count, unit: count * unit, st.integers(1, 999), st.sampled_from([10**6, 10**9, 2**30])
     )
@@ -111,7 +111,7 @@ def sizes() -> SearchStrategy[int]:
 
 
 def parameters(texts: Texts = TEXTS) -> SearchStrategy[Parameter]:
-    """Parameters of every kind, on every scale, with and without steps and cuts; none has a condition."""
+    """Generate parameters of every kind, on every scale, with and without steps and cuts, without conditions."""
     return st.one_of(
         _floats(),
         _ints(),
@@ -142,7 +142,7 @@ def _floats(draw: DrawFn) -> Float:
         high = low + (0.999999 - low) * draw(st.floats(0, 1))
     parts = draw(st.none() | st.integers(1, 1000))
     step = (high - low) / parts if parts else 0.0
-    is_fine = step < 1e-12 * max(abs(low), abs(high))  # refused: finer than the digits that are kept
+    is_fine = step < 1e-12 * max(abs(low), abs(high))  # the spec refuses steps finer than the digits of a value
     return Float(low=low, high=high, scale=scale, step=None if is_fine else step or None)
 
 
@@ -180,7 +180,7 @@ def _lognormals(draw: DrawFn) -> LogNormal:
 
 @st.composite
 def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]:
-    """Cuts and a step of a bell; `at` gives the value so many standard deviations from the mean."""
+    """Generate cuts and a step of a normal; `at` returns the value so many standard deviations from the mean."""
     low, high = draw(st.none() | st.floats(-4, -0.1)), draw(st.none() | st.floats(0.1, 4))
     parts = draw(st.none() | st.integers(2, 200))
     width = at(5 if high is None else high) - at(-5 if low is None else low)
@@ -195,7 +195,7 @@ def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]
 
 
 def parameter_names(texts: Texts = TEXTS) -> Texts:
-    """Names of parameters: any characters but blanks, braces and =, not beginning with a dash."""
+    """Generate names of parameters: any characters but blanks, braces and =, not beginning with a dash."""
     plain = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True) | st.sampled_from(["model.lr", "C", "on", "a[0]"])
     wild = texts.map(lambda text: "".join(char for char in text if not char.isspace() and char not in "{}=")[:256])
     return plain | wild.filter(lambda name: name != "" and not name.startswith("-"))
@@ -203,11 +203,11 @@ def parameter_names(texts: Texts = TEXTS) -> Texts:
 
 @st.composite
 def spaces(draw: DrawFn, *, max_size: int = 5, texts: Texts = TEXTS) -> dict[str, Entry]:
-    """Spaces of one to `max_size` names: parameters of every kind, nested conditions, and variants."""
+    """Generate spaces of one to `max_size` names: parameters of every kind, nested conditions, and variants."""
     names = draw(st.lists(parameter_names(texts), min_size=1, max_size=max_size, unique=True))
     space: dict[str, Entry] = {}
     for name in names:
-        parents = {other: values for other, entry in space.items() if (values := _values_to_wait_for(entry))}
+        parents = {other: values for other, entry in space.items() if (values := _values_of_parent(entry))}
         shape = draw(st.sampled_from(["alone", "alone", "conditional", "variants"])) if parents else "alone"
         parameter = draw(parameters(texts))
         if shape == "alone":
@@ -224,8 +224,8 @@ def spaces(draw: DrawFn, *, max_size: int = 5, texts: Texts = TEXTS) -> dict[str
     return space
 
 
-def _values_to_wait_for(entry: Entry) -> list[Scalar]:
-    """Some values that a parent can take; none for a continuum."""
+def _values_of_parent(entry: Entry) -> list[Scalar]:
+    """Return some values that a parent can take; none for a continuous one."""
     match entry[0] if isinstance(entry, tuple) else entry:
         case Categorical(values=values) | Ordinal(values=values):
             return list(values)
@@ -246,7 +246,7 @@ def _when(parameter: Parameter, conditions: Mapping[str, list[Scalar]]) -> Param
 
 
 def objectives(texts: Texts = TEXTS) -> SearchStrategy[tuple[Objective, ...]]:
-    """One to three objectives with different metrics."""
+    """Generate one to three objectives with different metrics."""
     objective = st.builds(
         Objective,
         metric=texts,
@@ -258,7 +258,7 @@ def objectives(texts: Texts = TEXTS) -> SearchStrategy[tuple[Objective, ...]]:
 
 
 def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
-    """Every search strategy; `finite` says whether the space is, else a grid has levels."""
+    """Generate every search strategy; `finite` is whether the space is, since otherwise a grid needs levels."""
     seeds = st.none() | st.integers(0, 2**31 - 1)
     levels = st.integers(1, 9)
     least = st.shared(st.integers(1, 9), key="least resource")
@@ -293,7 +293,7 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
 
 
 def stopping_rules() -> SearchStrategy[Any]:
-    """Every stopping rule."""
+    """Generate every stopping rule."""
     times: dict[str, SearchStrategy[int]] = {"grace": st.integers(0, 9), "interval": st.integers(1, 9)}
     slack = st.floats(1e-6, 1e6)
     return st.one_of(
@@ -314,11 +314,11 @@ def stopping_rules() -> SearchStrategy[Any]:
 
 @st.composite
 def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
-    """Valid jobs in which every field of the spec is used, each in about half of them.
+    """Generate valid jobs that use every field of the spec, each in about half of them.
 
     Args:
         texts: for the fields and keys that take any text of at least one character.
-        fields: fields of the job to fix, as values or as strategies; those that depend on them follow.
+        fields: fields of the job to fix, as values or as strategies; fields that depend on them follow.
     """
     chosen = {name: draw(value) if isinstance(value, SearchStrategy) else value for name, value in fields.items()}
 
@@ -354,7 +354,7 @@ def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
 
 
 def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
-    """The fields that depend on no other, by name."""
+    """Return strategies for the fields that depend on no other, by name."""
     per_provider = words | st.dictionaries(st.sampled_from(PROVIDERS), words, min_size=1, max_size=3)
     native = st.dictionaries(words, _json(words), max_size=3)
     locations = st.sampled_from(["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"])
@@ -433,7 +433,7 @@ def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy
 
 
 def _json(words: Texts) -> SearchStrategy[Any]:
-    """Native settings: JSON data of any shape."""
+    """Generate native settings: JSON data of any shape."""
     return st.recursive(
         scalars(words),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
