@@ -123,7 +123,7 @@ def _trial(data: Mapping[str, Any]) -> Trial:
 
 
 def copy(source: RunStore, target: RunStore) -> None:
-    """Replace the trials' reports in one store's run by those of another's, and write its trials."""
+    """Write all trials and reports of a run in one store into the same run in another, replacing the reports there."""
     reports = list(source.reports())
     for trial in target.trials():
         for attempt in range(1, trial.attempt + 1):

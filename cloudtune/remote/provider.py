@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import ClassVar, cast
 
 from cloudtune.bundle.survey import Survey
-from cloudtune.driver import process as driving
 from cloudtune.driver.follower import RunFollower
+from cloudtune.driver.process import Condition, Site, end_cancelled, interruptible, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import leading_there
@@ -54,29 +54,29 @@ class RemoteDriver(Provider):
     Args:
         target: the provider of the trials.
         needed: the names of the providers that the driver needs.
-        driving: the provider of the driver job.
+        driver_provider: the provider of the driver job.
         profile: the profile of the driver job.
     """
 
     summary = "a driver that is a job of its own"
     support: ClassVar = {}
 
-    def __init__(self, target: Provider, needed: Sequence[str], driving: Provider, profile: str) -> None:
+    def __init__(self, target: Provider, needed: Sequence[str], driver_provider: Provider, profile: str) -> None:
         super().__init__(target.settings, target.mounts)
         self._target = target
         self._needed = tuple(dict.fromkeys(needed))
-        self._driving = driving
+        self._driver_provider = driver_provider
         self._profile = profile
         self._looked: dict[str, float] = {}
 
     def emulators(self) -> Mapping[str, str]:
         found = dict(self._target.emulators())
-        for address in self._driving.emulators().values():
+        for address in self._driver_provider.emulators().values():
             found[_DRIVER] = address
         return found
 
     def addresses(self) -> Mapping[str, str]:
-        return self._driving.addresses()
+        return self._driver_provider.addresses()
 
     # Before a run
 
@@ -84,7 +84,7 @@ class RemoteDriver(Provider):
         return self._target.plan(job.driven())
 
     def check(self) -> list[Finding]:
-        return [*self._target.check(), *self._driving.check()]
+        return [*self._target.check(), *self._driver_provider.check()]
 
     def survey(self, job: TuningJob, base: Path, *, pickled: bool = False) -> Survey:
         return self._target.survey(job.driven(), base, pickled=pickled)
@@ -94,17 +94,17 @@ class RemoteDriver(Provider):
             raise ConfigError(
                 f"trials on {self._target.name} run where their driver does (or some do); leave --driver away"
             )
-        if self._target.emulators() and not self._driving.emulators():
+        if self._target.emulators() and not self._driver_provider.emulators():
             raise ConfigError(
-                f"trials in an emulator on this machine cannot be reached from {self._driving.name}; leave --driver away, or "
+                f"trials in an emulator on this machine cannot be reached from {self._driver_provider.name}; leave --driver away, or "
                 "emulate both"
             )
         if job.mode == "managed":
             return [Problem("mode", "is managed, which leaves nothing to drive; take it away, or leave --driver away")]
-        driver = _driver_job(job, base, {}, self._driving.name)
-        if self._driving.plan(driver).mode != "managed":
+        driver = _driver_job(job, base, {}, self._driver_provider.name)
+        if self._driver_provider.plan(driver).mode != "managed":
             raise ConfigError(f"a driver cannot run on {self._profile}: choose the profile of a service with a tuner")
-        self._driving.plan(driver).refuse()
+        self._driver_provider.plan(driver).refuse()
         return self._target.verify(job.driven(), base)
 
     def prepare(self, run: RunStore, job: TuningJob) -> None:
@@ -137,10 +137,10 @@ class RemoteDriver(Provider):
         folder = run.folder / "driver"
         bundle(run, Target(self._target, self._target.settings, self._needed), folder / "source")
         secrets = {**leading_there, **(kept_environment(run) if job.trial.environment else {})}
-        spec = _driver_job(job, base, secrets, self._driving.name)
-        made = prepare_in(Store(folder), self._driving, self._profile, spec, base=folder, run_id=driver_id)
+        spec = _driver_job(job, base, secrets, self._driver_provider.name)
+        made = prepare_in(Store(folder), self._driver_provider, self._profile, spec, base=folder, run_id=driver_id)
         shutil.rmtree(folder / "source")  # it is packed by now
-        return RunHandle(made, self._driving)
+        return RunHandle(made, self._driver_provider)
 
     def _driver(self, run: RunStore) -> RunHandle | None:
         """Return the driver's own run, with its own connection to its store; None if it has not been created."""
@@ -148,19 +148,19 @@ class RemoteDriver(Provider):
         if driver_id is None:
             return None
         try:
-            return RunHandle(Store(run.folder / "driver").run(driver_id), self._driving)
+            return RunHandle(Store(run.folder / "driver").run(driver_id), self._driver_provider)
         except RunNotFound:
             return None
 
     def follow(self, run: RunStore, watcher: Watcher | None = None) -> RunState:
         self.start(run)
         try:
-            with run.driving(), driving.interruptible() as interrupt:
+            with run.driving(), interruptible() as interrupt:
                 return self._follow(run, watcher, lambda: interrupt.level > 0)
         except RunBusy:
-            return driving.watch(run, watcher)
+            return watch(run, watcher)
 
-    def _follow(self, run: RunStore, watcher: Watcher | None, leave: driving.Condition) -> RunState:
+    def _follow(self, run: RunStore, watcher: Watcher | None, leave: Condition) -> RunState:
         driver = self._driver(run)
         if run.record().state.ended or driver is None:
             return run.record().state
@@ -183,11 +183,11 @@ class RemoteDriver(Provider):
         if reader.gap or not run.record().state.ended:
             _fetch_store(driver, run)
         if not run.record().state.ended and run.wish() == "cancel":
-            cast("driving.Site", self._target).abandon(run)
-            driving.end_cancelled(run)
+            cast("Site", self._target).abandon(run)
+            end_cancelled(run)
         state = run.record().state
         if state.ended:
-            cast("driving.Site", self._target).settle(run)
+            cast("Site", self._target).settle(run)
             return state
         reason = f"its driver has ended ({driver.record.reason or 'before its time'}); `cloudtune resume {run.id}` starts another"
         run.write(columns={"state": RunState.INTERRUPTED.value, "reason": reason})
@@ -214,7 +214,7 @@ class RemoteDriver(Provider):
         run.write(columns={"wish": "cancel"})
         driver = self._driver(run)
         if driver is None:
-            driving.end_cancelled(run)
+            end_cancelled(run)
         else:
             driver.cancel()  # the driver ends its trials; `_conclude` ends what it leaves
 

@@ -68,6 +68,6 @@ def driven_elsewhere(provider: Provider, profile: str, driver: str, project: Pat
     from cloudtune.remote.provider import RemoteDriver  # noqa: PLC0415  # few runs have one
 
     made = load_profile(driver, project, near)
-    driving = load_provider(made.provider)(made.settings, mounts(project, near))
+    driver_provider = load_provider(made.provider)(made.settings, mounts(project, near))
     needed = load_profile(profile, project, near).providers
-    return RemoteDriver(provider, (provider.name, *needed), driving, driver)
+    return RemoteDriver(provider, (provider.name, *needed), driver_provider, driver)

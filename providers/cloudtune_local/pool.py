@@ -96,8 +96,8 @@ class PoolLauncher(Launcher):
         return False
 
     def poll(self, timeout: float) -> Sequence[Happening]:
-        patience = min([timeout, *(worker.time_left() for worker in self._busy.values())])
-        for chosen, _ in self._selector.select(max(0.0, patience)):
+        wait = min([timeout, *(worker.time_left() for worker in self._busy.values())])
+        for chosen, _ in self._selector.select(max(0.0, wait)):
             if chosen.data is None:
                 self._hear_keeper()
             elif chosen.data.name in self._workers:  # else the keeper has just said that it is gone

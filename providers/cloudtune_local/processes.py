@@ -121,8 +121,8 @@ class ProcessLauncher(Launcher):
 
     def poll(self, timeout: float) -> Sequence[Happening]:
         if not self._happened:
-            patience = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
-            if self._selector.select(patience):
+            wait = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
+            if self._selector.select(wait):
                 self._hear_keeper()
             if time.monotonic() >= self._next_reading:
                 self._next_reading = time.monotonic() + READING_INTERVAL

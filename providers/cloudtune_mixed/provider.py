@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from cloudtune.bundle.survey import Survey
 from cloudtune.config import SEVERAL
-from cloudtune.driver import process as driving
+from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.driven import DrivenProvider, keep_earlier
@@ -58,11 +58,11 @@ class MixedProvider(DrivenProvider):
     def emulators(self) -> Mapping[str, str]:
         return {profile: found for profile, each in self._providers.items() for found in each.emulators().values()}
 
-    def _site(self, profile: str) -> driving.Site:
+    def _site(self, profile: str) -> Site:
         provider = self._providers[profile]
         if not hasattr(provider, "launcher"):
             raise ConfigError(f"the provider {provider.name} of {profile} cannot run single trials, so not with others")
-        return cast("driving.Site", provider)
+        return cast("Site", provider)
 
     # Before a run
 
@@ -113,7 +113,7 @@ class MixedProvider(DrivenProvider):
             )
         return profile
 
-    # What driving needs (see `driving.Site`)
+    # The interface of `cloudtune.driver.process.Site`
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
         from cloudtune_mixed.launcher import MixedLauncher  # noqa: PLC0415  # reading a run needs no launcher

@@ -56,8 +56,8 @@ class Calls(Generic[Callee]):
         """
         while self._later and self._later[0][0] <= time.monotonic():
             self.make(self._later.popleft()[1])
-        patience = min(timeout, _REPEAT_INTERVAL) if self._later else timeout
-        for reference in self._ready(patience):
+        wait = min(timeout, _REPEAT_INTERVAL) if self._later else timeout
+        for reference in self._ready(wait):
             call = self._running.pop(reference)
             try:
                 answer = self._ray.get(reference)
@@ -67,11 +67,11 @@ class Calls(Generic[Callee]):
             else:
                 yield call, answer, None
 
-    def _ready(self, patience: float) -> list[Any]:
+    def _ready(self, wait: float) -> list[Any]:
         if not self._running:
-            time.sleep(patience)
+            time.sleep(wait)
             return []
-        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=patience)
+        ready, _ = self._ray.wait(list(self._running), num_returns=1, timeout=wait)
         if ready and len(self._running) > 1:
             ready, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         return list(ready)

@@ -89,7 +89,7 @@ class RayLauncher(Launcher):
         self._next_look = 0.0
         self._ray.cloudpickle.register_pickle_by_value(actor_module)
         self._actor_class = self._ray.remote(actor_module.SlotActor)
-        self._check_fit(patience=0.0)
+        self._check_fit(tolerance=0.0)
         self._find({f"{trial.number}.{trial.attempt}" for trial in running})
 
     # The launcher's interface
@@ -341,20 +341,20 @@ class RayLauncher(Launcher):
 
     def _check_periodically(self) -> None:
         if self._slots.starting:
-            self._check_fit(patience=_FIT_GRACE)
+            self._check_fit(tolerance=_FIT_GRACE)
         now = time.monotonic()
-        patience = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before the slot exits by itself
-        expired = [slot for slot in self._slots.idle if now - slot.idle_since > patience]
+        idle_limit = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before the slot exits by itself
+        expired = [slot for slot in self._slots.idle if now - slot.idle_since > idle_limit]
         for slot in expired:
             self._slots.idle.remove(slot)
             self._slots.all.discard(slot)
         self._cluster.dismiss([slot.actor for slot in expired])
 
-    def _check_fit(self, patience: float) -> None:
+    def _check_fit(self, tolerance: float) -> None:
         """Check that some node has the resources for a trial, so that the run does not wait for ever.
 
         Args:
-            patience: seconds to tolerate that no node has, unless the job sets its own (`RayJob.wait`).
+            tolerance: seconds to tolerate that no node has, unless the job sets its own (`RayJob.wait`).
 
         Raises:
             ProviderError: no node has, for too long.
@@ -365,7 +365,7 @@ class RayLauncher(Launcher):
             return
         self._unfit_since = self._unfit_since or time.monotonic()
         wait = self._briefing.native.wait
-        if time.monotonic() - self._unfit_since >= (patience if wait is None else wait.total_seconds()):
+        if time.monotonic() - self._unfit_since >= (tolerance if wait is None else wait.total_seconds()):
             raise ProviderError(
                 f"{why}; ask for less (compute, ray), or, where the cluster grows by itself, say how long to wait: ray: {{wait: 10m}}"
             )

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from cloudtune import api
 from cloudtune.driver.launcher import Remark
-from cloudtune.process import tail as tails
 from cloudtune.process.keeper import NOTE_SIZE, trim_log
-from cloudtune.process.log_file import LogReader, end_of_log, leave_out
+from cloudtune.process.log_file import CHUNK, LogReader, end_of_log, leave_out
 from cloudtune.process.setting import TrialFiles
 from cloudtune.process.tail import Tail
 from cloudtune.run import Run
@@ -114,8 +113,8 @@ def tail_of(folder: Path, *regexes: str) -> tuple[Tail, Path]:
 def test_a_tail_that_is_far_behind_skips_to_the_end_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tails, "FAR_BEHIND", 1 << 20)
-    monkeypatch.setattr(tails, "_CAUGHT_UP", 1 << 16)
+    monkeypatch.setattr("cloudtune.process.tail.FAR_BEHIND", 1 << 20)
+    monkeypatch.setattr("cloudtune.process.tail._CAUGHT_UP", 1 << 16)
     tail, log = tail_of(tmp_path)
     append(log, b"score=1\n" + b"val_" * 500_000 + b"score=2 no\n" + b"x\n" * 10 + b"score=3\n")
     said = list(tail.new(last=True))
@@ -128,7 +127,7 @@ def test_a_tail_that_is_far_behind_skips_to_the_end_and_says_so(
 def test_one_look_reads_a_bounded_part(tmp_path: Path) -> None:
     tail, log = tail_of(tmp_path)
     append(log, b"score=1\n" * 400_000)
-    assert 0 < len(list(tail.new())) <= tails.CHUNK // 8
+    assert 0 < len(list(tail.new())) <= CHUNK // 8
     tail.close()
 
 
