@@ -8,7 +8,7 @@ from cloudtune.spec.units import format_duration
 from cloudtune.store.records import RunState, TrialState
 
 UNCAPPED = 2**31 - 1
-"""The value of ``limits.failed`` for a job read from a service, which does not stop for trials that fail alike."""
+"""A value of ``limits.failed`` that no run reaches, which turns off the default cap on trials that fail alike."""
 
 
 def limit_reached(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
