@@ -23,7 +23,7 @@ class UnitOfWork:
         self._events: list[tuple[int | None, str]] = []
 
     def __bool__(self) -> bool:
-        """Whether there is anything to write."""
+        """Return whether there is anything to write."""
         return bool(self._trials or self._reports or self._events)
 
     def trial(self, trial: Trial) -> None:
