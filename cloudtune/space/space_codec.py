@@ -65,30 +65,30 @@ class SpaceCodec:
     def __init__(self, space: Space | Entries, choose: Choose, *, legal_names: bool = False) -> None:
         self.space = space if isinstance(space, Space) else Space(space)
         names = _unique_names([dimension.key for dimension in self.space.dimensions], legal=legal_names)
-        self.travels = tuple(
+        self.encoded_dimensions = tuple(
             EncodedDimension(dimension, name, _chain(dimension.parameter, choose))
             for dimension, name in zip(self.space.dimensions, names, strict=True)
         )
         self._check()
 
     def _check(self) -> None:
-        for travel in self.travels:
-            for parent in travel.dimension.parameter.when or {}:
+        for encoded in self.encoded_dimensions:
+            for parent in encoded.dimension.parameter.when or {}:
                 if len(self._named(parent)) > 1:
                     raise ValueError(f"a condition on {parent!r}, which has variants, can only be carried flattened")
 
     def _named(self, name: str) -> list[EncodedDimension]:
-        return [travel for travel in self.travels if travel.dimension.name == name]
+        return [encoded for encoded in self.encoded_dimensions if encoded.dimension.name == name]
 
     def encode_space(self) -> dict[str, Parameter]:
         """Return the parameters that the service gets, by its names, parents first."""
         return {
-            travel.sent_as: travel.parameter.model_copy(update={"when": self._conditions(travel)})
-            for travel in self.travels
+            encoded.sent_as: encoded.parameter.model_copy(update={"when": self._conditions(encoded)})
+            for encoded in self.encoded_dimensions
         }
 
-    def _conditions(self, travel: EncodedDimension) -> dict[str, tuple[Scalar, ...]] | None:
-        when = travel.dimension.parameter.when
+    def _conditions(self, encoded: EncodedDimension) -> dict[str, tuple[Scalar, ...]] | None:
+        when = encoded.dimension.parameter.when
         if when is None:
             return None
         parents = {parent: self._named(parent)[0] for parent in when}
@@ -101,16 +101,16 @@ class SpaceCodec:
             ValueError: a value is missing, or its parameter has no such value.
         """
         result: Values = {}
-        for travel in self.travels:
-            if not travel.dimension.active(values):
-                result.update(self._absent(travel))
-            elif travel.dimension.name not in values:
-                raise ValueError(f"no value for {travel.dimension.name!r}")
+        for encoded in self.encoded_dimensions:
+            if not encoded.dimension.active(values):
+                result.update(self._absent(encoded))
+            elif encoded.dimension.name not in values:
+                raise ValueError(f"no value for {encoded.dimension.name!r}")
             else:
-                result[travel.sent_as] = travel.encode(values[travel.dimension.name])
+                result[encoded.sent_as] = encoded.encode(values[encoded.dimension.name])
         return result
 
-    def _absent(self, travel: EncodedDimension) -> Values:  # noqa: ARG002  # see Flattened
+    def _absent(self, encoded: EncodedDimension) -> Values:  # noqa: ARG002  # see Flattened
         """Return the values that the service gets for a dimension that does not exist in a trial."""
         return {}
 
@@ -124,11 +124,11 @@ class SpaceCodec:
 
     def describe(self) -> dict[str, str]:
         """Return, by key, how each dimension travels that is not sent as it stands; for the plan's notes."""
-        steps = {travel.dimension.key: self._steps(travel) for travel in self.travels}
+        steps = {encoded.dimension.key: self._steps(encoded) for encoded in self.encoded_dimensions}
         return {key: "; ".join(said) for key, said in steps.items() if said}
 
-    def _steps(self, travel: EncodedDimension) -> list[str]:
-        return travel.describe()
+    def _steps(self, encoded: EncodedDimension) -> list[str]:
+        return encoded.describe()
 
     def to_data(self) -> dict[str, Any]:
         """Return what `cloudtune.trial.decode_parameters` needs, as plain data."""
@@ -136,7 +136,7 @@ class SpaceCodec:
 
     @cached_property
     def _data(self) -> dict[str, Any]:
-        return {"dimensions": [_travel_data(travel) for travel in self.travels]}
+        return {"dimensions": [_dimension_data(encoded) for encoded in self.encoded_dimensions]}
 
 
 class Flattened(SpaceCodec):
@@ -152,15 +152,15 @@ class Flattened(SpaceCodec):
     def _check(self) -> None:
         """Accept every space: all can be flattened."""
 
-    def _conditions(self, travel: EncodedDimension) -> None:  # noqa: ARG002  # there are none here
+    def _conditions(self, encoded: EncodedDimension) -> None:  # noqa: ARG002  # there are none here
         return None
 
-    def _absent(self, travel: EncodedDimension) -> Values:
-        return {travel.sent_as: travel.encode(travel.dimension.axis.at(0.5))}
+    def _absent(self, encoded: EncodedDimension) -> Values:
+        return {encoded.sent_as: encoded.encode(encoded.dimension.axis.at(0.5))}
 
-    def _steps(self, travel: EncodedDimension) -> list[str]:
+    def _steps(self, encoded: EncodedDimension) -> list[str]:
         masked = ["is always sampled; the trial does not see it where its condition does not hold"]
-        return [*travel.describe(), *(masked if travel.dimension.parameter.when else [])]
+        return [*encoded.describe(), *(masked if encoded.dimension.parameter.when else [])]
 
 
 def _chain(parameter: Parameter, choose: Choose) -> tuple[Codec, ...]:
@@ -171,11 +171,11 @@ def _chain(parameter: Parameter, choose: Choose) -> tuple[Codec, ...]:
     return tuple(codecs)
 
 
-def _travel_data(travel: EncodedDimension) -> dict[str, Any]:
-    dimension = travel.dimension
+def _dimension_data(encoded: EncodedDimension) -> dict[str, Any]:
+    dimension = encoded.dimension
     when = {parent: list(values) for parent, values in (dimension.parameter.when or {}).items()}
-    codecs = [codec.to_data() for codec in travel.codecs]
-    return {"name": dimension.name, "sent_as": travel.sent_as, "codecs": codecs, **({"when": when} if when else {})}
+    codecs = [codec.to_data() for codec in encoded.codecs]
+    return {"name": dimension.name, "sent_as": encoded.sent_as, "codecs": codecs, **({"when": when} if when else {})}
 
 
 # Names

@@ -117,14 +117,14 @@ def _fits_grid(codec: Branched) -> bool:
     """Whether the service's grid is the same: listed values alone, and conditions as branches."""
     return not any(
         isinstance(travel.parameter, Float) or codec.masked(travel) or (travel.dimension.axis.size or 0) > MAX_TRIALS
-        for travel in codec.travels
+        for travel in codec.encoded_dimensions
     )
 
 
 def _of_plain_space(job: TuningJob, codec: Branched) -> Iterator[Reason]:
     """What a program that reads the service's values itself would see in another form, or should not see."""
     for name in job.space:
-        travels = [travel for travel in codec.travels if travel.dimension.name == name]
+        travels = [travel for travel in codec.encoded_dimensions if travel.dimension.name == name]
         if len(travels) > 1 or codec.masked(travels[0]) or not _is_plain(job, travels[0]):
             yield f"space.{name}", "space.driven"
 

@@ -123,7 +123,9 @@ class Branched(SpaceCodec):
         sampling, plain = sampling_of(job), not helped(job)
         super().__init__(space, partial(codecs_for, sampling=sampling, plain=plain), legal_names=True)
         branches = sampling != "bayesian" and not plain
-        self.parents = {travel.sent_as: self._parent(travel) if branches else None for travel in self.travels}
+        self.parents = {
+            travel.sent_as: self._parent(travel) if branches else None for travel in self.encoded_dimensions
+        }
 
     def _check(self) -> None:
         """Every space can be carried."""
@@ -141,7 +143,7 @@ class Branched(SpaceCodec):
 
     def children(self, parent: EncodedDimension) -> list[EncodedDimension]:
         """What stands in the branches of a category."""
-        return [travel for travel in self.travels if self.parents[travel.sent_as] is parent]
+        return [travel for travel in self.encoded_dimensions if self.parents[travel.sent_as] is parent]
 
     def masked(self, travel: EncodedDimension) -> bool:
         """Whether a parameter is sampled where it does not exist."""
@@ -196,7 +198,7 @@ class Written:
 def write(codec: Branched, sampling: Sampling) -> Written:
     """The search space, with branches."""
     written = Written()
-    for travel in codec.travels:
+    for travel in codec.encoded_dimensions:
         if _is_fixed(travel.parameter):
             written.fixed[travel.sent_as] = text_of(_only(travel.parameter))
             written.places.setdefault(travel.dimension.name, "")

@@ -216,7 +216,7 @@ class _Translation:
 
     def _account_for_space(self, places: Mapping[str, str], fixed: str) -> None:
         said: dict[str, list[str]] = {}
-        for travel in self._codec.travels:
+        for travel in self._codec.encoded_dimensions:
             said.setdefault(travel.dimension.name, []).extend(self._steps(travel))
         for name, place in places.items():
             steps = list(dict.fromkeys([*said[name], *([] if place else fixed_steps(self._job.space[name]))]))

@@ -151,22 +151,24 @@ def branches_of(job: TuningJob, codec: SpaceCodec) -> list[Branch]:
     """What each training job definition searches: one, or one a value of the parameter that decides what exists."""
     root = _root(job, codec)
     if root is None:
-        return [_branch("", codec.travels, {})]
+        return [_branch("", codec.encoded_dimensions, {})]
     parameter = root.dimension.parameter
     assert isinstance(parameter, Categorical)
     names, found = _definition_names(parameter.values), []
     for index, value in enumerate(parameter.values):
         branch = _branch(
-            names[index], _in_branch(codec.travels, root, value), {root.sent_as: text_of(root.encode(value))}
+            names[index], _in_branch(codec.encoded_dimensions, root, value), {root.sent_as: text_of(root.encode(value))}
         )
         found.append(branch)
-    return found if all(any(branch.ranges.values()) for branch in found) else [_branch("", codec.travels, {})]
+    return (
+        found if all(any(branch.ranges.values()) for branch in found) else [_branch("", codec.encoded_dimensions, {})]
+    )
 
 
 def root_name(branches: Sequence[Branch], codec: SpaceCodec) -> str:
     """The parameter of the spec whose values the branches are: the one that none of them searches."""
     searched = {name for branch in branches for name in branch.places}
-    return next(travel.dimension.name for travel in codec.travels if travel.dimension.name not in searched)
+    return next(travel.dimension.name for travel in codec.encoded_dimensions if travel.dimension.name not in searched)
 
 
 def _definition_names(values: Sequence[Scalar]) -> list[str]:
@@ -183,10 +185,10 @@ def _root(job: TuningJob, codec: SpaceCodec) -> EncodedDimension | None:
     """
     if not isinstance(job.strategy, Bayesian) and (helped(job) or not isinstance(job.strategy, Random)):
         return None
-    parents = {parent for travel in codec.travels for parent in travel.dimension.parameter.when or {}}
-    for travel in codec.travels:
+    parents = {parent for travel in codec.encoded_dimensions for parent in travel.dimension.parameter.when or {}}
+    for travel in codec.encoded_dimensions:
         parameter = travel.dimension.parameter
-        alone = sum(other.dimension.name == travel.dimension.name for other in codec.travels) == 1
+        alone = sum(other.dimension.name == travel.dimension.name for other in codec.encoded_dimensions) == 1
         fits = isinstance(parameter, Categorical) and 2 <= len(parameter.values) <= MAX_DEFINITIONS
         if fits and alone and travel.dimension.name in parents and not parameter.when:
             return travel
@@ -421,7 +423,7 @@ def _steps(job: TuningJob, codec: SpaceCodec, *, resolved: set[str]) -> dict[str
         resolved: parents whose conditions the request itself carries.
     """
     found: dict[str, list[str]] = {}
-    for travel in codec.travels:
+    for travel in codec.encoded_dimensions:
         found.setdefault(travel.dimension.name, []).extend(_steps_of(job, travel, resolved))
     return {name: "; ".join(dict.fromkeys(steps)) for name, steps in found.items() if steps}
 

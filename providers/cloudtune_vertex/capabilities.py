@@ -109,20 +109,22 @@ def _of_strategy(job: TuningJob, codec: Nested) -> Iterator[Reason]:
         yield "strategy.startup", "strategy.driven"
     elif isinstance(strategy, Grid) and not _fits_grid(job, codec):
         yield "strategy", "strategy.driven"
-    if all(isinstance(travel.parameter, Constant) for travel in codec.travels) and not job.vertex.get("studySpec"):
+    if all(isinstance(travel.parameter, Constant) for travel in codec.encoded_dimensions) and not job.vertex.get(
+        "studySpec"
+    ):
         yield "space", "strategy.driven"
 
 
 def _fits_grid(job: TuningJob, codec: Nested) -> bool:
     """Whether the service's grid is the same: listed and whole values alone, and no conditions."""
-    kinds = [travel.parameter for travel in codec.travels]
+    kinds = [travel.parameter for travel in codec.encoded_dimensions]
     return not job.search_space().conditional and not any(isinstance(kind, Float) for kind in kinds)
 
 
 def _of_plain_space(job: TuningJob, codec: Nested) -> Iterator[Reason]:
     """What a program that reads the service's arguments itself would see in another form, or should not see."""
     for name in job.space:
-        travels = [travel for travel in codec.travels if travel.dimension.name == name]
+        travels = [travel for travel in codec.encoded_dimensions if travel.dimension.name == name]
         if len(travels) > 1 or codec.masked(travels[0]) or not _is_plain(travels[0]):
             yield f"space.{name}", "space.driven"
 

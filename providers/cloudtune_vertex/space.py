@@ -123,7 +123,7 @@ class Nested(SpaceCodec):
 
     def __init__(self, space: Space, job: TuningJob) -> None:
         super().__init__(space, partial(codecs_for, plain=not helped(job)))
-        self.parents = {travel.sent_as: self._parent(travel) for travel in self.travels}
+        self.parents = {travel.sent_as: self._parent(travel) for travel in self.encoded_dimensions}
 
     def _check(self) -> None:
         """Every space can be carried."""
@@ -217,7 +217,7 @@ def write(codec: Nested) -> Written:
     """The parameter specs of a space, parents with their children inside."""
     written = Written()
     known: dict[str, tuple[dict[str, Any], str]] = {}
-    for travel in codec.travels:
+    for travel in codec.encoded_dimensions:
         if isinstance(travel.parameter, Constant):
             written.fixed[travel.sent_as] = text_of(travel.parameter.value)
             written.places.setdefault(travel.dimension.name, "")

@@ -248,7 +248,7 @@ class _Translation:
 
     def _account_for_space(self, places: Mapping[str, str]) -> None:
         said: dict[str, list[str]] = {}
-        for travel in self._codec.travels:
+        for travel in self._codec.encoded_dimensions:
             said.setdefault(travel.dimension.name, []).extend(self._steps(travel))
         fixed = "trialJobSpec.workerPoolSpecs[0].containerSpec.args"
         for name, place in places.items():
@@ -261,7 +261,7 @@ class _Translation:
 
     def _account_for_condition(self, name: str, place: str) -> None:
         """Note a condition whose values do not travel as they stand: they do as those of the parameter that it is on."""
-        found = [each for each in self._codec.travels if each.dimension.name == name]
+        found = [each for each in self._codec.encoded_dimensions if each.dimension.name == name]
         parent = self._codec.parents[found[0].sent_as]
         if parent is None:
             return
