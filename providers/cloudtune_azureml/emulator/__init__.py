@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudtune_azureml.emulator.emulator import AzureMlEmulator
-    from cloudtune_azureml.emulator.emulator import AzureMlEmulator as Emulator
     from cloudtune_azureml.emulator.faults import Faults
+    from cloudtune_azureml.emulator.server import AzureMlEmulator
+    from cloudtune_azureml.emulator.server import AzureMlEmulator as Emulator
 
 __all__ = ["AzureMlEmulator", "Emulator", "Faults"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("AzureMlEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
-        from cloudtune_azureml.emulator.emulator import AzureMlEmulator  # noqa: PLC0415  # loads a web server
+        from cloudtune_azureml.emulator.server import AzureMlEmulator  # noqa: PLC0415  # loads a web server
 
         return AzureMlEmulator
     if name == "Faults":

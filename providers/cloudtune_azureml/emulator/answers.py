@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune_azureml.rest import seconds_of
+from cloudtune_azureml.emulator.model import Sweep
 
 Body = dict[str, Any]
 Data = Mapping[str, Any]
@@ -73,9 +73,14 @@ def system_properties(own: Data) -> dict[str, str]:
     return {"_azureml.ComputeTargetType": "amlctrain", **({"_azureml.ClusterName": cluster} if cluster else {})}
 
 
-def system_tags(own: Data) -> dict[str, str]:
-    """Return the tags that HyperDrive gives a new sweep; none of another job. The environment's details are left out."""
-    if own["jobType"] != "Sweep":
+def system_tags(own: Data, sweep: Sweep | None) -> dict[str, str]:
+    """Return the tags that HyperDrive gives a new sweep; none of another job. The environment's details are left out.
+
+    Args:
+        own: the properties of the request.
+        sweep: what they say; None for another job.
+    """
+    if sweep is None:
         return {}
     limits, sampling = own.get("limits") or {}, own.get("samplingAlgorithm") or {}
     kind = sampling.get("samplingAlgorithmType", "Random")
@@ -85,7 +90,7 @@ def system_tags(own: Data) -> dict[str, str]:
         "parameter_space": own.get("searchSpace"),
         "properties": {name: sampling.get(name) or default for name, default in rules.items()},
     }
-    seconds = seconds_of(limits.get("timeout"))
+    seconds = sweep.limits.timeout
     return {
         "_aml_system_max_concurrent_jobs": str(limits.get("maxConcurrentTrials") or limits.get("maxTotalTrials")),
         "_aml_system_max_total_jobs": str(limits.get("maxTotalTrials")),

@@ -14,10 +14,11 @@ from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import cut
 from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error
 from cloudtune_azureml.emulator.credentials import DISCOVERY, RUN_PREFIX, Tokens
+from cloudtune_azureml.emulator.errors import Refused, answered, as_mapping
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.history import History
 from cloudtune_azureml.emulator.tracking import MlflowApi
-from cloudtune_azureml.emulator.workspace import Refused, Workspace, as_mapping
+from cloudtune_azureml.emulator.workspace import Workspace
 
 Answer = Any
 """What can be said in JSON; None for no content."""
@@ -79,14 +80,14 @@ class Api:
             self._answered(answer)
             cut(environ)
             raise ConnectionAbortedError("the answer is lost on purpose")
-        response = _error(*REFUSALS[fault]) if fault else self._answered(answer)
+        response = answered(*REFUSALS[fault]) if fault else self._answered(answer)
         return response(environ, respond)
 
     def _answered(self, answer: Callable[[], Answer]) -> Response:
         try:
             found = answer()
         except Refused as refused:
-            return _error(refused.status, refused.code, refused.message)
+            return answered(refused.status, refused.code, refused.message)
         if isinstance(found, Response):
             return found
         return Response(json.dumps(found), mimetype="application/json")
@@ -127,14 +128,7 @@ def not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[b
     if str(environ.get("PATH_INFO", "")).startswith((PREFIX, ACCOUNT_PREFIX)):
         return blob_error(403, "AuthenticationFailed")(environ, respond)
     status, code = (403, "AuthorizationFailed") if refusal.kind == "foreign" else (401, "InvalidAuthenticationToken")
-    return _error(status, code, refusal.message)(environ, respond)
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    component = {"type": "ComponentName", "info": {"value": "managementfrontend"}}
-    error = {"code": code, "message": message, "details": [], "additionalInfo": [component]}
-    body = {"error": error, "error_code": code, "message": message}
-    return Response(json.dumps(body), status, {"Retry-After": "0"}, mimetype="application/json")
+    return answered(status, code, refusal.message)(environ, respond)
 
 
 # Azure Resource Manager

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudtune_azureml.emulator.emulator import AzureMlEmulator
+from cloudtune_azureml.emulator.server import AzureMlEmulator
 
 
 @contextmanager

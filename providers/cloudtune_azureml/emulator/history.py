@@ -10,10 +10,10 @@ from werkzeug.wrappers import Request
 
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.credentials import Tokens
+from cloudtune_azureml.emulator.errors import as_mapping, not_found
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Run, Runs, Status
 from cloudtune_azureml.emulator.worker import CONTAINER
-from cloudtune_azureml.emulator.workspace import as_mapping, not_found
 
 Answer = Any
 """What can be said in JSON."""

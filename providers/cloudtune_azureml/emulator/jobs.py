@@ -17,6 +17,7 @@ from cloudtune.results.objectives import best_trial
 from cloudtune.store.records import Report, RunRecord, RunState, Trial
 from cloudtune.store.store import Store
 from cloudtune_azureml.emulator.faults import Faults
+from cloudtune_azureml.emulator.model import Program, Sweep
 from cloudtune_azureml.emulator.records import TERMINAL, Metric, Run, Runs
 from cloudtune_azureml.emulator.searching import Search
 from cloudtune_azureml.emulator.worker import Ended, Worker, Workshop
@@ -33,7 +34,7 @@ class CommandJob:
     """One command job, or one trial of a sweep.
 
     Args:
-        file: the job's.
+        program: the job's.
         run: which tells its states.
         workshop: what it runs with.
         values: of a trial's parameters.
@@ -42,7 +43,7 @@ class CommandJob:
 
     def __init__(
         self,
-        file: Data,
+        program: Program,
         run: Run,
         workshop: Workshop,
         faults: Faults,
@@ -50,9 +51,9 @@ class CommandJob:
         values: Data | None = None,
         on_end: Callable[["CommandJob"], None] | None = None,
     ) -> None:
-        self.file, self.run, self._faults, self._on_end = file, run, faults, on_end
+        self.run, self._faults, self._on_end = run, faults, on_end
         self._worker = Worker(
-            file,
+            program,
             run.name,
             run.experiment,
             values or {},
@@ -97,7 +98,8 @@ class SweepJob(ThreadedLauncher):
     """One sweep job, which launches its own trials.
 
     Args:
-        file: the job's, which is valid.
+        sweep: what it searches; it keeps the service's rules.
+        program: of its trials.
         run: which tells its states.
         runs: takes the trials.
         workshop: what they run with.
@@ -105,12 +107,14 @@ class SweepJob(ThreadedLauncher):
         folder: for its own store.
     """
 
-    def __init__(self, file: Data, run: Run, runs: Runs, workshop: Workshop, faults: Faults, folder: Path) -> None:
+    def __init__(
+        self, sweep: Sweep, program: Program, run: Run, runs: Runs, workshop: Workshop, faults: Faults, folder: Path
+    ) -> None:
         super().__init__()
-        self.file, self.run = file, run
+        self._sweep, self._program, self.run = sweep, program, run
         self.trials: list[CommandJob] = []
         self._runs, self._shop, self._faults, self._folder = runs, workshop, faults, folder
-        self._search = Search(file)
+        self._search = Search(sweep)
         self._interrupt = Interrupt()
         self._stopped: set[int] = set()
         self._thread = threading.Thread(target=self._tune, name=f"sweep {run.name}", daemon=True)
@@ -155,11 +159,8 @@ class SweepJob(ThreadedLauncher):
             on_metric=lambda metric: self._measured(trial.number, metric),
         )
         run.param({key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()})
-        limit = self.file["limits"].get("trial_timeout")
-        parts = ("inputs", "outputs", "resources")
-        file = {**self.file["trial"], **{part: self.file[part] for part in parts if part in self.file}}
         job = CommandJob(
-            {**file, **({"limits": {"timeout": limit}} if limit else {})},
+            self._program,
             self._runs.add(run),
             self._shop,
             self._faults,
@@ -177,7 +178,7 @@ class SweepJob(ThreadedLauncher):
 
     def _measured(self, number: int, metric: Metric) -> None:
         """A value of the primary metric is an interval of the policy: one log, one step."""
-        if metric.key != self.file["objective"]["primary_metric"]:
+        if metric.key != self._sweep.metric:
             return
         count = sum(each.key == metric.key for each in self.trials[number].run.status().metrics)
         self.tell(Report(number, 1, count, metric.timestamp / 1000, {metric.key: metric.value}))

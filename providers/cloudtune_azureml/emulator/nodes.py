@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cloudtune_azureml.emulator.model import Program
+
 _HOST = "127.0.0.1"
 
 
@@ -26,15 +28,14 @@ class Process:
     environment: Mapping[str, str]
 
 
-def processes_of(job: Mapping[str, Any]) -> list[Process]:
+def processes_of(program: Program) -> list[Process]:
     """The processes of a command job, the first of which reports.
 
     Args:
-        job: its file: distribution and resources count.
+        program: its distribution and nodes count.
     """
-    nodes = int((job.get("resources") or {}).get("instance_count") or 1)
-    distribution = job.get("distribution") or {}
-    kind = str(distribution.get("type") or "").lower()
+    nodes, distribution = program.nodes, program.distribution
+    kind = distribution.get("type", "")
     if kind == "tensorflow":
         return _tensorflow(distribution, nodes)
     each = int(distribution.get("process_count_per_instance") or 1)

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 from werkzeug.wrappers import Request
 
+from cloudtune_azureml.emulator.errors import Refused, as_mapping
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Metric, Run, Runs, Status
-from cloudtune_azureml.emulator.workspace import Refused, as_mapping
 
 Answer = Any
 """What can be said in JSON."""

@@ -21,6 +21,7 @@ from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune.emulation.wishes import Wishes
 from cloudtune_azureml.emulator.blobs import Blobs
+from cloudtune_azureml.emulator.model import Place, Program
 from cloudtune_azureml.emulator.nodes import processes_of
 
 CONTAINER = "azureml"
@@ -76,7 +77,7 @@ class Worker:
     """Runs one command job.
 
     Args:
-        job: its file: command, code, environment_variables, inputs, outputs, limits, resources.
+        program: what it runs.
         name: its id.
         experiment: the experiment that it is in.
         values: what stands for ``${{search_space.x}}``, for a trial of a sweep.
@@ -88,7 +89,7 @@ class Worker:
 
     def __init__(
         self,
-        job: Mapping[str, Any],
+        program: Program,
         name: str,
         experiment: str,
         values: Mapping[str, Any],
@@ -98,7 +99,7 @@ class Worker:
         on_line: Callable[[str], None],
         on_end: Callable[[Ended], None],
     ) -> None:
-        self._job, self._name, self._experiment, self._values = job, name, experiment, values
+        self._program, self._name, self._experiment, self._values = program, name, experiment, values
         self._shop = workshop
         self._on_running, self._on_line, self._on_end = on_running, on_line, on_end
         self._folder = workshop.folder.absolute() / name
@@ -145,7 +146,7 @@ class Worker:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         starts = self._starts()
-        timeout = (self._job.get("limits") or {}).get("timeout")
+        timeout = self._program.timeout
         limits = [Limit(time.monotonic() + timeout, "time")] if timeout else []
         names = ["std_log.txt"] if len(starts) == 1 else [f"std_log_process_{n}.txt" for n in range(len(starts))]
         self._logs = [self._artifacts / "user_logs" / name for name in names]
@@ -183,11 +184,11 @@ class Worker:
     # Starting
 
     def _starts(self) -> list[Start]:
-        command = _PLACE.sub(self._put, self._job["command"])
+        command = _PLACE.sub(self._put, self._program.command)
         shell = shutil.which("bash") or "/bin/sh"
         words = [*with_the_emulator(), shell, "-c", command]
         given = self._variables()
-        starts, processes = [], processes_of(self._job)
+        starts, processes = [], processes_of(self._program)
         folders = {node: self._work(node) for node in dict.fromkeys(process.node for process in processes)}
         for process in processes:
             environment = environment_of(
@@ -199,7 +200,7 @@ class Worker:
     def _work(self, node: int) -> Path:
         """The folder that a node's processes start in, with the code."""
         work = self._folder / f"node-{node}" / "wd"
-        code = self._job.get("code")
+        code = self._program.code
         source = None if code is None else self._shop.place_of(code)
         if code is not None and source is None:
             raise JobFailure(f"the code {code} is not there")
@@ -216,9 +217,9 @@ class Worker:
             **self._shop.environment(self._name, self._experiment),
             "AZUREML_RUN_ID": self._name,
             **{f"AZUREML_SWEEP_{name}": _text(value) for name, value in self._values.items()},
-            **{f"AZURE_ML_INPUT_{name}": str(self._input(name)) for name in self._job.get("inputs") or {}},
-            **{f"AZURE_ML_OUTPUT_{name}": str(self._output(name)) for name in self._job.get("outputs") or {}},
-            **{name: str(value) for name, value in (self._job.get("environment_variables") or {}).items()},
+            **{f"AZURE_ML_INPUT_{name}": str(self._input(name)) for name in self._program.inputs},
+            **{f"AZURE_ML_OUTPUT_{name}": str(self._output(name)) for name in self._program.outputs},
+            **self._program.variables,
         }
 
     def _put(self, found: re.Match[str]) -> str:
@@ -231,12 +232,10 @@ class Worker:
 
     def _input(self, name: str) -> Path | str:
         """The file or folder of an input, or its value."""
-        given = (self._job.get("inputs") or {}).get(name)
-        if not isinstance(given, Mapping):
+        given = self._program.inputs.get(name)
+        if not isinstance(given, Place):
             return _text(given)
-        if given.get("value") is not None:
-            return _text(given["value"])
-        place = str(given.get("path"))
+        place = str(given.path)
         found = self._shop.place_of(place)
         if found is None or not found.exists():
             raise JobFailure(f"the input {name} is not there: {place}")
@@ -245,21 +244,20 @@ class Worker:
     def outputs(self) -> dict[str, str]:
         """Where the outputs go: ``DATASTORE/paths/PATH`` by their names."""
         found = {}
-        for name, declared in (self._job.get("outputs") or {}).items():
-            place = (declared or {}).get(
-                "path"
-            ) or "azureml://datastores/workspaceblobstore/paths/azureml/${{name}}/${{output_name}}"
+        for name, declared in self._program.outputs.items():
+            place = declared.path or "azureml://datastores/workspaceblobstore/paths/azureml/${{name}}/${{output_name}}"
             place = place.replace("${{name}}", self._name).replace("${{output_name}}", name)
             found[name] = place.partition("datastores/")[2]
         return found
 
     def _output(self, name: str) -> Path:
         """The folder of an output, in the storage account."""
-        declared = (self._job.get("outputs") or {}).get(name) or {}
+        declared = self._program.outputs.get(name)
         folder = self._shop.place_of(f"azureml://datastores/{self.outputs().get(name)}")
-        if folder is None:
-            raise JobFailure(f"the output {name} goes to a place that the emulator has not: {declared.get('path')}")
-        (folder.parent if declared.get("type") == "uri_file" else folder).mkdir(parents=True, exist_ok=True)
+        if declared is None or folder is None:
+            place = "" if declared is None else declared.path
+            raise JobFailure(f"the output {name} goes to a place that the emulator has not: {place}")
+        (folder.parent if declared.kind == "uri_file" else folder).mkdir(parents=True, exist_ok=True)
         return folder
 
 

@@ -11,33 +11,15 @@ from uuid import uuid4
 from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.credentials import Tokens
+from cloudtune_azureml.emulator.errors import Refused, not_found
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
+from cloudtune_azureml.emulator.model import Job, job_of
 from cloudtune_azureml.emulator.records import TERMINAL, Run, Runs
+from cloudtune_azureml.emulator.rules import check
 from cloudtune_azureml.emulator.worker import DATASTORE, DATASTORES, Workshop
-from cloudtune_azureml.rest import file_of
-from cloudtune_azureml.rules import problems
 
 Body = dict[str, Any]
-
-
-class Refused(Exception):  # an answer, not an error of ours
-    """A call that is answered with an error.
-
-    Attributes:
-        status: of HTTP.
-        code: the service's.
-        message: for its reader.
-    """
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
-        super().__init__(message)
-
-
-def not_found(what: str) -> Refused:
-    """The answer where there is no such thing."""
-    return Refused(404, "NotFound", f"{what} was not found in this workspace.")
 
 
 class Workspace:
@@ -140,22 +122,16 @@ class Workspace:
             if known is not None:
                 return self._changed(name, known, body), False
             whole = {**body, "name": name}
-            try:
-                file = file_of(whole)
-            except (KeyError, TypeError, IndexError, AttributeError) as error:
-                raise Refused(400, "UserError", f"The job cannot be read: {type(error).__name__} {error}") from None
-            found = problems(file)
-            if found:
-                said = "; ".join(f"{each.path}: {each.message}" for each in found)
-                raise Refused(400, "UserError", f"The request is invalid: {said}")
+            asked = job_of(name, whole)
+            check(asked)
             own = whole["properties"]
             self._need_compute(own.get("computeId"))
-            tags = {**(file.get("tags") or {}), **system_tags(own)}
-            run = self.runs.add(Run(name, file.get("experiment_name") or "Default", file["type"], tags=tags))
-            now = {"state": "Running", "started": time.time()} if file["type"] == "sweep" else {"state": "Starting"}
+            tags = {**asked.tags, **system_tags(own, asked.sweep)}
+            run = self.runs.add(Run(name, asked.experiment, asked.kind, tags=tags))
+            now = {"state": "Running", "started": time.time()} if asked.sweep else {"state": "Starting"}
             run.change(properties=system_properties(own), **now)
             self._bodies[name] = whole
-            job = self._made(file, run)
+            job = self._made(asked, run)
             self._jobs[name] = job
         told = self.job(name)
         job.start()
@@ -192,10 +168,11 @@ class Workspace:
         """Make a compute target."""
         self._computes[name] = None
 
-    def _made(self, file: Body, run: Run) -> SweepJob | CommandJob:
-        if file["type"] == "sweep":
-            return SweepJob(file, run, self.runs, self._shop, self._faults, self._folder / "sweeps" / run.name)
-        return CommandJob(file, run, self._shop, self._faults)
+    def _made(self, asked: Job, run: Run) -> SweepJob | CommandJob:
+        if asked.sweep is None:
+            return CommandJob(asked.program, run, self._shop, self._faults)
+        folder = self._folder / "sweeps" / run.name
+        return SweepJob(asked.sweep, asked.program, run, self.runs, self._shop, self._faults, folder)
 
     def _changed(self, name: str, known: Body, body: Body) -> Body:
         """A job that is put again: name, description, tags and archiving may change."""
@@ -350,14 +327,3 @@ class Workspace:
                 job.shut()
             else:
                 job.close()
-
-
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """A request's body.
-
-    Raises:
-        Refused: it is no object.
-    """
-    if not isinstance(value, Mapping):
-        raise Refused(400, "InvalidRequestContent", "The request content is no object.")
-    return value

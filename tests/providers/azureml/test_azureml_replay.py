@@ -16,7 +16,7 @@ from cloudtune_azureml.parse import parse
 
 if LATE:
     pytest.importorskip("azure.ai.ml")
-    from cloudtune_azureml.emulator.emulator import AzureMlEmulator
+    from cloudtune_azureml.emulator.server import AzureMlEmulator
 
 
 RESOURCES = {

@@ -10,10 +10,10 @@ from typing import Any, Self
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
-from cloudtune_azureml.client import StaticCredential, cloud_of
 from cloudtune_azureml.emulator.api import Api, not_admitted
 from cloudtune_azureml.emulator.blobs import PREFIX, BlobHandler, Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
+from cloudtune_azureml.emulator.clients import EmulatorCredential, allow_import, cloud_at
 from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.records import Runs
@@ -158,9 +158,9 @@ class AzureMlEmulator:
         return {**own, **self._trusted, **tracking, **self._tokens.environment(self.url)}
 
     @property
-    def credential(self) -> StaticCredential:
+    def credential(self) -> EmulatorCredential:
         """A credential of this start, for the SDK's clients."""
-        return StaticCredential(self._tokens.access)
+        return EmulatorCredential(self._tokens.access)
 
     @property
     def uploads(self) -> str:
@@ -173,9 +173,10 @@ class AzureMlEmulator:
 
     def ml_client(self) -> Any:  # azure.ai.ml.MLClient
         """The SDK's client for the workspace, in a process that has the variables of `environment`."""
+        allow_import()
         from azure.ai.ml import MLClient  # noqa: PLC0415  # takes seconds
 
-        return MLClient(self.credential, self.subscription, self.resource_group, self.workspace, **cloud_of(self.url))
+        return MLClient(self.credential, self.subscription, self.resource_group, self.workspace, **cloud_at(self.url))
 
     def wait(self, job: str, timeout: float | None = None) -> str:
         """Waits for the end of a job, at most so many seconds, and returns its state.

@@ -1,0 +1,45 @@
+"""The errors that the emulator answers with, in the service's form."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+
+class Refused(Exception):  # an answer, not an error of ours
+    """A call that is answered with an error.
+
+    Attributes:
+        status: of HTTP.
+        code: the service's.
+        message: for its reader.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status, self.code, self.message = status, code, message
+        super().__init__(message)
+
+
+def not_found(what: str) -> Refused:
+    """Return the answer where something does not exist."""
+    return Refused(404, "NotFound", f"{what} was not found in this workspace.")
+
+
+def as_mapping(value: Any) -> Mapping[str, Any]:
+    """Return a request's body.
+
+    Raises:
+        Refused: it is no object.
+    """
+    if not isinstance(value, Mapping):
+        raise Refused(400, "InvalidRequestContent", "The request content is no object.")
+    return value
+
+
+def answered(status: int, code: str, message: str) -> Response:
+    """Return the response of HTTP that tells an error."""
+    component = {"type": "ComponentName", "info": {"value": "managementfrontend"}}
+    error = {"code": code, "message": message, "details": [], "additionalInfo": [component]}
+    body = {"error": error, "error_code": code, "message": message}
+    return Response(json.dumps(body), status, {"Retry-After": "0"}, mimetype="application/json")
