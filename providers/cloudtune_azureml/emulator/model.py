@@ -174,7 +174,7 @@ def _sweep(job: Any) -> Sweep:
         space=job.search_space,
         sampling=job.sampling_algorithm,
         metric=job.objective.primary_metric,
-        goal=str(job.objective.goal).lower(),
+        goal=str(getattr(job.objective.goal, "value", job.objective.goal)).lower(),
         policy=job.early_termination,
         limits=job.limits,
     )

@@ -141,7 +141,7 @@ def _strategy(sampling: Any) -> Entry:
     """Return the strategy: a sampling algorithm, of Random perhaps its quasi-random rule ("rule: sobol")."""
     if sampling.type != "random":
         return {"type": sampling.type}
-    kind = "sobol" if str(sampling.rule).lower() == "sobol" else "random"
+    kind = "sobol" if str(getattr(sampling.rule, "value", sampling.rule)).lower() == "sobol" else "random"
     return {"type": kind, **({"seed": sampling.seed} if (sampling.seed or 0) > 0 or sampling.seed == 0 else {})}
 
 
