@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudtune_vertex.emulator.emulator import VertexEmulator
-    from cloudtune_vertex.emulator.emulator import VertexEmulator as Emulator
     from cloudtune_vertex.emulator.faults import Faults
+    from cloudtune_vertex.emulator.server import VertexEmulator
+    from cloudtune_vertex.emulator.server import VertexEmulator as Emulator
 
 __all__ = ["Emulator", "Faults", "VertexEmulator"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("VertexEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
-        from cloudtune_vertex.emulator.emulator import VertexEmulator  # noqa: PLC0415  # loads Google's SDK
+        from cloudtune_vertex.emulator.server import VertexEmulator  # noqa: PLC0415  # loads Google's SDK
 
         return VertexEmulator
     if name == "Faults":

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloudtune_vertex.emulator.emulator import VertexEmulator
+from cloudtune_vertex.emulator.server import VertexEmulator
 
 
 @contextmanager

@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 
 from cloudtune.emulation.calls import TokenInterceptor
+from cloudtune_vertex.emulator.errors import Refused
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.http import REFUSALS
-from cloudtune_vertex.emulator.refusals import Refused
 from cloudtune_vertex.emulator.service import VERSIONS, Call, JobServices
 
 _SERVICES = {

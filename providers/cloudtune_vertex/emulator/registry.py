@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob
+from cloudtune_vertex.emulator.errors import Refused, not_found
+from cloudtune_vertex.emulator.model import Message, plain
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
-from cloudtune_vertex.emulator.refusals import Refused, check, not_found
+from cloudtune_vertex.emulator.rules import check
 from cloudtune_vertex.emulator.searching import Search
 from cloudtune_vertex.emulator.tuning import TuningJob
 from cloudtune_vertex.emulator.worker import Workshop
-from cloudtune_vertex.schema import normal
 
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
 _PAGE = 100
@@ -40,33 +41,32 @@ class Jobs:
 
     # The service's operations
 
-    def create(self, kind: str, parent: str, message: Mapping[str, Any]) -> dict[str, Any]:
+    def create(self, kind: str, parent: str, message: Message) -> dict[str, Any]:
         """Makes and starts a job.
 
         Args:
             kind: ``CustomJob`` or ``HyperparameterTuningJob``.
             parent: ``projects/P/locations/L``.
-            message: the job in JSON.
+            message: the job, of protobuf.
 
         Raises:
             Refused: the message is not valid.
         """
         if not _PARENT.fullmatch(parent):
             raise Refused("INVALID_ARGUMENT", f"The parent {parent!r} is not projects/PROJECT/locations/LOCATION")
-        check(message, kind, "custom_job" if kind == "CustomJob" else "hyperparameter_tuning_job")
-        request, _ = normal(message, kind)
+        check(message, "custom_job" if kind == "CustomJob" else "hyperparameter_tuning_job")
         name = self._name(kind, parent)
-        job = CustomJob(request, name, self._shop) if kind == "CustomJob" else self._tuning_job(request, name)
+        job = CustomJob(plain(message), name, self._shop) if kind == "CustomJob" else self._tuning_job(message, name)
         with self._lock:
             self._jobs[name] = job
         told = job.message()
         job.start()
         return told
 
-    def _tuning_job(self, request: Mapping[str, Any], name: str) -> TuningJob:
+    def _tuning_job(self, message: Message, name: str) -> TuningJob:
         folder = self._shop.folder / name.rpartition("/")[2]
-        search = Search(request)
-        return TuningJob(request, name, search=search, folder=folder, seed=self._seed, create=self._trial)
+        search = Search(message)
+        return TuningJob(plain(message), name, search=search, folder=folder, seed=self._seed, create=self._trial)
 
     def _trial(self, tuning: TuningJob, number: int, arguments: Mapping[str, str | float]) -> CustomJob:
         """The custom job of a trial: of its own name, and with a folder of its own in the job's."""

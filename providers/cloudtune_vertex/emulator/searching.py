@@ -5,7 +5,6 @@ The service's (Vertex AI Vizier) are its own: values and their order differ from
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,11 +13,8 @@ from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
 from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob
 from cloudtune.spec.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
-from cloudtune_vertex.emulator.refusals import Refused
-from cloudtune_vertex.rules import CONDITIONS
-from cloudtune_vertex.schema import seconds_of
-
-Message = Mapping[str, Any]
+from cloudtune_vertex.emulator.errors import Refused
+from cloudtune_vertex.emulator.model import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +50,16 @@ class Search:
     """What a tuning job searches.
 
     Args:
-        request: the HyperparameterTuningJob in its normal form, which is valid.
+        request: the HyperparameterTuningJob, of protobuf, which keeps the service's rules.
 
     Raises:
         Refused: its parameters make no space.
     """
 
     def __init__(self, request: Message) -> None:
-        self._request = request
-        self._study: Message = request["studySpec"]
+        self._request, self._study = request, request.study_spec
         self._axes: list[_Axis] = []
-        for parameter in self._study["parameters"]:
+        for parameter in self._study.parameters:
             self._add(parameter, None)
         try:
             self.job = self._job()
@@ -77,10 +72,9 @@ class Search:
     def _add(self, declared: Message, when: dict[str, tuple[Scalar, ...]] | None) -> None:
         axis = _axis(declared, f"p{len(self._axes)}", when)
         self._axes.append(axis)
-        for child in declared.get("conditionalParameterSpecs", []):
-            condition = next(each for each in CONDITIONS if each in child)
-            values = tuple(child[condition]["values"])
-            self._add(child["parameterSpec"], {axis.key: values})
+        for child in declared.conditional_parameter_specs:
+            condition = getattr(child, child.WhichOneof("parent_value_condition"))
+            self._add(child.parameter_spec, {axis.key: tuple(condition.values)})
 
     def told(self, values: Mapping[str, Scalar]) -> list[dict[str, Any]]:
         """A trial's parameters as the service tells them (Trial.parameters)."""
@@ -109,53 +103,54 @@ class Search:
         )
 
     def _objectives(self) -> tuple[Objective, ...]:
-        best = self._study.get("measurementSelectionType") == "BEST_MEASUREMENT"
+        best = self._study.measurement_selection_type == self._study.MeasurementSelectionType.Value("BEST_MEASUREMENT")
         return tuple(
             Objective(
-                metric=metric["metricId"],
-                goal="minimize" if metric.get("goal") == "MINIMIZE" else "maximize",
+                metric=metric.metric_id,
+                goal="minimize" if metric.goal == metric.GoalType.Value("MINIMIZE") else "maximize",
                 measurement="best" if best else "last",
             )
-            for metric in self._study["metrics"]
+            for metric in self._study.metrics
         )
 
     def _strategy(self) -> Strategy:
         known: dict[str, Strategy] = {"GRID_SEARCH": Grid(), "RANDOM_SEARCH": Random()}
-        return known.get(self._study.get("algorithm", ""), Bayesian())
+        return known.get(self._study.Algorithm.Name(self._study.algorithm), Bayesian())
 
     def _stopping(self) -> Stopping | None:
         """The rule that is nearest to the service's, whose grace and confidence are not documented."""
-        if len(self._study["metrics"]) > 1:
+        if len(self._study.metrics) > 1:
             return None  # "Automated stopping is not supported for multi-objective studies" in Vizier
-        if "medianAutomatedStoppingSpec" in self._study:
+        rule = self._study.WhichOneof("automated_stopping_spec")
+        if rule == "median_automated_stopping_spec":
             return Median()
-        curves = "decayCurveStoppingSpec" in self._study or "convexAutomatedStoppingSpec" in self._study
-        return Curve() if curves else None
+        return None if rule is None else Curve()
 
     def _limits(self) -> Limits:
-        stopping = self._study.get("studyStoppingConfig", {})
-        longest = stopping.get("maximumRuntimeConstraint", {}).get("maxDuration")
-        trials = [self._request["maxTrialCount"], stopping.get("maxNumTrials", 0)]
+        stopping = self._study.study_stopping_config
+        constraint = stopping.maximum_runtime_constraint
+        trials = [self._request.max_trial_count, stopping.max_num_trials.value]
         return Limits(
             trials=min(count for count in trials if count),
-            parallel=self._request["parallelTrialCount"],
-            failed=self._request.get("maxFailedTrialCount") or UNCAPPED,
-            time=None if longest is None else timedelta(seconds=seconds_of(longest)),
-            no_improvement=stopping.get("maxNumTrialsNoProgress") or None,
+            parallel=self._request.parallel_trial_count,
+            failed=self._request.max_failed_trial_count or UNCAPPED,
+            time=constraint.max_duration.ToTimedelta() if constraint.HasField("max_duration") else None,
+            no_improvement=stopping.max_num_trials_no_progress.value or None,
         )
 
 
 def _axis(declared: Message, key: str, when: dict[str, tuple[Scalar, ...]] | None) -> _Axis:
-    name, scale = declared["parameterId"], declared.get("scaleType", "")
-    if "categoricalValueSpec" in declared:
-        return _Axis(name, key, Categorical(values=tuple(declared["categoricalValueSpec"]["values"]), when=when))
-    if "discreteValueSpec" in declared:
-        values = tuple(float(value) for value in declared["discreteValueSpec"]["values"])
+    name, scale = declared.parameter_id, declared.ScaleType.Name(declared.scale_type)
+    kind = declared.WhichOneof("parameter_value_spec")
+    spec: Any = getattr(declared, kind)
+    if kind == "categorical_value_spec":
+        return _Axis(name, key, Categorical(values=tuple(spec.values), when=when))
+    if kind == "discrete_value_spec":
+        values = tuple(spec.values)
         inner = "log" if scale == "UNIT_LOG_SCALE" and values[0] > 0 else "linear"
         return _Axis(name, key, Ordinal(values=values, scale=inner, when=when))
-    spec = declared.get("integerValueSpec") or declared["doubleValueSpec"]
-    low, high = spec["minValue"], spec["maxValue"]
-    inner = "linear" if scale in ("", "UNIT_LINEAR_SCALE") else "log"
+    low, high = spec.min_value, spec.max_value
+    inner = "linear" if scale in ("SCALE_TYPE_UNSPECIFIED", "UNIT_LINEAR_SCALE") else "log"
     mirror = low + high if scale == "UNIT_REVERSE_LOG_SCALE" else None
-    kind = Int if "integerValueSpec" in declared else Float
-    return _Axis(name, key, kind(low=low, high=high, scale=inner, when=when), mirror)
+    number = Int if kind == "integer_value_spec" else Float
+    return _Axis(name, key, number(low=low, high=high, scale=inner, when=when), mirror)

@@ -12,7 +12,7 @@ from typing import Any
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, empty_pb2, json_format
 
-from cloudtune_vertex.emulator.refusals import Refused
+from cloudtune_vertex.emulator.errors import Refused
 from cloudtune_vertex.emulator.registry import Jobs
 
 Message = Any
@@ -77,8 +77,7 @@ class JobService:
         resource, page = getattr(v1, kind).pb(), getattr(v1, f"List{plural}Response").pb()
 
         def create(request: Message) -> Message:
-            message = json_format.MessageToDict(getattr(request, field))
-            return _message(resource, self._jobs.create(kind, request.parent, message))
+            return _message(resource, self._jobs.create(kind, request.parent, getattr(request, field)))
 
         def get(request: Message) -> Message:
             return _message(resource, self._jobs.get(kind, request.name))

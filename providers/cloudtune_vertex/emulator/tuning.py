@@ -21,8 +21,8 @@ from cloudtune.store.records import Report, RunRecord, RunState, Trial
 from cloudtune.store.store import Store
 from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob, JobStatus, stamp
 from cloudtune_vertex.emulator.hypertune import Measurement
+from cloudtune_vertex.emulator.model import duration_text
 from cloudtune_vertex.emulator.searching import Search
-from cloudtune_vertex.schema import duration_text
 
 _CANCELLED = 1
 """The code of google.rpc of a cancelled job."""

@@ -31,7 +31,7 @@ from cloudtune_vertex.emulator.contract import Facts, Machine
 from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.hypertune import Measurement, MetricsFile
-from cloudtune_vertex.schema import seconds_of
+from cloudtune_vertex.emulator.model import seconds_of
 
 BASE = "/gcs"
 """Where programs find the buckets ("Cloud Storage as a mounted file system")."""

@@ -409,13 +409,15 @@ def _alive(pid: int) -> bool:
 
 def test_a_program_does_not_outlive_an_emulator_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, threading\n"
+        "import json, sys, threading\n"
+        "from google.cloud import aiplatform_v1 as v1\n"
         "from cloudtune_vertex.emulator import VertexEmulator\n"
         "with VertexEmulator() as emulator:\n"
         "    code = 'import os, time; print(os.getpid()); time.sleep(60)'\n"
         "    spec = {'workerPoolSpecs': [{'machineSpec': {'machineType': 'n1'}, 'replicaCount': 1,"
         " 'containerSpec': {'imageUri': 'x', 'command': ['python3', '-c', code]}}]}\n"
-        "    emulator.jobs.create('CustomJob', emulator.parent, {'displayName': 'a', 'jobSpec': spec})\n"
+        "    job = v1.CustomJob.from_json(json.dumps({'displayName': 'a', 'jobSpec': spec}))\n"
+        "    emulator.jobs.create('CustomJob', emulator.parent, v1.CustomJob.pb(job))\n"
         "    while not (found := emulator._entries.matching(lambda entry: True)):\n"
         "        threading.Event().wait(0.02)\n"
         "    print(found[0]['jsonPayload']['message'], flush=True)\n"

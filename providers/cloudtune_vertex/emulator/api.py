@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
-from cloudtune_vertex.emulator.refusals import HTTP_STATUS, Refused
+from cloudtune_vertex.emulator.errors import HTTP_STATUS, Refused
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 
 _PARENT = f"/<any({', '.join(VERSIONS)}):version>/projects/<project>/locations/<location>"

@@ -13,6 +13,7 @@ from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
+from cloudtune_vertex.emulator.api import RestApi, called
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.credentials import Tokens
 from cloudtune_vertex.emulator.entries import LogEntries
@@ -21,7 +22,6 @@ from cloudtune_vertex.emulator.grpc_api import GrpcServer
 from cloudtune_vertex.emulator.http import HttpServer
 from cloudtune_vertex.emulator.logging_api import LoggingApi
 from cloudtune_vertex.emulator.registry import Jobs
-from cloudtune_vertex.emulator.rest_api import RestApi, called
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 from cloudtune_vertex.emulator.storage_api import StorageApi
 from cloudtune_vertex.emulator.worker import Workshop
