@@ -11,7 +11,7 @@ from cloudtune_vertex.translate import translate
 
 def ours() -> Callable[[], object]:
     """The plan, its rules checked, and the message of its request."""
-    from cloudtune_vertex.launching import tuning_job_message
+    from cloudtune_vertex.tuner import tuning_job_message
 
     thirty = job()
     settings = VertexSettings(image="own:1", bucket="bucket")

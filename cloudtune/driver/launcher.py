@@ -1,9 +1,8 @@
-"""What can run single trials: all that the driver needs of a place."""
+"""Launchers of single trials: all that the driver needs of a place."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from cloudtune.errors import CredentialError, ProviderError, QuotaError
 from cloudtune.store.records import Report, Trial
@@ -49,34 +48,34 @@ class Remark:
 
 
 Happening = Report | Remark | Ended
-"""What a launcher tells of a trial."""
+"""What `Launcher.poll` returns of a trial."""
 
 
 def finds_no_place(error: ProviderError) -> bool:
-    """Whether an error at the launch of a trial says something of the place alone: its quota, or an outage."""
+    """Return whether an error at the launch of a trial says something of the place alone: its quota, or an outage."""
     return error.retryable or isinstance(error, QuotaError | CredentialError)
 
 
 class Launcher(ABC):
     """Runs single trials somewhere."""
 
-    once: ClassVar[bool] = False
+    once: bool = False
     """Whether an attempt that is launched again is still the same one, by its name, wherever the first launch has got to."""
 
     def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # most launchers end all that they launched
-        """Whether a running trial goes on when the launcher is closed, so that the next driver can take it over."""
+        """Return whether a running trial goes on when the launcher is closed, so that the next driver can take it over."""
         return False
 
     def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
-        """The name that the trial will have where it runs, known before it is launched; "" for none."""
+        """Return the name that the trial will have where it runs, known before it is launched; "" for none."""
         return ""
 
     def room(self) -> int | None:
-        """How many more trials can be launched now; None for no limit but the job's own."""
+        """Return how many more trials can be launched now; None for no limit but the job's own."""
         return None
 
     def printed(self, trial: Trial) -> Sequence[str]:  # noqa: ARG002  # what a launcher may not know
-        """Lines that an ended trial printed, some hundreds at most, to say why its objective was not among them.
+        """Return lines that an ended trial printed, some hundreds at most, to say why its objective was not among them.
 
         None where they cannot be read.
         """
@@ -84,11 +83,11 @@ class Launcher(ABC):
 
     @abstractmethod
     def launch(self, trial: Trial) -> None:
-        """Starts a trial. Whatever goes wrong is told by `poll` as its end."""
+        """Start a trial. What goes wrong comes by `poll`, as its end."""
 
     @abstractmethod
     def adopt(self, trial: Trial) -> bool:
-        """Takes over a trial that an earlier driver launched; `poll` tells all of it from its first report.
+        """Take over a trial that an earlier driver launched; `poll` returns all of it from its first report.
 
         Returns:
             False if it neither runs nor left how it ended, or was ended by its driver: it has to be started again.
@@ -96,15 +95,15 @@ class Launcher(ABC):
 
     @abstractmethod
     def poll(self, timeout: float) -> Sequence[Happening]:
-        """What happened, in order; waits at most `timeout` seconds for something to happen."""
+        """Return what happened, in order; wait at most `timeout` seconds for something to happen."""
 
     @abstractmethod
     def stop(self, number: int) -> None:
-        """Asks a running trial to end, and makes it after its grace time; its end comes by `poll`."""
+        """Ask a running trial to end, and make it after its grace time; its end comes by `poll`."""
 
     @abstractmethod
     def close(self) -> None:
-        """Ends what still runs and does not outlive its driver, and lets go of everything.
+        """End what still runs and does not outlive its driver, and let go of everything.
 
         It comes after the last trial, or when the driver breaks: what it ends has not failed. Whatever is left of such a
         trial says that its driver ended it, so that `adopt` of the next driver does not take that for the trial's own end.

@@ -54,18 +54,18 @@ _FILL_TIME = 0.005
 
 @dataclass(slots=True)
 class Interrupt:
-    """How urgently somebody wants the driver to stop: 0 not at all, 1 when the running trials have ended, 2 now.
+    """How urgently the driver is to stop: 0 not at all, 1 when the running trials have ended, 2 now.
 
     Attributes:
         level: the urgency.
-        why: who wants it, in words.
+        why: what asks for it, in words.
     """
 
     level: int = 0
     why: str = ""
 
     def ask(self, level: int, why: str) -> None:
-        """Wants the driver to stop, at least as urgently as before."""
+        """Ask the driver to stop, at least as urgently as before."""
         self.level, self.why = max(self.level, level), self.why or why
 
 
@@ -87,8 +87,8 @@ class Driver:
         run: where it is written down; the caller holds its lock.
         launcher: runs the trials; the caller closes it.
         seed: of the strategy.
-        watcher: is told of progress.
-        interrupt: is looked at in every turn.
+        watcher: called with the progress.
+        interrupt: read in every turn.
         earlier: trials to learn from that were run before the job.
     """
 
@@ -136,7 +136,7 @@ class Driver:
         self._learn(earlier)
 
     def drive(self) -> RunState:
-        """Runs trials until the job is done, and returns how it ended (INTERRUPTED if it can go on).
+        """Run trials until the job is done, and return how it ended (INTERRUPTED if it can go on).
 
         Whatever is raised on the way, the run is interrupted: trials that end with their driver go back to waiting.
         """
@@ -175,7 +175,7 @@ class Driver:
             self._event(None, f"learnt from {len(known)} of {len(earlier)} trials of earlier runs")
 
     def _restore(self) -> None:
-        """Takes up what an earlier driver left: finished trials are told, running ones adopted or started again."""
+        """Take up what an earlier driver left: finished trials are told, running ones adopted or started again."""
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
         told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
@@ -220,7 +220,7 @@ class Driver:
         return self._ending is not None or self._interrupt.level > 0
 
     def _more(self) -> bool:
-        """Whether there is, or may be, another trial to launch."""
+        """Return whether there is, or may be, another trial to launch."""
         if self._waiting:
             return True
         within = self._limits.trials is None or self._suggested < self._limits.trials
@@ -255,7 +255,7 @@ class Driver:
         return trial
 
     def _commit(self) -> None:
-        """Writes what happened and what is about to be done."""
+        """Write what happened and what is about to be done."""
         due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
         if self._to_launch or self._work or due:
             self._write(columns={"elapsed": self._elapsed} if due else {})
@@ -296,14 +296,14 @@ class Driver:
         return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
 
     def _judge(self, report: Report) -> bool:
-        """Whether the stopping rule wants the trial stopped after this report."""
+        """Return whether the stopping rule wants the trial stopped after this report."""
         if self._rule is None or self._broken:
             return False
         found = losses(self._job.objective[:1], report.metrics)
         return found is not None and self._rule.observe(report.number, report.step, found[0])
 
     def _stop(self, running: _Running, state: TrialState, why: str) -> None:
-        """Decides that a trial is to be stopped, and in which state; that is written down before it is."""
+        """Decide that a trial is to be stopped, and in which state; that is written down before it is."""
         if running.stop is not None:
             return
         running.stop, running.why = state, why
@@ -322,7 +322,7 @@ class Driver:
         del self._running[trial.number]
         trial.place = end.place or trial.place
         if self._interrupt.level >= 2 and running.stop is None and end.failure:
-            running.stop = TrialState.WAITING  # whoever ends us now may have ended it, too: a machine that shuts down
+            running.stop = TrialState.WAITING  # what ends us now may have ended it, too: a machine that shuts down
         state, reason = self._verdict(running, end)
         if end.lost and running.stop is None:
             self._again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
@@ -353,7 +353,7 @@ class Driver:
         self._event(trial.number, message)
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
-        """The state that a trial ends in, and why where that needs saying."""
+        """Return the state that a trial ends in, and why where that needs saying."""
         trial, objectives = running.trial, self._job.objective
         state = TrialState.FAILED if end.failure else TrialState.COMPLETED
         return verdict(
@@ -365,7 +365,7 @@ class Driver:
         )
 
     def _tell(self, trial: Trial) -> bool:
-        """Lets the tally, the strategy and the rule know that a trial has ended; returns whether it failed in a new way."""
+        """Count a trial that has ended, and tell the strategy and the rule; return whether it failed in a new way."""
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
         new = self._tally.add(trial, values)
         if not self._broken:
@@ -382,7 +382,7 @@ class Driver:
         return self._elapsed_before + time.monotonic() - self._clock_start
 
     def _look_around(self) -> None:
-        """Sees whether the job has to end, and stops what must not go on."""
+        """See whether the job has to end, and stop what must not go on."""
         if self._ending is None:
             self._ending = self._limit_reached()
             if self._ending is not None:
@@ -406,7 +406,7 @@ class Driver:
         self._waiting.clear()
 
     def _limit_reached(self) -> tuple[RunState, str] | None:
-        """How the job has to end now, and why; None to go on."""
+        """Return how the job has to end now, and why; None to go on."""
         reached = limit_reached(self._job, self._tally)
         if reached is not None:
             return reached
@@ -445,7 +445,7 @@ class Driver:
     # When something is raised
 
     def _break_off(self, error: BaseException) -> None:
-        """Keeps what is known when the driver breaks, and lets its trials wait for the next driver.
+        """Keep what is known when the driver breaks, and let its trials wait for the next driver.
 
         What cannot be kept (the store may be what broke) is found by the next driver: in the store a trial still runs
         then, and what its launcher leaves of it says how it ended.
@@ -461,7 +461,7 @@ class Driver:
             self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
 
     def _let_go(self) -> None:
-        """Decides what becomes of the trials that this driver leaves."""
+        """Decide what becomes of the trials that this driver leaves."""
         for trial in self._to_launch:  # as if they had not been thought of
             del self._running[trial.number]
             trial.attempt, trial.started = trial.attempt - 1, None

@@ -1,67 +1,201 @@
-"""Trials as jobs of a service that tells nothing by itself: the launcher asks it, once in a while."""
+"""Trials as plain jobs of a service that tells nothing by itself: one launcher, which asks it once in a while."""
 
 import time
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from cloudtune.driver.launcher import Happening, Launcher
+from cloudtune.driver.launcher import Ended, Happening, Launcher, finds_no_place
 from cloudtune.driver.outages import OutageTolerance
+from cloudtune.driver.outputs import RunBrief, TrialOutputs
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import NO_REASON, ran_too_long
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.results.printed_metrics import last_lines
-from cloudtune.store.records import Trial
+from cloudtune.store.records import Trial, TrialState
 
 
-class PolledLauncher(Launcher):
-    """Looks at the service as long as trials run; what is left to each service has no body here.
+class JobRunner(TrialOutputs):
+    """Runs the trials of one run as plain jobs of a service, a job for each attempt. It decides nothing, and keeps nothing.
+
+    It may keep where it has read to between two polls.
 
     Args:
-        interval: seconds between two looks.
+        brief: what is asked for the run.
 
     Attributes:
-        happened: what a look has found; taken by the next `poll`.
-        patience: with outages.
-        lines: gives what an ended trial printed.
+        template: what the requests of all its jobs share, after `prepare`.
     """
 
-    def __init__(self, interval: float) -> None:
-        self.interval = interval
-        self.happened: deque[Happening] = deque()
-        self._next_look = 0.0
-        self.patience = OutageTolerance()
-        self.lines: Callable[[Trial], Iterable[str]] = lambda _trial: ()
+    once: ClassVar[bool] = False
+    """Whether the service itself makes no second job of a place; see `Launcher.once`."""
 
-    def printed(self, trial: Trial) -> Sequence[str]:
-        return last_lines(self.lines(trial))
+    for_good: ClassVar[frozenset[str]] = frozenset()
+    """Codes of errors (`ProviderError.code`) of `submit` that another attempt would get again."""
 
-    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # jobs are the service's, all of them
-        return True
+    def __init__(self, brief: RunBrief) -> None:
+        self.brief = brief
+        self.template: dict[str, Any] = {}
 
-    @property
+    def prepare(self) -> None:
+        """Upload what all jobs share, such as code and data; called once, before the first `submit`.
+
+        Raises:
+            ProviderError: the service refused it, or cannot be reached.
+        """
+        self.template = self.brief.request()
+
     @abstractmethod
-    def busy(self) -> bool:
-        """Whether trials run."""
+    def place(self, trial: Trial) -> str:
+        """Return the name of an attempt's job, from which alone the job can be found; it is known before the job is made."""
 
     @abstractmethod
-    def look(self) -> None:
-        """Looks once, by few calls, and adds to `happened` what is new.
+    def submit(self, trial: Trial) -> None:
+        """Make the job of an attempt; one that is there already was made by a call whose answer was lost.
+
+        Args:
+            trial: with its parameters, its number and its attempt.
+
+        Raises:
+            ProviderError: the service refused it, or cannot be reached.
+        """
+
+    @abstractmethod
+    def find(self, trial: Trial) -> bool:
+        """Return whether there is a job of an attempt, running or ended; `poll` may be asked about it then.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
         """
 
-    def pause(self) -> float:
-        """Seconds until the next look."""
-        return self.interval
+    @abstractmethod
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        """Ask the service about jobs once, by few calls however many there are; return those of which something is new.
+
+        A job has ended only when all that it reported has been read. What was read before an error is not lost: the next
+        poll has it.
+
+        Args:
+            trials: that were submitted or found, and have not ended.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
+    @property
+    def hurried(self) -> bool:
+        """Whether there is more to ask for at once, so that the next poll should come soon."""
+        return False
+
+    @abstractmethod
+    def stop(self, place: str) -> None:
+        """Ask the job of an attempt to end; nothing if it has, or was never made.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
+
+_SOON = 0.2
+"""Seconds until the next poll of a runner that is hurried."""
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is known of an attempt that runs, or could not be submitted."""
+
+    trial: Trial
+    ended: Ended | None = None
+
+
+class PolledLauncher(Launcher):
+    """Launches trials by a runner, and polls it as long as they run.
+
+    Args:
+        runner: which is prepared here.
+
+    Attributes:
+        patience: with outages.
+    """
+
+    def __init__(self, runner: JobRunner) -> None:
+        self._runner = runner
+        self._running: dict[str, _Attempt] = {}
+        self._happened: deque[Happening] = deque()
+        self._next_look = 0.0
+        self.patience = OutageTolerance()
+        self.once = runner.once
+        runner.prepare()
+
+    def place(self, trial: Trial) -> str:
+        return self._runner.place(trial)
+
+    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # jobs are the service's, all of them
+        return True
+
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return last_lines(self._runner.lines(trial, lambda: True))
+
+    def launch(self, trial: Trial) -> None:
+        attempt = self._running[self.place(trial)] = _Attempt(trial)
+        try:
+            self._runner.submit(trial)
+        except EmulatorEnded:  # which says nothing of the trial
+            raise
+        except ProviderError as error:
+            retry = error.code not in self._runner.for_good
+            attempt.ended = Ended(trial.number, trial.attempt, str(error), retry=retry, unplaced=finds_no_place(error))
+
+    def adopt(self, trial: Trial) -> bool:
+        if not self._runner.find(trial):
+            return False
+        self._running[self.place(trial)] = _Attempt(trial)
+        return True
+
+    def stop(self, number: int) -> None:
+        for place, attempt in self._running.items():
+            if attempt.trial.number == number and attempt.ended is None:
+                self._runner.stop(place)
 
     def poll(self, timeout: float) -> Sequence[Happening]:
-        if not self.happened:
+        if not self._happened:
             now = time.monotonic()
-            if self.busy and now >= self._next_look:
+            if self._running and now >= self._next_look:
                 with self.patience.borne():
-                    self.look()
-                self._next_look = time.monotonic() + self.pause()
+                    self._look()
+                self._next_look = time.monotonic() + self._pause()
             elif timeout > 0:
-                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
-        happened = list(self.happened)
-        self.happened.clear()
+                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self._running else timeout))
+        happened = list(self._happened)
+        self._happened.clear()
         return happened
+
+    def _pause(self) -> float:
+        interval = self._runner.brief.interval
+        return min(_SOON, interval) if self._runner.hurried else interval
+
+    def _look(self) -> None:
+        asked = [each.trial for each in self._running.values() if each.ended is None]
+        for seen in self._runner.poll(asked) if asked else ():
+            self._happened.extend(seen.reports)
+            if seen.state.ended:
+                attempt = self._running[seen.place]
+                attempt.ended = self._end(attempt.trial, seen)
+        for place, attempt in list(self._running.items()):
+            if attempt.ended is not None:
+                del self._running[place]
+                self._happened.append(attempt.ended)
+
+    def _end(self, trial: Trial, seen: TrialSnapshot) -> Ended:
+        """Return how an attempt ended; whether that is the trial's end is the driver's to say."""
+        if seen.state is TrialState.COMPLETED:
+            return Ended(trial.number, trial.attempt)
+        if seen.too_long:
+            return Ended(trial.number, trial.attempt, ran_too_long(self._runner.brief.job))
+        failure = seen.reason or NO_REASON
+        return Ended(trial.number, trial.attempt, failure, retry=seen.retry, unplaced=seen.unplaced)
+
+    def close(self) -> None:
+        """Let go of jobs that still run: they are the service's, and a resume takes them over."""

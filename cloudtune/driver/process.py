@@ -7,8 +7,9 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from cloudtune.errors import CloudtuneError, DriverError, ProviderError, RunBusy, in_one_line
 from cloudtune.spec.job import TuningJob
@@ -27,34 +28,45 @@ WATCHING_INTERVAL = 0.2
 _START_TIMEOUT = 30.0
 
 _LOOK_UP = 0.1
-"""Seconds after which somebody who waits sees whether to leave."""
+"""Seconds after which a wait looks whether to leave."""
 
 _SIGNALS = {
     signal.SIGINT: "by Ctrl-C",
     signal.SIGTERM: "by SIGTERM",
     signal.SIGHUP: "since its terminal was closed (SIGHUP)",
 }
-"""The signals that interrupt a driver, and how that is told."""
+"""The signals that interrupt a driver, and the words for each."""
 
 
-class Site(Protocol):
-    """Where trials run: what a provider gives so that its runs can be driven."""
+class Site(ABC):
+    """Where the trials of driven runs are run: what a provider gives so that its runs can be driven."""
 
+    @abstractmethod
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        """What launches the run's trials; whatever an earlier driver left and cannot be taken over is ended first."""
+        """Return what launches the run's trials, after ending whatever an earlier driver left that cannot be taken over.
 
+        Raises:
+            ProviderError: the place cannot be reached, or refuses.
+        """
+
+    @abstractmethod
     def abandon(self, run: "RunStore") -> None:
-        """Ends whatever a dead driver left running."""
+        """End the trials that a dead driver left running.
+
+        Raises:
+            ProviderError: the place cannot be reached, or refuses.
+        """
 
     def settle(self, run: "RunStore") -> None:
-        """Forgets what an ended run needs no more, such as its secrets."""
+        """Forget what an ended run needs no more: its secrets."""
+        forget(run)
 
-    def keep(self, run: "RunStore") -> None:
-        """Keeps what may be gone when an interrupted run goes on, such as an emulator's logs."""
+    def keep(self, run: "RunStore") -> None:  # noqa: B027  # most keep everything on this machine
+        """Keep what may be gone when an interrupted run goes on, such as an emulator's logs."""
 
 
 def start(run: "RunStore") -> None:
-    """Starts a process that drives the run and outlives this one; nothing if one does already.
+    """Start a process that drives the run and outlives this one; nothing if one does already.
 
     Raises:
         ProviderError: the driver did not start.
@@ -77,12 +89,12 @@ def start(run: "RunStore") -> None:
             said = (run.folder / "driver.log").read_text(errors="replace").strip().splitlines()
             raise ProviderError(f"the driver did not start: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.01)
-    # The driver is its own master from here on; whoever waits for it looks at the store.
+    # The driver goes on by itself from here; its run is watched through the store.
     threading.Thread(target=process.wait, daemon=True).start()
 
 
 def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> RunState:
-    """Drives the run until it ends, or watches whoever drives it; see `Provider.follow`."""
+    """Drive the run until it ends, or watch the process that drives it; see `Provider.follow`."""
     if run.record().state.ended:
         forget(run)  # a driver that was killed at the very end could not
         return run.record().state
@@ -98,7 +110,7 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
 
 @contextlib.contextmanager
 def _in_words(run: "RunStore") -> Iterator[None]:
-    """Makes an error of ours of whatever breaks a driver, so that a user reads what to do and no traceback."""
+    """Turn what breaks a driver into an error of ours, so that a user reads what to do and no traceback."""
     try:
         yield
     except CloudtuneError:
@@ -133,9 +145,9 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
 
 
 def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
-    """Watches a run that another process drives or follows, through the store, until nobody does.
+    """Watch a run that another process drives or follows, through the store, until none does.
 
-    Its end is not enough: whoever drives it settles it after that, and may need what the caller would take away.
+    Its end is not enough: the process that drives it settles it after that, and may need what the caller would take away.
     """
     from cloudtune.driver.follower import RunFollower  # noqa: PLC0415
 
@@ -151,14 +163,14 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
 
 def refresh(run: "RunStore") -> None:
-    """Notes that a run whose driver is gone is interrupted."""
+    """Note that a run whose driver is gone is interrupted."""
     from cloudtune.driver.standing import settle  # noqa: PLC0415  # which knows where a run is driven by us
 
     settle(run)
 
 
 def cancel(run: "RunStore", site: Site) -> None:
-    """Asks the driver to end the run, or ends it where there is no driver."""
+    """Ask the driver to end the run, or end it where there is no driver."""
     run.write(columns={"wish": "cancel"})
     try:
         with run.driving():
@@ -170,7 +182,7 @@ def cancel(run: "RunStore", site: Site) -> None:
 
 
 def end_cancelled(run: "RunStore") -> None:
-    """Writes down that a run, and what is left of its trials, was cancelled."""
+    """Write down that a run, and what is left of its trials, was cancelled."""
     why, now = "cancelled by its user", time.time()
     left = run.trials(TrialState.WAITING, TrialState.RUNNING)
     for trial in left:
@@ -183,7 +195,7 @@ Condition = Callable[[], bool]
 
 
 def pause(seconds: float, leave: Condition) -> bool:
-    """Waits, but not once it is time to leave; returns whether it is."""
+    """Wait, but not once it is time to leave; return whether it is."""
     until = time.monotonic() + seconds
     while not leave():
         left = until - time.monotonic()
@@ -195,10 +207,10 @@ def pause(seconds: float, leave: Condition) -> bool:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator["Interrupt"]:
-    """Turns Ctrl-C into levels of urgency: once lets the running trials end, twice ends them; SIGTERM ends them at once.
+    """Turn Ctrl-C into levels of urgency: the first lets the running trials end, the second ends them; SIGTERM ends them at once.
 
-    Only the main thread can; elsewhere the interrupt stays as it is. A signal that whoever started this process had
-    ignored (`nohup`) stays so.
+    Only the main thread can; elsewhere the interrupt stays as it is. A signal that is ignored as
+    this process starts (`nohup`) stays so.
     """
     from cloudtune.driver.loop import Interrupt  # noqa: PLC0415
 

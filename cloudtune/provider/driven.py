@@ -1,6 +1,5 @@
 """What all providers share whose trials cloudtune drives: a run is driven, watched and ended by a process of this machine."""
 
-from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,30 +10,13 @@ from cloudtune.results.progress import Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState
-from cloudtune.store.secrets import forget
 
 if TYPE_CHECKING:
-    from cloudtune.driver.launcher import Launcher
     from cloudtune.store.store import RunStore
 
 
-class DrivenProvider(Provider):
-    """Has no tuner of its own: a `driving.Site`, and for the rest what driving gives."""
-
-    @abstractmethod
-    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        """See `driving.Site`."""
-
-    @abstractmethod
-    def abandon(self, run: "RunStore") -> None:
-        """See `driving.Site`."""
-
-    def settle(self, run: "RunStore") -> None:
-        """See `driving.Site`."""
-        forget(run)
-
-    def keep(self, run: "RunStore") -> None:
-        """See `driving.Site`; most keep everything on this machine."""
+class DrivenProvider(Provider, driving.Site):
+    """Has no tuner of its own: a subclass says what launches trials, and cloudtune drives them."""
 
     def start(self, run: "RunStore") -> None:
         driving.start(run)
@@ -50,7 +32,7 @@ class DrivenProvider(Provider):
 
 
 def search_problems(job: TuningJob, base: Path) -> list[Problem]:
-    """What cloudtune's driver cannot do: a strategy that does not suit the space, a table that is not there.
+    """Return what cloudtune's driver cannot do: a strategy that does not suit the space, a table that is not there.
 
     Args:
         job: the spec.
@@ -69,7 +51,7 @@ def search_problems(job: TuningJob, base: Path) -> list[Problem]:
 
 
 def keep_earlier(run: "RunStore", job: TuningJob) -> None:
-    """Keeps what the driver shall learn from before its first trial."""
+    """Keep the trials of earlier runs that the driver learns from before its first trial."""
     if job.warm_start is not None:
         from cloudtune.driver import warm_start as earlier  # noqa: PLC0415  # only jobs with a warm start need it
 

@@ -1,4 +1,4 @@
-"""One run on its provider: what reading, following and ending it take, whoever holds it."""
+"""One run on its provider: reading, following and ending it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +45,7 @@ class RunHandle:
         return self.record.state
 
     def start(self) -> None:
-        """Makes the run go on without this process. Doing it twice makes one job.
+        """Make the run go on without this process. Doing it twice makes one job.
 
         Raises:
             ProviderError: the provider did not take the job.
@@ -53,7 +53,7 @@ class RunHandle:
         self._provider.start(self._store)
 
     def refresh(self) -> RunState:
-        """Asks the service about the run, once, and returns its state. Nothing else but `wait` brings the store up to date.
+        """Ask the service about the run, once, and return its state. Nothing else but `wait` brings the store up to date.
 
         A run that has ended is not asked for, nor one whose emulator is gone, nor where the store may only be read.
 
@@ -66,12 +66,12 @@ class RunHandle:
         return self.state
 
     def wait(self, watcher: Watcher | None = None) -> RunState:
-        """Waits until the run has ended (or is interrupted), and returns its state.
+        """Wait until the run has ended (or is interrupted), and return its state.
 
         A run whose emulator ends is interrupted.
 
         Args:
-            watcher: is told of progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
+            watcher: called with the progress meanwhile. If it raises, it is dropped and the run goes on; its exception is
                 raised once the run has ended.
         """
         if settle(self._store).state is RunState.INTERRUPTED and lost_emulators(self._store):
@@ -85,11 +85,11 @@ class RunHandle:
             return RunState.INTERRUPTED
 
     def trials(self) -> list[Trial]:
-        """All trials by number."""
+        """Return all trials by number."""
         return self._store.trials()
 
     def logs(self, number: int, *, follow: bool = False) -> Iterator[str]:
-        """The lines that a trial printed; with `follow` also those to come, until it ends.
+        """Return the lines that a trial printed; with `follow` also those to come, until it ends.
 
         Raises:
             TrialError: there is no such trial, or it has no log.
@@ -97,7 +97,7 @@ class RunHandle:
         return self._provider.logs(self._store, number, follow=follow)
 
     def fetch(self, number: int, target: str | Path) -> list[Path]:
-        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
+        """Copy what a trial left (its model, its outputs) into a folder, and return the files.
 
         Raises:
             TrialError: there is no such trial, or it left nothing.
@@ -105,6 +105,6 @@ class RunHandle:
         return self._provider.fetch(self._store, number, Path(target))
 
     def cancel(self) -> None:
-        """Ends the run now: running trials are stopped, and it cannot be resumed."""
+        """End the run now: running trials are stopped, and it cannot be resumed."""
         if not self.refresh().ended:
             self._provider.cancel(self._store)

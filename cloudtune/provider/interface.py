@@ -87,11 +87,11 @@ class Provider(ABC):
         return False
 
     def emulators(self) -> "Mapping[str, str]":
-        """The addresses of emulators that runs would go to instead of services, by the provider's or profile's name."""
+        """Return the addresses of emulators that runs would go to instead of services, by the provider's or profile's name."""
         return {}
 
     def addresses(self) -> "Mapping[str, str]":
-        """The addresses of the services that it asks, as far as they are known without asking, by the service's name.
+        """Return the addresses of the services that it asks, as far as they are known without asking, by the service's name.
 
         Whether they answer at all is tried before a run is looked at.
         """
@@ -99,13 +99,13 @@ class Provider(ABC):
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
-        """What will be sent for a job and what it means there. Pure: no network, no credentials, no files.
+        """Return what will be sent for a job and what it means there. Pure: no network, no credentials, no files.
 
         An unsupported field is a note of the plan, not an exception.
         """
 
     def to_native(self, job: "TuningJob") -> "JsonValue":  # noqa: ARG002  # none here
-        """The service's own request for a job, as data for JSON.
+        """Return the service's own request for a job, as data for JSON.
 
         Raises:
             UnsupportedError: the provider cannot run the job as it stands.
@@ -114,7 +114,7 @@ class Provider(ABC):
         raise ConfigError(f"{self.name} has no requests of its own")
 
     def to_launch(self, job: "TuningJob", base: "Path", folder: "Path") -> "JsonValue":  # noqa: ARG002  # none here
-        """The service's own request for a job, which other tools can launch as it stands: code and data are uploaded.
+        """Return the service's own request for a job, which other tools can launch as it stands: code and data are uploaded.
 
         Args:
             job: the spec.
@@ -130,7 +130,7 @@ class Provider(ABC):
 
     @classmethod
     def from_native(cls, data: object, folder: "Path | None" = None) -> "TuningJob":  # noqa: ARG003  # none here
-        """The spec of one of the service's own requests; nothing is lost.
+        """Return the spec of one of the service's own requests; nothing is lost.
 
         Args:
             data: of its JSON or YAML.
@@ -147,7 +147,7 @@ class Provider(ABC):
         """Return a request whose parameters have names that a spec may have, and the new names by the old ones.
 
         Names that are legal stay; the new ones are those of `cloudtune.interop.legal_names`. Conditions, commands and
-        whatever else names a parameter are changed, too.
+        all else that names a parameter are changed, too.
 
         Args:
             data: as `from_native` takes it.
@@ -165,7 +165,7 @@ class Provider(ABC):
 
     @abstractmethod
     def check(self) -> list[Finding]:
-        """What a run needs here and whether it is there: credentials, permissions, quotas, programs."""
+        """Return what a run needs here and whether it is there: credentials, permissions, quotas, programs."""
 
     def where(self, job: "TuningJob") -> "Where":
         """Return where the job's trials run, as far as their files are concerned."""
@@ -187,15 +187,15 @@ class Provider(ABC):
         return survey(job, base, replace(self.where(job), pickled=pickled))
 
     def verify(self, job: "TuningJob", base: "Path") -> "list[Problem]":  # noqa: ARG002  # most have nothing to verify
-        """What else keeps the job from running here; of its files `survey` tells. Paths are relative to `base`."""
+        """Return what else keeps the job from running here; of its files `survey` tells. Paths are relative to `base`."""
         return []
 
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
-        """Keeps what a later start or resume needs besides the store: the job comes with its secrets only here."""
+        """Keep what a later start or resume needs besides the store: the job comes with its secrets only here."""
 
     @classmethod
     def emulator(cls, mounts: "Mapping[str, Path]") -> "AbstractContextManager[Mapping[str, str]]":  # noqa: ARG003
-        """An emulator of the service on this machine, for as long as the context lasts.
+        """Return an emulator of the service on this machine, for as long as the context lasts.
 
         Gives the environment variables by which this provider, and any other client of the service, finds it.
 
@@ -209,7 +209,7 @@ class Provider(ABC):
 
     @abstractmethod
     def start(self, run: "RunStore") -> None:
-        """Makes the run go on without this process. Doing it twice, or after a lost answer, makes one job.
+        """Make the run go on without this process. Doing it twice, or after a lost answer, makes one job.
 
         Raises:
             ProviderError: the provider did not take the job.
@@ -217,7 +217,7 @@ class Provider(ABC):
 
     @abstractmethod
     def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        """Brings the run forward, or watches it, until it ends; keeps the store up to date meanwhile.
+        """Bring the run forward, or watch it, until it ends; keep the store up to date meanwhile.
 
         A KeyboardInterrupt (SIGINT) leaves the run resumable.
 
@@ -227,22 +227,22 @@ class Provider(ABC):
 
     @abstractmethod
     def refresh(self, run: "RunStore") -> None:
-        """Brings the store up to date, once and quickly."""
+        """Bring the store up to date, once and quickly."""
 
     @abstractmethod
     def cancel(self, run: "RunStore") -> None:
-        """Asks the run to end now. Returns when the wish is known, not when it is carried out."""
+        """Ask the run to end now. Return when that is known, not when it is carried out."""
 
     @abstractmethod
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        """The lines that a trial printed; with `follow` also those to come, until it ends.
+        """Return the lines that a trial printed; with `follow` also those to come, until it ends.
 
         Raises:
             TrialError: there is no such trial, or it has no log.
         """
 
     def fetch(self, run: "RunStore", number: int, target: "Path") -> "list[Path]":  # noqa: ARG002  # none here
-        """Copies what a trial left (its model, its outputs) into a folder, and returns the files.
+        """Copy what a trial left (its model, its outputs) into a folder, and return the files.
 
         Raises:
             TrialError: there is no such trial, or it left nothing.
@@ -250,10 +250,10 @@ class Provider(ABC):
         raise TrialError(f"{self.name} keeps no files of trials")
 
     def find(self, name: str) -> "tuple[TuningJob, Mapping[str, str]]":
-        """A job that this provider runs already, by the service's own name for it.
+        """Return a job that this provider runs already, by the service's own name for it.
 
         Returns:
-            The spec, and what the run's record shall remember of the service (`RunRecord.native`).
+            The spec, and what the run's record keeps of the service (`RunRecord.native`).
 
         Raises:
             RunNotFound: the service has no such job.
@@ -261,12 +261,12 @@ class Provider(ABC):
         raise RunNotFound(f"{self.name} keeps no runs but those in the store; `cloudtune ls` lists them, not {name!r}")
 
     def resume(self, run: "RunStore") -> None:
-        """Makes an interrupted run ready to go on; what follows is `start` or `follow`."""
+        """Make an interrupted run ready to go on; what follows is `start` or `follow`."""
         self.refresh(run)
 
 
 def load_provider(name: str) -> type[Provider]:
-    """The class of a provider.
+    """Return the class of a provider.
 
     Raises:
         ConfigError: there is no such provider, or what it needs is not installed.

@@ -1,4 +1,4 @@
-"""From a job to a run that is written down, which nothing has been started of yet."""
+"""From a job to a run that is written down and not started yet."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ def prepare_in(
         job: the spec.
         base: the folder that the job's relative paths start from.
         run_id: the run's id; None for a new one.
-        native: what the provider shall remember.
+        native: the provider's notes; see `RunRecord.native`.
 
     Raises:
         UnsupportedError: the provider cannot run the job as it stands.

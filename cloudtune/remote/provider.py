@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from cloudtune.bundle.survey import Survey
 from cloudtune.driver.follower import RunFollower
@@ -175,6 +175,12 @@ class RemoteDriver(Provider):
                 run.write(columns={"reason": f"its driver goes on; `cloudtune resume {run.id}` follows it again"})
                 return RunState.INTERRUPTED
 
+    @property
+    def _site(self) -> Site:
+        """What ran the trials; `verify` has refused a provider that cannot be driven."""
+        assert isinstance(self._target, Site)
+        return self._target
+
     def _conclude(self, run: RunStore, reader: Reader) -> RunState:
         """Bring the run's store up to date after its driver has ended, and return the run's state."""
         driver = self._driver(run)
@@ -183,11 +189,11 @@ class RemoteDriver(Provider):
         if reader.gap or not run.record().state.ended:
             _fetch_store(driver, run)
         if not run.record().state.ended and run.wish() == "cancel":
-            cast("Site", self._target).abandon(run)
+            self._site.abandon(run)
             end_cancelled(run)
         state = run.record().state
         if state.ended:
-            cast("Site", self._target).settle(run)
+            self._site.settle(run)
             return state
         reason = f"its driver has ended ({driver.record.reason or 'before its time'}); `cloudtune resume {run.id}` starts another"
         run.write(columns={"state": RunState.INTERRUPTED.value, "reason": reason})

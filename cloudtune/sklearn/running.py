@@ -227,7 +227,7 @@ def run_here(
     return Outcome(run, site.raised or evaluating.stored_error(run.folder))
 
 
-class _Here:
+class _Here(driving.Site):
     """The `driving.Site` of this machine, which launches folds."""
 
     def __init__(self, provider: Any, evaluation: Evaluation, workers: int) -> None:  # a provider that implements Site

@@ -1,28 +1,30 @@
-"""Trials as command jobs: what cloudtune's own driver launches on Azure Machine Learning.
+"""Trials as command jobs of Azure Machine Learning.
 
-A look at them is one call to MLflow, which tells the states and last metrics of the run's jobs, and one more for each
-that logged something since.
+A poll is one call to MLflow, which tells the states and last metrics of the run's jobs, and one more for each that logged
+something since.
 """
 
 import re
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cloudtune.driver.launcher import Ended, finds_no_place
-from cloudtune.driver.polling import PolledLauncher
-from cloudtune.errors import EmulatorEnded, ProviderError
-from cloudtune.store.records import Trial
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.polling import JobRunner
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.store.records import Trial, TrialState
 from cloudtune_azureml.client import Azure
-from cloudtune_azureml.launching import RUN_TAG
 from cloudtune_azureml.logs import LoggedMetrics
-from cloudtune_azureml.names import trial_name
-from cloudtune_azureml.tuner import failure_of, overran
+from cloudtune_azureml.names import run_name, trial_name
+from cloudtune_azureml.storage import JobOutputs
+from cloudtune_azureml.translate import command_of
+from cloudtune_azureml.tuner import TRIAL_STATES, failure_of, times_of
 
-if TYPE_CHECKING:
-    from cloudtune.spec.job import TuningJob
+RUN_TAG = "cloudtune_run"
+"""The tag by which the jobs of a driven run are found."""
 
 _FOR_GOOD = frozenset({"400", "404", "409", "ValidationException", "JobException", "AssetException"})
 """Errors that another attempt would get again."""
@@ -32,141 +34,89 @@ _NO_CAPACITY = re.compile(
 )
 """How the run history tells, in words alone, that no machines were to be had."""
 
-_ENDED = frozenset({"FINISHED", "FAILED", "KILLED"})
-
 
 @dataclass(slots=True)
-class _Running:
-    """What is known of a command job that runs."""
+class _Known:
+    """What is known of a command job that was submitted or found: whose attempt it is, and what it logged."""
 
     trial: Trial
     logged: LoggedMetrics = field(default_factory=LoggedMetrics)
-    last: Any = None
-    ended: Ended | None = None
 
 
-class CommandJobLauncher(PolledLauncher):
-    """Runs each trial as a command job.
+class AzureMlRunner(JobOutputs, JobRunner):
+    """Runs each trial of a run as a command job.
 
     Args:
         azure: the clients.
-        job: the spec.
-        name: the run's; see `names.run_name`.
-        template: the command job, but for what differs from trial to trial.
-        origin: what its relative paths start from.
-        command: gives a trial's command.
-        interval: seconds between two looks at the service.
+        brief: what is asked for the run.
     """
 
     once = True
+    for_good = _FOR_GOOD
 
-    def __init__(
-        self,
-        azure: Azure,
-        job: "TuningJob",
-        name: str,
-        template: Mapping[str, Any],
-        origin: Path,
-        command: Callable[[Trial], str],
-        *,
-        interval: float,
-    ) -> None:
-        super().__init__(interval)
-        self._azure = azure
-        self._job = job
-        self._name = name
+    def __init__(self, azure: Azure, brief: RunBrief) -> None:
+        super().__init__(brief)
+        self.azure = azure
+        self._job = brief.job
+        self._name = run_name(brief.job.name, brief.id)
+        self._jobs: dict[str, _Known] = {}
+
+    def prepare(self) -> None:
+        super().prepare()
         # Without one the SDK would take the name of the folder that its caller works in.
-        self._experiment = str(template.get("experiment_name") or job.name)
-        self._template = {**template, "experiment_name": self._experiment}
-        self._origin = origin
-        self._command = command
-        self._running: dict[str, _Running] = {}
+        self.template["experiment_name"] = str(self.template.get("experiment_name") or self._job.name)
 
     def place(self, trial: Trial) -> str:
         return trial_name(self._name, trial.number, trial.attempt)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._running)
-
-    def launch(self, trial: Trial) -> None:
-        running = self._take(trial)
-        try:
-            code = self._azure.create(self.place(trial), self._request(trial), self._origin, look_first=False)
-            if code is not None:  # the next trials have the same: nothing is uploaded, or looked for, again
-                self._template = {**self._template, "code": code}
-        except EmulatorEnded:  # which says nothing of the trial
-            raise
-        except ProviderError as error:
-            self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
+    def submit(self, trial: Trial) -> None:
+        code = self.azure.create(
+            self.place(trial), self._request(trial), Path(self.brief.native["base"]), look_first=False
+        )
+        if code is not None:  # the next trials have the same: nothing is uploaded, or looked for, again
+            self.template["code"] = code
 
     def _request(self, trial: Trial) -> dict[str, Any]:
-        """The command job of one attempt."""
+        """Return the command job of one attempt."""
         own = {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
-        variables = {**(self._template.get("environment_variables") or {}), **own}
-        tags = {**(self._template.get("tags") or {}), RUN_TAG: self._name}
-        title = f"{self._template.get('display_name', self._name)}-{trial.number}"
+        variables = {**(self.template.get("environment_variables") or {}), **own}
+        tags = {**(self.template.get("tags") or {}), RUN_TAG: self._name}
+        title = f"{self.template.get('display_name', self._name)}-{trial.number}"
         return {
-            **self._template,
-            "command": self._command(trial),
+            **self.template,
+            "command": command_of(self._job, trial, self.template["command"]),
             "display_name": title,
             "environment_variables": variables,
             "tags": tags,
         }
 
-    def _take(self, trial: Trial) -> _Running:
-        running = self._running[self.place(trial)] = _Running(trial)
-        return running
+    def find(self, trial: Trial) -> bool:
+        return self.azure.job(self.place(trial)) is not None
 
-    def adopt(self, trial: Trial) -> bool:
-        if self._azure.job(self.place(trial)) is None:
-            return False
-        self._take(trial)
-        return True
+    def stop(self, place: str) -> None:
+        self.azure.cancel(place)
 
-    # One look
+    # One poll
 
-    def look(self) -> None:
-        told = {str(run["info"]["run_id"]): run for run in self._azure.runs(self._experiment, RUN_TAG, self._name)}
-        for place, running in list(self._running.items()):
-            run = told.get(place)
-            if running.ended is None and run is not None:
-                self._hear(place, running, run)
-            if running.ended is not None:
-                del self._running[place]
-                self.happened.append(running.ended)
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        asked = {self.place(trial): trial for trial in trials}
+        self._jobs = {place: self._jobs.get(place) or _Known(trial) for place, trial in asked.items()}
+        runs = self.azure.runs(self.template["experiment_name"], RUN_TAG, self._name)
+        told = {str(run["info"]["run_id"]): run for run in runs}
+        seen = [self._seen(place, told[place]) for place in self._jobs if place in told]
+        return [replace(each, reports=self._jobs[each.place].logged.taken()) for each in seen]
 
-    def _hear(self, place: str, running: _Running, run: Mapping[str, Any]) -> None:
-        last = run.get("data", {}).get("metrics", [])
-        if last and last != running.last:
-            running.last = last
-            trial = Trial(running.trial.number, {}, running.trial.state, attempt=running.trial.attempt, place=place)
-            self.happened.extend(running.logged.new_reports(self._azure, trial, [each["key"] for each in last]))
-        if run["info"]["status"] in _ENDED:
-            self._conclude(place, running, run["info"])
-        elif overran(self._job, run["info"], time.time()):  # the service has its own limit, of a minute at least
-            self._azure.cancel(place)
-
-    def _conclude(self, place: str, running: _Running, info: Mapping[str, Any]) -> None:
-        if info["status"] == "FINISHED":
-            self._end(running, "")
-            return
-        too_long = overran(self._job, info, float(info.get("end_time") or 0) / 1000)
-        if too_long:
-            self._end(running, too_long)
-        elif info["status"] == "KILLED":
-            self._end(running, "its command job was cancelled", retry=True)
-        else:
-            why = failure_of(self._azure, place)
-            self._end(running, why, retry=True, unplaced=bool(_NO_CAPACITY.search(why)))
-
-    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
-
-    def stop(self, number: int) -> None:
-        for place, running in self._running.items():
-            if running.trial.number == number and running.ended is None:
-                self._azure.cancel(place)
-
-    def close(self) -> None:
-        """Lets go of jobs that still run: they are the service's, and a resume takes them over."""
+    def _seen(self, place: str, run: Mapping[str, Any]) -> TrialSnapshot:
+        """Read what is new of a job; return the rest of its snapshot."""
+        known, state = self._jobs[place], TRIAL_STATES[run["info"]["status"]]
+        number, attempt = known.trial.number, known.trial.attempt
+        known.logged.read(self.azure, Trial(number, {}, attempt=attempt, place=place), run)
+        started, ended = times_of(run["info"])
+        if not state.ended and exceeds(self._job, started, time.time()):
+            self.azure.cancel(place)  # the service has its own limit, of a minute at least
+        too_long = exceeds(self._job, started, ended)
+        reason = "its command job was cancelled" if state is TrialState.CANCELLED else ""
+        if state is TrialState.FAILED and not too_long:
+            reason = failure_of(self.azure, place)
+        unplaced = bool(_NO_CAPACITY.search(reason))
+        return TrialSnapshot(number, place, state, reason=reason, too_long=too_long, unplaced=unplaced)

@@ -1,17 +1,13 @@
-"""What trials print, log to MLflow and leave behind."""
+"""What trials print and log to MLflow."""
 
 import re
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import ProviderError, TrialError
+from cloudtune.errors import ProviderError
 from cloudtune.store.records import Report, Trial
-from cloudtune_azureml.client import Azure, patiently, quiet
-from cloudtune_azureml.workload import OUTPUT
+from cloudtune_azureml.client import Azure
 
 if TYPE_CHECKING:
     from cloudtune.driver.process import Condition
@@ -21,33 +17,45 @@ _PAGE = 25_000
 
 
 class LoggedMetrics:
-    """The values of one trial, told once each: of one step, those of one metric may come before another's."""
+    """The values that one trial logged, each read once: of one step, those of one metric may come before another's."""
 
     def __init__(self) -> None:
         self._told: set[tuple[str, int, int, int]] = set()
+        self._last: Any = None
+        self._new: list[Report] = []
 
-    def new_reports(self, azure: Azure, trial: Trial, names: Sequence[str]) -> list[Report]:
-        """What was logged since the last time, in the order of its logging; values of one step and moment are one report.
+    def read(self, azure: Azure, trial: Trial, run: Mapping[str, Any]) -> None:
+        """Read what was logged since the last time, in the order of its logging; values of one step and moment are one report.
 
         Args:
             azure: the clients.
             trial: whose job is at `Trial.place`.
-            names: of the metrics.
+            run: of MLflow, whose last metrics say whether there is anything new.
         """
+        last = run.get("data", {}).get("metrics", [])
+        if not last or last == self._last:
+            return
+        histories = {each["key"]: _history(azure, trial, each["key"]) for each in last}
         grouped: dict[tuple[int, int, int], dict[str, float]] = {}
-        for name in names:
+        for name, history in histories.items():
             again: Counter[tuple[int, int]] = Counter()
-            for each in _history(azure, trial, name):
+            for each in history:
                 moment, step = int(each["timestamp"]), int(each.get("step") or 0)
                 again[moment, step] += 1
                 mark = (name, moment, step, again[moment, step])
                 if mark not in self._told:
                     self._told.add(mark)
                     grouped.setdefault(mark[1:], {})[name] = float(each["value"])
-        return [
+        self._new += [
             Report(trial.number, trial.attempt, step, moment / 1000, values)
             for (moment, step, _), values in sorted(grouped.items(), key=lambda one: one[0])
         ]
+        self._last = last
+
+    def taken(self) -> list[Report]:
+        """Return the reports that were read since the last time."""
+        taken, self._new = self._new, []
+        return taken
 
 
 def _history(azure: Azure, trial: Trial, name: str) -> list[dict[str, Any]]:
@@ -66,7 +74,7 @@ _LOG = re.compile(r"user_logs/std_log(_process_0+)?\.txt|azureml-logs/70_driver_
 
 
 def lines_of(azure: Azure, name: str, over: "Condition", interval: float) -> Iterator[str]:
-    """The lines that a job printed, with those to come until it is over.
+    """Return the lines that a job printed, with those to come until it is over.
 
     Args:
         azure: the clients.
@@ -97,32 +105,3 @@ def _log(azure: Azure, name: str) -> bytes:
         return b""
     place = next((files[each] for each in sorted(files, reverse=True) if _LOG.fullmatch(each)), None)
     return b"" if place is None else azure.read(place, f"reading the log of {name}")
-
-
-def download(azure: Azure, name: str, target: Path) -> list[Path]:
-    """Downloads a trial's output folder by Azure Machine Learning's SDK.
-
-    Args:
-        azure: the clients.
-        name: the job's.
-        target: a folder; made if it is not there.
-
-    Returns:
-        The files, below the target.
-
-    Raises:
-        TrialError: it left none.
-    """
-    if azure.job(name) is None:
-        raise TrialError(f"{name} was never made")
-    with tempfile.TemporaryDirectory() as temporary:
-        with quiet():
-            patiently(
-                f"downloading from {name}",
-                lambda: azure.ml.jobs.download(name, download_path=temporary, output_name=OUTPUT),
-            )
-        folder = Path(temporary, "named-outputs", OUTPUT)
-        if not folder.is_dir() or not any(folder.rglob("*")):
-            raise TrialError(f"{name} left no files")
-        shutil.copytree(folder, target, dirs_exist_ok=True)
-    return [path for path in sorted(target.rglob("*")) if path.is_file()]

@@ -1,28 +1,26 @@
 """The Azure Machine Learning provider: plans, starts, follows and ends runs there, by its own sweeps or driven by cloudtune's driver."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.cloud import CloudProvider, plan_of
+from cloudtune.provider.cloud import CloudProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.capabilities import SUPPORT
-from cloudtune_azureml.names import run_name
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.space import PROVIDER, codec_of
-from cloudtune_azureml.translate import command_of, native_request, translate
+from cloudtune_azureml.translate import native_request, translate
 
 if TYPE_CHECKING:
-    from cloudtune.driver.launcher import Launcher
-    from cloudtune.driver.process import Condition
-    from cloudtune.provider.managed import ManagedWatch
+    from cloudtune.driver.outputs import RunBrief
     from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.store.records import Trial
     from cloudtune.store.store import RunStore
     from cloudtune_azureml.client import Azure
+    from cloudtune_azureml.jobs import AzureMlRunner
+    from cloudtune_azureml.tuner import AzureMlTuner
 
 
 class AzureMlProvider(CloudProvider):
@@ -96,54 +94,24 @@ class AzureMlProvider(CloudProvider):
         return findings(self._settings)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
-        from cloudtune_azureml.finding import find  # noqa: PLC0415
+        from cloudtune_azureml.tuner import find  # noqa: PLC0415
 
         return find(self._azure, name), {"job": name}
 
     # A run
 
-    def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
-        from cloudtune_azureml.launching import create_sweep  # noqa: PLC0415
+    def request(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path | None = None) -> dict[str, Any]:
+        from cloudtune_azureml.storage import final_request, with_code_in  # noqa: PLC0415
 
-        return create_sweep(self._azure, run, job, plan)
+        request = final_request(run, job, plan)
+        return request if folder is None else with_code_in(folder, f"{job.name}-code", request, run.folder)
 
-    def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_azureml.tuner import SweepWatch  # noqa: PLC0415
+    def tuner(self, brief: "RunBrief") -> "AzureMlTuner":
+        from cloudtune_azureml.tuner import AzureMlTuner  # noqa: PLC0415
 
-        return SweepWatch(self._azure, run, job, plan, codec_of(job), run.record().native["job"])
+        return AzureMlTuner(self._azure, brief)
 
-    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        from cloudtune_azureml.jobs import CommandJobLauncher  # noqa: PLC0415
-        from cloudtune_azureml.launching import final_request  # noqa: PLC0415
+    def runner(self, brief: "RunBrief") -> "AzureMlRunner":
+        from cloudtune_azureml.jobs import AzureMlRunner  # noqa: PLC0415
 
-        self.reach(run)
-        template = final_request(run, job, plan_of(run))
-        launcher = CommandJobLauncher(
-            self._azure,
-            job,
-            run_name(job.name, run.id),
-            template,
-            Path(run.record().native["base"]),
-            lambda trial: command_of(job, trial, template["command"]),
-            interval=self.poll,
-        )
-        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
-        return launcher
-
-    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:
-        from cloudtune_azureml.launching import final_request, with_code_in  # noqa: PLC0415
-
-        return with_code_in(folder, f"{job.name}-code", final_request(run, job, plan), run.folder)
-
-    def stop_trial(self, place: str) -> None:
-        self._azure.cancel(place)
-
-    def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:  # noqa: ARG002  # its place says all
-        from cloudtune_azureml.logs import lines_of  # noqa: PLC0415
-
-        return lines_of(self._azure, trial.place, over, min(self.poll, 1.0))
-
-    def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:  # noqa: ARG002  # its place says all
-        from cloudtune_azureml.logs import download  # noqa: PLC0415
-
-        return download(self._azure, trial.place, target)
+        return AzureMlRunner(self._azure, brief)

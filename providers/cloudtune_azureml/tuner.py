@@ -1,30 +1,32 @@
-"""A sweep job of the service as a run: what the service tells of it, kept in the store.
+"""Azure Machine Learning's own tuner: the sweep job of one run.
 
-A look at it is two calls, however many trials there are: one for the job, one for its trials, whose parameters and
-last metrics MLflow tells; and one more for each trial that logged something, which gives all of its values.
+A poll is two calls, however many trials there are: one for the job, one for its trials, whose parameters and last metrics
+MLflow tells; and one more for each trial that logged something, which gives all of its values.
 """
 
 import json
 import shlex
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import JobSnapshot, ManagedWatch
-from cloudtune.results.objectives import losses
-from cloudtune.results.progress import keep_counting_values
-from cloudtune.spec.units import format_duration
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.errors import RunNotFound
+from cloudtune.provider.managed_run import Tuner
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.trial import flattened_branches
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.logs import LoggedMetrics
-
-if TYPE_CHECKING:
-    from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.spec.job import TuningJob
-    from cloudtune.store.store import RunStore
+from cloudtune_azureml.names import run_name
+from cloudtune_azureml.parse import parse, travelled
+from cloudtune_azureml.rest import file_of
+from cloudtune_azureml.space import codec_of
+from cloudtune_azureml.storage import JobOutputs
 
 JOB_STATES: Mapping[str, RunState] = {
     "": RunState.RUNNING,
@@ -55,113 +57,92 @@ TRIAL_STATES: Mapping[str, TrialState] = {
 }
 """Each RunStatus of MLflow as a state of a trial, before the reasons are looked at."""
 
-_LAG = 1
-"""Looks for which a trial without its metrics may still get them: they come after its end."""
-
 Data = Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one trial of the sweep."""
+    """What is known of one trial: its parameters, and what it logged."""
 
-    trial: Trial
+    parameters: dict[str, Any]
     logged: LoggedMetrics = field(default_factory=LoggedMetrics)
-    last: Any = None
-    waited: int = 0
-    finished: bool = False
 
 
-class SweepWatch(ManagedWatch):
-    """Keeps one run's part of the store up to date with its sweep job.
+class AzureMlTuner(JobOutputs, Tuner):
+    """The sweep job of one run, which has its name before it is made.
 
     Args:
         azure: the clients.
-        run: whose lock the caller holds while it looks.
-        job: the spec.
-        plan: which limits are watched.
-        codec: how the space travelled.
-        name: the sweep job's.
+        brief: what is asked for the run.
     """
 
-    def __init__(
-        self, azure: Azure, run: "RunStore", job: "TuningJob", plan: Plan, codec: "SpaceCodec", name: str
-    ) -> None:
-        super().__init__(run, job, plan)
-        self._azure = azure
-        self._codec = codec
-        self._name = name
-        self._fixed = _fixed(plan.request)
-        self._experiment = ""
-        self._trials = {trial.number: _Known(trial, finished=True) for trial in self.restored()}
+    lag = 1
 
-    def look(self) -> RunState:
-        """Learns what is new, and writes it down."""
-        body = self._azure.job(self._name)
-        if body is None:
-            return self._close(JobSnapshot(RunState.CANCELLED, None, 0.0, "the sweep job was deleted"))
-        own = body["properties"]
-        self._experiment = own.get("experimentName") or "Default"
-        state = JOB_STATES.get(own.get("status") or "", RunState.RUNNING)
-        for run in self._azure.runs(self._experiment, "mlflow.parentRunId", self._name):
-            self._hear(run, over=state.ended)
-        created = self.run.record().created
-        reason = self._reason() if state is RunState.FAILED else ""
-        sight = JobSnapshot(state, created, time.time() - created, reason)
-        if state.ended:
-            return self._close(sight)
-        self.enforce(sight)
-        return self.write(sight)
+    def __init__(self, azure: Azure, brief: RunBrief) -> None:
+        request: Any = brief.plan.request
+        own = request.get("name") or run_name(brief.job.name, brief.id)
+        super().__init__(brief, brief.native.get("job") or str(own))
+        self.azure = azure
+        self._job = brief.job
+        self._codec = codec_of(brief.job)
+        self._fixed = _fixed(brief.plan.request)
+        self._trials: dict[int, _Known] = {}
+        self._unnumbered: dict[str, int] = {}
+
+    def create(self, *, again: bool) -> str:
+        origin = Path(self.brief.native["base"])
+        self.azure.create(self.name, self.brief.request(), origin, look_first=again)
+        return self.name
 
     def stop(self) -> None:
-        self._azure.cancel(self._name)
+        self.azure.cancel(self.name)
 
-    def _reason(self) -> str:
-        return failure_of(self._azure, self._name)
+    # One poll
 
-    def _close(self, sight: JobSnapshot) -> RunState:
-        """Ends the trials that the service left as they were when the job ended."""
-        for known in self._trials.values():
-            if not known.finished:
-                known.trial.state = TrialState.CANCELLED
-                known.trial.reason = self.why_ended() or "the job ended before it did"
-                known.trial.ended = known.trial.ended or time.time()
-                self._finished(known)
-        return self.write(sight)
-
-    def _finished(self, known: _Known) -> None:
-        known.finished = True
-        self.finished(known.trial)
-
-    # Trials
-
-    def _hear(self, run: Data, *, over: bool) -> None:
-        info = run["info"]
-        number = self._number(str(info["run_id"]))
-        known = self._trials.get(number)
-        if known is None:
-            trial = Trial(number, self._parameters(run), TrialState.RUNNING, attempt=1, place=str(info["run_id"]))
-            known = self._trials[number] = _Known(trial)
-            self.changed(trial)
-        if known.finished:
-            return
-        started = info.get("start_time")
-        if known.trial.started is None and started and info["status"] != "SCHEDULED":
-            known.trial.started = float(started) / 1000
-            self.changed(known.trial)
-        self._measure(known, run)
-        if TRIAL_STATES[info["status"]].ended:
-            self._finish(known, run, over=over)
-        elif overran(self.job, info, time.time()):  # the service has its own limit, of a minute at least
-            self._azure.cancel(known.trial.place)
+    def poll(self, done: Collection[int]) -> JobSnapshot:
+        body = self.azure.job(self.name)
+        if body is None:
+            return JobSnapshot(RunState.CANCELLED, None, 0.0, "the sweep job was deleted")
+        own = body["properties"]
+        state = JOB_STATES.get(own.get("status") or "", RunState.RUNNING)
+        runs = self.azure.runs(own.get("experimentName") or "Default", "mlflow.parentRunId", self.name)
+        numbered = [(self._number(str(run["info"]["run_id"])), run) for run in runs]
+        seen = [self._seen(number, run) for number, run in numbered if number not in done]
+        reason = failure_of(self.azure, self.name) if state is RunState.FAILED else ""
+        trials = [replace(each, reports=self._trials[each.number].logged.taken()) for each in seen]
+        return JobSnapshot(state, self.brief.created, time.time() - self.brief.created, reason, trials)
 
     def _number(self, name: str) -> int:
-        """A trial's number: the service counts them in their names."""
+        """Return a trial's number: the service counts them in their names."""
         tail = name.rpartition("_")[2]
-        return int(tail) if tail.isdigit() else len(self._trials)
+        return int(tail) if tail.isdigit() else self._unnumbered.setdefault(name, len(self._unnumbered))
+
+    def _seen(self, number: int, run: Data) -> TrialSnapshot:
+        """Read what is new of a trial; return the rest of its snapshot."""
+        info = run["info"]
+        name, state = str(info["run_id"]), TRIAL_STATES[info["status"]]
+        known = self._trials.get(number)
+        if known is None:
+            known = self._trials[number] = _Known(self._parameters(run))
+        known.logged.read(self.azure, Trial(number, {}, attempt=1, place=name), run)
+        started, ended = times_of(info)
+        if not state.ended and exceeds(self._job, started, time.time()):
+            self.azure.cancel(name)  # the service has its own limit, of a minute at least
+        too_long = state is not TrialState.COMPLETED and exceeds(self._job, started, ended or time.time())
+        return TrialSnapshot(
+            number,
+            name,
+            state,
+            known.parameters,
+            started=started,
+            ended=ended if state.ended else None,
+            reason=failure_of(self.azure, name) if state is TrialState.FAILED and not too_long else "",
+            too_long=too_long,
+            stopped_early=state is TrialState.CANCELLED and self._job.stopping is not None,
+        )
 
     def _parameters(self, run: Data) -> dict[str, Any]:
-        """The parameters, which are told as MLflow's, and in a tag."""
+        """Return the parameters, which are told as MLflow's, and in a tag."""
         data = run.get("data", {})
         tags = {each["key"]: each["value"] for each in data.get("tags", [])}
         told: dict[str, Any] = {each["key"]: each["value"] for each in data.get("params", [])}
@@ -172,65 +153,16 @@ class SweepWatch(ManagedWatch):
         except ValueError:  # a job of another client, whose space says more than its spec here
             return flat
 
-    def _measure(self, known: _Known, run: Data) -> None:
-        last = run.get("data", {}).get("metrics", [])
-        if not last or last == known.last:
-            return
-        known.last = last
-        for report in known.logged.new_reports(self._azure, known.trial, [each["key"] for each in last]):
-            self.reported(report)
-            keep_counting_values(self.job.objective, known.trial.metrics, report.metrics)
-            self.changed(known.trial)
 
-    # How a trial ended
-
-    def _finish(self, known: _Known, run: Data, *, over: bool) -> None:
-        trial, state = known.trial, TRIAL_STATES[run["info"]["status"]]
-        unknown = losses(self.job.objective, trial.metrics) is None
-        if unknown and state is TrialState.COMPLETED and not over and known.waited < _LAG:
-            known.waited += 1
-            return
-        trial.ended = float(run["info"].get("end_time") or 1000 * time.time()) / 1000
-        trial.started = trial.started or trial.ended
-        trial.state, trial.reason = self._ending_of(trial, run["info"], unknown=unknown)
-        self._finished(known)
-
-    def _ending_of(self, trial: Trial, info: Data, *, unknown: bool) -> tuple[TrialState, str]:
-        state = TRIAL_STATES[info["status"]]
-        why = self.why_ended()
-        too_long = overran(self.job, info, trial.ended or 0.0)
-        if too_long and state is not TrialState.COMPLETED and why is None:
-            return TrialState.FAILED, too_long
-        if state is TrialState.CANCELLED:
-            if why is None and self.job.stopping is not None:
-                return TrialState.PRUNED, f"stopped early by the service (stopping: {self.job.stopping.type})"
-            return state, why or "cancelled at the service"
-        if state is TrialState.FAILED:
-            if why is not None:
-                return TrialState.CANCELLED, why
-            return state, failure_of(self._azure, trial.place)
-        if unknown:
-            return TrialState.FAILED, self.what_is_missing(trial)
-        return state, ""
-
-
-def overran(job: "TuningJob", info: Data, now: float) -> str:
-    """Why a trial ends if it ran longer than it may; "" if it did not.
-
-    Args:
-        job: the spec.
-        info: of its run, as MLflow tells it.
-        now: until when it ran, seconds since 1970.
-    """
-    limit, started = job.limits.trial_time, info.get("start_time")
-    if limit is None or not started or info["status"] == "SCHEDULED":
-        return ""
-    over = now - float(started) / 1000 >= limit.total_seconds()
-    return f"it ran longer than {format_duration(limit)} (limits.trial_time)" if over else ""
+def times_of(info: Data) -> tuple[float | None, float | None]:
+    """Return when a run began and ended, as MLflow tells it, in seconds since 1970; one that is scheduled has not begun."""
+    begun, over = info.get("start_time"), info.get("end_time")
+    started = float(begun) / 1000 if begun and info["status"] != "SCHEDULED" else None
+    return started, float(over) / 1000 if over else None
 
 
 def failure_of(azure: Azure, name: str) -> str:
-    """Why a job failed, as the run history tells it."""
+    """Return why a job failed, as the run history tells it."""
     told = azure.history(name, f"looking why {name} failed")
     error = ((told.get("error") or {}).get("error") or {}).get("message")
     said = str(error or "the service gave no reason")
@@ -238,10 +170,27 @@ def failure_of(azure: Azure, name: str) -> str:
 
 
 def _fixed(request: Data) -> dict[str, str]:
-    """The parameters that do not vary: words ``--name=value`` of the command."""
+    """Return the parameters that do not vary: words ``--name=value`` of the command."""
     command = str((request.get("trial") or request).get("command") or "")
     try:
         words = [word[2:].partition("=") for word in shlex.split(command) if word.startswith("--")]
     except ValueError:
         return {}
     return {name: text for name, equals, text in words if equals and "${{" not in text}
+
+
+# Sweep jobs that were started elsewhere
+
+
+def find(azure: Azure, name: str) -> TuningJob:
+    """Return the spec of a sweep job.
+
+    Raises:
+        RunNotFound: the workspace has no such job.
+    """
+    body = azure.job(name)
+    if body is None or body["properties"].get("jobType") != "Sweep":
+        hint = f"`az ml job list -w {azure.settings.workspace} -g {azure.settings.resource_group}` lists its jobs"
+        raise RunNotFound(f"Azure Machine Learning has no tuning job {name!r} in the workspace; {hint}")
+    spec = travelled(file_of(body))
+    return parse(body) if spec is None else TuningJob.from_data(spec, name)

@@ -81,7 +81,7 @@ class LocalProvider(DrivenProvider):
             raise TrialError(f"trial {number} left no files")
         return files
 
-    # The interface of `cloudtune.driver.process.Site`
+    # A site of driven runs
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
         native = run.record().native

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.bundle.survey import Survey
 from cloudtune.config import SEVERAL
@@ -60,9 +60,9 @@ class MixedProvider(DrivenProvider):
 
     def _site(self, profile: str) -> Site:
         provider = self._providers[profile]
-        if not hasattr(provider, "launcher"):
+        if not isinstance(provider, Site):
             raise ConfigError(f"the provider {provider.name} of {profile} cannot run single trials, so not with others")
-        return cast("Site", provider)
+        return provider
 
     # Before a run
 
@@ -113,7 +113,7 @@ class MixedProvider(DrivenProvider):
             )
         return profile
 
-    # The interface of `cloudtune.driver.process.Site`
+    # A site of driven runs
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
         from cloudtune_mixed.launcher import MixedLauncher  # noqa: PLC0415  # reading a run needs no launcher

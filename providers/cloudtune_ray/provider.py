@@ -87,7 +87,7 @@ class RayProvider(DrivenProvider):
             raise TrialError(f"trial {number} left no files")
         return files
 
-    # The interface of `cloudtune.driver.process.Site`
+    # A site of driven runs
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
         from cloudtune_ray.briefing import Briefing, found_files  # noqa: PLC0415  # only who drives launches

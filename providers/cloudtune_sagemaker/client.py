@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -228,3 +229,11 @@ def _of_service(error: ClientError, doing: str) -> ProviderError:
     if code in _QUOTA_CODES:
         return QuotaError(f"a limit of the account is reached while {doing}: {said}", code=code)
     return ProviderError(f"AWS answered while {doing}: {code}: {said}", code=code, retryable=code in _PASSING_CODES)
+
+
+def failure_text(reason: str) -> str:
+    """Return what went wrong, from the service's FailureReason: without the class of the error, on one line."""
+    text = reason.removeprefix("AlgorithmError: ").removeprefix("ClientError: ")
+    said = " ".join(text.split())
+    told_already = re.sub(r", exit code: \d+$", "", said)
+    return (told_already if "exit code" in told_already else said)[:500]

@@ -1,34 +1,29 @@
-"""Trials as training jobs: what cloudtune's own driver launches on SageMaker.
+"""Trials as training jobs of SageMaker.
 
-However many trials run, a look at them costs two calls: one lists the run's training jobs, one reads what they
-printed. Only of a job that failed or was stopped, the reason is asked for, once.
+However many trials run, a poll costs two calls: one lists the run's training jobs, one reads what they printed. Only of a
+job that failed or was stopped, the reason is asked for, once.
 """
 
-import re
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.driver.launcher import Ended, finds_no_place
-from cloudtune.driver.polling import PolledLauncher
-from cloudtune.errors import EmulatorEnded, ProviderError
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.polling import JobRunner
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.errors import ProviderError
 from cloudtune.spec.metric_patterns import metric_patterns
-from cloudtune.spec.units import format_duration
-from cloudtune.store.records import Report, Trial
+from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.trial import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
-from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.logs import LogStreams, by_job
-from cloudtune_sagemaker.names import trial_name
-
-if TYPE_CHECKING:
-    from cloudtune.spec.job import TuningJob
-
-_SOON = 0.2
-"""Seconds until the next look while there are reasons to ask for."""
+from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
+from cloudtune_sagemaker.logs import LogStreams
+from cloudtune_sagemaker.names import run_name, trial_name
+from cloudtune_sagemaker.storage import TrainingJobOutputs
+from cloudtune_sagemaker.translate import hyperparameters_of
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped", "Deleted"})
 """Of botocore's enum TrainingJobStatus: the others are InProgress, Stopping and Deleting."""
@@ -38,77 +33,61 @@ _FOR_GOOD = frozenset({"ValidationException", "ResourceNotFound"})
 
 
 @dataclass(slots=True)
-class _Running:
-    """What is known of a training job that runs."""
+class _Known:
+    """What is known of a training job that was submitted or found; `end` is how it ended, but for its reports."""
 
     trial: Trial
-    name: str
     metrics: PrintedMetrics
     status: str = "InProgress"
-    ended: Ended | None = None
-    read_since_end: bool = False
+    new: list[Report] = field(default_factory=list)
+    end: TrialSnapshot | None = None
+    read_to_its_end: bool = False
 
 
-class TrainingJobLauncher(PolledLauncher):
-    """Runs each trial as a training job.
+class SageMakerRunner(TrainingJobOutputs, JobRunner):
+    """Runs each trial of a run as a training job.
 
     Args:
         aws: the clients.
-        job: the spec.
-        name: the beginning of the training jobs' names; see `names.run_name`.
-        template: the request of a training job, but for its name and its hyperparameters.
-        hyperparameters: gives a trial's hyperparameters, all of them texts.
-        interval: seconds between two looks at the service.
-        since: seconds since 1970 when the run began.
+        brief: what is asked for the run.
     """
 
     once = True
+    for_good = _FOR_GOOD
 
-    def __init__(
-        self,
-        aws: Aws,
-        job: "TuningJob",
-        name: str,
-        template: Mapping[str, Any],
-        hyperparameters: Callable[[Trial], dict[str, str]],
-        *,
-        interval: float,
-        since: float,
-    ) -> None:
-        super().__init__(interval)
-        self._aws = aws
-        self._job = job
-        self._name = name
-        self._template = template
-        self._hyperparameters = hyperparameters
-        self._patterns = metric_patterns(
-            as_printed(job.objective, template.get("AlgorithmSpecification") or {}), job.metrics
-        )
-        self._running: dict[str, _Running] = {}
-        self._logs = LogStreams(aws, f"{name}-", since)
+    def __init__(self, aws: Aws, brief: RunBrief) -> None:
+        super().__init__(brief)
+        request: Any = brief.plan.request
+        self.aws = aws
+        self._name = run_name(brief.job.name, brief.id)
+        printed = as_printed(brief.job.objective, request.get("AlgorithmSpecification") or {})
+        self._patterns = metric_patterns(printed, brief.job.metrics)
+        self._jobs: dict[str, _Known] = {}
+        self._logs = LogStreams(aws, f"{self._name}-", brief.created)
         self._questions: deque[str] = deque()
-        self._of_this_pass: set[str] = set()
         self._page: str | None = None
         self._unlisted: set[str] = set()
 
     def place(self, trial: Trial) -> str:
         return trial_name(self._name, trial.number, trial.attempt)
 
-    def launch(self, trial: Trial) -> None:
-        running = self._take(trial)
-        request = self._request(trial, running.name)
-        try:
-            with translated(f"starting trial {trial.number}"):
-                self._aws.sagemaker.create_training_job(**request)
-        except EmulatorEnded:  # which says nothing of the trial
-            raise
-        except ProviderError as error:
-            if error.code != "ResourceInUse":  # it is there: the answer to an earlier call was lost
-                self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
+    def submit(self, trial: Trial) -> None:
+        name = self.place(trial)
+        request = self._request(trial, name)
+        with translated(f"starting trial {trial.number}"):
+            try:
+                self.aws.sagemaker.create_training_job(**request)
+            except ClientError as error:
+                if code_of(error) != "ResourceInUse":  # it is there: the answer to an earlier call was lost
+                    raise
 
     def _request(self, trial: Trial, name: str) -> dict[str, Any]:
-        """The training job of one attempt; what the trial keeps for its next attempt lies at a place of its own."""
-        request = {**self._template, "TrainingJobName": name, "HyperParameters": self._hyperparameters(trial)}
+        """Return the training job of one attempt; what the trial keeps for its next attempt lies at a place of its own."""
+        request = {
+            **self.template,
+            "TrainingJobName": name,
+            "HyperParameters": hyperparameters_of(self.brief.job, trial),
+        }
         if "CheckpointConfig" in request:
             config = request["CheckpointConfig"]
             place = f"{config['S3Uri'].rstrip('/')}/{self._name}/{trial.number:05d}"
@@ -116,48 +95,48 @@ class TrainingJobLauncher(PolledLauncher):
         own = {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
         return {**request, "Environment": {**request.get("Environment", {}), **own}}
 
-    def _take(self, trial: Trial) -> _Running:
-        running = _Running(trial, self.place(trial), PrintedMetrics(self._patterns))
-        self._running[running.name] = running
-        return running
-
-    def adopt(self, trial: Trial) -> bool:
+    def find(self, trial: Trial) -> bool:
         name = self.place(trial)
         try:
             with translated(f"looking for {name}"):
-                self._aws.sagemaker.describe_training_job(TrainingJobName=name)
+                self.aws.sagemaker.describe_training_job(TrainingJobName=name)
         except ProviderError as error:
             if error.code in _FOR_GOOD:
                 return False
             raise
-        self._take(trial)
         return True
 
+    def stop(self, place: str) -> None:
+        with translated(f"stopping {place}"):
+            try:
+                self.aws.sagemaker.stop_training_job(TrainingJobName=place)
+            except ClientError as error:
+                if code_of(error) not in _FOR_GOOD:
+                    raise
+
+    # One poll
+
     @property
-    def busy(self) -> bool:
-        return bool(self._running)
+    def hurried(self) -> bool:
+        return bool(self._questions)
 
-    def pause(self) -> float:
-        return min(_SOON, self.interval) if self._questions else self.interval
-
-    # One look
-
-    def look(self) -> None:
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        asked = {self.place(trial): trial for trial in trials}
+        self._jobs = {
+            name: self._jobs.get(name) or _Known(trial, PrintedMetrics(self._patterns)) for name, trial in asked.items()
+        }
         if self._questions:
             self._ask_why(self._questions[0])
             self._questions.popleft()
         else:
             self._list()
         self._read()
-        for running in list(self._running.values()):
-            if running.ended is not None and running.read_since_end:
-                del self._running[running.name]
-                self.happened.append(running.ended)
+        return [self._snapshot(name, known) for name, known in self._jobs.items()]
 
     def _list(self) -> None:
-        """One page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
+        """Read one page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
         with translated("listing training jobs"):
-            answer = self._aws.sagemaker.list_training_jobs(
+            answer = self.aws.sagemaker.list_training_jobs(
                 NameContains=f"{self._name}-",
                 SortBy="CreationTime",
                 SortOrder="Descending",
@@ -165,77 +144,57 @@ class TrainingJobLauncher(PolledLauncher):
                 **next_page(self._page),
             )
         listed = {summary["TrainingJobName"] for summary in answer["TrainingJobSummaries"]}
-        self._unlisted = (self._running.keys() if self._page is None else self._unlisted) - listed
+        self._unlisted = (self._jobs.keys() if self._page is None else self._unlisted) - listed
         self._page = answer.get("NextToken") if self._unlisted else None
         for summary in answer["TrainingJobSummaries"]:
-            running = self._running.get(summary["TrainingJobName"])
-            if running is None or running.status in _ENDED:
+            known = self._jobs.get(summary["TrainingJobName"])
+            if known is None or known.status in _ENDED:
                 continue
-            running.status = summary["TrainingJobStatus"]
-            if running.status == "Completed":
-                self._end(running, "")
-            elif running.status in _ENDED:
-                self._questions.append(running.name)
+            known.status = summary["TrainingJobStatus"]
+            if known.status == "Completed":
+                known.end = TrialSnapshot(known.trial.number, summary["TrainingJobName"], TrialState.COMPLETED)
+            elif known.status in _ENDED:
+                self._questions.append(summary["TrainingJobName"])
 
     def _ask_why(self, name: str) -> None:
-        running = self._running[name]
+        """Ask why a job failed or was stopped."""
+        known = self._jobs.get(name)
+        if known is None:
+            return
+        number = known.trial.number
         with translated(f"asking how {name} ended"):
             try:
-                answer = self._aws.sagemaker.describe_training_job(TrainingJobName=name)
+                answer = self.aws.sagemaker.describe_training_job(TrainingJobName=name)
             except ClientError as error:
                 if code_of(error) not in _FOR_GOOD:
                     raise
-                self._end(running, "its training job was deleted")
+                why = "its training job was deleted"
+                known.end = TrialSnapshot(number, name, TrialState.CANCELLED, reason=why, retry=False)
                 return
-        late = answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
-        why = answer.get("FailureReason", "")
-        reason = self._too_long() if late else failure_text(why)
-        reason = reason or f"its training job was {answer['TrainingJobStatus'].lower()}"
-        self._end(running, reason, retry=not late, unplaced=why.startswith("CapacityError"))
-
-    def _too_long(self) -> str:
-        limit = self._job.limits.trial_time
-        return f"it ran longer than {format_duration(limit) if limit else 'its limit'} (limits.trial_time)"
-
-    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
+        status, why = answer["TrainingJobStatus"], answer.get("FailureReason", "")
+        known.end = TrialSnapshot(
+            number,
+            name,
+            TrialState.FAILED if status == "Failed" else TrialState.CANCELLED,
+            reason=failure_text(why) or f"its training job was {status.lower()}",
+            too_long=answer.get("SecondaryStatus") == "MaxRuntimeExceeded",
+            unplaced=why.startswith("CapacityError"),
+        )
 
     def _read(self) -> None:
-        if self._logs.between_passes:
-            self._of_this_pass = {name for name, running in self._running.items() if running.ended is not None}
-        for name, lines in by_job(self._logs.read()).items():
-            running = self._running.get(name)
-            if running is None:
+        """Read a page of what the jobs printed."""
+        lines_of, read = self._logs.read([name for name, known in self._jobs.items() if known.end is not None])
+        for name, lines in lines_of.items():
+            known = self._jobs.get(name)
+            if known is None:
                 continue
-            trial = running.trial
-            for number, step, metrics in running.metrics.read_many([line.text for line in lines]):
-                self.happened.append(Report(trial.number, trial.attempt, step, lines[number].time, metrics))
-        if self._logs.between_passes:
-            for name in self._of_this_pass & self._running.keys():
-                self._running[name].read_since_end = True
+            trial = known.trial
+            for index, step, metrics in known.metrics.read_many([line.text for line in lines]):
+                known.new.append(Report(trial.number, trial.attempt, step, lines[index].time, metrics))
+        for known in self._jobs.values():
+            known.read_to_its_end = known.read_to_its_end or self.place(known.trial) in read
 
-    def stop(self, number: int) -> None:
-        for running in self._running.values():
-            if running.trial.number == number and running.status not in _ENDED:
-                stop_training_job(self._aws, running.name)
-
-    def close(self) -> None:
-        """Lets go of jobs that still run: they are the service's, and a resume takes them over."""
-
-
-def stop_training_job(aws: Aws, name: str) -> None:
-    """Asks a training job to end; nothing if it has."""
-    with translated(f"stopping {name}"):
-        try:
-            aws.sagemaker.stop_training_job(TrainingJobName=name)
-        except ClientError as error:
-            if code_of(error) not in _FOR_GOOD:
-                raise
-
-
-def failure_text(reason: str) -> str:
-    """What went wrong, from the service's FailureReason: without the class of the error, one line."""
-    text = reason.removeprefix("AlgorithmError: ").removeprefix("ClientError: ")
-    said = " ".join(text.split())
-    told_already = re.sub(r", exit code: \d+$", "", said)
-    return (told_already if "exit code" in told_already else said)[:500]
+    def _snapshot(self, name: str, known: _Known) -> TrialSnapshot:
+        reports, known.new = known.new, []
+        seen = known.end if known.end is not None and known.read_to_its_end else None
+        return replace(seen or TrialSnapshot(known.trial.number, name), reports=reports)

@@ -1,7 +1,7 @@
 """What training jobs print, from CloudWatch Logs."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,31 @@ class LogStreams:
         self._token: str | None = None
         self._newest = since
         self._seen: dict[str, float] = {}
+        self._of_this_pass: Collection[str] = ()
 
     @property
     def between_passes(self) -> bool:
         """Whether the next call begins a new pass over what has come, rather than going on with one."""
         return self._token is None
 
-    def read(self) -> list[Line]:
-        """The next lines, by one call; an empty list does not mean that there are no more in this pass."""
+    def read(self, ended: Collection[str]) -> tuple[dict[str, list[Line]], Collection[str]]:
+        """Read the next lines by one call.
+
+        Args:
+            ended: the jobs that have ended by now.
+
+        Returns:
+            Lines by the job that printed them, each job's in their order; and the jobs that had ended when the pass began
+            which has now come to its end: all that they printed has been read.
+        """
+        if self.between_passes:
+            self._of_this_pass = ended
+        found: dict[str, list[Line]] = {}
+        for line in self._page():
+            found.setdefault(line.training_job, []).append(line)
+        return found, self._of_this_pass if self.between_passes else ()
+
+    def _page(self) -> list[Line]:
         request: FilterLogEventsRequestTypeDef = {
             "logGroupName": LOG_GROUP,
             "logStreamNamePrefix": self._prefix,
@@ -88,21 +105,13 @@ class LogStreams:
         return lines
 
     def _move_on(self) -> None:
-        """Lets the next pass begin where lines may still come late."""
+        """Let the next pass begin where lines may still come late."""
         self._since = max(self._since, self._newest - _LATE)
         self._seen = {event: moment for event, moment in self._seen.items() if moment >= self._since - 1}
 
 
-def by_job(lines: Iterable[Line]) -> dict[str, list[Line]]:
-    """Lines by the training jobs that printed them, each job's in their order."""
-    found: dict[str, list[Line]] = {}
-    for line in lines:
-        found.setdefault(line.training_job, []).append(line)
-    return found
-
-
 def lines_of(aws: Aws, training_job: str, over: Callable[[], bool], interval: float) -> Iterator[str]:
-    """The lines of one training job, those of its first machine, until it is over and all has been read.
+    """Return the lines of one training job, those of its first machine, until it is over and all has been read.
 
     Args:
         aws: the clients.

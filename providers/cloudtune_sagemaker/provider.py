@@ -1,29 +1,28 @@
 """The SageMaker provider: plans, starts, follows and ends runs there, by its own tuner or driven by cloudtune's."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.cloud import CloudProvider, plan_of
+from cloudtune.provider.cloud import CloudProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.space import codec_of
-from cloudtune_sagemaker.translate import hyperparameters_of, native_request, translate
+from cloudtune_sagemaker.translate import native_request, translate
 from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
-    from cloudtune.driver.launcher import Launcher
-    from cloudtune.driver.process import Condition
-    from cloudtune.provider.managed import ManagedWatch
+    from cloudtune.driver.outputs import RunBrief
     from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.store.records import Trial
     from cloudtune.store.store import RunStore
     from cloudtune_sagemaker.client import Aws
+    from cloudtune_sagemaker.jobs import SageMakerRunner
+    from cloudtune_sagemaker.tuner import SageMakerTuner
 
 
 class SageMakerProvider(CloudProvider):
@@ -98,61 +97,28 @@ class SageMakerProvider(CloudProvider):
         return findings(self._settings)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
-        from cloudtune_sagemaker.finding import find  # noqa: PLC0415
+        from cloudtune_sagemaker.tuner import find  # noqa: PLC0415
 
         return find(self._aws, name), {"job": name}
 
     # A run
 
-    def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
-        from cloudtune_sagemaker.launching import create_tuning_job  # noqa: PLC0415
-
-        return create_tuning_job(self._aws, run, job, plan)
-
-    def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_sagemaker.tuner import TuningJobWatch  # noqa: PLC0415
-
-        return TuningJobWatch(self._aws, run, job, plan, codec_of(job), run.record().native["job"])
-
-    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        from cloudtune_sagemaker.jobs import TrainingJobLauncher  # noqa: PLC0415
-        from cloudtune_sagemaker.launching import final_request  # noqa: PLC0415
-        from cloudtune_sagemaker.names import run_name  # noqa: PLC0415
-
-        self.reach(run)
-        launcher = TrainingJobLauncher(
-            self._aws,
-            job,
-            run_name(job.name, run.id),
-            final_request(self._aws, run, job, plan_of(run)),
-            lambda trial: hyperparameters_of(job, trial),
-            interval=self.poll,
-            since=run.record().created,
-        )
-        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
-        return launcher
-
-    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
-        from cloudtune_sagemaker.launching import final_request  # noqa: PLC0415
+    def request(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path | None = None) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
+        from cloudtune_sagemaker.storage import final_request  # noqa: PLC0415
 
         return final_request(self._aws, run, job, plan)
 
-    def stop_trial(self, place: str) -> None:
-        from cloudtune_sagemaker.jobs import stop_training_job  # noqa: PLC0415
+    def tuner(self, brief: "RunBrief") -> "SageMakerTuner":
+        from cloudtune_sagemaker.tuner import SageMakerTuner  # noqa: PLC0415
 
-        stop_training_job(self._aws, place)
+        return SageMakerTuner(self._aws, brief)
 
-    def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:  # noqa: ARG002  # the trial tells all
-        from cloudtune_sagemaker.logs import lines_of  # noqa: PLC0415
+    def runner(self, brief: "RunBrief") -> "SageMakerRunner":
+        from cloudtune_sagemaker.jobs import SageMakerRunner  # noqa: PLC0415
 
-        return lines_of(self._aws, trial.place, over, min(self.poll, 1.0))
-
-    def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:  # noqa: ARG002  # the trial tells all
-        from cloudtune_sagemaker.storage import download  # noqa: PLC0415
-
-        return download(self._aws, trial.place, target)
+        return SageMakerRunner(self._aws, brief)
 
 
 def _suffix(region: str) -> str:
-    """The domain of a region's endpoints (https://docs.aws.amazon.com/general/latest/gr/sagemaker.html)."""
+    """Return the domain of a region's endpoints (https://docs.aws.amazon.com/general/latest/gr/sagemaker.html)."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"

@@ -1,24 +1,104 @@
-"""What trials leave in S3: downloaded, and unpacked so that no file lands outside its folder."""
+"""Files on their way to S3 and back: code and data that a request names, and what trials leave."""
 
 import tarfile
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.errors import TrialError
+from cloudtune.bundle.shipment import Upload
+from cloudtune.bundle.upload import staged
+from cloudtune.driver.outputs import RunBrief, TrialOutputs
+from cloudtune.errors import ProviderError, RunNotFound, TrialError
+from cloudtune.store.secrets import kept_environment
 from cloudtune_sagemaker.client import Aws, code_of, translated
+from cloudtune_sagemaker.logs import lines_of
+from cloudtune_sagemaker.translate import with_environment
+from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from cloudtune.driver.process import Condition
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import Trial
+    from cloudtune.store.store import RunStore
+
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
 
 ARCHIVES = ("model.tar.gz", "output.tar.gz")
 """What SageMaker makes of ``/opt/ml/model`` and ``/opt/ml/output/data``."""
 
 
+def final_request(aws: Aws, run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, Any]:
+    """Return the plan's request with what only the start knows, after code and data have been uploaded.
+
+    Raises:
+        ProviderError: AWS refused, or cannot be reached.
+    """
+    request = staged(
+        plan.request,
+        run,
+        job,
+        provider=PROVIDER,
+        bucket=aws.bucket,
+        upload=lambda prefix, files: _upload(aws, prefix, files),
+    )
+    for parent in (request.get("WarmStartConfig") or {}).get("ParentHyperParameterTuningJobs", []):
+        parent["HyperParameterTuningJobName"] = _tuning_job_of(run, parent["HyperParameterTuningJobName"])
+    return with_environment(request, kept_environment(run)) if job.trial.environment else request
+
+
+def _upload(aws: Aws, prefix: str, files: Sequence[Upload]) -> None:
+    """Upload what is not there yet: the names tell the content."""
+    bucket, _, folder = prefix.removeprefix("s3://").partition("/")
+    for file in files:
+        key = f"{folder}/{file.key}"
+        with translated(f"uploading to s3://{bucket}"):
+            try:
+                aws.s3.head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if code_of(error) not in _MISSING:
+                    raise
+                _put(aws, file.source, bucket, key)
+
+
+def _put(aws: Aws, source: Path, bucket: str, key: str) -> None:
+    from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415  # boto3 is there by now
+
+    try:
+        aws.s3.upload_file(str(source), bucket, key)
+    except S3UploadFailedError as error:
+        raise ProviderError(f"uploading {source.name} failed: {error}", retryable=True) from error
+
+
+def _tuning_job_of(run: "RunStore", earlier: str) -> str:
+    """Return the tuning job of an earlier run of this project; another name is a tuning job's own."""
+    try:
+        return run.store.run(earlier).record().native.get("job", earlier)
+    except RunNotFound:
+        return earlier
+
+
+# What trials leave
+
+
+class TrainingJobOutputs(TrialOutputs):
+    """What training jobs printed and left; `Trial.place` is the training job's name. It has `aws` and `brief`."""
+
+    aws: Aws
+    brief: RunBrief
+
+    def lines(self, trial: "Trial", over: "Condition") -> Iterator[str]:
+        return lines_of(self.aws, trial.place, over, self.brief.soon)
+
+    def files(self, trial: "Trial", target: Path) -> list[Path]:
+        return download(self.aws, trial.place, target)
+
+
 def download(aws: Aws, training_job: str, target: Path) -> list[Path]:
-    """Downloads and unpacks what a training job left.
+    """Download and unpack what a training job left.
 
     Args:
         aws: the clients.
@@ -43,13 +123,13 @@ def download(aws: Aws, training_job: str, target: Path) -> list[Path]:
     return files
 
 
-def _unpack(aws: Aws, bucket: str, key: str, target: Path) -> "Sequence[Path]":
+def _unpack(aws: Aws, bucket: str, key: str, target: Path) -> Sequence[Path]:
     with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
         with translated(f"downloading s3://{bucket}/{key}"):
             try:
                 aws.s3.download_fileobj(bucket, key, file)
             except ClientError as error:
-                if code_of(error) not in {"404", "NoSuchKey", "NotFound"}:
+                if code_of(error) not in _MISSING:
                     raise
                 return []
         file.flush()

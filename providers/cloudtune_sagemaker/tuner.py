@@ -1,36 +1,38 @@
-"""A tuning job of the service as a run: what the service tells of it, kept in the store.
+"""SageMaker's own tuner: the tuning job of one run.
 
-A look at it costs two calls, however many trials there are: one describes the job, the other reads a page of its
-trials or of what they printed, in turn. A trial has ended for us when the service says so and its output has been
-read to the end. When the job has ended, everything that is still missing is read.
+A poll costs two calls, however many trials there are: one describes the job, the other reads a page of its trials or of
+what they printed, in turn. A trial has ended for us when the service says so and its output has been read to the end.
+When the job has ended, everything that is still missing is read.
 """
 
+import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import JobSnapshot, ManagedWatch
+from cloudtune import trial
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.errors import RunNotFound
+from cloudtune.provider.managed_run import Tuner
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.strategies import Hyperband
-from cloudtune.spec.units import format_duration
-from cloudtune.store.records import Report, RunState, Trial, TrialState
+from cloudtune.store.records import Report, RunState, TrialState
 from cloudtune.trial import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
-from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
-from cloudtune_sagemaker.jobs import failure_text
-from cloudtune_sagemaker.logs import Line, LogStreams, by_job
-from cloudtune_sagemaker.names import trial_number
-
-if TYPE_CHECKING:
-    from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.spec.job import TuningJob
-    from cloudtune.store.store import RunStore
+from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
+from cloudtune_sagemaker.logs import Line, LogStreams
+from cloudtune_sagemaker.names import run_name, trial_number
+from cloudtune_sagemaker.parse import parse
+from cloudtune_sagemaker.space import codec_of
+from cloudtune_sagemaker.storage import TrainingJobOutputs
+from cloudtune_sagemaker.workload import CHANNEL
 
 JOB_STATES: Mapping[str, RunState] = {
     "InProgress": RunState.RUNNING,
@@ -60,90 +62,107 @@ _GONE = frozenset({"ResourceNotFound", "ValidationException"})
 class _Known:
     """What is known of one training job of the tuning job."""
 
-    trial: Trial
+    name: str
+    parameters: dict[str, Any]
     metrics: PrintedMetrics
-    reported: dict[str, float]
     summary: Mapping[str, Any]
-    drained: bool = False
-    finished: bool = False
+    new: list[Report] = field(default_factory=list)
+    counting: dict[str, float] = field(default_factory=dict)
+    read_to_its_end: bool = False
+    too_long: bool | None = None
 
     @property
-    def over(self) -> bool:
-        """Whether the service says that it has ended."""
-        return TRIAL_STATES[self.summary["TrainingJobStatus"]].ended
+    def state(self) -> TrialState:
+        """What the service says of it."""
+        return TRIAL_STATES[self.summary["TrainingJobStatus"]]
+
+    @property
+    def final(self) -> Mapping[str, Any] | None:
+        """The objective as the service counts it."""
+        found: Mapping[str, Any] | None = self.summary.get("FinalHyperParameterTuningJobObjectiveMetric")
+        return found
 
 
-class TuningJobWatch(ManagedWatch):
-    """Keeps one run's part of the store up to date with its tuning job.
+class SageMakerTuner(TrainingJobOutputs, Tuner):
+    """The tuning job of one run, which has its name before it is made.
 
     Args:
         aws: the clients.
-        run: whose lock the caller holds while it looks.
-        job: the spec.
-        plan: which limits are watched.
-        codec: how the space travelled.
-        name: the tuning job's name.
+        brief: what is asked for the run.
     """
 
-    def __init__(self, aws: Aws, run: "RunStore", job: "TuningJob", plan: Plan, codec: "SpaceCodec", name: str) -> None:
-        super().__init__(run, job, plan)
-        self._aws = aws
-        self._codec = codec
-        self._name = name
-        self._patterns = metric_patterns(as_printed(job.objective, _specification(plan)), job.metrics)
+    def __init__(self, aws: Aws, brief: RunBrief) -> None:
+        request: Any = brief.plan.request
+        name = brief.native.get("job") or run_name(request["HyperParameterTuningJobName"], brief.id)
+        super().__init__(brief, name)
+        self.aws = aws
+        self._job = brief.job
+        self._codec = codec_of(brief.job)
+        self._patterns = metric_patterns(as_printed(brief.job.objective, _specification(request)), brief.job.metrics)
         self._trials: dict[int, _Known] = {}
-        self._logs = LogStreams(aws, f"{name}-", run.record().created)
-        self._of_this_pass: set[int] = set()
+        self._logs = LogStreams(aws, f"{name}-", brief.created)
         self._early: dict[int, list[Line]] = {}
         self._page: str | None = None
         self._list_next = True
-        self._restore()
 
-    def _restore(self) -> None:
-        """Takes up what an earlier watch left: trials that have ended for us, and nothing of the others."""
-        for trial in self.restored():
-            known = _Known(trial, PrintedMetrics({}), {}, {"TrainingJobStatus": "Completed"}, finished=True)
-            self._trials[trial.number] = known
+    def create(self, *, again: bool) -> str:  # noqa: ARG002  # the service makes no second job of a name
+        request = {**self.brief.request(), "HyperParameterTuningJobName": self.name}
+        with translated(f"making the tuning job {self.name}"):
+            try:
+                self.aws.sagemaker.create_hyper_parameter_tuning_job(**request)
+            except ClientError as error:
+                if code_of(error) != "ResourceInUse":
+                    raise
+        return self.name
 
-    # One look
+    def stop(self) -> None:
+        with translated(f"stopping the tuning job {self.name}"):
+            try:
+                self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
+            except ClientError as error:
+                if code_of(error) not in _GONE:
+                    raise
 
-    def look(self) -> RunState:
-        """Learns what is new by two calls, and writes it down; all that is left when the job has ended."""
+    # One poll
+
+    def poll(self, done: Collection[int]) -> JobSnapshot:
+        self._trials = {number: known for number, known in self._trials.items() if number not in done}
         described = self._describe()
         state = JOB_STATES[described["HyperParameterTuningJobStatus"]]
         if state.ended:
-            self._read_all()
+            self._read_all(done)
         elif self._list_next:
-            self._list()
+            self._list(done)
         else:
-            self._read()
+            self._read(done)
         if not state.ended:
             self._list_next = not self._list_next
-            self.enforce(_sight(described, state))
-        return self.write(_sight(described, state))
-
-    def stop(self) -> None:
-        stop_tuning_job(self._aws, self._name)
+        self._ask_which_ran_too_long()
+        created = described.get("CreationTime")
+        trials = [self._snapshot(number, known) for number, known in self._trials.items()]
+        return JobSnapshot(
+            state, created and created.timestamp(), _elapsed(described), _reason(described, state), trials
+        )
 
     def _describe(self) -> Mapping[str, Any]:
-        with translated(f"looking at the tuning job {self._name}"):
+        with translated(f"looking at the tuning job {self.name}"):
             try:
-                return self._aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self._name)
+                return self.aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
             except ClientError as error:
                 if code_of(error) not in _GONE:
                     raise
         return {"HyperParameterTuningJobStatus": "DeleteFailed", "FailureReason": "the tuning job was deleted"}
 
-    def _list(self) -> bool:
-        """Reads a page of the trials, the newest first; goes on to older pages while they hold trials that run.
+    def _list(self, done: Collection[int]) -> bool:
+        """Read a page of the trials, the newest first; go on to older pages while they hold trials that run.
 
         Returns:
             Whether another page follows.
         """
-        with translated(f"listing the trials of {self._name}"):
+        with translated(f"listing the trials of {self.name}"):
             try:
-                answer = self._aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
-                    HyperParameterTuningJobName=self._name,
+                answer = self.aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+                    HyperParameterTuningJobName=self.name,
                     MaxResults=100,
                     SortBy="CreationTime",
                     SortOrder="Descending",
@@ -153,135 +172,111 @@ class TuningJobWatch(ManagedWatch):
                 if code_of(error) not in _GONE:
                     raise
                 return False
-        summaries = answer["TrainingJobSummaries"]
-        numbers = [self._heard_of(summary) for summary in summaries]
+        numbers = [self._take_summary(summary, done) for summary in answer["TrainingJobSummaries"]]
         oldest = min(numbers, default=0)
-        older = any(number < oldest and not known.over for number, known in self._trials.items())
-        unknown = len(self._trials) < max(self._trials, default=-1) + 1
+        older = any(number < oldest and not known.state.ended for number, known in self._trials.items())
+        told = {*done, *self._trials}
+        unknown = len(told) < max(told, default=-1) + 1
         self._page = answer.get("NextToken") if older or unknown else None
         return self._page is not None
 
-    def _heard_of(self, summary: Mapping[str, Any]) -> int:
-        """Takes note of what the service says of one training job; returns its trial's number."""
+    def _take_summary(self, summary: Mapping[str, Any], done: Collection[int]) -> int:
+        """Note what the service says of one training job; return its trial's number."""
         name = summary["TrainingJobName"]
         number = trial_number(name)
         if number is None:
-            number = len(self._trials)
-        known = self._trials.get(number)
-        if known is None:
-            trial = Trial(number, self._parameters(summary), TrialState.RUNNING, attempt=1, place=name)
-            known = self._trials[number] = _Known(trial, PrintedMetrics(self._patterns), {}, summary)
-            self.changed(trial)
-            self._take(known, self._early.pop(number, []))
-        known.summary = known.summary if known.finished else summary
-        start = summary.get("TrainingStartTime") or summary.get("CreationTime")
-        if not known.finished and start is not None and known.trial.started != start.timestamp():
-            known.trial.started = start.timestamp()
-            self.changed(known.trial)
+            number = self._number_of(name, done)
+        if number in done:
+            return number
+        if number not in self._trials:
+            metrics = PrintedMetrics(self._patterns)
+            known = self._trials[number] = _Known(name, self._parameters(summary), metrics, summary)
+            self._take_lines(number, known, self._early.pop(number, []))
+        self._trials[number].summary = summary
         return number
 
+    def _number_of(self, name: str, done: Collection[int]) -> int:
+        """Return the number of a trial whose name does not say it: the next one, unless the name is known."""
+        found = (number for number, known in self._trials.items() if known.name == name)
+        return next(found, len({*done, *self._trials}))
+
     def _parameters(self, summary: Mapping[str, Any]) -> dict[str, Any]:
-        fixed = self.plan.request
+        fixed: Any = self.brief.plan.request
         definitions = fixed.get("TrainingJobDefinitions") or [fixed.get("TrainingJobDefinition") or {}]
         name = summary.get("TrainingJobDefinitionName")
-        assert isinstance(definitions, list)
+        tuned = summary.get("TunedHyperParameters", {})
         static: dict[str, Any] = {}
         for definition in definitions:
-            if isinstance(definition, dict) and (len(definitions) == 1 or definition.get("DefinitionName") == name):
-                static = dict(definition.get("StaticHyperParameters") or {})  # type: ignore[arg-type]
-        sent = {**static, **summary.get("TunedHyperParameters", {})}
+            if len(definitions) == 1 or definition.get("DefinitionName") == name:
+                static = definition.get("StaticHyperParameters") or {}
         try:
-            return self._codec.decode(sent)
+            return self._codec.decode({**static, **tuned})
         except ValueError:  # a job of another client, which encodes values in a way of its own
-            return {name: value for name, value in sent.items() if name in summary.get("TunedHyperParameters", {})}
+            return dict(tuned)
 
-    def _read(self) -> None:
-        """Reads a page of what the trials printed, and finishes those that had ended when the pass began."""
-        if self._logs.between_passes:
-            self._of_this_pass = {number for number, known in self._trials.items() if known.over}
-        for name, lines in by_job(self._logs.read()).items():
+    def _read(self, done: Collection[int]) -> None:
+        """Read a page of what the trials printed."""
+        lines_of, read = self._logs.read([known.name for known in self._trials.values() if known.state.ended])
+        for name, lines in lines_of.items():
             number = trial_number(name)
-            if number is not None and number not in self._trials:
+            if number is None or number in done:
+                continue
+            if number in self._trials:
+                self._take_lines(number, self._trials[number], lines)
+            else:
                 self._early.setdefault(number, []).extend(lines)  # the next page of trials will have it
-            elif number is not None:
-                self._take(self._trials[number], lines)
-        if self._logs.between_passes:
-            self._finish(self._of_this_pass)
+        for known in self._trials.values():
+            known.read_to_its_end = known.read_to_its_end or known.name in read
 
-    def _take(self, known: _Known, lines: Sequence[Line]) -> None:
-        if known.finished:
-            return
-        for number, step, metrics in known.metrics.read_many([line.text for line in lines]):
-            self.reported(Report(known.trial.number, 1, step, lines[number].time, metrics))
-            known.reported.update(metrics)
-            keep_counting_values(self.job.objective, known.trial.metrics, metrics)
-            self.changed(known.trial)
+    def _take_lines(self, number: int, known: _Known, lines: Sequence[Line]) -> None:
+        for index, step, metrics in known.metrics.read_many([line.text for line in lines]):
+            known.new.append(Report(number, 1, step, lines[index].time, metrics))
+            keep_counting_values(self._job.objective, known.counting, metrics)
 
-    def _read_all(self) -> None:
+    def _read_all(self, done: Collection[int]) -> None:
         self._page = None
-        while self._list():
+        while self._list(done):
             pass  # page after page
-        self._read()
-        while not self._logs.between_passes:
-            self._read()
-        self._read()  # a pass that began after all trials had ended
-        while not self._logs.between_passes:
-            self._read()
-        self._finish(self._trials.keys())
+        for _ in range(2):  # the pass that goes on, and one that began after all trials had ended
+            self._read(done)
+            while not self._logs.between_passes:
+                self._read(done)
 
-    # How a trial ended
+    def _ask_which_ran_too_long(self) -> None:
+        """Ask, once, of each trial that was stopped whether that was for its time."""
+        for known in self._trials.values():
+            stopped = known.read_to_its_end and known.summary["TrainingJobStatus"] == "Stopped"
+            if stopped and known.too_long is None and self._job.limits.trial_time is not None:
+                with translated(f"asking how {known.name} ended"):
+                    answer = self.aws.sagemaker.describe_training_job(TrainingJobName=known.name)
+                known.too_long = answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
 
-    def _finish(self, numbers: Iterable[int]) -> None:
-        left = [self._trials[number] for number in numbers if not self._trials[number].finished]
-        for known in sorted(left, key=lambda known: (_ended_at(known.summary), known.trial.number)):
-            trial, summary = known.trial, known.summary
-            final = summary.get("FinalHyperParameterTuningJobObjectiveMetric")
-            if final is not None:
-                trial.metrics[self.job.objective[0].metric] = final["Value"]
-            trial.state, trial.reason = self._verdict(known)
-            trial.ended = _ended_at(summary)
-            trial.started = trial.started or trial.ended
-            known.finished = True
-            self.finished(trial)
+    def _snapshot(self, number: int, known: _Known) -> TrialSnapshot:
+        summary, state = known.summary, known.state
+        start = summary.get("TrainingStartTime") or summary.get("CreationTime")
+        reports, known.new = known.new, []
+        over = state.ended and known.read_to_its_end
+        final = {} if known.final is None else {self._job.objective[0].metric: float(known.final["Value"])}
+        deleted = "the job ended before it did" if summary["TrainingJobStatus"] == "Deleting" else ""
+        return TrialSnapshot(
+            number,
+            known.name,
+            state if over else TrialState.RUNNING,
+            known.parameters,
+            started=start and start.timestamp(),
+            ended=_ended_at(summary) if over else None,
+            reports=reports,
+            metrics=final,
+            reason=deleted or failure_text(summary.get("FailureReason", "")),
+            too_long=bool(known.too_long),
+            stopped_early=over and self._stopped_early({**known.counting, **final}, summary),
+        )
 
-    def _verdict(self, known: _Known) -> tuple[TrialState, str]:
-        summary, objectives = known.summary, self.job.objective
-        state = TRIAL_STATES[summary["TrainingJobStatus"]]
-        if state is TrialState.FAILED:
-            return state, failure_text(summary.get("FailureReason", "")) or "the service gave no reason"
-        if state is TrialState.COMPLETED and losses(objectives, known.trial.metrics) is None:
-            return TrialState.FAILED, self.what_is_missing(known.trial, {**known.trial.metrics, **known.reported})
-        if summary["TrainingJobStatus"] == "Stopped":
-            return self._why_stopped(known)
-        return state, "" if state is TrialState.COMPLETED else "the job ended before it did"
-
-    def _why_stopped(self, known: _Known) -> tuple[TrialState, str]:
-        """A stopped training job ran too long, was stopped early for doing badly, or had to end with its job."""
-        limit = self.job.limits.trial_time
-        if limit is not None and self._ran_too_long(known.trial.place):
-            return TrialState.FAILED, f"it ran longer than {format_duration(limit)} (limits.trial_time)"
-        why = self.why_ended()
-        if why is not None:
-            return TrialState.CANCELLED, why
-        stops_early = self.job.stopping is not None or isinstance(self.job.strategy, Hyperband)
-        if stops_early and losses(self.job.objective, known.trial.metrics) is not None:
-            return TrialState.PRUNED, "stopped early by the service"
-        return TrialState.CANCELLED, "it was stopped on the service"
-
-    def _ran_too_long(self, name: str) -> bool:
-        with translated(f"asking how {name} ended"):
-            answer = self._aws.sagemaker.describe_training_job(TrainingJobName=name)
-        return answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
-
-
-def stop_tuning_job(aws: Aws, name: str) -> None:
-    """Asks a tuning job to end; nothing if it has, or was never made."""
-    with translated(f"stopping the tuning job {name}"):
-        try:
-            aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-        except ClientError as error:
-            if code_of(error) not in _GONE:
-                raise
+    def _stopped_early(self, metrics: Mapping[str, float], summary: Mapping[str, Any]) -> bool:
+        """Return whether a trial may have been stopped for doing badly, which takes a value to judge by."""
+        stops_early = self._job.stopping is not None or isinstance(self._job.strategy, Hyperband)
+        stopped = summary["TrainingJobStatus"] == "Stopped"
+        return stopped and stops_early and losses(self._job.objective, metrics) is not None
 
 
 def _ended_at(summary: Mapping[str, Any]) -> float:
@@ -290,20 +285,15 @@ def _ended_at(summary: Mapping[str, Any]) -> float:
 
 
 def _elapsed(described: Mapping[str, Any]) -> float:
-    """Seconds from the making of the job to its end, or until now."""
+    """Return seconds from the making of the job to its end, or until now."""
     created, ended = described.get("CreationTime"), described.get("HyperParameterTuningEndTime")
     if created is None:
         return 0.0
     return (ended.timestamp() if ended is not None else time.time()) - float(created.timestamp())
 
 
-def _sight(described: Mapping[str, Any], state: RunState) -> JobSnapshot:
-    created = described.get("CreationTime")
-    return JobSnapshot(state, created and created.timestamp(), _elapsed(described), _reason(described, state))
-
-
 def _reason(described: Mapping[str, Any], state: RunState) -> str:
-    """Why a job failed, was stopped, or ended before its last trial; "" if the service says nothing."""
+    """Return why a job failed, was stopped, or ended before its last trial; "" if the service says nothing."""
     if state is RunState.COMPLETED:
         converged = described.get("TuningJobCompletionDetails", {}).get("ConvergenceDetectedTime")
         return "" if converged is None else "the service found that the search has converged"
@@ -311,9 +301,46 @@ def _reason(described: Mapping[str, Any], state: RunState) -> str:
     return failure_text(reason) if state is RunState.FAILED else reason
 
 
-def _specification(plan: Plan) -> Mapping[str, Any]:
-    """The AlgorithmSpecification of a plan's request, the first one's of several definitions."""
-    request: Any = plan.request
+def _specification(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the AlgorithmSpecification of a tuning job's request, the first one's of several definitions."""
     definition = request.get("TrainingJobDefinition") or (request.get("TrainingJobDefinitions") or [{}])[0]
     found: Mapping[str, Any] = definition.get("AlgorithmSpecification") or {}
     return found
+
+
+# Tuning jobs that were started elsewhere
+
+
+def find(aws: Aws, name: str) -> TuningJob:
+    """Return the spec of a tuning job: the one that travelled with it, or what the service describes.
+
+    Raises:
+        RunNotFound: the account has no such job in this region.
+        ProviderError: AWS refused, or cannot be reached.
+    """
+    with translated(f"looking for the tuning job {name}"):
+        try:
+            described = aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        except ClientError as error:
+            if code_of(error) not in _GONE:
+                raise
+            message = f"SageMaker has no tuning job {name!r} in {aws.region}; `aws sagemaker list-hyper-parameter-tuning-jobs` lists them"
+            raise RunNotFound(message) from error
+    spec = _travelled(aws, described)
+    return parse(dict(described)) if spec is None else TuningJob.from_data(spec, name)
+
+
+def _travelled(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the spec in the job file beside the trial helper; None where there is none, or none that we may read."""
+    definitions = described.get("TrainingJobDefinitions") or [described.get("TrainingJobDefinition") or {}]
+    for channel in definitions[0].get("InputDataConfig", []):
+        if channel["ChannelName"] == CHANNEL:
+            place = channel["DataSource"]["S3DataSource"]["S3Uri"]
+            bucket, _, prefix = place.removeprefix("s3://").partition("/")
+            try:
+                answer = aws.s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{trial.JOB_FILE}")
+            except ClientError:
+                return None  # what the service describes has to do
+            spec: dict[str, Any] = json.loads(answer["Body"].read())["spec"]
+            return spec
+    return None

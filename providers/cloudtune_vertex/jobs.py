@@ -1,30 +1,35 @@
-"""Trials as custom jobs: what cloudtune's own driver launches on Vertex AI.
+"""Trials as custom jobs of Vertex AI.
 
-A look at them lists the run's custom jobs, one page a look, and reads the metrics file of each that runs.
+A poll lists the run's custom jobs, one page a poll, and reads the metrics file of each that runs.
 """
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from cloudtune.driver.launcher import Ended, finds_no_place
-from cloudtune.driver.polling import PolledLauncher
-from cloudtune.errors import EmulatorEnded, ProviderError
-from cloudtune.spec.units import format_duration
-from cloudtune.store.records import Report, Trial
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.polling import JobRunner
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.errors import ProviderError, TrialError
+from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import metric_id
 from cloudtune_vertex.client import Google, failure_text, moment, translated
-from cloudtune_vertex.launching import custom_job_message, find_custom_job
-from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, trial_labels
-from cloudtune_vertex.storage import read_if_changed
+from cloudtune_vertex.logs import lines_of, of_custom_job
+from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, run_name, trial_labels
+from cloudtune_vertex.storage import download_outputs, read_if_changed
+from cloudtune_vertex.translate import arguments_of
 from cloudtune_vertex.tuner import JOB_STATES
 
 if TYPE_CHECKING:
-    from cloudtune.spec.job import TuningJob
+    from google.cloud.aiplatform_v1 import CustomJob
+
+    from cloudtune.driver.process import Condition
 
 METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 """The variable by which the package cloudml-hypertune, and the trial helper, know where to write metrics."""
@@ -37,48 +42,47 @@ _RESOURCE_EXHAUSTED = 8
 
 
 @dataclass(slots=True)
-class _Running:
-    """What is known of a custom job that runs."""
+class _Known:
+    """What is known of a custom job.
+
+    Attributes:
+        trial: whose attempt it is.
+        metrics: the place of its metrics file.
+        generation: of that file when it was last read.
+        lines: of it that were read.
+        reports: how many there were.
+        new: those that no snapshot had.
+        end: how it ended, but for its reports; None while it runs.
+    """
 
     trial: Trial
     metrics: str
-    name: str = ""
-    ended: Ended | None = None
     generation: int | None = None
     lines: set[str] = field(default_factory=set)
     reports: int = 0
+    new: list[Report] = field(default_factory=list)
+    end: TrialSnapshot | None = None
 
 
-class CustomJobLauncher(PolledLauncher):
-    """Runs each trial as a custom job.
+class VertexRunner(JobRunner):
+    """Runs each trial of a run as a custom job.
 
     Args:
         google: the clients.
-        job: the spec.
-        name: the run's, in labels; see `names.run_name`.
-        template: the custom job, but for what differs from trial to trial.
-        arguments: gives a trial's arguments.
-        interval: seconds between two looks at the service.
+        brief: what is asked for the run.
     """
 
-    def __init__(
-        self,
-        google: Google,
-        job: "TuningJob",
-        name: str,
-        template: Mapping[str, Any],
-        arguments: Callable[[Trial], list[str]],
-        *,
-        interval: float,
-    ) -> None:
-        super().__init__(interval)
+    for_good = _FOR_GOOD
+
+    def __init__(self, google: Google, brief: RunBrief) -> None:
+        super().__init__(brief)
         self._google = google
-        self._job = job
-        self._name = name
-        self._template = template
-        self._arguments = arguments
-        self._metrics = {metric_id(name): name for name in (*_objectives(job), *job.metrics)}
-        self._running: dict[str, _Running] = {}
+        self._job = brief.job
+        self._name = run_name(brief.job.name, brief.id)
+        objectives = [objective.metric for objective in brief.job.objective]
+        self._metrics = {metric_id(name): name for name in (*objectives, *brief.job.metrics)}
+        self._jobs: dict[str, _Known] = {}
+        self._names: dict[str, str] = {}
         self._attempts: dict[str, int] = {}
         self._page = ""
         self._unlisted: set[str] = set()
@@ -86,78 +90,90 @@ class CustomJobLauncher(PolledLauncher):
     def place(self, trial: Trial) -> str:
         return f"{self._name}/{trial.number}/{trial.attempt}"
 
-    def launch(self, trial: Trial) -> None:
-        running = self._take(trial)
-        message = custom_job_message(self._request(trial, running.metrics))
+    def submit(self, trial: Trial) -> None:
+        self._attempts[str(trial.number)] = trial.attempt
+        message = custom_job_message(self._request(trial, self._metrics_file(trial)))
         labels = labels_of(self.place(trial))
-        try:
-            created = self._google.create_once(
-                f"starting trial {trial.number}",
-                lambda: self._google.jobs.create_custom_job(
-                    request={"parent": self._google.parent, "custom_job": message}, timeout=60.0
-                ),
-                lambda: find_custom_job(self._google, labels),
-                look_first=False,
-            )
-        except EmulatorEnded:  # which says nothing of the trial
-            raise
-        except ProviderError as error:
-            self._end(running, str(error), retry=error.code not in _FOR_GOOD, unplaced=finds_no_place(error))
-        else:
-            running.name = created.name
+        created = self._google.create_once(
+            f"starting trial {trial.number}",
+            lambda: self._google.jobs.create_custom_job(
+                request={"parent": self._google.parent, "custom_job": message}, timeout=60.0
+            ),
+            lambda: find_custom_job(self._google, labels),
+            look_first=False,
+        )
+        self._names[self.place(trial)] = created.name
 
     def _request(self, trial: Trial, metrics: str) -> dict[str, Any]:
-        """The custom job of one attempt: a folder of the trial's own, its arguments, and where its metrics go."""
-        spec = self._template["jobSpec"]
+        """Return the custom job of one attempt: a folder of the trial's own, its arguments, and where its metrics go."""
+        spec = self.template["jobSpec"]
         own = {
             "CLOUDTUNE_TRIAL": str(trial.number),
             "CLOUDTUNE_ATTEMPT": str(trial.attempt),
             METRICS_VARIABLE: metrics.replace("gs://", "/gcs/", 1),
         }
-        pools = [_with(pool, self._arguments(trial), own) for pool in spec["workerPoolSpecs"]]
+        pools = [_with(pool, arguments_of(self._job, trial), own) for pool in spec["workerPoolSpecs"]]
         output = {"outputUriPrefix": self._folder(trial)}
         return {
-            **self._template,
-            "displayName": f"{self._template['displayName']}-{trial.number}"[:128],
-            "labels": {**self._template["labels"], **trial_labels(self._name, trial.number, trial.attempt)},
+            **self.template,
+            "displayName": f"{self.template['displayName']}-{trial.number}"[:128],
+            "labels": {**self.template["labels"], **trial_labels(self._name, trial.number, trial.attempt)},
             "jobSpec": {**spec, "workerPoolSpecs": pools, "baseOutputDirectory": output},
         }
 
     def _folder(self, trial: Trial) -> str:
-        """The folder of a trial's files: also those that its next attempt finds."""
-        root = str(self._template["jobSpec"]["baseOutputDirectory"]["outputUriPrefix"])
+        """Return the folder of a trial's files: also those that its next attempt finds."""
+        root = str(self.template["jobSpec"]["baseOutputDirectory"]["outputUriPrefix"])
         return f"{root.rstrip('/')}/{trial.number + 1}"
 
-    def _take(self, trial: Trial) -> _Running:
-        metrics = f"{self._folder(trial)}/metrics-{trial.attempt}.jsonl"
-        running = self._running[self.place(trial)] = _Running(trial, metrics)
-        self._attempts[str(trial.number)] = trial.attempt
-        return running
+    def _metrics_file(self, trial: Trial) -> str:
+        return f"{self._folder(trial)}/metrics-{trial.attempt}.jsonl"
 
-    def adopt(self, trial: Trial) -> bool:
-        with translated(f"looking for trial {trial.number}"):
-            found = find_custom_job(self._google, labels_of(self.place(trial)))
+    def find(self, trial: Trial) -> bool:
+        found = self._found(self.place(trial))
         if found is None:
             return False
-        self._take(trial).name = found.name
+        self._attempts[str(trial.number)] = trial.attempt
+        self._names[self.place(trial)] = found.name
         return True
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._running)
+    def _found(self, place: str) -> "CustomJob | None":
+        with translated(f"looking for trial {place.split('/')[1]}"):
+            return find_custom_job(self._google, labels_of(place))
 
-    # One look
+    def stop(self, place: str) -> None:
+        name = self._names.get(place)
+        if name is None:
+            found = self._found(place)
+            name = None if found is None else found.name
+        if name is not None:
+            self._cancel(name)
 
-    def look(self) -> None:
+    def _cancel(self, name: str) -> None:
+        try:
+            self._google.call(f"stopping {id_of(name)}", self._google.jobs.cancel_custom_job, name=name)
+        except ProviderError as error:
+            if error.code not in _FOR_GOOD:
+                raise
+
+    # One poll
+
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        asked = {self.place(trial): trial for trial in trials}
+        self._jobs = {
+            place: self._jobs.get(place) or _Known(trial, self._metrics_file(trial)) for place, trial in asked.items()
+        }
         self._list()
-        for place, running in list(self._running.items()):
-            self._read(running)  # after the list: all that it wrote before its end is there
-            if running.ended is not None:
-                del self._running[place]
-                self.happened.append(running.ended)
+        for known in self._jobs.values():
+            self._read(known)  # after the list: all that it wrote before its end is there
+        return [self._snapshot(place, known) for place, known in self._jobs.items()]
+
+    def _snapshot(self, place: str, known: _Known) -> TrialSnapshot:
+        reports, known.new = known.new, []
+        return replace(known.end or TrialSnapshot(known.trial.number, place), reports=reports)
 
     def _list(self) -> None:
-        """One page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
+        """Read one page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
         pages = self._google.call(
             "listing custom jobs",
             self._google.jobs.list_custom_jobs,
@@ -167,55 +183,51 @@ class CustomJobLauncher(PolledLauncher):
             page_token=self._page,
         )
         page = next(iter(pages.pages))
-        names = {running.name: running for running in self._running.values()}
+        places = {self._names[place]: place for place in self._jobs}
         listed = {job.name for job in page.custom_jobs}
-        self._unlisted = (set(names) if not self._page else self._unlisted) - listed
+        self._unlisted = (set(places) if not self._page else self._unlisted) - listed
         self._page = page.next_page_token if self._unlisted else ""
         for job in page.custom_jobs:
-            running, ended = names.get(job.name), JOB_STATES[job.state.name].ended
-            if running is not None and running.ended is None and ended:
-                self._conclude(running, json_format.MessageToDict(job._pb))  # noqa: SLF001  # proto-plus's own way
-            elif running is None and not ended and self._is_late(job.labels):
-                cancel_custom_job(self._google, job.name)
+            place, ended = places.get(job.name), JOB_STATES[job.state.name].ended
+            if place is not None and self._jobs[place].end is None and ended:
+                told = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
+                self._jobs[place].end = self._end(place, told)
+            elif place is None and not ended and self._is_late(job.labels):
+                self._cancel(job.name)
 
     def _is_late(self, labels: Mapping[str, str]) -> bool:
-        """Whether a job was made for an attempt that is over: by a call of a driver that died before the answer came."""
+        """Return whether a job was made for an attempt that is over: by a call of a driver that died before the answer came."""
         attempt = labels.get(ATTEMPT_LABEL, "")
         return attempt.isdigit() and int(attempt) < self._attempts.get(labels.get(TRIAL_LABEL, ""), 0)
 
-    def _conclude(self, running: _Running, job: Mapping[str, Any]) -> None:
-        state = job["state"]
-        if state in ("JOB_STATE_SUCCEEDED", "JOB_STATE_PARTIALLY_SUCCEEDED"):
-            self._end(running, "")
-            return
-        limit, started, ended = self._job.limits.trial_time, moment(job.get("startTime")), moment(job.get("endTime"))
-        took = 0.0 if started is None or ended is None else ended - started
-        if limit is not None and took >= limit.total_seconds():
-            self._end(running, f"it ran longer than {format_duration(limit)} (limits.trial_time)")
-            return
-        said = failure_text(job.get("error", {}).get("message", ""))
-        ending = state.removeprefix("JOB_STATE_").lower()
-        no_room = job.get("error", {}).get("code") == _RESOURCE_EXHAUSTED
-        self._end(running, said or f"its custom job was {ending}", retry=True, unplaced=no_room)
+    def _end(self, place: str, job: Mapping[str, Any]) -> TrialSnapshot:
+        number, ending = self._jobs[place].trial.number, job["state"].removeprefix("JOB_STATE_").lower()
+        error = job.get("error", {})
+        state = {RunState.COMPLETED: TrialState.COMPLETED, RunState.FAILED: TrialState.FAILED}
+        return TrialSnapshot(
+            number,
+            place,
+            state.get(JOB_STATES[job["state"]], TrialState.CANCELLED),
+            reason=failure_text(error.get("message", "")) or f"its custom job was {ending}",
+            too_long=exceeds(self._job, moment(job.get("startTime")), moment(job.get("endTime"))),
+            unplaced=error.get("code") == _RESOURCE_EXHAUSTED,
+        )
 
-    def _end(self, running: _Running, failure: str, *, retry: bool = False, unplaced: bool = False) -> None:
-        running.ended = Ended(running.trial.number, running.trial.attempt, failure, retry=retry, unplaced=unplaced)
-
-    def _read(self, running: _Running) -> None:
-        """Reads what is new in the metrics file, which its writer may have written anew with its last lines alone."""
-        found = read_if_changed(self._google, running.metrics, running.generation)
+    def _read(self, known: _Known) -> None:
+        """Read what is new in the metrics file, which its writer may have written anew with its last lines alone."""
+        found = read_if_changed(self._google, known.metrics, known.generation)
         if found is None:
             return
-        running.generation, content = found
+        known.generation, content = found
         waiting: list[Report] = []
         for line in content.splitlines(keepends=True):
-            if line in running.lines or not line.endswith("\n"):
+            if line in known.lines or not line.endswith("\n"):
                 continue
-            running.lines.add(line)
-            self._hear(running, line, waiting)
-        self.happened.extend(waiting)
+            known.lines.add(line)
+            self._hear(known, line, waiting)
+        known.new.extend(waiting)
 
-    def _hear(self, running: _Running, line: str, waiting: list[Report]) -> None:
+    def _hear(self, known: _Known, line: str, waiting: list[Report]) -> None:
         try:
             told = json.loads(line)
             step, at = int(float(told.pop("global_step", 0))), float(told.pop("timestamp", time.time()))
@@ -224,28 +236,32 @@ class CustomJobLauncher(PolledLauncher):
             return  # no line of a metrics file
         if not values:
             return
-        trial = running.trial
+        trial = known.trial
         if waiting and step and waiting[-1].step == step and not values.keys() & waiting[-1].metrics.keys():
             waiting[-1] = Report(trial.number, trial.attempt, step, at, {**waiting[-1].metrics, **values})
             return
-        running.reports += 1
-        waiting.append(Report(trial.number, trial.attempt, step or running.reports, at, values))
+        known.reports += 1
+        waiting.append(Report(trial.number, trial.attempt, step or known.reports, at, values))
 
-    def stop(self, number: int) -> None:
-        for running in self._running.values():
-            if running.trial.number == number and running.ended is None and running.name:
-                cancel_custom_job(self._google, running.name)
+    # What trials leave
 
-    def close(self) -> None:
-        """Lets go of jobs that still run: they are the service's, and a resume takes them over."""
+    def lines(self, trial: Trial, over: "Condition") -> Iterator[str]:
+        def query() -> str:
+            found = self._found(trial.place)  # the store knows of a trial before its job is made
+            return "" if found is None else of_custom_job(id_of(found.name))
 
+        return lines_of(self._google, query, self.brief.created, over, self.brief.soon)
 
-def _objectives(job: "TuningJob") -> list[str]:
-    return [objective.metric for objective in job.objective]
+    def files(self, trial: Trial, target: Path) -> list[Path]:
+        found = self._found(trial.place)
+        place = "" if found is None else found.job_spec.base_output_directory.output_uri_prefix
+        if not place:
+            raise TrialError(f"trial {trial.number} has no folder in Cloud Storage")
+        return download_outputs(self._google, place, target)
 
 
 def _with(pool: Mapping[str, Any], arguments: list[str], variables: Mapping[str, str]) -> dict[str, Any]:
-    """A worker pool whose program has further arguments and variables."""
+    """Return a worker pool whose program has further arguments and variables."""
     for kind in ("containerSpec", "pythonPackageSpec"):
         if kind in pool:
             program = pool[kind]
@@ -256,15 +272,22 @@ def _with(pool: Mapping[str, Any], arguments: list[str], variables: Mapping[str,
 
 
 def labels_of(place: str) -> dict[str, str]:
-    """The labels of the custom job at a place (`CustomJobLauncher.place`)."""
+    """Return the labels of the custom job at a place (`VertexRunner.place`)."""
     run, number, attempt = place.split("/")
     return trial_labels(run, int(number), int(attempt))
 
 
-def cancel_custom_job(google: Google, name: str) -> None:
-    """Asks a custom job to end; nothing if it has."""
-    try:
-        google.call(f"stopping {id_of(name)}", google.jobs.cancel_custom_job, name=name)
-    except ProviderError as error:
-        if error.code not in _FOR_GOOD:
-            raise
+def custom_job_message(request: dict[str, Any]) -> "CustomJob":
+    """Return the message of a request; raise `json_format.ParseError` for one that the SDK does not know."""
+    from google.cloud.aiplatform_v1 import CustomJob  # noqa: PLC0415
+
+    message: CustomJob = CustomJob()
+    json_format.ParseDict(request, message._pb)  # noqa: SLF001
+    return message
+
+
+def find_custom_job(google: Google, labels: dict[str, str]) -> "CustomJob | None":
+    """Return a custom job with these labels; None if there is none."""
+    request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
+    pages = google.patient(google.jobs.list_custom_jobs)(request=request, timeout=60.0)
+    return next(iter(pages), None)

@@ -14,7 +14,7 @@ _LATE = 30.0
 def lines_of(
     google: Google, condition: Callable[[], str], since: float, over: Callable[[], bool], interval: float
 ) -> Iterator[str]:
-    """The lines that match, with those to come until it is over.
+    """Return the lines that match, with those to come until it is over.
 
     Args:
         google: the clients.
@@ -47,14 +47,14 @@ def _entries(google: Google, condition: str, since: float) -> list[Any]:
 
 
 def _text(payload: Any) -> str:
-    """The line in an entry: the service makes objects of lines, with the text as their message."""
+    """Return the line in an entry: the service makes objects of lines, with the text as their message."""
     if isinstance(payload, dict):
         return str(payload.get("message", ""))
     return str(payload or "")
 
 
 def of_custom_job(job: str, *, tuning_job: str = "", trial: str = "") -> str:
-    """The condition that finds what the first machine of a custom job printed.
+    """Return the condition that finds what the first machine of a custom job printed.
 
     Args:
         job: the custom job's id; "" where it is not known.

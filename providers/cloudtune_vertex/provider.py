@@ -1,29 +1,26 @@
 """The Vertex AI provider: plans, starts, follows and ends runs there, by its own tuner or driven by cloudtune's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import TrialError
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.cloud import CloudProvider, plan_of
+from cloudtune.provider.cloud import CloudProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.capabilities import SUPPORT
-from cloudtune_vertex.names import id_of, run_name
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.space import PROVIDER, codec_of
-from cloudtune_vertex.translate import arguments_of, native_request, translate
+from cloudtune_vertex.translate import native_request, translate
 
 if TYPE_CHECKING:
-    from cloudtune.driver.launcher import Launcher
-    from cloudtune.driver.process import Condition
-    from cloudtune.provider.managed import ManagedWatch
+    from cloudtune.driver.outputs import RunBrief
     from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.store.records import Trial
     from cloudtune.store.store import RunStore
     from cloudtune_vertex.client import Google
+    from cloudtune_vertex.jobs import VertexRunner
+    from cloudtune_vertex.tuner import VertexTuner
 
 
 class VertexProvider(CloudProvider):
@@ -93,88 +90,24 @@ class VertexProvider(CloudProvider):
         return findings(self._settings)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
-        from cloudtune_vertex.finding import find  # noqa: PLC0415
+        from cloudtune_vertex.tuner import find  # noqa: PLC0415
 
         job, full = find(self._google, name)
         return job, {"job": full}
 
     # A run
 
-    def create(self, run: "RunStore", job: TuningJob, plan: Plan) -> str:
-        from cloudtune_vertex.launching import create_tuning_job  # noqa: PLC0415
-
-        return create_tuning_job(self._google, run, job, plan)
-
-    def watch(self, run: "RunStore", job: TuningJob, plan: Plan) -> "ManagedWatch":
-        from cloudtune_vertex.tuner import TuningJobWatch  # noqa: PLC0415
-
-        return TuningJobWatch(self._google, run, job, plan, codec_of(job), run.record().native["job"])
-
-    def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        from cloudtune_vertex.jobs import CustomJobLauncher  # noqa: PLC0415
-        from cloudtune_vertex.launching import final_request  # noqa: PLC0415
-
-        self.reach(run)
-        launcher = CustomJobLauncher(
-            self._google,
-            job,
-            run_name(job.name, run.id),
-            final_request(self._google, run, job, plan_of(run)),
-            lambda trial: arguments_of(job, trial),
-            interval=self.poll,
-        )
-        launcher.lines = lambda trial: self.lines(run, trial, lambda: True)
-        return launcher
-
-    def final(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
-        from cloudtune_vertex.launching import final_request  # noqa: PLC0415
+    def request(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path | None = None) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
+        from cloudtune_vertex.storage import final_request  # noqa: PLC0415
 
         return final_request(self._google, run, job, plan)
 
-    def stop_trial(self, place: str) -> None:
-        from cloudtune_vertex.jobs import cancel_custom_job  # noqa: PLC0415
+    def tuner(self, brief: "RunBrief") -> "VertexTuner":
+        from cloudtune_vertex.tuner import VertexTuner  # noqa: PLC0415
 
-        found = self._custom_job(place)
-        if found is not None:
-            cancel_custom_job(self._google, found.name)
+        return VertexTuner(self._google, brief)
 
-    def _custom_job(self, place: str) -> Any:  # CustomJob, or None
-        """The custom job of a driven run's trial."""
-        from cloudtune_vertex.client import translated  # noqa: PLC0415
-        from cloudtune_vertex.jobs import labels_of  # noqa: PLC0415
-        from cloudtune_vertex.launching import find_custom_job  # noqa: PLC0415
+    def runner(self, brief: "RunBrief") -> "VertexRunner":
+        from cloudtune_vertex.jobs import VertexRunner  # noqa: PLC0415
 
-        with translated("looking for a trial"):
-            return find_custom_job(self._google, labels_of(place))
-
-    def lines(self, run: "RunStore", trial: "Trial", over: "Condition") -> Iterator[str]:
-        from cloudtune_vertex.logs import lines_of, of_custom_job  # noqa: PLC0415
-
-        record = run.record()
-
-        def condition() -> str:
-            if "job" in record.native:
-                own = id_of(trial.place) if "/customJobs/" in trial.place else ""
-                return of_custom_job(own, tuning_job=id_of(record.native["job"]), trial=str(trial.number + 1))
-            found = self._custom_job(trial.place)  # the store knows of a trial before its job is made
-            return "" if found is None else of_custom_job(id_of(found.name))
-
-        return lines_of(self._google, condition, record.created, over, min(self.poll, 1.0))
-
-    def download(self, run: "RunStore", trial: "Trial", target: Path) -> list[Path]:
-        from cloudtune_vertex.storage import download_outputs  # noqa: PLC0415
-
-        if "job" in run.record().native:
-            job = self._google.call(
-                "looking at the tuning job",
-                self._google.jobs.get_hyperparameter_tuning_job,
-                name=run.record().native["job"],
-            )
-            root = job.trial_job_spec.base_output_directory.output_uri_prefix
-            place = f"{root.rstrip('/')}/{trial.number + 1}" if root else ""
-        else:
-            found = self._custom_job(trial.place)
-            place = "" if found is None else found.job_spec.base_output_directory.output_uri_prefix
-        if not place:
-            raise TrialError(f"trial {trial.number} has no folder in Cloud Storage")
-        return download_outputs(self._google, place, target)
+        return VertexRunner(self._google, brief)

@@ -1,21 +1,47 @@
-"""Files on their way to Cloud Storage and back."""
+"""Files on their way to Cloud Storage and back: code and data that a request names, and what trials leave."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from cloudtune.bundle.upload import filled, staged
 from cloudtune.errors import TrialError
+from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google, translated
+from cloudtune_vertex.names import RUN_LABEL, run_name
+from cloudtune_vertex.space import PROVIDER
+from cloudtune_vertex.translate import with_values
 
 if TYPE_CHECKING:
     from cloudtune.bundle.shipment import Upload
-
+    from cloudtune.planning.plan import Plan
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.store import RunStore
 
 RETRY = DEFAULT_RETRY.with_delay(initial=0.5, maximum=20.0)
 """Cloud Storage's own rule of what to try again: some of its errors are no others' (`InvalidResponse`)."""
+
+
+def final_request(google: Google, run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, Any]:
+    """Return the plan's request with what only the start knows, after code and data have been uploaded.
+
+    Raises:
+        ProviderError: Google refused, or cannot be reached.
+    """
+    name = run_name(job.name, run.id)
+    request = staged(
+        filled(plan.request, {"run": name}.get),
+        run,
+        job,
+        provider=PROVIDER,
+        bucket=google.bucket,
+        upload=lambda place, files: upload(google, place, files),
+    )
+    request["labels"] = {**request.get("labels", {}), RUN_LABEL: name}
+    return with_values(request, kept_environment(run)) if job.trial.environment else request
 
 
 def split(place: str) -> tuple[str, str]:
@@ -25,7 +51,7 @@ def split(place: str) -> tuple[str, str]:
 
 
 def upload(google: Google, place: str, files: "Sequence[Upload]") -> None:
-    """Uploads what is not there yet below a place: the names tell the content."""
+    """Upload what is not there yet below a place: the names tell the content."""
     bucket, folder = split(place)
     for file in files:
         with translated(f"uploading to gs://{bucket}"):
@@ -37,7 +63,7 @@ def upload(google: Google, place: str, files: "Sequence[Upload]") -> None:
 
 
 def download_outputs(google: Google, place: str, target: Path) -> list[Path]:
-    """Downloads a trial's model (``AIP_MODEL_DIR``); everything in its folder where it left none.
+    """Download a trial's model (``AIP_MODEL_DIR``); everything in its folder where it left none.
 
     Raises:
         TrialError: it left nothing, or something whose name leads outside of the folder.
@@ -49,7 +75,7 @@ def download_outputs(google: Google, place: str, target: Path) -> list[Path]:
 
 
 def download(google: Google, place: str, target: Path) -> list[Path]:
-    """Downloads all objects below a place.
+    """Download all objects below a place.
 
     Args:
         google: the clients.
@@ -80,7 +106,7 @@ def download(google: Google, place: str, target: Path) -> list[Path]:
 
 
 def read_if_changed(google: Google, place: str, generation: int | None) -> tuple[int, str] | None:
-    """The content of an object and its generation; None if it is not there or still of the given generation."""
+    """Return the content of an object and its generation; None if it is not there or still of the given generation."""
     bucket, name = split(place)
     blob = google.storage.bucket(bucket).blob(name)
     with translated(f"reading {place}"):

@@ -1,31 +1,36 @@
-"""A tuning job of the service as a run: what the service tells of it, kept in the store.
+"""Vertex AI's own tuner: the hyperparameter tuning job of one run.
 
-A look at it is one call, however many trials there are: the job comes with all of its trials and their measurements.
+A poll is one call, however many trials there are: the job comes with all of its trials and their measurements.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from cloudtune.errors import ProviderError
-from cloudtune.planning.plan import Plan
-from cloudtune.provider.managed import JobSnapshot, ManagedWatch
-from cloudtune.results.objectives import losses
-from cloudtune.results.progress import keep_counting_values
-from cloudtune.spec.units import format_duration
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.errors import ProviderError, RunNotFound, TrialError
+from cloudtune.provider.managed_run import Tuner
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.trial import metric_id
 from cloudtune_vertex.client import Google, failure_text, moment
-from cloudtune_vertex.names import id_of
+from cloudtune_vertex.logs import lines_of, of_custom_job
+from cloudtune_vertex.names import RUN_LABEL, filter_of, id_of
+from cloudtune_vertex.parse import parse, travelled
 from cloudtune_vertex.schema import seconds_of
+from cloudtune_vertex.space import codec_of
+from cloudtune_vertex.storage import download_outputs
 
 if TYPE_CHECKING:
-    from cloudtune.space.space_codec import SpaceCodec
-    from cloudtune.spec.job import TuningJob
-    from cloudtune.store.store import RunStore
+    from google.cloud.aiplatform_v1 import HyperparameterTuningJob
+
+    from cloudtune.driver.process import Condition
 
 JOB_STATES: Mapping[str, RunState] = {
     "": RunState.RUNNING,
@@ -57,64 +62,73 @@ TRIAL_STATES: Mapping[str, TrialState] = {
 
 Message = Mapping[str, Any]
 
-_NO_REASON = "the service gave no reason"
-
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of one trial of the tuning job."""
+    """What is known of one trial: its parameters, how many measurements were read, and whether it was told to stop early."""
 
-    trial: Trial
+    parameters: dict[str, Any]
     measured: int = 0
     stopping: bool = False
-    finished: bool = False
 
 
-class TuningJobWatch(ManagedWatch):
-    """Keeps one run's part of the store up to date with its tuning job.
+class VertexTuner(Tuner):
+    """The tuning job of one run.
 
     Args:
         google: the clients.
-        run: whose lock the caller holds while it looks.
-        job: the spec.
-        plan: which limits are watched.
-        codec: how the space travelled.
-        name: the tuning job's full name.
+        brief: what is asked for the run.
     """
 
-    def __init__(
-        self, google: Google, run: "RunStore", job: "TuningJob", plan: Plan, codec: "SpaceCodec", name: str
-    ) -> None:
-        super().__init__(run, job, plan)
+    def __init__(self, google: Google, brief: RunBrief) -> None:
+        super().__init__(brief, brief.native.get("job", ""))
         self._google = google
-        self._codec = codec
-        self._name = name
-        self._metrics = {metric_id(objective.metric): objective.metric for objective in job.objective}
-        self._fixed = fixed_arguments(plan.request)
-        self._trials = {trial.number: _Known(trial, finished=True) for trial in self.restored()}
+        self._job = brief.job
+        self._codec = codec_of(brief.job)
+        self._metrics = {metric_id(objective.metric): objective.metric for objective in brief.job.objective}
+        self._fixed = fixed_arguments(brief.plan.request)
+        self._trials: dict[int, _Known] = {}
 
-    def look(self) -> RunState:
-        """Learns what is new by one call, and writes it down."""
-        job = self._get()
-        state = JOB_STATES[job.get("state", "")]
-        for message in job.get("trials", []):
-            self._hear(message, over=state.ended)
-        sight = JobSnapshot(state, moment(job.get("createTime")), _elapsed(job), _reason(job))
-        if state.ended:
-            self._end_the_rest()
-        else:
-            self.enforce(sight)
-        return self.write(sight)
+    def create(self, *, again: bool) -> str:
+        message = tuning_job_message(self.brief.request())
+        labels = {RUN_LABEL: message.labels[RUN_LABEL]}
+        jobs, parent = self._google.jobs, self._google.parent
+        created = self._google.create_once(
+            f"making the tuning job {message.display_name}",
+            lambda: jobs.create_hyperparameter_tuning_job(
+                request={"parent": parent, "hyperparameter_tuning_job": message}, timeout=60.0
+            ),
+            lambda: find_tuning_job(self._google, labels),
+            look_first=again,
+        )
+        return str(created.name)
 
     def stop(self) -> None:
-        cancel_tuning_job(self._google, self._name)
+        doing = f"stopping the tuning job {id_of(self.name)}"
+        try:
+            self._google.call(doing, self._google.jobs.cancel_hyperparameter_tuning_job, name=self.name)
+        except ProviderError as error:
+            if error.code not in {"NotFound", "FailedPrecondition", "InvalidArgument", "BadRequest"}:
+                raise
+
+    # One poll
+
+    def poll(self, done: Collection[int]) -> JobSnapshot:
+        job = self._get()
+        trials = [
+            self._snapshot(number, message)
+            for message in job.get("trials", [])
+            if (number := int(message["id"]) - 1) not in done
+        ]
+        state = JOB_STATES[job.get("state", "")]
+        return JobSnapshot(state, moment(job.get("createTime")), _elapsed(job), _reason(job), trials)
 
     def _get(self) -> dict[str, Any]:
         try:
             job = self._google.call(
-                f"looking at the tuning job {id_of(self._name)}",
+                f"looking at the tuning job {id_of(self.name)}",
                 self._google.jobs.get_hyperparameter_tuning_job,
-                name=self._name,
+                name=self.name,
             )
         except ProviderError as error:
             if error.code != "NotFound":
@@ -123,33 +137,30 @@ class TuningJobWatch(ManagedWatch):
         found: dict[str, Any] = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
         return found
 
-    # Trials
-
-    def _hear(self, message: Message, *, over: bool) -> None:
-        number = int(message["id"]) - 1
+    def _snapshot(self, number: int, message: Message) -> TrialSnapshot:
         known = self._trials.get(number)
         if known is None:
-            trial = Trial(number, self._parameters(message), TrialState.RUNNING, attempt=1, place=self._place(message))
-            known = self._trials[number] = _Known(trial)
-            self.changed(trial)
-        if known.finished:
-            return
-        self._update(known, message)
-        self._measure(known, message)
-        if TRIAL_STATES[message.get("state", "")].ended:
-            self._finish(known, message)
-        elif over:
-            known.trial.ended = moment(message.get("endTime"))
-
-    def _place(self, message: Message) -> str:
-        return str(message.get("customJob") or f"{self._name}/trials/{message['id']}")
-
-    def _update(self, known: _Known, message: Message) -> None:
-        trial, place, started = known.trial, self._place(message), moment(message.get("startTime"))
+            known = self._trials[number] = _Known(self._parameters(message))
         known.stopping = known.stopping or message.get("state") == "STOPPING"
-        if (trial.place, trial.started) != (place, started or trial.started):
-            trial.place, trial.started = place, started or trial.started
-            self.changed(trial)
+        state = TRIAL_STATES[message.get("state", "")]
+        started, ended = moment(message.get("startTime")), moment(message.get("endTime"))
+        final = message.get("finalMeasurement", {}) if state.ended else {}
+        said = failure_text(message.get("infeasibleReason", ""))
+        failed = state is TrialState.FAILED
+        return TrialSnapshot(
+            number,
+            str(message.get("customJob") or f"{self.name}/trials/{message['id']}"),
+            state,
+            known.parameters,
+            started=started,
+            ended=ended,
+            reports=self._new_reports(number, known, message, final, started),
+            metrics=self._values(final),
+            reason=said,
+            too_long=failed and exceeds(self._job, started, ended or time.time()),
+            stopped_early=known.stopping,
+            unmeasured=failed and "non-zero" not in said,
+        )
 
     def _parameters(self, message: Message) -> dict[str, Any]:
         told = {each["parameterId"]: each.get("value") for each in message.get("parameters", [])}
@@ -158,81 +169,45 @@ class TuningJobWatch(ManagedWatch):
         except ValueError:  # a job of another client, whose space says more than its spec here
             return told
 
-    def _measure(self, known: _Known, message: Message) -> None:
+    def _new_reports(
+        self, number: int, known: _Known, message: Message, final: Message, started: float | None
+    ) -> list[Report]:
+        """Return the measurements that were not read before; the final one where the service tells no others."""
         measurements = message.get("measurements", [])
-        for measurement in measurements[known.measured :]:
-            self._take(known.trial, measurement)
+        new = measurements[known.measured :]
         known.measured = max(known.measured, len(measurements))
-
-    def _take(self, trial: Trial, measurement: Message) -> None:
-        values = self._values(measurement)
-        if values:
-            at = (trial.started or time.time()) + seconds_of(measurement.get("elapsedDuration", "0s"))
-            self.reported(Report(trial.number, 1, int(measurement.get("stepCount", 0)), at, values))
-            keep_counting_values(self.job.objective, trial.metrics, values)
-            self.changed(trial)
+        if not known.measured and final:
+            new, known.measured = [final], 1
+        return [
+            Report(number, 1, int(each.get("stepCount", 0)), at + seconds_of(each.get("elapsedDuration", "0s")), values)
+            for at, each in ((started or time.time(), each) for each in new)
+            if (values := self._values(each))
+        ]
 
     def _values(self, measurement: Message) -> dict[str, float]:
-        """The metrics of a measurement by our names; a missing value is 0 in the JSON of a message."""
+        """Return the metrics of a measurement by our names; a missing value is 0 in the JSON of a message."""
         told = {each.get("metricId", ""): float(each.get("value", 0.0)) for each in measurement.get("metrics", [])}
         return {self._metrics.get(name, name): value for name, value in told.items()}
 
-    # How a trial ended
+    # What trials leave
 
-    def _finish(self, known: _Known, message: Message) -> None:
-        trial, final = known.trial, message.get("finalMeasurement", {})
-        if not known.measured and final:
-            self._take(trial, final)  # the service tells no others
-        trial.metrics.update(self._values(final))
-        trial.ended = moment(message.get("endTime")) or time.time()
-        trial.started = trial.started or trial.ended
-        trial.state, trial.reason = self._verdict(known, message)
-        known.finished = True
-        self.finished(trial)
+    def lines(self, trial: Trial, over: "Condition") -> Iterator[str]:
+        own = id_of(trial.place) if "/customJobs/" in trial.place else ""
+        query = of_custom_job(own, tuning_job=id_of(self.name), trial=str(trial.number + 1))
+        return lines_of(self._google, lambda: query, self.brief.created, over, self.brief.soon)
 
-    def _verdict(self, known: _Known, message: Message) -> tuple[TrialState, str]:
-        state, trial = TRIAL_STATES[message.get("state", "")], known.trial
-        why = self.why_ended()
-        if state is TrialState.FAILED:
-            if why is not None:
-                return TrialState.CANCELLED, why
-            return state, self._too_long(trial) or self._infeasible(trial, message)
-        if losses(self.job.objective, trial.metrics) is None:
-            if why is not None:
-                return TrialState.CANCELLED, why
-            return TrialState.FAILED, self.what_is_missing(trial)
-        if known.stopping:
-            return TrialState.PRUNED, "stopped early by the service"
-        return state, ""
-
-    def _infeasible(self, trial: Trial, message: Message) -> str:
-        """Why the service calls a trial infeasible; a program that did not fail lacks its objective."""
-        said = failure_text(message.get("infeasibleReason", ""))
-        if "non-zero" in said or losses(self.job.objective, trial.metrics) is not None:
-            return said or _NO_REASON
-        return " ".join(filter(None, [said, self.what_is_missing(trial)]))
-
-    def _too_long(self, trial: Trial) -> str:
-        """Why a trial failed that ran as long as it may; "" if it did not."""
-        limit = self.job.limits.trial_time
-        if limit is None or trial.started is None or trial.ended is None:
-            return ""
-        over = trial.ended - trial.started >= limit.total_seconds()
-        return f"it ran longer than {format_duration(limit)} (limits.trial_time)" if over else ""
-
-    def _end_the_rest(self) -> None:
-        """Trials that the service left as they were when the job ended."""
-        for known in self._trials.values():
-            if not known.finished:
-                known.trial.state = TrialState.CANCELLED
-                known.trial.reason = self.why_ended() or "the job ended before it did"
-                known.trial.ended = known.trial.ended or time.time()
-                known.finished = True
-                self.finished(known.trial)
+    def files(self, trial: Trial, target: Path) -> list[Path]:
+        job = self._google.call(
+            "looking at the tuning job", self._google.jobs.get_hyperparameter_tuning_job, name=self.name
+        )
+        root = job.trial_job_spec.base_output_directory.output_uri_prefix
+        if not root:
+            raise TrialError(f"trial {trial.number} has no folder in Cloud Storage")
+        return download_outputs(self._google, f"{root.rstrip('/')}/{trial.number + 1}", target)
 
 
 def fixed_arguments(request: Mapping[str, Any]) -> dict[str, str]:
-    """The parameters that do not vary: the arguments ``--name=value`` of every trial."""
+    """Return the parameters that do not vary: the arguments ``--name=value`` of every trial."""
     spec = request.get("trialJobSpec") or request.get("jobSpec") or {}
     pools = spec.get("workerPoolSpecs") or [{}]
     program = pools[0].get("containerSpec") or pools[0].get("pythonPackageSpec") or {}
@@ -240,17 +215,8 @@ def fixed_arguments(request: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, equals, text in words if equals}
 
 
-def cancel_tuning_job(google: Google, name: str) -> None:
-    """Asks a tuning job to end; nothing if it has, or was never made."""
-    try:
-        google.call(f"stopping the tuning job {id_of(name)}", google.jobs.cancel_hyperparameter_tuning_job, name=name)
-    except ProviderError as error:
-        if error.code not in {"NotFound", "FailedPrecondition", "InvalidArgument", "BadRequest"}:
-            raise
-
-
 def _elapsed(job: Message) -> float:
-    """Seconds from the making of the job to its end, or until now."""
+    """Return seconds from the making of the job to its end, or until now."""
     created, ended = moment(job.get("createTime")), moment(job.get("endTime"))
     return 0.0 if created is None else (ended or time.time()) - created
 
@@ -259,3 +225,62 @@ def _reason(job: Message) -> str:
     if job.get("state") == "JOB_STATE_EXPIRED":
         return "it expired: its resources were not there in time"
     return failure_text(str(job.get("error", {}).get("message", "")))
+
+
+def tuning_job_message(request: dict[str, Any]) -> "HyperparameterTuningJob":
+    """Return the message of a request; raise `json_format.ParseError` for one that the SDK does not know."""
+    from google.cloud.aiplatform_v1 import HyperparameterTuningJob  # noqa: PLC0415
+
+    message: HyperparameterTuningJob = HyperparameterTuningJob()
+    json_format.ParseDict(request, message._pb)  # noqa: SLF001  # proto-plus's own way
+    return message
+
+
+def find_tuning_job(google: Google, labels: dict[str, str]) -> "HyperparameterTuningJob | None":
+    """Return a tuning job with these labels; None if there is none."""
+    request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
+    pages = google.patient(google.jobs.list_hyperparameter_tuning_jobs)(request=request, timeout=60.0)
+    return next(iter(pages), None)
+
+
+# Tuning jobs that were started elsewhere
+
+
+def find(google: Google, name: str) -> tuple[TuningJob, str]:
+    """Return the spec of a tuning job, and its full name.
+
+    Args:
+        google: the clients.
+        name: the job's full name, its id, or the display name of the newest of that name.
+
+    Raises:
+        RunNotFound: the project has no such job in this location.
+    """
+    try:
+        job = _get(google, name) if "/" in name or name.isdigit() else _newest(google, name)
+    except ProviderError as error:
+        if error.code not in {"NotFound", "InvalidArgument", "BadRequest"}:
+            raise
+        job = None
+    if job is None:
+        hint = f"`gcloud ai hp-tuning-jobs list --region={google.settings.location}` lists them"
+        raise RunNotFound(f"Vertex AI has no tuning job {name!r} in {google.parent}; {hint}")
+    told = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
+    spec = travelled(told)
+    return parse(told) if spec is None else TuningJob.from_data(spec, name), str(job.name)
+
+
+def _get(google: Google, name: str) -> Any:  # HyperparameterTuningJob, or None
+    full = name if "/" in name else f"{google.parent}/hyperparameterTuningJobs/{name}"
+    return google.call(f"looking for the tuning job {name}", google.jobs.get_hyperparameter_tuning_job, name=full)
+
+
+def _newest(google: Google, name: str) -> Any:  # HyperparameterTuningJob, or None
+    pages = google.call(
+        f"looking for the tuning job {name}",
+        google.jobs.list_hyperparameter_tuning_jobs,
+        parent=google.parent,
+        filter=f'display_name="{name}"',
+        page_size=1,
+    )
+    return next(iter(pages), None)

@@ -23,7 +23,7 @@ from cloudtune.space.space_codec import Flattened
 from cloudtune_ray.shipping import archive
 
 if LATE:
-    from cloudtune_azureml.launching import _with_path
+    from cloudtune_azureml.storage import _with_path
 
 
 def job_of(**trial: Any) -> TuningJob:

@@ -352,7 +352,7 @@ class LiveRuns(CloudRuns):
             "t.report(score=0.25, step=2)\n"
         )
         run = submit(job_of(tmp_path, script, limits={"trials": 1}))
-        watch = run._provider._watch_of(run._store)  # type: ignore[attr-defined]  # a cloud's provider
+        watch = run._provider.managed(run._store)  # type: ignore[attr-defined]  # a cloud's provider
 
         def reported() -> bool:
             watch.look()

@@ -100,7 +100,7 @@ def test_a_look_costs_two_calls_and_one_for_each_trial_that_logged(
 ) -> None:
     earlier = emulator.calls["metrics/get-history"]
     run = submit(job_of(tmp_path, SLOW, limits={"trials": 8, "parallel": 2}))
-    watch = run._provider._watch_of(run._store)
+    watch = run._provider.managed(run._store)
     watch.look()
     costs = []
     while True:

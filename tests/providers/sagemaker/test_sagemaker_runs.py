@@ -74,7 +74,7 @@ def test_a_look_costs_two_calls_at_any_number_of_trials(
     emulator: SageMakerEmulator, submit: Submit, tmp_path: Path
 ) -> None:
     run = submit(job_of(tmp_path, SLOW, limits={"trials": 16, "parallel": 4}))
-    watch = run._provider._watch_of(run._store)
+    watch = run._provider.managed(run._store)
     costs = []
     while True:
         before = emulator.calls.total()
@@ -92,8 +92,8 @@ def test_lines_that_come_before_their_trial_is_listed_count(
 ) -> None:
     run = submit(job_of(tmp_path))
     emulator.wait(run.record.native["job"], 60)
-    watch = run._provider._watch_of(run._store)
-    watch._read()
+    watch = run._provider.managed(run._store)
+    watch.tuner._read(())
     assert watch.look() is RunState.COMPLETED
     assert all(len(list(run.reports(trial.number))) == 3 for trial in run.trials())
 

@@ -130,7 +130,7 @@ def test_a_look_costs_one_call_at_any_number_of_trials(
     emulator: VertexEmulator, submit: Submit, tmp_path: Path
 ) -> None:
     run = submit(job_of(tmp_path, SLOW, limits={"trials": 12, "parallel": 4}))
-    watch = run._provider._watch_of(run._store)
+    watch = run._provider.managed(run._store)
     costs = []
     while True:
         before = emulator.calls.total()

@@ -1,30 +1,33 @@
-"""From a plan to what is sent: the code's folder, places of data, secrets put in, and the call that makes the job."""
+"""Files on their way to Azure Machine Learning and back: code and data that a job names, and what trials leave."""
 
 import shutil
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.package import view_of
 from cloudtune.bundle.source import copy_source
 from cloudtune.bundle.upload import ASSETS
+from cloudtune.driver.outputs import RunBrief, TrialOutputs
+from cloudtune.errors import TrialError
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import SOURCE_FILE
-from cloudtune_azureml.client import Azure
-from cloudtune_azureml.names import run_name
-from cloudtune_azureml.workload import CODE, with_values
+from cloudtune_azureml.client import Azure, patiently, quiet
+from cloudtune_azureml.logs import lines_of
+from cloudtune_azureml.workload import CODE, OUTPUT, with_values
 
 if TYPE_CHECKING:
+    from cloudtune.driver.process import Condition
     from cloudtune.planning.plan import Plan
     from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import Trial
     from cloudtune.store.store import RunStore
-
-RUN_TAG = "cloudtune_run"
-"""The tag by which the jobs of a driven run are found."""
 
 
 def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, Any]:
-    """The plan's job with what only the start knows: the folder of the code, and whole paths."""
+    """Return the plan's job with what only the start knows: the folder of the code, and whole paths."""
     base = Path(run.record().native["base"])
     request: dict[str, Any] = dict(plan.request)
     if job.trial.environment:
@@ -43,7 +46,7 @@ def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, 
 
 
 def with_code_in(folder: Path, name: str, request: dict[str, Any], own: Path) -> dict[str, Any]:
-    """A job's file whose code lies beside it, from where Azure's own tools upload it.
+    """Return a job's file whose code lies beside it, from where Azure's own tools upload it.
 
     Args:
         folder: of the file.
@@ -62,7 +65,7 @@ def with_code_in(folder: Path, name: str, request: dict[str, Any], own: Path) ->
 
 
 def _beside(folder: Path, name: str, given: Any, own: Path) -> Any:
-    """An input that is one of the run's own views, copied beside the file: the run's folder does not last."""
+    """Return an input that is one of the run's own views, copied beside the file: the run's folder does not last."""
     path = Path(str(given.get("path"))) if isinstance(given, dict) else Path()
     if not path.is_relative_to(own):
         return given
@@ -72,7 +75,7 @@ def _beside(folder: Path, name: str, given: Any, own: Path) -> Any:
 
 
 def _with_path(given: Any, base: Path, view: Path) -> Any:
-    """An input whose path is whole, where it lies on this machine; the SDK, which uploads it, has another rule of files.
+    """Return an input whose path is whole, where it lies on this machine; the SDK, which uploads it, has another rule of files.
 
     Args:
         given: the input.
@@ -86,7 +89,7 @@ def _with_path(given: Any, base: Path, view: Path) -> Any:
 
 
 def _copied(run: "RunStore", job: "TuningJob", code: str) -> Path:
-    """The folder of code that starts in its own way, as far as it travels."""
+    """Return the folder of code that starts in its own way, as far as it travels."""
     folder = run.folder / "code"
     if not folder.is_dir():
         own = job.model_copy(update={"trial": job.trial.model_copy(update={"source": code})})
@@ -96,7 +99,7 @@ def _copied(run: "RunStore", job: "TuningJob", code: str) -> Path:
 
 
 def _unpacked(run: "RunStore") -> Path:
-    """The folder of the code and the helper, which the SDK uploads: what is ignored was left out when it was packed."""
+    """Return the folder of the code and the helper, which the SDK uploads: what is ignored was left out when it was packed."""
     folder = run.folder / "code"
     if not folder.is_dir():
         packed = run.folder / ASSETS / SOURCE_FILE
@@ -108,16 +111,46 @@ def _unpacked(run: "RunStore") -> Path:
     return folder
 
 
-def create_sweep(azure: Azure, run: "RunStore", job: "TuningJob", plan: "Plan") -> str:
-    """Makes the run's sweep job and returns its name, also if an earlier call made it.
+# What trials leave
+
+
+class JobOutputs(TrialOutputs):
+    """What jobs printed and left; `Trial.place` is the job's name. It has `azure` and `brief`."""
+
+    azure: Azure
+    brief: RunBrief
+
+    def lines(self, trial: "Trial", over: "Condition") -> Iterator[str]:
+        return lines_of(self.azure, trial.place, over, self.brief.soon)
+
+    def files(self, trial: "Trial", target: Path) -> list[Path]:
+        return download(self.azure, trial.place, target)
+
+
+def download(azure: Azure, name: str, target: Path) -> list[Path]:
+    """Download a trial's output folder by Azure Machine Learning's SDK.
+
+    Args:
+        azure: the clients.
+        name: the job's.
+        target: a folder; made if it is not there.
+
+    Returns:
+        The files, below the target.
 
     Raises:
-        ProviderError: Azure refused it, or cannot be reached.
+        TrialError: it left none.
     """
-    request = final_request(run, job, plan)
-    name = str(request.get("name") or run_name(job.name, run.id))
-    native = run.record().native
-    run.write(columns={"native": {**native, "creating": "yes"}})
-    azure.create(name, request, Path(native["base"]), look_first="creating" in native)
-    run.write(columns={"native": {**native, "job": name}})
-    return name
+    if azure.job(name) is None:
+        raise TrialError(f"{name} was never made")
+    with tempfile.TemporaryDirectory() as temporary:
+        with quiet():
+            patiently(
+                f"downloading from {name}",
+                lambda: azure.ml.jobs.download(name, download_path=temporary, output_name=OUTPUT),
+            )
+        folder = Path(temporary, "named-outputs", OUTPUT)
+        if not folder.is_dir() or not any(folder.rglob("*")):
+            raise TrialError(f"{name} left no files")
+        shutil.copytree(folder, target, dirs_exist_ok=True)
+    return [path for path in sorted(target.rglob("*")) if path.is_file()]

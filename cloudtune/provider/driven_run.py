@@ -1,0 +1,78 @@
+"""A run on a service, driven by cloudtune with a plain job for each trial."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from cloudtune.driver import process as driving
+from cloudtune.driver.launcher import Launcher
+from cloudtune.driver.listeners import gone
+from cloudtune.driver.polling import JobRunner, PolledLauncher
+from cloudtune.provider.service import Service
+from cloudtune.provider.service_run import ServiceRun
+from cloudtune.results.progress import Watcher
+from cloudtune.store.records import RunState, TrialState
+from cloudtune.store.store import RunStore
+
+
+class DrivenRun(ServiceRun):
+    """A run whose trials cloudtune suggests, and a service runs.
+
+    Args:
+        service: that runs its trials.
+        run: the run.
+        runner: makes what runs its trials, when it is first needed.
+        site: of the driver; gives this run's `launcher`, `abandon`, `settle` and `keep`.
+    """
+
+    def __init__(self, service: Service, run: RunStore, runner: Callable[[], JobRunner], site: driving.Site) -> None:
+        super().__init__(service, run)
+        self._make = runner
+        self._site = site
+
+    @cached_property
+    def runner(self) -> JobRunner:
+        """Runs the trials as plain jobs."""
+        return self._make()
+
+    @property
+    def outputs(self) -> JobRunner:
+        return self.runner
+
+    def start(self) -> None:
+        self._check_login()
+        driving.start(self.run)
+
+    def follow(self, watcher: Watcher | None = None) -> RunState:
+        self._check_login()
+        return driving.follow(self.run, self._site, watcher)
+
+    def _check_login(self) -> None:
+        """Make sure that a run which has not begun can: no process drives it where nobody is logged in.
+
+        Raises:
+            ConfigError: the service's SDK is missing, or what the profile says of credentials cannot be used.
+            CredentialError: there are no credentials.
+            ProviderError: the run is emulated, and this process leads elsewhere.
+        """
+        if self.run.record().state is RunState.WAITING:
+            self.service.reach(self.run)
+            self.service.log_in()
+
+    def refresh(self) -> None:
+        driving.refresh(self.run)
+
+    def cancel(self) -> None:
+        driving.cancel(self.run, self._site)
+
+    def launcher(self) -> Launcher:
+        """Return what launches the run's trials; see `driving.Site.launcher`."""
+        self.service.reach(self.run)
+        return PolledLauncher(self.runner)
+
+    def abandon(self) -> None:
+        """Ask the jobs of running trials to end; with an emulator they have ended."""
+        if gone(self.run.record()):
+            return
+        self.service.reach(self.run)
+        for trial in self.run.trials(TrialState.RUNNING):
+            self.runner.stop(trial.place)

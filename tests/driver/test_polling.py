@@ -1,0 +1,169 @@
+"""The launcher of plain jobs, over a runner whose service says what the test says."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloudtune.driver.launcher import Ended
+from cloudtune.driver.outputs import RunBrief
+from cloudtune.driver.polling import JobRunner, PolledLauncher
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.errors import EmulatorEnded, ProviderError, QuotaError
+from cloudtune.planning.plan import Plan
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, Trial, TrialState
+
+JOB = TuningJob.from_data(
+    {
+        "name": "j",
+        "trial": {"command": "true"},
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        "limits": {"trials": 3, "trial_time": "2m"},
+    }
+)
+
+
+class Runner(JobRunner):
+    """A service that refuses what `refused` says, and tells what `told` says, a list for each poll."""
+
+    once = True
+    for_good = frozenset({"400"})
+
+    def __init__(self) -> None:
+        super().__init__(RunBrief("r", JOB, Plan("toy", "driven", {}), {}, 0.0, 0.0, lambda: {"shared": True}))
+        self.refused: ProviderError | None = None
+        self.told: list[list[TrialSnapshot] | ProviderError] = []
+        self.asked: list[list[str]] = []
+        self.jobs: list[str] = []
+        self.stopped: list[str] = []
+
+    def place(self, trial: Trial) -> str:
+        return f"{trial.number}-{trial.attempt}"
+
+    def submit(self, trial: Trial) -> None:
+        assert self.template == {"shared": True}
+        if self.refused is not None:
+            raise self.refused
+        self.jobs.append(self.place(trial))
+
+    def find(self, trial: Trial) -> bool:
+        return self.place(trial) in self.jobs
+
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        self.asked.append([self.place(trial) for trial in trials])
+        told = self.told.pop(0) if self.told else []
+        if isinstance(told, ProviderError):
+            raise told
+        return told
+
+    def stop(self, place: str) -> None:
+        self.stopped.append(place)
+
+    def lines(self, trial: Trial, over: Any) -> Iterator[str]:
+        yield f"of {trial.place}"
+
+    def files(self, trial: Trial, target: Path) -> list[Path]:
+        raise NotImplementedError
+
+
+def trial(number: int = 0, attempt: int = 1) -> Trial:
+    return Trial(number, {"x": 0.5}, TrialState.RUNNING, attempt=attempt, place=f"{number}-{attempt}")
+
+
+@pytest.fixture
+def runner() -> Runner:
+    return Runner()
+
+
+@pytest.fixture
+def launcher(runner: Runner) -> PolledLauncher:
+    return PolledLauncher(runner)
+
+
+def test_reports_come_before_the_end_and_nothing_is_asked_without_trials(
+    runner: Runner, launcher: PolledLauncher
+) -> None:
+    assert launcher.poll(0.0) == []
+    assert runner.asked == []
+    launcher.launch(trial())
+    report = Report(0, 1, 1, 5.0, {"loss": 1.0})
+    runner.told = [[TrialSnapshot(0, "0-1", TrialState.COMPLETED, reports=[report])]]
+    assert launcher.poll(0.0) == [report, Ended(0, 1)]
+    assert launcher.poll(0.0) == []
+    assert runner.asked == [["0-1"]]
+
+
+@pytest.mark.parametrize(
+    ("seen", "ended"),
+    [
+        ({"state": TrialState.FAILED, "reason": "broke"}, Ended(0, 1, "broke", retry=True)),
+        ({"state": TrialState.FAILED}, Ended(0, 1, "the service gave no reason", retry=True)),
+        ({"state": TrialState.CANCELLED, "reason": "gone", "retry": False}, Ended(0, 1, "gone")),
+        ({"state": TrialState.FAILED, "reason": "no room", "unplaced": True}, Ended(0, 1, "no room", retry=True, unplaced=True)),
+        (
+            {"state": TrialState.CANCELLED, "reason": "stopped", "too_long": True},
+            Ended(0, 1, "it ran longer than 2m (limits.trial_time)"),
+        ),
+    ],
+)  # fmt: skip
+def test_how_an_attempt_ended(
+    runner: Runner, launcher: PolledLauncher, seen: dict[str, Any], ended: Ended
+) -> None:  # fmt: skip
+    launcher.launch(trial())
+    runner.told = [[TrialSnapshot(0, "0-1", **seen)]]
+    assert launcher.poll(0.0) == [ended]
+
+
+@pytest.mark.parametrize(
+    ("error", "retry", "unplaced"),
+    [
+        (ProviderError("the request is wrong", code="400"), False, False),
+        (ProviderError("it is out of order", code="500", retryable=True), True, True),
+        (QuotaError("no more machines", code="429"), True, True),
+    ],
+)
+def test_a_job_that_is_refused_is_the_end_of_its_attempt(
+    runner: Runner, launcher: PolledLauncher, error: ProviderError, retry: bool, unplaced: bool
+) -> None:
+    runner.refused = error
+    launcher.launch(trial())
+    launcher.stop(0)
+    assert launcher.poll(0.0) == [Ended(0, 1, str(error), retry=retry, unplaced=unplaced)]
+    assert runner.asked == []
+    assert runner.stopped == []
+
+
+def test_an_emulator_that_ended_says_nothing_of_the_trial(runner: Runner, launcher: PolledLauncher) -> None:
+    runner.refused = EmulatorEnded("it has ended")
+    with pytest.raises(EmulatorEnded):
+        launcher.launch(trial())
+
+
+def test_a_job_is_taken_over_only_where_there_is_one(runner: Runner, launcher: PolledLauncher) -> None:
+    runner.jobs = ["1-2"]
+    assert not launcher.adopt(trial(1, 1))
+    assert launcher.adopt(trial(1, 2))
+    assert launcher.once
+    assert launcher.outlives(trial(1, 2))
+    launcher.stop(1)
+    assert runner.stopped == ["1-2"]
+
+
+def test_an_outage_is_borne_and_asked_again(runner: Runner, launcher: PolledLauncher) -> None:
+    launcher.launch(trial())
+    passing = ProviderError("out of order", retryable=True)
+    runner.told = [passing, passing, [TrialSnapshot(0, "0-1", TrialState.COMPLETED)]]
+    assert launcher.poll(0.0) == []
+    assert launcher.poll(0.0) == []
+    assert launcher.poll(0.0) == [Ended(0, 1)]
+    launcher.launch(trial(1))
+    runner.told = [ProviderError("forbidden")]
+    with pytest.raises(ProviderError, match="forbidden"):
+        launcher.poll(0.0)
+
+
+def test_what_a_trial_printed_is_the_runners(launcher: PolledLauncher) -> None:
+    assert launcher.printed(trial()) == ["of 0-1"]
