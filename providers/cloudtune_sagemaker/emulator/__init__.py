@@ -3,16 +3,16 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator
-    from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator as Emulator
     from cloudtune_sagemaker.emulator.faults import Faults
+    from cloudtune_sagemaker.emulator.server import SageMakerEmulator
+    from cloudtune_sagemaker.emulator.server import SageMakerEmulator as Emulator
 
 __all__ = ["Emulator", "Faults", "SageMakerEmulator"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("SageMakerEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
-        from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator  # noqa: PLC0415  # loads moto
+        from cloudtune_sagemaker.emulator.server import SageMakerEmulator  # noqa: PLC0415  # loads moto
 
         return SageMakerEmulator
     if name == "Faults":

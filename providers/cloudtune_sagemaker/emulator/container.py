@@ -23,8 +23,8 @@ from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
 from cloudtune.emulation.wishes import Wishes
-from cloudtune_sagemaker.algorithms import algorithm_of
 from cloudtune_sagemaker.emulator import channels, definitions, machine, toolkit
+from cloudtune_sagemaker.emulator.algorithms import algorithm_of
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.contract import Room

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune.trial import metric_regex
-from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of, with_objective
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
+from cloudtune_sagemaker.emulator.algorithms import OBJECTIVE_METRIC, algorithm_of, with_objective
 from cloudtune_sagemaker.emulator.training import Training
 
 OBJECTIVE_MARK = "_tuning_objective_metric"
@@ -36,7 +36,7 @@ def check_override(specification: Mapping[str, Any]) -> None:
     """
     algorithm = algorithm_of(specification)
     if algorithm is not None and algorithm.own and specification.get("MetricDefinitions"):
-        raise refusals.invalid(
+        raise errors.invalid(
             "You can't override the metric definitions for Amazon SageMaker algorithms. "
             "Please retry the request without specifying metric definitions."
         )
@@ -54,13 +54,13 @@ def check_objective(specification: Mapping[str, Any], objective: str) -> None:
     if algorithm is None:
         if specification.get("AlgorithmName"):
             return  # its metrics stand with the algorithm, which nobody has here
-        raise refusals.invalid(
+        raise errors.invalid(
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
             f"definitions: none of them is named {objective!r}."
         )
     if not algorithm.knows(objective):
         near = algorithm.nearest(objective)
-        raise refusals.invalid(
+        raise errors.invalid(
             f"The objective metric for the hyperparameter tuning job, [{objective}], isn't valid for the "
             f"[{specification.get('TrainingImage') or specification.get('AlgorithmName')}] algorithm. Choose a valid "
             f"objective metric{f', e.g. {near}' if near else ''}."

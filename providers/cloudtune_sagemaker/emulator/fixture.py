@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cloudtune_sagemaker.emulator.emulator import SageMakerEmulator
+from cloudtune_sagemaker.emulator.server import SageMakerEmulator
 
 
 @contextmanager

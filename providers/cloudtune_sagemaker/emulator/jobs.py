@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.timeline import Timeline
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.faults import Faults
@@ -178,7 +178,7 @@ class TrainingJob:
         """
         with self._lock:
             if self.state().status in TERMINAL:
-                raise refusals.invalid(
+                raise errors.invalid(
                     f"The request was rejected because the training job is in status {self.state().status}."
                 )
             if not self._stopping:
@@ -194,7 +194,7 @@ class TrainingJob:
             SagemakerClientError: it does not run on spot machines.
         """
         if not self.request.get("EnableManagedSpotTraining"):
-            raise refusals.invalid(f"{self.name} does not use managed spot training")
+            raise errors.invalid(f"{self.name} does not use managed spot training")
         with self._lock:
             if self._container is not None:
                 self._container.interrupt()

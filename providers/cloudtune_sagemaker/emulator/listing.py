@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.sagemaker.exceptions import SagemakerClientError
 
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 
 Row = Mapping[str, Any]
 
@@ -119,4 +119,4 @@ def _read_token(token: str) -> list[Any]:
 
 
 def _bad_token() -> SagemakerClientError:
-    return refusals.invalid("Invalid NextToken")
+    return errors.invalid("Invalid NextToken")

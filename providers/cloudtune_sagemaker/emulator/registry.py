@@ -11,7 +11,7 @@ from typing import Any
 from moto.core.base_backend import BaseBackend
 
 from cloudtune.store.records import Trial
-from cloudtune_sagemaker.emulator import answers, refusals
+from cloudtune_sagemaker.emulator import answers, errors, rules
 from cloudtune_sagemaker.emulator.definitions import check_objective, check_override, completed
 from cloudtune_sagemaker.emulator.describing import described, summarized
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob, Workshop, take_over
@@ -87,7 +87,7 @@ class Jobs(BaseBackend):
         Raises:
             SagemakerClientError: the request is not valid, its name is taken, or a quota is used up.
         """
-        refusals.check(request, "CreateTrainingJob")
+        rules.check(request, "CreateTrainingJob")
         if "AlgorithmSpecification" in request:
             check_override(request["AlgorithmSpecification"])
             request = {**request, "AlgorithmSpecification": completed(request["AlgorithmSpecification"])}
@@ -102,7 +102,7 @@ class Jobs(BaseBackend):
     def _add(self, job: TrainingJob) -> TrainingJob:
         with self._lock:
             if job.name in self._training:
-                raise refusals.in_use(_UNIQUE.format("Training", "training", job.arn))
+                raise errors.in_use(_UNIQUE.format("Training", "training", job.arn))
             take_over(job, list(self._training.values()))
             self._training[job.name] = job
         return job
@@ -117,7 +117,7 @@ class Jobs(BaseBackend):
         try:
             return self._training[name]
         except KeyError:
-            raise refusals.invalid("Requested resource not found.") from None
+            raise errors.invalid("Requested resource not found.") from None
 
     def delete_training_job(self, name: str) -> None:
         """Forgets a training job that has ended.
@@ -127,7 +127,7 @@ class Jobs(BaseBackend):
         """
         job = self.training_job(name)
         if job.state().status not in TERMINAL:
-            raise refusals.in_use(f"The training job {job.arn} is in status {job.state().status}; stop it first.")
+            raise errors.in_use(f"The training job {job.arn} is in status {job.state().status}; stop it first.")
         with self._lock:
             self._training.pop(name, None)
 
@@ -155,7 +155,7 @@ class Jobs(BaseBackend):
             SagemakerClientError: the request is not valid, its name is taken, a parent cannot be used, or a quota is
                 used up.
         """
-        refusals.check(request, "CreateHyperParameterTuningJob")
+        rules.check(request, "CreateHyperParameterTuningJob")
         name = request["HyperParameterTuningJobName"]
         search = Search(request)
         for definition in search.definitions:
@@ -164,7 +164,7 @@ class Jobs(BaseBackend):
         with self._lock:
             arn = self.arn("hyper-parameter-tuning-job", name)
             if name in self._tuning:
-                raise refusals.in_use(_UNIQUE.format("Hyper parameter tuning", "hyper parameter tuning", arn))
+                raise errors.in_use(_UNIQUE.format("Hyper parameter tuning", "hyper parameter tuning", arn))
             parents = check_parents(search, self._tuning)
             for definition in search.definitions:
                 parallel = request["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
@@ -205,7 +205,7 @@ class Jobs(BaseBackend):
             return self._tuning[name]
         except KeyError:
             arn = self.arn("hyper-parameter-tuning-job", name)
-            raise refusals.not_found(f"Amazon SageMaker can't find a tuning job with ARN {arn}") from None
+            raise errors.not_found(f"Amazon SageMaker can't find a tuning job with ARN {arn}") from None
 
     def delete_tuning_job(self, name: str) -> None:
         """Forgets a tuning job that has ended; its training jobs stay.
@@ -215,7 +215,7 @@ class Jobs(BaseBackend):
         """
         job = self.tuning_job(name)
         if job.state().status not in TERMINAL:  # so Terraform's aws_sagemaker_hyper_parameter_tuning_job finds it out
-            raise refusals.invalid(
+            raise errors.invalid(
                 f"The hyperparameter tuning job {job.arn} is in status {job.state().status}, which is not in a terminal "
                 "state; stop it first."
             )
@@ -277,7 +277,7 @@ class Jobs(BaseBackend):
             SagemakerClientError: it is a job's, but there is no such job.
         """
         if arn.count(":") < 5 or arn.split(":")[2] != "sagemaker":  # botocore asks for 256 characters, no more
-            raise refusals.invalid(f"The ARN {arn!r} is none of a resource of SageMaker.")
+            raise errors.invalid(f"The ARN {arn!r} is none of a resource of SageMaker.")
         kind, _, name = arn.rpartition(":")[2].partition("/")
         if kind == "training-job":
             return self.training_job(name)
@@ -292,7 +292,7 @@ class Jobs(BaseBackend):
                 if job.state().status not in TERMINAL
             )
             if quota is not None and used + jobs * count > quota:
-                raise refusals.over_limit(
+                raise errors.over_limit(
                     f"The account-level service limit '{kind} for training job usage' is {quota} Instances, with current "
                     f"utilization of {used} Instances and a request delta of {jobs * count} Instances. Please use AWS "
                     "Service Quotas to request an increase for this quota."

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.listing import as_moment
 
 PAGE = 10
@@ -49,7 +49,7 @@ def _start(token: Any) -> int:
     if token is None:
         return 0
     if not str(token).isdecimal():
-        raise refusals.invalid("Invalid NextToken")
+        raise errors.invalid("Invalid NextToken")
     return int(token)
 
 
@@ -120,7 +120,7 @@ def _passes(record: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
     if kind in ("Exists", "NotExists"):
         return bool(found) is bool(kind == "Exists")
     if wanted is None:
-        raise refusals.invalid(f"The filter on {declared['Name']} needs a Value.")
+        raise errors.invalid(f"The filter on {declared['Name']} needs a Value.")
     if kind == "NotEquals":
         return not any(_equal(value, wanted) for value in found)
     return any(_compared(value, kind, wanted) for value in found)
@@ -150,4 +150,4 @@ def _moment(text: str) -> datetime:
     try:
         return as_moment(text)
     except ValueError:
-        raise refusals.invalid(f"{text!r} is no time; write it in ISO 8601.") from None
+        raise errors.invalid(f"{text!r} is no time; write it in ISO 8601.") from None

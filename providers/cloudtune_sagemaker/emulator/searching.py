@@ -15,10 +15,10 @@ from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Scalar
 from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.definitions import completed
 from cloudtune_sagemaker.emulator.ranges import Range, free_name, ranges_of
-from cloudtune_sagemaker.rules import MAX_JOBS
+from cloudtune_sagemaker.emulator.rules import MOST_JOBS
 
 METRIC = "objective"
 """What the objective is called inside: definitions may call theirs differently."""
@@ -81,9 +81,9 @@ class Search:
             self.job = self._job()
         except ValidationError as error:
             said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise refusals.invalid(f"The parameter ranges are not valid: {said}") from None
+            raise errors.invalid(f"The parameter ranges are not valid: {said}") from None
         except ValueError as error:
-            raise refusals.invalid(f"The parameter ranges are not valid: {error}") from None
+            raise errors.invalid(f"The parameter ranges are not valid: {error}") from None
 
     # The request's parts
 
@@ -188,7 +188,7 @@ class Search:
     def _default_trials(self) -> int | None:
         if self._config["Strategy"] == "Grid":
             return None
-        return _AUTOTUNED if (self.request.get("Autotune") or {}).get("Mode") == "Enabled" else MAX_JOBS
+        return _AUTOTUNED if (self.request.get("Autotune") or {}).get("Mode") == "Enabled" else MOST_JOBS
 
     # Trials
 

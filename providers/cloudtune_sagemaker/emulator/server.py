@@ -1,175 +1,346 @@
-"""The emulator's server: moto's, on loopback, with faults on the way and connections that end with it."""
+"""SageMaker on this machine: moto, with training jobs and tuning jobs that really run."""
 
-import json
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-from xml.sax.saxutils import escape
+import contextlib
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
 
-from flask import Flask
-from moto.backends import SERVICE_NAMES
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.utilities.utils import get_partition
 
-from cloudtune.emulation.access import Application, Environ, Refusal
-from cloudtune.emulation.faults import Fault
-from cloudtune.emulation.serving import LoopbackServer, SilentHandler, cut
-from cloudtune_sagemaker.emulator import posts
+from cloudtune.bundle.tree import tree_of
+from cloudtune.emulation.access import new_secret, same
+from cloudtune.emulation.images import Images
+from cloudtune.emulation.workplace import Workplace
+from cloudtune.errors import ConfigError
+from cloudtune_sagemaker.emulator.api import operations_on
+from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
+from cloudtune_sagemaker.emulator.cloudwatch import LogsOperations
 from cloudtune_sagemaker.emulator.faults import Faults
-from cloudtune_sagemaker.emulator.signatures import Key, Signatures
+from cloudtune_sagemaker.emulator.http import Server
+from cloudtune_sagemaker.emulator.identity import IamOperations, given_out
+from cloudtune_sagemaker.emulator.jobs import Workshop
+from cloudtune_sagemaker.emulator.registry import Jobs
+from cloudtune_sagemaker.emulator.routes import Operations, application, routed
+from cloudtune_sagemaker.emulator.s3 import S3Operations
+from cloudtune_sagemaker.emulator.sessions import Sessions, token_operations
+from cloudtune_sagemaker.emulator.sharing import sharing
+from cloudtune_sagemaker.emulator.signatures import Key
 
-_SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
-_VIRTUAL_HOST = re.compile(r"[a-z0-9.-]+\.localhost:[0-9]+|([a-z0-9.-]+\.)?s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?")
-"""Names by which S3's buckets are called: browsers know none of them to be of another place than this machine or AWS."""
+_NONE: Mapping[str, Any] = MappingProxyType({})
+_SERVICES = ("SAGEMAKER", "S3", "CLOUDWATCH_LOGS", "STS", "IAM", "SERVICE_QUOTAS", "ECR", "SAGEMAKER_METRICS")
+"""Services of which a variable AWS_ENDPOINT_URL_… would lead away from the emulator."""
 
-_HOSTS = 1000
-"""How many hosts are remembered: buckets may be called by names of their own."""
-
-_ANSWERS: Mapping[Fault, tuple[str, str, str]] = {
-    "throttle": ("400 Bad Request", "ThrottlingException", "Rate exceeded"),
-    "error": ("500 Internal Server Error", "InternalFailure", "We encountered an internal error. Please try again."),
-    "expired": ("400 Bad Request", "ExpiredTokenException", "The security token included in the request is expired"),
-}
-"""What a client gets for a fault: status, code and message (the services' common errors)."""
-
-_XML = "<?xml version='1.0'?><ErrorResponse><Error><Code>{0}</Code><Message>{1}</Message></Error></ErrorResponse>"
-_WITH_XML: Mapping[str, str] = {
-    "s3": "<?xml version='1.0'?><Error><Code>{0}</Code><Message>{1}</Message></Error>",
-    "sts": _XML,
-    "iam": _XML,
-}
-"""Errors of services that do not speak JSON, by their names in a signature."""
+_TRUST = """{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}]}"""
 
 
-_REFUSED: Mapping[str, tuple[str, str, str]] = {
-    "foreign": ("403 Forbidden", "AccessDeniedException", "AccessDenied"),
-    "missing": ("403 Forbidden", "MissingAuthenticationToken", "AccessDenied"),
-    "unknown": ("403 Forbidden", "UnrecognizedClientException", "InvalidAccessKeyId"),
-    "wrong": ("403 Forbidden", "InvalidSignatureException", "SignatureDoesNotMatch"),
-    "expired": ("403 Forbidden", "RequestExpired", "RequestTimeTooSkewed"),
-    "lapsed": ("403 Forbidden", "ExpiredTokenException", "ExpiredToken"),
-    "policy": ("403 Forbidden", "AccessDeniedException", "AccessDenied"),
-    "form": ("400 Bad Request", "ValidationException", "MalformedPOSTRequest"),
-    "small": ("400 Bad Request", "ValidationException", "EntityTooSmall"),
-    "size": ("413 Content Too Large", "RequestEntityTooLargeException", "EntityTooLarge"),
-}
-"""What a client gets that may not use the emulator: the status, and the code in JSON and in XML (the services' common errors)."""
+_SDK_CONFIG = """SchemaVersion: "1.0"
+SageMaker:
+  PythonSDK:
+    Modules:
+      Session:
+        DefaultS3Bucket: {bucket}
+"""
+"""Defaults of SageMaker's SDK: to make up a bucket's name it asks the real STS, whatever the endpoints are."""
+
+IMAGE = "emulated:python"
+"""The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
 
 
-class _Applications(DomainDispatcherApplication):
-    """Moto's applications; which one answers to a host is found out once, for which moto lists its own folder each time."""
+class SageMakerEmulator:
+    """SageMaker, S3, CloudWatch Logs, IAM and the rest of moto on this machine; training jobs run as processes here.
 
-    def __init__(self, create: Callable[[SERVICE_NAMES], Flask]) -> None:
-        super().__init__(create)
-        self._found: dict[str | None, Any] = {}
+    There is no Docker: this machine's Python and packages play every image's role, except where `images` names a
+    program. As a context manager it serves from its entering to its leaving::
 
-    def get_backend_for_host(self, host: str | None) -> Any:
-        """See moto."""
-        if host not in self._found:
-            if len(self._found) >= _HOSTS:
-                self._found.clear()
-            self._found[host] = super().get_backend_for_host(host)
-        return self._found[host]
+        with SageMakerEmulator() as emulator:
+            sagemaker = boto3.client("sagemaker", **emulator.of_client)
 
+    Within one process it works under ``moto.mock_aws`` too, without a server::
 
-class _Handler(SilentHandler, MotoRequestHandler):
-    """Reads requests as moto does."""
+        with mock_aws(), SageMakerEmulator().installed() as emulator:
+            sagemaker = boto3.client("sagemaker")
 
-
-class Server(LoopbackServer):
-    """Moto's applications on 127.0.0.1.
+    Moto keeps S3 and the like once a process: two emulators in one process share them, but not their jobs.
 
     Args:
-        port: where it listens; 0 for a free one.
-        account: whose calls they are, whatever their credentials say.
-        keys: the pair of keys with an access key id; None where none was given out.
-        faults: what goes wrong on purpose.
-        served: is told of every call of SageMaker and CloudWatch Logs: the operation.
-        create: makes the application of one service of moto.
+        port: of 127.0.0.1; 0 for a free one.
+        folder: for what training jobs leave on this machine; None for one that is removed at the end.
+        images: programs that stand for images; see `Images`.
+        mounts: folders whose files are objects at the start, by ``s3://bucket/prefix``.
+        faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        account: twelve digits.
+        region: e.g. ``us-east-1``; clients may use others too, but `bucket` and `mounts` are there.
+        grace: seconds that a program has between SIGTERM and SIGKILL; the service gives 120.
+        quotas: machines that may be in use at a time, by instance type; others are not limited.
+
+    Attributes:
+        faults: what goes wrong on purpose; may be changed at any time.
+        calls: how often each operation of SageMaker and CloudWatch Logs was called.
     """
 
     def __init__(
         self,
-        port: int,
+        port: int = 0,
+        folder: Path | None = None,
         *,
-        account: str,
-        keys: Callable[[str], Key | None],
-        faults: Faults,
-        served: Callable[[str], None],
-        create: Callable[[SERVICE_NAMES], Flask],
+        images: Mapping[str, str | Sequence[str]] = _NONE,
+        mounts: Mapping[str, str | Path] = _NONE,
+        faults: Faults | None = None,
+        account: str = "123456789012",
+        region: str = "us-east-1",
+        grace: float = 2.0,
+        quotas: Mapping[str, int] = _NONE,
     ) -> None:
-        self._signatures = Signatures(keys)
-        super().__init__(
+        self.account, self.region = account, region
+        self.faults = Faults() if faults is None else faults
+        self.calls: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._workplace = Workplace(folder, "sagemaker")
+        self._images, self._grace = Images(images), grace
+        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        self._key_id, self._secret = f"AKIA{secrets.token_hex(8).upper()}", new_secret()
+        self._closing: list[threading.Thread] = []
+        jobs: Any = partial(Jobs, workshop=self._workshop, quotas=quotas, closing=self._close_soon)
+        self._backends: BackendDict[Jobs] = BackendDict(jobs, "sagemaker")
+        self._operations: Operations = {
+            "sagemaker": operations_on(self._backends, self._count),
+            "iam": IamOperations,
+            "logs": LogsOperations,
+        }
+        self._sessions = Sessions()
+        of_server: Operations = {"s3": S3Operations, "sts": token_operations(self._sessions)}
+        self._server = Server(
             port,
-            self._serve,
-            handler=_Handler,
-            admit=self._signatures.admit,
-            refuse=_not_admitted,
-            names=_VIRTUAL_HOST,
+            account=account,
+            keys=self._key,
+            faults=self.faults,
+            served=self._count,
+            create=lambda service: application(service, {**self._operations, **of_server}),
         )
-        self._account, self._faults, self._served = account, faults, served
-        self._app: Application = posts.Answering(_Applications(create))
+        self._serving = False
 
-    def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
-        environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._account
-        service, operation = _called(environ)
-        if service in ("sagemaker", "logs"):
-            self._served(operation)
-        fault = self._faults.of_call(service, operation)
+    # As a server
+
+    def start(self) -> Self:
+        """Serves from now on.
+
+        Raises:
+            ConfigError: the port is taken, or a mounted folder is not there.
+        """
         try:
-            if not fault:
-                return self._app(environ, respond)
-            return self._lost(environ) if fault == "lost" else _refused(service, *_faulty(service, fault), respond)
-        except NotImplementedError:  # so moto says it; it has not begun to answer
-            message = f"moto has no {service} {operation}"
-            return _refused(service, "501 Not Implemented", "NotImplemented", message, respond)
-        except ConnectionError:
+            self._server.start()
+        except OSError as error:
+            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        self._serving = True
+        sharing.enter(self)
+        try:
+            self._furnish()
+        except BaseException:
+            self.stop()
             raise
-        except Exception as error:  # noqa: BLE001  # moto checks little of what it is sent
-            message = f"moto cannot answer this request: {type(error).__name__}: {error}"
-            if service == "s3":
-                return _refused(service, "400 Bad Request", "InvalidRequest", message, respond)
-            return _refused(service, *_ANSWERS["error"][:2], message, respond)
+        return self
 
-    def _lost(self, environ: Environ) -> Iterable[bytes]:
-        """Does what is asked, and closes the connection."""
-        answer = self._app(environ, lambda *_: lambda _: None)
-        for _ in answer:
-            pass  # only its effect counts
-        cut(environ)
-        raise ConnectionAbortedError("the answer is lost on purpose")
+    def stop(self) -> None:
+        """Ends all jobs with their processes and threads, and closes the port; moto forgets what it held for it."""
+        self._server.stop()
+        self._serving = False
+        self._end_jobs()
+        sharing.leave(self)
 
+    def __enter__(self) -> Self:
+        return self.start()
 
-def _called(environ: Environ) -> tuple[str, str]:
-    """The service that a request is signed for, and the operation it names: for S3 and the like the HTTP method."""
-    signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
-    target = environ.get("HTTP_X_AMZ_TARGET", "")
-    operation = target.rpartition(".")[2] or environ.get("REQUEST_METHOD", "")
-    return (signed.group(1) if signed else ""), operation
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
+    @property
+    def folder(self) -> Path:
+        """Its folder on this machine."""
+        return self._workplace.folder
 
-def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:
-    """Status, code and message of a fault, as the service has them."""
-    if service == "s3" and fault == "throttle":
-        return "503 Slow Down", "SlowDown", "Please reduce your request rate."
-    status, code, message = _ANSWERS[fault]
-    return status, code.removesuffix("Exception") if service in _WITH_XML else code, message
+    @property
+    def url(self) -> str:
+        """The address of the server, for every service."""
+        return self._server.url
 
+    @property
+    def of_client(self) -> dict[str, str]:
+        """Arguments of ``boto3.client`` that lead here: address, region, and the keys of this start."""
+        return {
+            "endpoint_url": self.url,
+            "region_name": self.region,
+            "aws_access_key_id": self._key_id,
+            "aws_secret_access_key": self._secret,
+        }
 
-def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
-    """Answers a request of somebody who may not use the emulator."""
-    service, _ = _called(environ)
-    status, in_json, in_xml = _REFUSED[refusal.kind]
-    speaks_json = service not in _WITH_XML if service else "HTTP_X_AMZ_TARGET" in environ
-    if speaks_json:
-        return _refused(service, status, in_json, refusal.message, respond)
-    return _refused(service or "s3", status, in_xml, refusal.message, respond)
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which cloudtune and any other client of AWS find the emulator, and nothing else."""
+        settings = {
+            **({"endpoint": self.url} if self._serving else {}),
+            "region": self.region,
+            "role": self.role,
+            "bucket": self.bucket,
+            "image": IMAGE,
+            "profile": "",
+            "poll": "0.2",
+        }
+        return {**self._aws, **{f"CLOUDTUNE_SAGEMAKER_{name.upper()}": value for name, value in settings.items()}}
 
+    @property
+    def _aws(self) -> dict[str, str]:
+        """Variables of AWS; under mock_aws those that need no server."""
+        place = self._place
+        common = {
+            "AWS_ACCESS_KEY_ID": self._key_id,
+            "AWS_SECRET_ACCESS_KEY": self._secret,
+            "AWS_SESSION_TOKEN": "",  # none, whatever the user's own environment has
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        if not self._serving:
+            return common
+        endpoints = {f"AWS_ENDPOINT_URL_{service}": self.url for service in _SERVICES}
+        return {
+            **common,
+            "AWS_ENDPOINT_URL": self.url,
+            **endpoints,
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
+            "AWS_PROFILE": "default",
+            "AWS_CONFIG_FILE": str(place / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(place / "aws-credentials"),
+            "SAGEMAKER_USER_CONFIG_OVERRIDE": str(place / "sagemaker.yaml"),
+        }
 
-def _refused(service: str, status: str, code: str, message: str, respond: Any) -> Iterable[bytes]:
-    if service in _WITH_XML:
-        kind, body = "text/xml", _WITH_XML[service].format(code, escape(message))
-    else:
-        kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
-    content = body.encode()
-    respond(status, [("Content-Type", kind), ("Content-Length", str(len(content)))])
-    return [content]
+    # Under mock_aws
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[Self]:
+        """Makes boto3 under ``moto.mock_aws`` use the emulator's jobs, without a server, while the context lasts."""
+        with routed(self._operations):
+            try:
+                self._furnish()
+                yield self
+            finally:
+                self._end_jobs()
+
+    # What is there
+
+    @property
+    def bucket(self) -> str:
+        """A bucket that is there from the start: SageMaker's default one of the account and region."""
+        return f"sagemaker-{self.region}-{self.account}"
+
+    @property
+    def role(self) -> str:
+        """The ARN of a role that is there from the start, for SageMaker to assume."""
+        return f"arn:{get_partition(self.region)}:iam::{self.account}:role/cloudtune-emulator"
+
+    @property
+    def jobs(self) -> Jobs:
+        """The training jobs and tuning jobs of the account and region."""
+        return self._backends[self.account][self.region]
+
+    def wait(self, tuning_job: str, timeout: float | None = None) -> str:
+        """Waits for the end of a tuning job, at most so many seconds, and returns its status.
+
+        Raises:
+            SagemakerClientError: there is no such job (an exception of moto).
+        """
+        job = self.jobs.tuning_job(tuning_job)
+        job.join(timeout)
+        return job.state().status
+
+    def interrupt(self, training_job: str) -> None:
+        """Takes the machines of a spot training job away, as SageMaker does when the capacity is needed.
+
+        Raises:
+            SagemakerClientError: there is no such job, or it is not on spot machines (an exception of moto).
+        """
+        self.jobs.training_job(training_job).interrupt()
+
+    # Inside
+
+    def _furnish(self) -> None:
+        """Makes the role, the bucket and what is mounted."""
+        iam = get_backend("iam")[self.account][get_partition(self.region)]
+        if not any(role.name == "cloudtune-emulator" for role in iam.roles.values()):
+            iam.create_role(
+                role_name="cloudtune-emulator",
+                assume_role_policy_document=_TRUST,
+                path="/",
+                permissions_boundary=None,
+                description="",
+                tags=[],
+                max_session_duration=None,
+            )
+        self._make_bucket(self.bucket)
+        cloud = Cloud(self.account, self.region)
+        for uri, folder in self._mounts.items():
+            if not folder.is_dir():
+                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+            bucket, prefix = split_uri(uri)
+            self._make_bucket(bucket)
+            for file in tree_of(folder).files:
+                key = "/".join(part for part in (prefix.strip("/"), file.name) if part)
+                cloud.upload(file.path, bucket, key)
+
+    def _make_bucket(self, name: str) -> None:
+        s3 = get_backend("s3")[self.account][get_partition(self.region)]
+        if name not in s3.buckets:
+            s3.create_bucket(name, self.region)
+
+    @property
+    def _place(self) -> Path:
+        """The folder, with the files that AWS's clients read in the place of the user's."""
+        folder = self._workplace.folder
+        if not (folder / "aws-config").exists():
+            (folder / "aws-config").write_text(f"[default]\nregion = {self.region}\n")
+            (folder / "aws-credentials").write_text("")
+            (folder / "sagemaker.yaml").write_text(_SDK_CONFIG.format(bucket=self.bucket))
+        return folder
+
+    def _workshop(self, account: str, region: str) -> Workshop:
+        return Workshop(
+            cloud=Cloud(account, region),
+            folder=self._place / "jobs" / account / region,
+            keep=self._workplace.stays,
+            images=self._images,
+            grace=self._grace,
+            environment={**self._aws, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
+            faults=self.faults,
+        )
+
+    def _key(self, name: str) -> Key | None:
+        """The pair of keys with an access key id: the emulator's own, or one that its user had made."""
+        if same(name, self._key_id):
+            return Key(self._secret)
+        return self._sessions.key(name) or given_out(self.account, self.region, name)
+
+    def _count(self, operation: str) -> None:
+        with self._counting:
+            self.calls[operation] += 1
+
+    def _close_soon(self, close: Callable[[], None]) -> None:
+        thread = threading.Thread(target=close, name="emulator closing", daemon=True)
+        self._closing.append(thread)
+        thread.start()
+
+    def _end_jobs(self) -> None:
+        for _, _, jobs in list(self._backends.iter_backends()):
+            jobs.reset()
+        self._backends.clear()
+        with contextlib.suppress(ValueError):  # moto has forgotten it already
+            BackendDict._instances.remove(self._backends)  # type: ignore[misc]  # noqa: SLF001
+        while self._closing:
+            self._closing.pop().join()
+        self._workplace.close()

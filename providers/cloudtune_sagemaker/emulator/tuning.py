@@ -17,7 +17,7 @@ from cloudtune.emulation.driving import Closed
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.store.records import RunRecord, RunState, Trial
 from cloudtune.store.store import Store
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.jobs import TERMINAL, TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search
 from cloudtune_sagemaker.emulator.trials import TrainingJobs
@@ -104,7 +104,7 @@ class HyperParameterTuningJob:
         with self._lock:
             state = self.state()
             if state.status in TERMINAL:
-                raise refusals.invalid(
+                raise errors.invalid(
                     f"The request was rejected because the hyperparameter tuning job is in status {state.status}."
                 )
             if state.status != "Stopping":

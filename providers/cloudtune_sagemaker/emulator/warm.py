@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune_sagemaker.emulator import refusals
+from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.jobs import TERMINAL
 from cloudtune_sagemaker.emulator.searching import Definition, Search
 from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
@@ -22,9 +22,9 @@ def check_parents(search: Search, known: Mapping[str, HyperParameterTuningJob]) 
         name = each["HyperParameterTuningJobName"]
         parent = known.get(name)
         if parent is None:
-            raise refusals.invalid(f"The parent tuning job {name} does not exist.")
+            raise errors.invalid(f"The parent tuning job {name} does not exist.")
         if parent.state().status not in TERMINAL:
-            raise refusals.invalid(
+            raise errors.invalid(
                 f"The parent tuning job {name} is in status {parent.state().status}; it must have ended."
             )
         _check_alike(search, parent, identical=warm["WarmStartType"] == "IdenticalDataAndAlgorithm")
@@ -35,16 +35,16 @@ def check_parents(search: Search, known: Mapping[str, HyperParameterTuningJob]) 
 def _check_alike(search: Search, parent: HyperParameterTuningJob, *, identical: bool) -> None:
     for ours, theirs in zip(search.definitions, parent.search.definitions, strict=False):
         if (ours.metric, ours.maximize) != (theirs.metric, theirs.maximize):
-            raise refusals.invalid(
+            raise errors.invalid(
                 f"The objective must be the one of the parent tuning job {parent.name}: {theirs.metric}."
             )
         if _count(ours) != _count(theirs):
-            raise refusals.invalid(
+            raise errors.invalid(
                 f"The total number of static and tunable hyperparameters must be the one of the parent tuning job "
                 f"{parent.name}: {_count(theirs)}, not {_count(ours)}."
             )
         if identical and _image(ours) != _image(theirs):
-            raise refusals.invalid(
+            raise errors.invalid(
                 f"WarmStartType IdenticalDataAndAlgorithm needs the algorithm of the parent tuning job {parent.name}: "
                 f"{_image(theirs)}."
             )

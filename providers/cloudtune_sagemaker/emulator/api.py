@@ -11,7 +11,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.core.utils import camelcase_to_underscores
 from moto.sagemaker.responses import SageMakerResponse
 
-from cloudtune_sagemaker.emulator import answers, refusals
+from cloudtune_sagemaker.emulator import answers, errors, rules
 from cloudtune_sagemaker.emulator.describing import described
 from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.searches import searched
@@ -78,7 +78,7 @@ class SageMakerOperations(SageMakerResponse):
 
     def _checked(self) -> Mapping[str, Any]:
         request = self.request
-        refusals.check(request, self._get_action())
+        rules.check(request, self._get_action())
         return request
 
     # Training jobs
@@ -163,7 +163,7 @@ class SageMakerOperations(SageMakerResponse):
         job = self.jobs.by_arn(request.get("ResourceArn", ""))
         if job is None:
             return _known_to_moto(super().add_tags)
-        refusals.check(request, "AddTags")
+        rules.check(request, "AddTags")
         new = {tag["Key"]: tag for tag in request["Tags"]}
         job.tags = [*({tag["Key"]: tag for tag in job.tags} | new).values()]
         return ActionResult({"Tags": job.tags})
@@ -179,7 +179,7 @@ class SageMakerOperations(SageMakerResponse):
         job = self.jobs.by_arn(request.get("ResourceArn", ""))
         if job is None:
             return _known_to_moto(super().delete_tags)
-        refusals.check(request, "DeleteTags")
+        rules.check(request, "DeleteTags")
         job.tags = [tag for tag in job.tags if tag["Key"] not in request["TagKeys"]]
         return EmptyResult()
 
@@ -189,7 +189,7 @@ def _known_to_moto(call: Callable[[], ActionResult]) -> ActionResult:
     try:
         return call()
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise refusals.invalid("Requested resource not found.") from None
+        raise errors.invalid("Requested resource not found.") from None
 
 
 def _plainly(status: int, code: str, message: str) -> TYPE_RESPONSE:
