@@ -1,14 +1,12 @@
 """Azure Machine Learning on this machine: Resource Manager, run history, MLflow and blob storage over https; jobs really run."""
 
-import threading
-from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from cloudtune.emulation.emulator import Emulator, listen, settings_of
 from cloudtune.emulation.serving import LoopbackServer
-from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 from cloudtune_azureml.emulator.api import Api, not_admitted
 from cloudtune_azureml.emulator.blobs import PREFIX, BlobHandler, Blobs
@@ -26,7 +24,7 @@ ENVIRONMENT = "azureml:emulated:1"
 """The environment of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every one."""
 
 
-class AzureMlEmulator:
+class AzureMlEmulator(Emulator[Faults]):
     """One workspace of Azure Machine Learning on this machine; jobs run as processes here.
 
     There is no Docker: this machine's Python and packages play every environment's role. A context manager, which
@@ -43,10 +41,6 @@ class AzureMlEmulator:
         workspace: its name.
         computes: names of its compute targets, to which clients may add; ``*`` for any name.
         grace: seconds that a program has between SIGTERM and SIGKILL.
-
-    Attributes:
-        faults: what goes wrong on purpose; may be changed at any time.
-        calls: how often each operation was called.
     """
 
     def __init__(
@@ -68,11 +62,7 @@ class AzureMlEmulator:
                 "Azure Machine Learning runs commands, not images' own programs: nothing can stand for one"
             )
         self.subscription, self.resource_group, self.workspace = subscription, resource_group, workspace
-        self.faults = Faults() if faults is None else faults
-        self.calls: Counter[str] = Counter()
-        self._counting = threading.Lock()
-        self._workplace = Workplace(folder, "azureml")
-        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
+        super().__init__("azureml", folder, mounts, Faults() if faults is None else faults)
         self.blobs = Blobs(self.folder / "storage")
         self._tokens = Tokens()
         context, self.certificate = throw_away(self.folder / "tls")
@@ -94,16 +84,8 @@ class AzureMlEmulator:
         )
 
     def start(self) -> Self:
-        """Serves from now on.
-
-        Raises:
-            ConfigError: the port is taken, or a mounted folder is not there.
-        """
         self._furnish()
-        try:
-            self._server.start()
-        except OSError as error:
-            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        listen(self._server.start)
         return self
 
     def stop(self) -> None:
@@ -112,18 +94,7 @@ class AzureMlEmulator:
         self.jobs.close()
         self._workplace.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     # Where it is
-
-    @property
-    def folder(self) -> Path:
-        """Its folder on this machine."""
-        return self._workplace.folder
 
     @property
     def url(self) -> str:
@@ -144,16 +115,16 @@ class AzureMlEmulator:
     @property
     def environment(self) -> dict[str, str]:
         """Variables by which cloudtune, MLflow and ``azure.identity`` find the emulator, trust it and are let in."""
-        settings = {
-            "endpoint": self.url,
-            "subscription": self.subscription,
-            "resource_group": self.resource_group,
-            "workspace": self.workspace,
-            "environment": ENVIRONMENT,
-            "compute": "cpu-cluster",
-            "poll": "0.2",
-        }
-        own = {f"CLOUDTUNE_AZUREML_{name.upper()}": value for name, value in settings.items()}
+        own = settings_of(
+            "azureml",
+            endpoint=self.url,
+            subscription=self.subscription,
+            resource_group=self.resource_group,
+            workspace=self.workspace,
+            environment=ENVIRONMENT,
+            compute="cpu-cluster",
+            poll="0.2",
+        )
         tracking = {"MLFLOW_TRACKING_URI": self.tracking_uri, "MLFLOW_TRACKING_TOKEN": self._tokens.access}
         return {**own, **self._trusted, **tracking, **self._tokens.environment(self.url)}
 
@@ -205,12 +176,6 @@ class AzureMlEmulator:
     def _furnish(self) -> None:
         for container in (*DATASTORES.values(), "uploads"):
             (self.blobs.folder / container).mkdir(parents=True, exist_ok=True)
-        for uri, folder in self._mounts.items():
-            if not folder.is_dir():
-                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+        for uri, folder in self._mounted():
             store, _, prefix = uri.partition("datastores/")[2].partition("/paths/")
             self.blobs.copy(folder, DATASTORES.get(store, store), prefix.strip("/"))
-
-    def _count(self, operation: str) -> None:
-        with self._counting:
-            self.calls[operation] += 1

@@ -3,7 +3,6 @@
 import contextlib
 import secrets
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,9 +15,8 @@ from moto.utilities.utils import get_partition
 
 from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.access import new_secret, same
+from cloudtune.emulation.emulator import Emulator, listen, settings_of
 from cloudtune.emulation.images import Images
-from cloudtune.emulation.workplace import Workplace
-from cloudtune.errors import ConfigError
 from cloudtune_sagemaker.emulator.api import operations_on
 from cloudtune_sagemaker.emulator.cloud import Cloud, split_uri
 from cloudtune_sagemaker.emulator.cloudwatch import LogsOperations
@@ -54,7 +52,7 @@ IMAGE = "emulated:python"
 """The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
 
 
-class SageMakerEmulator:
+class SageMakerEmulator(Emulator[Faults]):
     """SageMaker, S3, CloudWatch Logs, IAM and the rest of moto on this machine; training jobs run as processes here.
 
     There is no Docker: this machine's Python and packages play every image's role, except where `images` names a
@@ -80,10 +78,6 @@ class SageMakerEmulator:
         region: e.g. ``us-east-1``; clients may use others too, but `bucket` and `mounts` are there.
         grace: seconds that a program has between SIGTERM and SIGKILL; the service gives 120.
         quotas: machines that may be in use at a time, by instance type; others are not limited.
-
-    Attributes:
-        faults: what goes wrong on purpose; may be changed at any time.
-        calls: how often each operation of SageMaker and CloudWatch Logs was called.
     """
 
     def __init__(
@@ -100,12 +94,8 @@ class SageMakerEmulator:
         quotas: Mapping[str, int] = _NONE,
     ) -> None:
         self.account, self.region = account, region
-        self.faults = Faults() if faults is None else faults
-        self.calls: Counter[str] = Counter()
-        self._counting = threading.Lock()
-        self._workplace = Workplace(folder, "sagemaker")
+        super().__init__("sagemaker", folder, mounts, Faults() if faults is None else faults)
         self._images, self._grace = Images(images), grace
-        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
         self._key_id, self._secret = f"AKIA{secrets.token_hex(8).upper()}", new_secret()
         self._closing: list[threading.Thread] = []
         jobs: Any = partial(Jobs, workshop=self._workshop, quotas=quotas, closing=self._close_soon)
@@ -130,15 +120,7 @@ class SageMakerEmulator:
     # As a server
 
     def start(self) -> Self:
-        """Serves from now on.
-
-        Raises:
-            ConfigError: the port is taken, or a mounted folder is not there.
-        """
-        try:
-            self._server.start()
-        except OSError as error:
-            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        listen(self._server.start)
         self._serving = True
         sharing.enter(self)
         try:
@@ -154,17 +136,6 @@ class SageMakerEmulator:
         self._serving = False
         self._end_jobs()
         sharing.leave(self)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    @property
-    def folder(self) -> Path:
-        """Its folder on this machine."""
-        return self._workplace.folder
 
     @property
     def url(self) -> str:
@@ -193,7 +164,7 @@ class SageMakerEmulator:
             "profile": "",
             "poll": "0.2",
         }
-        return {**self._aws, **{f"CLOUDTUNE_SAGEMAKER_{name.upper()}": value for name, value in settings.items()}}
+        return {**self._aws, **settings_of("sagemaker", **settings)}
 
     @property
     def _aws(self) -> dict[str, str]:
@@ -285,9 +256,7 @@ class SageMakerEmulator:
             )
         self._make_bucket(self.bucket)
         cloud = Cloud(self.account, self.region)
-        for uri, folder in self._mounts.items():
-            if not folder.is_dir():
-                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+        for uri, folder in self._mounted():
             bucket, prefix = split_uri(uri)
             self._make_bucket(bucket)
             for file in tree_of(folder).files:
@@ -325,10 +294,6 @@ class SageMakerEmulator:
         if same(name, self._key_id):
             return Key(self._secret)
         return self._sessions.key(name) or given_out(self.account, self.region, name)
-
-    def _count(self, operation: str) -> None:
-        with self._counting:
-            self.calls[operation] += 1
 
     def _close_soon(self, close: Callable[[], None]) -> None:
         thread = threading.Thread(target=close, name="emulator closing", daemon=True)

@@ -1,7 +1,5 @@
 """Vertex AI on this machine: JobService over gRPC and REST, Cloud Storage and Cloud Logging; jobs really run."""
 
-import threading
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -10,9 +8,8 @@ from typing import Any, Literal, Self
 from google.auth.external_account_authorized_user import Credentials
 
 from cloudtune.bundle.tree import tree_of
+from cloudtune.emulation.emulator import Emulator, listen, settings_of
 from cloudtune.emulation.images import Images
-from cloudtune.emulation.workplace import Workplace
-from cloudtune.errors import ConfigError
 from cloudtune_vertex.emulator.api import RestApi, called
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.credentials import Tokens
@@ -32,7 +29,7 @@ IMAGE = "emulated:python"
 """The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
 
 
-class VertexEmulator:
+class VertexEmulator(Emulator[Faults]):
     """Vertex AI's jobs, Cloud Storage and Cloud Logging on this machine; custom jobs run as processes here.
 
     There is no Docker: this machine's Python and packages play every image's role, except where `images` names a
@@ -57,10 +54,6 @@ class VertexEmulator:
         location: clients may use others too.
         grace: seconds that a program has between SIGTERM and SIGKILL.
         seed: of the searches; None for any, as on the service.
-
-    Attributes:
-        faults: what goes wrong on purpose; may be changed at any time.
-        calls: how often each operation was called.
     """
 
     def __init__(
@@ -78,12 +71,8 @@ class VertexEmulator:
         seed: int | None = None,
     ) -> None:
         self.project, self.location, self.transport = project, location, transport
-        self.faults = Faults() if faults is None else faults
-        self.calls: Counter[str] = Counter()
-        self._counting = threading.Lock()
-        self._workplace = Workplace(folder, "vertex")
+        super().__init__("vertex", folder, mounts, Faults() if faults is None else faults)
         self._images, self._grace, self._seed = Images(images), grace, seed
-        self._mounts = {uri: Path(place) for uri, place in mounts.items()}
         self._buckets, self._entries = Buckets(self.folder), LogEntries()
         self._tokens = Tokens()
         self._http = HttpServer(port, tokens=self._tokens, faults=self.faults, served=self._count)
@@ -91,19 +80,11 @@ class VertexEmulator:
         self._grpc: GrpcServer | None = None
 
     def start(self) -> Self:
-        """Serves from now on.
-
-        Raises:
-            ConfigError: the port is taken, or a mounted folder is not there.
-        """
         self._furnish()
         for prefix in ("/storage/", "/upload/", "/download/"):
             self._http.mount(prefix, StorageApi(self._buckets), lambda request: ("storage", request.method))
         self._http.mount("/v2/", LoggingApi(self._entries), lambda request: ("logging", request.path[4:]))
-        try:
-            self._http.start()
-        except OSError as error:
-            raise ConfigError(f"the emulator cannot listen: {error}; give another port, or 0 for a free one") from None
+        listen(self._http.start)
         self._tokens.write(self._credentials_file, self._http.url)
         self._jobs = Jobs(self._workshop(), self._seed)
         services = JobServices(self._jobs)
@@ -122,18 +103,7 @@ class VertexEmulator:
             self._jobs.close()
         self._workplace.close()
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
     # Where it is
-
-    @property
-    def folder(self) -> Path:
-        """Its folder on this machine."""
-        return self._workplace.folder
 
     @property
     def url(self) -> str:
@@ -182,7 +152,7 @@ class VertexEmulator:
         return {
             **self._storage,
             **credentials,
-            **{f"CLOUDTUNE_VERTEX_{name.upper()}": value for name, value in settings.items()},
+            **settings_of("vertex", **settings),
         }
 
     @property
@@ -228,9 +198,7 @@ class VertexEmulator:
     def _furnish(self) -> None:
         """Makes the bucket and what is mounted."""
         self._buckets.make(self.bucket)
-        for uri, folder in self._mounts.items():
-            if not folder.is_dir():
-                raise ConfigError(f"there is no folder {folder} to be mounted as {uri}")
+        for uri, folder in self._mounted():
             bucket, _, prefix = uri.removeprefix("gs://").partition("/")
             self._buckets.make(bucket)
             for file in tree_of(folder).files:
@@ -247,7 +215,3 @@ class VertexEmulator:
             environment=self._storage,
             faults=self.faults,
         )
-
-    def _count(self, operation: str) -> None:
-        with self._counting:
-            self.calls[operation] += 1
