@@ -170,9 +170,11 @@ def _place(given: Any) -> Place:
 
 
 def _sweep(job: Any) -> Sweep:
+    from azure.ai.ml.sweep import RandomSamplingAlgorithm  # noqa: PLC0415  # takes seconds
+
     return Sweep(
         space=job.search_space,
-        sampling=job.sampling_algorithm,
+        sampling=job.sampling_algorithm or RandomSamplingAlgorithm(),
         metric=job.objective.primary_metric,
         goal=str(getattr(job.objective.goal, "value", job.objective.goal)).lower(),
         policy=job.early_termination,

@@ -6,6 +6,7 @@ From "Hyperparameter tuning a model (v2)" (https://learn.microsoft.com/azure/mac
 
 import math
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -91,6 +92,9 @@ def _of_sweep(sweep: Sweep) -> Found:
         yield "objective.goal", f"must be minimize or maximize, not {sweep.goal!r}"
     if not sweep.metric:
         yield "objective.primary_metric", "must be given"
+    seed = getattr(sweep.sampling, "seed", None)
+    if seed is not None and not _is_whole(seed):
+        yield "sampling_algorithm.seed", f"must be a whole number, not {seed!r}"
     yield from _of_limits(sweep.limits)
     if sweep.policy is not None:
         yield from _of_policy(sweep.policy)
@@ -127,7 +131,11 @@ def _of_numbers(kind: str, given: Mapping[str, float], path: str) -> Found:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and _is_number(value)
 
 
 def _has_power(exponent: float) -> bool:
@@ -144,7 +152,7 @@ def _of_limits(limits: Any) -> Found:
         return
     for name in ("max_total_trials", "max_concurrent_trials"):
         value = getattr(limits, name)
-        if value is not None and not (_is_number(value) and 1 <= value <= _MOST_TRIALS):
+        if value is not None and not (_is_whole(value) and 1 <= value <= _MOST_TRIALS):
             yield f"limits.{name}", f"must lie between 1 and {_MOST_TRIALS}, not be {value}"
     for name in ("timeout", "trial_timeout"):
         value = getattr(limits, name)
@@ -153,6 +161,12 @@ def _of_limits(limits: Any) -> Found:
 
 
 def _of_policy(policy: Any) -> Found:
+    whole = ("evaluation_interval", "delay_evaluation", "truncation_percentage")
+    given = {name: getattr(policy, name, None) for name in (*whole, "slack_factor", "slack_amount")}
+    wrong = {n: v for n, v in given.items() if v is not None and not (_is_whole if n in whole else _is_number)(v)}
+    yield from ((f"early_termination.{name}", f"must be a number, not {value!r}") for name, value in wrong.items())
+    if wrong:
+        return
     for name in ("evaluation_interval", "delay_evaluation"):
         if (getattr(policy, name) or 0) < 0:
             yield f"early_termination.{name}", f"must be 0 or more, not {getattr(policy, name)}"

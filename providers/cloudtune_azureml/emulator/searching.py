@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.driver.limits import UNCAPPED
-from cloudtune.space.parameters import Scalar
+from cloudtune.space.parameters import Scalar, scalar_key
 from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.emulator.model import Sweep
 
@@ -98,7 +98,10 @@ def _entry(distribution: Any) -> Entry:
     """Return the parameter of a distribution without branches; rounding to q is done where a value is told."""
     match distribution.type:
         case "choice":
-            return {"type": "categorical", "values": list(distribution.values)}
+            values = {
+                scalar_key(value): value for value in reversed(distribution.values)
+            }  # one that stands twice counts once
+            return {"type": "categorical", "values": list(reversed(values.values()))}
         case "randint":  # "in the range [0, upper)"
             return {"type": "int", "low": 0, "high": int(distribution.upper) - 1}
         case "normal" | "qnormal":

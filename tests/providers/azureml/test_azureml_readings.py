@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import yaml
 from amounts import examples
 from azureml_sweeps import sweeps
+from fuzzing import damaged
 from hypothesis import HealthCheck, given, settings
 from late import LATE
 
@@ -21,6 +24,7 @@ if LATE:
     pytest.importorskip("azure.ai.ml")
     from azure.ai.ml import load_job
 
+    from cloudtune_azureml.emulator.errors import Refused
     from cloudtune_azureml.emulator.model import Job, job_of
     from cloudtune_azureml.emulator.rules import check
     from cloudtune_azureml.emulator.searching import Search
@@ -128,3 +132,24 @@ def test_a_body_is_read_alike_by_both(change: dict[str, Any], seen: dict[str, An
     }
     found["time"] = job.limits.time.total_seconds() if job.limits.time else None
     assert {name: found[name] for name in seen} == seen
+
+
+WHOLE = {
+    **BODY,
+    "searchSpace": {**SPACE, "b": ["choice", [[{"k": "a", "z": ["normal", [0, 1]]}, {"k": "b"}]]]},
+    "samplingAlgorithm": {"samplingAlgorithmType": "Random", "seed": 1, "rule": "Random"},
+    "earlyTermination": {"policyType": "Bandit", "slackFactor": 0.1, "evaluationInterval": 1, "delayEvaluation": 2},
+    "inputs": {"d": {"jobInputType": "uri_file", "uri": "azureml:d:1"}, "n": {"jobInputType": "literal", "value": "5"}},
+    "outputs": {"o": {"jobOutputType": "uri_folder", "mode": "ReadWriteMount"}},
+    "tags": {"a": "b"},
+}
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_damaged_body_is_read_or_refused(seed: int) -> None:
+    body = {"properties": damaged(WHOLE, random.Random(seed))}
+    with contextlib.suppress(Refused):  # anything else would be an answer that no client can read
+        job = job_of("x", body)
+        check(job)
+        if job.sweep is not None:
+            assert Search(job.sweep).job.space
