@@ -9,6 +9,7 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from cloudtune_vertex.emulator.errors import HTTP_STATUS, Refused
+from cloudtune_vertex.emulator.model import read
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 
 _PARENT = f"/<any({', '.join(VERSIONS)}):version>/projects/<project>/locations/<location>"
@@ -73,10 +74,7 @@ class RestApi:
         service = self._services[_version(request)]
         call = {**service.calls, **service.operations}[name]
         message = call.request()
-        try:
-            json_format.ParseDict(_data(request, name), message)
-        except json_format.ParseError as error:
-            raise Refused("INVALID_ARGUMENT", f"Invalid JSON payload received. {error}") from None
+        read(_data(request, name), message)
         numbers = "enum-encoding=int" in request.args.get("$alt", "")
         text = json_format.MessageToJson(call.answer(message), use_integers_for_enums=numbers, indent=None)
         return Response(text, mimetype="application/json")

@@ -5,11 +5,25 @@ from typing import Any
 
 from google.protobuf import duration_pb2, json_format
 
+from cloudtune_vertex.emulator.errors import Refused
+
 Message = Any
 """A message of protobuf."""
 
 _RANGES = ("DoubleValueSpec", "IntegerValueSpec")
 """Messages whose bounds are told even where they are 0."""
+
+
+def read(data: Mapping[str, Any], message: Message) -> None:
+    """Fill a message from JSON, as Google's own reader does.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        json_format.ParseDict(dict(data), message)
+    except (json_format.ParseError, SystemError) as error:  # the latter of names that are no text of Unicode
+        raise Refused("INVALID_ARGUMENT", f"Invalid JSON payload received. {error}") from None
 
 
 def plain(message: Message) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import random
 from typing import Any
 
 import pytest
 from amounts import examples
+from fuzzing import damaged
 from hypothesis import HealthCheck, given, settings
 from late import LATE
 from sagemaker_requests import IMAGE, ROLE, requests
@@ -136,3 +139,11 @@ def test_both_find_the_same_metrics_of_an_algorithm(image: str) -> None:
             dict(theirs.others),
         )
         assert ours.definitions("validation:auc") == theirs.definitions("validation:auc")
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_damaged_request_is_read_or_refused(seed: int) -> None:
+    with contextlib.suppress(SagemakerClientError):
+        request = damaged(REQUEST, random.Random(seed))
+        check(request, CREATE)
+        assert Search(request).job.space

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 from typing import Any
 
 import pytest
 from amounts import examples
+from fuzzing import damaged
 from hypothesis import HealthCheck, given, settings
 from late import LATE
 from vertex_requests import requests
@@ -23,7 +26,7 @@ if LATE:
     from google.protobuf import json_format
 
     from cloudtune_vertex.emulator.errors import Refused
-    from cloudtune_vertex.emulator.model import plain
+    from cloudtune_vertex.emulator.model import plain, read
     from cloudtune_vertex.emulator.rules import check
     from cloudtune_vertex.emulator.searching import Search
 
@@ -137,3 +140,12 @@ def test_what_one_refuses_the_other_refuses(where: str, value: Any) -> None:
     assert problems(data)
     with pytest.raises(Refused, match="List of found errors"):
         check(message_of(data), "hyperparameter_tuning_job")
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_a_damaged_request_is_read_or_refused(seed: int) -> None:
+    with contextlib.suppress(Refused):
+        message = v1.HyperparameterTuningJob.pb()()
+        read(damaged(REQUEST, random.Random(seed)), message)
+        check(message, "hyperparameter_tuning_job")
+        assert Search(message).job.space
