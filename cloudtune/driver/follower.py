@@ -57,15 +57,15 @@ def watched_by(run: RunStore, watcher: Watcher | None) -> Iterator[Watcher | Non
     if watcher is None:
         yield None
         return
-    onlooker = GuardedWatcher(run, watcher)
-    yield onlooker
-    if onlooker.failure is not None:
+    guarded = GuardedWatcher(run, watcher)
+    yield guarded
+    if guarded.failure is not None:
         state = run.record().state.value
-        onlooker.failure.add_note(
+        guarded.failure.add_note(
             f"raised by the watcher of run {run.id}, which was dropped for it; the run went on and is {state}: "
             f"cloudtune.attach({run.id!r})"
         )
-        raise onlooker.failure
+        raise guarded.failure
 
 
 class RunFollower:
@@ -76,30 +76,30 @@ class RunFollower:
         self._run = run
         self._objective = job.objective
         self._total = job.limits.trials
-        self._tally = ProgressCounter(job.objective)
+        self._counter = ProgressCounter(job.objective)
         self._running: dict[int, Trial] = {}
         self._revision = 0
-        self._told = run.last_event()
+        self._last_event = run.last_event()
 
     def progress(self) -> Progress:
         """Return the run's progress."""
         record = self._run.record()
-        self._told, events = self._run.events_after(self._told)
+        self._last_event, events = self._run.events_after(self._last_event)
         self._revision, changed = self._run.changes(self._revision)
         for trial in changed:
             self._running.pop(trial.number, None)
             if trial.state is TrialState.RUNNING:
                 self._running[trial.number] = trial
             elif trial.state.ended:
-                self._tally.add(trial, losses(self._objective, trial.metrics))
-        counts = {state.value: count for state, count in self._tally.counts.items() if count}
+                self._counter.add(trial, losses(self._objective, trial.metrics))
+        counts = {state.value: count for state, count in self._counter.counts.items() if count}
         counts |= {TrialState.RUNNING.value: len(self._running)} if self._running else {}
-        done = sum(self._tally.counts.values())
+        done = sum(self._counter.counts.values())
         return Progress(
             state=record.state,
             counts=counts,
             total=self._total,
-            best=self._tally.best,
+            best=self._counter.best,
             elapsed=record.elapsed,
             eta=record.elapsed / done * (self._total - done) if done and self._total else None,
             running=tuple(self._running.values()),

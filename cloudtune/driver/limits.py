@@ -11,22 +11,22 @@ UNCAPPED = 2**31 - 1
 """A value of ``limits.failed`` that no run reaches, which turns off the default cap on trials that fail alike."""
 
 
-def limit_reached(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
+def limit_reached(job: TuningJob, counter: ProgressCounter) -> tuple[RunState, str] | None:
     """Return how the job has to end, and why, by its trials so far; None to continue."""
     limits = job.limits
-    if limits.target is not None and tally.best_value is not None:
+    if limits.target is not None and counter.best_value is not None:
         loss = losses(job.objective, {job.objective[0].metric: limits.target})
-        if loss is not None and tally.best_loss <= loss[0]:
-            return RunState.COMPLETED, f"the target {limits.target:g} is reached by trial {tally.best_number}"
-    if limits.failed is not None and tally.counts[TrialState.FAILED] >= limits.failed:
+        if loss is not None and counter.best_loss <= loss[0]:
+            return RunState.COMPLETED, f"the target {limits.target:g} is reached by trial {counter.best_number}"
+    if limits.failed is not None and counter.counts[TrialState.FAILED] >= limits.failed:
         return RunState.FAILED, f"{limits.failed} trials have failed, the most allowed (limits.failed)"
-    hopeless = failing_alike(job, tally)
+    hopeless = failing_alike(job, counter)
     if hopeless is not None:
         return hopeless
-    if limits.no_improvement is not None and tally.since_best >= limits.no_improvement:
+    if limits.no_improvement is not None and counter.since_best >= limits.no_improvement:
         return (
             RunState.COMPLETED,
-            f"{tally.since_best} trials in a row brought no improvement (limits.no_improvement)",
+            f"{counter.since_best} trials in a row brought no improvement (limits.no_improvement)",
         )
     return None
 
@@ -50,9 +50,9 @@ def default_cap(job: TuningJob, mode: str) -> str | None:
     return f"{who} when its first {most} trials fail in the same way; a number here replaces that"
 
 
-def failing_alike(job: TuningJob, tally: ProgressCounter) -> tuple[RunState, str] | None:
+def failing_alike(job: TuningJob, counter: ProgressCounter) -> tuple[RunState, str] | None:
     """Return how the job has to end because its first trials all failed in the same way; None to continue."""
-    most, found = most_alike(job), tally.failures
+    most, found = most_alike(job), counter.failures
     if most is None or found.alike_so_far < most:
         return None
     return RunState.FAILED, (

@@ -57,14 +57,14 @@ def revive(run: "RunStore", record: RunRecord, listeners: Mapping[str, Mapping[s
         listeners: the new emulators; see `cloudtune.driver.listeners.listeners_of`.
     """
     columns: dict[str, object] = {"emulators": listeners}
-    told = "it goes on in another emulator"
+    event = "it goes on in another emulator"
     if json.loads(record.plan).get("mode") == "managed":
         ended = [trial for trial in run.trials() if trial.state.ended]
         run.forget_trials()
-        told = f"its tuning job ended with its emulator: it begins anew in another, without {len(ended)} trials that had ended"
+        event = f"its tuning job ended with its emulator: it begins anew in another, without {len(ended)} trials that had ended"
         native = {name: value for name, value in record.native.items() if name != "job"}
         columns |= {"state": RunState.WAITING.value, "started": None, "elapsed": 0.0, "native": native}
-    run.write(columns={**columns, "reason": "", "wish": ""}, events=[(None, told)])
+    run.write(columns={**columns, "reason": "", "wish": ""}, events=[(None, event)])
 
 
 def _why_interrupted(run: "RunStore", record: RunRecord) -> str | None:

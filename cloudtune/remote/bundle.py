@@ -69,7 +69,7 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
         "settings": target.settings,
         "requirements": list(_requirements(target.needed)),
         "environment": list(job.trial.environment),
-        "inputs": {name: each.there for name, each in moved(job, Path(run.record().native["base"]))[1].items()},
+        "inputs": {name: each.target for name, each in moved(job, Path(run.record().native["base"]))[1].items()},
     }
     (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
 
@@ -129,12 +129,12 @@ class Input:
     """An input of the driver job, which is a local input of the job that it drives.
 
     Attributes:
-        here: the absolute path on this machine.
-        there: the path at which the program links it, relative to the job's folder.
+        source: the absolute path on this machine.
+        target: the path at which the program links it, relative to the job's folder.
     """
 
-    here: str
-    there: str
+    source: str
+    target: str
 
 
 def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, Input]]:
@@ -153,9 +153,9 @@ def moved(job: TuningJob, base: Path) -> tuple[TuningJob, dict[str, Input]]:
         if is_remote(place):
             return place
         path = base / local_path(place)
-        there = f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
-        inputs[name] = Input(str(path.absolute()), there)
-        return there
+        target = f"data/{name}/{path.name}" if path.is_file() else f"data/{name}"
+        inputs[name] = Input(str(path.absolute()), target)
+        return target
 
     data = {
         name: move(name, said)

@@ -54,9 +54,9 @@ class Journal(RunStore):
             self._enter(reports=[asdict(report) for report in reported])
         for some in _batches(changed):
             self._enter(trials=[asdict(trial) for trial in some])
-        told = {name: value for name, value in (columns or {}).items() if name != "native"}
-        if happened or told:
-            self._enter(events=happened, columns=told)
+        changed_columns = {name: value for name, value in (columns or {}).items() if name != "native"}
+        if happened or changed_columns:
+            self._enter(events=happened, columns=changed_columns)
 
     def forget_reports(self, number: int, attempt: int) -> None:
         super().forget_reports(number, attempt)

@@ -41,7 +41,7 @@ _DRIVER_RUN = "driver_run"
 _TICK = 0.2
 """Seconds after which a follower reports progress and checks for an interrupt, even if the driver prints nothing."""
 
-_GLANCE = 5.0
+_REFRESH_INTERVAL = 5.0
 """Seconds within which `refresh` does not read the driver's log again."""
 
 
@@ -67,7 +67,7 @@ class RemoteDriver(Provider):
         self._needed = tuple(dict.fromkeys(needed))
         self._driver_provider = driver_provider
         self._profile = profile
-        self._looked: dict[str, float] = {}
+        self._refreshed: dict[str, float] = {}
 
     def emulators(self) -> Mapping[str, str]:
         found = dict(self._target.emulators())
@@ -201,8 +201,8 @@ class RemoteDriver(Provider):
 
     def refresh(self, run: RunStore) -> None:
         driver = self._driver(run)
-        looked = time.monotonic() - self._looked.get(run.id, -_GLANCE) < _GLANCE
-        if looked or driver is None or run.record().state not in (RunState.RUNNING, RunState.STOPPING):
+        recent = time.monotonic() - self._refreshed.get(run.id, -_REFRESH_INTERVAL) < _REFRESH_INTERVAL
+        if recent or driver is None or run.record().state not in (RunState.RUNNING, RunState.STOPPING):
             return
         try:
             with run.driving():
@@ -214,7 +214,7 @@ class RemoteDriver(Provider):
                     self._conclude(run, reader)
         except RunBusy:
             return  # the process that follows the run keeps the store up to date
-        self._looked[run.id] = time.monotonic()
+        self._refreshed[run.id] = time.monotonic()
 
     def cancel(self, run: RunStore) -> None:
         run.write(columns={"wish": "cancel"})
@@ -228,14 +228,14 @@ class RemoteDriver(Provider):
         return self._followed(run, number) if follow else self._target.logs(run, number)
 
     def _followed(self, run: RunStore, number: int) -> Iterator[str]:
-        told = 0
+        printed = 0
         while True:
             self.refresh(run)
             trial = run.trial(number)
             over = trial is None or trial.state.ended
             lines = list(self._target.logs(run, number))
-            yield from lines[told:]
-            told = len(lines)
+            yield from lines[printed:]
+            printed = len(lines)
             if over:
                 return
             time.sleep(_TICK)
@@ -260,7 +260,7 @@ def _driver_job(job: TuningJob, base: Path, secrets: dict[str, str], provider: s
         objective=(Objective(metric=FINISHED, goal="maximize"),),
         space={"start": Int(low=0, high=1)},  # a tuner needs a parameter to tune
         limits=Limits(trials=1),
-        data={name: each.here for name, each in moved(job, base)[1].items()},
+        data={name: each.source for name, each in moved(job, base)[1].items()},
         network=job.network,
         identity=identity,
         encryption=job.encryption,

@@ -214,7 +214,7 @@ def test_who_follows_may_leave_and_come_back(emulated: str, tmp_path: Path) -> N
         run.wait(leave)
     assert run.record.state is RunState.RUNNING
     other = api.attach(run.id, project=tmp_path)
-    wait_until(lambda: other._provider._looked.clear() or (bool(other.refresh()) and len(other.trials()) == 6))  # type: ignore[attr-defined]
+    wait_until(lambda: other._provider._refreshed.clear() or (bool(other.refresh()) and len(other.trials()) == 6))  # type: ignore[attr-defined]
     assert other.wait() is RunState.COMPLETED
     assert [trial.attempt for trial in other.trials()] == [1] * 6
     assert all(len(list(other.reports(number))) == 1 for number in range(6))
