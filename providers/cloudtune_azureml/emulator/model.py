@@ -3,7 +3,9 @@
 `azure.ai.ml` has no model of requests alone; `Job._load_from_rest` is how its clients read the same body back.
 """
 
+import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,16 +126,15 @@ def job_of(name: str, body: Data) -> Job:
 def _entity(name: str, body: Data) -> Any:
     allow_import()
     from azure.ai.ml.entities import CommandJob  # noqa: PLC0415  # takes seconds
-    from azure.ai.ml.entities._job import job as models  # noqa: PLC0415
     from azure.ai.ml.sweep import SweepJob  # noqa: PLC0415
 
     kind = body["properties"]["jobType"]
     kinds: Mapping[str, Any] = {"Sweep": SweepJob, "Command": CommandJob}
     if kind not in kinds:
         raise Refused(400, "UserError", f"The emulator runs jobs of the type Sweep or Command, not {kind!r}.")
-    base: Any = vars(models)["JobBase"]
-    read = getattr(base, "deserialize", base)  # the SDK's models were msrest's until version 1.30 or so
-    return kinds[kind]._load_from_rest(read({"name": name, "properties": body["properties"]}))  # noqa: SLF001
+    base: Any = vars(sys.modules[kinds[kind].__module__])["JobBase"]  # of its own version of the API
+    read = getattr(base, "deserialize", base)  # until 1.30 or so msrest's, which take the data apart
+    return kinds[kind]._load_from_rest(read({"name": name, "properties": deepcopy(body["properties"])}))  # noqa: SLF001
 
 
 def _program(job: Any, own: Any) -> Program:
