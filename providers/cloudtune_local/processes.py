@@ -11,6 +11,7 @@ from typing import Any
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import StoreError
+from cloudtune.process.attempts import ending_of, kept, signal_group, stop_adopted
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.logs import sample
@@ -19,7 +20,6 @@ from cloudtune.process.tail import Tail
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune.trial import compile_command
-from cloudtune_local.leftovers import ending_of, kept, signal_group, stop_adopted
 
 _NOT_ITS_OWN = ("stopped", "system")
 """Ends of an attempt that the trial did not cause: its driver stopped it, or the machine could not start it."""

@@ -162,8 +162,8 @@ def _end_orphans(run: "RunStore", setting: "Setting") -> None:
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return
+    from cloudtune.process.attempts import kept_pid  # noqa: PLC0415
     from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415
-    from cloudtune_local.leftovers import kept_pid  # noqa: PLC0415
 
     pids = [kept_pid(setting.files(trial)) for trial in running]
     end_leftovers(run.folder, {pid for pid in pids if pid is not None})

@@ -12,6 +12,7 @@ from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import ProviderError, StoreError
 from cloudtune.process.endings import ended_of
 from cloudtune.process.logs import sample
+from cloudtune.process.mirror import Mirror
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune_ray import actor as actor_module
@@ -19,7 +20,6 @@ from cloudtune_ray.briefing import Briefing
 from cloudtune_ray.calls import Call, Calls
 from cloudtune_ray.cluster import Cluster
 from cloudtune_ray.failures import cannot_start, in_words, out_of_memory
-from cloudtune_ray.mirror import Mirror
 
 LISTEN_TIMEOUT = 30.0
 """Seconds after which a slot answers a call even if it has nothing to report."""

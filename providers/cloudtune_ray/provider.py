@@ -128,7 +128,7 @@ class RayProvider(DrivenProvider):
             run.write(events=[(None, f"{error}; {left}")])
 
 
-def _request(run: "RunStore") -> Any:  # a `RayRequest` as plain data
+def _request(run: "RunStore") -> Any:  # as plain data; see `translate`
     return json.loads(run.record().plan)["request"]
 
 

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudtune.process.keeper import NOTE_SIZE, trim_log
+from cloudtune.process.mirror import Mirror
 from cloudtune.process.setting import TrialFiles
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial
 from cloudtune_ray import shipping
 from cloudtune_ray.actor import SlotActor
 from cloudtune_ray.failures import in_words
-from cloudtune_ray.mirror import Mirror
 from cloudtune_ray.node import attempt as attempts
 from cloudtune_ray.node.attempt import Attempt
 from cloudtune_ray.node.folders import RunFolder, unpack

@@ -1,4 +1,4 @@
-"""A trial's files in the run's folder, as far as they have come from its node."""
+"""A trial's files in the run's folder, as far as they have come from the machine that it runs on."""
 
 import shutil
 from collections import deque
@@ -15,7 +15,7 @@ from cloudtune.store.records import Report, Trial
 
 
 class Mirror:
-    """Writes the news of an attempt's slot to files, and converts them to reports.
+    """Write down what comes of an attempt from another machine, and tell what it means.
 
     The files alone hold what is known, so that a driver continues where another was killed.
 

@@ -1,4 +1,7 @@
-"""Find processes that a dead driver or keeper left behind."""
+"""The process of an attempt, as its keeper wrote it down: whether it lives, how it ended, and how to end it.
+
+It serves drivers that did not start the attempt themselves, and needs the standard library alone.
+"""
 
 import contextlib
 import json

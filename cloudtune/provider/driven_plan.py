@@ -1,0 +1,191 @@
+"""The plan of a provider that has no tuner of its own, as far as it is the same for all of them.
+
+cloudtune's driver does what the job says of the search; the trial's program, data and outputs are places of this machine;
+and what the spec says of machines means nothing, unless the provider's table says otherwise::
+
+    SUPPORT = {**DRIVEN_SUPPORT, "compute.cpus": (Support.EXACT, "")}
+
+    def plan(self, job: TuningJob) -> Plan:
+        ledger = Ledger(self.name)
+        request = driven_request(ledger, job, SUPPORT, self.mounts)
+        ledger.carry("compute.cpus", "cpus")
+        return ledger.close(job, "driven", {**request, "cpus": job.compute.cpus}, Machines("node of the cluster"))
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from cloudtune.config import mounted
+from cloudtune.planning.plan import Ledger, Support, covers, leaves
+from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.native import NATIVE_FIELDS
+from cloudtune.spec.places import is_remote, local_path
+from cloudtune.spec.strategies import Auto
+
+SupportTable = Mapping[str, tuple[Support, str]]
+"""A path of the spec, or a field and one of its ways, → support and a remark."""
+
+_OF_THE_DRIVER = (
+    "name", "objective", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode", "strict",
+)  # fmt: skip
+_OF_THE_TRIAL = ("source", "ignore", "command", "function", "environment")
+_OF_MACHINES = (
+    "trial.image", "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
+    "compute.spot", "compute.max_wait", "network", "identity", "encryption", "tags",
+)  # fmt: skip
+
+_EXACT = (Support.EXACT, "")
+_WHATEVER = Support.APPROXIMATE
+
+DRIVEN_SUPPORT: SupportTable = {
+    **dict.fromkeys(_OF_THE_DRIVER, _EXACT),
+    **{f"trial.{field}": _EXACT for field in _OF_THE_TRIAL},
+    "trial.image": (_WHATEVER, "no container: trials run in the Python that is there"),
+    "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
+    "mode.managed": (Support.DRIVEN, "there is no managed tuner: cloudtune drives the trials itself"),
+    "compute.instance": (_WHATEVER, "trials run on the machines that are there, whatever their type"),
+    "compute.count": (_WHATEVER, "a trial is one process on one machine"),
+    "compute.accelerators": (_WHATEVER, "trials use the accelerators that they find"),
+    "compute.cpus": (_WHATEVER, "trials share the processors that they find"),
+    "compute.memory": (_WHATEVER, "trials use the memory of their machine without a limit"),
+    "compute.disk": (_WHATEVER, "trials use the disk of their machine without a limit"),
+    "compute.spot": (_WHATEVER, "whether a machine is taken away is not asked"),
+    "compute.max_wait": (_WHATEVER, "there is no capacity to wait for"),
+    "data": (Support.ENCODED, "travels to each machine once"),
+    "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the provider's own key, or mount one in cloudtune.toml"),
+    "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
+    "output": (Support.ENCODED, "outputs travel back to this folder when a trial ends"),
+    "output.remote": (_WHATEVER, "nothing is uploaded: outputs travel back to the run's folder"),
+    "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
+    "network": (_WHATEVER, "trials use the network of their machine"),
+    "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their machine; take isolated away"),
+    "identity": (_WHATEVER, "trials run as the user that they are started as"),
+    "encryption": (_WHATEVER, "files are as safe as the machines' disks"),
+    "tags": (_WHATEVER, "kept with the run, but no service sees them"),
+    "native": (_WHATEVER, "settings of another provider: of no effect here"),
+}  # fmt: skip
+"""What most such providers do with each field; a provider's own table begins with it."""
+
+
+def driven_request(
+    ledger: Ledger, job: TuningJob, support: SupportTable, mounts: Mapping[str, Path]
+) -> dict[str, JsonValue]:
+    """Return what a launcher has to know of a job, as plain data, and account for every field but the provider's own.
+
+    Paths in it are relative to the job file's folder. Of the fields that say something of machines, those that are exact
+    in the table are the provider's to carry, and so are its own native settings.
+
+    Args:
+        ledger: takes where each field goes.
+        job: the spec.
+        support: the provider's table, with the rows of `DRIVEN_SUPPORT`.
+        mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
+    """
+    account = _Account(ledger, job, support, mounts)
+    account.search()
+    account.machines()
+    account.other_providers()
+    dumped = job.model_dump(mode="json")
+    return {
+        **{field: dumped[field] for field in _OF_THE_DRIVER},
+        "source": job.trial.source,
+        "ignore": list(job.trial.ignore),
+        "command": dumped["trial"]["command"],
+        "function": job.trial.function,
+        "environment": list(job.trial.environment),  # the names; the values are kept apart
+        "count": 1,
+        "spot": False,
+        "data": account.data(),
+        "output": account.output(),
+    }
+
+
+class _Account:
+    """Accounts for the fields of one job; see `driven_request`."""
+
+    def __init__(self, ledger: Ledger, job: TuningJob, support: SupportTable, mounts: Mapping[str, Path]) -> None:
+        self._ledger, self._job, self._support, self._mounts = ledger, job, support, mounts
+        self._said = [path for path, _ in leaves(job)]
+
+    def search(self) -> None:
+        """Account for what the driver does, and for the trial's program."""
+        trial, ways = self._job.trial, {}
+        if isinstance(self._job.stopping, Auto):
+            ways["stopping"] = "stopping.auto"
+        if self._job.mode == "managed":
+            ways["mode"] = "mode.managed"
+        if trial.source is None and "trial.source.none" in self._support:
+            ways["trial.function" if trial.command is None else "trial.command"] = "trial.source.none"
+        for path in (*_OF_THE_DRIVER, *(f"trial.{field}" for field in _OF_THE_TRIAL)):
+            self._put(path, path.removeprefix("trial."), ways.get(path, path))
+        if trial.command is None and trial.function is None:
+            message = "an image's own entrypoint does not run here; give a command or a function"
+            self._ledger.note("trial.image", Support.UNSUPPORTED, message)
+
+    def machines(self) -> None:
+        """Note the fields that mean nothing here, if the job says them."""
+        neutral = {"compute.count": self._job.compute.count == 1, "compute.spot": not self._job.compute.spot}
+        for row in _OF_MACHINES:
+            if self._support[row] == _EXACT or not self._says(row):
+                continue
+            if neutral.get(row):
+                self._ledger.carry(row, row.removeprefix("compute."))
+            else:
+                self._ledger.note(row, *self._support[row])
+        if self._job.network is not None and self._job.network.isolated:
+            self._ledger.note("network.isolated", *self._support["network.isolated"])
+
+    def other_providers(self) -> None:
+        """Note native settings that are not this provider's."""
+        own = f"native.{self._ledger.provider}"
+        others = [f"native.{name}" for name in self._job.native] if self._says(own) else ["native"]
+        for path in (*NATIVE_FIELDS, *others):
+            if path not in (self._ledger.provider, own) and self._says(path):
+                self._ledger.note(path, *self._support["native"])
+
+    def data(self) -> dict[str, JsonValue]:
+        """Return the inputs on this machine, by name."""
+        places: dict[str, JsonValue] = {}
+        for name, value in self._job.data.items():
+            place = self._place(f"data.{name}", "data", value)
+            if place is not None:
+                places[name] = place
+        return places
+
+    def output(self) -> str | None:
+        """Return the folder on this machine for outputs; None for the run's own."""
+        return None if self._job.output is None else self._place("output", "output", self._job.output)
+
+    def _place(self, path: str, row: str, value: str | dict[str, str]) -> str | None:
+        """Return the place on this machine that a setting names, or that stands for it; None where there is none."""
+        place = pick(value, self._ledger.provider)
+        if place is not None and not is_remote(place):
+            own = path if isinstance(value, str) else f"{path}.{self._ledger.provider}"
+            self._put(own, path, row)
+            for other in value.keys() - {self._ledger.provider} if isinstance(value, dict) else ():
+                self._ledger.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
+            return local_path(place)
+        folder = self._mounted(value)
+        if folder is not None:
+            self._ledger.note(path, *self._support[f"{row}.mounted"], path)
+        else:
+            self._ledger.note(path, *self._support[f"{row}.remote"])
+        return folder
+
+    def _mounted(self, value: str | dict[str, str]) -> str | None:
+        """Return the folder that stands for one of the places in the cloud that a setting names."""
+        own = self._ledger.provider
+        places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != own]
+        found = (mounted(place, self._mounts) for place in places)
+        return next((str(folder) for folder in found if folder is not None), None)
+
+    def _put(self, path: str, target: str, row: str) -> None:
+        if self._support[row] == _EXACT:
+            self._ledger.carry(path, target)
+        elif self._says(path):
+            self._ledger.note(path, *self._support[row], target)
+
+    def _says(self, path: str) -> bool:
+        return any(covers(path, said) for said in self._said)
