@@ -1,16 +1,101 @@
-"""The process of an attempt, as its keeper wrote it down: whether it lives, how it ended, and how to end it.
+"""An attempt at a trial by its files: starting it alone, whether it lives, what it says, how it ended, and how to end it.
 
-It serves drivers that did not start the attempt themselves, and needs the standard library alone.
+It serves drivers that did not start the attempt themselves, on this machine or another: what `news_of` gives there, a
+`Mirror` takes here. It needs the standard library alone.
 """
 
 import contextlib
 import json
 import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cloudtune.process.keeper import birth, write
+from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
+
+_BEGIN_TIMEOUT = 10.0
+"""Seconds that a keeper has to write down what it started."""
+
+LOST: Mapping[str, Any] = {"status": None, "why": "lost", "message": "it and its keeper are gone", "peak": 0}
+"""The end of an attempt of which nothing is left that could say how it ended."""
+
+
+def begin(
+    files: TrialFiles,
+    number: int,
+    argv: Sequence[str],
+    *,
+    parameters: Mapping[str, Any],
+    environment: Mapping[str, str],
+    folder: Path,
+    seconds: float | None = None,
+    grace: float = 10.0,
+) -> None:
+    """Start an attempt with a keeper of its own, so that it outlives its starter; nothing if it was started before.
+
+    Args:
+        files: of the attempt.
+        number: of the trial.
+        argv: what it executes.
+        parameters: of the trial.
+        environment: of the trial, and of its keeper.
+        folder: where it starts.
+        seconds: that it may take; None for no limit.
+        grace: seconds between the request to end and the end, at that limit.
+
+    Raises:
+        OSError: its files cannot be written, or no keeper can be started.
+    """
+    files.make_folders()
+    try:
+        Path(f"{files.record}.begun").touch(exist_ok=False)
+    except FileExistsError:
+        return
+    Path(files.parameters).write_text(json.dumps({"parameters": dict(parameters)}), "utf-8")
+    keeper = KeeperClient(environment, Path(files.folder) / "keeper.log", bare=True)
+    with keeper.socket:  # without it, the keeper stays for as long as the attempt
+        request = {"do": "spawn", "key": files.record, "argv": list(argv), "cwd": str(folder), "record": files.record}
+        limits = {"limit": seconds, "grace": grace, "log": files.log, "log_size": files.log_size}
+        keeper.send({**request, **limits, "env": files.environment(number)})
+        until = time.monotonic() + _BEGIN_TIMEOUT
+        while not kept(files) and ending_of(files) is None and time.monotonic() < until:
+            time.sleep(0.001)
+
+
+def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
+    """Return what an attempt has written since, and how it ended with the last of it; `Mirror.take` takes it.
+
+    Args:
+        files: of the attempt.
+        log: bytes of its log that are known.
+        reports: bytes of its reports that are known.
+    """
+    alive, ending = kept(files), ending_of(files)  # before reading: what it wrote is there when it has ended
+    reader = LogReader(files.log, files.log_size)
+    reader.offset = log
+    piece = reader.read()
+    reader.close()
+    news: dict[str, Any] = {"log": piece.data, "lines": _read(files.reports, reports)}
+    if piece.start > log:
+        news["left_out_until"] = piece.start
+    if (alive and ending is None) or piece.end > piece.stop or len(news["lines"]) == CHUNK:
+        return news
+    signal_group(files, signal.SIGKILL)  # nothing that its keeper left
+    return {**news, "ended": dict(ending or LOST), "files": []}
+
+
+def _read(path: str, offset: int) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(offset)
+            return file.read(CHUNK)
+    except FileNotFoundError:
+        return b""
 
 
 def kept(files: TrialFiles) -> bool:

@@ -1,5 +1,6 @@
 """What all providers share whose trials cloudtune drives: a run is driven, watched and ended by a process of this machine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from cloudtune.results.progress import Watcher
 from cloudtune.search import UnsuitableStrategy, strategy_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState
+from cloudtune.store.secrets import keep_environment
 
 if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
@@ -17,6 +19,20 @@ if TYPE_CHECKING:
 
 class DrivenProvider(Provider, driving.Site):
     """Has no tuner of its own: a subclass says what launches trials, and cloudtune drives them."""
+
+    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
+        return search_problems(job, base)
+
+    def prepare(self, run: "RunStore", job: TuningJob) -> None:
+        """Keep the values of the trials' environment, and what the driver learns from before its first trial."""
+        keep_environment(run, job.trial.environment)
+        keep_earlier(run, job)
+
+    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
+        """Return the lines of the log that the launcher keeps in the run's folder (`Trial.place`)."""
+        from cloudtune.process.logs import lines_of  # noqa: PLC0415  # most commands read no log
+
+        return lines_of(run, number, follow=follow)
 
     def start(self, run: "RunStore") -> None:
         driving.start(run)

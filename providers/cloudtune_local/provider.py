@@ -5,17 +5,17 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import Problem, TrialError
+from cloudtune.errors import TrialError
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.driven import DrivenProvider, keep_earlier, search_problems
+from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
-from cloudtune.store.secrets import keep_environment, kept_environment
+from cloudtune.store.secrets import kept_environment
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
@@ -42,9 +42,6 @@ class LocalProvider(DrivenProvider):
         python = job.local.get("python")
         return Where(remote=False, inputs=places, python=python if isinstance(python, str) else None)
 
-    def verify(self, job: TuningJob, base: Path) -> list[Problem]:
-        return search_problems(job, base)
-
     def check(self) -> list[Finding]:
         free = shutil.disk_usage(Path.cwd()).free
         systems = ("Linux", "Darwin")
@@ -57,9 +54,8 @@ class LocalProvider(DrivenProvider):
         ]  # fmt: skip
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
-        keep_environment(run, job.trial.environment)
+        super().prepare(run, job)
         base = Path(run.record().native["base"])
-        keep_earlier(run, job)
         if job.trial.source is not None:
             from cloudtune.bundle.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
@@ -93,11 +89,6 @@ class LocalProvider(DrivenProvider):
         from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
 
         end_leftovers(run.folder, set())
-
-    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        from cloudtune.process.logs import lines_of  # noqa: PLC0415
-
-        return lines_of(run, number, follow=follow)
 
 
 def _view(run: "RunStore", name: str) -> Path:

@@ -3,17 +3,16 @@
 import json
 import secrets
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import Problem, ProviderError, TrialError
 from cloudtune.planning.plan import Plan
-from cloudtune.provider.driven import DrivenProvider, keep_earlier, search_problems
+from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
-from cloudtune.store.secrets import keep_environment, kept_environment
+from cloudtune.store.secrets import kept_environment
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.settings import RaySettings
 from cloudtune_ray.support import SUPPORT
@@ -55,8 +54,7 @@ class RayProvider(DrivenProvider):
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         from cloudtune_ray.verifying import problems  # noqa: PLC0415  # loads Ray
 
-        found = problems(job, base, self.plan(job).request)
-        return found + search_problems(job, base)
+        return problems(job, base, self.plan(job).request) + super().verify(job, base)
 
     def check(self) -> list[Finding]:
         from cloudtune_ray.checking import findings  # noqa: PLC0415  # loads Ray
@@ -64,20 +62,14 @@ class RayProvider(DrivenProvider):
         return findings(RaySettings.of(self.settings, PROVIDER))
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
-        keep_environment(run, job.trial.environment)
+        super().prepare(run, job)
         native = run.record().native
         run.write(columns={"native": {**native, "mark": secrets.token_hex(8)}})
         base = Path(native["base"])
-        keep_earlier(run, job)
         if job.trial.source is not None:
             from cloudtune.bundle.source import copy_source  # noqa: PLC0415  # only jobs with a source need it
 
             copy_source(job, base, run.folder / "source")
-
-    def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        from cloudtune.process.logs import lines_of  # noqa: PLC0415
-
-        return lines_of(run, number, follow=follow)
 
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         trial = run.existing(number)

@@ -1,0 +1,266 @@
+"""Trials on other machines: each machine has slots, and is asked once in a while what its trials say."""
+
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Any
+
+from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.errors import ProviderError
+from cloudtune.process.agent import place_of
+from cloudtune.process.endings import ended_of
+from cloudtune.process.logs import sample
+from cloudtune.process.machine import Machine
+from cloudtune.process.mirror import Mirror
+from cloudtune.process.setting import Setting
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Trial
+from cloudtune.trial import compile_command
+
+MOST_LOSSES = 5
+"""How often a trial may be lost with its machine before the trial itself is to blame."""
+
+_FRESH = 2.0
+"""Seconds after which a machine is tried before a trial is given to it: an order that gets no answer may have arrived."""
+
+_OF_THE_MACHINE = ("lost", "system")
+"""Ends of an attempt that say something of the machine and not of the trial: it is gone, or has no room on its disk."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """An attempt as the driver sees it.
+
+    Attributes:
+        mirror: its files on this machine.
+        machine: where it runs.
+        order: what its machine has to know to begin it; None once it has.
+        signal: that is sent with the next call.
+        kill_at: when it is killed, in seconds of `time.monotonic`.
+    """
+
+    mirror: Mirror
+    machine: Machine
+    order: Mapping[str, Any] | None = None
+    signal: int = 0
+    kill_at: float = float("inf")
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.mirror.trial.number, self.mirror.trial.attempt
+
+
+class MachineLauncher(Launcher):
+    """Runs trials on machines; they outlive their driver, and the next one takes them over.
+
+    Args:
+        machines: to run on; closed with the launcher.
+        setting: of the run; its environment is what the job says alone.
+        data: places of the inputs below the run's folder on a machine, by variable.
+        slots: trials at once on each machine.
+        patience: seconds without an answer of a machine after which its trials start elsewhere.
+        interval: seconds between two looks.
+
+    Raises:
+        ProviderError: none of the machines can be used.
+    """
+
+    def __init__(
+        self,
+        machines: Sequence[Machine],
+        setting: Setting,
+        data: Mapping[str, str],
+        *,
+        slots: int = 1,
+        patience: float = 60.0,
+        interval: float = 0.3,
+    ) -> None:
+        self._machines, self._setting, self._data = machines, setting, data
+        self._slots, self._patience, self._interval = slots, patience, interval
+        self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
+        command = setting.job.trial.command
+        self._command = None if command is None else compile_command(command, list(setting.job.space))
+        self._running: dict[int, _Running] = {}
+        self._places: dict[int, Machine] = {}
+        self._losses: Counter[int] = Counter()
+        self._strays: list[_Running] = []  # given up while their machines did not answer
+        self._happened: deque[Happening] = deque()
+        self._next_look = 0.0
+        for machine in machines:
+            self._look_at(machine)
+        if not any(machine.up for machine in machines):
+            self.close()
+            raise ProviderError(self._why(), retryable=True)
+
+    def _why(self) -> str:
+        return "; ".join(machine.why for machine in self._machines) or "there is no machine to run trials on"
+
+    # Where there is room
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to ask: trials run, or no machine can be used."""
+        return bool(self._running) or not any(machine.up for machine in self._machines)
+
+    def room(self) -> int:
+        return sum(self._free(machine) for machine in self._machines)
+
+    def _free(self, machine: Machine) -> int:
+        return max(0, self._slots - list(self._places.values()).count(machine)) if machine.up else 0
+
+    def place(self, trial: Trial) -> str:
+        self._places[trial.number] = max(self._machines, key=self._free)
+        return self._setting.place(trial)
+
+    # Trials
+
+    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # all do
+        return True
+
+    def printed(self, trial: Trial) -> Sequence[str]:
+        return sample(self._setting.files(trial).log)
+
+    def launch(self, trial: Trial) -> None:
+        machine = self._places[trial.number]
+        running = self._take_up(trial, machine)
+        running.mirror.forget()
+        try:
+            if time.monotonic() - machine.seen > _FRESH:
+                machine.connect()
+            machine.send(Path(running.mirror.files.checkpoint), f"{place_of(trial.number)}/checkpoint")
+        except ProviderError:  # nothing runs there, and on another machine it may
+            self._lose(running, machine.why)
+            return
+        running.order = self._order(trial)
+        self._note(trial).parent.mkdir(parents=True, exist_ok=True)
+        self._note(trial).write_text(machine.name)
+        self._next_look = 0.0  # with the next poll, for all of them together
+
+    def _order(self, trial: Trial) -> dict[str, Any]:
+        words = ["", "-m", "cloudtune.trial", "--function", str(self._setting.job.trial.function)]
+        return {
+            "argv": self._command(trial.parameters) if self._command else [*words, "--metric", self._setting.metric],
+            "run": self._setting.run_id,
+            "parameters": trial.parameters,
+            "environment": dict(self._setting.environment),
+            "data": dict(self._data),
+            "seconds": self._setting.seconds,
+            "grace": self._setting.grace,
+        }
+
+    def adopt(self, trial: Trial) -> bool:
+        name = self._note(trial).read_text() if self._note(trial).exists() else ""
+        machine = next((machine for machine in self._machines if machine.name == name), None)
+        if machine is not None:
+            self._take_up(trial, machine)
+        return machine is not None
+
+    def _take_up(self, trial: Trial, machine: Machine) -> _Running:
+        self._places[trial.number] = machine
+        mirror = Mirror(trial, self._setting.files(trial), self._patterns)
+        running = self._running[trial.number] = _Running(mirror, machine)
+        return running
+
+    def _note(self, trial: Trial) -> Path:
+        """Return the file that says on which machine an attempt was begun."""
+        return Path(f"{self._setting.files(trial).record}.machine")
+
+    def stop(self, number: int) -> None:
+        running = self._running.get(number)
+        if running is not None:
+            running.signal, running.kill_at = int(SIGTERM), time.monotonic() + self._setting.grace
+            self._next_look = 0.0  # with the next poll, for all of them together
+
+    # A look
+
+    def poll(self, timeout: float) -> Sequence[Happening]:
+        now = time.monotonic()
+        if not self._happened and self.busy and now >= self._next_look:
+            self._look()
+            self._next_look = time.monotonic() + self._interval
+        elif not self._happened and timeout > 0:
+            time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
+
+    def _look(self) -> None:
+        for machine in self._machines:
+            self._look_at(machine)
+        if all(self._is_late(machine) for machine in self._machines):
+            raise ProviderError(self._why())
+
+    def _is_late(self, machine: Machine) -> bool:
+        return not machine.up and time.monotonic() - machine.seen > self._patience
+
+    def _look_at(self, machine: Machine) -> None:
+        """Tell a machine what is wanted, and take what is new; trials are lost where it does not answer for too long."""
+        here = [running for running in self._running.values() if running.machine is machine]
+        strays = [running for running in self._strays if running.machine is machine]
+        try:
+            if not machine.up and time.monotonic() >= machine.next_try:
+                machine.connect()
+            if machine.up and (here or strays):
+                answers = machine.ask(list(self._calls([*here, *strays])))
+                self._strays = [running for running in self._strays if running not in strays]
+                for running, news in zip(here, answers[: len(here)], strict=True):
+                    self._hear(running, news)
+        except ProviderError:
+            if self._is_late(machine):
+                for running in here:
+                    running.order, running.kill_at = None, 0.0
+                    self._strays.append(running)
+                    self._lose(running, machine.why)
+
+    def _calls(self, attempts: Sequence[_Running]) -> Iterator[dict[str, Any]]:
+        now = time.monotonic()
+        for running in attempts:
+            number, attempt = running.key
+            yield {
+                "number": number,
+                "attempt": attempt,
+                "log_size": self._setting.log_size,
+                "known": running.mirror.known(),
+                "signal": int(SIGKILL) if now >= running.kill_at else running.signal,
+                "begin": running.order,
+            }
+
+    def _hear(self, running: _Running, news: Mapping[str, Any]) -> None:
+        running.order, running.signal = None, 0
+        texts = {name: news[name].encode("latin-1") for name in ("log", "lines")}
+        self._happened.extend(running.mirror.take({**news, **texts}))
+        outcome, files = running.mirror.ended, running.mirror.files
+        if outcome is None:
+            return
+        for name, folder in (("checkpoint", files.checkpoint), ("output", files.output)):
+            if name in news["left"]:
+                running.machine.bring(f"{place_of(running.key[0])}/{name}", Path(folder))
+        if outcome["why"] in _OF_THE_MACHINE:
+            self._lose(running, f"{outcome['message']} on {running.machine.name}")
+        else:
+            self._end(running, ended_of(self._setting, *running.key, outcome, files.log))
+
+    def _lose(self, running: _Running, why: str) -> None:
+        """A trial is gone through no fault of its own, as far as is known; not for ever, though."""
+        number, attempt = running.key
+        self._losses[number] += 1
+        if self._losses[number] > MOST_LOSSES:
+            self._end(
+                running, Ended(number, attempt, f"it was lost {self._losses[number]} times, at last because {why}")
+            )
+        else:
+            self._end(running, Ended(number, attempt, why, lost=True))
+
+    def _end(self, running: _Running, ended: Ended) -> None:
+        running.mirror.close()
+        del self._running[ended.number], self._places[ended.number]
+        self._happened.append(ended)
+
+    def close(self) -> None:
+        for running in self._running.values():
+            running.mirror.close()
+        for machine in self._machines:
+            machine.close()

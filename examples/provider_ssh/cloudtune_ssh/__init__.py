@@ -1,0 +1,1 @@
+"""A provider for cloudtune: trials on hosts that are reached by ssh."""
