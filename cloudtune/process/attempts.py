@@ -75,7 +75,7 @@ def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
         log: bytes of its log that are known.
         reports: bytes of its reports that are known.
     """
-    alive, ending = kept(files), ending_of(files)  # before reading: what it wrote is there when it has ended
+    alive, ending = watched(files), ending_of(files)  # before reading: what it wrote is there when it has ended
     reader = LogReader(files.log, files.log_size)
     reader.offset = log
     piece = reader.read()
@@ -102,6 +102,11 @@ def kept(files: TrialFiles) -> bool:
     """Return whether an attempt's process and its keeper live, so that its limits are enforced and its end recorded."""
     pids = _recorded(files)
     return len(pids) == 2 and all(pids)
+
+
+def watched(files: TrialFiles) -> bool:
+    """Whether an attempt's keeper is alive, so that its end is written down, or is about to be."""
+    return any(_recorded(files)[1:])
 
 
 def signal_group(files: TrialFiles, number: int) -> None:

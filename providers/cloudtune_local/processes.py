@@ -11,7 +11,7 @@ from typing import Any
 
 from cloudtune.driver.launcher import Ended, Happening, Launcher
 from cloudtune.errors import StoreError
-from cloudtune.process.attempts import ending_of, kept, signal_group, stop_adopted
+from cloudtune.process.attempts import ending_of, signal_group, stop_adopted, watched
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.logs import sample
@@ -113,7 +113,7 @@ class ProcessLauncher(Launcher):
 
     def adopt(self, trial: Trial) -> bool:
         files = self._setting.files(trial)
-        alive, ending = kept(files), ending_of(files)
+        alive, ending = watched(files), ending_of(files)
         if (ending is None and not alive) or (ending is not None and ending["why"] in _NOT_ITS_OWN):
             return False
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
@@ -152,8 +152,8 @@ class ProcessLauncher(Launcher):
     def _look_after_adopted(self, process: "_Process") -> None:
         """Report the end of a trial that an earlier driver's keeper runs; kill it if its grace time is over."""
         trial, files = process.trial, process.files
-        alive = kept(files)
-        ending = ending_of(files)  # read after the check, so that the record of a process that is gone is complete
+        alive = watched(files)
+        ending = ending_of(files)  # after the look at the keeper: what it left is there when it is gone
         if ending is not None:
             self._end(trial.number, ended_of(self._setting, trial.number, trial.attempt, ending, files.log))
         elif process.kill_at is not None and time.monotonic() >= process.kill_at:
