@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "provider_ssh"
 SMOKE = ROOT / "tests" / "support" / "wheel_smoke.py"
 
-pytestmark = pytest.mark.xdist_group("packaging")
+pytestmark = pytest.mark.xdist_group("distribution")
 
 BLOCKED = """\
 import sys
@@ -114,6 +114,11 @@ def test_a_provider_of_others_passes_its_suite_with_the_wheels(built: Built, tmp
     if " skipped" in said:
         pytest.skip("there is no sshd; apt-get install openssh-server")
     assert " passed" in said
+
+
+def test_the_changelog_begins_with_the_version_that_is_built() -> None:
+    heads = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert heads[0].startswith(f"[{__version__}] - ")
 
 
 def test_a_provider_of_others_takes_no_more_than_300_lines() -> None:
