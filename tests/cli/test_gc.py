@@ -12,7 +12,7 @@ import pytest
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
-from cloudtune.cli.garbage import Leaving, leavings
+from cloudtune.cli.garbage import Unused, unused_files
 from cloudtune.store.store import Store
 
 JOB = """\
@@ -54,8 +54,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
-def found_in(project: Path) -> dict[str, Leaving]:
-    return {str(each.path): each for each in leavings(project)}
+def found_in(project: Path) -> dict[str, Unused]:
+    return {str(each.path): each for each in unused_files(project)}
 
 
 def collect(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
