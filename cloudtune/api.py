@@ -13,6 +13,7 @@ from cloudtune.driver.listeners import gone, listeners_of
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Plan
+from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
@@ -193,7 +194,7 @@ def _adopt(name: str, on: str, project: Path) -> Run:
         name=job.name,
         provider=provider.name,
         profile=profile,
-        job=json.dumps(masked(job).to_data()),
+        job=json.dumps(masked(job).to_data(portable=True)),
         plan=json.dumps(provider.plan(job).to_data()),
         state=RunState.RUNNING,
         created=time.time(),
@@ -270,12 +271,12 @@ def tune(
             "space": {key: _plain(entry) for key, entry in space.items()},
             "strategy": {"type": strategy} if isinstance(strategy, str) else _plain(strategy),
             "limits": {"parallel": parallel, **({} if trials is None else {"trials": trials}), **limits},
-            "local": {"isolate": isolate, **fields.pop("local", {})},
+            DEFAULT: {"isolate": isolate, **fields.pop(DEFAULT, {})},
             **{key: _plain(value) for key, value in fields.items()},
         },
         "tune",
     )
-    run = prepare(job, "local", project=project, run_id=run_id, native={"pickle": "function.pkl"})
+    run = prepare(job, DEFAULT, project=project, run_id=run_id, native={"pickle": "function.pkl"})
     (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
     with run.unless_refused():
         run.wait(watcher)

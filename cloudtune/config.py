@@ -35,12 +35,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
-from cloudtune.plugins.extras import install
+from cloudtune.plugins.entry_points import DEFAULT, aliases, pools, providers
 from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
-
-SEVERAL = "mixed"
-"""The provider of a profile that consists of several."""
 
 _KEYS = ("default", "profiles", "mounts")
 
@@ -156,20 +153,16 @@ def load_profile(name: str | None, project: Path, near: Path | None = None) -> P
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415  # scanning takes a while
-
     known = _merged(project, near)
     chosen = name or os.environ.get("CLOUDTUNE_PROFILE") or _default(project, near)
     if chosen in known:
         return _with_members(_profile(chosen, known[chosen]), project, near)
     if "," in chosen:
-        return _with_members(Profile(chosen, SEVERAL, {"profiles": chosen.split(",")}), project, near)
-    provider = ALIASES.get(chosen, chosen)
-    if provider == "local" or provider in providers():
+        return _with_members(Profile(chosen, _pool(), {"profiles": chosen.split(",")}), project, near)
+    provider = aliases().get(chosen, chosen)
+    if provider == DEFAULT or provider in providers():
         return _profile(chosen, {"provider": provider})
-    names = sorted({*known, *providers(), *(alias for alias, target in ALIASES.items() if target in providers())})
-    if chosen in ALIASES:
-        raise ConfigError(f"{chosen!r} needs the provider {provider!r}: {install(provider)}")
+    names = sorted({*known, *providers(), *aliases()})
     raise ConfigError(
         f"there is no profile or provider {chosen!r}{_nearest(chosen, names)}; known are: {', '.join(names)}"
     )
@@ -177,7 +170,7 @@ def load_profile(name: str | None, project: Path, near: Path | None = None) -> P
 
 def _with_members(profile: Profile, project: Path, near: Path | None) -> Profile:
     """Return a profile with its members and their settings, if it consists of several."""
-    if profile.provider != SEVERAL:
+    if profile.provider not in pools():
         return profile
     said = profile.settings.get("profiles", ())
     names = [name.strip() for name in (said.split(",") if isinstance(said, str) else said)]
@@ -188,7 +181,18 @@ def _with_members(profile: Profile, project: Path, near: Path | None) -> Profile
     if nested:
         raise ConfigError(f"{nested[0]!r} is several profiles already; name them in {profile.name!r} one by one")
     settings = {**profile.settings, "profiles": {each.name: [each.provider, dict(each.settings)] for each in members}}
-    return Profile(profile.name, SEVERAL, settings, members)
+    return Profile(profile.name, profile.provider, settings, members)
+
+
+def _pool() -> str:
+    """Return the provider of several profiles together.
+
+    Raises:
+        ConfigError: none is installed.
+    """
+    for name in pools():
+        return name
+    raise ConfigError("no installed provider runs several profiles together; name one profile")
 
 
 def _default(project: Path, near: Path | None) -> str:
@@ -196,7 +200,7 @@ def _default(project: Path, near: Path | None) -> str:
         default = _read(path).get("default")
         if default is not None:
             return str(default)
-    return "local"
+    return DEFAULT
 
 
 def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
@@ -204,7 +208,7 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
     provider = own.pop("provider", None)
     if not isinstance(provider, str):
         raise ConfigError(
-            f'the profile {name!r} names no provider; write provider = "local" (or another) below [profiles.{name}]'
+            f'the profile {name!r} names no provider; write provider = "{DEFAULT}" (or another) below [profiles.{name}]'
         )
     prefix = f"CLOUDTUNE_{provider.upper()}_"
     said = {key.removeprefix(prefix).lower(): value for key, value in os.environ.items() if key.startswith(prefix)}
@@ -244,7 +248,7 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
                 f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME] and [mounts]"
             )
     if not isinstance(data.get("default", ""), str):
-        raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "local"')
+        raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')
     tables = data.get("profiles", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{path}: profiles are tables; write [profiles.NAME] and its settings below")

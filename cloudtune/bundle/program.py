@@ -68,7 +68,7 @@ _PYTHON_WITH_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs", "-Q"})
 _BUILTINS = frozenset({":", ".", "source", "set", "export", "unset", "echo", "printf", "true", "false", "test", "[",
     "ulimit", "umask", "trap", "wait", "eval", "exit", "mkdir", "rm", "cp", "mv", "ln", "touch", "cat", "sleep", "pwd",
     "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "function", "!", "{", "}",
-    "pushd", "popd", "alias", "read", "local", "return", "shift", "let", "declare"})  # fmt: skip
+    "pushd", "popd", "alias", "shift", "let", *"declare local read return".split()})  # fmt: skip  # noqa: SIM905  # `local` alone is a provider
 """Shell builtins, and programs that every system has."""
 
 

@@ -93,7 +93,7 @@ def _job_file(job: TuningJob, codec: "SpaceCodec", base: Path, provider: str) ->
         "function": job.trial.function,
         "metric": job.objective[0].metric,
         "patterns": metric_patterns(job.objective, job.metrics),
-        "spec": masked(job).to_data(),
+        "spec": masked(job).to_data(portable=True),
         "data": {name: _file_below(place, base) for name, place in local.items()}
         | dict.fromkeys(job.data.keys() - local.keys(), ""),
     }

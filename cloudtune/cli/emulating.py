@@ -72,20 +72,20 @@ def _emulator(provider: str) -> Any:  # a class of the provider's package
         ConfigError: there is no emulator, or a package that it needs is not installed.
     """
     from cloudtune.config import profiles  # noqa: PLC0415
-    from cloudtune.plugins.entry_points import ALIASES, providers  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import aliases, providers  # noqa: PLC0415
     from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
     profile = profiles(project_folder()).get(provider)
-    name = profile.provider if profile is not None else ALIASES.get(provider, provider)
+    name = profile.provider if profile is not None else aliases().get(provider, provider)
     point = providers().get(name)
     module = f"{point.module.partition('.')[0]}.emulator" if point is not None else ""
     try:
         found = importlib.import_module(module).Emulator if module else None
     except ModuleNotFoundError as error:
         if error.name != module:
-            from cloudtune.plugins.extras import install  # noqa: PLC0415
+            from cloudtune.plugins.extras import install_provider  # noqa: PLC0415
 
-            hint = install(f"{name}-emulator")
+            hint = install_provider(name, "emulator")
             raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error
         found = None
     if found is None:

@@ -12,15 +12,14 @@ import psutil
 
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
+from cloudtune.plugins.entry_points import providers
 from cloudtune.process.orphans import VARIABLE, end_leftovers
 from cloudtune.provider.interface import load_provider
 from cloudtune.store.records import RunRecord, RunState
 from cloudtune.store.store import RunStore, Store
 
-_OF_EMULATORS = tuple(
-    f"cloudtune-{kind}-" for kind in ("sagemaker", "vertex", "azureml", "trial", "code", "results", "mount")
-)
-"""Prefixes of emulators' folders in the machine's temporary folder."""
+_OF_EMULATORS = ("trial", "code", "results", "mount")
+"""What emulators' folders in the machine's temporary folder begin with behind ``cloudtune-``, beside the provider's name."""
 
 _OLD = 24 * 3600.0
 """Seconds without a change after which an emulator's folder is unused, if no process uses it."""
@@ -75,7 +74,7 @@ def _is_away(record: RunRecord) -> bool:
     try:
         return load_provider(record.provider)({}).away
     except ConfigError:  # not installed, or several profiles, whose config is unknown here
-        return record.provider not in ("local", "ray")
+        return True
 
 
 # Unused files
@@ -134,7 +133,8 @@ def _unused_in_store(store: Store) -> Iterator[tuple[Path, str]]:
 
 def _unused_of_emulators() -> Iterator[tuple[Path, str]]:
     root = Path(tempfile.gettempdir())
-    old = [path for path in root.glob("cloudtune-*") if path.name.startswith(_OF_EMULATORS) and _is_old(path)]
+    kinds = tuple(f"cloudtune-{kind}-" for kind in (*providers(), *_OF_EMULATORS))
+    old = [path for path in root.glob("cloudtune-*") if path.name.startswith(kinds) and _is_old(path)]
     if not old:
         return
     used = _folders_in_use()

@@ -23,8 +23,8 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
-from cloudtune.config import SEVERAL
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
+from cloudtune.plugins.entry_points import pools
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
 
@@ -296,7 +296,7 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
 def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     metrics = [each.metric for each in made.job.objective]
     names = list(made.job.space)
-    several = made.record.provider == SEVERAL
+    several = made.record.provider in pools()
     rows = [
         (
             trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),

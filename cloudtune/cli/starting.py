@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cloudtune.errors import ConfigError
+from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.store.commands import path_word
 
 _JOB = """\
@@ -55,12 +56,12 @@ for epoch in range(1, 31):
         break  # it diverges
 '''
 
-_CONFIG = """\
-# Profiles: what `--on NAME` means. Without a profile, jobs run on this machine.
-default = "local"
+_CONFIG = f"""\
+# Profiles: what `--on NAME` means; `cloudtune providers` lists what stands for PROVIDER. Without a profile, jobs run on this machine.
+default = "{DEFAULT}"
 
 # [profiles.team]
-# provider = "sagemaker"
+# provider = "PROVIDER"
 # region = "eu-west-1"
 """
 

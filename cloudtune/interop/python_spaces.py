@@ -123,7 +123,7 @@ class RayTuneSpace(_PythonSpace):
         try:
             from cloudtune.interop.ray_tune import grid_names, space_from_ray_tune  # noqa: PLC0415  # optional
         except ImportError as error:
-            raise _missing("ray.tune", "ray-tune", error) from None
+            raise _missing("Ray Tune", "ray-tune", error) from None
 
         def convert(space: Any) -> "Converted":
             if not isinstance(space, Mapping):

@@ -21,7 +21,7 @@ def packed_spec(job: TuningJob, provider: str) -> str:
         provider: its native settings are left out, as they are in the request itself.
     """
     own = masked(job).model_copy(update={provider: {}})
-    text = json.dumps(own.to_data(), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(own.to_data(portable=True), ensure_ascii=False, separators=(",", ":"))
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 

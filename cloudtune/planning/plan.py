@@ -9,9 +9,9 @@ from typing import Any, Self
 from pydantic import BaseModel, JsonValue
 
 from cloudtune.errors import Problem, UnsupportedError, suggest
-from cloudtune.plugins.entry_points import ALIASES, formats, providers
+from cloudtune.plugins.entry_points import aliases, formats, providers
 from cloudtune.spec.job import TuningJob, per_provider
-from cloudtune.spec.native import NATIVE_FIELDS
+from cloudtune.spec.native import FIELD, native_path
 
 
 class Support(StrEnum):
@@ -210,6 +210,12 @@ class Ledger:
         yield from self._carried.items()
         yield from ((note.path, note.target) for note in self._notes)
 
+    def note_other_natives(self, job: TuningJob, support: Support, message: str) -> None:
+        """Note the native settings of all other providers; those of providers that are not installed together."""
+        paths = {name: native_path(TuningJob, name) for name in job.native if name != self.provider}
+        for path in dict.fromkeys(path if path == name else FIELD for name, path in paths.items()):
+            self.note(path, support, message)
+
     def field_at(self, job: TuningJob, target: str) -> str | None:
         """Return the field of the spec that a place in the request came from; None where no field did."""
         said = [path for path, _ in leaves(job)]
@@ -292,7 +298,7 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
                 yield from _leaves(f"{path}.{name}" if path else name, part)
     elif isinstance(value, Mapping) and value:
         for key, part in value.items():
-            yield from _leaves(f"{path}.{key}", part)
+            yield from _leaves(native_path(TuningJob, key) if path == FIELD else f"{path}.{key}", part)
     elif isinstance(value, tuple | list) and value and isinstance(value[0], BaseModel):
         for index, part in enumerate(value):
             yield from _leaves(f"{path}[{index}]", part)
@@ -303,9 +309,9 @@ def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
 def _unknown_provider(name: str) -> str | None:
     """Return what is wrong with a name under which a spec gives a value for one provider; None if it is right.
 
-    Right names are those of installed providers, of native fields of the spec, and of formats that a job is written in.
+    Right names are those of installed providers, and of formats that a job is written in.
     """
     installed = providers()
-    if name in installed or name in NATIVE_FIELDS or name in formats():
+    if name in installed or name in formats():
         return None
-    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *ALIASES}))}"
+    return f"there is no provider {name!r}; {suggest(name, sorted({*installed, *aliases()}))}"

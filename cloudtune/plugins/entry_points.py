@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 PROVIDERS = "cloudtune.providers"
 """The group of entry points of providers: ``mycluster = "cloudtune_mycluster:MyClusterProvider"``."""
 
+ALIASES = "cloudtune.aliases"
+"""The group of entry points of short names of providers: ``my = "mycluster"``."""
+
+POOLS = "cloudtune.pools"
+"""The group of entry points of providers that spread a run's trials over several profiles: ``several = "several"``."""
+
 FORMATS = "cloudtune.formats"
 """The group of entry points of formats: ``mytool = "mytool.cloudtune:MyToolFormat"``."""
 
-ALIASES = {"aws": "sagemaker", "gcp": "vertex", "azure": "azureml"}
-"""Short names that may stand for a provider where no profile of that name exists."""
+DEFAULT = "local"
+"""The provider that runs a job where neither the caller nor a config file names one: this machine."""
 
 _OWN_FORMATS = {
     "katib": "cloudtune.interop.katib:Katib",
@@ -30,6 +36,21 @@ _OWN_FORMATS = {
 def providers() -> dict[str, EntryPoint]:
     """Return the entry points of all installed providers by name."""
     return {point.name: point for point in sorted(entry_points(group=PROVIDERS))}
+
+
+def aliases() -> dict[str, str]:
+    """Return the names of installed providers by the short names that may stand for them.
+
+    A short name that is a provider's own name means that provider.
+    """
+    installed = providers()
+    said = {point.name: point.value for point in sorted(entry_points(group=ALIASES))}
+    return {alias: name for alias, name in said.items() if name in installed and alias not in installed}
+
+
+def pools() -> list[str]:
+    """Return the names of the installed providers that run several profiles together; the first is the default one."""
+    return [point.name for point in sorted(entry_points(group=POOLS))]
 
 
 def formats() -> dict[str, EntryPoint]:

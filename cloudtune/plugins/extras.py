@@ -2,18 +2,15 @@
 
 import json
 import shlex
+import traceback
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from cloudtune.plugins.entry_points import providers
+
 _EXTRAS: Mapping[str, str] = {
-    "boto3": "sagemaker",
-    "botocore": "sagemaker",
-    "google": "vertex",
-    "grpc": "vertex",
-    "azure": "azureml",
-    "tenacity": "azureml",
-    "ray": "ray",
     "sklearn": "sklearn",
     "joblib": "sklearn",
     "optuna": "optuna",
@@ -22,11 +19,12 @@ _EXTRAS: Mapping[str, str] = {
     "tensorboard": "tensorboard",
     "pandas": "tables",
     "pyarrow": "tables",
-    "moto": "sagemaker-emulator",
-    "werkzeug": "vertex-emulator",
-    "cryptography": "azureml-emulator",
 }
-"""The extra that installs a package, by its import name."""
+"""The extra that installs an optional package of cloudtune itself, by its import name."""
+
+_CORE = "cloudtune"
+_ELSEWHERE = ("site-packages", "dist-packages")
+"""Names of the folders that packages are installed into."""
 
 
 def install(extra: str) -> str:
@@ -34,34 +32,74 @@ def install(extra: str) -> str:
 
     A clone is installed from its folder, a wheel or an archive from its path or address, everything else by name.
     """
-    return f"pip install {_requirement(extra, *_origin())}"
+    return f"pip install {_requirement(_CORE, extra, *_origin(_CORE))}"
+
+
+def install_provider(name: str, part: str = "") -> str:
+    """Return the command that installs what a provider needs, into an installation such as the one that runs.
+
+    It names the distribution that brings the provider, with the extra that is called like the provider where there is one.
+
+    Args:
+        name: of the provider.
+        part: ``emulator`` for what its emulator needs, whose extra is called ``NAME-emulator``.
+    """
+    point = providers().get(name)
+    owner = None if point is None else point.dist
+    if owner is None:
+        return install(f"{name}-{part}" if part else name)
+    extras = owner.metadata.get_all("Provides-Extra") or []
+    extra = next((each for each in (f"{name}-{part}", name) if each in extras), "")
+    return f"pip install {_requirement(owner.name, extra, *_origin(owner.name))}"
 
 
 def missing(error: ModuleNotFoundError) -> str | None:
-    """Return the message with the install command for a missing module; None if no extra installs it."""
+    """Return the message with the install command for a missing module; None if neither an extra nor a provider needs it."""
     package = (error.name or "").partition(".")[0]
-    extra = _EXTRAS.get(package)
-    return None if extra is None else f"{error.name} is not installed; install it with: {install(extra)}"
+    if package in _EXTRAS:
+        command = install(_EXTRAS[package])
+    elif importer := _importer(error):
+        command = install_provider(*importer)
+    else:
+        return None
+    return f"{error.name} is not installed; install it with: {command}"
 
 
-def _requirement(extra: str, url: str, editable: bool) -> str:
+def _importer(error: ModuleNotFoundError) -> tuple[str, str] | None:
+    """Return the provider whose module led to a failed import, and "emulator" if it is one of its emulator's.
+
+    What a user's own module imports is not the provider's.
+    """
+    packages = {point.module.partition(".")[0]: name for name, point in providers().items()}
+    for frame, _ in reversed(list(traceback.walk_tb(error.__traceback__))):
+        module, file = str(frame.f_globals.get("__name__", "")), frame.f_code.co_filename
+        top, _, rest = module.partition(".")
+        if top in packages:
+            return packages[top], "emulator" if rest.partition(".")[0] == "emulator" else ""
+        if top not in ("importlib", _CORE) and not file.startswith("<") and not {*Path(file).parts} & {*_ELSEWHERE}:
+            return None
+    return None
+
+
+def _requirement(name: str, extra: str, url: str, editable: bool) -> str:
     path = unquote(urlparse(url).path)
+    extras = f"[{extra}]" if extra else ""
     if not url:
-        return f"'cloudtune[{extra}]'"
+        return f"'{name}{extras}'"
     if url.startswith("file:") and path.endswith((".whl", ".tar.gz", ".zip")):
-        return shlex.quote(f"{path}[{extra}]")
+        return shlex.quote(f"{path}{extras}")
     if url.startswith("file:"):
-        return f"{'-e ' if editable else ''}{shlex.quote(f'{path}[{extra}]')}"
-    return f"'cloudtune[{extra}] @ {url}'"
+        return f"{'-e ' if editable else ''}{shlex.quote(f'{path}{extras}')}"
+    return f"'{name}{extras} @ {url}'"
 
 
 @cache
-def _origin() -> tuple[str, bool]:
-    """Return the address that cloudtune was installed from (PEP 610; "" for an index) and whether it is editable."""
+def _origin(name: str) -> tuple[str, bool]:
+    """Return the address that a distribution was installed from (PEP 610; "" for an index) and whether it is editable."""
     from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  # loads parsers of mail
 
     try:
-        written = distribution("cloudtune").read_text("direct_url.json")
+        written = distribution(name).read_text("direct_url.json")
     except PackageNotFoundError:
         return "", False
     if not written:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem
 from cloudtune.planning.plan import Plan
-from cloudtune.plugins.extras import install
+from cloudtune.plugins.extras import install_provider
 from cloudtune.provider.driven import keep_earlier, search_problems
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.service import Service
@@ -145,7 +145,7 @@ class CloudProvider(Service, Provider, Site):
         try:
             emulator = importlib.import_module(f"{package}.emulator").Emulator
         except ImportError as error:
-            message = f"the emulator needs {error.name}; install it with: {install(f'{cls.name}-emulator')}"
+            message = f"the emulator needs {error.name}; install it with: {install_provider(cls.name, 'emulator')}"
             raise ConfigError(message) from error
         with emulator(mounts=mounts, **cls.emulation) as running:
             yield running.environment

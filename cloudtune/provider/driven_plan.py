@@ -20,7 +20,6 @@ from pydantic import JsonValue
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Support, covers, leaves
 from cloudtune.spec.job import TuningJob, pick
-from cloudtune.spec.native import NATIVE_FIELDS
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.strategies import Auto
 
@@ -139,11 +138,7 @@ class _Account:
 
     def other_providers(self) -> None:
         """Note native settings that are not this provider's."""
-        own = f"native.{self._ledger.provider}"
-        others = [f"native.{name}" for name in self._job.native] if self._says(own) else ["native"]
-        for path in (*NATIVE_FIELDS, *others):
-            if path not in (self._ledger.provider, own) and self._says(path):
-                self._ledger.note(path, *self._support["native"])
+        self._ledger.note_other_natives(self._job, *self._support["native"])
 
     def data(self) -> dict[str, JsonValue]:
         """Return the inputs on this machine, by name."""

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from cloudtune.errors import ConfigError, RunNotFound, TrialError
 from cloudtune.errors.masking import masked_text
-from cloudtune.plugins.entry_points import providers
-from cloudtune.plugins.extras import install
+from cloudtune.plugins.entry_points import DEFAULT, providers
+from cloudtune.plugins.extras import install_provider
 from cloudtune.results.progress import Watcher
 from cloudtune.store.records import RunState
 
@@ -205,7 +205,7 @@ class Provider(ABC):
         Raises:
             ConfigError: there is none, or what it needs is not installed.
         """
-        raise ConfigError(f"there is no emulator of {cls.name}; run with: --on local")
+        raise ConfigError(f"there is no emulator of {cls.name}; run with: --on {DEFAULT}")
 
     @abstractmethod
     def start(self, run: "RunStore") -> None:
@@ -279,6 +279,6 @@ def load_provider(name: str) -> type[Provider]:
         loaded: type[Provider] = point.load()
     except ImportError as error:
         raise ConfigError(
-            f"the provider {name!r} needs {error.name or error}; install it with: {install(name)}"
+            f"the provider {name!r} needs {error.name or error}; install it with: {install_provider(name)}"
         ) from error
     return loaded

@@ -56,7 +56,7 @@ def prepare_in(
         name=job.name,
         provider=planned.provider,
         profile=profile,
-        job=json.dumps(masked(job).to_data()),
+        job=json.dumps(masked(job).to_data(portable=True)),
         plan=json.dumps(planned.to_data()),
         created=time.time(),
         native={

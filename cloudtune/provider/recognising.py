@@ -38,10 +38,8 @@ def _of_program(path: Path, head: bytes) -> str:
         f"{path} is a program, not a job: write a job that runs it{start}, with "
         f"trial: {{source: ., command: python {shlex.quote(path.name)}}}"
     )
-    spaces = {b"hyperopt": "hyperopt", b"ray": "ray-tune"}
-    found = next(
-        (origin for word, origin in spaces.items() if b"import " + word in head or b"from " + word in head), ""
-    )
+    words = {origin: origin.partition("-")[0].encode() for origin in ("hyperopt", "ray-tune")}
+    found = next((origin for origin, word in words.items() if b"import " + word in head or b"from " + word in head), "")
     module = f"{path.stem}:NAME"
     return f"{told}; if a space stands in it: cloudtune import {module} --from {found} -o job.yaml" if found else told
 

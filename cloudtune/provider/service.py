@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.driver.listeners import may_ask, on_this_machine
 from cloudtune.errors import ConfigError
-from cloudtune.plugins.extras import install
+from cloudtune.plugins.extras import install_provider
 
 if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
@@ -67,7 +67,9 @@ class Service(ABC):
         """
         missing = [name for name in self.sdk if not _is_installed(name)]
         if missing:
-            raise ConfigError(f"{self.service} needs {', '.join(missing)}; install it with: {install(self.name)}")
+            raise ConfigError(
+                f"{self.service} needs {', '.join(missing)}; install it with: {install_provider(self.name)}"
+            )
 
     def reach(self, run: "RunStore") -> None:
         """Make sure that the service may be asked about a run: called before any request.

@@ -40,8 +40,8 @@ class Events:
     Args:
         space: the run's space.
 
-        Attributes:
-            mixed: the names of the parameters whose values are JSON texts.
+    Attributes:
+        several_types: the names of the parameters whose values are JSON texts.
     """
 
     def __init__(self, space: Space) -> None:
@@ -49,7 +49,7 @@ class Events:
             name: _hparam(name, [each for each in space.dimensions if each.name == name]) for name in space.names
         }
 
-        self.mixed = tuple(
+        self.several_types = tuple(
             each.name
             for each in space.dimensions
             if self.kind(each.name) is str

@@ -36,8 +36,8 @@ class TensorBoardTarget(Target):
         self._session_name = session_name
         self.folder = Path(folder) / self.run_id
         self._events = Events(self.job.search_space())
-        if self._events.mixed:
-            self.note(f"values of several types, so texts (JSON) in HParams: {', '.join(self._events.mixed)}")
+        if self._events.several_types:
+            self.note(f"values of several types, so texts (JSON) in HParams: {', '.join(self._events.several_types)}")
         self._metrics = dict.fromkeys([*(each.metric for each in self.job.objective), *self.job.metrics])
 
     @property

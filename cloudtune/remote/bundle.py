@@ -5,13 +5,14 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint, requires
+from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.driver.listeners import anonymous
-from cloudtune.plugins.entry_points import PROVIDERS, providers
+from cloudtune.plugins.entry_points import ALIASES, POOLS, PROVIDERS, providers
+from cloudtune.plugins.installed import entry_points
 from cloudtune.plugins.version import __version__
 from cloudtune.remote.journal import copy
 from cloudtune.remote.program import MANIFEST, STORES
@@ -57,7 +58,7 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
     points = [providers()[name] for name in target.needed]
     for package in ("cloudtune", *sorted({point.module.partition(".")[0] for point in points})):
         _copy_package(package, folder)
-    _write_metadata(folder, points)
+    _write_metadata(folder)
     _write_project(run, target, folder / "project")
     (folder / "project" / ".cloudtune" / ".gitignore").unlink()  # it would exclude the store from the upload
     (folder / "project" / ".cloudtune").rename(folder / STORES)
@@ -82,22 +83,28 @@ def _copy_package(name: str, folder: Path) -> None:
     shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "emulator", "testing"))
 
 
-def _write_metadata(folder: Path, points: list[EntryPoint]) -> None:
-    """Write the metadata that make the folder an installed distribution, whose entry points name the providers."""
+def _write_metadata(folder: Path) -> None:
+    """Write the metadata that make the folder an installed distribution, whose entry points name all providers known here."""
     info = folder / f"cloudtune-{__version__}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cloudtune\nVersion: {__version__}\n")
-    lines = [f"[{PROVIDERS}]", *(f"{point.name} = {point.value}" for point in points)]
+    lines = [
+        line
+        for group in (PROVIDERS, ALIASES, POOLS)
+        for line in (f"[{group}]", *(f"{point.name} = {point.value}" for point in sorted(entry_points(group=group))))
+    ]
     (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
 
 
 def _requirements(needed: tuple[str, ...]) -> Iterator[str]:
-    """Yield the requirements of cloudtune and of the providers' extras, as pip takes them."""
-    for line in requires("cloudtune") or []:
-        requirement, _, marker = line.partition(";")
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
-        if extra is None or extra[1] in needed:
-            yield requirement.strip()
+    """Yield what cloudtune and the providers' distributions and extras require, as pip takes it; not cloudtune, which travels."""
+    owners = [point.dist for name, point in providers().items() if name in needed and point.dist is not None]
+    for owner in dict.fromkeys(["cloudtune", *(each.name for each in owners)]):
+        for line in requires(owner) or []:
+            requirement, _, marker = line.partition(";")
+            extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", marker)
+            if (extra is None or extra[1] in needed) and not re.match(r"cloudtune\b(?!-)", requirement):
+                yield requirement.strip()
 
 
 def _write_project(run: RunStore, target: Target, project: Path) -> None:
@@ -108,7 +115,7 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
     made = Store(project).create(
         replace(
             record,
-            job=json.dumps(job.to_data()),
+            job=json.dumps(job.to_data(portable=True)),
             plan=json.dumps(target.provider.plan(job.driven()).to_data()),
             state=RunState.WAITING if record.started is None else RunState.INTERRUPTED,
             native={**native, "base": "."},

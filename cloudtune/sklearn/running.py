@@ -19,6 +19,7 @@ from cloudtune import api
 from cloudtune.config import load_profile, mounts
 from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, RunNotFound
+from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.provider.interface import Provider, load_provider
 from cloudtune.results.progress import Watcher
 from cloudtune.sklearn import evaluating
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
     from cloudtune.run import Run
     from cloudtune.store.records import Trial
-
-LOCAL = "local"
 
 PROGRAM = "cloudtune_search.py"
 """The name of the copy of `cloudtune.sklearn.evaluating` that travels to a service."""
@@ -98,14 +97,14 @@ class Place:
             ConfigError: there is no such profile or provider.
         """
         folder = (temporary or project or project_folder()).resolve()
-        profile = load_profile(on or LOCAL, folder)
+        profile = load_profile(on or DEFAULT, folder)
         provider = load_provider(profile.provider)(profile.settings, mounts(folder))
         return cls(on, folder, temporary is None, provider)
 
     @property
     def here(self) -> bool:
         """Whether trials run on this machine."""
-        return self.provider.name == LOCAL
+        return self.provider.name == DEFAULT
 
     def fields(self, n_jobs: int | None, *, folds: int, few_parallel: bool) -> dict[str, Any]:
         """Return the fields of the job that depend on the place.
@@ -131,7 +130,7 @@ class Place:
         return {
             "trial": {"function": "cloudtune.sklearn.evaluating:Evaluation", "environment": threads},
             "limits": {"parallel": parallel},
-            "local": {"isolate": False},
+            DEFAULT: {"isolate": False},
         }
 
     def run(
@@ -158,7 +157,7 @@ class Place:
             ConfigError: the run of this id is of another search, or `emulate` is set for this machine.
         """
         if emulate and self.here:
-            raise ConfigError('emulate=True needs a service whose place the emulator takes, such as on="aws"')
+            raise ConfigError("emulate=True needs a service whose place the emulator takes; say on=PROVIDER")
         native = {} if run_id is None else {"search": fingerprint(job, evaluation)}
         if run_id is not None:
             self._compare(run_id, native)
@@ -216,7 +215,7 @@ def run_here(
 
     A run that is kept can also be resumed by ``cloudtune resume``, as long as its pickle exists.
     """
-    run = api.prepare(job, place.on or LOCAL, project=place.project, run_id=run_id, native={**_NATIVE, **native})
+    run = api.prepare(job, place.on or DEFAULT, project=place.project, run_id=run_id, native={**_NATIVE, **native})
     store = Store(place.project).run(run.id)
     travelling = run.folder / PICKLE
     if (workers > 1 or place.kept) and not store.record().state.ended:

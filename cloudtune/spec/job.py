@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -18,10 +18,10 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from cloudtune.plugins.entry_points import ALIASES
+from cloudtune.plugins.entry_points import aliases
 from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel
 from cloudtune.space.space import Space, SpaceError
-from cloudtune.spec.native import NATIVE_FIELDS, Native
+from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.strategies import Grid, Hyperband, Random, Stopping, Strategy
 from cloudtune.spec.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
 
@@ -47,8 +47,9 @@ def _by_full_name(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     named: dict[object, object] = {}
+    full = aliases()
     for key, part in value.items():
-        name = ALIASES.get(key, key) if isinstance(key, str) else key
+        name = full.get(key, key) if isinstance(key, str) else key
         if name in named:
             raise ValueError(f"says something for {name!r} twice, once by its alias; keep one")
         named[name] = part
@@ -269,32 +270,14 @@ class TuningJob(SpecModel):
     """Keys for data at rest."""
     tags: dict[Text, str] = {}
     """Labels of the job on the service."""
-    local: Native = {}
-    """Settings of the local provider."""
-    sagemaker: Native = {}
-    """Native settings of Amazon SageMaker, merged last."""
-    vertex: Native = {}
-    """Native settings of Google Vertex AI, merged last."""
-    azureml: Native = {}
-    """Native settings of Azure Machine Learning, merged last."""
-    ray: Native = {}
-    """Settings of the Ray provider."""
     native: dict[Text, Native] = {}
-    """Native settings of further providers, by their name; those of a provider with a field of its own belong there, too."""
+    """Native settings by the provider's name, merged last; those of an installed provider also stand under its name beside the fields."""
 
     @model_validator(mode="before")
     @classmethod
-    def _native_in_its_field(cls, data: Any) -> Any:
-        """``native: {sagemaker: …}`` is ``sagemaker: …``, and an alias is its provider's name."""
-        if not isinstance(data, Mapping) or not isinstance(data.get("native"), Mapping):
-            return data
-        named = _by_full_name(data["native"])
-        assert isinstance(named, dict)
-        own = {field: named.pop(field) for field in NATIVE_FIELDS if field in named}
-        twice = [field for field in own if data.get(field)]
-        if twice:
-            raise ValueError(f"has settings under {twice[0]} and under native.{twice[0]}; keep one")
-        return {**data, **own, "native": named}
+    def _native_in_one_field(cls, data: Any) -> Any:
+        """Take ``sagemaker: {…}`` for ``native: {sagemaker: {…}}``, and an alias for its provider's name."""
+        return gathered(cls, data) if isinstance(data, Mapping) else data
 
     @field_validator("metrics")
     @classmethod
@@ -369,8 +352,24 @@ class TuningJob(SpecModel):
 
     def native_settings(self, provider: str) -> Mapping[str, JsonValue]:
         """The native settings under a provider's name."""
-        own = getattr(self, provider) if provider in NATIVE_FIELDS else None
-        return own if own is not None else self.native.get(provider, {})
+        return self.native.get(provider, {})
+
+    if not TYPE_CHECKING:  # else every attribute would have a type
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the native settings of an installed provider, as ``job.sagemaker``."""
+            if not name.startswith("_") and name in (keys := own_keys(type(self))):
+                return self.native_settings(keys[name])
+            return super().__getattr__(name)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with other values of fields; native settings of an installed provider also under its name."""
+        given = dict(update or {})
+        if not given.keys() <= type(self).model_fields.keys():
+            keys = own_keys(type(self))
+            own = {keys[key]: given.pop(key) for key in list(given) if key in keys}
+            given[FIELD] = {name: said for name, said in {**self.native, **given.get(FIELD, {}), **own}.items() if said}
+        return super().model_copy(update=given, deep=deep)
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> "TuningJob":
@@ -401,18 +400,20 @@ class TuningJob(SpecModel):
 
         return from_data(cls, data, source)
 
-    def to_data(self) -> dict[str, JsonValue]:
-        """The job as plain data, without what has its default, that `from_data` reads back as an equal job."""
+    def to_data(self, *, portable: bool = False) -> dict[str, JsonValue]:
+        """The job as plain data, without what has its default, that `from_data` reads back as an equal job.
+
+        Args:
+            portable: whether it is read back where other providers are installed, too, as from a store: all native
+                settings then stand under ``native``.
+        """
         from cloudtune.spec.text import to_data  # noqa: PLC0415
 
-        return to_data(self)
+        return to_data(self, portable=portable)
 
 
 def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
-    """Yield the path and the provider's name of everything that a job says for one provider alone.
-
-    Native settings that have a field of their own are left out.
-    """
+    """Yield the path and the provider's name of everything that a job says for one provider alone."""
     compute, encryption = job.compute, job.encryption or Encryption()
     settings = {
         "trial.image": job.trial.image,
@@ -422,11 +423,11 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
         "identity": job.identity,
         "encryption.key": encryption.key,
         "encryption.volume_key": encryption.volume_key,
-        "native": job.native,
     }
     for path, value in settings.items():
         if isinstance(value, dict):
             yield from ((f"{path}.{name}", name) for name in value)
+    yield from ((native_path(type(job), name), name) for name in job.native)
 
 
 def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:

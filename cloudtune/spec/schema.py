@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.native import FIELD, own_keys
 from cloudtune.spec.text.words import models_in
 
 Schema = dict[str, Any]
@@ -35,6 +36,7 @@ def job_schema() -> Schema:
     for name, model in _parts(TuningJob).items():
         _describe(parts[name], model)
     _allow_short_forms(schema["properties"], parts)
+    _allow_native_keys(schema["properties"])
     return {"$schema": DIALECT, "title": "cloudtune job", **schema}
 
 
@@ -118,6 +120,14 @@ def _allow_short_forms(job: Schema, parts: Schema) -> None:
             mapping = part["properties"]["when"]["anyOf"][0]
             mapping["additionalProperties"] = _also(mapping["additionalProperties"], _SCALAR)
             mapping["minProperties"] = 1
+
+
+def _allow_native_keys(job: Schema) -> None:
+    """Add the keys of installed providers beside the fields."""
+    settings = job[FIELD]["additionalProperties"]
+    for key, name in own_keys(TuningJob).items():
+        same = "" if key == name else f"; the same as {name}"
+        job[key] = {**settings, "default": {}, "description": f"Native settings of {name}, merged last{same}."}
 
 
 def _also(schema: Schema, short: Schema) -> Schema:

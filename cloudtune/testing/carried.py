@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from cloudtune.planning.plan import Beside, Plan, Support, covers
 from cloudtune.space.parameters import Categorical, Constant, Int, LogNormal, Normal
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.native import FIELD, native_path
 from cloudtune.spec.strategies import Auto, Bayesian, Median, Random
 from cloudtune.spec.units import format_duration, format_size
 
@@ -279,6 +280,8 @@ def _leaves(part: Any, path: str = "", keys: tuple[Key, ...] = ()) -> Iterator[L
     for key, value, neutral, literal in _parts(part):
         alike = _last_step(part) if key == "high" else None
         below = f"{path}[{key}]" if isinstance(key, int) else f"{path}.{key}" if path else key
+        if keys == (FIELD,):
+            below = native_path(TuningJob, str(key))
         if isinstance(value, BaseModel | Mapping) or (isinstance(value, tuple | list) and not _is_list(value)):
             yield from _leaves(value, below, (*keys, key))
         elif value is not None and not (isinstance(value, tuple | list) and not value):

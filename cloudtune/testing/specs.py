@@ -17,6 +17,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
+from cloudtune.plugins.entry_points import providers
 from cloudtune.space.parameters import (
     Categorical,
     Constant,
@@ -60,9 +61,6 @@ from cloudtune.spec.strategies import (
 
 Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]
-
-PROVIDERS = ("local", "sagemaker", "vertex", "azureml", "ray", "katib")
-"""Names under which a spec may give a value for one provider alone."""
 
 _WORDS = (
     "a",
@@ -355,7 +353,8 @@ def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
 
 def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
     """Return strategies for the fields that depend on no other, by name."""
-    per_provider = words | st.dictionaries(st.sampled_from(PROVIDERS), words, min_size=1, max_size=3)
+    installed = sorted(providers())
+    per_provider = words | st.dictionaries(st.sampled_from([*installed, "katib"]), words, min_size=1, max_size=3)
     native = st.dictionaries(words, _json(words), max_size=3)
     locations = st.sampled_from(["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"])
     return {
@@ -389,12 +388,8 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
             traffic=st.booleans(),
         ),
         "tags": st.dictionaries(words, st.just("") | words, max_size=3),
-        "local": native,
-        "sagemaker": native,
-        "vertex": native,
-        "azureml": native,
-        "ray": native,
-        "native": st.dictionaries(st.sampled_from(["katib", "wandb", "mixed"]), native, max_size=3),
+        **dict.fromkeys(installed, native),
+        "native": st.dictionaries(st.sampled_from(["katib", "wandb"]), native, max_size=3),
     }
 
 

@@ -97,7 +97,9 @@ def reasons(job: TuningJob, codec: Branched) -> Iterator[Reason]:
         yield "retries", "retries"
     if job.warm_start is not None:
         yield "warm_start", "warm_start"
-    if not helped(job) and not job.azureml.get("search_space"):  # else the native settings say how it travels
+    if not helped(job) and not job.native_settings("azureml").get(
+        "search_space"
+    ):  # else the native settings say how it travels
         yield from _of_plain_space(job, codec)
 
 
@@ -109,7 +111,7 @@ def _of_strategy(job: TuningJob, codec: Branched) -> Iterator[Reason]:
         yield "strategy.startup", "strategy.driven"
     elif isinstance(strategy, Grid) and not _fits_grid(codec):
         yield "strategy", "strategy.driven"
-    if not job.azureml.get("search_space") and not write(codec, sampling_of(job)).space:
+    if not job.native_settings("azureml").get("search_space") and not write(codec, sampling_of(job)).space:
         yield "space", "strategy.driven"
 
 

@@ -57,7 +57,7 @@ def helped(job: TuningJob) -> bool:
 
 def starts_itself(job: TuningJob) -> bool:
     """Whether the native settings say what a trial runs: the user's own way, which stays as it is."""
-    trial = job.azureml.get("trial")
+    trial = job.native_settings("azureml").get("trial")
     command = trial.get("command") if isinstance(trial, dict) else None
     return isinstance(command, str) and HELPER not in command
 

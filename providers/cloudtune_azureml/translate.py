@@ -20,7 +20,6 @@ from cloudtune_azureml.space import MERGING, PROVIDER, codec_of, helped, samplin
 from cloudtune_azureml.values import judged, machines_of, unheeded
 from cloudtune_azureml.workload import JobWriter, seconds_of, with_values, word_of
 
-_OTHERS = ("local", "sagemaker", "vertex", "ray", "native")
 _NO_ENVIRONMENT = 'no environment to run in; give trial.image, or environment = "azureml:NAME@latest" in the profile'
 PARAMETERS = "${parameters}"
 """Stands for the parameters in the command of a driven trial."""
@@ -253,14 +252,12 @@ class _Translation:
 
     def _account_for_the_rest(self) -> None:
         self._ledger.carry("strict", Beside.PLAN)
-        for field in _OTHERS:
-            if getattr(self._job, field) or field in self._job.model_fields_set:
-                self._ledger.note(field, *SUPPORT["native"])
+        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
 
     # Native settings, and what the service would say
 
     def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = self._job.azureml
+        own = self._job.native_settings("azureml")
         if not own:
             return request
         patch = self._of_command_job(own) if self._driven else self._of_sweep_job(own)

@@ -39,7 +39,7 @@ class LocalProvider(DrivenProvider):
         from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
 
         places: Any = self.plan(job).request["data"]
-        python = job.local.get("python")
+        python = job.native_settings("local").get("python")
         return Where(remote=False, inputs=places, python=python if isinstance(python, str) else None)
 
     def check(self) -> list[Finding]:
@@ -101,7 +101,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     from cloudtune.process.setting import Setting  # noqa: PLC0415
 
     base = Path(native["base"])
-    settings = LocalSettings.model_validate(job.local)
+    settings = LocalSettings.model_validate(job.native_settings("local"))
     source = run.folder / "source"
     plan = json.loads(run.record().plan)["request"]
     output = plan["output"]
@@ -137,7 +137,7 @@ def _launcher(setting: "Setting", run: "RunStore", native: Mapping[str, str]) ->
         "cwd": str(setting.work),
         "path": [str(setting.work), *(path for path in sys.path if path)],
     }
-    if LocalSettings.model_validate(setting.job.local).isolate:
+    if LocalSettings.model_validate(setting.job.native_settings("local")).isolate:
         return ProcessLauncher(setting, load)
     if native.get("keeper") == "spare":
         from cloudtune_local.spare import SparePool  # noqa: PLC0415

@@ -91,7 +91,7 @@ def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
 
 def _settings(ledger: Ledger, job: TuningJob) -> LocalSettings:
     try:
-        settings = LocalSettings.model_validate(job.local)
+        settings = LocalSettings.model_validate(job.native_settings("local"))
     except ValidationError as error:
         for problem in error.errors():
             path = ".".join(["local", *(str(part) for part in problem["loc"])])

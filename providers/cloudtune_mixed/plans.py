@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudtune.planning.plan import Beside, Machines, Note, Plan, Support
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.native import NATIVE_FIELDS
+from cloudtune.spec.native import own_keys
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
@@ -55,7 +55,7 @@ def _machines(plans: Mapping[str, Plan]) -> Machines | None:
 def _concerns(path: str, provider: str, plans: Mapping[str, Plan]) -> bool:
     """Return whether a path concerns a provider; a value for another of the providers does not."""
     head, _, rest = path.partition(".")
-    told = head if head in NATIVE_FIELDS else rest.partition(".")[0] if head == "native" else None
+    told = head if head in own_keys(TuningJob) else rest.partition(".")[0] if head == "native" else None
     if told is None and (said := _PER_PROVIDER.fullmatch(path)):
         told = said[1]
     return told is None or told == provider or all(plan.provider != told for plan in plans.values())

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cloudtune.bundle.survey import Survey
-from cloudtune.config import SEVERAL
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.planning.plan import Plan, Support
@@ -23,10 +22,13 @@ if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
 
+NAME = "mixed"
+
+
 class MixedProvider(DrivenProvider):
     """Runs a job on several profiles at once, by cloudtune's driver."""
 
-    name = SEVERAL
+    name = NAME
     summary = "several profiles together: each trial goes where there is room for it"
     support: ClassVar[Mapping[str, tuple[Support, str]]] = {}
 
@@ -36,7 +38,7 @@ class MixedProvider(DrivenProvider):
             raise ConfigError(
                 'which profiles? Write --on one,other, or a profile with provider = "mixed" and profiles = ["…"]'
             )
-        self._settings = MixedSettings.of(settings, SEVERAL)
+        self._settings = MixedSettings.of(settings, NAME)
         unknown = self._settings.parallel.keys() - self._settings.profiles.keys()
         if unknown:
             raise ConfigError(
@@ -68,7 +70,7 @@ class MixedProvider(DrivenProvider):
 
     def plan(self, job: TuningJob) -> Plan:
         plans = {profile: provider.plan(job.driven()) for profile, provider in self._providers.items()}
-        return merged(job, SEVERAL, plans)
+        return merged(job, NAME, plans)
 
     def check(self) -> list[Finding]:
         return [

@@ -85,7 +85,11 @@ class RayProvider(DrivenProvider):
         from cloudtune_ray.briefing import Briefing, found_files  # noqa: PLC0415  # only who drives launches
         from cloudtune_ray.launcher import RayLauncher  # noqa: PLC0415
 
-        native, request, settings = run.record().native, _request(run), RayJob.model_validate(job.ray)
+        native, request, settings = (
+            run.record().native,
+            _request(run),
+            RayJob.model_validate(job.native_settings("ray")),
+        )
         base = Path(native["base"])
         environment = kept_environment(run) if job.trial.environment else {}
         cluster = self._cluster()
@@ -138,6 +142,6 @@ def _setting(run: "RunStore", job: TuningJob) -> "Setting":
         environment={},
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),
-        grace=RayJob.model_validate(job.ray).grace,
-        log_size=RayJob.model_validate(job.ray).log_size,
+        grace=RayJob.model_validate(job.native_settings("ray")).grace,
+        log_size=RayJob.model_validate(job.native_settings("ray")).log_size,
     )

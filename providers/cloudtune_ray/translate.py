@@ -52,7 +52,7 @@ def _settings(ledger: Ledger, job: TuningJob) -> RayJob:
     ledger.carry("ray", "settings")
     ledger.carry("ray.runtime_env", "actor.runtime_env")
     try:
-        return RayJob.model_validate(job.ray)
+        return RayJob.model_validate(job.native_settings("ray"))
     except ValidationError as error:
         for problem in error.errors():
             path = ".".join(["ray", *(str(part) for part in problem["loc"])])

@@ -28,7 +28,7 @@ def problems(job: TuningJob, base: Path, request: Mapping[str, Any]) -> list[Pro
         ConfigError: Ray is not installed.
     """
     found = []
-    settings = RayJob.model_validate(job.ray)
+    settings = RayJob.model_validate(job.native_settings("ray"))
     if settings.data == "shipped":
         found += _of_data(request["data"], base)
     return found + _of_options(job, settings, ActorOptions.model_validate(request["actor"]), base)

@@ -94,7 +94,7 @@ def reasons(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:
         yield "retries", "retries"
     if job.warm_start is not None and job.warm_start.table is not None:
         yield "warm_start.table", "warm_start.table"
-    if not helped(job) and len(branches) == 1 and f"{DEFINITION}s" not in job.sagemaker:
+    if not helped(job) and len(branches) == 1 and f"{DEFINITION}s" not in job.native_settings("sagemaker"):
         yield from _of_plain_space(job)
 
 
@@ -114,8 +114,10 @@ def _of_strategy(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:
 
 def _native_ranges(job: TuningJob) -> bool:
     """Whether the native settings name what is searched."""
-    config = job.sagemaker.get("HyperParameterTuningJobConfig")
-    return f"{DEFINITION}s" in job.sagemaker or (isinstance(config, dict) and bool(config.get("ParameterRanges")))
+    config = job.native_settings("sagemaker").get("HyperParameterTuningJobConfig")
+    return f"{DEFINITION}s" in job.native_settings("sagemaker") or (
+        isinstance(config, dict) and bool(config.get("ParameterRanges"))
+    )
 
 
 def _fits_grid(job: TuningJob, branches: list[Branch]) -> bool:

@@ -81,7 +81,10 @@ def helped(job: TuningJob) -> bool:
 
 def starts_itself(job: TuningJob) -> bool:
     """Whether the native settings say what the training toolkit starts: the user's own way, which stays as it is."""
-    one, several = job.sagemaker.get(DEFINITION), job.sagemaker.get(f"{DEFINITION}s")
+    one, several = (
+        job.native_settings("sagemaker").get(DEFINITION),
+        job.native_settings("sagemaker").get(f"{DEFINITION}s"),
+    )
     definitions = [one, *(several if isinstance(several, list) else ())]
     static = [each.get("StaticHyperParameters") for each in definitions if isinstance(each, dict)]
     return any(isinstance(each, dict) and each.get(PROGRAM) is not None for each in static)

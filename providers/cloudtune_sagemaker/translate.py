@@ -43,7 +43,6 @@ _LEAST_PATIENCE = 3
 _STRATEGIES = {Grid: "Grid", Random: "Random", Bayesian: "Bayesian", Hyperband: "Hyperband"}
 _GOALS = {"maximize": "Maximize", "minimize": "Minimize"}
 _KINDS = {"identical": "IdenticalDataAndAlgorithm", "transfer": "TransferLearning"}
-_OTHERS = ("local", "vertex", "azureml", "ray", "native")
 
 
 def translate(job: TuningJob, settings: SageMakerSettings | None = None) -> Plan:
@@ -290,14 +289,12 @@ class _Translation:
     def _account_for_the_rest(self) -> None:
         self._ledger.carry("strict", Beside.PLAN)
         self._ledger.carry("mode", Beside.PLAN)
-        for field in _OTHERS:
-            if getattr(self._job, field) or field in self._job.model_fields_set:
-                self._ledger.note(field, *SUPPORT["native"])
+        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
 
     # Native settings, and what the service would say
 
     def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = self._job.sagemaker
+        own = self._job.native_settings("sagemaker")
         if not own:
             return request
         if self._driven:

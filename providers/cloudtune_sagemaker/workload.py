@@ -104,7 +104,7 @@ class DefinitionWriter:
 
     def _names_algorithm(self) -> bool:
         """Whether the native settings name an algorithm, which takes the place of an image."""
-        definition = self._job.sagemaker.get("TrainingJobDefinition")
+        definition = self._job.native_settings("sagemaker").get("TrainingJobDefinition")
         algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
         return isinstance(algorithm, dict) and algorithm.get("AlgorithmName") is not None
 
@@ -167,7 +167,7 @@ class DefinitionWriter:
 
     def _defines_metrics(self) -> bool:
         """Whether the native settings define metrics."""
-        definition = self._job.sagemaker.get("TrainingJobDefinition")
+        definition = self._job.native_settings("sagemaker").get("TrainingJobDefinition")
         algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
         return isinstance(algorithm, dict) and bool(algorithm.get("MetricDefinitions"))
 

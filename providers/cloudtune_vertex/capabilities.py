@@ -109,9 +109,8 @@ def _of_strategy(job: TuningJob, codec: Nested) -> Iterator[Reason]:
         yield "strategy.startup", "strategy.driven"
     elif isinstance(strategy, Grid) and not _fits_grid(job, codec):
         yield "strategy", "strategy.driven"
-    if all(isinstance(travel.parameter, Constant) for travel in codec.encoded_dimensions) and not job.vertex.get(
-        "studySpec"
-    ):
+    own = job.native_settings("vertex")
+    if all(isinstance(each.parameter, Constant) for each in codec.encoded_dimensions) and not own.get("studySpec"):
         yield "space", "strategy.driven"
 
 

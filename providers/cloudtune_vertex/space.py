@@ -43,7 +43,7 @@ def helped(job: TuningJob) -> bool:
 
 def starts_itself(job: TuningJob) -> bool:
     """Whether the native settings say what the container starts: the user's own way, which stays as it is."""
-    spec = job.vertex.get("trialJobSpec")
+    spec = job.native_settings("vertex").get("trialJobSpec")
     pools = spec.get("workerPoolSpecs") if isinstance(spec, dict) else None
     first = pools[0] if isinstance(pools, list) and pools else None
     if not isinstance(first, dict):

@@ -21,7 +21,6 @@ from cloudtune_vertex.workload import JobSpecWriter, encryption_of, with_environ
 
 _GOALS = {"maximize": "MAXIMIZE", "minimize": "MINIMIZE"}
 _MEASUREMENTS = {"last": "LAST_MEASUREMENT", "best": "BEST_MEASUREMENT"}
-_OTHERS = ("local", "sagemaker", "azureml", "ray", "native")
 _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'
 
 
@@ -286,14 +285,12 @@ class _Translation:
 
     def _account_for_the_rest(self) -> None:
         self._ledger.carry("strict", Beside.PLAN)
-        for field in _OTHERS:
-            if getattr(self._job, field) or field in self._job.model_fields_set:
-                self._ledger.note(field, *SUPPORT["native"])
+        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
 
     # Native settings, and what the service would say
 
     def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = self._job.vertex
+        own = self._job.native_settings("vertex")
         if not own:
             return request
         patch = self._of_custom_job(own) if self._driven else self._of_tuning_job(own)
@@ -320,7 +317,7 @@ class _Translation:
 
     def _check(self, request: Mapping[str, Any]) -> None:
         message = "CustomJob" if self._driven else "HyperparameterTuningJob"
-        native = self._job.vertex if not self._driven else {}
+        native = self._job.native_settings("vertex") if not self._driven else {}
         form, _ = normal(request, message)
         for target, verdict in (*judged(form), *unheeded(form, native, message)):
             self._ledger.judge(self._path_of(target), verdict, target)

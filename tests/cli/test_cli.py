@@ -16,7 +16,6 @@ import click
 import pytest
 
 from cloudtune.cli.app import app, run_app
-from cloudtune.plugins.entry_points import ALIASES
 from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 
@@ -220,16 +219,6 @@ def test_no_value_of_the_environment_is_printed(project: Path, cli: Any) -> None
         cli("show", "--json"),
     ]
     assert all("s3cr3t" not in result.out + result.err for result in printed)
-
-
-def test_a_provider_that_is_not_installed_is_named_with_its_extra(
-    project: Path, cli: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(ALIASES, "elsewhere", "notthere")
-    done = cli("run", "job.yaml", "--on", "elsewhere")
-    assert done.code == 2
-    assert "pip install " in done.err
-    assert "[notthere]" in done.err
 
 
 def test_the_schema_check_and_providers_answer(project: Path, cli: Any) -> None:

@@ -49,8 +49,8 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 TOP_LEVEL_KEYS = (
     "name, trial, objective, metrics, space, strategy, stopping, limits, retries, warm_start, mode, strict, "
-    "compute, data, output, network, identity, encryption, tags, local, "
-    "sagemaker, vertex, azureml, ray, native"
+    "compute, data, output, network, identity, encryption, tags, native, azureml, local, "
+    "mixed, ray, sagemaker, vertex"
 )
 KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
 

@@ -8,7 +8,6 @@ from cloudtune import TuningJob, api
 from cloudtune.config import load_profile, mounted, mounts, profiles, user_file
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Support
-from cloudtune.plugins.entry_points import ALIASES
 from cloudtune.store.projects import project_folder
 
 TOML = """
@@ -75,12 +74,9 @@ def test_mistakes_name_the_file_and_what_to_do(tmp_path: Path, toml: str, says: 
         load_profile("x", tmp_path)
 
 
-def test_a_name_that_nobody_knows_suggests_the_nearest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_nobody_knows_suggests_the_nearest(project: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'laptop'"):
         load_profile("labtop", project)
-    monkeypatch.setitem(ALIASES, "elsewhere", "notthere")
-    with pytest.raises(ConfigError, match=r"pip install .*\[notthere\]"):
-        load_profile("elsewhere", project)
 
 
 def test_a_mount_stands_for_what_is_below_its_place(tmp_path: Path) -> None:

@@ -318,10 +318,10 @@ class CloudRuns(ABC):
         self, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         from cloudtune.errors import ConfigError
-        from cloudtune.plugins.entry_points import ALIASES
+        from cloudtune.plugins.entry_points import aliases
         from cloudtune.provider.interface import load_provider
 
-        provider = ALIASES[self.on]
+        provider = aliases()[self.on]
         monkeypatch.setattr(load_provider(provider), "sdk", ("not_there",))
         job = job_of(tmp_path)
         api.plan(job, self.on, project=tmp_path).refuse()

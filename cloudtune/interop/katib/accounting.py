@@ -5,7 +5,7 @@ from cloudtune.interop.katib.support import SUPPORT
 from cloudtune.interop.katib.templates import GPU
 from cloudtune.planning.plan import Ledger, covers, leaves
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.native import NATIVE_FIELDS
+from cloudtune.spec.native import native_path
 from cloudtune.trial import data_variable
 
 _TEMPLATE = "spec.trialTemplate.trialSpec"
@@ -33,7 +33,7 @@ class _Account:
             self._note(path, path)
         if job.network is not None and job.network.isolated:
             ledger.note("network.isolated", *SUPPORT["network.isolated"])
-        for path in (*NATIVE_FIELDS, *(f"native.{name}" for name in job.native if name != NAME)):
+        for path in (native_path(TuningJob, name) for name in job.native if name != NAME):
             self._note(path, "native")
         for name in job.data:
             self._note(f"data.{name}", "data", data_variable(name))

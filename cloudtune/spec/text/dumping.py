@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, JsonValue
 
+from cloudtune.spec.native import FIELD, own_keys
 from cloudtune.spec.text.scalars import resolve
 
 WIDTH = 100
@@ -25,13 +26,19 @@ _UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _LITERAL = re.compile(r"(?!\s)(?:[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\n)*")
 
 
-def to_data(job: BaseModel) -> dict[str, JsonValue]:
+def to_data(job: BaseModel, *, portable: bool = False) -> dict[str, JsonValue]:
     """The job as plain data in the order of its fields, without what equals its default.
 
     Durations and sizes are texts; a single objective is a mapping, several are a list; a condition with one
-    value is that value.
+    value is that value. Native settings of installed providers stand under their names, unless it is to be `portable`.
     """
     data = _without_defaults(job, job.model_dump())
+    if FIELD in data and not portable:
+        native = data.pop(FIELD)
+        keys = own_keys(type(job))
+        data |= {name: settings for name, settings in native.items() if name in keys}
+        if others := {name: settings for name, settings in native.items() if name not in keys}:
+            data[FIELD] = others
     if len(data["objective"]) == 1:
         data["objective"] = data["objective"][0]
     return cast("dict[str, JsonValue]", data)

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from cloudtune.spec.native import NATIVE_FIELDS
-
 Location = tuple[str | int, ...]
 
 _BRANCH = re.compile(r"(?:function-before\[\w+\(\), )*(constrained-str|(?:dict|tuple)(?=\[)).*")
@@ -90,8 +88,6 @@ def _untagged(location: Location) -> tuple[Location, str | None]:
             return ("space", name), None
         case ("strategy" | "stopping" as field, *rest) if rest:
             head = (field,)
-        case (str(field), key, *rest) if field in NATIVE_FIELDS:
-            return (field, key, *_without_kinds(rest)), None
         case ("native", provider, key, *rest):
             return ("native", provider, key, *_without_kinds(rest)), None
         case _:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from cloudtune.errors import Problem
+from cloudtune.spec.native import as_written
 from cloudtune.spec.text.dumping import flow_text
 from cloudtune.spec.text.mistakes import Location, Mistake, find_mistakes
 from cloudtune.spec.text.words import shorten, word
@@ -60,7 +61,7 @@ def _not_variants(name: str, data: Any, node: "Node | None") -> Problem:
 
 def _problem(mistake: Mistake, data: Any, node: "Node | None") -> Problem:
     words = word(mistake)
-    location = (*mistake.location, *words.below)
+    location = as_written((*mistake.location, *words.below), mistake.model, data)
     spot = _find(location, data, node, joined=mistake.error["type"] == "job")
     place = spot.place(at_key=mistake.error["type"] == "extra_forbidden" or "[key]" in mistake.location)
     line, column = place or (None, None)

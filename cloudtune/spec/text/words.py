@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from cloudtune.spec.native import own_keys
 from cloudtune.spec.text.mistakes import Location, Mistake
 
 
@@ -93,6 +94,7 @@ def _job(mistake: Mistake) -> Words:
 def _unknown_key(mistake: Mistake) -> Words:
     key = str(mistake.location[-1])
     allowed = list(_model_at(mistake.model, mistake.location[:-1], mistake.tag).model_fields)
+    allowed += sorted({*own_keys(mistake.model).values()}) if len(mistake.location) == 1 else ()
     return Words(
         f"unknown key {key!r}",
         (len(mistake.location) == 1 and _belongs(key, mistake.model)) or _nearest(key, allowed, "the keys here are"),
