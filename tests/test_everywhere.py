@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from input_names import SCRIPT as SCRIPT_OF_INPUTS
+from input_names import written_inputs
 from late import LATE
 
 from cloudtune.cli.app import run_app
@@ -107,6 +109,27 @@ def test_driven_all_of_them_find_the_same(project: Path, capsys: pytest.CaptureF
         assert [result["best"][part] for part in ("number", "parameters", "metrics")] == [
             here["best"][part] for part in ("number", "parameters", "metrics")
         ]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("mode", ["auto", "driven"])
+def test_inputs_of_every_name_are_found_by_one_rule(
+    project: Path, capsys: pytest.CaptureFixture[str], place: str, mode: str
+) -> None:
+    data = written_inputs(project)
+    (project / "src" / "train.py").write_text(SCRIPT_OF_INPUTS)
+    given = ["--set", f"data={json.dumps(data)}", "--set", "limits.trials=1", "--set", f"mode={mode}"]
+    result = run(place, capsys, *given)
+    assert result["counts"] == {"completed": 1}, told(capsys, "logs", result["id"], "0")
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_two_inputs_of_one_variable_are_refused(project: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    assert run_app(["plan", "job.yaml", "--on", place, "--set", 'data={"a-b": "table", "a_b": "table"}', "--json"]) == 3
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    (note,) = [note for note in notes if note["support"] == "unsupported" and note["path"].startswith("data")]
+    assert note["path"] == "data.a_b"
+    assert "CLOUDTUNE_DATA_A_B, and 'a-b' as well" in note["message"]
 
 
 def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune import trial
 from cloudtune.bundle.package import add_files, plain
 from cloudtune.bundle.source import source_tree
 from cloudtune.bundle.tree import File, tree_of
@@ -18,12 +17,10 @@ from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.store.secrets import masked
+from cloudtune.trial import container, start
 
 if TYPE_CHECKING:
     from cloudtune.space.space_codec import SpaceCodec
-
-HELPER = "cloudtune_trial.py"
-"""The name of the trial helper beside the user's code; the service starts it."""
 
 _CHUNK = 1 << 20
 
@@ -48,11 +45,11 @@ class Upload:
         return self.stamp is not None and self.stamp != _stamp(self.source)
 
 
-def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provider: str) -> str:
+def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provider: str, contract: Path) -> str:
     """Pack the code and the helper of a job into files of a new folder; equal input gives equal bytes.
 
     The folder then holds ``sourcedir.tar.gz`` (the code, the helper and the helper's job file), and beside it the
-    helper and its job file, for images whose entrypoint is the helper.
+    program that starts the helper and its job file, for images whose entrypoint is that program.
 
     Args:
         job: whose trial has a command or a function.
@@ -60,6 +57,7 @@ def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provi
         base: where the job's relative paths start.
         target: the folder to create.
         provider: the provider whose entries of ``data`` count.
+        contract: the provider's module ``container``, see `cloudtune.trial.container.Container`.
 
     Returns:
         The hash of all that was packed: 16 hexadecimal digits.
@@ -68,20 +66,28 @@ def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provi
         SpecError: a file of the source cannot be read.
     """
     target.mkdir(parents=True, mode=0o700)
-    helper = Path(trial.__file__).read_bytes()
-    own = {HELPER: helper, trial.JOB_FILE: _job_file(job, codec, base, provider)}
+    own = {**_helper(contract), container.JOB_FILE: _job_file(job, codec, base, provider)}
     files = () if job.trial.source is None else source_tree(job, base).files
     with (
-        (target / trial.SOURCE_FILE).open("wb") as file,
+        (target / container.SOURCE_FILE).open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed,
     ):
         _write_tar(packed, files, own)
-    (target / "trial.py").write_bytes(helper)
-    (target / trial.JOB_FILE).write_bytes(own[trial.JOB_FILE])
+    (target / "trial.py").write_bytes(own[container.HELPER])
+    (target / container.JOB_FILE).write_bytes(own[container.JOB_FILE])
     packed_files = sorted(target.iterdir())
     for path in packed_files:
         path.chmod(0o600)
     return _hash_of([Upload(path, path.name) for path in packed_files])
+
+
+def _helper(contract: Path) -> dict[str, bytes]:
+    """Return the files of the helper by their names beside the user's code."""
+    program = Path(start.__file__)
+    files = {f"{path.stem}.py": path for path in program.parent.glob("*.py") if path != program}
+    files[f"{container.CONTRACT}.py"] = contract
+    package = {f"{container.PACKAGE}/{name}": path.read_bytes() for name, path in sorted(files.items())}
+    return {container.HELPER: program.read_bytes(), **package}
 
 
 def _job_file(job: TuningJob, codec: "SpaceCodec", base: Path, provider: str) -> bytes:
@@ -121,7 +127,7 @@ def _write_tar(target: Any, files: Sequence[File], own: Mapping[str, bytes]) -> 
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
         add_files(archive, files, "trial.source")
         for name, content in own.items():
-            archive.addfile(plain(name, len(content), executable=name == HELPER), io.BytesIO(content))
+            archive.addfile(plain(name, len(content), executable=name == container.HELPER), io.BytesIO(content))
 
 
 def data_uploads(place: Path) -> tuple[str, list[Upload]]:

@@ -12,6 +12,7 @@ from cloudtune.errors import Problem, UnsupportedError, suggest
 from cloudtune.plugins.entry_points import aliases, formats, providers
 from cloudtune.spec.job import TuningJob, per_provider
 from cloudtune.spec.native import FIELD, native_path
+from cloudtune.trial import data_variable
 
 
 class Support(StrEnum):
@@ -237,6 +238,7 @@ class Ledger:
     ) -> Plan:
         """Return the plan; note each leaf that was neither carried nor noted as unsupported."""
         self._refuse_unknown_providers(job)
+        self._refuse_one_variable_for_two(job)
         self._try_regexes(job)
         plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
         known = self._carried.keys() | {note.path for note in self._notes}
@@ -255,6 +257,16 @@ class Ledger:
             if message is not None:
                 self._notes = [note for note in self._notes if note.path != path]
                 self.note(path, Support.UNSUPPORTED, message)
+
+    def _refuse_one_variable_for_two(self, job: TuningJob) -> None:
+        """Note inputs whose environment variable is that of another input as well."""
+        first: dict[str, str] = {}
+        for name in job.data:
+            variable = data_variable(name)
+            other = first.setdefault(variable, name)
+            if other != name:
+                message = f"the trial finds it by {variable}, and {other!r} as well; give one of them another name"
+                self.note(f"data.{name}", Support.UNSUPPORTED, message)
 
     def _try_regexes(self, job: TuningJob) -> None:
         """Note regexes that would match another number than is printed, or take too long."""

@@ -234,8 +234,8 @@ class Keeper:
         """Load the user's function, once for all trials, and the module that a forked process needs to run it."""
         os.chdir(request["cwd"])
         sys.path[:] = request["path"]
-        from cloudtune import trial  # noqa: PLC0415  # only function trials need packages
-        from cloudtune.process import worker  # noqa: PLC0415
+        from cloudtune.process import worker  # noqa: PLC0415  # only function trials need packages
+        from cloudtune.trial.functions import load_function  # noqa: PLC0415
 
         self._forked = worker
         self._function, self._load_error = None, ""  # of an earlier run
@@ -246,7 +246,7 @@ class Keeper:
                 with open(request["pickle"], "rb") as file:  # noqa: PTH123  # no pathlib: it would double the start
                     self._function = pickle.load(file)  # noqa: S301  # the user's own function, from their own folder
             else:
-                self._function = trial.load_function(request["function"])
+                self._function = load_function(request["function"])
         except Exception as error:  # noqa: BLE001  # whatever the user's module raises is the trials' failure
             self._load_error = f"the function cannot be loaded: {type(error).__name__}: {error}"
 

@@ -18,7 +18,7 @@ from cloudtune.process.mirror import Mirror
 from cloudtune.process.setting import Setting
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
-from cloudtune.trial import compile_command
+from cloudtune.trial.commands import compile_command
 
 MOST_LOSSES = 5
 """How often a trial may be lost with its machine before the trial itself is to blame."""

@@ -9,7 +9,7 @@ from cloudtune.driver.launcher import Remark
 from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
 from cloudtune.store.records import Report
-from cloudtune.trial import LineSplitter, PrintedMetrics
+from cloudtune.trial.printed_metrics import LineSplitter, PrintedMetrics
 
 FAR_BEHIND = 32 << 20
 """Bytes of output that may wait to be searched for metrics; of more, only the last `_CAUGHT_UP` are searched."""

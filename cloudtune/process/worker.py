@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cloudtune import trial
+from cloudtune.trial.functions import call_function
 
 
 def leave(body: Callable[[], int]) -> None:
@@ -35,7 +36,7 @@ def leave(body: Callable[[], int]) -> None:
 def run_function(function: Callable[..., object], request: dict[str, Any]) -> int:
     """Run a function trial in a process of its own; return the exit code."""
     _reseed(f"{request['env']['CLOUDTUNE_RUN']}/{request['env']['CLOUDTUNE_TRIAL']}")
-    metrics = trial.call_function(function, trial.params(), request["metric"])
+    metrics = call_function(function, trial.params(), request["metric"])
     if metrics:
         trial.report(metrics)
     return 0
@@ -94,7 +95,7 @@ def serve(
         )
         failure = ""
         try:
-            metrics = trial.call_function(function, request["parameters"], request["metric"])
+            metrics = call_function(function, request["parameters"], request["metric"])
             if metrics:
                 trial.report(metrics)
         except Exception as error:  # noqa: BLE001  # whatever the user's function raises fails this trial alone

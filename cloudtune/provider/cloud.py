@@ -5,6 +5,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -131,10 +132,19 @@ class CloudProvider(Service, Provider, Site):
         native, base = run.record().native, Path(run.record().native["base"])
         keep_environment(run, job.trial.environment)
         if job.trial.command is not None or job.trial.function is not None:
-            code = packing.pack(job, self.codec(job), base, run.folder / staging.ASSETS, provider=self.name)
+            assets = run.folder / staging.ASSETS
+            code = packing.pack(job, self.codec(job), base, assets, provider=self.name, contract=self._contract())
             run.write(columns={"native": {**native, "code": code}})
         if plan_of(run).mode == "driven":
             keep_earlier(run, job)
+
+    @classmethod
+    def _contract(cls) -> Path:
+        """Return the file of the module ``container`` of the provider's package."""
+        found = find_spec(f"{cls.__module__.partition('.')[0]}.container")
+        assert found is not None
+        assert found.origin is not None
+        return Path(found.origin)
 
     @classmethod
     @contextlib.contextmanager

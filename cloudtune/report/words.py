@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Values
-from cloudtune.trial import place
+from cloudtune.trial.commands import place
 
 
 def number(value: float | None) -> str:

@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from cloudtune.errors import CloudtuneError
-from cloudtune.trial import SEARCH, parts_of
+from cloudtune.trial.matching import SEARCH
+from cloudtune.trial.printed_metrics import parts_of
 
 _LOOKED_AT = 400  # characters of a line that are searched for names
 _SHOWN = 8  # names in a message

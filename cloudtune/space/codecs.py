@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from cloudtune import trial
 from cloudtune.space.axes import ListedAxis, NormalAxis, Rounding, SteppedAxis, axis_of, normal_mass, number_within
 from cloudtune.space.parameters import (
     Categorical,
@@ -27,6 +26,7 @@ from cloudtune.space.parameters import (
     Parameter,
     Scalar,
 )
+from cloudtune.trial.decode import decode, json_text
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Codec(ABC):
         Raises:
             ValueError: the codec encodes no value to it.
         """
-        return trial.decode(self.to_data(), value)
+        return decode(self.to_data(), value)
 
     @abstractmethod
     def describe(self) -> str:
@@ -296,14 +296,14 @@ class ValuesAsText(Codec):
         return cls(_listed(parameter))
 
     def encode_space(self, parameter: Parameter) -> Parameter:
-        texts = tuple(map(trial.json_text, self.values))
+        texts = tuple(map(json_text, self.values))
         if isinstance(parameter, Constant):
             return Constant(value=texts[0], when=parameter.when)
         kind = Ordinal if isinstance(parameter, Ordinal) else Categorical
         return kind(values=texts, when=parameter.when)
 
     def encode(self, value: Scalar) -> Scalar:
-        return trial.json_text(self.values[ListedAxis(self.values, ordered=False).index(value)])
+        return json_text(self.values[ListedAxis(self.values, ordered=False).index(value)])
 
     def describe(self) -> str:
         return "travels as JSON text"
@@ -350,7 +350,7 @@ def codecs_of_texts(values: Sequence[Scalar]) -> list[type[Codec]]:
 
 def text_of(value: Scalar) -> str:
     """Return a value as a service gets it whose values are texts."""
-    return value if isinstance(value, str) else trial.json_text(value)
+    return value if isinstance(value, str) else json_text(value)
 
 
 def _listed(parameter: Categorical | Ordinal | Constant) -> tuple[Scalar, ...]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cloudtune import trial
 from cloudtune.space.codecs import Codec
 from cloudtune.space.parameters import Categorical, Constant, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Dimension, Entries, Space, Values
+from cloudtune.trial.decode import decode_parameters
 
 Choose = Callable[[Parameter], Sequence[type[Codec]]]
 """The codecs that a service needs for a parameter, in the order of encoding; none for one that it can express."""
@@ -120,7 +120,7 @@ class SpaceCodec:
         Raises:
             ValueError: a value is missing, or encodes no value of the space.
         """
-        return trial.decode_parameters(self.to_data(), values)
+        return decode_parameters(self.to_data(), values)
 
     def describe(self) -> dict[str, str]:
         """Return, by key, how each dimension travels that is not sent as it stands; for the plan's notes."""

@@ -6,7 +6,7 @@ The grammar itself, and the search, are in `cloudtune.trial`, which travels with
 from collections.abc import Mapping, Sequence
 
 from cloudtune.spec.job import Objective
-from cloudtune.trial import metric_regex
+from cloudtune.trial.printed_metrics import metric_regex
 
 
 def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, str | None]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-from cloudtune.trial import SEARCH, SEARCH_TIME
+from cloudtune.trial.matching import SEARCH
+from cloudtune.trial.matching_process import SEARCH_TIME
 
 NUMBERS = ("0.5", "1.5e-05", "-3", "1,234.5")
 """What a regex is tried on."""

@@ -27,6 +27,8 @@ from cloudtune.space.space import Space
 from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid
+from cloudtune.trial import data_variable
+from cloudtune.trial.container import HELPER
 from cloudtune_azureml.rules import MAX_TRIALS
 from cloudtune_azureml.schema import snake
 
@@ -60,10 +62,6 @@ def starts_itself(job: TuningJob) -> bool:
     trial = job.native_settings("azureml").get("trial")
     command = trial.get("command") if isinstance(trial, dict) else None
     return isinstance(command, str) and HELPER not in command
-
-
-HELPER = "cloudtune_trial.py"
-"""The trial helper, in the folder of the code."""
 
 
 # Codecs
@@ -441,6 +439,6 @@ def command_of(command: str, inputs: Mapping[str, Any]) -> str:
         value = given.get("value") if isinstance(given, Mapping) else given
         if value is not None:
             return value if isinstance(value, str) else json.dumps(value)
-        return f"$CLOUDTUNE_DATA_{re.sub(r'[^A-Z0-9]', '_', name.upper())}"
+        return f"${data_variable(name)}"
 
     return _PLACE.sub(put, command)

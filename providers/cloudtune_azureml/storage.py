@@ -13,7 +13,7 @@ from cloudtune.bundle.upload import ASSETS
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
 from cloudtune.errors import TrialError
 from cloudtune.store.secrets import kept_environment
-from cloudtune.trial import SOURCE_FILE
+from cloudtune.trial.container import SOURCE_FILE
 from cloudtune_azureml.client import Azure, patiently, quiet
 from cloudtune_azureml.logs import lines_of
 from cloudtune_azureml.workload import CODE, OUTPUT, with_values

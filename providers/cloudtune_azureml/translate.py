@@ -11,7 +11,7 @@ from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_st
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
 from cloudtune.store.records import Trial
-from cloudtune.trial import text_of
+from cloudtune.trial.commands import text_of
 from cloudtune_azureml.capabilities import SUPPORT, driven, reasons
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.schema import CommandJob

@@ -19,8 +19,8 @@ from cloudtune.errors import RunNotFound
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, Trial, TrialState
-from cloudtune.trial import flattened_branches
 from cloudtune_azureml.client import Azure
+from cloudtune_azureml.container import flattened_branches
 from cloudtune_azureml.logs import LoggedMetrics
 from cloudtune_azureml.names import run_name
 from cloudtune_azureml.parse import parse, travelled

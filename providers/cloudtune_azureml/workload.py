@@ -13,9 +13,10 @@ from cloudtune.space.space_codec import safe_names
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
+from cloudtune.trial.container import HELPER
 from cloudtune_azureml.capabilities import SUPPORT
 from cloudtune_azureml.settings import AzureMlSettings
-from cloudtune_azureml.space import HELPER, PROVIDER, helped, starts_itself
+from cloudtune_azureml.space import PROVIDER, helped, starts_itself
 
 OUTPUT = "model"
 """The output in which a trial leaves its files."""

@@ -19,7 +19,7 @@ from cloudtune.process.setting import Setting, TrialFiles
 from cloudtune.process.tail import Tail
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
-from cloudtune.trial import compile_command
+from cloudtune.trial.commands import compile_command
 
 _NOT_ITS_OWN = ("stopped", "system")
 """Ends of an attempt that the trial did not cause: its driver stopped it, or the machine could not start it."""

@@ -16,6 +16,7 @@ from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
+from cloudtune.trial import data_variable
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
@@ -108,9 +109,8 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     own = kept_environment(run) if secrets and job.trial.environment else {}
     environment = trial_environment(os.environ, run.id, run.folder, settings.python)
     for name, place in plan["data"].items():
-        variable = "".join(char if char.isalnum() else "_" for char in name).upper()
         view = _view(run, name)
-        environment[f"CLOUDTUNE_DATA_{variable}"] = str(view if view.is_dir() else (base / place).resolve())
+        environment[data_variable(name)] = str(view if view.is_dir() else (base / place).resolve())
     limit = job.limits.trial_time
     return Setting(
         job=job,

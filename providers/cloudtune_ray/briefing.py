@@ -8,7 +8,8 @@ from typing import Any
 
 from cloudtune.process.setting import Setting
 from cloudtune.store.records import Trial
-from cloudtune.trial import compile_command, data_variable
+from cloudtune.trial import data_variable
+from cloudtune.trial.commands import compile_command
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.shipping import archive, archive_as_it_is, package
 from cloudtune_ray.translate import ActorOptions

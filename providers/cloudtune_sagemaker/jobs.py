@@ -17,7 +17,7 @@ from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.errors import ProviderError
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial, TrialState
-from cloudtune.trial import PrintedMetrics
+from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
 from cloudtune_sagemaker.logs import LogStreams

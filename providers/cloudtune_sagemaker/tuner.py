@@ -13,7 +13,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cloudtune import trial
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
 from cloudtune.errors import RunNotFound
@@ -24,7 +23,8 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.strategies import Hyperband
 from cloudtune.store.records import Report, RunState, TrialState
-from cloudtune.trial import PrintedMetrics
+from cloudtune.trial.container import JOB_FILE
+from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
 from cloudtune_sagemaker.logs import Line, LogStreams
@@ -338,7 +338,7 @@ def _travelled(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any] | None:
             place = channel["DataSource"]["S3DataSource"]["S3Uri"]
             bucket, _, prefix = place.removeprefix("s3://").partition("/")
             try:
-                answer = aws.s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{trial.JOB_FILE}")
+                answer = aws.s3.get_object(Bucket=bucket, Key=f"{prefix.rstrip('/')}/{JOB_FILE}")
             except ClientError:
                 return None  # what the service describes has to do
             spec: dict[str, Any] = json.loads(answer["Body"].read())["spec"]

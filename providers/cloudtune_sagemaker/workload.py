@@ -9,10 +9,12 @@ from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.metric_patterns import plain_patterns
 from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import MASK
-from cloudtune.trial import metric_regex
+from cloudtune.trial import data_variable
+from cloudtune.trial.printed_metrics import metric_regex
 from cloudtune_sagemaker.algorithms import Algorithm, algorithm_of_image
 from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.capabilities import SUPPORT
+from cloudtune_sagemaker.container import channel_name
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.space import helped, starts_itself
 
@@ -184,8 +186,12 @@ class DefinitionWriter:
             if uri is None:
                 self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
                 continue
-            self._ledger.carry_per_provider(f"data.{name}", value, f"{self._at}InputDataConfig[{len(channels)}]")
-            channels.append(channel(name, uri))
+            target, called = f"{self._at}InputDataConfig[{len(channels)}]", channel_name(name, data_variable(name))
+            self._ledger.carry_per_provider(f"data.{name}", value, target)
+            if called != name:
+                path = f"data.{name}" if isinstance(value, str) else f"data.{name}.{PROVIDER}"
+                self._ledger.note(path, Support.ENCODED, f"is called {called}", target)
+            channels.append(channel(called, uri))
         if helped(self._job):
             channels.append(channel(CHANNEL, code_place(self._bucket, self._settings)))
         return channels

@@ -18,8 +18,8 @@ from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import exceeds
 from cloudtune.errors import ProviderError, TrialError
 from cloudtune.store.records import Report, RunState, Trial, TrialState
-from cloudtune.trial import metric_id
 from cloudtune_vertex.client import Google, failure_text, moment, translated
+from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.logs import lines_of, of_custom_job
 from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, run_name, trial_labels
 from cloudtune_vertex.storage import download_outputs, read_if_changed

@@ -9,8 +9,8 @@ from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_st
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median
 from cloudtune.store.records import Trial
-from cloudtune.trial import metric_id
 from cloudtune_vertex.capabilities import SUPPORT, driven, reasons
+from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.names import legal, legal_key
 from cloudtune_vertex.rules import problems
 from cloudtune_vertex.schema import duration_text, normal

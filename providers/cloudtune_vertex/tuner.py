@@ -18,8 +18,8 @@ from cloudtune.errors import ProviderError, RunNotFound, TrialError
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
-from cloudtune.trial import metric_id
 from cloudtune_vertex.client import Google, failure_text, moment
+from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.logs import lines_of, of_custom_job
 from cloudtune_vertex.names import RUN_LABEL, filter_of, id_of
 from cloudtune_vertex.parse import parse, travelled

@@ -21,6 +21,7 @@ from cloudtune.errors import SpecError
 from cloudtune.space.codecs import ValuesAsText
 from cloudtune.space.space_codec import Flattened
 from cloudtune_ray.shipping import archive
+from cloudtune_sagemaker import container
 
 if LATE:
     from cloudtune_azureml.storage import _with_path
@@ -93,8 +94,12 @@ def unpacked(path: Path, target: Path) -> set[str]:
 def test_a_cloud_this_machine_and_ray_get_the_same_tree(base: Path) -> None:
     job = job_of()
     codec = Flattened(job.search_space(), lambda _: [ValuesAsText])
-    packing.pack(job, codec, base, base / "assets", provider="sagemaker")
-    in_cloud = unpacked(base / "assets/sourcedir.tar.gz", base / "cloud") - {"cloudtune_trial.py", "cloudtune_job.json"}
+    packing.pack(job, codec, base, base / "assets", provider="sagemaker", contract=Path(container.__file__))
+    travelled = unpacked(base / "assets/sourcedir.tar.gz", base / "cloud") - {
+        "cloudtune_trial.py",
+        "cloudtune_job.json",
+    }
+    in_cloud = {name for name in travelled if not name.startswith("cloudtune_helper/")}
     copy_source(job, base, base / "local")
     here = {file.relative_to(base / "local").as_posix() for file in (base / "local").rglob("*") if file.is_file()}
     pieces: list[bytes] = []
@@ -129,7 +134,7 @@ def test_programs_that_read_in_place_see_what_travels(base: Path) -> None:
 
 def test_a_private_copy_is_its_owners_alone(base: Path) -> None:
     copy_source(job_of(), base, base / "local")
-    packing.pack(job_of(), Flattened(job_of().search_space(), lambda _: [ValuesAsText]), base, base / "assets", provider="vertex")  # fmt: skip
+    packing.pack(job_of(), Flattened(job_of().search_space(), lambda _: [ValuesAsText]), base, base / "assets", provider="vertex", contract=Path(container.__file__))  # fmt: skip
     for folder in ("local", "assets"):
         assert (base / folder).stat().st_mode & 0o077 == 0
         assert all(path.stat().st_mode & 0o077 == 0 for path in (base / folder).iterdir() if path.is_file())

@@ -33,6 +33,7 @@ from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNor
 from cloudtune.spec.job import Compute, Objective, TrialSpec
 from cloudtune.spec.strategies import Evolutionary, Hyperband, HyperoptTpe, Median, OptunaSampler, Random
 from cloudtune.testing.specs import TEXTS, jobs, parameters
+from cloudtune.trial import commands
 
 if LATE:
     from scipy import stats
@@ -439,7 +440,7 @@ def test_a_filter_of_katib_becomes_an_expression_that_finds_one_metric_alone(
 def test_a_line_of_a_shell_does_in_a_container_what_it_does_elsewhere(command: str) -> None:
     words = words_of(command, ["x", "y"], {}, {"y": ["b"]})
     ours = [re.sub("\0(.)\0", lambda place: {"x": "0.5", "y": "b"}[place[1]], word) for word in words]
-    theirs = trial.place(command, {"x": 0.5, "y": "b"}, ["x", "y"])
+    theirs = commands.place(command, {"x": 0.5, "y": "b"}, ["x", "y"])
     shown = [subprocess.run(["sh", "-c", 'printf "%s|" "$@"', "-", *run], capture_output=True, text=True).stdout for run in (ours, theirs)]  # fmt: skip
     if ours[0] == "/bin/sh":
         assert shown[0].replace("--y=b", "--y b") == shown[1].replace("exec ", "")
@@ -640,7 +641,9 @@ def same_law(ours: Any, theirs: Any) -> bool:
     """Whether two parameters have the same distribution, as far as Katib can say it."""
     positions = np.linspace(0.05, 0.95, 7)
     if isinstance(theirs, Categorical | Ordinal):
-        return [trial.text_of(value) for value in ours.values] == [trial.text_of(value) for value in theirs.values]
+        return [commands.text_of(value) for value in ours.values] == [
+            commands.text_of(value) for value in theirs.values
+        ]
     plain: Parameter = theirs.model_copy(update={"low": None, "high": None}) if isinstance(theirs, Normal | LogNormal) else theirs  # fmt: skip
     if getattr(theirs, "scale", "") == "reverse_log":
         plain = theirs.model_copy(update={"scale": "linear"})

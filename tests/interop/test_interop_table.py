@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cloudtune import TuningJob, trial
+from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
 from cloudtune.interop import legal_names, with_legal_names
@@ -16,6 +16,7 @@ from cloudtune.interop.wandb import parse
 from cloudtune.provider.interface import load_provider
 from cloudtune.provider.requests import read_request
 from cloudtune.space.parameters import Categorical, Float
+from cloudtune.trial import commands
 
 SPACES = {
     "hyperopt": "from hyperopt import hp\nspace = {body}\n",
@@ -197,7 +198,7 @@ def test_flags_are_there_alone_or_not_at_all(weighted: bool) -> None:
     assert "booleans (weighted, on, off) stand as --name alone" in "\n".join(map(str, found.notes))
     command = found.job.trial.command
     assert command is not None
-    words = trial.place(command, {"depth": 2, "weighted": weighted, "on": True, "off": False}, list(found.job.space))
+    words = commands.place(command, {"depth": 2, "weighted": weighted, "on": True, "off": False}, list(found.job.space))
     import subprocess
 
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()

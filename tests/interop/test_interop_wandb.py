@@ -10,7 +10,7 @@ import pytest
 import yaml
 from late import LATE
 
-from cloudtune import TuningJob, trial
+from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
 from cloudtune.interop.documents import Document, read_document
@@ -18,6 +18,7 @@ from cloudtune.interop.formats import Imported
 from cloudtune.interop.wandb import parse
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
 from cloudtune.spec.strategies import Asha
+from cloudtune.trial import commands
 
 if LATE:
     from scipy import stats
@@ -166,7 +167,7 @@ BOTH = {"lr": {"min": 0.1, "max": 1.0}, "opt": {"values": ["adam", "sgd"]}}
 def test_the_command_is_the_one_that_an_agent_runs(command: list[Any] | None, words: list[str]) -> None:
     job = read(sweep(BOTH, command=command)).job
     assert job.trial.command is not None
-    assert trial.place(job.trial.command, {"lr": 0.5, "opt": "adam"}, list(job.space)) == words
+    assert commands.place(job.trial.command, {"lr": 0.5, "opt": "adam"}, list(job.space)) == words
 
 
 @pytest.mark.parametrize(("changes", "note"), [

@@ -24,8 +24,11 @@ from cloudtune.results.objectives import what_is_missing
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns, plain_patterns
 from cloudtune.store.records import Report
+from cloudtune.trial import matching, matching_process, printed_metrics, running
+from cloudtune_azureml import container as azureml
 from cloudtune_sagemaker.emulator.metrics import MetricFinder
 from cloudtune_sagemaker.workload import LONGEST_REGEX
+from cloudtune_vertex import container as vertex
 from cloudtune_vertex.emulator.hypertune import MetricsFile
 
 if LATE:
@@ -59,7 +62,7 @@ def by_local_tail(output: bytes, wanted: dict[str, str | None], folder: Path) ->
 
 def by_trial_helper(output: bytes, wanted: dict[str, str | None], _folder: Path, *, portion: int = 7) -> Readings:
     found: Readings = {}
-    listener = trial._Listener(wanted, lambda _step, _time, metrics: found.update(metrics))
+    listener = printed_metrics.Listener(wanted, lambda _step, _time, metrics: found.update(metrics))
     for start in range(0, len(output), portion):
         listener.feed(output[start : start + portion])
     listener.feed(b"")
@@ -91,7 +94,7 @@ def by_sagemakers_own_search(output: bytes, wanted: dict[str, str | None], _fold
 def by_vertex(output: bytes, wanted: dict[str, str | None], folder: Path) -> Readings:
     path = folder / "metrics"
     path.unlink(missing_ok=True)
-    listener = trial._Listener(wanted, trial._hypertune_sink(str(path)))
+    listener = printed_metrics.Listener(wanted, vertex._hypertune_sink(str(path)))
     listener.feed(output)
     listener.feed(b"")
     remarks: list[str] = []
@@ -105,11 +108,11 @@ def by_azureml(output: bytes, wanted: dict[str, str | None], _folder: Path) -> R
 
     def sink(step: int, moment: float, metrics: dict[str, float]) -> None:
         for name, value in metrics.items():
-            sent = {"key": name, "value": trial._mlflow_number(value), "timestamp": int(moment * 1000), "step": step}
+            sent = {"key": name, "value": azureml._mlflow_number(value), "timestamp": int(moment * 1000), "step": step}
             logged = _logged(json.loads(json.dumps(sent)))
             found[logged.key] = logged.value
 
-    listener = trial._Listener(wanted, sink)
+    listener = printed_metrics.Listener(wanted, sink)
     listener.feed(output)
     listener.feed(b"")
     return found
@@ -275,7 +278,7 @@ def test_a_regex_of_ones_own_reads_the_same_everywhere(output: str, regex: str, 
     [("1,234.5", 1234.5), ("12,34", None), ("1_0", None), ("abc", None), ("", None), (" 7 ", 7.0), ("nan", math.nan)],
 )
 def test_a_group_gives_a_number_or_none(text: str, value: float | None) -> None:
-    assert repr(trial.number_in(text)) == repr(value)
+    assert repr(printed_metrics.number_in(text)) == repr(value)
 
 
 # Bounded time and memory
@@ -289,16 +292,16 @@ def test_a_group_gives_a_number_or_none(text: str, value: float | None) -> None:
     ],
 )  # fmt: skip
 def test_the_grammar_takes_time_in_proportion_to_the_line(line: str) -> None:
-    pattern = re.compile(trial.metric_regex("loss"))
+    pattern = re.compile(printed_metrics.metric_regex("loss"))
     began = time.process_time()
     pattern.search(line)
     assert time.process_time() - began < 1.0  # a regex that needs the square of it takes minutes
 
 
 def test_a_regex_that_explodes_is_given_up_and_the_others_go_on() -> None:
-    printed = trial.PrintedMetrics({"bad": "bad=((?:a+)+)$", "acc": None, "good": r"good=(\S+)"})
+    printed = printed_metrics.PrintedMetrics({"bad": "bad=((?:a+)+)$", "acc": None, "good": r"good=(\S+)"})
     line = "bad=" + "a" * 60 + "! acc=0.5 good=2"
-    for _ in range(trial._SLOW_LINES):
+    for _ in range(matching_process.SLOW_LINES):
         assert [metrics for _, metrics in printed.read(line)] == [{"acc": 0.5, "good": 2.0}]
     (remark,) = printed.remarks
     assert "the regex of 'bad' takes too long" in remark
@@ -306,7 +309,7 @@ def test_a_regex_that_explodes_is_given_up_and_the_others_go_on() -> None:
 
 
 def test_a_regex_that_is_slow_on_many_lines_is_given_up_as_well() -> None:
-    printed = trial.PrintedMetrics({"slow": r"(?:a*)(?:a*)b=(\d)", "good": r"b=(\d)"})
+    printed = printed_metrics.PrintedMetrics({"slow": r"(?:a*)(?:a*)b=(\d)", "good": r"b=(\d)"})
     lines = ["a" * 250 + "c"] * 3000 + ["b=1"]
     began = time.process_time()
     assert [metrics for _, metrics in printed.read(*lines)] == [{"good": 1.0}]
@@ -315,7 +318,7 @@ def test_a_regex_that_is_slow_on_many_lines_is_given_up_as_well() -> None:
 
 
 def test_a_search_process_that_is_killed_costs_its_lines_alone() -> None:
-    search = trial.RegexSearch()
+    search = matching.RegexSearch()
     assert search.find({"m": r"m=(\d)"}, ["m=1"]) == ([(0, "m", "1")], [])
     search._process.kill()
     search._process.wait()
@@ -325,7 +328,7 @@ def test_a_search_process_that_is_killed_costs_its_lines_alone() -> None:
 
 
 def test_a_number_that_a_cut_line_ends_in_is_not_read(folder: Path) -> None:
-    start = "x" * (trial.LONGEST_LINE - len(" loss=0.2")) + " loss=0.2"
+    start = "x" * (printed_metrics.LONGEST_LINE - len(" loss=0.2")) + " loss=0.2"
     for reader in READERS:
         if reader is not by_sagemakers_own_search:  # it knows no limit
             assert reader(f"{start}5\n".encode(), patterns("loss"), folder) == {}, reader.__name__
@@ -333,12 +336,12 @@ def test_a_number_that_a_cut_line_ends_in_is_not_read(folder: Path) -> None:
 
 
 def test_a_line_without_end_is_held_in_bounded_memory() -> None:
-    splitter = trial.LineSplitter()
+    splitter = printed_metrics.LineSplitter()
     for _ in range(200):
         assert splitter.feed(b"x" * (1 << 20)) == []
     assert len(splitter._rest) < 8 << 20
     (line, other) = splitter.feed(b"loss=0.5\nloss=0.25\n")
-    assert trial.PrintedMetrics({"loss": None}).read(line.decode(), other.decode()) == [(1, {"loss": 0.25})]
+    assert printed_metrics.PrintedMetrics({"loss": None}).read(line.decode(), other.decode()) == [(1, {"loss": 0.25})]
 
 
 def test_the_helper_passes_output_on_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,7 +350,7 @@ def test_the_helper_passes_output_on_byte_for_byte(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=output))
     heard: list[bytes] = []
     child = SimpleNamespace(stdout=io.BytesIO(b"\xff\r1\r2\n\0loss=1"))
-    trial._pass_on_output(child, heard.append).join()
+    running._pass_on_output(child, heard.append).join()
     assert output.getvalue() == b"\xff\r1\r2\n\0loss=1" == b"".join(heard)
 
 
@@ -414,7 +417,7 @@ def test_a_regex_of_ones_own_travels_as_it_is() -> None:
 @pytest.fixture(autouse=True, scope="module")
 def _the_search_process_is_ended() -> Iterator[None]:
     yield
-    trial.SEARCH._end()
+    matching.SEARCH._end()
 
 
 def test_a_plan_tells_a_name_that_sagemaker_finds_in_one_case_alone() -> None:

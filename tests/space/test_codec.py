@@ -12,7 +12,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from cloudtune import trial
 from cloudtune.space.axes import TAIL, NormalAxis, Rounding, axis_of
 from cloudtune.space.codecs import (
     Codec,
@@ -38,6 +37,7 @@ from cloudtune.space.parameters import (
 from cloudtune.space.space import Entries, Space, SpaceError
 from cloudtune.space.space_codec import MAX_NAME, Flattened, SpaceCodec, safe_names
 from cloudtune.testing.specs import parameter_names, parameters, spaces
+from cloudtune.trial import commands, decode
 
 CODECS: tuple[type[Codec], ...] = (
     SteppedAsInt,
@@ -60,7 +60,7 @@ def through_json(value: Scalar) -> Any:
 
 def through_text(value: Scalar) -> Any:
     """What is left of a value where a service makes texts of all (SageMaker)."""
-    return trial.text_of(value)
+    return commands.text_of(value)
 
 
 def through_double(value: Scalar) -> Any:
@@ -184,7 +184,7 @@ def test_the_trial_rounds_as_the_axis_does(parameter: Parameter, value: float, n
     rounding = Rounding(data["low"], data["high"], data["digits"], data["relative"])
     for number in (value, data["low"] + near * (data["high"] - data["low"])):
         if number > 0 or not data["relative"]:
-            assert trial._rounded(data, number) == rounding(number)
+            assert decode._rounded(data, number) == rounding(number)
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def _round_trip(codec: SpaceCodec, point: Sequence[float]) -> None:
     data = json.loads(json.dumps(codec.to_data()))
     for way in WAYS:
         received = {"_tuning_objective_metric": "x", **{name: way(value) for name, value in sent.items()}}
-        for found in (codec.decode(received), trial.decode_parameters(data, received)):
+        for found in (codec.decode(received), decode.decode_parameters(data, received)):
             assert found == values
             assert all(exactly(found[name], value) for name, value in values.items())
 

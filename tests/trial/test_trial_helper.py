@@ -1,8 +1,9 @@
 """The trial helper: what a training script sees of its trial, under a tuner and by hand, and the program around it."""
 
 import argparse
+import ast
 import contextlib
-import email.message
+import importlib
 import json
 import math
 import os
@@ -12,7 +13,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import urllib.error
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +29,8 @@ from cloudtune.space.codecs import NumberAsText, ValuesAsIndex
 from cloudtune.space.parameters import Categorical, Int, Scalar
 from cloudtune.space.space_codec import Flattened
 from cloudtune.testing.specs import parameter_names, scalars
+from cloudtune.trial import commands, functions
+from cloudtune.trial import start as program_of_services
 
 Reports = list[tuple[int, float, dict[str, float]]]
 
@@ -248,13 +250,13 @@ NAMES = ["lr", "kernel", "degree", "a.b"]
     ],
 )  # fmt: skip
 def test_a_list_of_words_gets_its_parameters_where_they_stand(command: list[str], placed: list[str]) -> None:
-    assert trial.place(command, {"lr": 0.001, "kernel": "rbf"}, NAMES) == placed
+    assert commands.place(command, {"lr": 0.001, "kernel": "rbf"}, NAMES) == placed
 
 
 def seen_by_shell(line: str, parameters: Mapping[str, Scalar], names: Sequence[str]) -> list[str]:
     """The words that a program gets from a line, which calls it ``show``, from a real shell."""
     show = f"{shlex.quote(sys.executable)} -c 'import sys, json; print(json.dumps(sys.argv[1:]))'"
-    words = trial.place(line.replace("show", show, 1), parameters, names)
+    words = commands.place(line.replace("show", show, 1), parameters, names)
     assert words[:2] == ["/bin/sh", "-c"]
     environment = {**os.environ, "VAR": "from the shell", "lr": "shell's own"}
     output = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
@@ -293,10 +295,10 @@ def test_a_line_gets_its_parameters_as_the_shell_needs_them(line: str, words: li
 @settings(max_examples=examples(200), deadline=None)
 def test_a_line_splits_into_the_words_that_the_list_has(values: dict[str, Scalar], places: int) -> None:
     words = ["p", *(f"{{{name}}}" for name in list(values)[:places])]
-    argv = trial.place(words, values, list(values))
-    line = trial.place(" ".join(words), values, list(values))[2]
+    argv = commands.place(words, values, list(values))
+    line = commands.place(" ".join(words), values, list(values))[2]
     assert shlex.split(line.removeprefix("exec ")) == argv
-    assert argv[1 : len(words)] == [trial.text_of(value) for value in list(values.values())[:places]]
+    assert argv[1 : len(words)] == [commands.text_of(value) for value in list(values.values())[:places]]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +306,7 @@ def test_a_line_splits_into_the_words_that_the_list_has(values: dict[str, Scalar
     [(0.1, "0.1"), (1e-05, "1e-05"), (3.0, "3.0"), (3, "3"), (True, "true"), (None, "null"), ("null", "null"), ("a b", "a b")],
 )  # fmt: skip
 def test_values_are_written_as_json_and_texts_as_they_are(value: Scalar, text: str) -> None:
-    assert trial.text_of(value) == text
+    assert commands.text_of(value) == text
 
 
 @given(
@@ -314,7 +316,7 @@ def test_values_are_written_as_json_and_texts_as_they_are(value: Scalar, text: s
 def test_argparse_takes_every_value_that_follows_as_an_option(value: Scalar) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--x", type=type(value))
-    assert parser.parse_args(trial.place(["p"], {"x": value}, ["x"])[1:]).x == value
+    assert parser.parse_args(commands.place(["p"], {"x": value}, ["x"])[1:]).x == value
 
 
 @pytest.mark.parametrize(
@@ -325,13 +327,13 @@ def test_argparse_takes_every_value_that_follows_as_an_option(value: Scalar) -> 
     ],
 )  # fmt: skip
 def test_a_simple_command_takes_the_place_of_its_shell(line: str, takes_the_place: bool) -> None:
-    assert trial.place(line, {"lr": "a;b"}, ["lr"])[2].startswith("exec ") is (
+    assert commands.place(line, {"lr": "a;b"}, ["lr"])[2].startswith("exec ") is (
         takes_the_place or line.startswith("exec")
     )
 
 
 def test_a_compiled_command_serves_trial_after_trial() -> None:
-    arguments = trial.compile_command("p --lr {lr} --degree {degree}", ["lr", "degree"])
+    arguments = commands.compile_command("p --lr {lr} --degree {degree}", ["lr", "degree"])
     assert arguments({"lr": 1, "degree": 2})[2] == "exec p --lr 1 --degree 2"
     assert arguments({"lr": 2})[2].split() == ["exec", "p", "--lr", "2"]
     assert arguments({"lr": 3, "degree": 4})[2] == "exec p --lr 3 --degree 4"
@@ -348,7 +350,7 @@ def test_a_compiled_command_serves_trial_after_trial() -> None:
     ],
 )  # fmt: skip
 def test_a_function_returns_a_number_or_metrics_or_nothing(result: object, metrics: dict[str, float]) -> None:
-    found = trial.call_function(lambda x, **others: result, {"x": 1, "a b": 2}, "score")
+    found = functions.call_function(lambda x, **others: result, {"x": 1, "a b": 2}, "score")
     assert found == metrics
     assert all(type(value) is float for value in found.values())
 
@@ -364,12 +366,12 @@ def test_a_function_returns_a_number_or_metrics_or_nothing(result: object, metri
 )
 def test_a_function_that_returns_something_else_is_told_what(result: object, message: str) -> None:
     with pytest.raises(TypeError, match=message):
-        trial.call_function(lambda: result, {}, "score")
+        functions.call_function(lambda: result, {}, "score")
 
 
 def test_a_bare_number_needs_a_name() -> None:
     with pytest.raises(TypeError, match="a number without a name"):
-        trial.call_function(lambda: 1, {})
+        functions.call_function(lambda: 1, {})
 
 
 def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,7 +381,7 @@ def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypa
     (tmp_path / "broken_helper_of_a_test.py").write_text("import no_such_package_at_all\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    assert trial.load_function("helper_of_a_test:Model.fit")() == 1
+    assert functions.load_function("helper_of_a_test:Model.fit")() == 1
     for place, message in {
         "helper_of_a_test:missing": "the module 'helper_of_a_test' has no function 'missing'",
         "helper_of_a_test:VALUE": "is not a function but int",
@@ -388,7 +390,7 @@ def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypa
         "broken_helper_of_a_test:fn": "No module named 'no_such_package_at_all'",
     }.items():
         with pytest.raises(ImportError, match=message):
-            trial.load_function(place)
+            functions.load_function(place)
 
 
 # The program, from a copy that is alone in its folder
@@ -397,9 +399,9 @@ def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypa
 @pytest.fixture
 def program(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a copy of the helper as a program, in a folder where there is nothing else of cloudtune."""
-    copy = tmp_path / "copy" / "trial.py"
-    copy.parent.mkdir()
-    shutil.copy(trial.__file__, copy)
+    copy = tmp_path / "copy" / "cloudtune_trial.py"
+    shutil.copytree(Path(trial.__file__).parent, copy.with_name("cloudtune_helper"))
+    shutil.copy(program_of_services.__file__, copy)
     with contextlib.ExitStack() as ends:
 
         def start(parameters: Mapping[str, Scalar], *arguments: str) -> subprocess.Popen[str]:
@@ -442,7 +444,7 @@ def test_a_call_without_sense_shows_how_to_call(program: Callable[..., Any]) -> 
     process = program({}, "--metric", "m")
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert "python trial.py --function package.module:name" in errors
+    assert "python -m cloudtune.trial --function package.module:name" in errors
 
 
 @pytest.mark.parametrize(
@@ -500,7 +502,7 @@ def test_a_request_to_end_is_passed_on_and_the_command_may_save_its_state(
 
 def test_the_helper_imports_next_to_nothing() -> None:
     code = "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1]); import trial; print(*set(sys.modules) - before)"
-    folder = str(Path(trial.__file__).parent)
+    folder = str(Path(trial.__file__).parent.parent)
     output = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code, folder], capture_output=True, text=True, check=True
     ).stdout
@@ -519,60 +521,19 @@ def test_the_helper_imports_next_to_nothing() -> None:
     assert "trial" in output.split()
 
 
-# On Azure Machine Learning
-
-
-@pytest.mark.parametrize(
-    ("variables", "rank"),
-    [
-        ({}, "0"),
-        ({"NODE_RANK": "1"}, "1"),
-        ({"NODE_RANK": "0", "RANK": "1"}, "1"),
-        ({"OMPI_COMM_WORLD_RANK": "3", "NODE_RANK": "1"}, "3"),
-        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, "0"),
-        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 2}}'}, "3"),
-        ({"TF_CONFIG": '{"task": {"type": "ps", "index": 0}}'}, "1"),
-        ({"TF_CONFIG": "nonsense"}, "0"),
-    ],
-)
-def test_azure_tells_processes_apart_in_many_ways(
-    variables: dict[str, str], rank: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    for name, value in {"AZUREML_RUN_ID": "sweep_7", **variables}.items():
-        monkeypatch.setenv(name, value)
-    found = trial.AzureMl().environment()
-    assert (found["CLOUDTUNE_RANK"], found["CLOUDTUNE_TRIAL"]) == (rank, "7")
-    if rank != "0":
-        assert trial.AzureMl().sink() is None
-
-
-@pytest.mark.parametrize("uri", ["", "file:///tmp/mlruns", "databricks"])
-def test_azure_without_a_server_of_mlflow_says_that_metrics_are_lost(
-    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("AZUREML_RUN_ID", "sweep_0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    assert trial.AzureMl().sink() is None
-    assert "the service learns no metrics" in capsys.readouterr().err
-
-
-def test_a_server_of_mlflow_that_refuses_loses_the_metric_alone(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked: list[tuple[str, Any]] = []
-
-    def refuse(self: trial.MlflowTracking, url: str, body: Any) -> None:
-        asked.append((url, body))
-        raise urllib.error.HTTPError(url, 400, "no such run", email.message.Message(), None)
-
-    monkeypatch.setattr(trial.MlflowTracking, "_send", refuse)
-    monkeypatch.setenv("AZUREML_RUN_ID", "sweep_0")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "azureml://region.api.azureml.ms/mlflow/v1.0/subscriptions/s?x=1")
-    sink = trial.AzureMl().sink()
-    assert sink is not None
-    sink(3, 12.5, {"score": math.nan, "loss": 2.0})
-    ((url, body),) = asked
-    assert url == "https://region.api.azureml.ms/mlflow/v1.0/subscriptions/s/api/2.0/mlflow/runs/log-batch"
-    assert body["metrics"][0] == {"key": "score", "value": "NaN", "timestamp": 12500, "step": 3}
-    assert "did not take score, loss of step 3" in capsys.readouterr().err
+def test_all_that_travels_is_python_of_3_8_and_needs_the_standard_library_alone() -> None:
+    contracts = [
+        Path(importlib.import_module(f"cloudtune_{name}.container").__file__ or "")
+        for name in ("azureml", "sagemaker", "vertex")
+    ]
+    files = [*Path(trial.__file__).parent.glob("*.py"), *contracts]
+    assert len(files) > 10
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"), feature_version=(3, 8))):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            else:
+                continue
+            assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names, (path, names)

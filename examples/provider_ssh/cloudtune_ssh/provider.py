@@ -52,7 +52,7 @@ class SshProvider(DrivenProvider):
         request = driven_request(ledger, job, self.support, self.mounts)
         if self.name in job.native:
             message = "settings of hosts are those of the profile, in cloudtune.toml; take it away"
-            ledger.note(f"native.{self.name}", Support.UNSUPPORTED, message)
+            ledger.note(self.name, Support.UNSUPPORTED, message)
         return ledger.close(job, "driven", request, Machines("host"))
 
     def where(self, job: TuningJob) -> Where:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.trial import metric_regex
+from cloudtune.trial.printed_metrics import metric_regex
 from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.algorithms import OBJECTIVE_METRIC, algorithm_of, with_objective
 from cloudtune_sagemaker.emulator.training import Training

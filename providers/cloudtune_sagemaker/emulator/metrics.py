@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cloudtune.trial import SEARCH, number_in, parts_of
+from cloudtune.trial.matching import SEARCH
+from cloudtune.trial.printed_metrics import number_in, parts_of
 
 _NAMED_GROUP = re.compile(r"(?<!\\)\(\?<(?=[A-Za-z])")
 _SLOW_LINES = 3  # after so many a regex is given up

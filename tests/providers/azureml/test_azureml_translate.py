@@ -12,7 +12,8 @@ from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.planning.plan import Beside, Plan, Support, covers, leaves
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.testing.specs import jobs
-from cloudtune.trial import decode_parameters, flattened_branches
+from cloudtune.trial.decode import decode_parameters
+from cloudtune_azureml.container import flattened_branches
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.space import codec_of

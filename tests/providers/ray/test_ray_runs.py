@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 import ray_clusters
+from input_names import SCRIPT as SCRIPT_OF_INPUTS
+from input_names import written_inputs
 
 from cloudtune import api
 from cloudtune.errors import ProviderError, SpecError, UnsupportedError
@@ -597,3 +599,10 @@ def train(x):
     print("the end", x)
     return x
 """
+
+
+def test_inputs_of_every_name_are_found_by_one_rule(
+    job: Callable[..., TuningJob], finish: Callable[[TuningJob], Run], project: Path
+) -> None:
+    run = finish(job(SCRIPT_OF_INPUTS, data=written_inputs(project)))
+    assert run.trials()[0].state is TrialState.COMPLETED, list(run.logs(0))

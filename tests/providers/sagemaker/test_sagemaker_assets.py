@@ -15,6 +15,7 @@ from cloudtune.bundle import shipment as packing
 from cloudtune.space.codecs import NumberAsText, ValuesAsText
 from cloudtune.space.parameters import Categorical, Parameter
 from cloudtune.space.space_codec import Flattened
+from cloudtune_sagemaker import container
 
 SCRIPT = """
 import json, pathlib, sys
@@ -65,7 +66,14 @@ def job_of(**trial: Any) -> TuningJob:
 
 def pack(job: TuningJob, base: Path, name: str) -> tuple[str, Path]:
     target = base / name
-    return packing.pack(job, Flattened(job.search_space(), choose), base, target, provider="sagemaker"), target
+    return packing.pack(
+        job,
+        Flattened(job.search_space(), choose),
+        base,
+        target,
+        provider="sagemaker",
+        contract=Path(container.__file__),
+    ), target
 
 
 def test_the_same_job_is_packed_to_the_same_bytes(base: Path) -> None:
@@ -83,12 +91,21 @@ def test_secrets_and_ignored_files_stay_behind(base: Path) -> None:
     with tarfile.open(packed / "sourcedir.tar.gz") as archive:
         names = archive.getnames()
         content = b"".join(file.read() for name in names if (file := archive.extractfile(name)) is not None)
-    assert names == ["tool.py", "train.py", "cloudtune_trial.py", "cloudtune_job.json"]
+    helper = [name for name in names if name.startswith("cloudtune_helper/")]
+    assert [name for name in names if name not in helper] == [
+        "tool.py",
+        "train.py",
+        "cloudtune_trial.py",
+        "cloudtune_job.json",
+    ]
+    assert helper == sorted(helper)
+    assert {"cloudtune_helper/__init__.py", "cloudtune_helper/contract.py"} <= {*helper}
+    assert "cloudtune_helper/start.py" not in helper
     assert b"hidden" not in content
 
 
 def start(
-    root: Path, packed: Path, parameters: dict[str, str], *, unpacked: bool
+    root: Path, packed: Path, parameters: dict[str, str], *, unpacked: bool, options: tuple[str, ...] = ()
 ) -> "subprocess.CompletedProcess[str]":
     """Starts what was packed in the folders that SageMaker gives, by the training toolkit or by the channel."""
     for folder in ("input/config", "input/data/train", "input/data/cloudtune", "code", "model"):
@@ -110,7 +127,7 @@ def start(
         "SM_INPUT_CONFIG_DIR": str(root / "input/config"),
         "TRAINING_JOB_NAME": "packed-1a2b3c4d-007-5e6f7a8b",
     }
-    return subprocess.run([sys.executable, *program], capture_output=True, text=True, env=variables)
+    return subprocess.run([sys.executable, *options, *program], capture_output=True, text=True, env=variables)
 
 
 @pytest.mark.parametrize("unpacked", [True, False], ids=["toolkit", "channel"])
@@ -125,6 +142,24 @@ def test_a_trial_starts_from_what_travelled(base: Path, unpacked: bool) -> None:
     assert "step 3: score=0.5" in done.stdout
     assert (base / "ml/model/model.txt").read_text() == "model"
     assert not (base / "ml/output/failure").exists()
+
+
+@pytest.mark.parametrize("unpacked", [True, False], ids=["toolkit", "channel"])
+@pytest.mark.parametrize("kind", ["command", "function"])
+def test_an_image_without_cloudtune_has_the_trials_module(base: Path, kind: str, unpacked: bool) -> None:
+    (base / "src" / "tool.py").write_text(
+        "import cloudtune.trial as t\n"
+        "def fit(**p):\n    print('SEES', p == t.params(), len(cloudtune_files()))\n    t.report(score=p['x'])\n"
+        "def cloudtune_files():\n    import cloudtune\n    return open(cloudtune.__file__).read()\n"
+        "if __name__ == '__main__':\n    fit(**t.params())\n"
+    )
+    command = [sys.executable, "-S", "tool.py"]
+    runs = {"command": command} if kind == "command" else {"command": None, "function": "tool:fit"}
+    _, packed = pack(job_of(**runs), base, "packed")
+    values = {"x": "0.25", "kind": "1", "sub": "2"}
+    done = start(base / "ml", packed, values, unpacked=unpacked, options=("-S",))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["SEES True 0", "step 1: score=0.25"]
 
 
 def test_a_trial_that_fails_tells_the_service_why(base: Path) -> None:

@@ -202,7 +202,7 @@ def test_conditions_are_definitions_under_bayesian_search_and_masked_under_rando
         ({"compute": {"spot": True, "max_wait": "1m"}}, "compute.max_wait", "MaxRuntimeInSeconds"),
         ({"identity": "somebody"}, "identity", "regular expression"),
         ({"tags": {"k" * 129: "x"}}, "tags", "128"),
-        ({"data": {"a b": "s3://b/c"}}, "data.a b", "regular expression"),
+        ({"data": {"a": "s3://b/c", "A": "s3://b/d"}}, "data.A", "CLOUDTUNE_DATA_A"),
         ({"data": {"train": "gs://b/c"}}, "data.train", "s3://"),
         ({"trial": {"command": "x", "environment": {f"V{index}": "1" for index in range(49)}}}, "trial.environment", "48"),
         ({"sagemaker": {"TrainingJobDefintion": {}}}, "sagemaker.TrainingJobDefintion", "did you mean 'TrainingJobDefinition'"),

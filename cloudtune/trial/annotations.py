@@ -1,0 +1,17 @@
+"""Types of the helper's functions, for type checkers alone: no trial imports this module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+Scalar = bool | int | float | str | None
+"""A parameter's value."""
+
+Sink = Callable[[int, float, dict[str, float]], None]
+"""Takes a report: its step, seconds since 1970, and the metrics by name."""
+
+Place = Callable[[Mapping[str, Scalar]], list[str]]
+"""Puts parameters into a command and gives the arguments to execute."""
+
+Listen = Callable[[bytes], None]
+"""Take the next piece of a program's output; nothing at its end."""

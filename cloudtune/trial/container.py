@@ -1,0 +1,142 @@
+"""A trial in a container of a service: what the provider's container contract says, and the program that follows it."""
+
+# ruff: noqa: PTH100, PTH102, PTH113, PTH118, PTH120, PTH123, PTH211  # pathlib would double the time that importing this file takes
+# ruff: noqa: PLC0415  # what only some trials need is imported when they need it
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from . import data_variable
+from .decode import decode_parameters
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    from .annotations import Listen, Scalar, Sink
+
+    class Container(Protocol):
+        """What a service gives a trial in its container, and what it expects there.
+
+        A provider's package has a module ``container`` with a class ``Container`` of this interface, whose constructor
+        takes nothing. The module travels beside this one as `CONTRACT`: it needs the standard library alone, and
+        Python 3.8 or newer.
+        """
+
+        def parameters(self) -> Mapping[str, Any]:
+            """Return what the service's tuner sent, by its names for the parameters; texts where it sends texts."""
+
+        def environment(self) -> dict[str, str]:
+            """Return variables that tell `cloudtune.trial` of the trial, where the service knows them.
+
+            ``CLOUDTUNE_TRIAL`` is the trial's number from 0, ``CLOUDTUNE_RUN`` the id of the run, ``CLOUDTUNE_RANK`` which of
+            the trial's machines this is, from 0, ``CLOUDTUNE_OUTPUT_DIR`` and ``CLOUDTUNE_CHECKPOINT_DIR`` folders.
+            """
+
+        def data(self, name: str, variable: str) -> str:
+            """Return the folder or file of an input.
+
+            Args:
+                name: of the input in the job.
+                variable: the environment variable that the trial finds the input by; may be set by the request.
+            """
+
+        def sink(self) -> Sink | None:
+            """Return what takes reports to the service; None where it reads the output itself, and on further machines."""
+
+        def fail(self, reason: str) -> None:
+            """Tell the service why the trial failed, in one line."""
+
+
+HELPER = "cloudtune_trial.py"
+"""The program beside the user's code that a service starts: a copy of ``start.py``."""
+
+PACKAGE = "cloudtune_helper"
+"""The folder beside it: a copy of this package, with the provider's contract."""
+
+CONTRACT = "contract"
+"""What the module ``container`` of the provider's package is called in that folder."""
+
+JOB_FILE = "cloudtune_job.json"
+"""What travels beside the program: what to run, how its parameters were encoded, and what its inputs are called."""
+
+SOURCE_FILE = "sourcedir.tar.gz"
+"""The user's code, the program and the helper, where they are not unpacked already."""
+
+
+def run(folder: str, source: str, own: str) -> int:
+    """Run what the job file in a folder says as a trial of a service, and return the exit code.
+
+    Args:
+        folder: of the job file.
+        source: the folder of the user's code, with the program beside it.
+        own: an empty folder of this trial alone.
+    """
+    with open(os.path.join(folder, JOB_FILE), encoding="utf-8") as file:
+        job = json.load(file)
+    service = _service()
+    _write_parameters(own, decode_parameters(job["codecs"], service.parameters()))
+    os.environ.update(service.environment())
+    os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
+    for name, below in job["data"].items():
+        variable = data_variable(name)
+        place = service.data(name, variable)  # of some services a single file, of others its folder
+        os.environ[variable] = os.path.join(place, below) if below and not os.path.isfile(place) else place
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", ""), own]))
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    os.chdir(source)
+    sink = service.sink()
+    reasons: list[str] = []
+    try:
+        code = _run_program(job, source, own, reasons, None if sink is None else _listen(job["patterns"], sink))
+    except Exception as error:
+        service.fail(f"{type(error).__name__}: {error}")
+        raise
+    if code:
+        service.fail("; ".join(reasons) or f"it exited with code {code}")
+    return code
+
+
+def _service() -> Container:
+    from importlib import import_module
+
+    found: Container = import_module(f"{__package__}.{CONTRACT}").Container()
+    return found
+
+
+def _listen(patterns: Mapping[str, str | None], sink: Sink) -> Listen:
+    from .printed_metrics import Listener
+
+    return Listener(patterns, sink).feed
+
+
+def _run_program(job: Mapping[str, Any], source: str, own: str, reasons: list[str], listen: Listen | None) -> int:
+    """Run the job's command or function; add why it failed to the reasons."""
+    from .running import run_command, run_function, run_words
+
+    if job["function"] is None:
+        return run_command(job["command"], job["names"], reasons, listen)
+    if listen is None:
+        sys.path.insert(0, source)
+        sys.path.append(own)
+        return run_function(job["function"], job["metric"], reasons)
+    # What it prints is listened to, so it runs in a process of its own.
+    program = os.path.join(source, HELPER)
+    words = [sys.executable, program, "--function", job["function"], "--metric", job["metric"]]
+    return run_words(words, reasons, listen)
+
+
+def _write_parameters(folder: str, parameters: Mapping[str, Scalar]) -> None:
+    """Write the trial's parameters, and ``cloudtune.trial`` for images that lack cloudtune."""
+    import importlib.util
+
+    with open(os.path.join(folder, "parameters.json"), "w", encoding="utf-8") as file:
+        json.dump({"parameters": parameters}, file)
+    if importlib.util.find_spec("cloudtune") is None:
+        os.mkdir(os.path.join(folder, "cloudtune"))
+        open(os.path.join(folder, "cloudtune", "__init__.py"), "w").close()  # an empty file
+        os.symlink(os.path.dirname(os.path.abspath(__file__)), os.path.join(folder, "cloudtune", "trial"))

@@ -1,0 +1,220 @@
+"""Metrics in what a trial prints.
+
+One grammar for all places: what is read here is what the regex of `metric_regex` reads on a service.
+"""
+
+# ruff: noqa: PLC0415  # what only some trials need is imported when they need it
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+
+from .matching_process import SEARCH_TIME, SLOW_LINES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .annotations import Sink
+
+
+LONGEST_LINE = 1 << 16
+"""Characters of a line that are searched for metrics; what follows them is not."""
+
+_STEP = re.compile(r"step (\d+): ")  # how a report begins that is printed
+
+# Colours and other escape codes; the logs of SageMaker have #033 for ESC, #015 for CR and #011 for a tab.
+_ESCAPE = r"(?:\x1b|#033)(?:\[[0-9;:?]*[A-Za-z]|\(B)"
+_NUMBER = (
+    r"[-+]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[nN][aA][nN]|[iI][nN][fF](?:[iI][nN][iI][tT][yY])?)"
+)
+_AFTER = r"""(?:$|[\s\x07\x08\x1b)\]}>|;─-╿]|[,"'](?:$|[^0-9.+-])|[.:!?](?:$|[\s\x1b"')\]}])|#0[0-3][0-7])"""
+
+
+def metric_regex(name: str, *, any_case: bool = True) -> str:
+    """Return the regex that finds ``name=number`` or ``name: number`` in a line; the last one, where there are several.
+
+    The name may have quotes and any case, and escape codes of terminals may be between all parts. It is not the end
+    of a longer name: ``loss`` is neither found in ``val_loss=1`` nor in ``train/loss=1``. The number is followed by
+    the end, white space or punctuation: one that cannot be read whole, such as 12.75ms, 1,234.5 or 93%, is not read.
+
+    The regex needs no more than regex engines have in common, matches a line at most once, and takes time in
+    proportion to the line's length.
+
+    Args:
+        name: of the metric.
+        any_case: whether capitals and small letters mean the same.
+    """
+    gap = rf"""(?:[ \t"']|{_ESCAPE})*"""
+    before = rf"^(?:[\s\S]*(?:[^A-Za-z0-9_./\\À-ӿ-]|{_ESCAPE}|#01[15]))?"
+    spelt = "".join(_letter(char) if any_case else _plain(char) for char in name)
+    return f"{before}{spelt}{gap}[=:]{gap}({_NUMBER}){_AFTER}"
+
+
+def _letter(char: str) -> str:
+    cases = sorted({char, char.lower(), char.upper()})
+    return f"[{''.join(cases)}]" if len(cases) > 1 and all(len(case) == 1 for case in cases) else _plain(char)
+
+
+def _plain(char: str) -> str:
+    return char if char.isalnum() or char in "_ /:-" else "\\" + char
+
+
+def parts_of(line: str) -> list[str]:
+    """Return the parts of a line of output between carriage returns, as a progress bar writes them.
+
+    Of a part that is too long the beginning is searched; the character that ends it there keeps a number that was
+    cut from being read.
+    """
+    parts = line.split("\r") if "\r" in line else [line]
+    return [part if len(part) <= LONGEST_LINE else part[:LONGEST_LINE] + "\0" for part in parts if part]
+
+
+class LineSplitter:
+    """Lines of a stream of bytes, in bounded memory: what exceeds `LONGEST_LINE` by far is left out.
+
+    Attributes:
+        open: whether a line has begun that has not ended.
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._too_long = False
+
+    @property
+    def open(self) -> bool:
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the lines that end in the next piece, without their ends: line feeds and carriage returns."""
+        *lines, rest = data.replace(b"\r", b"\n").split(b"\n")
+        if lines:
+            lines[0] = self._rest if self._too_long else self._rest + lines[0]
+            self._rest, self._too_long = b"", False
+        if not self._too_long:
+            self._rest += rest
+            self._too_long = len(self._rest) > 4 * LONGEST_LINE  # no character has more bytes than four
+        return [line for line in lines if line]
+
+    def finish(self) -> list[bytes]:
+        """Return the line that was never ended, if there is one."""
+        line, self._rest, self._too_long = self._rest, b"", False
+        return [line] if line else []
+
+    def skip(self) -> None:
+        """Forget the line that has begun, and what is still to come of it."""
+        self._rest, self._too_long = b"", True
+
+
+class PrintedMetrics:
+    """The metrics in the lines of one trial, as they come.
+
+    Args:
+        patterns: by the metrics' names, a regex whose first group is the number; None for `metric_regex`.
+
+    Attributes:
+        remarks: what is to be said about the search; the caller that says it empties the list.
+    """
+
+    def __init__(self, patterns: Mapping[str, str | None]) -> None:
+        self._own = {name: regex for name, regex in patterns.items() if regex is not None}
+        self._usual = {
+            name: (name.lower(), re.compile(metric_regex(name))) for name, regex in patterns.items() if regex is None
+        }
+        self._seen: dict[str, int] = {}
+        self._slow: dict[str, int] = {}
+        self.remarks: list[str] = []
+
+    @property
+    def exhausted(self) -> bool:
+        """Return whether there is nothing left to look for."""
+        return not self._own and not self._usual
+
+    def ignore(self, name: str) -> None:
+        """Look no more for a metric that the trial reports itself: it would be recorded twice."""
+        self._own.pop(name, None)
+        self._usual.pop(name, None)
+
+    def read(self, *lines: str) -> list[tuple[int, dict[str, float]]]:
+        """Return the step and the metrics of each part of the lines that has any; the last of a name, if there are several.
+
+        The step is the one that the part names itself, or how often its metrics have come.
+        """
+        return [(step, metrics) for _, step, metrics in self.read_many(lines)]
+
+    def read_many(self, lines: Sequence[str]) -> list[tuple[int, int, dict[str, float]]]:
+        """Return the same, each with the number of the line before it."""
+        numbered = [(number, part) for number, line in enumerate(lines) for part in parts_of(line)]
+        parts = [part for _, part in numbered]
+        found: dict[int, dict[str, float]] = {}
+        for index, part in enumerate(parts if self._usual else ()):
+            told = self._usual_in(part)
+            if told:
+                found[index] = told
+        for index, name, text in self._own_in(parts):
+            value = number_in(text)
+            if value is not None:
+                found.setdefault(index, {})[name] = value
+        return [
+            (numbered[index][0], self._step_of(parts[index], found[index]), found[index]) for index in sorted(found)
+        ]
+
+    def _usual_in(self, part: str) -> dict[str, float]:
+        lowered = part.lower()
+        matches = ((name, pattern.search(part)) for name, (low, pattern) in self._usual.items() if low in lowered)
+        return {name: float(match.group(1)) for name, match in matches if match is not None}
+
+    def _own_in(self, parts: list[str]) -> list[tuple[int, str, str]]:
+        if not self._own or not parts:
+            return []
+        from .matching import SEARCH
+
+        found, slow = SEARCH.find(self._own, parts)
+        for name in slow:
+            self._slow[name] = self._slow.get(name, 0) + 1
+            if self._slow[name] == SLOW_LINES:
+                self._own.pop(name, None)
+                self.remarks.append(
+                    f"the regex of {name!r} takes too long on what is printed, {SEARCH_TIME} s for a line: "
+                    "the rest of the output is not searched for it"
+                )
+        return found
+
+    def _step_of(self, part: str, metrics: Mapping[str, float]) -> int:
+        for name in metrics:
+            self._seen[name] = self._seen.get(name, 0) + 1
+        step = _STEP.match(part)
+        return int(step.group(1)) if step and len(step.group(1)) < 16 else max(self._seen[name] for name in metrics)
+
+
+def number_in(text: str) -> float | None:
+    """Return the number that a regex's group took; None where it took something else.
+
+    Commas between thousands are left out of account.
+    """
+    if "," in text and re.match(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?\Z", text.strip()):
+        text = text.replace(",", "")
+    try:
+        return float(text) if text.isascii() and "_" not in text else None
+    except ValueError:
+        return None
+
+
+class Listener:
+    """Sends the metrics in a program's output to a sink."""
+
+    def __init__(self, patterns: Mapping[str, str | None], sink: Sink) -> None:
+        self._printed = PrintedMetrics(patterns)
+        self._sink = sink
+        self._lines = LineSplitter()
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the output; nothing at its end."""
+        lines = self._lines.feed(data) if data else self._lines.finish()
+        for step, metrics in self._printed.read(*(line.decode("utf-8", "replace") for line in lines)):
+            self._sink(step, time.time(), metrics)
+        for remark in self._printed.remarks:
+            print(f"cloudtune: {remark}", file=sys.stderr, flush=True)
+        self._printed.remarks.clear()

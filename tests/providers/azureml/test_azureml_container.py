@@ -1,0 +1,66 @@
+"""What a trial finds in a container of Azure Machine Learning, and how its metrics get to MLflow."""
+
+import email.message
+import math
+import urllib.error
+from typing import Any
+
+import pytest
+
+from cloudtune_azureml import container
+
+
+@pytest.mark.parametrize(
+    ("variables", "rank"),
+    [
+        ({}, "0"),
+        ({"NODE_RANK": "1"}, "1"),
+        ({"NODE_RANK": "0", "RANK": "1"}, "1"),
+        ({"OMPI_COMM_WORLD_RANK": "3", "NODE_RANK": "1"}, "3"),
+        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 0}}'}, "0"),
+        ({"TF_CONFIG": '{"task": {"type": "worker", "index": 2}}'}, "3"),
+        ({"TF_CONFIG": '{"task": {"type": "ps", "index": 0}}'}, "1"),
+        ({"TF_CONFIG": "nonsense"}, "0"),
+    ],
+)
+def test_azure_tells_processes_apart_in_many_ways(
+    variables: dict[str, str], rank: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name, value in {"AZUREML_RUN_ID": "sweep_7", **variables}.items():
+        monkeypatch.setenv(name, value)
+    found = container.Container().environment()
+    assert (found["CLOUDTUNE_RANK"], found["CLOUDTUNE_TRIAL"]) == (rank, "7")
+    if rank != "0":
+        assert container.Container().sink() is None
+
+
+@pytest.mark.parametrize("uri", ["", "file:///tmp/mlruns", "databricks"])
+def test_azure_without_a_server_of_mlflow_says_that_metrics_are_lost(
+    uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AZUREML_RUN_ID", "sweep_0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert container.Container().sink() is None
+    assert "the service learns no metrics" in capsys.readouterr().err
+
+
+def test_a_server_of_mlflow_that_refuses_loses_the_metric_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, Any]] = []
+
+    def refuse(self: container.MlflowTracking, url: str, body: Any) -> None:
+        asked.append((url, body))
+        raise urllib.error.HTTPError(url, 400, "no such run", email.message.Message(), None)
+
+    monkeypatch.setattr(container.MlflowTracking, "_send", refuse)
+    monkeypatch.setenv("AZUREML_RUN_ID", "sweep_0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "azureml://region.api.azureml.ms/mlflow/v1.0/subscriptions/s?x=1")
+    sink = container.Container().sink()
+    assert sink is not None
+    sink(3, 12.5, {"score": math.nan, "loss": 2.0})
+    ((url, body),) = asked
+    assert url == "https://region.api.azureml.ms/mlflow/v1.0/subscriptions/s/api/2.0/mlflow/runs/log-batch"
+    assert body["metrics"][0] == {"key": "score", "value": "NaN", "timestamp": 12500, "step": 3}
+    assert "did not take score, loss of step 3" in capsys.readouterr().err
