@@ -183,7 +183,7 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
 
     def _read(self) -> None:
         """Read a page of what the jobs printed."""
-        lines_of, read = self._logs.read([name for name, known in self._jobs.items() if known.end is not None])
+        lines_of, read = self._logs.read({name for name, known in self._jobs.items() if known.end is not None})
         for name, lines in lines_of.items():
             known = self._jobs.get(name)
             if known is None:

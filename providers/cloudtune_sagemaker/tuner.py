@@ -216,7 +216,7 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
 
     def _read(self, done: Collection[int]) -> None:
         """Read a page of what the trials printed."""
-        lines_of, read = self._logs.read([known.name for known in self._trials.values() if known.state.ended])
+        lines_of, read = self._logs.read({known.name for known in self._trials.values() if known.state.ended})
         for name, lines in lines_of.items():
             number = trial_number(name)
             if number is None or number in done:
