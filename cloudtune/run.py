@@ -238,6 +238,7 @@ class Run(RunHandle):
     def publish(
         self,
         *,
+        to: Mapping[str, str | Path] | None = None,
         optuna: "str | BaseStorage | None" = None,
         mlflow: str | None = None,
         experiment: str | None = None,
@@ -247,6 +248,8 @@ class Run(RunHandle):
         """Publish the run to other tools, each with the extra of its name. Repeated calls add what is new, nothing twice.
 
         Args:
+            to: addresses by the names of targets, also of those that other packages add (entry points of the group
+                ``cloudtune.targets``).
             optuna: a URL such as ``sqlite:///study.db``, the path of a journal, or a storage of Optuna: gets a study
                 of the run's id, which optuna-dashboard shows.
             mlflow: the URI of a tracking server or store: gets a run of MLflow with one below it for each trial.
@@ -258,13 +261,16 @@ class Run(RunHandle):
             Where the run was published, and how to view it.
 
         Raises:
-            ConfigError: an address is not valid, a package is not installed, or the run's place there is taken.
+            ConfigError: a target is unknown, an address is not valid, a package is not installed, or the run's place there is
+                taken.
             ProviderError: a target cannot be reached.
             RunBusy: another process publishes the run to the same place.
         """
         from cloudtune.publishing import publisher_of  # noqa: PLC0415  # other tools are loaded only for this
 
-        targets = publisher_of(self, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard)
+        targets = publisher_of(
+            self, to=to, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard
+        )
         with targets as publisher:
             publisher.publish(follow=follow)
             return publisher.published

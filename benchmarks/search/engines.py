@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from cloudtune.search import Observation, Strategy
 from cloudtune.search.bayesian import BayesianSearch
-from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
+from cloudtune.search.random_search import RandomSearch
 from cloudtune.space.parameters import Categorical, Float, Int, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Dimension, Space
 from cloudtune.store.records import TrialState

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Event files for TensorBoard's HParams and scalars.",
 )
+@click.option("--to", metavar="NAME=ADDRESS", multiple=True, help="A target by its name, also of another package.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @json_option
 def publish(
     run_id: str, optuna: str | None, mlflow: str | None, experiment: str | None, tensorboard: Path | None,
-    *, follow: bool, as_json: bool,
+    to: tuple[str, ...], *, follow: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Bring a run to Optuna, MLflow or TensorBoard: as it is now, or with --follow until it has ended.
 
@@ -52,7 +53,9 @@ def publish(
         click.echo(f"{run.id}: {seen_text(run.record, trouble)}", err=True)
     if experiment is not None and mlflow is None:
         raise click.UsageError("--experiment is MLflow's; give --mlflow URI, too")
-    targets = publisher_of(run, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard)
+    targets = publisher_of(
+        run, to=_addresses(to), optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard
+    )
     with targets as publisher:
         if follow and not as_json:
             _show(publisher.published)
@@ -76,6 +79,18 @@ def publish(
             click.echo(f"note: {each.target}: {note}", err=True)
     click.echo(f"{run.id}: {state.value}, {sum(run.counts().values())} trials published", err=True)
     return 0
+
+
+def _addresses(to: tuple[str, ...]) -> dict[str, str]:
+    addresses: dict[str, str] = {}
+    for each in to:
+        name, equals, address = each.partition("=")
+        if not (name and equals and address):
+            raise click.UsageError(f"--to takes NAME=ADDRESS, not {each!r}")
+        if name in addresses:
+            raise click.UsageError(f"two addresses of {name}; publish to them one after the other")
+        addresses[name] = address
+    return addresses
 
 
 def _show(published: "list[Published]") -> None:

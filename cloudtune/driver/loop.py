@@ -16,12 +16,10 @@ from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
-from cloudtune.driver.warm_start import KnownTrial, observations
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
-from cloudtune.search import Observation, StoppingRule, Strategy, rule_for, strategy_for
-from cloudtune.space.space import Space
+from cloudtune.search import KnownTrial, Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore
@@ -109,17 +107,12 @@ class Driver:
         self._launcher = launcher
         self._watcher = watcher
         self._interrupt = interrupt or Interrupt()
-        self._space: Space = job.search_space()
-        self._strategy: Strategy = strategy_for(job, self._space, seed)
-        ends = [end for end in (job.limits.trials, self._strategy.total) if end is not None]
-        self._total = min(ends) if ends else None
-        self._rule: StoppingRule | None = rule_for(job)
+        self._search = Search.for_job(job, seed=seed)
+        self._total = self._search.total
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
         self._tally = ProgressCounter(job.objective)
         self._retried: Counter[int] = Counter()
-        self._suggested = 0
-        self._exhausted = False
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._to_launch: deque[Trial] = deque()
@@ -167,12 +160,10 @@ class Driver:
     # What the strategy knows at the start
 
     def _learn(self, earlier: Sequence[KnownTrial]) -> None:
-        known = observations(self._job, self._space, earlier)
-        for observation in known:
-            tell = self._strategy.hint if observation.origin else self._strategy.observe
-            tell(observation)
+        warm = self._job.warm_start
+        count = self._search.learn(earlier, transfer=warm is not None and warm.kind == "transfer")
         if earlier:
-            self._event(None, f"learnt from {len(known)} of {len(earlier)} trials of earlier runs")
+            self._event(None, f"learnt from {count} of {len(earlier)} trials of earlier runs")
 
     def _restore(self) -> None:
         """Take up what an earlier driver left: finished trials are told, running ones adopted or started again."""
@@ -180,10 +171,9 @@ class Driver:
         self._elapsed_before = self._run.record().elapsed
         told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
         self._retried.update(number for number in told if number is not None)
-        self._suggested = max((trial.number + 1 for trial in history), default=0)
         for trial in sorted(history, key=lambda trial: trial.number):
-            self._strategy.restore(trial.number, trial.parameters)
-        if self._rule is not None:
+            self._search.restore(trial.number, trial.parameters)
+        if self._stops_early:
             for report in self._run.reports():
                 self._judge(report)
         for trial in history:
@@ -223,8 +213,7 @@ class Driver:
         """Return whether there is, or may be, another trial to launch."""
         if self._waiting:
             return True
-        within = self._limits.trials is None or self._suggested < self._limits.trials
-        return within and not self._exhausted
+        return not self._search.exhausted
 
     def _fill(self) -> None:
         since = time.perf_counter()
@@ -246,13 +235,8 @@ class Driver:
         return within and self._launcher.room() != 0
 
     def _suggest(self) -> Trial | None:
-        values = self._strategy.suggest(self._suggested)
-        if values is None:
-            self._exhausted = True
-            return None
-        trial = Trial(self._suggested, values)
-        self._suggested += 1
-        return trial
+        suggestion = self._search.ask()
+        return None if suggestion is None else Trial(suggestion.number, suggestion.parameters)
 
     def _commit(self) -> None:
         """Write what happened and what is about to be done."""
@@ -292,15 +276,16 @@ class Driver:
             self._stop(running, TrialState.PRUNED, f"{_PRUNED}{report.step} by the {self._rule_name} rule")
 
     @property
+    def _stops_early(self) -> bool:
+        return self._job.stopping is not None or self._job.strategy.own_stopping is not None
+
+    @property
     def _rule_name(self) -> str:
         return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
 
     def _judge(self, report: Report) -> bool:
-        """Return whether the stopping rule wants the trial stopped after this report."""
-        if self._rule is None or self._broken:
-            return False
-        found = losses(self._job.objective[:1], report.metrics)
-        return found is not None and self._rule.observe(report.number, report.step, found[0])
+        """Return whether the stopping rule ends the trial after this report."""
+        return not self._broken and self._search.report(report.number, report.step, report.metrics)
 
     def _stop(self, running: _Running, state: TrialState, why: str) -> None:
         """Decide that a trial is to be stopped, and in which state; that is written down before it is."""
@@ -369,9 +354,7 @@ class Driver:
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
         new = self._tally.add(trial, values)
         if not self._broken:
-            self._strategy.observe(Observation(trial.number, trial.parameters, trial.state, values))
-            if self._rule is not None:
-                self._rule.ended(trial.number, trial.state)
+            self._search.tell(trial.number, trial.metrics, state=trial.state)
         return new
 
     # Limits and wishes

@@ -4,37 +4,20 @@ import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.results.objectives import losses
-from cloudtune.search import Observation
+from cloudtune.search.known_trials import KnownTrial, on_axis
 from cloudtune.space.parameters import Scalar
-from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob, WarmStart
 from cloudtune.store.finding import find_run
 from cloudtune.store.records import TrialState
 
 _FILE = "earlier.json"
 _READERS = (".csv", ".json", ".jsonl")
-
-
-@dataclass(frozen=True, slots=True)
-class KnownTrial:
-    """A trial that was run before the job.
-
-    Attributes:
-        parameters: its values by name, as far as they are known.
-        metrics: the metrics that it reported.
-        state: how it ended.
-        origin: the run or the table that it is from.
-    """
-
-    parameters: Mapping[str, Scalar]
-    metrics: Mapping[str, float]
-    state: TrialState
-    origin: str
 
 
 def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
@@ -73,41 +56,6 @@ def kept(folder: Path) -> list[KnownTrial]:
     except FileNotFoundError:
         return []
     return [KnownTrial(**{**row, "state": TrialState(row["state"])}) for row in rows]
-
-
-def observations(job: TuningJob, space: Space, known: Sequence[KnownTrial]) -> list[Observation]:
-    """Return known trials as observations for a strategy, numbered -1, -2, …
-
-    ``identical`` trials count as the job's own, and only those that are trials of its space. ``transfer`` ones are
-    hints, even if a parameter is missing or out of range in them.
-    """
-    hint = job.warm_start is not None and job.warm_start.kind == "transfer"
-    found: list[Observation] = []
-    for trial in known:
-        values = project(space, trial.parameters)
-        if values if hint else space.contains(values):
-            lost = losses(job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
-            found.append(Observation(-len(found) - 1, values, trial.state, lost, trial.origin if hint else ""))
-    return found
-
-
-def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
-    """Return the values of a trial that belong to a space, without those that it does not know or cannot take."""
-    values: Values = {}
-    for dimension in space.dimensions:
-        if dimension.name in parameters and dimension.active(values):
-            value = _nearest(dimension, parameters[dimension.name])
-            if value is not None:
-                values[dimension.name] = value[0]
-    return values
-
-
-def _nearest(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
-    """Return the axis's canonical value for a value, in a tuple; None if it has none."""
-    try:
-        return (dimension.axis.at(dimension.axis.position(value)),)
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 # Tables
@@ -175,7 +123,7 @@ def _parameters(space: Space, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
     for dimension in space.dimensions:
         if dimension.name in row and dimension.active(parameters):
             for meaning in _meanings(row[dimension.name]):
-                if (value := _nearest(dimension, meaning)) is not None:
+                if (value := on_axis(dimension, meaning)) is not None:
                     parameters[dimension.name] = value[0]
                     break
     return parameters

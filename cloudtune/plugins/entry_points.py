@@ -1,4 +1,4 @@
-"""The providers and formats of all installed distributions by name; no plug-in is imported."""
+"""The providers, formats, strategies, stopping rules and targets of all installed distributions; no plug-in is imported."""
 
 from __future__ import annotations
 
@@ -21,6 +21,15 @@ POOLS = "cloudtune.pools"
 FORMATS = "cloudtune.formats"
 """The group of entry points of formats: ``mytool = "mytool.cloudtune:MyToolFormat"``."""
 
+STRATEGIES = "cloudtune.strategies"
+"""The group of entry points of strategies: ``spiral = "cloudtune_spiral:SpiralSearch"``, by the ``type`` in the spec."""
+
+STOPPING = "cloudtune.stopping"
+"""The group of entry points of stopping rules: ``patience = "cloudtune_patience:PatienceRule"``."""
+
+TARGETS = "cloudtune.targets"
+"""The group of entry points of targets to publish to: ``board = "cloudtune_board:BoardTarget"``."""
+
 DEFAULT = "local"
 """The provider that runs a job where neither the caller nor a config file names one: this machine."""
 
@@ -31,6 +40,32 @@ _OWN_FORMATS = {
     "hyperopt": "cloudtune.interop.python_spaces:HyperoptSpace",
     "ray-tune": "cloudtune.interop.python_spaces:RayTuneSpace",
 }
+
+_OWN_KINDS = {
+    STRATEGIES: {
+        "grid": "cloudtune.search.grid:GridSearch",
+        "random": "cloudtune.search.random_search:RandomSearch",
+        "sobol": "cloudtune.search.sobol:SobolSearch",
+        "bayesian": "cloudtune.search.bayesian:BayesianSearch",
+        "evolutionary": "cloudtune.search.evolutionary:EvolutionarySearch",
+        "optuna": "cloudtune.search.optuna_sampler:OptunaSearch",
+        "hyperopt": "cloudtune.search.hyperopt_tpe:HyperoptSearch",
+    },
+    STOPPING: {
+        "median": "cloudtune.search.stopping.rules:MedianRule",
+        "bandit": "cloudtune.search.stopping.rules:BanditRule",
+        "truncation": "cloudtune.search.stopping.rules:TruncationRule",
+        "curve": "cloudtune.search.stopping.curves:CurveRule",
+        "asha": "cloudtune.search.stopping.rules:AshaRule",
+        "auto": "cloudtune.search.stopping.rules:AutoRule",
+    },
+    TARGETS: {
+        "optuna": "cloudtune.publishing.optuna:OptunaTarget",
+        "mlflow": "cloudtune.publishing.mlflow:MlflowTarget",
+        "tensorboard": "cloudtune.publishing.tensorboard:TensorBoardTarget",
+    },
+}
+"""Cloudtune's own strategies, stopping rules and targets, as an entry point would name them."""
 
 
 def providers() -> dict[str, EntryPoint]:
@@ -59,3 +94,20 @@ def formats() -> dict[str, EntryPoint]:
 
     own = [EntryPoint(name, place, FORMATS) for name, place in _OWN_FORMATS.items()]
     return {point.name: point for point in (*own, *sorted(entry_points(group=FORMATS)))}
+
+
+def installed_kinds(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of `STRATEGIES`, `STOPPING` or `TARGETS` by name; cloudtune's own outweigh others."""
+    own = [_own_kind(group, name) for name in _OWN_KINDS[group]]
+    return {point.name: point for point in (*sorted(entry_points(group=group)), *own)}
+
+
+def kind_of(group: str, name: str) -> EntryPoint | None:
+    """Return one entry point of `installed_kinds`, or None; the installed packages are read for no name of our own."""
+    return _own_kind(group, name) if name in _OWN_KINDS[group] else installed_kinds(group).get(name)
+
+
+def _own_kind(group: str, name: str) -> EntryPoint:
+    from importlib.metadata import EntryPoint  # noqa: PLC0415  # loads parsers of mail and archives
+
+    return EntryPoint(name, _OWN_KINDS[group][name], group)

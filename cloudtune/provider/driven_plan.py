@@ -21,7 +21,7 @@ from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Support, covers, leaves
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote, local_path
-from cloudtune.spec.strategies import Auto
+from cloudtune.spec.stopping import Auto
 
 SupportTable = Mapping[str, tuple[Support, str]]
 """A path of the spec, or a field and one of its ways, → support and a remark."""

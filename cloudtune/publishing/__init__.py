@@ -3,52 +3,54 @@
 Everything is read from the store, so publishing works for every provider. What a target already has is found in the
 target itself, by marks that are written together with each trial: publishing again, also after a crash, continues and
 duplicates nothing.
+
+A package adds a target by an entry point of the group ``cloudtune.targets``; see `Target`.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError
 from cloudtune.publishing.publisher import Publisher
+from cloudtune.publishing.registry import target_of
+from cloudtune.publishing.target import Published, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from optuna.storages import BaseStorage
 
-    from cloudtune.publishing.target import Target
     from cloudtune.results.view import RunView
 
-__all__ = ["Publisher", "publisher_of"]
+__all__ = ["Published", "Publisher", "Target", "publisher_of"]
 
 
 def publisher_of(
     run: "RunView",
     *,
+    to: "Mapping[str, str | Path] | None" = None,
     optuna: "str | BaseStorage | None" = None,
     mlflow: str | None = None,
     experiment: str | None = None,
     tensorboard: "str | Path | None" = None,
 ) -> Publisher:
-    """Return the publisher of a run to the given targets; for the arguments see `Run.publish`.
+    """Return the publisher of a run to these targets; see `Run.publish`.
 
     Raises:
-        ConfigError: no target is given, an address is invalid, or the package of a target is not installed.
+        ConfigError: there is no target, a target is not installed, an address is none, or the package of a target is
+            not installed.
     """
-    targets: list[Target] = []
-    if optuna is not None:
-        from cloudtune.publishing.optuna import OptunaTarget  # noqa: PLC0415  # each target needs an optional package
-
-        targets.append(OptunaTarget(run, optuna))
-    if mlflow is not None:
-        from cloudtune.publishing.mlflow import MlflowTarget  # noqa: PLC0415
-
-        targets.append(MlflowTarget(run, mlflow, experiment))
-    if tensorboard is not None:
-        from cloudtune.publishing.tensorboard import TensorBoardTarget  # noqa: PLC0415
-
-        targets.append(TensorBoardTarget(run, str(tensorboard)))
+    own = {"optuna": optuna, "mlflow": mlflow, "tensorboard": tensorboard}
+    given: dict[str, Any] = {name: address for name, address in own.items() if address is not None}
+    named = {name: str(address) for name, address in (to or {}).items()}
+    twice = [name for name in named if name in given]
+    if twice:
+        raise ConfigError(f"two addresses of {twice[0]}; publish to them one after the other")
+    settings = {"mlflow": {"experiment": experiment}}
+    targets = [target_of(name, run, address, settings.get(name, {})) for name, address in {**given, **named}.items()]
     if not targets:
         raise ConfigError(
-            "nothing to publish to; give optuna, mlflow or tensorboard (--optuna URL, --mlflow URI, --tensorboard FOLDER)"
+            "nothing to publish to; give optuna, mlflow or tensorboard (--optuna URL, --mlflow URI, --tensorboard FOLDER), "
+            "or another target by its name (--to NAME=ADDRESS)"
         )
     return Publisher(run, targets)

@@ -21,7 +21,7 @@ class Published:
     """Where a run is published.
 
     Attributes:
-        target: ``optuna``, ``mlflow`` or ``tensorboard``.
+        target: the target's name: ``optuna``, ``mlflow``, ``tensorboard``, or that of another package's.
         address: the target's address, with passwords masked.
         name: the name of the run at the target.
         look: how to view it: a command or a URL.
@@ -38,13 +38,39 @@ class Published:
 class Target(ABC):
     """The base class of targets, each of which receives one run and its updates.
 
+    The publisher opens the target once, then calls `take_trial` for each trial that has changed and `take_run` behind
+    them, as often as something is new. After an error it calls `find`, and repeats the calls of that update. So what a
+    target writes it must recognise later, also in another process: publishing again duplicates nothing.
+
+    A package adds a target by an entry point of the group ``cloudtune.targets`` that refers to the subclass; it is then
+    given as ``publish --to NAME=ADDRESS`` and ``run.publish(to={name: address})``::
+
+        class BoardTarget(Target):
+            name = "board"
+
+            @property
+            def place(self) -> str:
+                return f"board {self.run_id}"
+
+            ...
+
     Args:
         run: the run to publish.
         address: the target's address as given by the user.
+
+    Raises:
+        ConfigError: the address is invalid, or a package that the target needs is not installed.
+
+    Attributes:
+        run_id: the run's id.
+        job: its spec.
+        record: the run's record when the target was made.
+        raw_address: the address as given by the user, which may contain a password.
+        address: the address with passwords masked, for messages.
     """
 
     name: ClassVar[str]
-    """The target's name, which is also the name of its extra of cloudtune."""
+    """The target's name: that of its entry point; for cloudtune's own targets also the name of their extra."""
 
     trouble: tuple[type[Exception], ...] = (OSError,)
     """The exceptions that its library raises if the target cannot be reached or refuses something."""

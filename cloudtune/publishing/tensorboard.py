@@ -28,9 +28,9 @@ class TensorBoardTarget(Target):
 
     name = "tensorboard"
 
-    def __init__(self, run: "RunView", folder: str) -> None:
+    def __init__(self, run: "RunView", folder: str | Path) -> None:
         need("tensorboard.plugins.hparams.summary_v2", self.name)
-        super().__init__(run, folder)
+        super().__init__(run, str(folder))
         from cloudtune.publishing.events import Events, session_name  # noqa: PLC0415  # imports TensorBoard
 
         self._session_name = session_name

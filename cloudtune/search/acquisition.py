@@ -1,6 +1,6 @@
-"""What a trial is worth before it is run: the improvement that is expected of it, by its logarithm.
+"""Acquisition functions: the logarithm of the improvement that is expected of a trial, with its derivatives.
 
-All are of functions that Gaussian processes describe, lower is better, and come with their derivatives.
+The functions to be minimised are described by Gaussian processes.
 """
 
 import math
@@ -14,13 +14,13 @@ from cloudtune.search.arrays import Array
 
 
 class Belief(Protocol):
-    """What is believed of a function at every point: normal distributions."""
+    """A prediction of a function at every point: normal distributions."""
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """The expected value and the standard deviation at m points."""
+        """Return the expected values and the standard deviations (m each) at m × f points."""
 
     def slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
-        """The same, and their m × f derivatives by the features."""
+        """Return the expected values and the standard deviations (m each), and their m × f derivatives by the features."""
 
 
 _LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -28,7 +28,7 @@ _LEAST = 1e-300
 
 
 def log_improvement(z: Array) -> Array:
-    """log(φ(z) + z Φ(z)), also where that underflows (Ament et al. 2023, arXiv 2310.20708, eq. 9)."""
+    """Return log(φ(z) + z Φ(z)), also where that underflows (Ament et al. 2023, arXiv 2310.20708, eq. 9)."""
     safe = np.maximum(z, -1.0)
     near = np.log(np.exp(-0.5 * safe * safe - _LOG_SQRT_2PI) + safe * np.exp(log_ndtr(safe)))
     low = np.minimum(z, -1.0)
@@ -39,10 +39,10 @@ def log_improvement(z: Array) -> Array:
 
 
 class LogExpectedImprovement:
-    """log E[max(best - f, 0)] of a Gaussian process.
+    """Computes log E[max(best - f, 0)] of a Gaussian process f.
 
     Args:
-        posterior: of the process.
+        posterior: the process given its data.
         best: the value to improve on.
     """
 
@@ -50,12 +50,12 @@ class LogExpectedImprovement:
         self._posterior, self._best = posterior, best
 
     def __call__(self, features: Array) -> Array:
-        """At m points, m numbers."""
+        """Return m numbers at m × f points."""
         mean, deviation = self._posterior.predict(features)
         return log_improvement((self._best - mean) / deviation) + np.log(deviation)
 
     def slopes(self, features: Array) -> tuple[Array, Array]:
-        """At m points, m numbers and their m × f derivatives by the features."""
+        """Return m numbers at m × f points, and their m × f derivatives by the features."""
         mean, deviation, by_mean, by_deviation = self._posterior.slopes(features)
         z = (self._best - mean) / deviation
         logarithm = log_improvement(z)
@@ -66,14 +66,14 @@ class LogExpectedImprovement:
 
 
 class LogExpectedVolume:
-    """The logarithm of the hypervolume that a trial is expected to add to a front of several losses.
+    """Computes the logarithm of the hypervolume that a trial is expected to add to a Pareto front of losses.
 
-    Exact for independent processes: the space that the front leaves free is cut into boxes, over which the
+    Exact for independent processes: the space that the front does not dominate is cut into boxes, over which the
     expectation is a product of one-dimensional ones (Emmerich et al. 2011, doi 10.1109/CEC.2011.5949880; Daulton et
     al. 2020, arXiv 2006.05078).
 
     Args:
-        posteriors: of the m objectives.
+        posteriors: the processes of the m objectives.
         lower: k × m lower corners of the free boxes (see `cloudtune.search.pareto.boxes`).
         upper: k × m upper corners.
     """
@@ -82,7 +82,7 @@ class LogExpectedVolume:
         self._posteriors, self._lower, self._upper = posteriors, lower, upper
 
     def __call__(self, features: Array) -> Array:
-        """At p points, p numbers."""
+        """Return p numbers at p × f points."""
         volume = np.ones((len(features), len(self._lower)))
         for index, posterior in enumerate(self._posteriors):
             volume *= self._side(index, *posterior.predict(features))
@@ -90,7 +90,7 @@ class LogExpectedVolume:
         return logarithm
 
     def _side(self, index: int, mean: Array, deviation: Array) -> Array:
-        """p × k: how much of a box's side lies above what is expected of one objective."""
+        """Return, p × k, how much of a box's side is expected to lie above one objective."""
         mean, deviation = mean[:, None], deviation[:, None]
         above = np.exp(log_improvement((self._upper[:, index] - mean) / deviation))
         below = np.exp(log_improvement(np.maximum((self._lower[:, index] - mean) / deviation, -1e6)))
@@ -98,7 +98,7 @@ class LogExpectedVolume:
         return side
 
     def slopes(self, features: Array) -> tuple[Array, Array]:
-        """At p points, p numbers and their p × f derivatives by the features."""
+        """Return p numbers at p × f points, and their p × f derivatives by the features."""
         predictions = [posterior.slopes(features) for posterior in self._posteriors]
         sides = [self._side(index, *prediction[:2]) for index, prediction in enumerate(predictions)]
         total = np.maximum(np.prod(sides, axis=0).sum(axis=1), _LEAST)
@@ -119,24 +119,24 @@ def _density(z: Array) -> Array:
 
 
 class LogMixture:
-    """The logarithm of the weighted mean of what several models expect.
+    """Computes the logarithm of the weighted mean of several models' expected improvements.
 
     Args:
-        parts: what each expects, as a logarithm.
-        weights: of each, of sum 1.
+        parts: the logarithm of each model's expected improvement.
+        weights: one per model, of sum 1.
     """
 
     def __init__(self, parts: "Sequence[LogExpectedImprovement]", weights: Array) -> None:
         self._parts, self._logarithms = parts, np.log(np.maximum(weights, _LEAST))[:, None]
 
     def __call__(self, features: Array) -> Array:
-        """At m points, m numbers."""
+        """Return m numbers at m × f points."""
         each = self._logarithms + np.stack([part(features) for part in self._parts])
         mixture: Array = np.logaddexp.reduce(each, axis=0)
         return mixture
 
     def slopes(self, features: Array) -> tuple[Array, Array]:
-        """At m points, m numbers and their m × f derivatives by the features."""
+        """Return m numbers at m × f points, and their m × f derivatives by the features."""
         worths, slopes = zip(*(part.slopes(features) for part in self._parts), strict=True)
         each = self._logarithms + np.stack(worths)
         total = np.logaddexp.reduce(each, axis=0)

@@ -1,4 +1,4 @@
-"""Names for the arrays that the search computes with."""
+"""Type names of the arrays that the search computes with."""
 
 import numpy as np
 from numpy.typing import NDArray

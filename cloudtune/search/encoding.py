@@ -1,4 +1,4 @@
-"""A space as arrays: trials as rows of positions, and positions as the features that a kernel compares."""
+"""A space as arrays: trials as rows of positions, and rows as the features that a kernel compares."""
 
 import math
 from collections.abc import Sequence
@@ -10,21 +10,26 @@ from cloudtune.space.parameters import same_scalar
 from cloudtune.space.space import Space, Values
 
 MAX_LEVELS = 256
-"""Values of a finite axis up to which its levels are walked one by one; a longer one is walked like a continuum."""
+"""Values of a finite axis up to which its levels are searched one by one; a longer one is searched like a continuum."""
 
 _ABSENCE = math.sqrt(0.75)
-"""How far an absent ordered dimension stands beside the middle of its axis: at a distance of 1 from both ends."""
+"""The coordinate of an absent ordered dimension beside the middle of its axis: at a distance of 1 from both ends."""
 
 
 class Encoding:
-    """The dimensions of a space, worked on many trials at once.
+    """Translates many trials at once between values, rows and features.
 
-    A trial is a row of positions from 0 to 1, one a dimension of the space, NaN where the dimension does not exist.
-    Its *features* are such that the kernel's distance is a Euclidean one, without which the kernel would not be
-    positive: an ordered dimension is its position (and, where it can be absent, one more axis for that), a
-    categorical one a corner of a simplex with edges of length 1, of which absence is one more corner.
+    A trial is a row of positions from 0 to 1, one per dimension of the space, NaN where the dimension does not exist.
+    Its *features* are such that the kernel's distance is Euclidean, without which the kernel would not be positive
+    definite: an ordered dimension is its position (and, where it can be absent, one more axis for that), a categorical
+    one a corner of a simplex with edges of length 1, of which absence is one more corner.
+
+    Args:
+        space: to be translated.
 
     Attributes:
+        size: the number d of dimensions.
+        searched: the indices of the dimensions with more than one value.
         owner: the dimension that each feature belongs to; dimensions of a single value have none.
         levels: by dimension, the positions of its values, if they are at most `MAX_LEVELS`; else None.
         ordered: by dimension, whether near positions mean near values.
@@ -47,7 +52,7 @@ class Encoding:
         self.owner = np.array([index for index in self.searched for _ in range(self._width(index))], dtype=int)
 
     def _conditions_of(self, index: int) -> list[list[tuple[int, Mask]]]:
-        """For each parent of a dimension: the parent's dimensions, with which of their levels allow the child."""
+        """Return for each parent of a dimension the parent's dimensions, with a mask of their levels that allow the child."""
         conditions = []
         for parent, alloweds in (self.space.dimensions[index].parameter.when or {}).items():
             ways = []
@@ -61,7 +66,7 @@ class Encoding:
         return conditions
 
     def _width(self, index: int) -> int:
-        """How many features a dimension has."""
+        """Return the number of features of a dimension."""
         absent = bool(self._conditions[index])
         levels = self.levels[index]
         if self.ordered[index] or levels is None:
@@ -72,9 +77,9 @@ class Encoding:
     # Trials and rows
 
     def rows(self, trials: Sequence[Values]) -> Array:
-        """Trials as n × d positions, NaN where a dimension does not exist.
+        """Return trials as n × d positions, NaN where a dimension does not exist.
 
-        A dimension that should exist but has no value in the trial (one of an earlier run that did not know it)
+        A dimension that should exist but has no value in the trial (of an earlier run without it)
         counts as absent.
         """
         points = [
@@ -89,19 +94,19 @@ class Encoding:
         return np.array(points, dtype=float).reshape(len(trials), self.size)
 
     def values(self, row: Array) -> Values:
-        """The trial nearest to a row."""
+        """Return the trial nearest to a row of d positions."""
         return self.space.at(np.where(np.isnan(row), 0.5, row).tolist())
 
     def indices(self, index: int, column: Array) -> Indices:
-        """Which level of a dimension with levels is nearest to each position."""
+        """Return the index of the level nearest to each of n positions, for a dimension with levels."""
         edges = self._edges[index]
         assert edges is not None
         return np.searchsorted(edges, column, side="right")
 
     def snap(self, raw: Array) -> Array:
-        """The rows of the trials nearest to n × d positions from 0 to 1: on the levels, NaN where nothing exists.
+        """Return the rows of the trials nearest to n × d positions: on the levels, NaN where a dimension does not exist.
 
-        Exact but for axes of more than `MAX_LEVELS` values, which stay where they are.
+        Positions on axes of more than `MAX_LEVELS` values are left as they are.
         """
         points = np.where(np.isnan(raw), 0.5, raw)
         exists = np.ones(points.shape, dtype=bool)
@@ -121,7 +126,7 @@ class Encoding:
     # Features
 
     def features(self, points: Array) -> Array:
-        """What the kernel compares: n × features of n rows."""
+        """Return the n × f features of n × d rows."""
         columns: list[Array] = []
         for index in self.searched:
             column = points[:, index]

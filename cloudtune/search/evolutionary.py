@@ -1,16 +1,17 @@
-"""Evolutionary search: a population of trials, of which the best have offspring."""
+"""Evolutionary search: a population of trials, whose best members have offspring."""
 
 import math
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from cloudtune.search.arrays import Array
-from cloudtune.search.base import Observation, Strategy
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.fresh import FreshStrategy
 from cloudtune.search.pareto import crowding, ranks
+from cloudtune.search.strategy import Observation, Strategy, StrategyContext
+from cloudtune.search.unique import UniqueStrategy
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.strategies import Evolutionary, StrategySpec
 
 _MUTATION_SPREAD = 20.0
 _CROSSOVER_SPREAD = 15.0
@@ -21,33 +22,49 @@ _ATTEMPTS = 16
 """Offspring that may repeat a known trial before a random trial takes its place."""
 
 
-def evolutionary(space: Space, *, population: int | None = None, **about: Any) -> Strategy:
-    """CMA-ES where one objective is sought on axes that all have an order, else a genetic algorithm.
+def evolutionary(space: Space, *, population: int | None = None, **context: Unpack[StrategyContext]) -> Strategy:
+    """Return CMA-ES for one objective on axes that all have an order, else a genetic algorithm.
 
     Args:
         space: what to search.
         population: members of a generation; None for a number that suits the space and the budget.
-        about: see `Strategy`.
+        context: see `Strategy`.
     """
     searched = [dimension.axis for dimension in space.dimensions if dimension.axis.size != 1]
     plain = len(searched) > 1 and not space.conditional and all(axis.ordered for axis in searched)
-    if plain and about.get("objectives", 1) == 1:
-        return CovarianceSearch(space, population=population, **about)
-    return GeneticSearch(space, population=population, **about)
+    if plain and context.get("objectives", 1) == 1:
+        return CovarianceSearch(space, population=population, **context)
+    return GeneticSearch(space, population=population, **context)
 
 
-class CovarianceSearch(FreshStrategy):
+class EvolutionarySearch(UniqueStrategy):
+    """The base of both searches; a spec does not say which."""
+
+    spec = Evolutionary
+
+    @classmethod
+    def from_spec(cls, spec: StrategySpec, space: Space, **context: Unpack[StrategyContext]) -> Strategy:
+        assert isinstance(spec, Evolutionary)
+        return evolutionary(space, population=spec.population, **context)
+
+
+class CovarianceSearch(EvolutionarySearch):
     """CMA-ES: a normal distribution that moves and stretches towards the better trials (Hansen 2016, arXiv 1604.00772).
 
-    On axes with levels, with the margin that keeps it from settling on one too early (Hamano et al. 2022, arXiv
+    On axes with levels, with the margin that keeps it from converging on one too early (Hamano et al. 2022, arXiv
     2205.13482). A generation is any `population` trials that ended one after the other, so that trials may run in
     parallel and end in any order. Failed trials count as worse than all others. Where the distribution has shrunk to
-    a point it begins anew elsewhere, with twice the population (Auger & Hansen 2005, doi 10.1109/CEC.2005.1554902).
+    a point it restarts elsewhere, with twice the population (Auger & Hansen 2005, doi 10.1109/CEC.2005.1554902).
     It begins at the best trial of earlier runs, or in the middle.
+
+    Args:
+        space: what to search: at least two dimensions, all ordered, without conditions.
+        population: members of a generation, at least 2; None for 4 + 3 ln(dimensions).
+        context: see `Strategy`.
     """
 
-    def __init__(self, space: Space, *, population: int | None = None, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, *, population: int | None = None, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         self._encoding = Encoding(space)
         self._searched = self._encoding.searched
         self._sizes = np.array([self._size(index) for index in self._searched], dtype=float)
@@ -58,12 +75,12 @@ class CovarianceSearch(FreshStrategy):
         self._generation: list[tuple[Array, float]] = []
 
     def _size(self, index: int) -> int:
-        """How many levels a dimension is searched on; 1 for a continuum."""
+        """Return the number of levels that a dimension is searched on; 1 for a continuum."""
         levels = self._encoding.levels[index]
         return 1 if levels is None else len(levels)
 
     def _begin(self) -> Any:  # cmaes.CMAwM
-        from cmaes import CMAwM  # noqa: PLC0415  # loaded with the first search of its kind
+        from cmaes import CMAwM  # noqa: PLC0415  # only this search needs it
 
         width = np.maximum(self._sizes - 1.0, 1.0)
         source = np.random.default_rng(self.generator(self._starts, "start").getrandbits(64))
@@ -97,7 +114,7 @@ class CovarianceSearch(FreshStrategy):
                 self._distribution = self._begin()
 
     def _coordinates(self, values: Values) -> Array:
-        """Where a trial lies for the distribution: the position on a continuum, the index of a level."""
+        """Return where a trial lies for the distribution: the position on a continuum, the index of a level."""
         (row,) = self._encoding.rows([values])
         return np.array(
             [
@@ -106,7 +123,7 @@ class CovarianceSearch(FreshStrategy):
             ]
         )
 
-    def _idea(self, number: int) -> Values | None:
+    def _choose(self, number: int) -> Values | None:
         values: Values = {}
         for attempt in range(_ATTEMPTS):
             self._distribution.reseed_rng(self.generator(number, f"{attempt}").getrandbits(32))
@@ -120,22 +137,22 @@ class CovarianceSearch(FreshStrategy):
         return values
 
 
-class GeneticSearch(FreshStrategy):
+class GeneticSearch(EvolutionarySearch):
     """A genetic algorithm for axes of all kinds, with conditions: NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017).
 
     It has no generations (Durillo et al. 2009, doi 10.1007/978-3-642-01020-0_18): each trial that ends takes the place
-    of the worst member if it is better, by its front and then by how alone it stands there. So trials may run in
+    of the worst member if it is better, by its front and then by its crowding distance. So trials may run in
     parallel and end in any order. With one objective the front is the loss. Ordered axes are crossed and mutated as
     numbers (simulated binary crossover, polynomial mutation), others by choice.
 
     Args:
         space: what to search.
         population: members; None for a fifth of the budget, from 8 to 50.
-        about: see `Strategy`.
+        context: see `Strategy`.
     """
 
-    def __init__(self, space: Space, *, population: int | None = None, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, *, population: int | None = None, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         self._encoding = Encoding(space)
         self._population = population or min(max((self.budget or 250) // 5, 8), 50)
         self._rows = np.empty((0, self._encoding.size))
@@ -152,7 +169,7 @@ class GeneticSearch(FreshStrategy):
             self._rows, self._losses = self._rows[stay], self._losses[stay]
 
     def _order(self) -> list[int]:
-        """The members from the best to the worst; of equals the older first."""
+        """Return the members from the best to the worst; of equals the older first."""
         rank = ranks(self._losses)
         alone = np.zeros(len(rank))
         for level in range(rank.max() + 1):
@@ -160,7 +177,7 @@ class GeneticSearch(FreshStrategy):
             alone[members] = crowding(self._losses[members])
         return sorted(range(len(rank)), key=lambda index: (rank[index], -alone[index], index))
 
-    def _idea(self, number: int) -> Values | None:
+    def _choose(self, number: int) -> Values | None:
         if len(self._rows) < min(self._population, 2) or number < self._population:
             return None
         source = np.random.default_rng(self.generator(number).getrandbits(64))
@@ -175,7 +192,7 @@ class GeneticSearch(FreshStrategy):
         return values
 
     def _parent(self, standing: Any, source: np.random.Generator) -> Array:
-        """The better of two members; where a dimension does not exist in it, anywhere."""
+        """Return the better of two random members, with random positions where a dimension does not exist in it."""
         one, other = source.integers(len(standing), size=2)
         row = self._rows[one if standing[one] <= standing[other] else other]
         return np.where(np.isnan(row), source.random(len(row)), row)

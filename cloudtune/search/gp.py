@@ -1,4 +1,4 @@
-"""A Gaussian process on features: hyperparameters by their most probable values, and what it then predicts.
+"""A Gaussian process on features, with hyperparameters at their most probable values.
 
 The kernel is Matérn-5/2 with one length scale a dimension (ARD). Its hyperparameters are at the maximum of their
 posterior (MAP), found by L-BFGS with the analytic gradient (Rasmussen & Williams 2006, eq. 5.9; Snoek et al. 2012,
@@ -20,12 +20,12 @@ from cloudtune.search.arrays import Array, Indices
 _SQRT5 = math.sqrt(5.0)
 _LEAST_VARIANCE = 1e-12
 _JITTERS = (1e-8, 1e-6, 1e-4)
-"""Added to the diagonal, as shares of the amplitude: the first always, the others where rounding has eaten it."""
+"""Added to the diagonal, as shares of the amplitude: the first always, the others where rounding makes it necessary."""
 
 _AMPLITUDE = (0.0, 0.7)
 _NOISE = (math.log(1e-4), 1.0)
-"""Means and standard deviations of the logarithms, in a prior for targets of variance 1. A wider one of the noise lets a
-model explain everything as noise early on, after which it looks into nothing but the corners."""
+"""Means and standard deviations of the logarithms, in a prior for targets of variance 1. A wider prior of the noise lets
+a model explain everything as noise early on, after which the search visits nothing but the corners."""
 
 _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (math.log(1e-6), 0.0)
 """Of the logarithms."""
@@ -33,7 +33,7 @@ _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (m
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is thought of length scales beforehand: normally distributed logarithms.
+    """A prior of length scales: normally distributed logarithms.
 
     Attributes:
         centre: the mean of log(length scale / √d), on axes of length 1.
@@ -46,7 +46,7 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Hyperparameters:
-    """What a Gaussian process needs besides its data.
+    """The hyperparameters of a Gaussian process.
 
     Attributes:
         weights: 1 / length scale² of each dimension.
@@ -61,13 +61,13 @@ class Hyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What was observed.
+    """The observations that a Gaussian process is conditioned on.
 
     Attributes:
         features: n × f.
         owner: the dimension of each of the f features, from 0 to d - 1.
-        targets: n numbers of mean about 0 and variance about 1.
-        doubt: n variances that are added to the noise: how little each observation says.
+        targets: n numbers of mean near 0 and variance near 1.
+        doubt: n variances that are added to the noise: the larger, the less an observation says.
     """
 
     features: Array
@@ -77,14 +77,14 @@ class Data:
 
 
 def squared_distances(left: Array, right: Array) -> Array:
-    """n × m squared Euclidean distances of two sets of points."""
+    """Return the n × m squared Euclidean distances of n × f and m × f points."""
     squares = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :] - 2.0 * (left @ right.T)
     nonnegative: Array = np.maximum(squares, 0.0, out=squares)
     return nonnegative
 
 
 def matern(squares: Array) -> Array:
-    """The Matérn-5/2 correlation of squared scaled distances."""
+    """Return the Matérn-5/2 correlation of squared scaled distances, elementwise."""
     root = _SQRT5 * np.sqrt(squares)
     decay = np.exp(-root)
     root += 1.0
@@ -94,7 +94,7 @@ def matern(squares: Array) -> Array:
 
 
 def matern_with_slope(squares: Array) -> tuple[Array, Array]:
-    """The Matérn-5/2 correlation of squared scaled distances, and its derivative by them."""
+    """Return the Matérn-5/2 correlation of squared scaled distances, and its derivative by them, elementwise."""
     root = _SQRT5 * np.sqrt(squares)
     decay = np.exp(-root)
     slope = (1.0 + root) * decay
@@ -102,10 +102,10 @@ def matern_with_slope(squares: Array) -> tuple[Array, Array]:
 
 
 def _cholesky(covariance: Array, amplitude: float, doubt: Array) -> Array:
-    """The lower Cholesky factor of a covariance, with as little jitter as it takes.
+    """Return the lower Cholesky factor of an n × n covariance, with the least jitter that makes it positive definite.
 
     Raises:
-        np.linalg.LinAlgError: it is not positive even so.
+        np.linalg.LinAlgError: no jitter does.
     """
     for jitter in _JITTERS:
         disturbed = covariance.copy()
@@ -121,13 +121,13 @@ def _cholesky(covariance: Array, amplitude: float, doubt: Array) -> Array:
 
 
 def fit(data: Data, dimensions: int, prior: Prior, starts: Sequence[Hyperparameters] = ()) -> Hyperparameters:
-    """The most probable hyperparameters.
+    """Return the most probable hyperparameters.
 
     Args:
-        data: what was observed.
-        dimensions: d.
+        data: the observations.
+        dimensions: the number d of length scales.
         prior: of the length scales.
-        starts: where to look from; by default from what is likely, once with little noise and once with much.
+        starts: where to start; none for the middle of the prior, once with little noise and once with much.
     """
     loss = _Loss(data, dimensions, prior)
     firsts = [_packed(start) for start in starts] or [loss.likely(1e-3), loss.likely(0.1)]
@@ -148,7 +148,7 @@ def _unpacked(packed: Array) -> Hyperparameters:
 
 
 class _Loss:
-    """The negative logarithm of the hyperparameters' posterior, and its gradient, by their logarithms."""
+    """Computes the negative logarithm of the hyperparameters' posterior and its gradient, by their logarithms."""
 
     def __init__(self, data: Data, dimensions: int, prior: Prior) -> None:
         self._data = data
@@ -159,7 +159,7 @@ class _Loss:
         self._std = np.append(np.full(dimensions, 2.0 * prior.spread), [_AMPLITUDE[1], _NOISE[1]])
 
     def likely(self, noise: float) -> Array:
-        """The middle of the prior, with a given noise."""
+        """Return the middle of the prior, with a given noise."""
         return np.append(self._mean[:-1], min(math.log(noise), _NOISE_BOUNDS[1]))
 
     def __call__(self, packed: Array) -> tuple[float, Array]:
@@ -194,10 +194,10 @@ class Posterior:
     """A Gaussian process given its data.
 
     Args:
-        data: what was observed.
-        hyper: of the process.
-        factor: the lower Cholesky factor of the covariance of the first observations, if it is known: the rows of
-            the others are added to it, in quadratic time.
+        data: n observations.
+        hyper: the hyperparameters.
+        factor: the lower Cholesky factor of the covariance of the first observations, to which the rows of the
+            others are added in quadratic time; None to compute all of it in cubic time.
 
     Attributes:
         factor: the lower Cholesky factor of the covariance of all observations.
@@ -228,7 +228,7 @@ class Posterior:
         return whole
 
     def with_pending(self, features: Array) -> "Posterior":
-        """The process as it would be if q more trials had ended as expected: less doubt around them, no new hope.
+        """Return the process after q more observations of the expected values: less variance there, the same mean.
 
         Args:
             features: q × f.
@@ -243,10 +243,10 @@ class Posterior:
         return Posterior(more, self._hyper, self.factor)
 
     def leave_one_out(self) -> float:
-        """The logarithm of the density of each target given all others, summed (Rasmussen & Williams 2006, eq. 5.10-5.12).
+        """Return the summed log density of each target given all others (Rasmussen & Williams 2006, eq. 5.10-5.12).
 
-        Of two models of the same data, the one that will predict better has more of it, also where the other fits
-        better what it has seen.
+        Of two models of the same data, the one that predicts better has more of it, also where the other fits the data
+        better.
         """
         inverse = lapack.dpotri(self.factor, lower=1)[0]
         precision = np.diag(inverse)
@@ -254,28 +254,28 @@ class Posterior:
 
     @property
     def best(self) -> float:
-        """The least expected value at the observations."""
+        """The lowest expected value at the observations."""
         return float(self.mean(self._data.features).min())
 
     def _covariance(self, features: Array) -> Array:
-        """Of m points with the data, m × n."""
+        """Return the m × n covariance of m × f points with the observations."""
         covariance = matern(squared_distances(features * self._scale, self._scaled))
         covariance *= self._hyper.amplitude
         return covariance
 
     def mean(self, features: Array) -> Array:
-        """The expected value at m points."""
+        """Return the m expected values at m × f points."""
         return self._covariance(features) @ self._solved
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """The expected value and the standard deviation, without the noise, at m points."""
+        """Return the m expected values and m standard deviations, without the noise, at m × f points."""
         covariance = self._covariance(features)
         half = solve_triangular(self.factor, covariance.T, lower=True, check_finite=False)
         variance = self._hyper.amplitude - np.einsum("ij,ij->j", half, half)
         return covariance @ self._solved, np.sqrt(np.maximum(variance, _LEAST_VARIANCE))
 
     def slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
-        """The mean and the standard deviation at m points (m each), and their derivatives by the features (m × f)."""
+        """Return the m expected values and m standard deviations at m × f points, and their m × f derivatives."""
         correlation, slope = matern_with_slope(squared_distances(features * self._scale, self._scaled))
         covariance, slope = self._hyper.amplitude * correlation, self._hyper.amplitude * slope
         weighed: Array = lapack.dpotrs(self.factor, covariance.T, lower=1)[0].T
@@ -286,7 +286,7 @@ class Posterior:
         return covariance @ self._solved, deviation, by_mean, by_variance / (2.0 * deviation[:, None])
 
     def _pulled(self, features: Array, pull: Array) -> Array:
-        """Σ_i pull_i ∂ squared distance_i / ∂ feature, of m points with the data."""
+        """Return Σ_i pull_i ∂ squared distance_i / ∂ feature, m × f, of m points with the n observations."""
         scaled = features * self._scale
         pulled: Array = 2.0 * (scaled * pull.sum(axis=1)[:, None] - pull @ self._scaled) * self._scale
         return pulled

@@ -1,34 +1,36 @@
-"""Grid search: every combination once, without ever holding more than one of them."""
+"""Grid search: every combination once, each computed from its number."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
-from typing import Any
+from typing import Unpack
 
-from cloudtune.search.base import Strategy, UnsuitableStrategy
+from cloudtune.search.strategy import Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.axes import ListedAxis, SteppedAxis
 from cloudtune.space.parameters import Scalar, scalar_key
 from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.spec.strategies import Grid
 
 
 class GridSearch(Strategy):
-    """Every combination of the axes' values, once; the last parameter turns fastest.
+    """Suggests every combination of the axes' values, once; the last parameter turns fastest.
 
     The combination of a number is computed from the number: below each choice of a parent stand as many
     combinations as its children have, so a conditional parameter multiplies only the branches in which it exists.
 
     Args:
         space: what to search.
-        levels: how many values of a continuous axis are tried; None where there is none.
+        levels: values of a continuous axis that are tried, at least 1; None where no axis is continuous.
 
     Raises:
         UnsuitableStrategy: an axis is continuous and `levels` is None.
     """
 
+    spec = Grid
     needs_history = False
 
-    def __init__(self, space: Space, *, levels: int | None = None, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, *, levels: int | None = None, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         for dimension in space.dimensions:
             if dimension.axis.size is None and levels is None:
                 raise UnsuitableStrategy(
@@ -40,7 +42,7 @@ class GridSearch(Strategy):
 
     @cached_property
     def size(self) -> int:
-        """How many combinations there are."""
+        """The number of combinations."""
         return self._below(0, {})
 
     @property
@@ -48,11 +50,11 @@ class GridSearch(Strategy):
         return self.size
 
     def all(self) -> Iterator[Values]:
-        """All combinations in their order."""
+        """Yield all combinations in their order."""
         return (values for number in range(self.size) if (values := self.at(number)) is not None)
 
     def at(self, number: int) -> Values | None:
-        """The combination with this number; None beyond the last."""
+        """Return the combination with this number, from 0; None beyond the last."""
         if number >= self.size:
             return None
         values: Values = {}
@@ -74,7 +76,7 @@ class GridSearch(Strategy):
         return self.at(number)
 
     def _below(self, index: int, values: Values) -> int:
-        """How many combinations the dimensions from `index` on have, given the values of those before."""
+        """Count the combinations of the dimensions from `index` on, given the values of those before."""
         if index == len(self._dimensions):
             return 1
         key = (index, *((name, self._class_of(name, values[name])) for name in self._matter[index] if name in values))
@@ -94,9 +96,9 @@ class GridSearch(Strategy):
 
     @cached_property
     def _stretches(self) -> list[list[tuple[int, int]]]:
-        """For each dimension, the stretches of its values (first index, count) below which the same stands.
+        """For each dimension, the stretches (first index, count) of values with the same number of combinations below.
 
-        Each value that a condition names is a stretch of its own; all between two of them are one, however many.
+        Each value that a condition names is a stretch of its own; all values between two of these are one stretch.
         """
         return [
             _stretches_between(
@@ -126,7 +128,7 @@ class GridSearch(Strategy):
         return matter
 
     def _class_of(self, name: str, value: Scalar) -> object:
-        """What the count below depends on: which of the values that conditions name this is, if it is one."""
+        """Return what the count below depends on: the key of a value that conditions name, None for any other."""
         key = scalar_key(value)
         return key if key in self._named[name] else None
 
@@ -140,7 +142,7 @@ class GridSearch(Strategy):
 
 
 def _indices(dimension: Dimension, values: list[Scalar]) -> list[int]:
-    """Where those of the values that a dimension has stand on its axis."""
+    """Return the indices on a dimension's axis of those values that it has."""
     axis, found = dimension.axis, set()
     for value in values:
         if isinstance(axis, ListedAxis | SteppedAxis):

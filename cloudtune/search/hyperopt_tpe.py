@@ -1,12 +1,13 @@
-"""The tree of Parzen estimators of HyperOpt (Bergstra et al. 2011; hyperopt.tpe), in its own code."""
+"""The tree of Parzen estimators of HyperOpt (Bergstra et al. 2011), by HyperOpt's own code (hyperopt.tpe)."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from cloudtune.plugins.extras import install
-from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
+from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.strategies import HyperoptTpe
 from cloudtune.store.records import TrialState
 
 try:
@@ -18,9 +19,9 @@ except ImportError:  # HyperoptSearch says what to install
 
 
 class HyperoptSearch(Strategy):
-    """Suggests what HyperOpt's ``tpe.suggest`` does of the same trials; see `hyperopt_space` for how it sees the space.
+    """Suggests what HyperOpt's ``tpe.suggest`` does for the same trials; `hyperopt_space` maps the space.
 
-    A pruned trial counts with its last loss, and a failed one as the worst. Running trials count as the worst, too,
+    A pruned trial counts with its last loss, and a failed one as the worst. Pending trials count as the worst, too,
     so that parallel trials keep apart. A cancelled trial does not count.
 
     Args:
@@ -33,6 +34,8 @@ class HyperoptSearch(Strategy):
         UnsuitableStrategy: there are several objectives, or HyperOpt is not installed.
     """
 
+    spec = HyperoptTpe
+
     def __init__(
         self,
         space: Space,
@@ -40,9 +43,9 @@ class HyperoptSearch(Strategy):
         startup: int = 20,
         candidates: int = 24,
         gamma: float = 0.25,
-        **about: Any,  # see Strategy
+        **context: Unpack[StrategyContext],
     ) -> None:
-        super().__init__(space, **about)
+        super().__init__(space, **context)
         if hyperopt is None:
             raise UnsuitableStrategy(f"the hyperopt strategy needs the extra: {install('hyperopt')}")
         if self.objectives > 1:
@@ -62,7 +65,13 @@ class HyperoptSearch(Strategy):
         self._documents.append(document | {"state": hyperopt.JOB_STATE_DONE})
 
     def _document(self, tid: int, values: Values, result: dict[str, object]) -> dict[str, Any]:
-        """A trial as HyperOpt writes it; tid is its place in the history, by which HyperOpt tells old from new."""
+        """Return a trial as HyperOpt writes it.
+
+        Args:
+            tid: its index in the history, by which HyperOpt tells old trials from new ones.
+            values: its parameters.
+            result: its status and loss.
+        """
         active = {dimension.key for dimension in self.space.active(values)}
         raw = {
             key: [carrier.encode(values[carrier.dimension.name])] if key in active else []
@@ -81,6 +90,6 @@ class HyperoptSearch(Strategy):
         trials.insert_trial_docs(documents)
         trials.refresh()
         seed = self.generator(number).getrandbits(31)
-        with np.errstate(divide="ignore", invalid="ignore"):  # densities that vanish, of which it takes logarithms
+        with np.errstate(divide="ignore", invalid="ignore"):  # it takes logarithms of densities that vanish
             (new,) = hyperopt.tpe.suggest([len(documents)], self._domain, trials, seed, verbose=False, **self._settings)
         return values_from_hyperopt(self.space, hyperopt.base.spec_from_misc(new["misc"]))

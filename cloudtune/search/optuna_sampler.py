@@ -6,14 +6,15 @@ import inspect
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Unpack
 
 from pydantic import JsonValue
 
 from cloudtune.plugins.extras import install
-from cloudtune.search.base import Observation, Strategy, UnsuitableStrategy
+from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.spec.strategies import OptunaSampler
 from cloudtune.store.records import TrialState
 
 try:
@@ -25,39 +26,39 @@ except ImportError:  # OptunaSearch says what to install
     optuna = None  # type: ignore[assignment]
 
 _READING = ("GPSampler", "RandomSampler", "TPESampler")
-"""Samplers to which a trial is its parameters, its state and its values."""
+"""Samplers that read only the parameters, state and values of a trial."""
 
 _NOTING = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
-"""Samplers that also need what they noted down themselves when they suggested it: generations, a covariance."""
+"""Samplers that also read what they stored with a trial when they suggested it: generations, a covariance."""
 
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
-"""Packages that Optuna loads for some samplers and does not bring along."""
+"""Packages that Optuna imports for some samplers and does not depend on."""
 
 _JSON_TYPES = {"bool": (bool,), "int": (int,), "float": (int, float), "str": (str,), "None": (type(None),)}
 
 
 class OptunaSearch(Strategy):
-    """Suggests what a sampler of Optuna does of the same trials; see `optuna_distributions` for how it sees the space.
+    """Suggests what a sampler of Optuna does for the same trials; `optuna_distributions` maps the space.
 
-    Parameters are asked for one after the other, those that a condition excludes are not. Optuna is told the trials
-    in the order in which they ended, then those that run; all losses are to be minimised. A pruned trial has its loss
-    as an intermediate value (with several objectives Optuna has no place for it); cancelled trials have failed.
+    Parameters are suggested one after the other, without those that a condition excludes. Optuna gets the ended trials
+    in the order in which they ended, then the pending ones; all losses are minimised. A pruned trial has its loss
+    as an intermediate value (with several objectives Optuna has no place for it); cancelled trials count as failed.
 
-    Every suggestion is made by a new sampler, whose seed depends on the job's and on the trial's number. To
+    Every suggestion is made by a new sampler, whose seed depends on the search's and on the trial's number. To
     TPESampler, GPSampler and RandomSampler a resume therefore makes no difference. CmaEsSampler, NSGAIISampler and
-    NSGAIIISampler note down with a trial which generation it belongs to when they suggest it, and Optuna keeps that in
-    its storage. Here it is found out anew: each trial, when it has ended, is asked for once more with its values fixed,
-    after all trials that ended before it. So a resume makes no difference to them either, and generations are filled in
-    the order in which trials end. With trials in parallel some of a generation were therefore suggested out of the one
-    before, where Optuna's own would pass them over. Trials of earlier runs are the first generations of the genetic
-    samplers; CmaEsSampler does not learn from them, as its distribution did not draw them.
+    NSGAIIISampler store with a trial which generation it belongs to when they suggest it, and Optuna keeps that in
+    its storage. Here it is worked out again: each trial, when it has ended, is suggested once more with its values
+    fixed, after all trials that ended before it. So a resume makes no difference to them either, and generations are
+    filled in the order in which trials end. With parallel trials, some members of a generation were therefore
+    suggested from the generation before, where Optuna itself would skip them. Trials of earlier runs are the first
+    generations of the genetic samplers; CmaEsSampler does not learn from them, as its distribution did not draw them.
 
     CmaEsSampler searches the numbers that every trial has. Categorical parameters and those with a condition are
     drawn at random, as Optuna would draw them.
 
     Args:
         space: what to search.
-        sampler: a class in optuna.samplers.
+        sampler: the name of a class in optuna.samplers.
         options: its arguments as JSON has them, without ``seed``.
 
     Raises:
@@ -65,15 +66,17 @@ class OptunaSearch(Strategy):
             be rebuilt from a history, or needs a package that is not installed.
     """
 
+    spec = OptunaSampler
+
     def __init__(
         self,
         space: Space,
         *,
         sampler: str = "TPESampler",
         options: Mapping[str, JsonValue] | None = None,
-        **about: Any,  # see Strategy
+        **context: Unpack[StrategyContext],
     ) -> None:
-        super().__init__(space, **about)
+        super().__init__(space, **context)
         if optuna is None:
             raise UnsuitableStrategy(f"the optuna strategy needs the extra: {install('optuna')}")
         self._name = sampler
@@ -98,19 +101,19 @@ class OptunaSearch(Strategy):
             )
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
-        """The sampler for the trial of a number."""
+        """Return the sampler for the trial with this number."""
         try:
-            return self._class(  # type: ignore[call-arg]  # each of those that there are takes a seed
+            return self._class(  # type: ignore[call-arg]  # each of these samplers takes a seed
                 seed=self.generator(number).getrandbits(31), **self._options
             )
         except (TypeError, ValueError) as error:
             raise UnsuitableStrategy(f"{self._name} does not take these options: {error}") from None
 
     def _asked(self, dimension: Dimension) -> bool:
-        """Whether the sampler is asked for a dimension.
+        """Return whether the sampler suggests a dimension.
 
-        CmaEsSampler is not asked for those with a condition: its search ends for good when a dimension that
-        all trials of its first generation happened to have is missing in a later one.
+        CmaEsSampler does not suggest those with a condition: its search ends for good when a dimension that all
+        trials of its first generation happened to have is missing from a later one.
         """
         return not self._cma_es or not dimension.parameter.when
 
@@ -127,7 +130,7 @@ class OptunaSearch(Strategy):
                 self._told.add_trial(trial)
 
     def _known(self, values: Values) -> dict[str, Scalar]:
-        """A trial's values as Optuna has them, by the dimension's key."""
+        """Return a trial's values as Optuna has them, by the dimension's key."""
         return {
             each.key: self._carriers[each.key].encode(values[each.name])
             for each in self.space.active(values)
@@ -135,7 +138,7 @@ class OptunaSearch(Strategy):
         }
 
     def _trial(self, parameters: Values, state: "optuna.trial.TrialState", **result: Any) -> "optuna.trial.FrozenTrial":
-        """A trial as Optuna writes it; `result` goes to `optuna.trial.create_trial`."""
+        """Return a trial as Optuna writes it; `result` goes to `optuna.trial.create_trial`."""
         known = self._known(parameters)
         distributions = {key: self._distributions[key] for key in known}
         return optuna.trial.create_trial(state=state, params=known, distributions=distributions, **result)
@@ -143,7 +146,7 @@ class OptunaSearch(Strategy):
     def _result(
         self, observation: Observation
     ) -> tuple["optuna.trial.TrialState", list[float] | None, dict[int, float]]:
-        """How a trial ended in Optuna's terms: its state, its values, and its intermediate ones by step."""
+        """Return in Optuna's terms how a trial ended: its state, its values, and its intermediate values by step."""
         losses = observation.losses
         if observation.state is TrialState.COMPLETED and losses is not None:
             return optuna.trial.TrialState.COMPLETE, list(losses), {}
@@ -153,13 +156,13 @@ class OptunaSearch(Strategy):
         return optuna.trial.TrialState.FAIL, None, {}
 
     def _replay(self, observation: Observation) -> None:
-        """Lets the sampler note down what it would have when it suggested this trial next."""
+        """Have the sampler store what it would have stored on suggesting this trial next."""
         known = self._known(observation.parameters)
         state, values, intermediate = self._result(observation)
         self._told.sampler = self._sampler(observation.number)
         self._told.enqueue_trial(known)
         trial = self._told.ask({key: self._distributions[key] for key in known})
-        _ = trial.relative_params  # Optuna 5 leaves the sampler out where all values are fixed
+        _ = trial.relative_params  # Optuna 5 does not call the sampler where all values are fixed
         for step, value in intermediate.items():
             trial.report(value, step)
         self._told.tell(trial, values, state=state)
@@ -168,7 +171,7 @@ class OptunaSearch(Strategy):
 
     def _propose(self, number: int) -> Values | None:
         with _quiet():
-            study = copy.deepcopy(self._told)  # what is noted down with this suggestion shall not be there for the next
+            study = copy.deepcopy(self._told)  # the next suggestion must not see what is stored with this one
             for waiting in self.pending.values():
                 study.add_trial(self._trial(waiting, optuna.trial.TrialState.RUNNING))
             study.sampler = self._sampler(number)
@@ -212,7 +215,7 @@ def _sampler_class(name: str) -> "type[optuna.samplers.BaseSampler]":
 
 
 def _check_options(sampler: "type[optuna.samplers.BaseSampler]", options: Mapping[str, JsonValue]) -> None:
-    """Refuses options that the sampler has not, or that are of another type than it says."""
+    """Raise for options that the sampler does not have, or that are of another type than its signature says."""
     types = {name: str(about.annotation) for name, about in inspect.signature(sampler).parameters.items()}
     allowed = {name: kinds for name, kinds in types.items() if _json_types(kinds) and name != "seed"}
     for name, value in options.items():
@@ -229,14 +232,14 @@ def _check_options(sampler: "type[optuna.samplers.BaseSampler]", options: Mappin
 
 
 def _json_types(annotation: str) -> tuple[type, ...]:
-    """The types among those of an annotation, such as ``int | None``, that JSON has; None alone is none."""
+    """Return the types of an annotation such as ``int | None`` that JSON has; none where only None is left."""
     found = [kind for name in annotation.split(" | ") for kind in _JSON_TYPES.get(name, ())]
     return tuple(found) if found != [type(None)] else ()
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps Optuna from logging each study, and from warning at each sampler that an argument may go or change."""
+    """Keep Optuna from logging each study, and from warning that an argument of a sampler may go or change."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
     try:

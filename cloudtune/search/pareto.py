@@ -1,4 +1,4 @@
-"""Several losses at once: who is dominated, who stands alone, and how much a front covers. Lower is better."""
+"""Several losses at once: domination, crowding and hypervolume. Lower is better."""
 
 import itertools
 
@@ -8,7 +8,7 @@ from cloudtune.search.arrays import Array, Indices, Mask
 
 
 def dominates(losses: Array) -> Mask:
-    """n × n: whether the row's losses are nowhere worse and somewhere better than the column's.
+    """Return, n × n, whether the row's losses are nowhere worse and somewhere better than the column's.
 
     Args:
         losses: n × m.
@@ -18,12 +18,12 @@ def dominates(losses: Array) -> Mask:
 
 
 def front(losses: Array) -> Indices:
-    """The indices of the losses that none dominates, in their order."""
+    """Return the indices of the n × m losses that no other dominates, in their order."""
     return np.flatnonzero(~dominates(losses).any(axis=0))
 
 
 def ranks(losses: Array) -> Indices:
-    """The front that each stands in: 0 if none dominates it, 1 if only those of front 0 do, and so on.
+    """Return the front of each of n × m losses: 0 if none dominates it, 1 if only those of front 0 do, and so on.
 
     Non-dominated sorting (Deb et al. 2002, doi 10.1109/4235.996017, section III.A).
     """
@@ -38,7 +38,7 @@ def ranks(losses: Array) -> Indices:
 
 
 def crowding(losses: Array) -> Array:
-    """How far each stands from its neighbours on the front, infinite at its ends (Deb et al. 2002, section III.B)."""
+    """Return the crowding distance of each of n × m losses, infinite at the ends (Deb et al. 2002, section III.B)."""
     distance = np.zeros(len(losses))
     for column in losses.T:
         order = np.argsort(column, kind="stable")
@@ -50,9 +50,9 @@ def crowding(losses: Array) -> Array:
 
 
 def boxes(losses: Array, reference: Array) -> tuple[Array, Array]:
-    """The part of the space below a reference that no loss dominates, cut into boxes that do not overlap.
+    """Return the part of the space below a reference that no loss dominates, cut into boxes that do not overlap.
 
-    Along the last objective the space is cut into slabs at the losses; within a slab, the ones below it make the
+    Along the last objective the space is cut into slabs at the losses; within a slab, the losses below it pose the
     same problem with one objective less (as in the dimension sweep of Fonseca et al. 2006,
     doi 10.1109/CEC.2006.1688440).
 
@@ -78,7 +78,7 @@ def boxes(losses: Array, reference: Array) -> tuple[Array, Array]:
 
 
 def hypervolume(losses: Array, reference: Array) -> float:
-    """How much of the space below a reference is dominated by at least one of n × m losses."""
+    """Return the volume of the space below a reference that n × m losses dominate."""
     known = losses[(losses < reference).all(axis=1)]
     if not len(known):
         return 0.0

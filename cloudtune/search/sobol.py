@@ -1,24 +1,26 @@
 """Sobol search: a scrambled low-discrepancy sequence (Owen 1998; scipy.stats.qmc.Sobol)."""
 
-from typing import Any
+from typing import Unpack
 
 from scipy.stats import qmc
 
-from cloudtune.search.base import Strategy, UnsuitableStrategy
+from cloudtune.search.strategy import Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.strategies import Sobol
 
 
 class SobolSearch(Strategy):
-    """Trial n is the n-th point of the scrambled sequence of the seed.
+    """Suggests as trial n the n-th point of the scrambled sequence of the seed.
 
     Raises:
         UnsuitableStrategy: the space has more dimensions than the sequence.
     """
 
+    spec = Sobol
     needs_history = False
 
-    def __init__(self, space: Space, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         if len(space.dimensions) > qmc.Sobol.MAXDIM:
             raise UnsuitableStrategy(f"a Sobol sequence has at most {qmc.Sobol.MAXDIM} dimensions; use random")
         self._engine = qmc.Sobol(len(space.dimensions), scramble=True, seed=self.seed)

@@ -1,4 +1,4 @@
-"""What a model-based search believes of one objective: two Gaussian processes, and how far each is to be trusted."""
+"""The surrogate of one objective: Gaussian processes under two priors, weighted by how well each predicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from cloudtune.search.arrays import Array, Indices
+from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.gp import Data, Hyperparameters, Posterior, Prior, fit
-from cloudtune.search.records import Records
 from cloudtune.search.transfer import Trend, Trended
-from cloudtune.search.warp import warp
+from cloudtune.search.warping import warp
 
 PRIORS = (Prior(-1.0, 0.4), Prior(1.0, 1.7))
-"""All dimensions matter about alike; or few do, and the others hardly."""
+"""The first expects all dimensions to matter alike, the second few of them."""
 
 MAX_POINTS = 600
-"""Observations that hyperparameters' models take; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
+"""Observations that a fitted model takes; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
 
 LEAST = 3
 """Usable observations below which there is no model."""
@@ -31,10 +31,10 @@ _IGNORED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """What was made of the first observations.
+    """What was fitted to the first observations.
 
     Attributes:
-        chosen: the observations that the models take.
+        chosen: the indices of the observations that the models take.
         models: the hyperparameters, the factor of the covariance and the weight of each model that counts.
     """
 
@@ -43,32 +43,33 @@ class _Fitted:
 
 
 class Surrogate:
-    """Gaussian processes with different priors, weighed by how well each foretells what it has not seen.
+    """Gaussian processes under different priors, weighted by how well each predicts what it has not seen.
 
-    Each observation is foretold from all others (leave-one-out), under hyperparameters that were fitted before the
-    latest of them came; the models' weights are as the densities of these forecasts, as in pseudo-Bayes model
+    Each observation is predicted from all others (leave-one-out), under hyperparameters that were fitted before the
+    latest of them came; the weights are proportional to the densities of these predictions, as in pseudo-Bayes model
     averaging (Yao et al. 2018, doi 10.1214/17-BA1091, section 3.4). So a space where all depends on one parameter and
-    one where all matter are both learnt quickly, and a model that fits everything but foretells nothing has no say.
+    one where all parameters matter are both learnt quickly, and a model that fits everything but predicts nothing has
+    no weight.
 
-    Hyperparameters are those of the first observations up to a count that grows by a tenth at a time, so that they
-    are fitted seldom, and are the same after a resume. Each fit starts where the one before it ended, but for those
-    at which the count doubles: they start anew, and there is never much to be made up for.
+    Hyperparameters are fitted to the first observations up to a count that grows by a tenth at a time: they are fitted
+    seldom, and are the same after a resume. Each fit starts where the one before it ended, but for those at which the
+    count doubles: they start from the prior, so that a resume has few fits to repeat.
 
     Args:
         encoding: of the space.
-        records: what was observed.
-        objective: which of the losses.
-        others: what other experiments say of it; None for nothing.
+        dataset: the observations.
+        objective: the index of the loss.
+        others: the process of related experiments; None for none.
     """
 
-    def __init__(self, encoding: Encoding, records: Records, objective: int, others: Posterior | None = None) -> None:
-        self._encoding, self._records, self._objective, self._others = encoding, records, objective, others
+    def __init__(self, encoding: Encoding, dataset: Dataset, objective: int, others: Posterior | None = None) -> None:
+        self._encoding, self._dataset, self._objective, self._others = encoding, dataset, objective, others
         self._known: dict[tuple[int, Prior], Hyperparameters] = {}
         self._fitted: tuple[int, _Fitted] | None = None
 
     def models(self) -> tuple[list[Posterior | Trended], Array]:
-        """The processes given what was observed, and their weights, of sum 1."""
-        count = len(self._records)
+        """Return the processes given all observations, and their weights, of sum 1."""
+        count = len(self._dataset)
         point = refit_point(count)
         if self._fitted is None or self._fitted[0] != point:
             self._fitted = point, self._fit(point)
@@ -81,15 +82,15 @@ class Surrogate:
         return posteriors, np.array([weight for _, _, weight in fitted.models])
 
     def targets(self, count: int) -> Array:
-        """The first observations as a model takes them: warped, of mean 0 and variance 1."""
-        return warp(self._records.losses(count)[:, self._objective])
+        """Return the losses of the first `count` observations, warped, of mean 0 and variance 1."""
+        return warp(self._dataset.losses(count)[:, self._objective])
 
     def _data(self, targets: Array, chosen: Indices) -> tuple[Trend | None, Data]:
-        """What others lead to expect of the chosen observations, and what that leaves over."""
-        features, kept = self._records.features[chosen], targets[chosen]
+        """Return the trend of related experiments at the chosen observations, and the data with it subtracted."""
+        features, kept = self._dataset.features[chosen], targets[chosen]
         trend = None if self._others is None else Trend.of(self._others, features, kept)
         rest = kept if trend is None else kept - trend(features)
-        return trend, Data(features, self._encoding.owner, rest, self._records.doubt[chosen])
+        return trend, Data(features, self._encoding.owner, rest, self._dataset.doubt[chosen])
 
     def _fit(self, count: int) -> _Fitted:
         targets = self.targets(count)
@@ -123,7 +124,7 @@ class Surrogate:
 
 
 def _chosen(targets: Array, most: int) -> Indices:
-    """Which observations a model takes: all, or of many the best half and the latest, in their order."""
+    """Return the indices of the observations that a model takes: all, or of many the best half and the latest."""
     count = len(targets)
     if count <= most:
         return np.arange(count)
@@ -133,7 +134,7 @@ def _chosen(targets: Array, most: int) -> Indices:
 
 
 def refit_point(count: int) -> int:
-    """The largest number up to `count` of a fixed sequence that grows by one and later by a tenth, at most by 50."""
+    """Return the largest number up to `count` of a fixed sequence that grows by one and later by a tenth, at most by 50."""
     point = 1
     while (following := point + min(max(1, point // 10), _MAX_STEP)) <= count:
         point = following

@@ -11,18 +11,18 @@ from pydantic import (
     JsonValue,
     PlainSerializer,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
     field_validator,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cloudtune.plugins.entry_points import aliases
 from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel
-from cloudtune.space.space import Space, SpaceError
+from cloudtune.space.space import Space
+from cloudtune.spec.consistency import Found, refuse, search_problems
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
-from cloudtune.spec.strategies import Grid, Hyperband, Random, Stopping, Strategy
+from cloudtune.spec.stopping import Stopping
+from cloudtune.spec.strategies import Grid, Random, Strategy
 from cloudtune.spec.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
 
 Duration = Annotated[
@@ -40,6 +40,8 @@ Size = Annotated[
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
 ParameterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}=\-][^\s{}=]*$", max_length=256)]
+SpaceEntries = Annotated[dict[ParameterName, Entry], Field(min_length=1)]
+"""Parameters, or lists of variants, by name."""
 
 
 def _by_full_name(value: object) -> object:
@@ -111,6 +113,10 @@ class Objective(SpecModel):
     @classmethod
     def _compiles(cls, regex: str | None) -> str | None:
         return None if regex is None else check_regex(regex)
+
+
+Objectives = Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
+"""One objective, or a list."""
 
 
 def check_regex(regex: str) -> str:
@@ -230,11 +236,11 @@ class TuningJob(SpecModel):
     """Names the runs: letters, digits, - and _, up to 63."""
     trial: TrialSpec
     """What one trial runs."""
-    objective: Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
+    objective: Objectives
     """What is optimised: one objective, or a list."""
     metrics: dict[Text, Text] = {}
     """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
-    space: Annotated[dict[ParameterName, Entry], Field(min_length=1)]
+    space: SpaceEntries
     """The parameters by name; a list under a name holds variants of it for different conditions."""
     strategy: Strategy = Random.model_construct()
     """How the next trial is chosen."""
@@ -291,55 +297,18 @@ class TuningJob(SpecModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        problems = [*self._space_problems(), *self._objective_problems(), *self._limit_problems()]
-        if problems:
-            raise ValidationError.from_exception_data(
-                type(self).__name__,
-                [
-                    InitErrorDetails(type=PydanticCustomError("job", message_template(message)), loc=path, input=None)
-                    for path, message in problems
-                ],
-            )
+        if problems := [*search_problems(self), *self._limit_problems()]:
+            refuse(type(self).__name__, problems)
         return self
 
-    def _space_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
-        try:
-            space = self.search_space()
-        except SpaceError as error:
-            return [(("space", *_as_location(path)), message) for path, message in error.problems]
-        if isinstance(self.strategy, Grid) and self.strategy.levels is None:
-            return [
-                (
-                    ("space", *_as_location(dimension.key)),
-                    "a grid needs a finite axis: give it a step, or set strategy.levels",
-                )
-                for dimension in space.dimensions
-                if dimension.axis.size is None
-            ]
-        return []
-
-    def _objective_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
-        metrics = [objective.metric for objective in self.objective]
-        return [
-            (("objective", index, "metric"), f"the metric {metric!r} is an objective already")
-            for index, metric in enumerate(metrics)
-            if metric in metrics[:index]
-        ]
-
-    def _limit_problems(self) -> list[tuple[tuple[str | int, ...], str]]:
-        problems: list[tuple[tuple[str | int, ...], str]] = []
+    def _limit_problems(self) -> list[Found]:
+        problems: list[Found] = []
         limits = self.limits
         if limits.trials is None and not isinstance(self.strategy, Grid):
-            problems.append(
-                (
-                    ("limits", "trials"),
-                    f"how many trials? A {self.strategy.type} search has no end of its own",
-                )
-            )
+            message = f"how many trials? A {self.strategy.type} search has no end of its own"
+            problems.append((("limits", "trials"), message))
         if limits.target is not None and len(self.objective) > 1:
             problems.append((("limits", "target"), "a target needs a single objective"))
-        if isinstance(self.strategy, Hyperband) and self.stopping is not None:
-            problems.append((("stopping",), "hyperband stops trials itself; take the stopping rule away"))
         return problems
 
     def search_space(self) -> Space:
@@ -433,14 +402,3 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
 def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:
     """What a per-provider setting says for one provider; None where it says nothing."""
     return value.get(provider) if isinstance(value, dict) else value
-
-
-def message_template(message: str) -> str:
-    """A message as pydantic takes it, in which braces stand for themselves."""
-    return message.replace("{", "{{").replace("}", "}}")
-
-
-def _as_location(path: str) -> tuple[str | int, ...]:
-    return tuple(
-        int(part) if part.isdecimal() else part for part in path.replace("[", ".").replace("]", "").split(".") if part
-    )

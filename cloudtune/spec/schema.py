@@ -9,7 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.kinds import Kinds
 from cloudtune.spec.native import FIELD, own_keys
+from cloudtune.spec.stopping import STOPPING_KINDS
+from cloudtune.spec.strategies import STRATEGY_KINDS
 from cloudtune.spec.text.words import models_in
 
 Schema = dict[str, Any]
@@ -37,7 +40,32 @@ def job_schema() -> Schema:
         _describe(parts[name], model)
     _allow_short_forms(schema["properties"], parts)
     _allow_native_keys(schema["properties"])
+    for field, kinds in (("strategy", STRATEGY_KINDS), ("stopping", STOPPING_KINDS)):
+        _add_installed(schema["properties"][field], kinds, parts)
     return {"$schema": DIALECT, "title": "cloudtune job", **schema}
+
+
+def _add_installed(field: Schema, kinds: Kinds, parts: Schema) -> None:
+    """Add the kinds of installed packages to a field, and their parts to the schema's."""
+    for name in kinds.installed():
+        model = kinds.model(name)
+        own = _in_terms_of_the_dialect(
+            model.model_json_schema(mode="validation", ref_template=f"#/$defs/{name}.{{model}}")
+        )
+        below = own.pop("$defs", {})
+        _describe(own, model)
+        for part, found in _parts(model).items():
+            _describe(below[part], found)
+        parts |= {f"{name}.{part}": schema for part, schema in below.items()} | {name: own}
+        _choices_of(field).append({"$ref": f"#/$defs/{name}"})
+
+
+def _choices_of(field: Schema) -> list[Schema]:
+    """The list of kinds in the schema of a field that may be null."""
+    if "oneOf" in field:
+        choices: list[Schema] = field["oneOf"]
+        return choices
+    return next(_choices_of(each) for each in field["anyOf"] if "oneOf" in each)
 
 
 def _in_terms_of_the_dialect(node: Any) -> Any:
@@ -80,10 +108,12 @@ def _describe(schema: Schema, model: type[BaseModel]) -> None:
 
 @cache
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
-    """The texts below the fields of each class of a module, by class and field."""
-    classes = [
-        node for node in ast.parse(inspect.getsource(sys.modules[module])).body if isinstance(node, ast.ClassDef)
-    ]
+    """Return the texts below the fields of each class of a module, by class and field; none without its source."""
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except OSError:
+        return {}
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     return {one.name: dict(_documented(one)) for one in classes}
 
 

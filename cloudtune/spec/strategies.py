@@ -1,15 +1,53 @@
-"""How a job searches (its strategy) and when it gives up a trial (its stopping rule), as the spec writes them."""
+"""How a job searches: its strategy, as the spec writes it."""
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    SerializeAsAny,
+    StringConstraints,
+    WrapValidator,
+    model_validator,
+)
 
-from cloudtune.space.parameters import Count, Integer, Positive, SpecModel, no_text
+from cloudtune.plugins.entry_points import STRATEGIES
+from cloudtune.space.parameters import Count, Integer, SpecModel, no_text
+from cloudtune.spec.kinds import Kinds
+from cloudtune.spec.stopping import Asha, StoppingSpec
 
 Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 
 
-class Grid(SpecModel):
+class StrategySpec(SpecModel):
+    """The base of all strategies of the spec, also of those that other packages bring.
+
+    A strategy of another package names its type and its settings::
+
+        class SpiralSpec(StrategySpec):
+            type: Literal["spiral"] = "spiral"
+            seed: Seed | None = None
+            turns: Count = 3
+
+    A field ``seed`` makes the run repeatable; without a seed cloudtune draws one.
+    """
+
+    type: str
+
+    @property
+    def suggesting(self) -> "StrategySpec":
+        """The strategy that suggests the trials: this one, unless it leaves that to another."""
+        return self
+
+    @property
+    def own_stopping(self) -> StoppingSpec | None:
+        """The stopping rule that belongs to the strategy, so that the job may have no other; None for none."""
+        return None
+
+
+class Grid(StrategySpec):
     """Every combination of the values, in a fixed order (the last parameter turns fastest)."""
 
     type: Literal["grid"] = "grid"
@@ -17,7 +55,7 @@ class Grid(SpecModel):
     """How many equally spaced values of a parameter without a step are tried; null where every axis is finite."""
 
 
-class Random(SpecModel):
+class Random(StrategySpec):
     """Independent draws from the space's distribution; a finite space is drawn without repetition."""
 
     type: Literal["random"] = "random"
@@ -25,7 +63,7 @@ class Random(SpecModel):
     """Makes the run repeatable; null draws one."""
 
 
-class Sobol(SpecModel):
+class Sobol(StrategySpec):
     """A scrambled Sobol sequence: spreads more evenly than random."""
 
     type: Literal["sobol"] = "sobol"
@@ -33,7 +71,7 @@ class Sobol(SpecModel):
     """Makes the run repeatable; null draws one."""
 
 
-class Bayesian(SpecModel):
+class Bayesian(StrategySpec):
     """A Gaussian process that learns from the finished trials where the next one pays most."""
 
     type: Literal["bayesian"] = "bayesian"
@@ -43,7 +81,7 @@ class Bayesian(SpecModel):
     """Quasi-random trials before the model decides; null for a number that suits the space and the budget."""
 
 
-class Hyperband(SpecModel):
+class Hyperband(StrategySpec):
     """Many short trials, of which the promising ones go on (asynchronous successive halving, arXiv 1810.05934)."""
 
     type: Literal["hyperband"] = "hyperband"
@@ -64,8 +102,22 @@ class Hyperband(SpecModel):
             raise ValueError(f"max_resource {self.max_resource} is below min_resource {self.min_resource}")
         return self
 
+    @property
+    def suggesting(self) -> StrategySpec:
+        match self.searcher:
+            case "random":
+                return Random(seed=self.seed)
+            case "bayesian":
+                return Bayesian(seed=self.seed)
+            case "evolutionary":
+                return Evolutionary(seed=self.seed)
 
-class Evolutionary(SpecModel):
+    @property
+    def own_stopping(self) -> StoppingSpec:
+        return Asha(min_resource=self.min_resource, max_resource=self.max_resource, eta=self.eta)
+
+
+class Evolutionary(StrategySpec):
     """A population that is bred from its best members."""
 
     type: Literal["evolutionary"] = "evolutionary"
@@ -75,7 +127,7 @@ class Evolutionary(SpecModel):
     """Members of a generation; null for a number that suits the space."""
 
 
-class OptunaSampler(SpecModel):
+class OptunaSampler(StrategySpec):
     """A sampler of Optuna, which comes with the extra ``optuna``."""
 
     type: Literal["optuna"] = "optuna"
@@ -87,7 +139,7 @@ class OptunaSampler(SpecModel):
     """Makes the run repeatable; null draws one."""
 
 
-class HyperoptTpe(SpecModel):
+class HyperoptTpe(StrategySpec):
     """The tree of Parzen estimators of HyperOpt, which comes with the extra ``hyperopt``."""
 
     type: Literal["hyperopt"] = "hyperopt"
@@ -101,73 +153,12 @@ class HyperoptTpe(SpecModel):
     """Makes the run repeatable; null draws one."""
 
 
-Strategy = Annotated[
-    Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe,
-    Field(discriminator="type"),
-]
+_Own = Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe
 
+STRATEGY_KINDS = Kinds("strategy", STRATEGIES, StrategySpec, _Own)
+"""The strategies that a job may ask for."""
 
-class _Rule(SpecModel):
-    grace: Annotated[Integer, Field(ge=0)] = 0
-    """Steps (reports) of a trial before it may be stopped."""
-    interval: Count = 1
-    """Trials are judged at every so many steps."""
-
-
-class Median(_Rule):
-    """Stops a trial whose best value is worse than the median of the others' running averages at the same step."""
-
-    type: Literal["median"] = "median"
-
-
-class Bandit(_Rule):
-    """Stops a trial whose best value lies outside a slack of the best trial's at the same step."""
-
-    type: Literal["bandit"] = "bandit"
-    slack_factor: Positive | None = None
-    """The slack as a ratio of the best value."""
-    slack_amount: Positive | None = None
-    """The slack as a distance from the best value."""
-
-    @model_validator(mode="after")
-    def _one_slack(self) -> Self:
-        if (self.slack_factor is None) == (self.slack_amount is None):
-            raise ValueError("needs one of slack_factor and slack_amount, not both")
-        return self
-
-
-class Truncation(_Rule):
-    """Stops the lowest percentage of the trials at every judgement."""
-
-    type: Literal["truncation"] = "truncation"
-    percentage: Annotated[Integer, Field(ge=1, le=99)]
-    """The share that is stopped."""
-
-
-class Curve(_Rule):
-    """Stops a trial that has hardly a chance of ending better than the best, as the curves of completed trials tell."""
-
-    type: Literal["curve"] = "curve"
-    probability: Annotated[float, BeforeValidator(no_text), Field(gt=0, lt=1)] = 0.05
-    """The chance of ending better than the best, below which a trial is stopped."""
-
-
-class Asha(SpecModel):
-    """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the top 1/eta go on."""
-
-    type: Literal["asha"] = "asha"
-    min_resource: Count = 1
-    """The step of the first rung."""
-    max_resource: Count | None = None
-    """The step beyond which nothing is stopped; null for no bound."""
-    eta: Annotated[Integer, Field(ge=2)] = 3
-    """One in so many trials goes on at each rung."""
-
-
-class Auto(SpecModel):
-    """The service's own early stopping."""
-
-    type: Literal["auto"] = "auto"
-
-
-Stopping = Annotated[Median | Bandit | Truncation | Curve | Asha | Auto, Field(discriminator="type")]
+if TYPE_CHECKING:
+    Strategy = StrategySpec
+else:
+    Strategy = Annotated[_Own, Discriminator("type"), WrapValidator(STRATEGY_KINDS.validate), SerializeAsAny()]

@@ -19,7 +19,8 @@ from cloudtune.planning.plan import Beside, Plan, Support, covers
 from cloudtune.space.parameters import Categorical, Constant, Int, LogNormal, Normal
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.native import FIELD, native_path
-from cloudtune.spec.strategies import Auto, Bayesian, Median, Random
+from cloudtune.spec.stopping import Auto, Median
+from cloudtune.spec.strategies import Bayesian, Random
 from cloudtune.spec.units import format_duration, format_size
 
 Key = str | int

@@ -42,22 +42,8 @@ from cloudtune.spec.job import (
     TuningJob,
     WarmStart,
 )
-from cloudtune.spec.strategies import (
-    Asha,
-    Auto,
-    Bandit,
-    Bayesian,
-    Curve,
-    Evolutionary,
-    Grid,
-    Hyperband,
-    HyperoptTpe,
-    Median,
-    OptunaSampler,
-    Random,
-    Sobol,
-    Truncation,
-)
+from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
+from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
 
 Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]

@@ -7,7 +7,8 @@ from cloudtune.space.codecs import NumberAsText, ValuesAsText
 from cloudtune.space.parameters import Float, Int, LogNormal, Normal
 from cloudtune.space.space_codec import EncodedDimension
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bandit, Bayesian, Grid, Median, Random, Sobol, Truncation
+from cloudtune.spec.stopping import Auto, Bandit, Median, Truncation
+from cloudtune.spec.strategies import Bayesian, Grid, Random, Sobol
 from cloudtune_azureml.rules import MAX_TRIALS
 from cloudtune_azureml.space import Branched, helped, sampling_of, whole_bell, write
 

@@ -9,7 +9,8 @@ from cloudtune.space.codecs import NumberAsText
 from cloudtune.space.parameters import Float, Int, Parameter
 from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bandit, Grid, Median, Random, Sobol, Truncation
+from cloudtune.spec.stopping import Auto, Bandit, Median, Truncation
+from cloudtune.spec.strategies import Grid, Random, Sobol
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import text_of
 from cloudtune_azureml.capabilities import SUPPORT, driven, reasons

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from cloudtune.planning.plan import Support
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune.spec.stopping import Auto, Median
+from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
 from cloudtune_sagemaker.rules import MAX_JOBS, MAX_VALUES
 from cloudtune_sagemaker.space import DEFINITION, Branch, helped, too_many
 

@@ -7,7 +7,8 @@ from typing import Any
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import text_of
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Median, Random
+from cloudtune.spec.stopping import Auto, Median
+from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
 from cloudtune.store.records import Trial
 from cloudtune.store.secrets import MASK
 from cloudtune_sagemaker.capabilities import SUPPORT, driven, reasons

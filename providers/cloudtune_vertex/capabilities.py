@@ -7,7 +7,8 @@ from cloudtune.space.codecs import NumberAsText, ValuesAsText
 from cloudtune.space.parameters import Constant, Float, Int
 from cloudtune.space.space_codec import EncodedDimension
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median, Random
+from cloudtune.spec.stopping import Auto, Median
+from cloudtune.spec.strategies import Bayesian, Grid, Random
 from cloudtune_vertex.space import Nested, helped
 
 _MACHINE_DECIDES = "the machine type decides; choose one that has it (compute.instance)"

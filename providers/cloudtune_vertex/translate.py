@@ -7,7 +7,8 @@ from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import NumberAsText
 from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Auto, Bayesian, Grid, Median
+from cloudtune.spec.stopping import Auto, Median
+from cloudtune.spec.strategies import Bayesian, Grid
 from cloudtune.store.records import Trial
 from cloudtune_vertex.capabilities import SUPPORT, driven, reasons
 from cloudtune_vertex.container import metric_id

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cloudtune import Categorical, Float, Int, TuningJob, api, tune
-from cloudtune.driver.warm_start import KnownTrial, keep, kept, known_trials, observations, project
+from cloudtune.driver.warm_start import keep, kept, known_trials
 from cloudtune.errors import RunNotFound, SpecError
+from cloudtune.search.known_trials import KnownTrial, observations, project
 from cloudtune.space.space import Space
 from cloudtune.store.records import TrialState
 
@@ -45,7 +46,7 @@ def test_identical_trials_are_those_that_are_possible_here() -> None:
         known({"lr": 0.02, "layers": 4, "norm": True}, 3.0, TrialState.FAILED),
     ]
     warm = job(warm_start={"runs": ["before"]})
-    found = observations(warm, warm.search_space(), trials)
+    found = observations(trials, warm.search_space(), warm.objective, transfer=False)
     assert [each.number for each in found] == [-1, -2, -3]
     assert [each.parameters for each in found] == [
         {"lr": 0.01, "layers": 3, "norm": None},
@@ -59,13 +60,15 @@ def test_identical_trials_are_those_that_are_possible_here() -> None:
 def test_hints_are_taken_also_from_an_overlapping_space() -> None:
     trials = [known({"lr": 2.0, "layers": 3, "width": 5}, 1.0), known({"nothing": 1}, 1.0)]
     warm = job(warm_start={"runs": ["before"], "kind": "transfer"})
-    found = observations(warm, warm.search_space(), trials)
+    found = observations(trials, warm.search_space(), warm.objective, transfer=True)
     assert [(each.parameters, each.origin) for each in found] == [({"layers": 3}, "before")]
 
 
 def test_goals_are_turned_into_losses() -> None:
     warm = job(warm_start=["before"], objective={"metric": "loss", "goal": "maximize"})
-    (found,) = observations(warm, warm.search_space(), [known({"lr": 0.01, "layers": 3, "norm": None}, 1.5)])
+    (found,) = observations(
+        [known({"lr": 0.01, "layers": 3, "norm": None}, 1.5)], warm.search_space(), warm.objective, transfer=False
+    )
     assert found.losses == (-1.5,)
 
 

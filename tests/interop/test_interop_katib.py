@@ -31,7 +31,8 @@ from cloudtune.planning.plan import Support, leaves
 from cloudtune.space.axes import axis_of
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
 from cloudtune.spec.job import Compute, Objective, TrialSpec
-from cloudtune.spec.strategies import Evolutionary, Hyperband, HyperoptTpe, Median, OptunaSampler, Random
+from cloudtune.spec.stopping import Median
+from cloudtune.spec.strategies import Evolutionary, Hyperband, HyperoptTpe, OptunaSampler, Random
 from cloudtune.testing.specs import TEXTS, jobs, parameters
 from cloudtune.trial import commands
 

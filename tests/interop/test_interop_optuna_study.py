@@ -11,9 +11,10 @@ from late import LATE
 
 from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
-from cloudtune.driver import warm_start
+from cloudtune.driver.warm_start import known_trials
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.interop.formats import load_format
+from cloudtune.search.known_trials import observations, project
 from cloudtune.space.parameters import Categorical, Float, Int
 
 if LATE:
@@ -64,8 +65,8 @@ def test_branches_of_the_users_code_become_conditions() -> None:
 def test_every_completed_trial_is_one_of_the_job() -> None:
     study = studied(branching, 80)
     space = job_from_study(study).job.search_space()
-    assert all(space.contains(warm_start.project(space, trial.params)) for trial in study.trials)
-    assert all(warm_start.project(space, trial.params).keys() == trial.params.keys() for trial in study.trials)
+    assert all(space.contains(project(space, trial.params)) for trial in study.trials)
+    assert all(project(space, trial.params).keys() == trial.params.keys() for trial in study.trials)
 
 
 def test_what_no_value_explains_is_always_there_and_told() -> None:
@@ -203,12 +204,12 @@ def test_the_job_learns_from_the_trials_of_the_study(
     job = TuningJob.from_yaml(job_file)
     assert job.warm_start is not None
     assert job.warm_start.table == "../known.csv"
-    known = warm_start.known_trials(job, tmp_path, job_file.parent)
+    known = known_trials(job, tmp_path, job_file.parent)
     study = optuna.load_study(study_name="one", storage=f"sqlite:///{storage}")
     for each, trial in zip(known, study.trials, strict=True):
         assert each.parameters == {name: pytest.approx(value) if isinstance(value, float) else value for name, value in trial.params.items()}  # fmt: skip
     assert [each.metrics["value"] for each in known] == [trial.value for trial in study.trials]
-    assert len(warm_start.observations(job, job.search_space(), known)) == 8
+    assert len(observations(known, job.search_space(), job.objective, transfer=False)) == 8
     assert len(list(csv.DictReader(table.open()))) == 8
     assert run_app(command) == 0
     assert "note: 8 finished trials: --trials known.csv lets the job learn from them" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from cloudtune.interop.documents import Document, read_document
 from cloudtune.interop.formats import Imported
 from cloudtune.interop.wandb import parse
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
-from cloudtune.spec.strategies import Asha
+from cloudtune.spec.stopping import Asha
 from cloudtune.trial import commands
 
 if LATE:

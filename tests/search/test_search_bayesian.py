@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from late import LATE
 
 from cloudtune.search.bayesian import BayesianSearch
-from cloudtune.search.draws import RandomSearch
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.pareto import boxes, hypervolume
+from cloudtune.search.random_search import RandomSearch
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, Ordinal
 from cloudtune.space.space import Space, Values
 from cloudtune.store.records import TrialState
@@ -31,10 +31,10 @@ if LATE:
 
     from cloudtune.search import Observation, Strategy, gp
     from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture, log_improvement
-    from cloudtune.search.maximise import Maximiser, keys
-    from cloudtune.search.records import Records
+    from cloudtune.search.acquisition_optimizer import AcquisitionOptimizer, keys
+    from cloudtune.search.dataset import Dataset
     from cloudtune.search.surrogate import refit_point
-    from cloudtune.search.warp import warp
+    from cloudtune.search.warping import warp
 
 
 MIXED = {
@@ -434,18 +434,18 @@ def test_the_maximum_is_found_on_levels_branches_and_continua_at_once() -> None:
             return self(features), -2.0 * (features - goal)
 
     anchors = encoding.rows([{"kind": "a", "count": 2, "part": 0.5, "step": 0.1}])
-    row = Maximiser(encoding, Near(), np.random.default_rng(0)).best(anchors, set())
+    row = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(anchors, set())
     assert row is not None
     found = encoding.values(row)
     assert (found["kind"], found["count"], found["step"]) == ("b", 37, 0.4)
     assert float(found["rate"] or 0) == pytest.approx(0.0123, rel=0.02)
-    other = Maximiser(encoding, Near(), np.random.default_rng(0)).best(anchors, set(keys(row[None])))
+    other = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(anchors, set(keys(row[None])))
     assert other is not None
     assert encoding.values(other) != found, "what is taken is not suggested"
 
 
 def test_failed_and_pruned_trials_count_as_what_they_say_of_the_final_loss() -> None:
-    records = Records(Encoding(Space({"x": Float(low=0, high=1)})), 1)
+    records = Dataset(Encoding(Space({"x": Float(low=0, high=1)})), 1)
     states = [
         TrialState.COMPLETED,
         TrialState.COMPLETED,

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from cloudtune.search import Observation, Strategy
-from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import CovarianceSearch, GeneticSearch, evolutionary
 from cloudtune.search.pareto import boxes, crowding, front, hypervolume, ranks
+from cloudtune.search.random_search import RandomSearch
 from cloudtune.space.parameters import Categorical, Constant, Float, Int
 from cloudtune.space.space import Space, Values
 from cloudtune.store.records import TrialState

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from late import LATE
 
 from cloudtune.search import Observation, Strategy, UnsuitableStrategy
-from cloudtune.search.draws import RandomSearch
+from cloudtune.search.random_search import RandomSearch
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal
 from cloudtune.space.space import Entries, Space, Values
 from cloudtune.store.records import TrialState

@@ -8,12 +8,12 @@ import pytest
 from late import LATE
 
 from cloudtune.search import StoppingRule, rule_for
-from cloudtune.search.rules import Asha, Bandit, Median, Truncation
+from cloudtune.search.stopping.rules import AshaRule, BanditRule, MedianRule, TruncationRule
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
 
 if LATE:
-    from cloudtune.search.curves import Curve
+    from cloudtune.search.stopping.curves import CurveRule
 
 
 def stopped(rule: StoppingRule, reports: Iterable[tuple[int, int, float]]) -> list[tuple[int, int]]:
@@ -30,22 +30,22 @@ GOOD = [*curve(0, [5, 4, 3]), *curve(1, [6, 5, 4]), *curve(2, [7, 6, 5])]
 
 
 def test_median_stops_what_is_worse_than_the_median_of_running_averages() -> None:
-    rule = Median(grace=0, interval=1)
+    rule = MedianRule(grace=0, interval=1)
     assert stopped(rule, GOOD) == []
     assert stopped(rule, curve(3, [6.0, 5.5, 5.0])) == [], "as good as the median goes on"
     assert stopped(rule, curve(4, [6.1])) == [(4, 1)]
 
 
 def test_median_judges_the_best_value_of_a_trial_not_its_last() -> None:
-    rule = Median(grace=0, interval=1)
+    rule = MedianRule(grace=0, interval=1)
     stopped(rule, GOOD)
     assert stopped(rule, curve(3, [2.0, 9.0, 9.0])) == []
 
 
 def test_median_waits_for_three_others_for_its_grace_and_its_interval() -> None:
-    rule = Median(grace=0, interval=1)
+    rule = MedianRule(grace=0, interval=1)
     assert stopped(rule, [*curve(0, [1]), *curve(1, [1]), *curve(2, [9])]) == []
-    rule = Median(grace=1, interval=2)
+    rule = MedianRule(grace=1, interval=2)
     stopped(rule, [*GOOD, (0, 4, 2.0), (1, 4, 2.0), (2, 4, 2.0), (0, 5, 2.0), (1, 5, 2.0), (2, 5, 2.0)])
     assert stopped(rule, curve(3, [9.0] * 5)) == [(3, 3), (3, 5)]
 
@@ -63,22 +63,22 @@ def test_bandit_with_a_factor_allows_a_ratio_of_the_best(
     maximize: bool, best: float, allowed: float, bad: float
 ) -> None:
     sign = -1 if maximize else 1
-    rule = Bandit(0, 1, factor=0.2, amount=None, maximize=maximize)
+    rule = BanditRule(0, 1, slack_factor=0.2, slack_amount=None, maximize=maximize)
     assert stopped(rule, [(0, 1, sign * best), (1, 1, sign * allowed), (2, 1, sign * bad)]) == [(2, 1)]
 
 
 def test_bandit_with_an_amount_allows_a_distance_from_the_best() -> None:
-    rule = Bandit(0, 1, factor=None, amount=0.5, maximize=False)
+    rule = BanditRule(0, 1, slack_factor=None, slack_amount=0.5, maximize=False)
     assert stopped(rule, [(0, 1, 1.0), (1, 1, 1.5), (2, 1, 1.51)]) == [(2, 1)]
 
 
 def test_bandit_compares_what_the_others_had_by_the_same_step() -> None:
-    rule = Bandit(0, 1, factor=None, amount=0.5, maximize=False)
+    rule = BanditRule(0, 1, slack_factor=None, slack_amount=0.5, maximize=False)
     assert stopped(rule, [*curve(0, [3.0, 0.1]), *curve(1, [3.4, 3.0])]) == [(1, 2)]
 
 
 def test_truncation_stops_the_worst_share_at_a_step() -> None:
-    rule = Truncation(0, 1, 25)
+    rule = TruncationRule(0, 1, 25)
     reports = [(number, 1, float(number)) for number in range(8)]
     # of 4, 5, 6, 7 values one is truncated, of 8 two; each comes as the worst so far
     assert stopped(rule, reports) == [(number, 1) for number in range(3, 8)]
@@ -86,7 +86,7 @@ def test_truncation_stops_the_worst_share_at_a_step() -> None:
 
 
 def test_asha_lets_one_in_eta_go_on_at_every_rung() -> None:
-    rule = Asha(1, 9, 3)
+    rule = AshaRule(1, 9, 3)
     assert stopped(rule, [(0, 1, 5.0), (1, 1, 6.0)]) == [], "too few to compare"
     assert stopped(rule, [(2, 1, 4.0), (3, 1, 5.5), (4, 1, 3.0)]) == [(3, 1)]
     assert stopped(rule, [(2, 2, 9.0)]) == [], "between the rungs nobody is judged"
@@ -95,12 +95,13 @@ def test_asha_lets_one_in_eta_go_on_at_every_rung() -> None:
 
 
 def test_asha_counts_a_trial_that_skips_steps_at_the_last_rung_it_passed() -> None:
-    rule = Asha(1, None, 2)
+    rule = AshaRule(1, None, 2)
     assert stopped(rule, [(0, 5, 1.0), (1, 4, 2.0)]) == [(1, 4)]
 
 
 @pytest.mark.parametrize(
-    "rule", [Median(0, 1), Bandit(0, 1, factor=0.1, amount=None, maximize=False), Truncation(0, 1, 50)]
+    "rule",
+    [MedianRule(0, 1), BanditRule(0, 1, slack_factor=0.1, slack_amount=None, maximize=False), TruncationRule(0, 1, 50)],
 )
 def test_repeated_steps_and_values_that_are_no_numbers_are_ignored(rule: StoppingRule) -> None:
     stopped(rule, GOOD)
@@ -109,7 +110,7 @@ def test_repeated_steps_and_values_that_are_no_numbers_are_ignored(rule: Stoppin
 
 
 def test_a_trial_that_starts_again_is_judged_by_its_new_reports() -> None:
-    rule = Median(0, 1)
+    rule = MedianRule(0, 1)
     stopped(rule, GOOD)
     rule.observe(3, 1, 5.0)
     rule.ended(3, TrialState.FAILED)
@@ -118,7 +119,7 @@ def test_a_trial_that_starts_again_is_judged_by_its_new_reports() -> None:
 
 def test_the_running_median_is_the_median() -> None:
     source = random.Random(4)
-    rule, averages = Median(0, 1), []
+    rule, averages = MedianRule(0, 1), []
     for number in range(200):
         loss = source.gauss(0, 1)
         expected = len(averages) >= 3 and loss > statistics.median(averages)
@@ -146,7 +147,7 @@ def test_hyperband_brings_its_own_rule_and_a_job_without_one_has_none() -> None:
             "space": {"x": {"type": "float", "low": 0, "high": 1}}, "limits": {"trials": 1}}  # fmt: skip
     assert rule_for(TuningJob.from_data(data)) is None
     hyperband = TuningJob.from_data({**data, "strategy": {"type": "hyperband", "max_resource": 27}})
-    assert isinstance(rule_for(hyperband), Asha)
+    assert isinstance(rule_for(hyperband), AshaRule)
 
 
 # Curves
@@ -159,7 +160,7 @@ def completed(rule: StoppingRule, number: int, losses: list[float]) -> None:
 
 def test_a_curve_that_will_not_become_the_best_is_stopped_and_one_that_may_is_not() -> None:
     """Ends are half of the loss at the first step, give or take 0.01; the best end is 0.5."""
-    rule = Curve(grace=0, interval=1, probability=0.05)
+    rule = CurveRule(grace=0, interval=1, probability=0.05)
     for number, (first, off) in enumerate(
         [(1.0, 0.0), (1.2, 0.01), (1.4, -0.01), (1.6, 0.0), (1.8, 0.01), (2.0, -0.01)]
     ):
@@ -170,7 +171,7 @@ def test_a_curve_that_will_not_become_the_best_is_stopped_and_one_that_may_is_no
 
 
 def test_curves_say_nothing_before_five_have_come_to_their_end() -> None:
-    rule = Curve(grace=0, interval=1, probability=0.5)
+    rule = CurveRule(grace=0, interval=1, probability=0.5)
     for number in range(4):
         completed(rule, number, [1.0, 0.5])
     rule.observe(8, 1, 1.0)
@@ -181,7 +182,7 @@ def test_curves_say_nothing_before_five_have_come_to_their_end() -> None:
 
 
 def test_a_diverged_trial_does_not_blind_the_curves() -> None:
-    rule = Curve(grace=0, interval=1, probability=0.05)
+    rule = CurveRule(grace=0, interval=1, probability=0.05)
     for number, first in enumerate([1.0, 1.1, 1.2, 1.3, 1.4, 1e300, 1.5]):
         completed(rule, number, [first, 0.5 * first])
     assert stopped(rule, curve(10, [1.6])) == [(10, 1)]
@@ -196,7 +197,7 @@ def test_curves_spare_most_steps_of_a_study_and_keep_its_best(seed: int) -> None
     for _ in range(60):
         end, height, speed = source.uniform(0.1, 1.0), source.uniform(0.5, 2.0), source.uniform(0.3, 1.2)
         curves.append([end + height * step**-speed + source.gauss(0, 0.01) for step in range(1, 28)])
-    rule = Curve(grace=2, interval=1, probability=0.05)
+    rule = CurveRule(grace=2, interval=1, probability=0.05)
     steps, best = 0, float("inf")
     for number, losses in enumerate(curves):
         for step, loss in enumerate(losses, 1):

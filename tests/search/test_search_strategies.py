@@ -14,9 +14,9 @@ from late import LATE
 
 from cloudtune.search import Observation, Strategy, UnsuitableStrategy, rule_for, strategy_for
 from cloudtune.search.bayesian import BayesianSearch
-from cloudtune.search.draws import RandomSearch
 from cloudtune.search.evolutionary import evolutionary
 from cloudtune.search.grid import GridSearch
+from cloudtune.search.random_search import RandomSearch
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.job import TuningJob

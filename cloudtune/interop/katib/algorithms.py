@@ -12,17 +12,8 @@ from typing import Any
 from cloudtune.interop.katib.model import Algorithm, number_of
 from cloudtune.planning.plan import Support
 from cloudtune.space.parameters import Categorical, Ordinal, Parameter
-from cloudtune.spec.strategies import (
-    Bayesian,
-    Evolutionary,
-    Grid,
-    Hyperband,
-    HyperoptTpe,
-    Median,
-    OptunaSampler,
-    Random,
-    Sobol,
-)
+from cloudtune.spec.stopping import Median
+from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
 
 SEEDS = 2**31
 RESOURCE = "resource_name"

@@ -7,6 +7,8 @@ from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
 from cloudtune.spec.native import own_keys
+from cloudtune.spec.stopping import STOPPING_KINDS
+from cloudtune.spec.strategies import STRATEGY_KINDS
 from cloudtune.spec.text.mistakes import Location, Mistake
 
 
@@ -117,15 +119,19 @@ def _literal(mistake: Mistake) -> Words:
     return Words(message, f"did you mean {near!r}?" if near else "")
 
 
-_UNION_NOUNS = {"space": "parameter", "strategy": "strategy", "stopping": "stopping rule"}
+_KINDS_AT = {"strategy": STRATEGY_KINDS, "stopping": STOPPING_KINDS}
+"""The parts of the spec of which installed packages may add kinds."""
 
 
 def _unknown_tag(mistake: Mistake) -> Words:
-    choices = _choices(mistake.error["ctx"]["expected_tags"])
+    kinds = _KINDS_AT.get(str(mistake.location[0]))
+    choices = [*_choices(mistake.error["ctx"]["expected_tags"]), *(kinds.installed() if kinds else ())]
     value = mistake.error["input"]["type"]
     said = repr(shorten(value)) if isinstance(value, str) else describe(value)
     hint = _nearest(str(value), choices, "the types are")
-    return Words(f"{said} is no type of {_UNION_NOUNS[str(mistake.location[0])]}", hint, ("type",))
+    if kinds is not None and isinstance(value, str) and not hint.startswith("did you mean"):
+        hint += f"; those of other packages have to be installed (entry points {kinds.group})"
+    return Words(f"{said} is no type of {kinds.noun if kinds else 'parameter'}", hint, ("type",))
 
 
 def _no_tag(mistake: Mistake) -> Words:
@@ -220,9 +226,14 @@ def _model_at(model: type[BaseModel], location: Location, tag: str | None) -> ty
         info = model.model_fields.get(step) if isinstance(step, str) else None
         models = models_in(info.annotation) if info is not None else []
         if len(models) > 1:
-            models = [one for one in models if one.model_fields["type"].default == tag]
+            models = [one for one in models if one.model_fields["type"].default == tag] or _installed(step, tag)
         model = models[0] if models else model
     return model
+
+
+def _installed(step: str | int, tag: str | None) -> list[type[BaseModel]]:
+    kinds = _KINDS_AT.get(str(step))
+    return [kinds.model(tag)] if kinds is not None and tag is not None and tag in kinds.installed() else []
 
 
 def _kinds_of(mistake: Mistake) -> list[type[BaseModel]]:

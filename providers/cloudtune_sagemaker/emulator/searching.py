@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Scalar
 from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
-from cloudtune.spec.strategies import Auto, Bayesian, Grid, Hyperband, Random, Strategy
+from cloudtune.spec.stopping import Auto
+from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.definitions import completed
 from cloudtune_sagemaker.emulator.ranges import Range, free_name, ranges_of

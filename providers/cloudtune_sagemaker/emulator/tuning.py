@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.driver.loop import Driver, Interrupt
-from cloudtune.driver.warm_start import KnownTrial
 from cloudtune.emulation.driving import Closed
 from cloudtune.emulation.timeline import Timeline
+from cloudtune.search.known_trials import KnownTrial
 from cloudtune.store.records import RunRecord, RunState, Trial
 from cloudtune.store.store import Store
 from cloudtune_sagemaker.emulator import errors

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
 from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob
-from cloudtune.spec.strategies import Bayesian, Curve, Grid, Median, Random, Stopping, Strategy
+from cloudtune.spec.stopping import Curve, Median, Stopping
+from cloudtune.spec.strategies import Bayesian, Grid, Random, Strategy
 from cloudtune_vertex.emulator.errors import Refused
 from cloudtune_vertex.emulator.model import Message
 

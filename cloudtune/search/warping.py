@@ -1,4 +1,4 @@
-"""Turning losses of any shape into observations that suit a Gaussian process."""
+"""Turn losses of any distribution into targets that suit a Gaussian process."""
 
 import numpy as np
 from scipy.special import ndtri
@@ -7,7 +7,7 @@ from cloudtune.search.arrays import Array
 
 
 def warp(losses: Array) -> Array:
-    """Losses with their worse half tamed, shifted and scaled to mean 0 and variance 1.
+    """Return losses with their worse half compressed, shifted and scaled to mean 0 and variance 1.
 
     The half-rank warping of Google Vizier (Song et al. 2024, arXiv 2408.11527, section 4.1): what is better than
     the median keeps its distances, what is worse keeps only its rank, as if it were normally distributed with the

@@ -1,24 +1,24 @@
-"""Strategies that have ideas of their own, but never repeat a trial of a finite space."""
+"""The base of strategies that never repeat a trial of a finite space."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Unpack
 
-from cloudtune.search.base import Observation, Strategy
-from cloudtune.search.draws import RandomSearch
+from cloudtune.search.random_search import RandomSearch
+from cloudtune.search.strategy import Observation, Strategy, StrategyContext
 from cloudtune.space.space import Space, Values
 
 _FINITE = 10**9
-"""Spaces up to this size are searched without repetition; in larger ones a repetition does not come about."""
+"""Spaces up to this size are searched without repetition; in larger ones a repetition hardly occurs."""
 
 
-class FreshStrategy(Strategy):
-    """Takes its idea of the next trial if it is new, else a random trial that is, until a finite space is used up.
+class UniqueStrategy(Strategy):
+    """Suggests its own choice if that is new, else a random trial that is new, until a finite space is used up.
 
-    Trials of earlier runs are new here: they count as known, but may be suggested.
+    Trials of earlier runs count as new: they are observed, but may be suggested again.
     """
 
-    def __init__(self, space: Space, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         self._rest = RandomSearch(space, seed=self.seed)
         self._keys: set[tuple[object, ...]] = set()
         self._finite = space.size is not None and space.size <= _FINITE
@@ -33,7 +33,7 @@ class FreshStrategy(Strategy):
             self._rest.observe(observation)
 
     def _propose(self, number: int) -> Values | None:
-        values = self._idea(number)
+        values = self._choose(number)
         if values is None or self._taken(values):
             values = self._rest.suggest(number)
         if values is not None:
@@ -41,8 +41,8 @@ class FreshStrategy(Strategy):
         return values
 
     @abstractmethod
-    def _idea(self, number: int) -> Values | None:
-        """What the strategy would like to try; None if it knows nothing better than a random trial."""
+    def _choose(self, number: int) -> Values | None:
+        """Return the values that the strategy would choose; None for a random trial."""
 
     def _taken(self, values: Values) -> bool:
         return self._finite and self.space.key(values) in self._keys

@@ -1,4 +1,4 @@
-"""Stopping by where a trial's curve is heading."""
+"""A stopping rule that predicts where a trial's curve ends."""
 
 import math
 from collections import defaultdict
@@ -6,29 +6,32 @@ from collections.abc import Sequence
 
 from scipy.special import stdtr
 
-from cloudtune.search.rules import SteppedRule
+from cloudtune.search.stopping.rules import SteppedRule
+from cloudtune.spec.stopping import Curve
 from cloudtune.store.records import TrialState
 
 MIN_COMPLETED = 5
-"""Completed trials that reported at the same step, from which an end can be foretold: a line and its spread."""
+"""Completed trials that reported at the same step, from which an end can be predicted: a line and its spread."""
 
 _WORST = 3.0
 """Losses further above the median than so many times the distance from the best to it count as no further."""
 
 
-class Curve(SteppedRule):
-    """Stops a trial that has hardly a chance of ending better than the best.
+class CurveRule(SteppedRule):
+    """Stops a trial that has hardly a chance of ending better than the best trial.
 
     What Vertex AI's decay curve rule does with a Gaussian process over curves ("early stopping is requested if there's
     very low probability to exceed the optimal value found so far", DecayCurveAutomatedStoppingSpec), with a plainer
     model: the end of a trial is a straight line in its best loss by this step, with the spread that the completed
-    trials show about it (Student's t). It asks nothing of the curves' shape, and forgets no step.
+    trials show about it (Student's t). It assumes nothing about the shape of the curves, and every step counts.
 
     Args:
         grace: steps before the first judgement.
         interval: steps between judgements.
-        probability: of ending better than the best, below which a trial is stopped.
+        probability: of ending better than the best, below which a trial is stopped; above 0 and below 1.
     """
+
+    spec = Curve
 
     def __init__(self, grace: int, interval: int, probability: float) -> None:
         super().__init__(grace, interval)
@@ -45,7 +48,12 @@ class Curve(SteppedRule):
         return len(known) >= MIN_COMPLETED and self._chance(known, best) < self._probability
 
     def _chance(self, known: list[tuple[float, float]], now: float) -> float:
-        """The probability that a trial of a loss now ends below the best, by pairs of a loss then and at the end."""
+        """Return the probability that a trial ends below the best.
+
+        Args:
+            known: for each completed trial, its best loss by this step and at its end.
+            now: the best loss of the trial by this step.
+        """
         thens, ends = zip(*known, strict=True)
         highest_then, highest_end = _ceiling(thens), _ceiling(ends)
         pairs = [(min(then, highest_then), min(end, highest_end)) for then, end in known]
@@ -72,7 +80,7 @@ class Curve(SteppedRule):
 
 
 def _ceiling(losses: Sequence[float]) -> float:
-    """Above which losses count as no worse: one that has diverged would hide all others."""
+    """Return the loss above which all count alike: one that has diverged would hide all others."""
     ordered = sorted(losses)
     middle = ordered[len(ordered) // 2]
     return middle + _WORST * (middle - ordered[0])

@@ -1,6 +1,6 @@
-"""Stopping rules, as the services define them, for trials that report one after the other.
+"""Stopping rules as the services define them, for trials that report asynchronously.
 
-All losses are lower-is-better. A rule compares a trial with what the others had reported *by the same step*, for
+All losses are lower-is-better. A rule compares a trial with what the others had reported *by the same step*, since
 trials run asynchronously and the others may be far ahead.
 """
 
@@ -8,8 +8,12 @@ import math
 from abc import abstractmethod
 from bisect import bisect_left, insort
 from collections import defaultdict
+from collections.abc import Sequence
+from typing import ClassVar, Self
 
-from cloudtune.search.stopping import StoppingRule
+from cloudtune.search.stopping.rule import StoppingRule
+from cloudtune.spec.job import Objective
+from cloudtune.spec.stopping import Asha, Auto, Bandit, Median, StoppingSpec, Truncation
 from cloudtune.store.records import TrialState
 
 MIN_OTHERS = 3
@@ -21,6 +25,10 @@ class SteppedRule(StoppingRule):
 
     These are ``evaluation_interval`` and ``delay_evaluation`` of Azure Machine Learning
     (https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters#early-termination).
+
+    Args:
+        grace: steps before the first judgement, at least 0.
+        interval: steps between judgements, at least 1.
     """
 
     def __init__(self, grace: int, interval: int) -> None:
@@ -40,10 +48,10 @@ class SteppedRule(StoppingRule):
 
     @abstractmethod
     def _is_bad(self, number: int, step: int, loss: float) -> bool:
-        """Takes note of the report, and says whether the trial does badly at this step."""
+        """Take in the report, which is new and finite, and return whether the trial does badly at this step."""
 
 
-class Median(SteppedRule):
+class MedianRule(SteppedRule):
     """Stops a trial whose best value so far is worse than the median of the others' running averages.
 
     The median stopping rule of Google Vizier (Golovin et al., KDD 2017, section 3.2.2), which Azure Machine
@@ -51,6 +59,8 @@ class Median(SteppedRule):
     (TrainingJobEarlyStoppingType Auto) share. The running average of a trial is the mean of all that it has
     reported up to the step.
     """
+
+    spec: ClassVar[type[StoppingSpec]] = Median
 
     def __init__(self, grace: int, interval: int) -> None:
         super().__init__(grace, interval)
@@ -78,7 +88,16 @@ def _median(ordered: list[float]) -> float:
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
-class Bandit(SteppedRule):
+class AutoRule(MedianRule):
+    """The rule for ``auto`` where no service with a rule of its own runs the trials: the median after five steps."""
+
+    spec = Auto
+
+    def __init__(self) -> None:
+        super().__init__(grace=5, interval=1)
+
+
+class BanditRule(SteppedRule):
     """Stops a trial whose best value lies outside a slack of the best trial's by the same step.
 
     Azure Machine Learning's BanditPolicy. A factor means a ratio: of a metric that is maximised, trials below
@@ -88,18 +107,31 @@ class Bandit(SteppedRule):
     Args:
         grace: steps before the first judgement.
         interval: steps between judgements.
-        factor: the slack as a ratio, or None.
-        amount: the slack as a distance, or None.
+        slack_factor: the slack as a ratio, or None.
+        slack_amount: the slack as a distance, or None; one of the two is given.
         maximize: whether the metric is maximised, so that losses are its negatives.
     """
 
+    spec = Bandit
+
     def __init__(
-        self, grace: int, interval: int, *, factor: float | None, amount: float | None, maximize: bool
+        self, grace: int, interval: int, *, slack_factor: float | None, slack_amount: float | None, maximize: bool
     ) -> None:
         super().__init__(grace, interval)
-        self._factor, self._amount, self._maximize = factor, amount, maximize
+        self._factor, self._amount, self._maximize = slack_factor, slack_amount, maximize
         self._best: dict[int, float] = {}
         self._best_by: dict[int, float] = {}
+
+    @classmethod
+    def from_spec(cls, spec: StoppingSpec, objectives: Sequence[Objective]) -> Self:
+        assert isinstance(spec, Bandit)
+        return cls(
+            spec.grace,
+            spec.interval,
+            slack_factor=spec.slack_factor,
+            slack_amount=spec.slack_amount,
+            maximize=objectives[0].goal == "maximize",
+        )
 
     def _is_bad(self, number: int, step: int, loss: float) -> bool:
         own = self._best[number] = min(loss, self._best.get(number, math.inf))
@@ -120,11 +152,18 @@ class Bandit(SteppedRule):
         self._best.pop(number, None)
 
 
-class Truncation(SteppedRule):
+class TruncationRule(SteppedRule):
     """Stops a trial that is among the worst percentage of all that reported at the same step.
 
     Azure Machine Learning's TruncationSelectionPolicy, decided for each trial when it reports.
+
+    Args:
+        grace: steps before the first judgement.
+        interval: steps between judgements.
+        percentage: the share that is stopped, from 1 to 99.
     """
+
+    spec = Truncation
 
     def __init__(self, grace: int, interval: int, percentage: int) -> None:
         super().__init__(grace, interval)
@@ -140,13 +179,20 @@ class Truncation(SteppedRule):
         return truncated > 0 and bisect_left(losses, loss) >= len(losses) - truncated
 
 
-class Asha(StoppingRule):
+class AshaRule(StoppingRule):
     """Asynchronous successive halving, the variant that stops (Li et al. 2018, arXiv 1810.05934).
 
     At the rungs min, min·eta, min·eta², … a trial goes on if it is among the best 1/eta of all that have reached
     the rung so far. A trial reaches a rung with its first report at or beyond it. Beyond the maximum nothing is
     stopped: a trial that comes so far is complete.
+
+    Args:
+        min_resource: the step of the first rung, at least 1.
+        max_resource: the step beyond which nothing is stopped; None for no bound.
+        eta: one in so many trials goes on at each rung, at least 2.
     """
+
+    spec = Asha
 
     def __init__(self, min_resource: int, max_resource: int | None, eta: int) -> None:
         self._min, self._max, self._eta = min_resource, max_resource, eta

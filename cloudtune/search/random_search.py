@@ -2,30 +2,33 @@
 
 import random
 from functools import cached_property
-from typing import Any
+from typing import Unpack
 
-from cloudtune.search.base import Observation, Strategy
 from cloudtune.search.grid import GridSearch
+from cloudtune.search.strategy import Observation, Strategy, StrategyContext
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.strategies import Random
 
 _REDRAWS = 64
-"""Draws that may repeat a known trial before a finite space is searched for what is left."""
+"""Draws that may repeat a known trial before the rest of a finite space is enumerated."""
 
 _ENUMERABLE = 1_000_000
-"""Spaces up to this size are drawn without repetition; in larger ones a repetition is no loss."""
+"""Spaces up to this size are drawn without repetition; in larger ones a repetition does no harm."""
 
 
 class RandomSearch(Strategy):
     """Draws every trial from the space's distribution; a finite space without repetition.
 
-    The draw of a parameter depends on the seed, the trial's number and the parameter's name alone: nothing has to be
-    saved, and whoever adds a parameter, or sends the space through a service, finds the others' draws as they were.
+    The draw of a parameter depends on the seed, the trial's number and the parameter's name alone. So nothing has to be
+    saved, and the draws of the other parameters stay the same when a parameter is added.
     """
+
+    spec = Random
 
     needs_history = False
 
-    def __init__(self, space: Space, **about: Any) -> None:  # see Strategy
-        super().__init__(space, **about)
+    def __init__(self, space: Space, **context: Unpack[StrategyContext]) -> None:
+        super().__init__(space, **context)
         self._finite = space.size is not None and space.size <= _ENUMERABLE
         self._seen: set[tuple[object, ...]] = set()
 
@@ -61,7 +64,7 @@ class RandomSearch(Strategy):
         return values
 
     def _unseen(self, source: random.Random) -> Values | None:
-        """A combination that has not been drawn: the next one of the grid from a random place; None if there is none."""
+        """Return the first combination of the grid after a random place that has not been drawn; None if there is none."""
         if len(self._seen) < self._grid.size:
             start = source.randrange(self._grid.size)
             for offset in range(self._grid.size):

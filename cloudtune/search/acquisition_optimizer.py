@@ -1,4 +1,4 @@
-"""The search for the trial that is worth most, in a space of numbers, levels and branches."""
+"""Maximise an acquisition function over a space of numbers, levels and conditions."""
 
 from collections.abc import Collection
 from typing import Any, Protocol
@@ -10,37 +10,37 @@ from cloudtune.search.arrays import Array, Indices, Mask
 from cloudtune.search.encoding import Encoding
 
 LOOKS = 256
-"""Trials that are looked at first anywhere, and as many near the best that are known."""
+"""Random candidates that are evaluated first, and as many again near the best known trials."""
 
 _STARTS = 4
 _ROUNDS = 2
 _STEPS = 3
 _ITERATIONS = 20
 _FEW_LEVELS = 12
-"""Levels of an ordered axis up to which each is tried; of a longer one the neighbours are, after a climb."""
+"""Levels of an ordered axis up to which each is tried; of a longer axis only the neighbours are, after a climb."""
 
 
 class Worth(Protocol):
-    """What is to be maximised, of features (see `Encoding`)."""
+    """An acquisition function of features (see `Encoding`)."""
 
     def __call__(self, features: Array) -> Array:
-        """At m points, m numbers."""
+        """Return m numbers at m × f points."""
 
     def slopes(self, features: Array) -> tuple[Array, Array]:
-        """At m points, m numbers and their m × f derivatives."""
+        """Return m numbers at m × f points, and their m × f derivatives."""
 
 
-class Maximiser:
-    """Random trials first; from the best of them steps on the levels and climbs on the continua, in turn.
+class AcquisitionOptimizer:
+    """Evaluates random candidates, then improves the best of them by steps on the levels and climbs on the continua.
 
-    So do Vizier's and SMAC's in their own ways: an acquisition function has many local maxima, most of them near
+    Vizier and SMAC search likewise: an acquisition function has many local maxima, most of them near
     good trials, and no gradient on a level (Hutter et al. 2011, doi 10.1007/978-3-642-25566-3_40, section 4.3).
 
     Args:
         encoding: of the space.
-        worth: what to maximise.
+        worth: the acquisition function.
         source: of randomness.
-        looks: trials that are looked at first anywhere, and as many near the best that are known.
+        looks: random candidates that are evaluated first, and as many again near the best known trials.
     """
 
     def __init__(self, encoding: Encoding, worth: Worth, source: np.random.Generator, looks: int = LOOKS) -> None:
@@ -51,14 +51,14 @@ class Maximiser:
         self._column = np.array([np.flatnonzero(encoding.owner == index)[0] for index in self._climbed], dtype=int)
 
     def best(self, anchors: Array, taken: Collection[bytes]) -> Array | None:
-        """The row that is worth most of all that were looked at.
+        """Return the row of the highest value among all that were evaluated.
 
         Args:
-            anchors: rows to look near: the best trials that are known.
+            anchors: n × d rows of the best known trials, near which to look.
             taken: keys (see `keys`) of rows that must not be suggested.
 
         Returns:
-            None if everything that was looked at is taken.
+            The row, of d positions; None if every row that was evaluated is taken.
         """
         raw = np.vstack([self._source.random((self._looks, self._encoding.size)), self._near(anchors)])
         rows, worths = self._look(raw)
@@ -81,7 +81,7 @@ class Maximiser:
         return rows, self._worth(self._encoding.features(rows))
 
     def _different(self, rows: Array, order: Indices) -> list[int]:
-        """The first few indices of an order that stand for different rows."""
+        """Return the first few indices of an order whose rows are different."""
         chosen: dict[bytes, int] = {}
         first = order[: 8 * _STARTS]
         for index, identity in zip(first, keys(rows[first]), strict=True):
@@ -89,7 +89,7 @@ class Maximiser:
         return list(chosen.values())[:_STARTS]
 
     def _near(self, anchors: Array) -> Array:
-        """Neighbours of the anchors: some coordinates moved by a little or more, levels drawn anew."""
+        """Return neighbours of the anchors: some coordinates moved by a little or more, levels drawn again."""
         source, size = self._source, self._encoding.size
         filled = np.where(np.isnan(anchors), source.random(anchors.shape), anchors)
         raw: Array = filled[np.arange(self._looks) % len(filled)]
@@ -97,7 +97,7 @@ class Maximiser:
         moved = source.random(raw.shape) < np.maximum(share, 1.0 / size)
         width = 10.0 ** source.uniform(-2.5, -0.5, self._looks)[:, None]
         steps = np.abs(raw + width * source.standard_normal(raw.shape))
-        steps = np.minimum(steps, 1.0 - np.abs(1.0 - steps) % 1.0)  # what leaves the cube is mirrored into it
+        steps = np.minimum(steps, 1.0 - np.abs(1.0 - steps) % 1.0)  # mirror into the cube what leaves it
         anew = source.random(raw.shape) < np.where(self._encoding.ordered, 0.1, 0.5)
         steps = np.where(anew, source.random(raw.shape), np.clip(steps, 0.0, 1.0))
         return np.where(moved, steps, raw)
@@ -105,7 +105,7 @@ class Maximiser:
     # Levels
 
     def _step(self, raw: Array, worths: Array) -> tuple[Array, Array]:
-        """Moves each point to the best of its neighbours on the levels while that is better."""
+        """Move each point to the best of its neighbours on the levels while that is better."""
         for _ in range(_STEPS):
             neighbours, origin = self._neighbours(raw)
             if not len(neighbours):
@@ -121,7 +121,7 @@ class Maximiser:
         return raw, worths
 
     def _neighbours(self, raw: Array) -> tuple[Array, Indices]:
-        """The points that differ from one of m by one level, and from which."""
+        """Return the points that differ from one of m points by one level, and the index of that point for each."""
         rows = self._encoding.snap(raw)
         found: list[Array] = []
         origin: list[int] = []
@@ -144,7 +144,7 @@ class Maximiser:
     # Continua
 
     def _climb(self, raw: Array, worths: Array) -> tuple[Array, Array]:
-        """Moves all points uphill on their continua, by L-BFGS on the sum of what they are worth."""
+        """Move all points uphill on their continua, by L-BFGS on the sum of their values."""
         rows = self._encoding.snap(raw)
         free: Mask = ~np.isnan(rows[:, self._climbed])
         if not free.any():
@@ -174,5 +174,5 @@ class Maximiser:
 
 
 def keys(rows: Array) -> list[bytes]:
-    """Hashable identities of rows."""
+    """Return hashable identities of n × d rows."""
     return [row.tobytes() for row in np.round(np.where(np.isnan(rows), -1.0, rows), 9)]

@@ -1,33 +1,33 @@
-"""What a model-based search has observed, as arrays."""
+"""The observations of a model-based search as arrays."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from cloudtune.search.acquisition_optimizer import keys
 from cloudtune.search.arrays import Array, Mask
-from cloudtune.search.base import Observation
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.maximise import keys
+from cloudtune.search.strategy import Observation
 from cloudtune.store.records import TrialState
 
 _DOUBT_OF_FAILURE = 0.5
-"""Variance that is added to a failed trial's: it may have been the machine's fault."""
+"""Variance that is added for a failed trial, whose machine may have been at fault."""
 
 
-class Records:
-    """Observations in the order in which they came; those that say nothing are left out.
+class Dataset:
+    """Observations in the order in which they came, without those that have no losses and did not fail.
 
     Args:
         encoding: of the space.
-        objectives: losses of an observation.
+        objectives: the number of losses of an observation.
 
     Attributes:
         rows: n × d positions.
         features: n × f, see `Encoding`.
         doubt: n variances to be added to the noise, for targets of variance 1.
-        usable: how many observations have losses.
-        keys: identities of the rows, see `cloudtune.search.maximise.keys`.
+        usable: the number of observations with losses.
+        keys: identities of the rows; see `cloudtune.search.acquisition_optimizer.keys`.
     """
 
     def __init__(self, encoding: Encoding, objectives: int) -> None:
@@ -47,22 +47,22 @@ class Records:
         return int(np.isfinite(self._losses).all(axis=1).sum())
 
     def add(self, observations: Sequence[Observation]) -> None:
-        """Takes note of how trials ended."""
-        telling = [each for each in observations if each.losses is not None or each.state is TrialState.FAILED]
-        if not telling:
+        """Append observations."""
+        useful = [each for each in observations if each.losses is not None or each.state is TrialState.FAILED]
+        if not useful:
             return
-        rows = self._encoding.rows([each.parameters for each in telling])
+        rows = self._encoding.rows([each.parameters for each in useful])
         nothing = (math.nan,) * self._losses.shape[1]
         self.rows = np.vstack([self.rows, rows])
         self.keys.update(keys(rows))
         self.features = np.vstack([self.features, self._encoding.features(rows)])
-        self._losses = np.vstack([self._losses, [each.losses or nothing for each in telling]])
-        failed = [_DOUBT_OF_FAILURE * (each.state is TrialState.FAILED) for each in telling]
+        self._losses = np.vstack([self._losses, [each.losses or nothing for each in useful]])
+        failed = [_DOUBT_OF_FAILURE * (each.state is TrialState.FAILED) for each in useful]
         self.doubt = np.append(self.doubt, failed)
-        self._partial = np.append(self._partial, [each.state is not TrialState.COMPLETED for each in telling])
+        self._partial = np.append(self._partial, [each.state is not TrialState.COMPLETED for each in useful])
 
     def losses(self, count: int) -> Array:
-        """The losses of the first `count` observations, count × m, all finite.
+        """Return the losses of the first `count` observations, count × m, all finite.
 
         A failed trial counts as bad as the worst that ended. A pruned one was worse than others at the same step:
         its last loss counts, but as no better than the median of those that came to their end, since losses of

@@ -1,0 +1,395 @@
+"""Ask and tell: the search for the next trial, apart from anything that runs trials."""
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from cloudtune.errors import Problem, SpecError
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import keep_counting_values
+from cloudtune.search.known_trials import KnownTrial, observations
+from cloudtune.search.registry import rule_of, strategy_of
+from cloudtune.search.strategy import Observation, UnsuitableStrategy
+from cloudtune.space.parameters import Count, Scalar, SpecModel
+from cloudtune.space.space import Space, Values
+from cloudtune.spec.consistency import refuse, search_problems
+from cloudtune.spec.job import Objective, Objectives, SpaceEntries, TuningJob
+from cloudtune.spec.stopping import Stopping, StoppingSpec
+from cloudtune.spec.strategies import Seed, Strategy, StrategySpec
+from cloudtune.store.records import TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A trial to run.
+
+    Attributes:
+        number: from 0, in the order of the suggestions.
+        parameters: its values by name, without those that do not exist under its conditions.
+    """
+
+    number: int
+    parameters: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A completed trial.
+
+    Attributes:
+        number: of its suggestion.
+        parameters: its values by name.
+        metrics: its values of the metrics by name, finite for every objective.
+    """
+
+    number: int
+    parameters: Values
+    metrics: Mapping[str, float]
+
+
+class Search:
+    """Suggests trials, and learns from what they report and how they end.
+
+    Run the trials wherever you like, one after the other or many at a time, and tell the results in the order in which
+    they come. Cloudtune's own driver goes through this class.
+
+    A suggestion is a function of the arguments, the seed and the calls so far, and of nothing else: the same calls give
+    the same suggestions. So a search has no state to save. To resume, make a new one with the same arguments and
+    `seed`, call `restore` for each trial that was suggested, in the order of their numbers, and then `report` and
+    `tell` again in the order of the first time. Calls from several threads need a lock around them.
+
+    >>> from cloudtune import Float
+    >>> from cloudtune.search import Search
+    >>> search = Search(
+    ...     {"x": Float(low=-5, high=5), "y": {"type": "float", "low": -5, "high": 5}},
+    ...     {"metric": "loss", "goal": "minimize"},
+    ...     seed=1,
+    ...     trials=30,
+    ... )
+    >>> while (trial := search.ask()) is not None:
+    ...     x, y = trial.parameters["x"], trial.parameters["y"]
+    ...     _ = search.tell(trial, {"loss": (x - 1) ** 2 + (y + 2) ** 2})
+    >>> search.best.metrics["loss"] < 0.1
+    True
+
+    With a stopping rule, report on the way, and end a trial that is not worth its end:
+
+    >>> search = Search(
+    ...     {"x": Float(low=0, high=1)},
+    ...     {"metric": "accuracy", "goal": "maximize"},
+    ...     strategy="random",
+    ...     stopping={"type": "median", "grace": 1},
+    ...     seed=1,
+    ...     trials=20,
+    ... )
+    >>> states = []
+    >>> while (trial := search.ask()) is not None:
+    ...     for step in range(1, 6):
+    ...         if search.report(trial, step, {"accuracy": trial.parameters["x"] * step}):
+    ...             states.append(search.tell(trial, state="pruned"))
+    ...             break
+    ...     else:
+    ...         states.append(search.tell(trial))
+    >>> sorted({state.value for state in states})
+    ['completed', 'pruned']
+
+    Args:
+        space: the parameters by name: models such as ``Float(low=1e-4, high=1, scale="log")``, or mappings such as
+            ``{"type": "int", "low": 1, "high": 8}``; a list under a name holds variants for different conditions.
+        objective: one objective such as ``{"metric": "loss", "goal": "minimize"}``, or a list of several.
+        strategy: its type, a mapping of its type and settings such as ``{"type": "bayesian", "startup": 8}``, or a
+            model of `cloudtune.spec.strategies`.
+        seed: from 0 to 2^31 - 1; None for the seed in the strategy, or else a random one.
+        stopping: the rule that `report` follows, as the strategy is given; None for the one that belongs to the
+            strategy (hyperband), or else none.
+        trials: the number of trials that `ask` suggests, at least 1; None for no end but the strategy's own. Some
+            strategies spend their trials better when they know.
+
+    Attributes:
+        space: what is searched.
+        objectives: what is optimised.
+        seed: the seed of the suggestions.
+
+    Raises:
+        SpecError: an argument is not valid, or the strategy cannot search this space; lists every mistake with its path.
+    """
+
+    def __init__(
+        self,
+        space: Mapping[str, Any],  # of Entry's forms
+        objective: Objective | Mapping[str, Any] | Iterable[Objective | Mapping[str, Any]],
+        strategy: str | Mapping[str, Any] | StrategySpec = "bayesian",
+        *,
+        seed: int | None = None,
+        stopping: str | Mapping[str, Any] | StoppingSpec | None = None,
+        trials: int | None = None,
+    ) -> None:
+        from cloudtune.spec.text import from_data  # noqa: PLC0415  # a driver's job is validated already
+
+        asked = from_data(
+            _Arguments,
+            {
+                "space": space,
+                "objective": objective if isinstance(objective, Objective | Mapping | str) else list(objective),
+                "strategy": {"type": strategy} if isinstance(strategy, str) else strategy,
+                "stopping": {"type": stopping} if isinstance(stopping, str) else stopping,
+                "seed": seed,
+                "trials": trials,
+            },
+            type(self).__name__,
+        )
+        self._set_up(asked, asked.trials, asked.seed)
+
+    @classmethod
+    def for_job(cls, job: TuningJob, *, seed: int | None = None) -> Self:
+        """Return the search that a job asks for, as its driver has it.
+
+        Args:
+            job: the spec; its ``warm_start`` is left to `learn`.
+            seed: see `Search`.
+
+        Raises:
+            SpecError: the strategy cannot search this space.
+        """
+        search = cls.__new__(cls)
+        search._set_up(job, job.limits.trials, seed)  # noqa: SLF001  # made by its own class
+        return search
+
+    def _set_up(self, asked: "TuningJob | _Arguments", trials: int | None, seed: int | None) -> None:
+        own_seed = seed if seed is not None else getattr(asked.strategy, "seed", None)
+        self.seed: int = secrets.randbelow(2**31) if own_seed is None else own_seed
+        self.space = Space(asked.space)
+        self.objectives = asked.objective
+        count = len(self.objectives)
+        try:
+            self._strategy = strategy_of(asked.strategy, self.space, objectives=count, seed=self.seed, budget=trials)
+        except UnsuitableStrategy as error:
+            raise SpecError([Problem("strategy", str(error))], type(self).__name__) from error
+        self._rule = rule_of(asked.strategy, asked.stopping, self.objectives)
+        self._trials = trials
+        self._next = 0
+        self._nothing_left = False
+        self._pending: dict[int, Values] = {}
+        self._reported: dict[int, dict[str, float]] = {}
+        self._front: list[tuple[tuple[float, ...], Result]] = []
+
+    @property
+    def total(self) -> int | None:
+        """The number of trials after which `ask` returns None; None where that is not known."""
+        ends = [end for end in (self._trials, self._strategy.total) if end is not None]
+        return min(ends) if ends else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether `ask` returned None, or would for having suggested all `trials`."""
+        return self._nothing_left or (self._trials is not None and self._next >= self._trials)
+
+    @property
+    def pending(self) -> dict[int, Values]:
+        """The parameters of the trials that were suggested and have not ended, by number."""
+        return dict(self._pending)
+
+    @property
+    def best(self) -> Result | None:
+        """The best completed trial, the first of equal ones; None before the first, and for several objectives."""
+        return self._front[0][1] if self._front and len(self.objectives) == 1 else None
+
+    @property
+    def front(self) -> list[Result]:
+        """The completed trials that no other is at least as good as in every objective, by number."""
+        return sorted((result for _, result in self._front), key=lambda result: result.number)
+
+    def ask(self) -> Suggestion | None:
+        """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
+
+        The trial is pending until it is told: a strategy suggests something else meanwhile.
+        """
+        values = None if self.exhausted else self._strategy.suggest(self._next)
+        self._nothing_left = values is None
+        return None if values is None else self._begin(values)
+
+    def attach(self, parameters: Mapping[str, Scalar]) -> Suggestion:
+        """Return a trial of your own choice, such as the settings of today, as if the strategy had suggested it.
+
+        >>> from cloudtune.search import Search
+        >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
+        >>> search.attach({"x": 0.25})
+        Suggestion(number=0, parameters={'x': 0.25})
+
+        Args:
+            parameters: a value for each parameter that exists under the trial's conditions.
+
+        Raises:
+            ValueError: they are no trial of the space.
+        """
+        values = dict(parameters)
+        if not self.space.contains(values):
+            raise ValueError(f"no trial of the space has the parameters {values}")
+        self._strategy.restore(self._next, values)
+        return self._begin(values)
+
+    def _begin(self, values: Values) -> Suggestion:
+        suggestion = Suggestion(self._next, values)
+        self._pending[self._next] = values
+        self._next += 1
+        return suggestion
+
+    def restore(self, number: int, parameters: Mapping[str, Scalar]) -> None:
+        """Make a trial pending that a search with the same arguments suggested before.
+
+        `ask` goes on after the highest number.
+
+        Args:
+            number: of the suggestion.
+            parameters: of the suggestion.
+
+        Raises:
+            ValueError: the number was suggested or restored already, or the space has no such parameter.
+        """
+        if number < self._next:
+            raise ValueError(f"trial {number} cannot be restored: the next number is {self._next}")
+        unknown = [name for name in parameters if name not in self.space.names]
+        if unknown:
+            raise ValueError(f"trial {number} cannot be restored: the space has no parameter {unknown[0]!r}")
+        values = dict(parameters)
+        self._strategy.restore(number, values)
+        self._pending[number] = values
+        self._next = number + 1
+
+    def learn(self, known: Iterable[KnownTrial], *, transfer: bool = False) -> int:
+        """Learn from trials that were run before the search; call it once, before the first trial.
+
+        >>> from cloudtune.search import KnownTrial, Search
+        >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
+        >>> search.learn([KnownTrial({"x": 0.5}, {"loss": 0.25}), KnownTrial({"x": 7}, {"loss": 0.0})])
+        1
+
+        Args:
+            known: the trials. They get no number here, and are never the `best` one.
+            transfer: False where the same program ran on the same data, so that the trials count as the search's own;
+                True for related experiments, whose losses are hints alone.
+
+        Returns:
+            The number of trials that were used. Trials outside the space are not, unless `transfer` is True.
+
+        Raises:
+            ValueError: a trial was suggested or restored already.
+        """
+        if self._next:
+            raise ValueError("known trials come before the first trial; call learn right after making the search")
+        found = observations(known, self.space, self.objectives, transfer=transfer)
+        for observation in found:
+            if transfer:
+                self._strategy.hint(observation)
+            else:
+                self._strategy.observe(observation)
+        return len(found)
+
+    def report(self, trial: Suggestion | int, step: int, metrics: Mapping[str, float] | float) -> bool:
+        """Take in what a pending trial reports on its way, and return whether the stopping rule ends it now.
+
+        Then stop the trial, and tell its state ``pruned``. Without a stopping rule the answer is always False.
+
+        Args:
+            trial: the suggestion, or its number.
+            step: the trial's own count (epoch, fold), increasing.
+            metrics: names and values, or the value of the only objective. The rule judges the first objective; without
+                a finite value of it the report decides nothing.
+
+        Raises:
+            ValueError: the trial is not pending.
+        """
+        number = self._number_of(trial)
+        reported = self._named(metrics)
+        keep_counting_values(self.objectives, self._reported.setdefault(number, {}), reported)
+        loss = losses(self.objectives[:1], reported) if self._rule is not None else None
+        return loss is not None and self._rule is not None and self._rule.observe(number, step, loss[0])
+
+    def tell(
+        self,
+        trial: Suggestion | int,
+        metrics: Mapping[str, float] | float | None = None,
+        *,
+        state: TrialState | str = TrialState.COMPLETED,
+    ) -> TrialState:
+        """Take in how a pending trial ended.
+
+        Args:
+            trial: the suggestion, or its number.
+            metrics: names and values, or the value of the only objective; None for what was reported: of each metric
+                the last value, or the best where the objective says ``measurement: best``.
+            state: ``completed``; ``pruned`` where `report` returned True; ``failed`` where the trial has no result,
+                so that the strategy avoids its like; ``cancelled`` where nothing can be learnt from that.
+
+        Returns:
+            The state: failed, not completed, where an objective is not a finite number.
+
+        Raises:
+            ValueError: the trial is not pending, a completed trial has no value of an objective, or the state is not
+                that of an end.
+        """
+        number = self._number_of(trial)
+        ended = TrialState(state)
+        if not ended.ended:
+            raise ValueError(f"{ended.value!r} is not how a trial ends; tell completed, pruned, failed or cancelled")
+        values = self._reported.get(number, {}) if metrics is None else self._named(metrics)
+        missing = [objective.metric for objective in self.objectives if objective.metric not in values]
+        if missing and ended is TrialState.COMPLETED:
+            raise ValueError(f"trial {number} has no value of the objective {missing[0]!r}; tell it, or state='failed'")
+        found = losses(self.objectives, values) if ended is not TrialState.FAILED else None
+        if found is None and ended is TrialState.COMPLETED:
+            ended = TrialState.FAILED
+        parameters = self._pending.pop(number)
+        self._reported.pop(number, None)
+        self._strategy.observe(Observation(number, parameters, ended, found))
+        if self._rule is not None:
+            self._rule.ended(number, ended)
+        if ended is TrialState.COMPLETED and found is not None:
+            self._rank(found, Result(number, parameters, values))
+        return ended
+
+    def _number_of(self, trial: Suggestion | int) -> int:
+        number = trial if isinstance(trial, int) else trial.number
+        if number not in self._pending:
+            known = 0 <= number < self._next
+            raise ValueError(f"trial {number} {'was told already' if known else 'was not suggested'}")
+        return number
+
+    def _named(self, metrics: Mapping[str, float] | float) -> Mapping[str, float]:
+        if isinstance(metrics, Mapping):
+            return metrics
+        if len(self.objectives) > 1:
+            names = ", ".join(objective.metric for objective in self.objectives)
+            raise ValueError(f"the value {metrics} is of which objective? Give a mapping of {names}")
+        return {self.objectives[0].metric: float(metrics)}
+
+    def _rank(self, found: tuple[float, ...], result: Result) -> None:
+        for other, known in self._front:
+            if _no_worse(other, found) and (other != found or known.number < result.number):
+                return
+        kept = [(other, known) for other, known in self._front if not _no_worse(found, other)]
+        self._front = [*kept, (found, result)]
+
+
+def _no_worse(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return all(left <= right for left, right in zip(one, other, strict=True))
+
+
+class _Arguments(SpecModel):
+    """The arguments of a search, by which they are validated as the fields of a job are."""
+
+    space: SpaceEntries
+    objective: Objectives
+    strategy: Strategy
+    stopping: Stopping | None = None
+    seed: Seed | None = None
+    trials: Count | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if problems := search_problems(self):
+            refuse(type(self).__name__, problems)
+        return self

@@ -1,0 +1,69 @@
+"""Trials that were run before a search, as observations that its strategy learns from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudtune.results.objectives import losses
+from cloudtune.search.strategy import Observation
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.spec.job import Objective
+from cloudtune.store.records import TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTrial:
+    """A trial that was run before the search.
+
+    Attributes:
+        parameters: its values by name, as far as they are known.
+        metrics: what it reported, by name.
+        state: how it ended.
+        origin: the experiment that it belongs to: a run, a table. Losses compare only within one.
+    """
+
+    parameters: Mapping[str, Scalar]
+    metrics: Mapping[str, float]
+    state: TrialState = TrialState.COMPLETED
+    origin: str = ""
+
+
+def observations(
+    known: Iterable[KnownTrial], space: Space, objectives: Sequence[Objective], *, transfer: bool
+) -> list[Observation]:
+    """Return what a strategy can learn from known trials, numbered -1, -2, …
+
+    Args:
+        known: the trials.
+        space: that is searched now.
+        objectives: of the search.
+        transfer: whether the trials are of related experiments, and so hints, also where a parameter is missing or out
+            of range. Else they count as the search's own, and those that are no trials of its space are left out.
+    """
+    found: list[Observation] = []
+    for trial in known:
+        values = project(space, trial.parameters)
+        if values if transfer else space.contains(values):
+            lost = losses(objectives, trial.metrics) if trial.state is not TrialState.FAILED else None
+            origin = (trial.origin or "another experiment") if transfer else ""
+            found.append(Observation(-len(found) - 1, values, trial.state, lost, origin))
+    return found
+
+
+def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
+    """Return a trial's values as far as they belong to a space, without those that the space does not have."""
+    values: Values = {}
+    for dimension in space.dimensions:
+        if dimension.name in parameters and dimension.active(values):
+            value = on_axis(dimension, parameters[dimension.name])
+            if value is not None:
+                values[dimension.name] = value[0]
+    return values
+
+
+def on_axis(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
+    """Return the value as a dimension's axis has it, in a tuple since it may be None; None where it has none."""
+    try:
+        return (dimension.axis.at(dimension.axis.position(value)),)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,61 @@
+"""Find the strategy and the stopping rule that a spec asks for, among cloudtune's own and those of installed packages."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cloudtune.plugins.entry_points import STOPPING, STRATEGIES, kind_of
+from cloudtune.search.stopping.rule import StoppingRule
+from cloudtune.search.strategy import Strategy
+from cloudtune.space.space import Space
+from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.spec.stopping import StoppingSpec
+from cloudtune.spec.strategies import StrategySpec
+
+
+def strategy_of(spec: StrategySpec, space: Space, *, objectives: int, seed: int, budget: int | None) -> Strategy:
+    """Return the strategy that a spec asks for.
+
+    Args:
+        spec: its type and settings.
+        space: what to search.
+        objectives: the number of objectives.
+        seed: from 0 to 2^31 - 1; a seed in the spec is not looked at.
+        budget: the number of trials that will be asked for; None where that is not known.
+
+    Raises:
+        UnsuitableStrategy: it cannot search this space or these objectives, or needs a package that is not installed.
+    """
+    suggesting = spec.suggesting
+    found: type[Strategy] = _load(STRATEGIES, suggesting.type)
+    return found.from_spec(suggesting, space, objectives=objectives, seed=seed, budget=budget)
+
+
+def rule_of(
+    strategy: StrategySpec, stopping: StoppingSpec | None, objectives: Sequence[Objective]
+) -> StoppingRule | None:
+    """Return the stopping rule that is asked for, or that belongs to the strategy; None for none.
+
+    ``auto`` is the median rule, since no service with a rule of its own runs these trials.
+    """
+    asked = strategy.own_stopping if stopping is None else stopping
+    if asked is None:
+        return None
+    found: type[StoppingRule] = _load(STOPPING, asked.type)
+    return found.from_spec(asked, objectives)
+
+
+def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
+    """Return the strategy that a job asks for; see `strategy_of`."""
+    return strategy_of(job.strategy, space, objectives=len(job.objective), seed=seed, budget=job.limits.trials)
+
+
+def rule_for(job: TuningJob) -> StoppingRule | None:
+    """Return the stopping rule that a job asks for; see `rule_of`."""
+    return rule_of(job.strategy, job.stopping, job.objective)
+
+
+def _load(group: str, kind: str) -> Any:
+    """Import the class of a kind that the spec's validation has found."""
+    point = kind_of(group, kind)
+    assert point is not None
+    return point.load()

@@ -1,0 +1,5 @@
+"""Stopping rules: which running trials are not worth their end."""
+
+from cloudtune.search.stopping.rule import StoppingRule
+
+__all__ = ["StoppingRule"]

@@ -1,0 +1,141 @@
+"""The interface of strategies: suggest a trial, observe how it ended."""
+
+import hashlib
+import random
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypedDict, Unpack
+
+from cloudtune.space.space import Space, Values
+from cloudtune.spec.strategies import StrategySpec
+from cloudtune.store.records import TrialState
+
+
+class UnsuitableStrategy(ValueError):
+    """The strategy cannot search this space or these objectives; the message says what to change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How a trial ended.
+
+    Attributes:
+        number: the trial's number.
+        parameters: its values by name.
+        state: completed, pruned, failed or cancelled.
+        losses: one per objective, lower is better whatever the goal; None where the trial has no usable value.
+            A pruned trial has the losses that it last reported.
+        origin: "" for a trial of this search; else the name of a related experiment, whose losses are hints
+            and cannot be compared with this search's. Parameters may be missing from such a trial's values.
+    """
+
+    number: int
+    parameters: Values
+    state: TrialState
+    losses: tuple[float, ...] | None
+    origin: str = ""
+
+
+class StrategyContext(TypedDict, total=False):
+    """What every strategy takes besides its own settings; see `Strategy`."""
+
+    objectives: int
+    seed: int
+    budget: int | None
+
+
+class Strategy(ABC):
+    """Suggests trials and observes how they end.
+
+    A suggestion is a function of the seed, the trial's number, and the trials that are observed and pending at that
+    moment, and of nothing else. So a strategy has no state to save: a new one that observes the same history goes on
+    as the old one would have. Caches are allowed where they cannot change a result.
+
+    A package adds a strategy by an entry point of the group ``cloudtune.strategies`` that refers to the subclass::
+
+        class SpiralSearch(Strategy):
+            spec = SpiralSpec  # a cloudtune.search.StrategySpec with the fields type, seed and turns
+
+            def __init__(self, space: Space, *, turns: int = 3, **context: Unpack[StrategyContext]) -> None:
+                super().__init__(space, **context)
+                self._turns = turns
+
+            def _propose(self, number: int) -> Values | None:
+                return self.space.at(self.generator(number).random() for _ in self.space.dimensions)
+
+    Args:
+        space: what to search.
+        objectives: the number of losses of an observation, at least 1.
+        seed: from 0 to 2^31 - 1.
+        budget: the number of trials that will be asked for; None where that is not known.
+
+    Raises:
+        UnsuitableStrategy: the strategy cannot search this space or these objectives, or needs a package that is not
+            installed.
+    """
+
+    spec: ClassVar[type[StrategySpec]]
+    """The model of the settings in the spec."""
+
+    needs_history: ClassVar[bool] = True
+    """Whether suggestions depend on the observations; False saves memory."""
+
+    def __init__(self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None) -> None:
+        self.space = space
+        self.objectives = objectives
+        self.seed = seed
+        self.budget = budget
+        self.pending: dict[int, Values] = {}
+        self.observed: dict[int, Observation] = {}
+
+    @classmethod
+    def from_spec(cls, spec: StrategySpec, space: Space, **context: Unpack[StrategyContext]) -> "Strategy":
+        """Return the strategy that a spec asks for: by default every field but type and seed is a keyword argument.
+
+        Raises:
+            UnsuitableStrategy: see `Strategy`.
+        """
+        settings: dict[str, Any] = {
+            name: getattr(spec, name) for name in type(spec).model_fields if name not in ("type", "seed")
+        }
+        return cls(space, **settings, **context)
+
+    @property
+    def total(self) -> int | None:
+        """The number of trials after which the search ends by itself; None where it does not, or is not known to."""
+        return None
+
+    def suggest(self, number: int) -> Values | None:
+        """Return the values of the trial with this number, which is pending from now on; None when nothing is left.
+
+        Numbers come in increasing order.
+        """
+        values = self._propose(number)
+        if values is not None:
+            self.pending[number] = values
+        return values
+
+    def restore(self, number: int, parameters: Values) -> None:
+        """Make a trial pending that was suggested before a resume."""
+        self.pending[number] = parameters
+
+    def observe(self, observation: Observation) -> None:
+        """Learn how a trial ended.
+
+        Trials of earlier runs (warm start) have negative numbers and were never pending.
+        """
+        self.pending.pop(observation.number, None)
+        if self.needs_history:
+            self.observed[observation.number] = observation
+
+    def hint(self, observation: Observation) -> None:  # noqa: B027  # most strategies cannot use any
+        """Learn from a trial of a related experiment (see `Observation.origin`), before the first suggestion."""
+
+    @abstractmethod
+    def _propose(self, number: int) -> Values | None:
+        """Return the values of the trial with this number, or None when nothing is left."""
+
+    def generator(self, number: int, salt: str = "") -> random.Random:
+        """Return a source of randomness that depends on the seed, the trial's number and the salt alone."""
+        digest = hashlib.blake2b(f"{self.seed}/{number}/{salt}".encode(), digest_size=8).digest()
+        return random.Random(int.from_bytes(digest))  # noqa: S311  # not for secrets

@@ -1,0 +1,91 @@
+"""What the parts of a search must agree on: the space, the objectives, the strategy and the stopping rule."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, Protocol
+
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from cloudtune.space.space import Entries, Space, SpaceError
+from cloudtune.spec.stopping import StoppingSpec
+from cloudtune.spec.strategies import Grid, StrategySpec
+
+Found = tuple[tuple[str | int, ...], str]
+"""A place in the spec and what is wrong there."""
+
+
+class Named(Protocol):
+    """What an objective is here."""
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+
+
+class SearchParts(Protocol):
+    """What a job and a search both have."""
+
+    @property
+    def space(self) -> Entries: ...
+    @property
+    def objective(self) -> Sequence[Named]: ...
+    @property
+    def strategy(self) -> StrategySpec: ...
+    @property
+    def stopping(self) -> StoppingSpec | None: ...
+
+
+def search_problems(parts: SearchParts) -> list[Found]:
+    """Return all mistakes in what to search and how, in the order of the fields."""
+    return [*_space_problems(parts), *_objective_problems(parts.objective), *_stopping_problems(parts)]
+
+
+def refuse(title: str, problems: Iterable[Found]) -> NoReturn:
+    """Raise problems as pydantic does its own, each at its place.
+
+    Raises:
+        ValidationError: always.
+    """
+    details: list[Any] = [
+        InitErrorDetails(type=PydanticCustomError("job", message_template(message)), loc=path, input=None)
+        for path, message in problems
+    ]
+    raise ValidationError.from_exception_data(title, details)
+
+
+def message_template(message: str) -> str:
+    """Return a message as pydantic takes it, in which braces stand for themselves."""
+    return message.replace("{", "{{").replace("}", "}}")
+
+
+def _space_problems(parts: SearchParts) -> list[Found]:
+    try:
+        space = Space(parts.space)
+    except SpaceError as error:
+        return [(("space", *_as_location(path)), message) for path, message in error.problems]
+    if isinstance(parts.strategy, Grid) and parts.strategy.levels is None:
+        message = "a grid needs a finite axis: give it a step, or set strategy.levels"
+        infinite = [dimension for dimension in space.dimensions if dimension.axis.size is None]
+        return [(("space", *_as_location(dimension.key)), message) for dimension in infinite]
+    return []
+
+
+def _objective_problems(objectives: Sequence[Named]) -> list[Found]:
+    metrics = [objective.metric for objective in objectives]
+    return [
+        (("objective", index, "metric"), f"the metric {metric!r} is an objective already")
+        for index, metric in enumerate(metrics)
+        if metric in metrics[:index]
+    ]
+
+
+def _stopping_problems(parts: SearchParts) -> list[Found]:
+    if parts.strategy.own_stopping is None or parts.stopping is None:
+        return []
+    return [(("stopping",), f"{parts.strategy.type} stops trials itself; take the stopping rule away")]
+
+
+def _as_location(path: str) -> tuple[str | int, ...]:
+    return tuple(
+        int(part) if part.isdecimal() else part for part in path.replace("[", ".").replace("]", "").split(".") if part
+    )
