@@ -1,5 +1,7 @@
 """Run the user's function in a process that the keeper has forked: one trial, or one trial after the other."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -8,11 +10,14 @@ import socket
 import sys
 import traceback
 import zlib
-from collections.abc import Callable
-from typing import Any
 
 from cloudtune import trial
 from cloudtune.trial.functions import call_function
+
+TYPE_CHECKING = False  # type checkers take it for true; typing is not loaded for a trial
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 
 def leave(body: Callable[[], int]) -> None:
