@@ -13,8 +13,11 @@ from cloudtune.errors import ConfigError, ProviderError, RunBusy, StoreError, Un
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
+from cloudtune.publishing import publisher_of
 from cloudtune.remote.resolving import config_folder, provider_of
+from cloudtune.report import write_report
 from cloudtune.results.objectives import best_trial, pareto_front
+from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import ELSEWHERE, Report, RunRecord, RunState, Trial
 from cloudtune.store.store import RunStore, Store
@@ -202,8 +205,6 @@ class Run(RunHandle):
         Raises:
             ConfigError: pandas is not installed.
         """
-        from cloudtune.results.tables import to_pandas, trial_rows  # noqa: PLC0415  # pandas is loaded only for this
-
         return to_pandas(trial_rows(self.trials()))
 
     def reports_to_pandas(self) -> "pd.DataFrame":
@@ -212,8 +213,6 @@ class Run(RunHandle):
         Raises:
             ConfigError: pandas is not installed.
         """
-        from cloudtune.results.tables import report_rows, to_pandas  # noqa: PLC0415  # pandas is loaded only for this
-
         return to_pandas(report_rows(self.reports()))
 
     def to_parquet(self, path: str | Path, *, reports: bool = False) -> Path:
@@ -229,8 +228,6 @@ class Run(RunHandle):
         Raises:
             ConfigError: pyarrow is not installed.
         """
-        from cloudtune.results.tables import parquet, report_rows, trial_rows  # noqa: PLC0415  # pyarrow is loaded only for this
-
         data = parquet(report_rows(self.reports()) if reports else trial_rows(self.trials()))
         Path(path).write_bytes(data)
         return Path(path)
@@ -266,8 +263,6 @@ class Run(RunHandle):
             ProviderError: a target cannot be reached.
             RunBusy: another process publishes the run to the same place.
         """
-        from cloudtune.publishing import publisher_of  # noqa: PLC0415  # other tools are loaded only for this
-
         targets = publisher_of(
             self, to=to, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard
         )
@@ -277,6 +272,4 @@ class Run(RunHandle):
 
     def report(self, path: str | Path) -> Path:
         """Write one HTML page about the run that needs no network, and return its path."""
-        from cloudtune.report import write_report  # noqa: PLC0415  # the plotting library is loaded only for this
-
         return write_report(self, Path(path))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,6 @@ class TrialFiles:
 
     def copy_output(self, target: Path) -> list[Path]:
         """Copy the trial's outputs into a folder and return the copies; none where there are no outputs."""
-        import shutil  # noqa: PLC0415  # trials start without it
-
         output = Path(self.output)
         files = sorted(path for path in output.rglob("*") if path.is_file())
         if files:

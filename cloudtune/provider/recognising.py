@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.plugins.entry_points import formats, providers
+from cloudtune.provider.interface import load_provider
 from cloudtune.store.commands import path_word
 
 _LOOK = 4096
@@ -54,7 +56,7 @@ def _with_import(path: Path, origin: str) -> str:
 
 def _origins(path: Path) -> Iterator[str]:
     """The formats and providers that take a file's data for theirs."""
-    from cloudtune.interop.documents import read_documents  # noqa: PLC0415  # parses the file
+    from cloudtune.interop.documents import read_documents  # noqa: PLC0415  # few files are asked about
 
     try:
         documents = [document.data for document in read_documents(str(path))]
@@ -66,9 +68,7 @@ def _origins(path: Path) -> Iterator[str]:
 
 
 def _origins_of(data: dict[str, Any]) -> Iterator[str]:
-    from cloudtune.interop.formats import load_format  # noqa: PLC0415
-    from cloudtune.plugins.entry_points import formats, providers  # noqa: PLC0415
-    from cloudtune.provider.interface import load_provider  # noqa: PLC0415
+    from cloudtune.interop.formats import load_format  # noqa: PLC0415  # few files are asked about
 
     for name in formats():
         try:

@@ -1,5 +1,6 @@
 """The spec: one tuning job and its parts, the same in Python and in YAML."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -121,8 +122,6 @@ Objectives = Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Fie
 
 def check_regex(regex: str) -> str:
     """The regex itself, if it compiles and has a group for the number."""
-    import re  # noqa: PLC0415  # only specs with a regex need it here
-
     try:
         groups = re.compile(regex).groups
     except re.error as error:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from re import _parser  # type: ignore[attr-defined]  # the only parser of this syntax
 from typing import Any, Literal
 
 from cloudtune.trial.matching import SEARCH
@@ -89,8 +90,6 @@ def _long_lines(parsed: Sequence[Any]) -> Iterator[str]:
 
 
 def _parsed(regex: str) -> Sequence[Any]:
-    from re import _parser  # type: ignore[attr-defined]  # noqa: PLC0415  # the only parser of this syntax
-
     parsed: Sequence[Any] = _parser.parse(regex)
     return parsed
 

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import TrialError
 from cloudtune.planning.plan import Plan
+from cloudtune.process.attempts import kept_pid
+from cloudtune.process.keeper_client import trial_environment
+from cloudtune.process.orphans import end_leftovers
+from cloudtune.process.setting import Setting
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
@@ -22,7 +26,6 @@ from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translat
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
-    from cloudtune.process.setting import Setting
     from cloudtune.store.store import RunStore
 
 
@@ -87,8 +90,6 @@ class LocalProvider(DrivenProvider):
         return _launcher(setting, run, native)
 
     def abandon(self, run: "RunStore") -> None:
-        from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415  # psutil is loaded only for this
-
         end_leftovers(run.folder, set())
 
 
@@ -97,10 +98,7 @@ def _view(run: "RunStore", name: str) -> Path:
     return run.folder / f"input-{name.encode().hex()}"
 
 
-def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secrets: bool = True) -> "Setting":
-    from cloudtune.process.keeper_client import trial_environment  # noqa: PLC0415
-    from cloudtune.process.setting import Setting  # noqa: PLC0415
-
+def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secrets: bool = True) -> Setting:
     base = Path(native["base"])
     settings = LocalSettings.model_validate(job.native_settings("local"))
     source = run.folder / "source"
@@ -126,8 +124,8 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     )
 
 
-def _launcher(setting: "Setting", run: "RunStore", native: Mapping[str, str]) -> "Launcher":
-    from cloudtune_local.processes import ProcessLauncher  # noqa: PLC0415
+def _launcher(setting: Setting, run: "RunStore", native: Mapping[str, str]) -> "Launcher":
+    from cloudtune_local.processes import ProcessLauncher  # noqa: PLC0415  # only who drives launches
 
     if setting.job.trial.function is None:
         return ProcessLauncher(setting)
@@ -148,13 +146,10 @@ def _launcher(setting: "Setting", run: "RunStore", native: Mapping[str, str]) ->
     return PoolLauncher(setting, load)
 
 
-def _end_orphans(run: "RunStore", setting: "Setting") -> None:
+def _end_orphans(run: "RunStore", setting: Setting) -> None:
     """End the processes that a dead driver left behind, except trials that this driver can adopt."""
     running = run.trials(TrialState.RUNNING)
     if run.record().started is None:
         return
-    from cloudtune.process.attempts import kept_pid  # noqa: PLC0415
-    from cloudtune.process.orphans import end_leftovers  # noqa: PLC0415
-
     pids = [kept_pid(setting.files(trial)) for trial in running]
     end_leftovers(run.folder, {pid for pid in pids if pid is not None})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import Problem, ProviderError, TrialError
 from cloudtune.planning.plan import Plan
+from cloudtune.process.setting import Setting
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
@@ -21,7 +22,6 @@ from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
-    from cloudtune.process.setting import Setting
     from cloudtune.store.store import RunStore
     from cloudtune_ray.cluster import Cluster
 
@@ -111,7 +111,7 @@ class RayProvider(DrivenProvider):
             raise
 
     def abandon(self, run: "RunStore") -> None:
-        from cloudtune_ray.briefing import prefix_of  # noqa: PLC0415
+        from cloudtune_ray.briefing import prefix_of  # noqa: PLC0415  # only who drives launches
 
         record = run.record()
         if record.started is None:
@@ -128,10 +128,8 @@ def _request(run: "RunStore") -> Any:  # as plain data; see `translate`
     return json.loads(run.record().plan)["request"]
 
 
-def _setting(run: "RunStore", job: TuningJob) -> "Setting":
+def _setting(run: "RunStore", job: TuningJob) -> Setting:
     """Return the setting of all trials, with paths of this machine, although they run on others."""
-    from cloudtune.process.setting import Setting  # noqa: PLC0415
-
     output, limit = _request(run)["output"], job.limits.trial_time
     return Setting(
         job=job,
