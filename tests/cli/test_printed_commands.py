@@ -311,7 +311,9 @@ def test_the_list_of_all_projects_and_that_of_an_empty_one(shell: Shell) -> None
     assert shell.all_work(shell(there).stdout) == ["ls", "run"]
 
 
-@pytest.mark.parametrize("provider", ["sagemaker", pytest.param("vertex", marks=pytest.mark.complete), "azureml"])
+@pytest.mark.parametrize(
+    "provider", ["sagemaker", *(pytest.param(name, marks=pytest.mark.complete) for name in ("vertex", "azureml"))]
+)
 def test_a_shell_takes_the_variables_that_emulate_prints(provider: str, shell: Shell) -> None:
     (shell.folder / "cloudtune.toml").write_text(f'[profiles.team]\nprovider = "{provider}"\n')
     line = (
