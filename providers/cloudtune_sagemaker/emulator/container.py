@@ -303,8 +303,8 @@ class Container:
         lines, self._unsearched = self._unsearched, []
         if self._wishes.now == "close" or not lines:
             return
+        now = time.time()  # one moment for all, since one line may hold a metric under two names
         for name, value in self._finder.find(*lines):
-            now = time.time()
             self._metrics[name] = (value, now)
             self._on_metric(name, value, now)
 
