@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from cloudtune.planning.mode import Mode
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import NumberAsText
 from cloudtune.space.parameters import Float, Int, Parameter
@@ -13,7 +15,7 @@ from cloudtune.spec.stopping import Auto, Bandit, Median, Truncation
 from cloudtune.spec.strategies import Grid, Random, Sobol
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import text_of
-from cloudtune_azureml.capabilities import SUPPORT, driven, reasons
+from cloudtune_azureml.capabilities import SUPPORT, reasons
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.schema import CommandJob
 from cloudtune_azureml.settings import AzureMlSettings
@@ -75,14 +77,14 @@ class _Translation:
         self._settings = settings
         self._ledger = Ledger(PROVIDER)
         self._codec = codec_of(job)
-        self._driven = driven(job, self._codec)
+        self._mode = Mode(job, SUPPORT, partial(reasons, job, self._codec))
 
     def plan(self) -> Plan:
         self._account_for_the_rest()
-        request = self._command_job() if self._driven else self._sweep_job()
+        request = self._command_job() if self._mode.driven else self._sweep_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
+        return self._ledger.close(self._job, self._mode.name, request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""
@@ -91,9 +93,7 @@ class _Translation:
     # A command job a trial
 
     def _command_job(self) -> dict[str, Any]:
-        if self._job.mode == "auto":
-            for path, row in reasons(self._job, self._codec):
-                self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
+        self._mode.note_why_driven(self._ledger)
         for path in ("objective", "metrics", "strategy", "stopping", "retries", "warm_start", "space", "mode"):
             self._ledger.carry(path, Beside.DRIVER)
         writer = JobWriter(self._job, self._settings, self._ledger, "")
@@ -109,9 +109,7 @@ class _Translation:
     # A sweep job
 
     def _sweep_job(self) -> dict[str, Any]:
-        for path, row in reasons(self._job, self._codec):
-            message = f"{SUPPORT[row][1].partition(':')[0]}; take mode: managed away"
-            self._ledger.note(path, Support.UNSUPPORTED, message)
+        self._mode.note_unsupported(self._ledger)
         sampling = sampling_of(self._job)
         space = write(self._codec, sampling)
         own = helped(self._job)
@@ -207,7 +205,7 @@ class _Translation:
         for index, objective in enumerate(self._job.objective):
             if objective.regex is not None:
                 self._ledger.note(f"objective[{index}].regex", *SUPPORT[row], target if helped(self._job) else "")
-        if helped(self._job) and not self._driven:
+        if helped(self._job) and not self._mode.driven:
             self._ledger.note("objective[0].metric", *SUPPORT["metrics.mlflow"], "objective.primary_metric")
         if self._job.metrics:
             self._ledger.note("metrics", *SUPPORT["metrics" if helped(self._job) else row])
@@ -261,7 +259,7 @@ class _Translation:
         own = self._job.native_settings("azureml")
         if not own:
             return request
-        patch = self._of_command_job(own) if self._driven else self._of_sweep_job(own)
+        patch = self._of_command_job(own) if self._mode.driven else self._of_sweep_job(own)
         patched: dict[str, Any] = MERGING.merge(request, patch)
         return patched
 
@@ -290,7 +288,7 @@ class _Translation:
         for target, verdict in (*judged(request), *unheeded(request)):
             self._ledger.judge(self._path_of(target), verdict, target)
         whole = self._with_what_a_profile_gives(request)
-        if self._driven:  # the places of parameters are filled when a trial starts
+        if self._mode.driven:  # the places of parameters are filled when a trial starts
             whole = {**whole, "command": _SWEPT.sub("value", str(whole["command"]))}
         for violation in problems(whole):
             message = f"Azure Machine Learning refuses {violation.path}: {violation.message}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from cloudtune.planning.mode import Reason
 from cloudtune.planning.plan import Support
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
 from cloudtune.spec.job import TuningJob
@@ -70,15 +71,6 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "native": (_ELSEWHERE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""
-
-
-Reason = tuple[str, str]
-"""A path of the spec, and the row of `SUPPORT` that says why it needs the driver."""
-
-
-def driven(job: TuningJob, branches: list[Branch]) -> bool:
-    """Whether the job is driven: because it says so, or because nothing else can do it."""
-    return job.mode == "driven" or (job.mode == "auto" and any(reasons(job, branches)))
 
 
 def reasons(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:

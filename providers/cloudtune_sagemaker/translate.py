@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from cloudtune.planning.mode import Mode
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import text_of
 from cloudtune.spec.job import TuningJob
@@ -11,7 +13,7 @@ from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
 from cloudtune.store.records import Trial
 from cloudtune.store.secrets import MASK
-from cloudtune_sagemaker.capabilities import SUPPORT, driven, reasons
+from cloudtune_sagemaker.capabilities import SUPPORT, reasons
 from cloudtune_sagemaker.names import legal, plan_name
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.schema import members
@@ -104,14 +106,14 @@ class _Translation:
         self._ledger = Ledger(PROVIDER)
         self._codec = codec_of(job)
         self._branches = branches_of(job, self._codec)
-        self._driven = driven(job, self._branches)
+        self._mode = Mode(job, SUPPORT, partial(reasons, job, self._branches))
 
     def plan(self) -> Plan:
         self._account_for_the_rest()
-        request = self._training_job() if self._driven else self._tuning_job()
+        request = self._training_job() if self._mode.driven else self._tuning_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
+        return self._ledger.close(self._job, self._mode.name, request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""
@@ -120,9 +122,7 @@ class _Translation:
     # A training job a trial
 
     def _training_job(self) -> dict[str, Any]:
-        if self._job.mode == "auto":
-            for path, row in reasons(self._job, self._branches):
-                self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
+        self._mode.note_why_driven(self._ledger)
         for path in ("objective", "strategy", "stopping", "limits", "retries", "warm_start", "space", "mode", "name"):
             self._ledger.carry(path, Beside.DRIVER)
         request = DefinitionWriter(self._job, self._settings, self._ledger, "").write()
@@ -132,10 +132,7 @@ class _Translation:
     # A tuning job
 
     def _tuning_job(self) -> dict[str, Any]:
-        for path, row in reasons(self._job, self._branches):
-            self._ledger.note(
-                path, Support.UNSUPPORTED, f"{SUPPORT[row][1].partition(':')[0]}; take mode: managed away"
-            )
+        self._mode.note_unsupported(self._ledger)
         writer = DefinitionWriter(self._job, self._settings, self._ledger, self._place(0))
         definition = writer.write()
         request: dict[str, Any] = {
@@ -298,7 +295,7 @@ class _Translation:
         own = self._job.native_settings("sagemaker")
         if not own:
             return request
-        if self._driven:
+        if self._mode.driven:
             return self._with_native_definition(request, own)
         for name in own:
             self._ledger.carry(f"sagemaker.{name}", name)
@@ -327,7 +324,7 @@ class _Translation:
         return patched
 
     def _check(self, request: Mapping[str, Any]) -> None:
-        operation = "CreateTrainingJob" if self._driven else "CreateHyperParameterTuningJob"
+        operation = "CreateTrainingJob" if self._mode.driven else "CreateHyperParameterTuningJob"
         for target, verdict in (*judged(request), *unheeded(request)):
             self._ledger.judge(self._path_of(target), verdict, target)
         if self._settings.region is not None:
@@ -339,7 +336,7 @@ class _Translation:
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The request with something in the place of a role and an image that nobody gave, which is noted."""
         whole = dict(request)
-        if self._driven:
+        if self._mode.driven:
             filled: dict[str, Any] = self._with_role_and_image(whole)
             return filled
         if DEFINITION in whole:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from cloudtune.planning.mode import Reason
 from cloudtune.planning.plan import Support
 from cloudtune.space.codecs import NumberAsText, ValuesAsText
 from cloudtune.space.parameters import Constant, Float, Int
@@ -76,15 +77,6 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """A path, or a field and one of its ways, → support and a remark."""
-
-
-Reason = tuple[str, str]
-"""A path of the spec, and the row of `SUPPORT` that says why it needs the driver."""
-
-
-def driven(job: TuningJob, codec: Nested) -> bool:
-    """Whether the job is driven: because it says so, or because nothing else can do it."""
-    return job.mode == "driven" or (job.mode == "auto" and any(reasons(job, codec)))
 
 
 def reasons(job: TuningJob, codec: Nested) -> Iterator[Reason]:

@@ -1,8 +1,10 @@
 """From the spec to Vertex AI's request, and an account of where each field went. Pure: no network, no credentials."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
+from cloudtune.planning.mode import Mode
 from cloudtune.planning.plan import Beside, Ledger, Plan, Support
 from cloudtune.space.codecs import NumberAsText
 from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
@@ -10,7 +12,7 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid
 from cloudtune.store.records import Trial
-from cloudtune_vertex.capabilities import SUPPORT, driven, reasons
+from cloudtune_vertex.capabilities import SUPPORT, reasons
 from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.names import legal, legal_key
 from cloudtune_vertex.rules import problems
@@ -77,14 +79,14 @@ class _Translation:
         self._settings = settings
         self._ledger = Ledger(PROVIDER)
         self._codec = codec_of(job)
-        self._driven = driven(job, self._codec)
+        self._mode = Mode(job, SUPPORT, partial(reasons, job, self._codec))
 
     def plan(self) -> Plan:
         self._account_for_the_rest()
-        request = self._custom_job() if self._driven else self._tuning_job()
+        request = self._custom_job() if self._mode.driven else self._tuning_job()
         request = self._with_native(request)
         self._check(request)
-        return self._ledger.close(self._job, "driven" if self._driven else "managed", request, machines_of(request))
+        return self._ledger.close(self._job, self._mode.name, request, machines_of(request))
 
     def bare(self) -> dict[str, Any]:
         """See `bare_request`."""
@@ -93,9 +95,7 @@ class _Translation:
     # A custom job a trial
 
     def _custom_job(self) -> dict[str, Any]:
-        if self._job.mode == "auto":
-            for path, row in reasons(self._job, self._codec):
-                self._ledger.note(path, Support.DRIVEN, SUPPORT[row][1])
+        self._mode.note_why_driven(self._ledger)
         for path in (
             "objective",
             "metrics",
@@ -115,9 +115,7 @@ class _Translation:
     # A tuning job
 
     def _tuning_job(self) -> dict[str, Any]:
-        for path, row in reasons(self._job, self._codec):
-            message = f"{SUPPORT[row][1].partition(':')[0]}; take mode: managed away"
-            self._ledger.note(path, Support.UNSUPPORTED, message)
+        self._mode.note_unsupported(self._ledger)
         space = write(self._codec)
         self._account_for_space(space.places)
         study = self._study()
@@ -202,13 +200,13 @@ class _Translation:
 
     def _metrics(self) -> None:
         """Accounts for how metrics are found: by the trial helper, or not at all."""
-        place = "jobSpec" if self._driven else "trialJobSpec"
+        place = "jobSpec" if self._mode.driven else "trialJobSpec"
         target = f"{place}.workerPoolSpecs[0].containerSpec.command" if helped(self._job) else ""
         row = "objective.regex" if helped(self._job) else "objective.regex.native"
         for index, objective in enumerate(self._job.objective):
             if objective.regex is not None:
                 self._ledger.note(f"objective[{index}].regex", *SUPPORT[row], target)
-        if self._job.metrics and not self._driven:
+        if self._job.metrics and not self._mode.driven:
             self._ledger.note("metrics", *SUPPORT["metrics.managed"])
         elif self._job.metrics:
             self._ledger.note("metrics", *SUPPORT["metrics" if helped(self._job) else row], target)
@@ -294,7 +292,7 @@ class _Translation:
         own = self._job.native_settings("vertex")
         if not own:
             return request
-        patch = self._of_custom_job(own) if self._driven else self._of_tuning_job(own)
+        patch = self._of_custom_job(own) if self._mode.driven else self._of_tuning_job(own)
         patched: dict[str, Any] = MERGING.merge(request, patch)
         return patched
 
@@ -317,8 +315,8 @@ class _Translation:
         return patch
 
     def _check(self, request: Mapping[str, Any]) -> None:
-        message = "CustomJob" if self._driven else "HyperparameterTuningJob"
-        native = self._job.native_settings("vertex") if not self._driven else {}
+        message = "CustomJob" if self._mode.driven else "HyperparameterTuningJob"
+        native = self._job.native_settings("vertex") if not self._mode.driven else {}
         form, _ = normal(request, message)
         for target, verdict in (*judged(form), *unheeded(form, native, message)):
             self._ledger.judge(self._path_of(target), verdict, target)
@@ -330,7 +328,7 @@ class _Translation:
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """The request with something in the place of an image that nobody gave, which is noted."""
-        name = "jobSpec" if self._driven else "trialJobSpec"
+        name = "jobSpec" if self._mode.driven else "trialJobSpec"
         spec = request.get(name)
         pools = spec.get("workerPoolSpecs") if isinstance(spec, Mapping) else None
         if not isinstance(spec, Mapping) or not isinstance(pools, list):
