@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from cloudtune.space.axes import Axis, ListedAxis, NormalAxis, RealAxis, SteppedAxis
 from cloudtune.space.parameters import Float, Int, Parameter, Scalar
-from cloudtune.space.space import Dimension, Entries
+from cloudtune.space.space import Dimension, Entries, with_parameters
 
 Way = Literal["value", "index", "position"]
 """How a dimension's values are encoded in another library.
@@ -145,10 +145,7 @@ def with_legal_names(entries: Entries) -> tuple[dict[str, Parameter | tuple[Para
             return parameter
         return parameter.model_copy(update={"when": {names[name]: values for name, values in parameter.when.items()}})
 
-    return {
-        names[name]: tuple(map(changed, entry)) if isinstance(entry, tuple) else changed(entry)
-        for name, entry in entries.items()
-    }, renamed
+    return {names[name]: entry for name, entry in with_parameters(entries, changed).items()}, renamed
 
 
 def legal_job_name(name: str, otherwise: str) -> str:

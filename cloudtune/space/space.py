@@ -1,6 +1,6 @@
 """The space: the dimensions of a job, parents before children, and the conditions between them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from cloudtune.space.axes import Axis, axis_of
@@ -19,6 +19,16 @@ Values = dict[str, Scalar]
 """The parameters of one trial: a value for each name that exists in it."""
 
 Entries = Mapping[str, Parameter | tuple[Parameter, ...]]
+
+
+def with_parameters(
+    entries: Entries, change: Callable[[Parameter], Parameter]
+) -> dict[str, Parameter | tuple[Parameter, ...]]:
+    """Return entries in which each parameter, and each variant of one, is what a function makes of it."""
+    return {
+        name: tuple(map(change, entry)) if isinstance(entry, tuple) else change(entry)
+        for name, entry in entries.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from cloudtune.space.codecs import (
     text_of,
 )
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
-from cloudtune.space.space import Space
+from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid
@@ -158,12 +158,7 @@ def _listed(job: TuningJob) -> dict[str, Any]:
     if not isinstance(job.strategy, Grid):
         return dict(job.space)
     levels = job.strategy.levels
-    return {
-        name: tuple(_with_values(each, levels) for each in entry)
-        if isinstance(entry, tuple)
-        else _with_values(entry, levels)
-        for name, entry in job.space.items()
-    }
+    return with_parameters(job.space, lambda parameter: _with_values(parameter, levels))
 
 
 def _with_values(parameter: Parameter, levels: int | None) -> Parameter:

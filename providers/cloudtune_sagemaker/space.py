@@ -33,7 +33,7 @@ from cloudtune.space.parameters import (
     Scalar,
     same_scalar,
 )
-from cloudtune.space.space import Space
+from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, Flattened, SpaceCodec, fixed_steps
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid, Random
@@ -130,12 +130,7 @@ def _grid_entries(job: TuningJob) -> dict[str, Any]:
     """The space with lists of the grid's values in the place of ranges: the service's grid takes nothing else."""
     assert isinstance(job.strategy, Grid)
     levels = job.strategy.levels
-    return {
-        name: tuple(_grid_values(each, levels) for each in entry)
-        if isinstance(entry, tuple)
-        else _grid_values(entry, levels)
-        for name, entry in job.space.items()
-    }
+    return with_parameters(job.space, lambda parameter: _grid_values(parameter, levels))
 
 
 def _grid_values(parameter: Parameter, levels: int | None) -> Parameter:

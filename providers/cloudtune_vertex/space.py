@@ -22,7 +22,7 @@ from cloudtune.space.codecs import (
     text_of,
 )
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
-from cloudtune.space.space import Space
+from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Grid
@@ -169,12 +169,7 @@ def codec_of(job: TuningJob) -> Nested:
 def _listed_entries(job: TuningJob) -> dict[str, Any]:
     """The space with lists of values in the place of steps, and of ranges that a grid walks by levels."""
     levels = job.strategy.levels if isinstance(job.strategy, Grid) else None
-    return {
-        name: tuple(_with_values(each, levels) for each in entry)
-        if isinstance(entry, tuple)
-        else _with_values(entry, levels)
-        for name, entry in job.space.items()
-    }
+    return with_parameters(job.space, lambda parameter: _with_values(parameter, levels))
 
 
 def _with_values(parameter: Parameter, levels: int | None) -> Parameter:
