@@ -1,4 +1,4 @@
-"""Trials as plain jobs of a service that tells nothing by itself: one launcher, which asks it once in a while."""
+"""Launchers that ask once in a while, since what runs their trials tells nothing by itself; one for plain jobs of a service."""
 
 import time
 from abc import abstractmethod
@@ -15,6 +15,48 @@ from cloudtune.driver.verdict import NO_REASON, ran_too_long
 from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Trial, TrialState
+
+
+class LookingLauncher(Launcher):
+    """Learns what happens to trials by looking, with pauses between two looks.
+
+    Attributes:
+        _happened: what looks have found; taken by the next `poll`.
+        _next_look: when the next look is due, in seconds of `time.monotonic`; 0 for with the next poll.
+    """
+
+    def __init__(self) -> None:
+        self._happened: deque[Happening] = deque()
+        self._next_look = 0.0
+
+    @property
+    @abstractmethod
+    def busy(self) -> bool:
+        """Whether there is anything to look at."""
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Look once, and add what is new to `_happened`.
+
+        Raises:
+            ProviderError: what runs the trials cannot be reached, or refuses.
+        """
+
+    @abstractmethod
+    def _pause(self) -> float:
+        """Return the seconds between the look that has just ended and the next one."""
+
+    def poll(self, timeout: float) -> Sequence[Happening]:
+        if not self._happened:
+            now = time.monotonic()
+            if self.busy and now >= self._next_look:
+                self._look()
+                self._next_look = time.monotonic() + self._pause()
+            elif timeout > 0:
+                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
+        happened = list(self._happened)
+        self._happened.clear()
+        return happened
 
 
 class JobRunner(TrialOutputs):
@@ -110,7 +152,7 @@ class _Attempt:
     ended: Ended | None = None
 
 
-class PolledLauncher(Launcher):
+class PolledLauncher(LookingLauncher):
     """Launches trials by a runner, and polls it as long as they run.
 
     Args:
@@ -121,10 +163,9 @@ class PolledLauncher(Launcher):
     """
 
     def __init__(self, runner: JobRunner) -> None:
+        super().__init__()
         self._runner = runner
         self._running: dict[str, _Attempt] = {}
-        self._happened: deque[Happening] = deque()
-        self._next_look = 0.0
         self.patience = OutageTolerance()
         self.once = runner.once
         runner.prepare()
@@ -159,24 +200,19 @@ class PolledLauncher(Launcher):
             if attempt.trial.number == number and attempt.ended is None:
                 self._runner.stop(place)
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
-        if not self._happened:
-            now = time.monotonic()
-            if self._running and now >= self._next_look:
-                with self.patience.borne():
-                    self._look()
-                self._next_look = time.monotonic() + self._pause()
-            elif timeout > 0:
-                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self._running else timeout))
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+    @property
+    def busy(self) -> bool:
+        return bool(self._running)
 
     def _pause(self) -> float:
         interval = self._runner.brief.interval
         return min(_SOON, interval) if self._runner.hurried else interval
 
     def _look(self) -> None:
+        with self.patience.borne():
+            self._ask()
+
+    def _ask(self) -> None:
         asked = [each.trial for each in self._running.values() if each.ended is None]
         for seen in self._runner.poll(asked) if asked else ():
             self._happened.extend(seen.reports)

@@ -1,14 +1,15 @@
 """Trials on other machines: each machine has slots, and is asked once in a while what its trials say."""
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.launcher import Ended
+from cloudtune.driver.polling import LookingLauncher
 from cloudtune.errors import ProviderError
 from cloudtune.process.agent import place_of
 from cloudtune.process.endings import ended_of
@@ -53,7 +54,7 @@ class _Running:
         return self.mirror.trial.number, self.mirror.trial.attempt
 
 
-class MachineLauncher(Launcher):
+class MachineLauncher(LookingLauncher):
     """Runs trials on machines; they outlive their driver, and the next one takes them over.
 
     Args:
@@ -78,6 +79,7 @@ class MachineLauncher(Launcher):
         patience: float = 60.0,
         interval: float = 0.3,
     ) -> None:
+        super().__init__()
         self._machines, self._setting, self._data = machines, setting, data
         self._slots, self._patience, self._interval = slots, patience, interval
         self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
@@ -87,8 +89,6 @@ class MachineLauncher(Launcher):
         self._places: dict[int, Machine] = {}
         self._losses: Counter[int] = Counter()
         self._strays: list[_Running] = []  # given up while their machines did not answer
-        self._happened: deque[Happening] = deque()
-        self._next_look = 0.0
         for machine in machines:
             self._look_at(machine)
         if not any(machine.up for machine in machines):
@@ -176,16 +176,8 @@ class MachineLauncher(Launcher):
 
     # A look
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
-        now = time.monotonic()
-        if not self._happened and self.busy and now >= self._next_look:
-            self._look()
-            self._next_look = time.monotonic() + self._interval
-        elif not self._happened and timeout > 0:
-            time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+    def _pause(self) -> float:
+        return self._interval
 
     def _look(self) -> None:
         for machine in self._machines:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from late import LATE
-from published_runs import START, StagedRun, finished_run, report, stages, trial
+from published_runs import START, StagedRun, fail_at, finished_run, report, stages, trial
 
 from cloudtune import TuningJob
 from cloudtune.errors import ConfigError, ProviderError
@@ -206,25 +206,9 @@ _WRITING = ("create_run", "log_batch", "set_terminated", "update_run", "delete_r
 def failing_at(
     monkeypatch: pytest.MonkeyPatch, call: int, error: BaseException, *, after: bool = False
 ) -> Callable[[], int]:
-    """Lets MLflow's client fail instead of writing for the so many-th time, or after it; returns how often it wrote."""
-    count = 0
-
-    def guarded(real: Any) -> Any:
-        def write(*arguments: Any, **named: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == call and not after:
-                raise error
-            answer = real(*arguments, **named)
-            if count == call:
-                raise error
-            return answer
-
-        return write
-
-    for name in _WRITING:
-        monkeypatch.setattr(mlflow.MlflowClient, name, guarded(getattr(mlflow.MlflowClient, name)))
-    return lambda: count
+    """Let MLflow's client fail instead of writing for the so many-th time, or after it; return how often it wrote."""
+    real = {name: getattr(mlflow.MlflowClient, name) for name in _WRITING}
+    return fail_at(monkeypatch, mlflow.MlflowClient, real, call, error, after=after)
 
 
 def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_nothing_out(

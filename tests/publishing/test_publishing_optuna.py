@@ -19,7 +19,7 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late import LATE
-from published_runs import START, StagedRun, finished_run, report, stages, trial
+from published_runs import START, StagedRun, fail_at, finished_run, report, stages, trial
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, ProviderError
@@ -165,25 +165,9 @@ _WRITING = (
 def failing_at(
     monkeypatch: pytest.MonkeyPatch, storage: Any, call: int, error: BaseException, *, after: bool = False
 ) -> Callable[[], int]:
-    """Lets the storage fail instead of writing for the so many-th time, or after it; returns how often it wrote."""
-    count = 0
-
-    def guarded(real: Any) -> Any:
-        def write(*arguments: Any, **named: Any) -> Any:
-            nonlocal count
-            count += 1
-            if count == call and not after:
-                raise error
-            answer = real(*arguments, **named)
-            if count == call:
-                raise error
-            return answer
-
-        return write
-
-    for name in _WRITING:
-        monkeypatch.setattr(storage, name, guarded(getattr(type(storage), name).__get__(storage)))
-    return lambda: count
+    """Let the storage fail instead of writing for the so many-th time, or after it; return how often it wrote."""
+    real = {name: getattr(type(storage), name).__get__(storage) for name in _WRITING}
+    return fail_at(monkeypatch, storage, real, call, error, after=after)
 
 
 def test_a_publisher_that_was_killed_at_any_moment_leaves_nothing_twice_and_nothing_out(

@@ -1,10 +1,12 @@
 """Runs in a real store, whose trials a test moves on as a driver would, for what publishes them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, cast
+
+import pytest
 
 from cloudtune.planning.plan import Ledger
 from cloudtune.provider.interface import Provider
@@ -131,3 +133,45 @@ def stages(run: StagedRun) -> Iterable[str]:
     yield "ended"
     run.end()
     yield "over"
+
+
+def fail_at(
+    monkeypatch: pytest.MonkeyPatch,
+    target: object,
+    real: Mapping[str, Callable[..., Any]],
+    call: int,
+    error: BaseException,
+    *,
+    after: bool,
+) -> Callable[[], int]:
+    """Let a target's functions fail at one of their calls, counted together.
+
+    Args:
+        monkeypatch: of the test.
+        target: whose attributes are replaced.
+        real: the functions by their names.
+        call: which one fails, from 1.
+        error: that is raised.
+        after: whether the call has its effect before it fails.
+
+    Returns:
+        A function that tells how many calls there have been.
+    """
+    count = 0
+
+    def guarded(function: Callable[..., Any]) -> Any:
+        def write(*arguments: Any, **named: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == call and not after:
+                raise error
+            answer = function(*arguments, **named)
+            if count == call:
+                raise error
+            return answer
+
+        return write
+
+    for name, function in real.items():
+        monkeypatch.setattr(target, name, guarded(function))
+    return lambda: count
