@@ -1,0 +1,5 @@
+"""Fixtures that several files share."""
+
+from emulator_requests import emulators
+
+__all__ = ["emulators"]

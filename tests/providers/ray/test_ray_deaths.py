@@ -1,0 +1,146 @@
+"""Runs on a real Ray cluster whose nodes, drivers, slots and keepers die."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray_clusters
+from ray_runs import actors_of, begun, driven_beside, driver_of_its_own, messages
+
+from cloudtune.store.records import RunState, TrialState
+from cloudtune.testing.conformance import wait_until
+
+pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
+
+
+def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
+    waiting: Any, made: Any, project: Path, cluster: Any
+) -> None:
+    doomed = ray_clusters.add_node(cluster, "doomed", cpus=2)
+    limits = {"trials": 8, "parallel": 6}
+    run = made(waiting(limits=limits, ray={"scheduling_strategy": "SPREAD"}))
+    with driven_beside(run, project):
+        wait_until(lambda: len(begun(project)) == 6)
+        cluster.remove_node(doomed, allow_graceful=False)
+        wait_until(lambda: "its node" in messages(run))
+        (project / "go").touch()
+    trials = run.trials()
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8, [trial.reason for trial in trials]
+    lost = [trial for trial in trials if trial.attempt > 1]
+    assert 1 <= len(lost) <= 2
+    assert all(f"{trial.number}: attempt 1 was lost (its node" in messages(run) for trial in lost)
+    for trial in trials:
+        last = [report for report in run.reports(trial.number) if report.attempt == trial.attempt]
+        assert [report.step for report in last] == [1, 2]
+    assert not actors_of(run)
+
+
+@pytest.mark.parametrize("program", [{}, {"trial": {"function": "train:train"}, "ray": {"isolate": False}}])
+def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(
+    program: dict[str, Any], waiting: Any, made: Any, project: Path
+) -> None:
+    """Trials in processes of their own, and trials in workers."""
+    run = made(waiting(limits={"trials": 3, "parallel": 2}, **program))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1", "1.1"})
+        wait_until(lambda: len(list(run.reports())) == 2)
+        driver.kill()
+        driver.wait()
+    assert run.state is RunState.INTERRUPTED
+    (project / "go").touch()
+    assert run.wait() is RunState.COMPLETED
+    assert [trial.attempt for trial in run.trials()] == [1, 1, 1]
+    assert begun(project) == {"0.1", "1.1", "2.1"}
+    assert messages(run).count("taken over from the driver") == 2
+    for number in range(3):
+        assert [report.step for report in run.reports(number)] == [1, 2]
+        assert list(run.logs(number)) == ["waiting", "done"]
+    assert not actors_of(run)
+
+
+def test_a_cancel_ends_what_a_dead_driver_left(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(limits={"trials": 2, "parallel": 2}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: len(begun(project)) == 2)
+        driver.kill()
+        driver.wait()
+        assert len(actors_of(run)) == 2
+    run.cancel()
+    assert run.state is RunState.CANCELLED
+    assert [trial.state for trial in run.trials()] == [TrialState.CANCELLED] * 2
+    assert not actors_of(run)
+    wait_until(lambda: not _processes_in(project))
+
+
+def test_a_slot_without_a_driver_goes_when_its_trial_has_ended(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(ray={"linger": "1s"}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1"})
+        driver.kill()
+        driver.wait()
+    threading.Event().wait(1.5)
+    assert len(actors_of(run)) == 1, "its trial is running"
+    (project / "go").touch()
+    wait_until(lambda: not actors_of(run))
+    assert run.wait() is RunState.COMPLETED
+    assert run.trials()[0].attempt == 2, "nobody knows how the first attempt ended"
+
+
+def test_a_slot_that_dies_costs_its_trial_an_attempt_and_no_retry(waiting: Any, made: Any, project: Path) -> None:
+    import ray
+
+    run = made(waiting())
+    with driven_beside(run, project):
+        wait_until(lambda: begun(project) == {"0.1"})
+        (actor,) = actors_of(run)
+        ray.kill(ray.get_actor(actor, namespace="cloudtune"))
+        wait_until(lambda: "0.2" in begun(project))
+        (project / "go").touch()
+    assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 2)]
+
+
+def test_a_keeper_that_dies_takes_its_trial_along(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting())
+    with driven_beside(run, project):
+        wait_until(lambda: begun(project) == {"0.1"})
+        (trial,) = _processes_in(project)
+        keeper = trial.parent()
+        assert any(word.endswith("keeper.py") for word in keeper.cmdline())
+        keeper.kill()
+        wait_until(lambda: "0.2" in begun(project))
+        wait_until(lambda: not _lives(trial))
+        (project / "go").touch()
+    assert run.trials()[0].attempt == 2
+    assert "its keeper was killed" in messages(run)
+
+
+def test_a_trial_that_kills_its_slot_each_time_fails_in_the_end(
+    job: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cloudtune_ray.launcher.MOST_LOSSES", 1)
+    script = """
+        import os, psutil, time
+        slot = psutil.Process(os.getppid()).parent()
+        assert "SlotActor" in slot.cmdline()[0]
+        slot.kill()
+        time.sleep(60)
+        """
+    (trial,) = finish(job(script)).trials()
+    assert trial.state is TrialState.FAILED
+    assert "it was lost 2 times" in trial.reason
+
+
+def _lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _processes_in(project: Path) -> list[psutil.Process]:
+    """The scripts of trials that have the project's folder among their arguments."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if "train.py" in words and str(project) in words:
+            found.append(process)
+    return found
