@@ -1,4 +1,4 @@
-"""Launchers of single trials: all that the driver needs of a place."""
+"""The interface between the driver and the place that runs its trials: launch one trial, poll, stop."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from cloudtune.store.records import Report, Trial
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A trial's program has ended.
+    """The end of an attempt at a trial.
 
     Attributes:
         number: the trial.
-        attempt: which start of it.
-        failure: why it failed; "" when it ended well.
-        retry: whether another attempt may end better.
-        lost: whether nothing is known against the trial itself (its machine or its keeper died): it is started
-            again without counting as a retry.
+        attempt: which start of it, from 1.
+        failure: why it failed; "" for success.
+        retry: whether another attempt may succeed.
+        lost: whether the failure is not the trial's own (its machine or its keeper died): the driver starts it again
+            without counting a retry.
         unplaced: whether it never ran, because the place has no room for it or cannot be reached: another place may.
-        place: where the launcher keeps what is left of it; "" for no change.
+        place: where the launcher keeps its files (`Trial.place`); "" for no change.
     """
 
     number: int
@@ -34,12 +34,12 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """Something to be said of a running trial: an event of the run.
+    """A message about a running trial, which becomes an event of the run.
 
     Attributes:
         number: the trial.
-        attempt: which start of it.
-        text: what is said.
+        attempt: which start of it, from 1.
+        text: the message.
     """
 
     number: int
@@ -47,64 +47,101 @@ class Remark:
     text: str
 
 
-Happening = Report | Remark | Ended
-"""What `Launcher.poll` returns of a trial."""
+TrialUpdate = Report | Remark | Ended
+"""What `Launcher.poll` returns about a trial."""
 
 
 def finds_no_place(error: ProviderError) -> bool:
-    """Return whether an error at the launch of a trial says something of the place alone: its quota, or an outage."""
+    """Return whether the launch of a trial failed by the place alone: its quota, its credentials, or an outage."""
     return error.retryable or isinstance(error, QuotaError | CredentialError)
 
 
 class Launcher(ABC):
-    """Runs single trials somewhere."""
+    """Runs single trials somewhere. The driver calls it from one thread."""
 
     once: bool = False
-    """Whether an attempt that is launched again is still the same one, by its name, wherever the first launch has got to."""
+    """Whether launching the same attempt twice makes one job, whose name is derived from the attempt."""
 
     def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # most launchers end all that they launched
-        """Return whether a running trial goes on when the launcher is closed, so that the next driver can take it over."""
+        """Return whether a running trial goes on when the launcher is closed, so that the next driver can adopt it."""
         return False
 
-    def place(self, trial: Trial) -> str:  # noqa: ARG002  # what most launchers need not know
-        """Return the name that the trial will have where it runs, known before it is launched; "" for none."""
+    def place(self, trial: Trial) -> str:  # noqa: ARG002  # most launchers need none
+        """Return the name that the trial will have where it runs, before it is launched; "" for none.
+
+        The driver stores it as `Trial.place`.
+        """
         return ""
 
     def room(self) -> int | None:
         """Return how many more trials can be launched now; None for no limit but the job's own."""
         return None
 
-    def printed(self, trial: Trial) -> Sequence[str]:  # noqa: ARG002  # what a launcher may not know
-        """Return lines that an ended trial printed, some hundreds at most, to say why its objective was not among them.
+    def printed(self, trial: Trial) -> Sequence[str]:  # noqa: ARG002  # a launcher may be unable to read them
+        """Return lines that an ended trial printed, a few hundred at most; none where they cannot be read.
 
-        None where they cannot be read.
+        The driver searches them for metrics that look like a missing objective.
         """
         return ()
 
     @abstractmethod
     def launch(self, trial: Trial) -> None:
-        """Start a trial. What goes wrong comes by `poll`, as its end."""
+        """Start an attempt at a trial; return at once.
 
-    @abstractmethod
-    def adopt(self, trial: Trial) -> bool:
-        """Take over a trial that an earlier driver launched; `poll` returns all of it from its first report.
+        A failure to start is no exception: `poll` returns it as the attempt's end.
 
-        Returns:
-            False if it neither runs nor left how it ended, or was ended by its driver: it has to be started again.
+        Args:
+            trial: with its number, parameters and attempt.
+
+        Raises:
+            StoreError: no process can be started on this machine.
+            EmulatorEnded: the emulator of the service has ended.
         """
 
     @abstractmethod
-    def poll(self, timeout: float) -> Sequence[Happening]:
-        """Return what happened, in order; wait at most `timeout` seconds for something to happen."""
+    def adopt(self, trial: Trial) -> bool:
+        """Take over an attempt that an earlier driver launched; `poll` then returns all its updates from the first.
+
+        Args:
+            trial: RUNNING in the store.
+
+        Returns:
+            Whether the attempt runs, or has left how it ended. False if it was lost or ended by its driver: the driver
+            then starts it again.
+
+        Raises:
+            ProviderError: the place cannot be reached, or refuses.
+        """
+
+    @abstractmethod
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
+        """Return the updates since the last call, in order.
+
+        Args:
+            timeout: seconds to wait for the first update, at least 0; fewer updates or none after that.
+
+        Raises:
+            ProviderError: the place cannot be reached, or refuses.
+            StoreError: no process can be started on this machine.
+        """
 
     @abstractmethod
     def stop(self, number: int) -> None:
-        """Ask a running trial to end, and make it after its grace time; its end comes by `poll`."""
+        """Ask a running trial to end, and kill it after its grace time; do nothing if it has ended.
+
+        Return at once; `poll` returns the attempt's end.
+
+        Args:
+            number: of the trial.
+
+        Raises:
+            ProviderError: the place cannot be reached, or refuses.
+        """
 
     @abstractmethod
     def close(self) -> None:
-        """End what still runs and does not outlive its driver, and let go of everything.
+        """End the running trials that do not outlive the driver, and release everything.
 
-        It comes after the last trial, or when the driver breaks: what it ends has not failed. Whatever is left of such a
-        trial says that its driver ended it, so that `adopt` of the next driver does not take that for the trial's own end.
+        Called once, after the last trial or an exception of the driver. A trial that is ended by it has not failed:
+        leave a record that its driver ended it, so that `adopt` of the next driver returns False.
         """

@@ -1,9 +1,8 @@
-"""The ask/tell loop: suggests trials, has them launched, watches what they report, and knows when to end.
+"""The ask/tell loop: suggest trials, launch them, record what they report, prune them, and end the run.
 
-It works with whatever can launch one trial (`Launcher`): processes here, tasks of a cluster, training jobs of a
-service. Slots are filled one by one as they become free. What happened and what will be done about it is
-committed to the store in one transaction before anything is launched, so a driver that is killed at any moment
-can be followed by another that goes on where it was.
+Trials are launched by any `Launcher`: as processes here, tasks of a cluster, or training jobs of a service. Slots are
+filled one by one as they become free. What happened and what will be done about it is committed to the store in one
+transaction before anything is launched, so that another driver can resume where one was killed.
 """
 
 import contextlib
@@ -12,7 +11,8 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
+from cloudtune.driver.interrupt import Interrupt
+from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
@@ -26,10 +26,10 @@ from cloudtune.store.store import RunStore
 from cloudtune.store.unit_of_work import UnitOfWork
 
 TICK = 0.25
-"""Seconds after which the driver looks at limits and wishes even if nothing happens."""
+"""Seconds between two checks of the time limit and of requests to cancel."""
 
 _SAVE_ELAPSED = 5.0
-"""Seconds after which the store learns how long the run has been driven, if nothing else told it."""
+"""Seconds after which the run's elapsed time is written even if there is nothing else to write."""
 
 _INTERRUPTED = {
     1: "interrupted: the {} running trials come to their end, and no more are launched; once more ends them now",
@@ -38,38 +38,28 @@ _INTERRUPTED = {
 
 _PRUNED = "pruned at step "
 _STOPPED = "stopped by its driver"
-"""How the reasons of running trials begin that were told to end: the next driver knows by them what was decided."""
+"""Prefixes of the reasons of running trials that the driver has decided to stop; a later driver reads the decision there."""
 
 _TRIED_AGAIN = "; it is tried again"
-"""How events end that tell of an attempt which failed and is not the last: by them a later driver counts retries.
+"""Suffix of the events of failed attempts that are retried; a later driver counts the retries by them.
 
-Attempts that were lost, or ended with their driver, are none.
+Attempts that were lost, or ended with their driver, do not count.
 """
 
 _FILL_TIME = 0.005
-"""Seconds of suggesting after which what is there is launched before the next slot is filled."""
-
-
-@dataclass(slots=True)
-class Interrupt:
-    """How urgently the driver is to stop: 0 not at all, 1 when the running trials have ended, 2 now.
-
-    Attributes:
-        level: the urgency.
-        why: what asks for it, in words.
-    """
-
-    level: int = 0
-    why: str = ""
-
-    def ask(self, level: int, why: str) -> None:
-        """Ask the driver to stop, at least as urgently as before."""
-        self.level, self.why = max(self.level, level), self.why or why
+"""Seconds of suggesting after which the trials suggested so far are launched before the next slot is filled."""
 
 
 @dataclass(slots=True)
 class _Running:
-    """What the driver knows of a trial while it runs."""
+    """A running trial.
+
+    Attributes:
+        trial: as it is in the store.
+        stop: the state that the driver has decided to end it in (WAITING: to be started again); None before.
+        why: the reason of that decision.
+        reported: the last value of each metric.
+    """
 
     trial: Trial
     stop: TrialState | None = None
@@ -81,13 +71,13 @@ class Driver:
     """Drives one run to its end.
 
     Args:
-        job: what to do.
-        run: where it is written down; the caller holds its lock.
-        launcher: runs the trials; the caller closes it.
+        job: the spec.
+        run: the run's store; the caller holds its lock.
+        launcher: of the trials; the caller closes it.
         seed: of the strategy.
-        watcher: called with the progress.
-        interrupt: read in every turn.
-        earlier: trials to learn from that were run before the job.
+        watcher: called with the progress, at most ten times a second.
+        interrupt: checked in every turn of the loop.
+        known: trials of earlier runs, for a warm start.
     """
 
     def __init__(
@@ -99,7 +89,7 @@ class Driver:
         seed: int,
         watcher: Watcher | None = None,
         interrupt: Interrupt | None = None,
-        earlier: Sequence[KnownTrial] = (),
+        known: Sequence[KnownTrial] = (),
     ) -> None:
         self._job = job
         self._limits = job.limits
@@ -111,27 +101,31 @@ class Driver:
         self._total = self._search.total
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
-        self._tally = ProgressCounter(job.objective)
+        self._counter = ProgressCounter(job.objective)
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._to_launch: deque[Trial] = deque()
-        self._happenings: deque[Happening] = deque()
+        self._updates: deque[TrialUpdate] = deque()
         self._broken = False
         self._to_stop: list[int] = []
         self._clock_start = time.monotonic()
         self._elapsed_before = 0.0
         self._elapsed_saved = 0.0
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._next_progress = 0.0
         self._messages: list[str] = []
         self._noted_interrupt = 0
-        self._learn(earlier)
+        self._learn(known)
 
     def drive(self) -> RunState:
-        """Run trials until the job is done, and return how it ended (INTERRUPTED if it can go on).
+        """Run trials until the job is done; return the run's state, INTERRUPTED if it can be resumed.
 
-        Whatever is raised on the way, the run is interrupted: trials that end with their driver go back to waiting.
+        Any exception interrupts the run and is raised again: trials that do not outlive their driver become WAITING.
+
+        Raises:
+            ProviderError: the place of the trials cannot be reached, or refuses.
+            StoreError: the store cannot be written, or no process can be started.
         """
         try:
             return self._drive()
@@ -142,31 +136,31 @@ class Driver:
     def _drive(self) -> RunState:
         self._restore()
         started = self._run.record().started or time.time()
-        # A wish to cancel stays: it may have come while this process was about to drive, and its author waits.
+        # A request to cancel stays: it may have come while this process was about to drive, and is still to be answered.
         columns = {"state": RunState.RUNNING.value, "reason": "", "started": started}
         self._run.write(columns=columns)
         while True:
-            self._look_around()
-            self._fill()
+            self._check_limits()
+            self._fill_slots()
             self._commit()
-            self._stop_what_must()
+            self._stop_trials()
             while self._to_launch:
                 self._launcher.launch(self._to_launch.popleft())
             self._show_progress()
-            if not self._running and (self._draining or not self._more()):
+            if not self._running and (self._draining or not self._has_more()):
                 return self._finish()
-            self._take(self._launcher.poll(self._patience()))
+            self._handle(self._launcher.poll(self._poll_timeout()))
 
     # What the strategy knows at the start
 
-    def _learn(self, earlier: Sequence[KnownTrial]) -> None:
+    def _learn(self, known: Sequence[KnownTrial]) -> None:
         warm = self._job.warm_start
-        count = self._search.learn(earlier, transfer=warm is not None and warm.kind == "transfer")
-        if earlier:
-            self._event(None, f"learnt from {count} of {len(earlier)} trials of earlier runs")
+        count = self._search.learn(known, transfer=warm is not None and warm.kind == "transfer")
+        if known:
+            self._event(None, f"learnt from {count} of {len(known)} trials of earlier runs")
 
     def _restore(self) -> None:
-        """Take up what an earlier driver left: finished trials are told, running ones adopted or started again."""
+        """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
         told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
@@ -178,17 +172,17 @@ class Driver:
                 self._judge(report)
         for trial in history:
             if trial.state.ended:
-                self._tell(trial)
+                self._conclude(trial)
         for trial in sorted(history, key=lambda trial: trial.number):
             if not trial.state.ended:
-                self._take_up(trial)
+                self._resume_trial(trial)
 
-    def _take_up(self, trial: Trial) -> None:
+    def _resume_trial(self, trial: Trial) -> None:
         if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
             self._run.forget_reports(trial.number, trial.attempt)
             running = self._running[trial.number] = _Running(trial)
             self._event(trial.number, "taken over from the driver that launched it")
-            if trial.reason:  # that driver had told it to end, or was about to
+            if trial.reason:  # that driver had decided to stop it
                 pruned = trial.reason.startswith(_PRUNED)
                 self._stop(running, TrialState.PRUNED if pruned else TrialState.WAITING, trial.reason)
             return
@@ -197,7 +191,7 @@ class Driver:
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
-            if self._launcher.once:  # the launch may still be on its way: as the same attempt it makes no second job
+            if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1
         self._wait(trial)
@@ -206,16 +200,16 @@ class Driver:
 
     @property
     def _draining(self) -> bool:
-        """Whether no more trials are launched."""
+        """Whether the run ends or is interrupted, so that no more trials are launched."""
         return self._ending is not None or self._interrupt.level > 0
 
-    def _more(self) -> bool:
-        """Return whether there is, or may be, another trial to launch."""
+    def _has_more(self) -> bool:
+        """Return whether a trial waits, or the search may suggest another."""
         if self._waiting:
             return True
         return not self._search.exhausted
 
-    def _fill(self) -> None:
+    def _fill_slots(self) -> None:
         since = time.perf_counter()
         while self._may_launch():
             trial = self._waiting.popleft() if self._waiting else self._suggest()
@@ -231,7 +225,7 @@ class Driver:
                 break
 
     def _may_launch(self) -> bool:
-        within = not self._draining and len(self._running) < self._limits.parallel and self._more()
+        within = not self._draining and len(self._running) < self._limits.parallel and self._has_more()
         return within and self._launcher.room() != 0
 
     def _suggest(self) -> Trial | None:
@@ -239,7 +233,7 @@ class Driver:
         return None if suggestion is None else Trial(suggestion.number, suggestion.parameters)
 
     def _commit(self) -> None:
-        """Write what happened and what is about to be done."""
+        """Write what happened and what will be launched, if there is anything to write."""
         due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
         if self._to_launch or self._work or due:
             self._write(columns={"elapsed": self._elapsed} if due else {})
@@ -249,26 +243,26 @@ class Driver:
         if columns and "elapsed" in columns:
             self._elapsed_saved = self._elapsed
 
-    def _patience(self) -> float:
+    def _poll_timeout(self) -> float:
         return 0.0 if self._may_launch() else TICK
 
     # What happens
 
-    def _take(self, happenings: Sequence[Happening]) -> None:
-        self._happenings.extend(happenings)
-        while self._happenings:
-            happening = self._happenings.popleft()
-            running = self._running.get(happening.number)
-            if running is None or happening.attempt != running.trial.attempt:
-                continue  # the last words of an attempt that is over
-            if isinstance(happening, Report):
-                self._heard(running, happening)
-            elif isinstance(happening, Remark):
-                self._event(happening.number, happening.text)
+    def _handle(self, updates: Sequence[TrialUpdate]) -> None:
+        self._updates.extend(updates)
+        while self._updates:
+            update = self._updates.popleft()
+            running = self._running.get(update.number)
+            if running is None or update.attempt != running.trial.attempt:
+                continue  # late output of an attempt that has ended
+            if isinstance(update, Report):
+                self._record(running, update)
+            elif isinstance(update, Remark):
+                self._event(update.number, update.text)
             else:
-                self._ended(running, happening)
+                self._settle(running, update)
 
-    def _heard(self, running: _Running, report: Report) -> None:
+    def _record(self, running: _Running, report: Report) -> None:
         self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
@@ -284,11 +278,11 @@ class Driver:
         return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
 
     def _judge(self, report: Report) -> bool:
-        """Return whether the stopping rule ends the trial after this report."""
+        """Pass a report to the search; return whether its trial is pruned."""
         return not self._broken and self._search.report(report.number, report.step, report.metrics)
 
     def _stop(self, running: _Running, state: TrialState, why: str) -> None:
-        """Decide that a trial is to be stopped, and in which state; that is written down before it is."""
+        """Decide the state that a trial is stopped in; the decision is written before the trial is stopped."""
         if running.stop is not None:
             return
         running.stop, running.why = state, why
@@ -296,26 +290,28 @@ class Driver:
         running.trial.reason = why if state is TrialState.PRUNED else f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
         self._work.trial(running.trial)
 
-    def _stop_what_must(self) -> None:
+    def _stop_trials(self) -> None:
         for number in self._to_stop:
-            if number in self._running:  # else it has ended meanwhile
+            if number in self._running:  # else it has ended
                 self._launcher.stop(number)
         self._to_stop.clear()
 
-    def _ended(self, running: _Running, end: Ended) -> None:
+    def _settle(self, running: _Running, end: Ended) -> None:
         trial = running.trial
         del self._running[trial.number]
         trial.place = end.place or trial.place
         if self._interrupt.level >= 2 and running.stop is None and end.failure:
-            running.stop = TrialState.WAITING  # what ends us now may have ended it, too: a machine that shuts down
+            running.stop = (
+                TrialState.WAITING
+            )  # what interrupts this driver, such as a shutdown of the machine, may have ended the trial
         state, reason = self._verdict(running, end)
         if end.lost and running.stop is None:
-            self._again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
+            self._start_again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
         elif state is TrialState.WAITING:
             self._wait(trial)
         elif state is TrialState.FAILED and end.retry and self._may_retry(trial):
             self._retried[trial.number] += 1
-            self._again(trial, f"attempt {trial.attempt} failed: {reason}{_TRIED_AGAIN}")
+            self._start_again(trial, f"attempt {trial.attempt} failed: {reason}{_TRIED_AGAIN}")
         else:
             self._end(trial, state, reason)
 
@@ -325,7 +321,7 @@ class Driver:
     def _end(self, trial: Trial, state: TrialState, reason: str) -> None:
         trial.state, trial.reason, trial.ended = state, reason, time.time()
         self._work.trial(trial)
-        if self._tell(trial):
+        if self._conclude(trial):
             self._event(trial.number, f"failed: {reason}")
 
     def _wait(self, trial: Trial) -> None:
@@ -333,12 +329,12 @@ class Driver:
         self._work.trial(trial)
         self._waiting.append(trial)
 
-    def _again(self, trial: Trial, message: str) -> None:
+    def _start_again(self, trial: Trial, message: str) -> None:
         self._wait(trial)
         self._event(trial.number, message)
 
     def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
-        """Return the state that a trial ends in, and why where that needs saying."""
+        """Return the state that a trial ends in, and the reason; "" where it needs none."""
         trial, objectives = running.trial, self._job.objective
         state = TrialState.FAILED if end.failure else TrialState.COMPLETED
         return verdict(
@@ -349,25 +345,25 @@ class Driver:
             decided=None if running.stop is None else (running.stop, running.why),
         )
 
-    def _tell(self, trial: Trial) -> bool:
-        """Count a trial that has ended, and tell the strategy and the rule; return whether it failed in a new way."""
+    def _conclude(self, trial: Trial) -> bool:
+        """Count an ended trial and pass it to the search; return whether it failed with a new message."""
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
-        new = self._tally.add(trial, values)
+        new = self._counter.add(trial, values)
         if not self._broken:
             self._search.tell(trial.number, trial.metrics, state=trial.state)
         return new
 
-    # Limits and wishes
+    # Limits and requests
 
     @property
     def _elapsed(self) -> float:
-        """Seconds that the run has been driven."""
+        """Seconds that the run has been driven, by this driver and earlier ones."""
         return self._elapsed_before + time.monotonic() - self._clock_start
 
-    def _look_around(self) -> None:
-        """See whether the job has to end, and stop what must not go on."""
+    def _check_limits(self) -> None:
+        """Decide whether the run has to end or was interrupted, and stop the trials accordingly."""
         if self._ending is None:
-            self._ending = self._limit_reached()
+            self._ending = self._why_to_end()
             if self._ending is not None:
                 self._event(None, self._ending[1])
         if self._ending is not None and (self._running or self._waiting):
@@ -385,16 +381,16 @@ class Driver:
         for trial in self._waiting:
             trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, time.time()
             self._work.trial(trial)
-            self._tell(trial)
+            self._conclude(trial)
         self._waiting.clear()
 
-    def _limit_reached(self) -> tuple[RunState, str] | None:
-        """Return how the job has to end now, and why; None to go on."""
-        reached = limit_reached(self._job, self._tally)
+    def _why_to_end(self) -> tuple[RunState, str] | None:
+        """Return the state that the run has to end in now, and the reason; None to continue."""
+        reached = limit_reached(self._job, self._counter)
         if reached is not None:
             return reached
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + TICK
+        if time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + TICK
             late = time_reached(self._job, self._elapsed)
             if late is not None:
                 return late
@@ -404,7 +400,7 @@ class Driver:
 
     def _finish(self) -> RunState:
         state, reason = self._outcome()
-        for repeated in self._tally.failures.repeated():
+        for repeated in self._counter.failures.repeated():
             self._event(None, repeated)
         self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
@@ -415,37 +411,37 @@ class Driver:
     def _outcome(self) -> tuple[RunState, str]:
         if self._ending is not None:
             return self._ending
-        if self._more():
-            return RunState.INTERRUPTED, self._go_on(self._interrupt.why or "before its end")
-        counts = self._tally.counts
+        if self._has_more():
+            return RunState.INTERRUPTED, self._resume_hint(self._interrupt.why or "before its end")
+        counts = self._counter.counts
         if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
             return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self._run.id}"
         return RunState.COMPLETED, ""
 
-    def _go_on(self, why: str) -> str:
+    def _resume_hint(self, why: str) -> str:
         return f"{why}; `cloudtune resume {self._run.id}` goes on with it"
 
-    # When something is raised
+    # Exceptions
 
     def _break_off(self, error: BaseException) -> None:
-        """Keep what is known when the driver breaks, and let its trials wait for the next driver.
+        """Write what is known after an exception, and let the trials wait for the next driver.
 
-        What cannot be kept (the store may be what broke) is found by the next driver: in the store a trial still runs
-        then, and what its launcher leaves of it says how it ended.
+        The store itself may be broken. The next driver then finds the trials RUNNING there, and how they ended in the
+        files of their launcher.
         """
         self._broken = True
         with contextlib.suppress(BaseException):  # the error that is raised already is the one that counts
-            self._take(())
-            self._take(self._launcher.poll(0.0))
+            self._handle(())
+            self._handle(self._launcher.poll(0.0))
         with contextlib.suppress(BaseException):
-            self._let_go()
-            reason = self._go_on(f"its driver broke ({in_one_line(error)})")
+            self._release_trials()
+            reason = self._resume_hint(f"its driver broke ({in_one_line(error)})")
             self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")
             self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
 
-    def _let_go(self) -> None:
-        """Decide what becomes of the trials that this driver leaves."""
-        for trial in self._to_launch:  # as if they had not been thought of
+    def _release_trials(self) -> None:
+        """Return trials that were not launched, or end with this driver, to WAITING."""
+        for trial in self._to_launch:
             del self._running[trial.number]
             trial.attempt, trial.started = trial.attempt - 1, None
             self._wait(trial)
@@ -458,7 +454,7 @@ class Driver:
             else:
                 self._wait(running.trial)
 
-    # Telling others
+    # Events and progress
 
     def _event(self, number: int | None, message: str) -> None:
         self._work.event(number, message)
@@ -470,14 +466,14 @@ class Driver:
             return
         self._next_progress = time.monotonic() + 0.1
         now = state or (RunState.STOPPING if self._draining else RunState.RUNNING)
-        counts = {each.value: count for each, count in self._tally.counts.items() if count}
+        counts = {each.value: count for each, count in self._counter.counts.items() if count}
         counts[TrialState.RUNNING.value] = len(self._running)
         self._watcher(
             Progress(
                 state=now,
                 counts=counts,
                 total=self._total,
-                best=self._tally.best,
+                best=self._counter.best,
                 elapsed=self._elapsed,
                 eta=self._eta(),
                 running=tuple(running.trial for running in self._running.values()),
@@ -487,7 +483,7 @@ class Driver:
         self._messages = []
 
     def _eta(self) -> float | None:
-        done = sum(self._tally.counts.values())
+        done = sum(self._counter.counts.values())
         if not done or self._total is None:
             return None
         rest = self._elapsed / done * (self._total - done)

@@ -1,4 +1,4 @@
-"""Tolerate a service that cannot be reached for a while."""
+"""Tolerate outages of a service."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from cloudtune.errors import ProviderError
 
 
 class OutageTolerance:
-    """Tolerates an outage or a lost network, beyond the retries of the client library for each call.
+    """Suppresses retryable errors up to a number in a row, beyond the retries of the client library for each call.
 
     Args:
         failures: greatest number of failures in a row; with the library's own retries each may take minutes.
@@ -18,7 +18,7 @@ class OutageTolerance:
         self._failures = 0
 
     @contextlib.contextmanager
-    def borne(self) -> Iterator[None]:
+    def tolerated(self) -> Iterator[None]:
         """Suppress a retryable error within the context; the caller tries again.
 
         Raises:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver.process import Condition
+from cloudtune.driver.interrupt import Condition
 from cloudtune.planning.plan import Plan
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial

@@ -1,4 +1,4 @@
-"""Launchers that ask once in a while, since what runs their trials tells nothing by itself; one for plain jobs of a service."""
+"""Launchers that poll with pauses, as the place of their trials sends no news by itself; one for plain jobs of a service."""
 
 import time
 from abc import abstractmethod
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher, finds_no_place
+from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate, finds_no_place
 from cloudtune.driver.outages import OutageTolerance
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
 from cloudtune.driver.snapshots import TrialSnapshot
@@ -17,65 +17,65 @@ from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Trial, TrialState
 
 
-class LookingLauncher(Launcher):
-    """Learns what happens to trials by looking, with pauses between two looks.
+class PollingLauncher(Launcher):
+    """Polls the place of its trials with pauses.
 
     Attributes:
-        _happened: what looks have found; taken by the next `poll`.
-        _next_look: when the next look is due, in seconds of `time.monotonic`; 0 for with the next poll.
+        _updates: what `_poll_place` has found; the next `poll` returns it.
+        _next_poll: when `_poll_place` is due, in seconds of `time.monotonic`; 0 for at once.
     """
 
     def __init__(self) -> None:
-        self._happened: deque[Happening] = deque()
-        self._next_look = 0.0
+        self._updates: deque[TrialUpdate] = deque()
+        self._next_poll = 0.0
 
     @property
     @abstractmethod
     def busy(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether there is anything to poll, such as running trials."""
 
     @abstractmethod
-    def _look(self) -> None:
-        """Look once, and add what is new to `_happened`.
+    def _poll_place(self) -> None:
+        """Poll the place of the trials once, and add what is new to `_updates`.
 
         Raises:
-            ProviderError: what runs the trials cannot be reached, or refuses.
+            ProviderError: the place cannot be reached, or refuses.
         """
 
     @abstractmethod
     def _pause(self) -> float:
-        """Return the seconds between the look that has just ended and the next one."""
+        """Return the seconds from the poll that has just ended to the next one."""
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
-        if not self._happened:
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
+        if not self._updates:
             now = time.monotonic()
-            if self.busy and now >= self._next_look:
-                self._look()
-                self._next_look = time.monotonic() + self._pause()
+            if self.busy and now >= self._next_poll:
+                self._poll_place()
+                self._next_poll = time.monotonic() + self._pause()
             elif timeout > 0:
-                time.sleep(min(timeout, max(self._next_look - now, 0.0) if self.busy else timeout))
-        happened = list(self._happened)
-        self._happened.clear()
-        return happened
+                time.sleep(min(timeout, max(self._next_poll - now, 0.0) if self.busy else timeout))
+        updates = list(self._updates)
+        self._updates.clear()
+        return updates
 
 
 class JobRunner(TrialOutputs):
-    """Runs the trials of one run as plain jobs of a service, a job for each attempt. It decides nothing, and keeps nothing.
+    """Runs the trials of one run as plain jobs of a service, a job for each attempt; it makes no decisions.
 
-    It may keep where it has read to between two polls.
+    Between two polls it may keep the positions up to which it has read, and nothing else.
 
     Args:
-        brief: what is asked for the run.
+        brief: the run's job and plan.
 
     Attributes:
-        template: what the requests of all its jobs share, after `prepare`.
+        template: the part of the request that all jobs share, after `prepare`.
     """
 
     once: ClassVar[bool] = False
-    """Whether the service itself makes no second job of a place; see `Launcher.once`."""
+    """Whether the service makes no second job of the same name; see `Launcher.once`."""
 
     for_good: ClassVar[frozenset[str]] = frozenset()
-    """Codes of errors (`ProviderError.code`) of `submit` that another attempt would get again."""
+    """Codes (`ProviderError.code`) of errors of `submit` that are final: another attempt would get them again."""
 
     def __init__(self, brief: RunBrief) -> None:
         self.brief = brief
@@ -85,28 +85,32 @@ class JobRunner(TrialOutputs):
         """Upload what all jobs share, such as code and data; called once, before the first `submit`.
 
         Raises:
-            ProviderError: the service refused it, or cannot be reached.
+            ProviderError: the service cannot be reached, or refuses.
         """
         self.template = self.brief.request()
 
     @abstractmethod
     def place(self, trial: Trial) -> str:
-        """Return the name of an attempt's job, from which alone the job can be found; it is known before the job is made."""
+        """Return the name of an attempt's job, before the job is made; the job can be found by it alone.
+
+        Args:
+            trial: with its number and its attempt.
+        """
 
     @abstractmethod
     def submit(self, trial: Trial) -> None:
-        """Make the job of an attempt; one that is there already was made by a call whose answer was lost.
+        """Create the job of an attempt; do nothing if the job exists, as after a call whose answer was lost.
 
         Args:
             trial: with its parameters, its number and its attempt.
 
         Raises:
-            ProviderError: the service refused it, or cannot be reached.
+            ProviderError: the service cannot be reached, or refuses.
         """
 
     @abstractmethod
     def find(self, trial: Trial) -> bool:
-        """Return whether there is a job of an attempt, running or ended; `poll` may be asked about it then.
+        """Return whether the job of an attempt exists, running or ended, so that it can be polled.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
@@ -114,10 +118,10 @@ class JobRunner(TrialOutputs):
 
     @abstractmethod
     def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
-        """Ask the service about jobs once, by few calls however many there are; return those of which something is new.
+        """Poll the service once about jobs, and return snapshots of those with news.
 
-        A job has ended only when all that it reported has been read. What was read before an error is not lost: the next
-        poll has it.
+        Make few calls however many jobs there are. Return a job as ended only when all its reports have been read. After
+        an error, return with the next call what had been read before.
 
         Args:
             trials: that were submitted or found, and have not ended.
@@ -127,13 +131,16 @@ class JobRunner(TrialOutputs):
         """
 
     @property
-    def hurried(self) -> bool:
-        """Whether there is more to ask for at once, so that the next poll should come soon."""
+    def has_more(self) -> bool:
+        """Whether more can be read at once, so that the next poll should come soon."""
         return False
 
     @abstractmethod
     def stop(self, place: str) -> None:
-        """Ask the job of an attempt to end; nothing if it has, or was never made.
+        """Ask the job of an attempt to end; do nothing if it has ended, or was never made.
+
+        Args:
+            place: the job's name, as `place` returns it.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
@@ -141,39 +148,42 @@ class JobRunner(TrialOutputs):
 
 
 _SOON = 0.2
-"""Seconds until the next poll of a runner that is hurried."""
+"""Seconds until the next poll of a runner that has more to read."""
 
 
 @dataclass(slots=True)
 class _Attempt:
-    """What is known of an attempt that runs, or could not be submitted."""
+    """An attempt that runs, or could not be submitted."""
 
     trial: Trial
     ended: Ended | None = None
 
 
-class PolledLauncher(LookingLauncher):
-    """Launches trials by a runner, and polls it as long as they run.
+class JobLauncher(PollingLauncher):
+    """Launches trials as jobs of a service through a `JobRunner`, and polls it while they run.
 
     Args:
-        runner: which is prepared here.
+        runner: prepared by the constructor.
 
     Attributes:
-        patience: with outages.
+        tolerance: of outages of the service.
+
+    Raises:
+        ProviderError: the service cannot be reached, or refuses.
     """
 
     def __init__(self, runner: JobRunner) -> None:
         super().__init__()
         self._runner = runner
         self._running: dict[str, _Attempt] = {}
-        self.patience = OutageTolerance()
+        self.tolerance = OutageTolerance()
         self.once = runner.once
         runner.prepare()
 
     def place(self, trial: Trial) -> str:
         return self._runner.place(trial)
 
-    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # jobs are the service's, all of them
+    def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # the service runs its jobs without a driver
         return True
 
     def printed(self, trial: Trial) -> Sequence[str]:
@@ -183,7 +193,7 @@ class PolledLauncher(LookingLauncher):
         attempt = self._running[self.place(trial)] = _Attempt(trial)
         try:
             self._runner.submit(trial)
-        except EmulatorEnded:  # which says nothing of the trial
+        except EmulatorEnded:  # the failure is not the trial's
             raise
         except ProviderError as error:
             retry = error.code not in self._runner.for_good
@@ -206,26 +216,26 @@ class PolledLauncher(LookingLauncher):
 
     def _pause(self) -> float:
         interval = self._runner.brief.interval
-        return min(_SOON, interval) if self._runner.hurried else interval
+        return min(_SOON, interval) if self._runner.has_more else interval
 
-    def _look(self) -> None:
-        with self.patience.borne():
+    def _poll_place(self) -> None:
+        with self.tolerance.tolerated():
             self._ask()
 
     def _ask(self) -> None:
         asked = [each.trial for each in self._running.values() if each.ended is None]
         for seen in self._runner.poll(asked) if asked else ():
-            self._happened.extend(seen.reports)
+            self._updates.extend(seen.reports)
             if seen.state.ended:
                 attempt = self._running[seen.place]
                 attempt.ended = self._end(attempt.trial, seen)
         for place, attempt in list(self._running.items()):
             if attempt.ended is not None:
                 del self._running[place]
-                self._happened.append(attempt.ended)
+                self._updates.append(attempt.ended)
 
     def _end(self, trial: Trial, seen: TrialSnapshot) -> Ended:
-        """Return how an attempt ended; whether that is the trial's end is the driver's to say."""
+        """Return the end of an attempt; the driver decides whether it ends the trial."""
         if seen.state is TrialState.COMPLETED:
             return Ended(trial.number, trial.attempt)
         if seen.too_long:
@@ -234,4 +244,4 @@ class PolledLauncher(LookingLauncher):
         return Ended(trial.number, trial.attempt, failure, retry=seen.retry, unplaced=seen.unplaced)
 
     def close(self) -> None:
-        """Let go of jobs that still run: they are the service's, and a resume takes them over."""
+        """Do nothing: jobs that still run are the service's, and a resumed driver adopts them."""

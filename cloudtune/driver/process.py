@@ -1,16 +1,16 @@
-"""Runs that a process of this machine drives: starting, following, watching and ending them, whatever runs the trials."""
+"""Start, follow, watch and cancel runs that a process of this machine drives."""
 
 import contextlib
 import json
-import signal
 import subprocess
 import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from cloudtune.driver.interrupt import interruptible
 from cloudtune.errors import CloudtuneError, DriverError, ProviderError, RunBusy, in_one_line
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
@@ -18,58 +18,57 @@ from cloudtune.store.secrets import forget
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
-    from cloudtune.driver.loop import Interrupt
     from cloudtune.results.progress import Watcher
     from cloudtune.store.store import RunStore
 
 WATCHING_INTERVAL = 0.2
-"""Seconds between two looks at a run that another process drives."""
+"""Seconds between two reads of the progress of a run that another process drives."""
 
 _START_TIMEOUT = 30.0
-
-_LOOK_UP = 0.1
-"""Seconds after which a wait looks whether to leave."""
-
-_SIGNALS = {
-    signal.SIGINT: "by Ctrl-C",
-    signal.SIGTERM: "by SIGTERM",
-    signal.SIGHUP: "since its terminal was closed (SIGHUP)",
-}
-"""The signals that interrupt a driver, and the words for each."""
+"""Seconds that a new driver may take until it holds the run's lock."""
 
 
 class Site(ABC):
-    """Where the trials of driven runs are run: what a provider gives so that its runs can be driven."""
+    """Where the trials of driven runs are run; a provider implements it to have its runs driven by this machine."""
 
     @abstractmethod
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":
-        """Return what launches the run's trials, after ending whatever an earlier driver left that cannot be taken over.
+        """Return a launcher of the run's trials; the caller closes it.
+
+        End the trials of an earlier driver that cannot be adopted (`Launcher.adopt`).
+
+        Args:
+            run: whose lock the caller holds.
+            job: the run's spec.
 
         Raises:
-            ProviderError: the place cannot be reached, or refuses.
+            ProviderError: the place of the trials cannot be reached, or refuses.
         """
 
     @abstractmethod
     def abandon(self, run: "RunStore") -> None:
-        """End the trials that a dead driver left running.
+        """End the trials that a driver left running when it was killed; called to cancel a run without a driver.
+
+        Args:
+            run: whose lock the caller holds.
 
         Raises:
-            ProviderError: the place cannot be reached, or refuses.
+            ProviderError: the place of the trials cannot be reached, or refuses.
         """
 
     def settle(self, run: "RunStore") -> None:
-        """Forget what an ended run needs no more: its secrets."""
+        """Remove what an ended run no longer needs: its secrets."""
         forget(run)
 
     def keep(self, run: "RunStore") -> None:  # noqa: B027  # most keep everything on this machine
-        """Keep what may be gone when an interrupted run goes on, such as an emulator's logs."""
+        """Save what an interrupted run may lose before it is resumed, such as the logs of an emulator."""
 
 
 def start(run: "RunStore") -> None:
-    """Start a process that drives the run and outlives this one; nothing if one does already.
+    """Start a process that drives the run and outlives this one; do nothing if another process drives it.
 
     Raises:
-        ProviderError: the driver did not start.
+        ProviderError: the driver ended before it had begun, or did not begin within 30 s.
     """
     if run.driven:
         return
@@ -89,17 +88,23 @@ def start(run: "RunStore") -> None:
             said = (run.folder / "driver.log").read_text(errors="replace").strip().splitlines()
             raise ProviderError(f"the driver did not start: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.01)
-    # The driver goes on by itself from here; its run is watched through the store.
+    # The driver outlives this process; waiting for it here only keeps it from becoming a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
 
 
 def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> RunState:
-    """Drive the run until it ends, or watch the process that drives it; see `Provider.follow`."""
+    """Drive the run until it ends, or watch the process that drives it; return the run's state.
+
+    Raises:
+        DriverError: the driver broke; the run is interrupted and can be resumed.
+        ProviderError: the place of the trials cannot be reached, or refuses.
+        StoreError: the store cannot be read or written.
+    """
     if run.record().state.ended:
         forget(run)  # a driver that was killed at the very end could not
         return run.record().state
     try:
-        with run.driving(), _in_words(run):
+        with run.driving(), _driver_errors(run):
             return _drive(run, site, watcher)
     except RunBusy:
         state = watch(run, watcher)
@@ -109,8 +114,8 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
 
 
 @contextlib.contextmanager
-def _in_words(run: "RunStore") -> Iterator[None]:
-    """Turn what breaks a driver into an error of ours, so that a user reads what to do and no traceback."""
+def _driver_errors(run: "RunStore") -> Iterator[None]:
+    """Turn an unforeseen exception of the driver into a DriverError, which names the command that resumes the run."""
     try:
         yield
     except CloudtuneError:
@@ -121,7 +126,7 @@ def _in_words(run: "RunStore") -> Iterator[None]:
 
 
 def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
-    from cloudtune.driver import warm_start as earlier  # noqa: PLC0415  # reading a run needs none of this
+    from cloudtune.driver import warm_start  # noqa: PLC0415  # reading a run needs none of this
     from cloudtune.driver.loop import Driver  # noqa: PLC0415
 
     record = run.record()
@@ -134,7 +139,7 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
             seed=int(record.native["seed"]),
             watcher=watcher,
             interrupt=interrupt,
-            earlier=earlier.kept(run.folder),
+            known=warm_start.kept(run.folder),
         )
         state = driver.drive()
     if state.ended:
@@ -145,9 +150,9 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
 
 
 def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
-    """Watch a run that another process drives or follows, through the store, until none does.
+    """Watch a run through the store until no process drives or follows it any more; return its state.
 
-    Its end is not enough: the process that drives it settles it after that, and may need what the caller would take away.
+    The run's own end is not enough: its driver settles it after that, and may need what the caller would remove.
     """
     from cloudtune.driver.follower import RunFollower  # noqa: PLC0415
 
@@ -163,14 +168,18 @@ def watch(run: "RunStore", watcher: "Watcher | None" = None) -> RunState:
 
 
 def refresh(run: "RunStore") -> None:
-    """Note that a run whose driver is gone is interrupted."""
-    from cloudtune.driver.standing import settle  # noqa: PLC0415  # which knows where a run is driven by us
+    """Write that the run is interrupted, if its driver is gone."""
+    from cloudtune.driver.standing import settle  # noqa: PLC0415  # reading a run needs none of this
 
     settle(run)
 
 
 def cancel(run: "RunStore", site: Site) -> None:
-    """Ask the driver to end the run, or end it where there is no driver."""
+    """Ask the driver to cancel the run, or cancel it here if it has no driver.
+
+    Raises:
+        ProviderError: the place of the trials cannot be reached, or refuses.
+    """
     run.write(columns={"wish": "cancel"})
     try:
         with run.driving():
@@ -178,54 +187,14 @@ def cancel(run: "RunStore", site: Site) -> None:
             end_cancelled(run)
             site.settle(run)
     except RunBusy:
-        return  # its driver sees the wish
+        return  # its driver reads the request
 
 
 def end_cancelled(run: "RunStore") -> None:
-    """Write down that a run, and what is left of its trials, was cancelled."""
+    """Write that the run and its unfinished trials were cancelled."""
     why, now = "cancelled by its user", time.time()
     left = run.trials(TrialState.WAITING, TrialState.RUNNING)
     for trial in left:
         trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, now
     columns = {"state": RunState.CANCELLED.value, "reason": why, "ended": now}
     run.write(trials=left, events=[(None, why)], columns=columns)
-
-
-Condition = Callable[[], bool]
-
-
-def pause(seconds: float, leave: Condition) -> bool:
-    """Wait, but not once it is time to leave; return whether it is."""
-    until = time.monotonic() + seconds
-    while not leave():
-        left = until - time.monotonic()
-        if left <= 0:
-            return False
-        time.sleep(min(left, _LOOK_UP))
-    return True
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator["Interrupt"]:
-    """Turn Ctrl-C into levels of urgency: the first lets the running trials end, the second ends them; SIGTERM ends them at once.
-
-    Only the main thread can; elsewhere the interrupt stays as it is. A signal that is ignored as
-    this process starts (`nohup`) stays so.
-    """
-    from cloudtune.driver.loop import Interrupt  # noqa: PLC0415
-
-    interrupt = Interrupt()
-
-    def on_signal(number: int, _frame: object) -> None:
-        interrupt.ask(min(interrupt.level + 1, 2) if number == signal.SIGINT else 2, _SIGNALS[signal.Signals(number)])
-
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in heard}
-    try:
-        yield interrupt
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,6 +1,7 @@
-"""What runs on another machine for each call of the driver, in the run's folder there: ``python -m cloudtune.process.agent``.
+"""Answer a driver's calls about attempts on this machine: ``python -m cloudtune.process.agent``, in the run's folder.
 
-It reads a list of calls and prints a list of answers, both as JSON; see `call`. It needs the standard library alone.
+Reads a list of calls from standard input and prints a list of answers, both as JSON; see `call`. Imports the standard
+library alone.
 """
 
 import json
@@ -15,24 +16,30 @@ from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.setting import TrialFiles
 
 
-def call(root: Path, said: Mapping[str, Any]) -> dict[str, Any]:
-    """Do what the driver wants of one attempt, and return what is new of it, with bytes as latin-1.
-
-    That is what `news_of` gives, and ``left``: which of its folders ``checkpoint`` and ``output`` hold anything.
+def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Begin or signal one attempt as requested, and return its news.
 
     Args:
         root: the run's folder on this machine.
-        said: ``number`` of the trial, ``attempt``, ``log_size``; ``known`` bytes of the log and of the reports; the number
-            of a ``signal`` to send, or 0; what to ``begin``, or null: the ``run``'s id, ``argv`` (an empty word stands for the interpreter),
-            ``parameters``, ``environment``, ``data`` (places below the root by variable), ``seconds`` and ``grace``.
+        request: ``number`` of the trial, ``attempt``, ``log_size``; ``known`` bytes of the log and of the reports; the
+            number of a ``signal`` to send, or 0; what to ``begin``, or null: the ``run``'s id, ``argv`` (an empty word
+            stands for the interpreter), ``parameters``, ``environment``, ``data`` (places below the root by variable),
+            ``seconds`` and ``grace``.
+
+    Returns:
+        What `news_of` returns, with bytes decoded as latin-1, and ``left``: which of the folders ``checkpoint`` and
+        ``output`` hold anything.
+
+    Raises:
+        OSError: the attempt's files cannot be written or read, or it cannot be started.
     """
-    files = TrialFiles(f"{root}/{place_of(said['number'])}", said["attempt"], log_size=said["log_size"])
-    if said["begin"] is not None:
-        _begin(root, files, said["number"], said["begin"])
-    if said["signal"]:
-        stop_adopted(files, said["signal"])
+    files = TrialFiles(f"{root}/{place_of(request['number'])}", request["attempt"], log_size=request["log_size"])
+    if request["begin"] is not None:
+        _begin(root, files, request["number"], request["begin"])
+    if request["signal"]:
+        stop_adopted(files, request["signal"])
     left = [name for name in ("checkpoint", "output") if any(Path(files.folder, name).glob("*"))]
-    found = {**news_of(files, *said["known"]), "left": left}
+    found = {**news_of(files, *request["known"]), "left": left}
     return {name: part.decode("latin-1") if isinstance(part, bytes) else part for name, part in found.items()}
 
 
@@ -57,4 +64,4 @@ def _begin(root: Path, files: TrialFiles, number: int, order: Mapping[str, Any])
 
 
 if __name__ == "__main__":
-    print(json.dumps([call(Path.cwd(), said) for said in json.load(sys.stdin)]))
+    print(json.dumps([call(Path.cwd(), request) for request in json.load(sys.stdin)]))

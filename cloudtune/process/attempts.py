@@ -1,28 +1,28 @@
-"""An attempt at a trial by its files: starting it alone, whether it lives, what it says, how it ended, and how to end it.
+"""Start, read and end an attempt at a trial by its files alone.
 
-It serves drivers that did not start the attempt themselves, on this machine or another: what `news_of` gives there, a
-`Mirror` takes here. It needs the standard library alone.
+For drivers that did not start the attempt themselves, on this machine or another: what `news_of` returns there, a
+`Mirror` writes here. Imports the standard library alone.
 """
 
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.process.keeper import birth, write
+from cloudtune.process.groups import process_exists, signal_group, start_ticks
+from cloudtune.process.keeper import append
 from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
 
 _BEGIN_TIMEOUT = 10.0
-"""Seconds that a keeper has to write down what it started."""
+"""Seconds to wait for a keeper's record of what it started."""
 
 LOST: Mapping[str, Any] = {"status": None, "why": "lost", "message": "it and its keeper are gone", "peak": 0}
-"""The end of an attempt of which nothing is left that could say how it ended."""
+"""The outcome of an attempt whose keeper died before it could record one."""
 
 
 def begin(
@@ -36,7 +36,7 @@ def begin(
     seconds: float | None = None,
     grace: float = 10.0,
 ) -> None:
-    """Start an attempt with a keeper of its own, so that it outlives its starter; nothing if it was started before.
+    """Start an attempt with a keeper of its own, so that it outlives this process; do nothing if it was started before.
 
     Args:
         files: of the attempt.
@@ -68,12 +68,17 @@ def begin(
 
 
 def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
-    """Return what an attempt has written since, and how it ended with the last of it; `Mirror.take` takes it.
+    """Return what an attempt has written since the last call, for `Mirror.take`.
 
     Args:
         files: of the attempt.
-        log: bytes of its log that are known.
-        reports: bytes of its reports that are known.
+        log: bytes of its log that earlier calls have returned.
+        reports: bytes of its reports that earlier calls have returned.
+
+    Returns:
+        ``log`` and ``lines``: the new bytes of its log and of its reports, at most `CHUNK` each. ``left_out_until``:
+        the offset in the log at which ``log`` begins, where bytes before it were trimmed. With the last of it,
+        ``ended``: the outcome as the keeper answers it (or `LOST`), and ``files``: [].
     """
     alive, ending = watched(files), ending_of(files)  # before reading: what it wrote is there when it has ended
     reader = LogReader(files.log, files.log_size)
@@ -85,7 +90,7 @@ def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
         news["left_out_until"] = piece.start
     if (alive and ending is None) or piece.end > piece.stop or len(news["lines"]) == CHUNK:
         return news
-    signal_group(files, signal.SIGKILL)  # nothing that its keeper left
+    signal_attempt(files, signal.SIGKILL)  # what its keeper left
     return {**news, "ended": dict(ending or LOST), "files": []}
 
 
@@ -105,23 +110,22 @@ def kept(files: TrialFiles) -> bool:
 
 
 def watched(files: TrialFiles) -> bool:
-    """Whether an attempt's keeper is alive, so that its end is written down, or is about to be."""
+    """Return whether an attempt's keeper lives, so that the attempt's end is recorded or will be."""
     return any(_recorded(files)[1:])
 
 
-def signal_group(files: TrialFiles, number: int) -> None:
+def signal_attempt(files: TrialFiles, number: int) -> None:
     """Send a signal to the process group of an attempt, if its leader is alive."""
     for leader in _recorded(files)[:1]:
         if leader:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(leader, number)
+            signal_group(leader, number)
 
 
 def stop_adopted(files: TrialFiles, number: int) -> None:
     """Send a signal to an attempt that an earlier driver's keeper runs; record first that the driver stops it."""
     with contextlib.suppress(OSError):  # the disk is full; the attempt is stopped anyway
-        write(files.record, json.dumps({"stopping": True}) + "\n")
-    signal_group(files, number)
+        append(files.record, json.dumps({"stopping": True}) + "\n")
+    signal_attempt(files, number)
 
 
 def ending_of(files: TrialFiles) -> dict[str, Any] | None:
@@ -145,19 +149,9 @@ def _recorded(files: TrialFiles) -> list[int]:
     pids = []
     for line in words:
         pid, _, born = line.partition(" ")
-        alive = pid.isdecimal() and _exists(int(pid)) and birth(int(pid)) == born
+        alive = pid.isdecimal() and process_exists(int(pid)) and start_ticks(int(pid)) == born
         pids.append(int(pid) if alive else 0)
     return pids
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def kept_pid(files: TrialFiles) -> int | None:

@@ -1,4 +1,4 @@
-"""Say in a message how a trial's process ended."""
+"""Describe how a trial's process ended."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ _TAIL_SIZE = 4096
 
 
 def ended_of(setting: Setting, number: int, attempt: int, outcome: Mapping[str, Any], log: str) -> Ended:
-    """Return the end of a trial's process.
+    """Return the end of a trial's process, as its driver takes it.
 
     Args:
         setting: of the run.
@@ -29,7 +29,7 @@ def ended_of(setting: Setting, number: int, attempt: int, outcome: Mapping[str, 
     """
     if outcome["why"] == "system":
         raise StoreError(
-            f"trial {number} cannot be started ({outcome['message']}); the run can be resumed once that is mended"
+            f"trial {number} cannot be started ({outcome['message']}); the run can be resumed once that is repaired"
         )
     if outcome["why"] == "stopped":
         return Ended(number, attempt, "it was stopped by its driver", lost=True)

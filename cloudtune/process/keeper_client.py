@@ -10,14 +10,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_IMPORTED_FROM = Path(__file__).parents[2]
+"""The folder that this package is imported from."""
 
 _START = """\
 import sys
-sys.path.insert(0, sys.argv[1].removesuffix("keeper.py"))
-import keeper
-del sys.path[0]
-keeper.main()
+sys.path.append(sys.argv[1])
+from cloudtune.process.keeper import main
+sys.path.pop()
+main()
 """
 """Imports the keeper, whose compiled form Python keeps; a file that is run is compiled anew each time."""
 
@@ -26,9 +27,15 @@ class KeeperClient:
     """A running keeper and the socket to it.
 
     Args:
-        environment: of the keeper, and so of all its trials.
-        log: a file for the keeper's own errors.
-        bare: whether the keeper needs only the core of the standard library; it then starts twice as fast.
+        environment: of the keeper, which its trials inherit.
+        log: path of the file that the keeper's own errors are appended to.
+        bare: whether the keeper needs the standard library alone; it then starts twice as fast.
+
+    Attributes:
+        socket: to the keeper; readable when `receive` has answers.
+
+    Raises:
+        OSError: the process cannot be started, or its log cannot be opened.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path, *, bare: bool) -> None:
@@ -36,7 +43,7 @@ class KeeperClient:
         flags = [*(["-I", "-S"] if bare else ["-P"]), *_bytecode_flags()]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *flags, "-c", _START, str(_KEEPER), str(theirs.fileno())],
+                [sys.executable, *flags, "-c", _START, str(_IMPORTED_FROM), str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -52,7 +59,7 @@ class KeeperClient:
         return self._process.pid
 
     def send(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
-        """Send a request, with a descriptor where it needs one.
+        """Send a request of the protocol that `cloudtune.process.keeper` describes, with a descriptor where it needs one.
 
         Raises:
             OSError: the keeper is gone.

@@ -1,12 +1,12 @@
-"""Read a log that grows, and whose middle may be left out meanwhile (`keeper.trim_log`), in bounded memory.
+"""Read a growing log in bounded memory, while `trim_log` may remove its middle.
 
-Offsets count the bytes that the trial has written, including those that were left out.
+Offsets count the bytes that the trial has written, including those that were removed.
 """
 
 import os
 from dataclasses import dataclass
 
-from cloudtune.process.keeper import NOTE_SIZE, left_out, write_note
+from cloudtune.process.log_trimming import NOTE_SIZE, bytes_removed, write_note
 
 CHUNK = 1 << 20
 """Bytes of one file that one call reads, so that a trial that prints much does not delay the others."""
@@ -17,7 +17,7 @@ class Piece:
     """A part of a log.
 
     Attributes:
-        start: its offset; later than the requested one where that part is left out.
+        start: its offset; later than the requested one where that part was removed.
         data: its bytes.
         end: the offset of the log's end.
     """
@@ -39,7 +39,7 @@ def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int =
         descriptor: of the open file.
         offset: where to begin.
         most: bytes to read.
-        size: bytes that the log keeps.
+        size: greatest size of the log in bytes, to which it is trimmed.
         begin: where in the file the log begins: 0, except for the trials of a worker.
         finish: where in the file it ends; None for the file's end.
 
@@ -50,7 +50,7 @@ def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int =
     while True:
         last = os.fstat(descriptor).st_size if finish is None else finish
         longer = last - begin > head
-        gone = left_out(descriptor, begin + head) if longer else 0
+        gone = bytes_removed(descriptor, begin + head) if longer else 0
         added = NOTE_SIZE - gone if gone else 0  # difference between a byte's place in the log and its offset
         start = max(offset, head + gone) if gone and offset >= head else offset
         end = last - begin - added
@@ -59,7 +59,7 @@ def read_log(descriptor: int, offset: int, most: int, size: int, *, begin: int =
             data = os.pread(descriptor, min(most, head - start) if gone else most, begin + start)
         else:
             data = os.pread(descriptor, most, begin + start + added)
-        if not longer or left_out(descriptor, begin + head) == gone:  # else the keeper has just trimmed it
+        if not longer or bytes_removed(descriptor, begin + head) == gone:  # else the keeper has just trimmed it
             return Piece(start, data, max(end, start + len(data)))
 
 
@@ -76,7 +76,7 @@ def end_of_log(path: str, size: int) -> int:
 
 
 def leave_out(path: str, until: int, size: int) -> None:
-    """Write a note into a log that what follows its half, until an offset, is left out.
+    """Replace what follows the first half of a log by a note that the bytes up to an offset are removed.
 
     Raises:
         OSError: it cannot be written.
@@ -89,11 +89,11 @@ def leave_out(path: str, until: int, size: int) -> None:
 
 
 class LogReader:
-    """Reads what a growing log has got since the last read.
+    """Reads what was appended to a growing log since the last read.
 
     Args:
         path: of the log, which need not exist yet.
-        size: bytes that it keeps.
+        size: greatest size of the log in bytes.
         begin: where in the file it begins; see `read_log`.
         finish: where in the file it ends; None for the file's end.
     """
@@ -104,7 +104,7 @@ class LogReader:
         self.offset = 0
 
     def read(self, most: int = CHUNK) -> Piece:
-        """Return the next part, which begins later than at `offset` where something was left out."""
+        """Return the next part; it begins later than at `offset` where bytes were removed."""
         if self._descriptor is None:
             try:
                 self._descriptor = os.open(self._path, os.O_RDONLY)

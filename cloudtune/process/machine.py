@@ -1,4 +1,4 @@
-"""Other machines on which trials can run: whatever executes a script for the shell there is enough."""
+"""Machines that run trials, given a way to execute a shell script on them."""
 
 import json
 import shlex
@@ -21,10 +21,10 @@ _ABSENT = 97
 
 
 class ScriptError(ProviderError):
-    """A script on another machine failed, or never got there.
+    """A script on another machine failed, or could not be sent there.
 
     Attributes:
-        status: the exit code of the shell, or of the program that brings scripts there.
+        status: the exit code of the shell, or of the program that sends scripts there; 0 for an unreadable answer.
     """
 
     def __init__(self, message: str, status: int) -> None:
@@ -36,16 +36,16 @@ class Machine(ABC):
     """A machine with a POSIX shell, ``tar`` and Python, and the folder of a run on it.
 
     Args:
-        name: for messages, and to find the machine again that a trial runs on.
-        folder: of the run there; relative to the folder that scripts start in.
-        python: the interpreter there, of the version that cloudtune needs.
-        files: a tar file that the machine gets once: ``lib`` with the package ``cloudtune``, and what trials need.
+        name: unique among the run's machines; for messages, and to find the machine of a trial again.
+        folder: path of the run's folder there; relative to the folder that scripts start in.
+        python: the interpreter there, of a version that cloudtune supports.
+        files: path of a tar file that is unpacked there once: ``lib`` with the package ``cloudtune``, and what trials need.
 
     Attributes:
-        up: whether it could be used when it was last tried.
-        why: why not.
-        seen: when it last did what it was asked, in seconds of `time.monotonic`.
-        next_try: when one that could not be used is tried again.
+        up: whether the last script succeeded.
+        why: the reason if it did not.
+        seen: when the last successful script began, in seconds of `time.monotonic`.
+        next_try: when a machine that is not up is tried again, in seconds of `time.monotonic`.
     """
 
     def __init__(self, name: str, folder: str, python: str, files: Path) -> None:
@@ -54,26 +54,26 @@ class Machine(ABC):
 
     @abstractmethod
     def execute(self, script: str, given: IO[bytes] | None, got: IO[bytes]) -> None:
-        """Execute a script for ``sh`` there and wait for its end.
+        """Execute a script by ``sh`` on the machine and wait for its end.
 
         Args:
-            script: as one text.
-            given: its standard input; None for an empty one.
-            got: takes its standard output.
+            script: the text for ``sh``.
+            given: a file open for reading, the script's standard input; None for an empty one.
+            got: a file open for writing, to which the script's standard output is written.
 
         Raises:
-            ScriptError: its exit code is not 0, or it could not be brought there.
+            ScriptError: the exit code is not 0, or the script could not be sent.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what connects to it; trials stay."""
+        """Close the connections to the machine; its trials go on."""
 
     def connect(self) -> None:
-        """Make sure that trials can run there. Nothing of a trial has been sent when it fails.
+        """Prepare the machine for trials: unpack the run's files there unless that was done before.
 
         Raises:
-            ProviderError: it cannot be reached, or lacks something.
+            ProviderError: the machine cannot be reached, or lacks something; no trial was sent.
         """
         try:
             self.ask([])
@@ -86,10 +86,10 @@ class Machine(ABC):
             self.ask([])
 
     def ask(self, calls: Sequence[Any]) -> Any:
-        """Return the answers of the agent; see `cloudtune.process.agent`.
+        """Send calls to the agent on the machine and return its answers; both as `cloudtune.process.agent` describes.
 
         Raises:
-            ProviderError: there are none; whether the calls arrived is not known.
+            ProviderError: no answer came; the calls may have been carried out or not.
         """
         path = '"$PWD/lib${PYTHONPATH:+:$PYTHONPATH}"'
         with tempfile.TemporaryFile() as given:

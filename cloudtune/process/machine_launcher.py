@@ -1,4 +1,4 @@
-"""Trials on other machines: each machine has slots, and is asked once in a while what its trials say."""
+"""Run trials on several machines with slots, and poll each machine for the news of its trials."""
 
 import time
 from collections import Counter
@@ -9,7 +9,7 @@ from signal import SIGKILL, SIGTERM
 from typing import Any
 
 from cloudtune.driver.launcher import Ended
-from cloudtune.driver.polling import LookingLauncher
+from cloudtune.driver.polling import PollingLauncher
 from cloudtune.errors import ProviderError
 from cloudtune.process.agent import place_of
 from cloudtune.process.endings import ended_of
@@ -25,10 +25,10 @@ MOST_LOSSES = 5
 """How often a trial may be lost with its machine before the trial itself is to blame."""
 
 _FRESH = 2.0
-"""Seconds after which a machine is tried before a trial is given to it: an order that gets no answer may have arrived."""
+"""Seconds without an answer after which a machine is tried before a trial is sent: a lost order may have been begun."""
 
 _OF_THE_MACHINE = ("lost", "system")
-"""Ends of an attempt that say something of the machine and not of the trial: it is gone, or has no room on its disk."""
+"""Reasons of an attempt's end that lie with the machine and not the trial: it is gone, or its disk is full."""
 
 
 @dataclass(slots=True)
@@ -54,16 +54,16 @@ class _Running:
         return self.mirror.trial.number, self.mirror.trial.attempt
 
 
-class MachineLauncher(LookingLauncher):
+class MachineLauncher(PollingLauncher):
     """Runs trials on machines; they outlive their driver, and the next one takes them over.
 
     Args:
-        machines: to run on; closed with the launcher.
-        setting: of the run; its environment is what the job says alone.
-        data: places of the inputs below the run's folder on a machine, by variable.
-        slots: trials at once on each machine.
-        patience: seconds without an answer of a machine after which its trials start elsewhere.
-        interval: seconds between two looks.
+        machines: that run trials; the launcher closes them.
+        setting: of the run; its environment has only the job's own variables.
+        data: places of the inputs below the run's folder on a machine, by environment variable.
+        slots: trials at the same time on each machine.
+        patience: seconds without an answer of a machine after which its trials are started on others.
+        interval: seconds between two polls of the machines.
 
     Raises:
         ProviderError: none of the machines can be used.
@@ -90,7 +90,7 @@ class MachineLauncher(LookingLauncher):
         self._losses: Counter[int] = Counter()
         self._strays: list[_Running] = []  # given up while their machines did not answer
         for machine in machines:
-            self._look_at(machine)
+            self._poll_machine(machine)
         if not any(machine.up for machine in machines):
             self.close()
             raise ProviderError(self._why(), retryable=True)
@@ -137,7 +137,7 @@ class MachineLauncher(LookingLauncher):
         running.order = self._order(trial)
         self._note(trial).parent.mkdir(parents=True, exist_ok=True)
         self._note(trial).write_text(machine.name)
-        self._next_look = 0.0  # with the next poll, for all of them together
+        self._next_poll = 0.0  # with the next poll, for all of them together
 
     def _order(self, trial: Trial) -> dict[str, Any]:
         words = ["", "-m", "cloudtune.trial", "--function", str(self._setting.job.trial.function)]
@@ -172,24 +172,24 @@ class MachineLauncher(LookingLauncher):
         running = self._running.get(number)
         if running is not None:
             running.signal, running.kill_at = int(SIGTERM), time.monotonic() + self._setting.grace
-            self._next_look = 0.0  # with the next poll, for all of them together
+            self._next_poll = 0.0  # with the next poll, for all of them together
 
-    # A look
+    # Polling
 
     def _pause(self) -> float:
         return self._interval
 
-    def _look(self) -> None:
+    def _poll_place(self) -> None:
         for machine in self._machines:
-            self._look_at(machine)
+            self._poll_machine(machine)
         if all(self._is_late(machine) for machine in self._machines):
             raise ProviderError(self._why())
 
     def _is_late(self, machine: Machine) -> bool:
         return not machine.up and time.monotonic() - machine.seen > self._patience
 
-    def _look_at(self, machine: Machine) -> None:
-        """Tell a machine what is wanted, and take what is new; trials are lost where it does not answer for too long."""
+    def _poll_machine(self, machine: Machine) -> None:
+        """Send a machine its orders and take its news; give up its trials where it has not answered for too long."""
         here = [running for running in self._running.values() if running.machine is machine]
         strays = [running for running in self._strays if running.machine is machine]
         try:
@@ -223,7 +223,7 @@ class MachineLauncher(LookingLauncher):
     def _hear(self, running: _Running, news: Mapping[str, Any]) -> None:
         running.order, running.signal = None, 0
         texts = {name: news[name].encode("latin-1") for name in ("log", "lines")}
-        self._happened.extend(running.mirror.take({**news, **texts}))
+        self._updates.extend(running.mirror.take({**news, **texts}))
         outcome, files = running.mirror.ended, running.mirror.files
         if outcome is None:
             return
@@ -236,7 +236,7 @@ class MachineLauncher(LookingLauncher):
             self._end(running, ended_of(self._setting, *running.key, outcome, files.log))
 
     def _lose(self, running: _Running, why: str) -> None:
-        """A trial is gone through no fault of its own, as far as is known; not for ever, though."""
+        """End a trial as lost with its machine, and as failed once that has happened more than `MOST_LOSSES` times."""
         number, attempt = running.key
         self._losses[number] += 1
         if self._losses[number] > MOST_LOSSES:
@@ -249,7 +249,7 @@ class MachineLauncher(LookingLauncher):
     def _end(self, running: _Running, ended: Ended) -> None:
         running.mirror.close()
         del self._running[ended.number], self._places[ended.number]
-        self._happened.append(ended)
+        self._updates.append(ended)
 
     def close(self) -> None:
         for running in self._running.values():

@@ -1,4 +1,4 @@
-"""A trial's files in the run's folder, as far as they have come from the machine that it runs on."""
+"""Copies of a trial's files in the run's folder, while it runs on another machine."""
 
 import shutil
 from collections import deque
@@ -7,22 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.driver.launcher import Remark
-from cloudtune.process.keeper import trim_log
 from cloudtune.process.log_file import end_of_log, leave_out
+from cloudtune.process.log_trimming import trim_log
 from cloudtune.process.setting import TrialFiles
 from cloudtune.process.tail import Tail
 from cloudtune.store.records import Report, Trial
 
 
 class Mirror:
-    """Write down what comes of an attempt from another machine, and tell what it means.
+    """Writes the news of an attempt on another machine into its files here, and parses its reports and metrics.
 
     The files alone hold what is known, so that a driver continues where another was killed.
 
     Args:
         trial: in its present attempt.
-        files: where the news are written.
-        patterns: of metrics in the output.
+        files: which are written.
+        patterns: of metrics in the output; see `cloudtune.spec.metric_patterns.metric_patterns`.
+
+    Attributes:
+        ended: the outcome of the attempt as the keeper answers it; None while it runs.
     """
 
     def __init__(self, trial: Trial, files: TrialFiles, patterns: Mapping[str, str | None]) -> None:
@@ -41,7 +44,7 @@ class Mirror:
         return f"{self.trial.number}.{self.trial.attempt}"
 
     def known(self) -> tuple[int, int]:
-        """Return the bytes of the log that are here, and how much of the reports."""
+        """Return the offset of the log's end here, and the bytes (or the number, if they come parsed) of the reports."""
         return end_of_log(self.files.log, self.files.log_size), self._reports or _size(self.files.reports)
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""The settings that all trials of a run share on this machine: folders, environment, limits, and the job."""
+"""Folders, environment and limits that the trials of a run on this machine share, and the files of one attempt."""
 
 import contextlib
 import os

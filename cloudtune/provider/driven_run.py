@@ -6,7 +6,7 @@ from functools import cached_property
 from cloudtune.driver import process as driving
 from cloudtune.driver.launcher import Launcher
 from cloudtune.driver.listeners import gone
-from cloudtune.driver.polling import JobRunner, PolledLauncher
+from cloudtune.driver.polling import JobLauncher, JobRunner
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
 from cloudtune.results.progress import Watcher
@@ -67,7 +67,7 @@ class DrivenRun(ServiceRun):
     def launcher(self) -> Launcher:
         """Return what launches the run's trials; see `driving.Site.launcher`."""
         self.service.reach(self.run)
-        return PolledLauncher(self.runner)
+        return JobLauncher(self.runner)
 
     def abandon(self) -> None:
         """Ask the jobs of running trials to end; with an emulator they have ended."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.driver import process as driving
 from cloudtune.driver.follower import RunFollower
+from cloudtune.driver.interrupt import Condition, interruptible, pause
 from cloudtune.driver.limits import failing_alike, limit_reached, time_reached
 from cloudtune.driver.listeners import ends_with_this_process, gone
 from cloudtune.driver.outages import OutageTolerance
@@ -152,25 +153,25 @@ class ManagedRun(ServiceRun):
         self.start()
         while not (state := self.run.record().state).ended:
             try:
-                with self.run.driving(), driving.interruptible() as interrupt:
+                with self.run.driving(), interruptible() as interrupt:
                     return self._follow(watcher, lambda: interrupt.level > 0)
             except RunBusy:
                 driving.watch(self.run, watcher)
         return state
 
-    def _follow(self, watcher: Watcher | None, leave: driving.Condition) -> RunState:
+    def _follow(self, watcher: Watcher | None, leave: Condition) -> RunState:
         self._reach()
-        seen, patience = RunFollower(self.run), OutageTolerance()
+        seen, tolerance = RunFollower(self.run), OutageTolerance()
         state = RunState.RUNNING
         while True:
-            with patience.borne():
+            with tolerance.tolerated():
                 state = self.look()
             if watcher is not None:
                 watcher(seen.progress())
             if state.ended:
                 self.settle()
                 return state
-            if driving.pause(self.service.poll, leave):
+            if pause(self.service.poll, leave):
                 if ends_with_this_process(self.run.record()):
                     return self._interrupt()
                 why = f"it goes on at {self.service.service} as {self.tuner.name}; `cloudtune resume {self.run.id}` follows it again"

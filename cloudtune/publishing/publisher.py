@@ -98,7 +98,7 @@ class Publisher:
         """Return the record, refreshed every `REFRESH` seconds; tolerate outages of the service for a while."""
         if time.monotonic() >= self._next_refresh:
             self._next_refresh = time.monotonic() + REFRESH
-            with self._tolerance.borne(), _announced(tell):
+            with self._tolerance.tolerated(), _announced(tell):
                 return self._run.refreshed()
         return self._run.record
 
@@ -130,7 +130,7 @@ class _Feed:
             return
         self._pause = min(2 * self._pause + LOOK, _LONGEST_PAUSE)
         self._next_try = time.monotonic() + self._pause  # reset on success
-        with self._tolerance.borne(), _announced(tell):
+        with self._tolerance.tolerated(), _announced(tell):
             self.update(record)
             self._pause = self._next_try = 0.0
 

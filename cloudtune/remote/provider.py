@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from cloudtune.bundle.survey import Survey
 from cloudtune.driver.follower import RunFollower
-from cloudtune.driver.process import Condition, Site, end_cancelled, interruptible, watch
+from cloudtune.driver.interrupt import Condition, interruptible
+from cloudtune.driver.process import Site, end_cancelled, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import leading_there

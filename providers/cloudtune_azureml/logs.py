@@ -10,7 +10,7 @@ from cloudtune.store.records import Report, Trial
 from cloudtune_azureml.client import Azure
 
 if TYPE_CHECKING:
-    from cloudtune.driver.process import Condition
+    from cloudtune.driver.interrupt import Condition
 
 
 _PAGE = 25_000
@@ -82,7 +82,7 @@ def lines_of(azure: Azure, name: str, over: "Condition", interval: float) -> Ite
         over: whether nothing more comes.
         interval: seconds between two looks.
     """
-    from cloudtune.driver.process import pause  # noqa: PLC0415
+    from cloudtune.driver.interrupt import pause  # noqa: PLC0415
 
     seen = 0
     while True:

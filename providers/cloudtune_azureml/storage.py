@@ -19,7 +19,7 @@ from cloudtune_azureml.logs import lines_of
 from cloudtune_azureml.workload import CODE, OUTPUT, with_values
 
 if TYPE_CHECKING:
-    from cloudtune.driver.process import Condition
+    from cloudtune.driver.interrupt import Condition
     from cloudtune.planning.plan import Plan
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.records import Trial

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.logs import lines_of_slice
@@ -33,7 +33,7 @@ class PoolLauncher(Launcher):
     def __init__(self, setting: Setting, load: Mapping[str, Any]) -> None:
         self._setting = setting
         self._load = load
-        self._happened: deque[Happening] = deque()
+        self._happened: deque[TrialUpdate] = deque()
         self._selector = selectors.DefaultSelector()
         self._workers: dict[str, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -95,7 +95,7 @@ class PoolLauncher(Launcher):
     def adopt(self, trial: Trial) -> bool:  # noqa: ARG002  # its worker died with its driver
         return False
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
         wait = min([timeout, *(worker.time_left() for worker in self._busy.values())])
         for chosen, _ in self._selector.select(max(0.0, wait)):
             if chosen.data is None:

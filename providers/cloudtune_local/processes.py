@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.errors import StoreError
-from cloudtune.process.attempts import ending_of, signal_group, stop_adopted, watched
+from cloudtune.process.attempts import ending_of, signal_attempt, stop_adopted, watched
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
 from cloudtune.process.logs import sample
@@ -43,7 +43,7 @@ class ProcessLauncher(Launcher):
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Process] = {}
-        self._happened: deque[Happening] = deque()
+        self._happened: deque[TrialUpdate] = deque()
         self._selector = selectors.DefaultSelector()
         self._next_reading = 0.0
         self._made_ahead: set[int] = set()
@@ -119,7 +119,7 @@ class ProcessLauncher(Launcher):
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=True)
         return True
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
         if not self._happened:
             wait = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
             if self._selector.select(wait):
@@ -159,7 +159,7 @@ class ProcessLauncher(Launcher):
         elif process.kill_at is not None and time.monotonic() >= process.kill_at:
             stop_adopted(files, signal.SIGKILL)
         elif not alive:
-            signal_group(files, signal.SIGKILL)
+            signal_attempt(files, signal.SIGKILL)
             self._end(trial.number, Ended(trial.number, trial.attempt, "it and its keeper are gone", lost=True))
 
     def _end(self, number: int, ended: Ended) -> None:
@@ -175,7 +175,7 @@ class ProcessLauncher(Launcher):
         for process in list(self._running.values()):
             if not process.adopted:
                 trial = process.trial
-                signal_group(process.files, signal.SIGKILL)
+                signal_attempt(process.files, signal.SIGKILL)
                 self._end(trial.number, Ended(trial.number, trial.attempt, "its keeper was killed", lost=True))
         self._keeper = self._start_keeper()
 

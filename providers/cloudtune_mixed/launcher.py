@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher, Remark
+from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.errors import ProviderError
 from cloudtune.store.records import Report, Trial
 from cloudtune_mixed.part import place_in, profile_of, within
@@ -87,7 +87,7 @@ class MixedLauncher(Launcher):
             )
             for name, make in makers.items()
         }
-        self._late: list[Happening] = []
+        self._late: list[TrialUpdate] = []
         try:
             self._wait_for_all()
         except BaseException:
@@ -146,7 +146,7 @@ class MixedLauncher(Launcher):
 
     # What happens
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
         happened, self._late = self._late, []
         for name, news in self._drained(0.0 if happened else timeout):
             passed_on = self._take(name, news)
@@ -161,7 +161,7 @@ class MixedLauncher(Launcher):
             while True:
                 yield self._happened.get_nowait()
 
-    def _take(self, name: str, news: News) -> Happening | None:
+    def _take(self, name: str, news: News) -> TrialUpdate | None:
         profile = self._profiles[name]
         match news:
             case Report() | Remark():

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.driver.outages import OutageTolerance
-from cloudtune.driver.polling import PolledLauncher
+from cloudtune.driver.polling import JobLauncher
 from cloudtune.errors import ProviderError, StoreError
 from cloudtune.store.records import Trial
 from cloudtune_mixed.strays import Strays
@@ -39,7 +39,7 @@ class Broken:
     error: Exception
 
 
-News = Happening | Ready | Outage | Broken
+News = TrialUpdate | Ready | Outage | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Worker:
         profile: its name.
         make: creates its launcher; may raise ProviderError, and is then called again.
         strays: records the attempts that cannot be stopped now.
-        tell: called with each happening, from the thread.
+        tell: called with each update, from the thread.
     """
 
     def __init__(
@@ -164,29 +164,29 @@ class Worker:
 
     def _made(self) -> Launcher:
         launcher = self._launcher = self._make()
-        if isinstance(launcher, PolledLauncher):
-            launcher.patience = OutageTolerance(_MAX_OUTAGES)
+        if isinstance(launcher, JobLauncher):
+            launcher.tolerance = OutageTolerance(_MAX_OUTAGES)
         return launcher
 
     def _next(self) -> _Task | None:
-        """Return the next task, and report happenings until there is one."""
+        """Return the next task, and report updates until there is one."""
         assert self._launcher is not None
         while True:
             try:
                 return self._tasks.get(block=not self._running)
             except queue.Empty:
-                for happening in self._launcher.poll(_POLL_TIMEOUT):
-                    self._pass_on(happening)
+                for update in self._launcher.poll(_POLL_TIMEOUT):
+                    self._pass_on(update)
 
-    def _pass_on(self, happening: Happening) -> None:
-        trial = self._running.get(happening.number)
-        if trial is None or trial.attempt != happening.attempt:
+    def _pass_on(self, update: TrialUpdate) -> None:
+        trial = self._running.get(update.number)
+        if trial is None or trial.attempt != update.attempt:
             return  # the last messages of a stray
-        if isinstance(happening, Ended):
-            del self._running[happening.number]
-            if happening.unplaced:  # it may run, if only the answer to its launch was lost
+        if isinstance(update, Ended):
+            del self._running[update.number]
+            if update.unplaced:  # it may run, if only the answer to its launch was lost
                 self._strays.add(self.profile, trial)
-        self._tell(self.profile, happening)
+        self._tell(self.profile, update)
 
     def _out(self, error: ProviderError) -> None:
         """Report all running trials as lost, and record them as strays."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Happening, Launcher
+from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.errors import ProviderError, StoreError
 from cloudtune.process.endings import ended_of
 from cloudtune.process.logs import sample
@@ -82,7 +82,7 @@ class RayLauncher(Launcher):
         self._calls: Calls[_Slot] = Calls(cluster.ray)
         self._slots = _Slots()
         self._queue: deque[Mirror] = deque()
-        self._happened: deque[Happening] = deque()
+        self._happened: deque[TrialUpdate] = deque()
         self._losses: Counter[int] = Counter()
         self._failed_starts = 0
         self._unfit_since: float | None = None
@@ -117,7 +117,7 @@ class RayLauncher(Launcher):
         self._listen(slot, mirror)
         return True
 
-    def poll(self, timeout: float) -> Sequence[Happening]:
+    def poll(self, timeout: float) -> Sequence[TrialUpdate]:
         if not self._happened:
             try:
                 self._hear(timeout)

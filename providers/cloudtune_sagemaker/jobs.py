@@ -117,7 +117,7 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     # One poll
 
     @property
-    def hurried(self) -> bool:
+    def has_more(self) -> bool:
         return bool(self._questions)
 
     def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:

@@ -19,7 +19,7 @@ from cloudtune_sagemaker.translate import with_environment
 from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
-    from cloudtune.driver.process import Condition
+    from cloudtune.driver.interrupt import Condition
     from cloudtune.planning.plan import Plan
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.records import Trial

@@ -29,7 +29,7 @@ from cloudtune_vertex.tuner import JOB_STATES
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import CustomJob
 
-    from cloudtune.driver.process import Condition
+    from cloudtune.driver.interrupt import Condition
 
 METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 """The variable by which the package cloudml-hypertune, and the trial helper, know where to write metrics."""

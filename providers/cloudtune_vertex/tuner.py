@@ -30,7 +30,7 @@ from cloudtune_vertex.storage import download_outputs
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import HyperparameterTuningJob
 
-    from cloudtune.driver.process import Condition
+    from cloudtune.driver.interrupt import Condition
 
 JOB_STATES: Mapping[str, RunState] = {
     "": RunState.RUNNING,

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher
-from cloudtune.driver.loop import Driver, Interrupt
+from cloudtune.driver.loop import Driver
 from cloudtune.errors import StoreError
 from cloudtune.results.progress import Progress
 from cloudtune.spec.job import TuningJob
@@ -354,7 +355,7 @@ def test_trials_of_earlier_runs_that_fit_the_space_are_learnt_from(run: RunStore
         Trial(1, {"x": 7.0}, TrialState.COMPLETED, {"loss": 1.0}),
         Trial(2, {"y": 0.5}, TrialState.COMPLETED, {"loss": 1.0}),
     ]
-    drive(run, job_of(), Script(good), earlier=earlier)
+    drive(run, job_of(), Script(good), known=earlier)
     assert any("learnt from 1 of 3 trials" in message for _, _, message in run.events())
 
 

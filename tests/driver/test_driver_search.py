@@ -142,5 +142,5 @@ def test_known_trials_are_learnt_from_alike(tmp_path: Path) -> None:
     assert search.learn(known) == 3
     user = User(search, [0.5, 0.25], [0])
     record = RunRecord(id="r", name="j", provider="local", profile="local", job="{}", plan="{}")
-    Driver(job, Store(tmp_path).create(record), user, seed=3, earlier=known).drive()
+    Driver(job, Store(tmp_path).create(record), user, seed=3, known=known).drive()
     assert len(user.suggested) == 4

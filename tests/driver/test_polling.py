@@ -8,7 +8,7 @@ import pytest
 
 from cloudtune.driver.launcher import Ended
 from cloudtune.driver.outputs import RunBrief
-from cloudtune.driver.polling import JobRunner, PolledLauncher
+from cloudtune.driver.polling import JobLauncher, JobRunner
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.errors import EmulatorEnded, ProviderError, QuotaError
 from cloudtune.planning.plan import Plan
@@ -79,13 +79,11 @@ def runner() -> Runner:
 
 
 @pytest.fixture
-def launcher(runner: Runner) -> PolledLauncher:
-    return PolledLauncher(runner)
+def launcher(runner: Runner) -> JobLauncher:
+    return JobLauncher(runner)
 
 
-def test_reports_come_before_the_end_and_nothing_is_asked_without_trials(
-    runner: Runner, launcher: PolledLauncher
-) -> None:
+def test_reports_come_before_the_end_and_nothing_is_asked_without_trials(runner: Runner, launcher: JobLauncher) -> None:
     assert launcher.poll(0.0) == []
     assert runner.asked == []
     launcher.launch(trial())
@@ -110,7 +108,7 @@ def test_reports_come_before_the_end_and_nothing_is_asked_without_trials(
     ],
 )  # fmt: skip
 def test_how_an_attempt_ended(
-    runner: Runner, launcher: PolledLauncher, seen: dict[str, Any], ended: Ended
+    runner: Runner, launcher: JobLauncher, seen: dict[str, Any], ended: Ended
 ) -> None:  # fmt: skip
     launcher.launch(trial())
     runner.told = [[TrialSnapshot(0, "0-1", **seen)]]
@@ -126,7 +124,7 @@ def test_how_an_attempt_ended(
     ],
 )
 def test_a_job_that_is_refused_is_the_end_of_its_attempt(
-    runner: Runner, launcher: PolledLauncher, error: ProviderError, retry: bool, unplaced: bool
+    runner: Runner, launcher: JobLauncher, error: ProviderError, retry: bool, unplaced: bool
 ) -> None:
     runner.refused = error
     launcher.launch(trial())
@@ -136,13 +134,13 @@ def test_a_job_that_is_refused_is_the_end_of_its_attempt(
     assert runner.stopped == []
 
 
-def test_an_emulator_that_ended_says_nothing_of_the_trial(runner: Runner, launcher: PolledLauncher) -> None:
+def test_an_emulator_that_ended_says_nothing_of_the_trial(runner: Runner, launcher: JobLauncher) -> None:
     runner.refused = EmulatorEnded("it has ended")
     with pytest.raises(EmulatorEnded):
         launcher.launch(trial())
 
 
-def test_a_job_is_taken_over_only_where_there_is_one(runner: Runner, launcher: PolledLauncher) -> None:
+def test_a_job_is_taken_over_only_where_there_is_one(runner: Runner, launcher: JobLauncher) -> None:
     runner.jobs = ["1-2"]
     assert not launcher.adopt(trial(1, 1))
     assert launcher.adopt(trial(1, 2))
@@ -152,7 +150,7 @@ def test_a_job_is_taken_over_only_where_there_is_one(runner: Runner, launcher: P
     assert runner.stopped == ["1-2"]
 
 
-def test_an_outage_is_borne_and_asked_again(runner: Runner, launcher: PolledLauncher) -> None:
+def test_an_outage_is_tolerated_and_asked_again(runner: Runner, launcher: JobLauncher) -> None:
     launcher.launch(trial())
     passing = ProviderError("out of order", retryable=True)
     runner.told = [passing, passing, [TrialSnapshot(0, "0-1", TrialState.COMPLETED)]]
@@ -165,5 +163,5 @@ def test_an_outage_is_borne_and_asked_again(runner: Runner, launcher: PolledLaun
         launcher.poll(0.0)
 
 
-def test_what_a_trial_printed_is_the_runners(launcher: PolledLauncher) -> None:
+def test_what_a_trial_printed_is_the_runners(launcher: JobLauncher) -> None:
     assert launcher.printed(trial()) == ["of 0-1"]

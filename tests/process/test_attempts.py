@@ -10,7 +10,7 @@ import pytest
 
 from cloudtune.bundle.package import unpack_inside
 from cloudtune.process.attempts import begin, news_of
-from cloudtune.process.keeper import birth
+from cloudtune.process.groups import start_ticks
 from cloudtune.process.setting import TrialFiles
 from cloudtune.testing.conformance import wait_until
 
@@ -26,7 +26,7 @@ def files(tmp_path: Path) -> TrialFiles:
 
 
 def test_an_attempt_that_has_ended_is_not_lost_while_its_keeper_may_still_write_that_down(files: TrialFiles) -> None:
-    ourselves = f"{os.getpid()} {birth(os.getpid())}"
+    ourselves = f"{os.getpid()} {start_ticks(os.getpid())}"
     Path(files.record).write_text(f"{GONE}\n{ourselves}\n")
     assert "ended" not in news_of(files, 0, 0)
     outcome = {"status": 0, "why": "", "message": "", "peak": 0}

@@ -133,7 +133,9 @@ def test_a_target_that_fails_for_a_while_gets_everything_later(run: StagedRun, m
     ]
 
 
-def test_a_service_that_cannot_be_reached_for_a_while_is_borne(run: StagedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_cannot_be_reached_for_a_while_is_tolerated(
+    run: StagedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said: list[str] = []
     answers: Any = iter([ProviderError("no route to the service", retryable=True), None, ProviderError("you may not")])
 

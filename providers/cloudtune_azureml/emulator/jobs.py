@@ -10,8 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended as TrialEnded
-from cloudtune.driver.loop import Driver, Interrupt
+from cloudtune.driver.loop import Driver
 from cloudtune.emulation.driving import Closed, ThreadedLauncher
 from cloudtune.results.objectives import best_trial
 from cloudtune.store.records import Report, RunRecord, RunState, Trial

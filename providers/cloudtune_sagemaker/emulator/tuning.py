@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver.loop import Driver, Interrupt
+from cloudtune.driver.interrupt import Interrupt
+from cloudtune.driver.loop import Driver
 from cloudtune.emulation.driving import Closed
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.search.known_trials import KnownTrial
@@ -201,11 +202,11 @@ class HyperParameterTuningJob:
                 self._launcher,
                 seed=secrets.randbelow(2**31) if seed is None else seed,
                 interrupt=self._interrupt,
-                earlier=self._earlier(),
+                known=self._known_trials(),
             )
             return driver.drive()
 
-    def _earlier(self) -> list[KnownTrial]:
+    def _known_trials(self) -> list[KnownTrial]:
         return [
             KnownTrial(
                 self.search.values(trial.definition.name, trial.tuned),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended
-from cloudtune.driver.loop import Driver, Interrupt
+from cloudtune.driver.loop import Driver
 from cloudtune.emulation.driving import Closed, ThreadedLauncher
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.results.objectives import losses

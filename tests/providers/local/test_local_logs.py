@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cloudtune import api
 from cloudtune.driver.launcher import Remark
-from cloudtune.process.keeper import NOTE_SIZE, trim_log
 from cloudtune.process.log_file import CHUNK, LogReader, end_of_log, leave_out
+from cloudtune.process.log_trimming import NOTE_SIZE, trim_log
 from cloudtune.process.setting import TrialFiles
 from cloudtune.process.tail import Tail
 from cloudtune.run import Run

@@ -430,7 +430,7 @@ def test_when_driver_and_keeper_are_killed_orphans_are_ended_and_their_trials_ru
     driver = _terminal(tmp_path, WAITS_FOR_A_FILE.format(folder=tmp_path))
     wait_until(_has_begun(tmp_path, "begun-0", "begun-1"))
     family = psutil.Process(driver.pid).children(recursive=True)
-    keeper = next(process for process in family if "keeper.py" in " ".join(process.cmdline()))
+    keeper = next(process for process in family if "process.keeper" in " ".join(process.cmdline()))
     orphans = keeper.children()
     driver.kill()
     keeper.kill()
@@ -448,7 +448,7 @@ def test_when_driver_and_keeper_are_killed_orphans_are_ended_and_their_trials_ru
 def test_a_killed_keeper_is_replaced_and_its_trials_start_again(tmp_path: Path) -> None:
     driver = _terminal(tmp_path, WAITS_FOR_A_FILE.format(folder=tmp_path))
     wait_until(_has_begun(tmp_path, "begun-0", "begun-1"))
-    keeper = next(p for p in psutil.Process(driver.pid).children() if "keeper.py" in " ".join(p.cmdline()))
+    keeper = next(p for p in psutil.Process(driver.pid).children() if "process.keeper" in " ".join(p.cmdline()))
     keeper.kill()
     (tmp_path / "go").touch()
     assert driver.wait(60) == 0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudtune.process.keeper import NOTE_SIZE, trim_log
+from cloudtune.process.log_trimming import NOTE_SIZE, trim_log
 from cloudtune.process.mirror import Mirror
 from cloudtune.process.setting import TrialFiles
 from cloudtune.spec.metric_patterns import metric_patterns
