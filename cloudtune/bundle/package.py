@@ -57,7 +57,7 @@ def view_of(place: Path, folder: Path) -> Path:
     if folder.is_dir():
         return folder
     tree = tree_of(place)
-    if not place.is_dir() or not tree.left:
+    if not place.is_dir() or not tree.excluded:
         return place
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

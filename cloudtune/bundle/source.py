@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.bundle.stays import ALWAYS_IGNORED, Content, Rule, content_of, is_named_secret
-from cloudtune.bundle.tree import Left, Tree, Why, tree_of
+from cloudtune.bundle.tree import Excluded, Tree, Why, tree_of
 from cloudtune.spec.places import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ def source_tree(job: "TuningJob", base: Path) -> Tree:
     source = base / job.trial.source
     rule = Rule([*_outputs(job, base, source), *job.trial.ignore])
     tree = tree_of(source, rule.choose, limit=MAX_FILES)
-    files, left, telling = [], list(tree.left), []
+    files, excluded, suspicious = [], list(tree.excluded), []
     for file in tree.files:
         content = content_of(file)
         if content is Content.JOB:
-            left.append(Left(file.name, Why.OWN))
+            excluded.append(Excluded(file.name, Why.OWN))
         elif content is Content.KEY and not rule.is_sent(file.name):
-            left.append(Left(file.name, Why.SECRET))
+            excluded.append(Excluded(file.name, Why.SECRET))
         else:
             files.append(file)
             if content is not Content.PLAIN or is_named_secret(file.name):
-                telling.append(file.name)
-    ordered = sorted(left, key=lambda each: each.name)
-    return replace(tree, files=tuple(files), left=tuple(ordered), telling=tuple(telling))
+                suspicious.append(file.name)
+    ordered = sorted(excluded, key=lambda each: each.name)
+    return replace(tree, files=tuple(files), excluded=tuple(ordered), suspicious=tuple(suspicious))
 
 
 def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:

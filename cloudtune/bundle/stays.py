@@ -199,7 +199,7 @@ SNIFFED_DATA = 200
 _SMALL = 1 << 20
 
 
-def telling_of(files: Sequence[File]) -> tuple[str, ...]:
+def suspicious_of(files: Sequence[File]) -> tuple[str, ...]:
     """Return the names of an input's files that look like secrets, by name or by content."""
     small = [file for file in files if file.size <= _SMALL][:SNIFFED_DATA]
     plain = {file.name for file in small if content_of(file) in (Content.PLAIN, Content.JOB)}

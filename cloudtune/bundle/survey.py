@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from cloudtune.bundle.program import Kind, Named, named_in
 from cloudtune.bundle.source import MAX_FILES, MAX_SIZE, source_tree
-from cloudtune.bundle.stays import telling_of
-from cloudtune.bundle.tree import Left, Tree, Why, shown, tree_of
+from cloudtune.bundle.stays import suspicious_of
+from cloudtune.bundle.tree import Excluded, Tree, Why, shown, tree_of
 from cloudtune.bundle.written_links import CODE, written_links
 from cloudtune.errors import Problem
 from cloudtune.planning.plan import Note, Support
@@ -108,8 +108,8 @@ class _Findings:
 
     def add_tree(self, path: str, tree: Tree, taking: str) -> None:
         """Add problems and notes for the files of a tree that do not travel and those that look like secrets."""
-        groups: dict[Why, list[Left]] = {}
-        for each in tree.left:
+        groups: dict[Why, list[Excluded]] = {}
+        for each in tree.excluded:
             groups.setdefault(each.why, []).append(each)
         for why, group in groups.items():
             names = _listed(each.name for each in group)
@@ -123,9 +123,9 @@ class _Findings:
                 self.note(path, Support.ENCODED, f"stays here: {names} ({why.value})")
             else:
                 self.note(path, Support.APPROXIMATE, f"left out: {names} ({why.value})")
-        if tree.telling:
+        if tree.suspicious:
             advice = "name it under trial.ignore to keep it here" if path == "trial.source" else "see that it may"
-            self.note(path, Support.UNCHECKED, f"travels and looks like a secret: {_listed(tree.telling)}; {advice}")
+            self.note(path, Support.UNCHECKED, f"travels and looks like a secret: {_listed(tree.suspicious)}; {advice}")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -196,7 +196,7 @@ def _input(path: str, place: str, base: Path, found: _Findings) -> None:
         special = not whole.is_dir()
         found.refuse(path, f"{place!r} is {Why.SPECIAL.value}" if special else f"no file of {place!r} would travel: it is empty")  # fmt: skip
         return
-    found.add_tree(path, Tree(tree.files, tree.left, tree.whole, telling_of(tree.files)), "")
+    found.add_tree(path, Tree(tree.files, tree.excluded, tree.whole, suspicious_of(tree.files)), "")
     if not tree.whole:
         found.note(path, Support.UNCHECKED, f"only the first {DATA_ENTRIES:,} entries of {place!r} were looked at")
 
@@ -254,7 +254,7 @@ class _Code:
         """Return why a file of the source folder does not travel; "" if it does not exist."""
         if self.tree is None or not (self.folder / name).exists():
             return ""
-        left = next((each.why.value for each in self.tree.left if each.name == name), "")
+        left = next((each.why.value for each in self.tree.excluded if each.name == name), "")
         return f"it is in {self.folder} but stays here: {left or 'trial.ignore names it, or a default of it'}"
 
     @property

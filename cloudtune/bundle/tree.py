@@ -55,7 +55,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Excluded:
     """An entry that does not travel, by its path below the folder, and why."""
 
     name: str
@@ -68,15 +68,15 @@ class Tree:
 
     Attributes:
         files: the files that travel, in a fixed order.
-        left: the entries that do not travel, other than those that the user leaves out.
+        excluded: the entries that do not travel, other than those that the user leaves out.
         whole: whether all entries were listed; False where the limit was reached.
-        telling: the names of files that travel and look like secrets.
+        suspicious: the names of files that travel and look like secrets.
     """
 
     files: tuple[File, ...]
-    left: tuple[Left, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
     whole: bool = True
-    telling: tuple[str, ...] = ()
+    suspicious: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -84,9 +84,9 @@ class Tree:
         return sum(file.size for file in self.files)
 
     @property
-    def refused(self) -> tuple[Left, ...]:
+    def refused(self) -> tuple[Excluded, ...]:
         """The entries that must travel and cannot."""
-        return tuple(each for each in self.left if each.why in REFUSED)
+        return tuple(each for each in self.excluded if each.why in REFUSED)
 
 
 Choose = Callable[[str], Why | bool]
@@ -123,11 +123,11 @@ def tree_of(place: Path, choose: Choose = everything, *, limit: int = MAX_ENTRIE
         whole = len(entries) <= limit
         limit -= len(entries)
         if below and not entries:
-            found.leave(below.rstrip("/"), Why.EMPTY)
+            found.exclude(below.rstrip("/"), Why.EMPTY)
         for name, path, status in entries:
             if stat.S_ISDIR(status.st_mode):
                 if _identity(status) in above:
-                    found.leave(name, Why.CYCLE)
+                    found.exclude(name, Why.CYCLE)
                 elif found.chosen(choose, f"{name}/"):
                     folders.append((f"{name}/", above | {_identity(status)}))
             elif found.chosen(choose, name):
@@ -144,17 +144,17 @@ def _entries(root: Path, below: str, found: "_TreeBuilder") -> Iterator[tuple[st
     try:
         names = sorted(os.listdir(root / below))  # noqa: PTH208  # names alone are wanted
     except OSError:
-        found.leave(below.rstrip("/"), Why.UNREADABLE)
+        found.exclude(below.rstrip("/"), Why.UNREADABLE)
         return
     for name in names:
         path = root / below / name
         try:
             yield f"{below}{name}", path, path.stat()
         except PermissionError:
-            found.leave(f"{below}{name}", Why.UNREADABLE)
+            found.exclude(f"{below}{name}", Why.UNREADABLE)
         except OSError:
             if path.is_symlink():  # else it vanished meanwhile
-                found.leave(f"{below}{name}", Why.DANGLING)
+                found.exclude(f"{below}{name}", Why.DANGLING)
 
 
 class _TreeBuilder:
@@ -162,32 +162,32 @@ class _TreeBuilder:
 
     def __init__(self) -> None:
         self._files: list[File] = []
-        self._left: list[Left] = []
+        self._excluded: list[Excluded] = []
 
-    def leave(self, name: str, why: Why) -> None:
-        self._left.append(Left(name, why))
+    def exclude(self, name: str, why: Why) -> None:
+        self._excluded.append(Excluded(name, why))
 
     def chosen(self, choose: Choose, name: str) -> bool:
         verdict = choose(name)
         if isinstance(verdict, Why):
-            self.leave(name, verdict)
+            self.exclude(name, verdict)
             return False
         if verdict and not _is_portable(name):
-            self.leave(name, Why.NAME)
+            self.exclude(name, Why.NAME)
             return False
         return verdict
 
     def add(self, name: str, path: Path, status: os.stat_result) -> None:
         if not stat.S_ISREG(status.st_mode):
-            self.leave(name, Why.SPECIAL)
+            self.exclude(name, Why.SPECIAL)
         elif not os.access(path, os.R_OK):
-            self.leave(name, Why.UNREADABLE)
+            self.exclude(name, Why.UNREADABLE)
         else:
             self._files.append(File(name, path, status.st_size, bool(status.st_mode & stat.S_IXUSR)))
 
     def tree(self, *, whole: bool = True) -> Tree:
         files = sorted(self._files, key=lambda file: file.name.split("/"))
-        return Tree(tuple(files), tuple(sorted(self._left, key=lambda each: each.name)), whole)
+        return Tree(tuple(files), tuple(sorted(self._excluded, key=lambda each: each.name)), whole)
 
 
 def _is_portable(name: str) -> bool:

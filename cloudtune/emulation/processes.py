@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from cloudtune.emulation.wishes import Wishes
+from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune.process.orphans import end_leftovers
 
 _CHUNK = 1 << 16
@@ -128,7 +128,7 @@ class Processes:
         mark: the job's folder, which CLOUDTUNE_RUN_FOLDER names in the environment of its processes.
         grace: seconds between SIGTERM and SIGKILL.
         on_line: called with the machine's number and each line of its output.
-        wishes: the requests of other threads to the job.
+        stop_requests: the requests of other threads to the job.
         primary: the machine whose successful end ends the others and the job; None where all must end.
 
     Attributes:
@@ -145,11 +145,11 @@ class Processes:
         mark: Path,
         grace: float,
         on_line: Callable[[int, str], None],
-        wishes: Wishes,
+        stop_requests: StopRequests,
         primary: int | None = None,
     ) -> None:
         self._primary = primary
-        self._mark, self._grace, self._on_line, self._wishes = mark, grace, on_line, wishes
+        self._mark, self._grace, self._on_line, self._stop_requests = mark, grace, on_line, stop_requests
         self._ends, ended = socket.socketpair()
         self._ends.setblocking(False)
         self._ended_socket = ended
@@ -178,7 +178,7 @@ class Processes:
             The exit codes by machine, and why the processes were ended.
         """
         selector = selectors.DefaultSelector()
-        selector.register(self._wishes.listen, selectors.EVENT_READ, None)
+        selector.register(self._stop_requests.socket, selectors.EVENT_READ, None)
         selector.register(self._ends, selectors.EVENT_READ, None)
         for process in self._processes:
             selector.register(process.output, selectors.EVENT_READ, process)
@@ -212,14 +212,14 @@ class Processes:
         return all(process.ended and process.silent for process in self._processes) or self._kill_at <= time.monotonic()
 
     def _enforce(self, limits: Sequence[Limit]) -> None:
-        wish = self._wishes.now
+        request = self._stop_requests.pending
         now = time.monotonic()
-        if wish == "close":
+        if request == "close":
             self._why, self._kill_at = "close", now
         elif self._why == "":
             due = [limit for limit in limits if limit.at <= now]
-            if wish or due:
-                self._why = wish or due[0].why
+            if request or due:
+                self._why = request or due[0].why
                 self._terminate(now)
         if self._kill_at is None and not self._is_over():
             failed = [process.number for process in self._processes if process.ended and process.failed]

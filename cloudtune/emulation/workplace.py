@@ -14,7 +14,7 @@ from pathlib import Path
 from cloudtune.process.orphans import VARIABLE
 
 OVER = b"over"
-"""What an emulator writes to its keeper after it has cleaned up itself."""
+"""What an emulator writes to its cleaner after it has cleaned up itself."""
 
 _LOCK = ".in-use"
 _YOUNG = 60.0
@@ -22,7 +22,7 @@ _YOUNG = 60.0
 
 
 class Workplace:
-    """A working folder with a keeper process, which ends programs and removes the folder if the emulator is killed.
+    """A working folder with a cleaner process, which ends programs and removes the folder if the emulator is killed.
 
     Args:
         given: the folder to use, which is kept; None for a temporary one, which is removed.
@@ -34,7 +34,7 @@ class Workplace:
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._held: int | None = None
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._cleaner: subprocess.Popen[bytes] | None = None
 
     @property
     def stays(self) -> bool:
@@ -47,22 +47,22 @@ class Workplace:
         with self._lock:
             if self._folder is None:
                 self._folder = self._make()
-                self._keeper = self._watch(self._folder)
+                self._cleaner = self._watch(self._folder)
             return self._folder
 
     def close(self) -> None:
-        """Remove the folder, unless it is the user's, and end the keeper; all programs must have ended."""
+        """Remove the folder, unless it is the user's, and end the cleaner; all programs must have ended."""
         with self._lock:
-            keeper, folder, held = self._keeper, self._folder, self._held
-            self._keeper = self._folder = self._held = None
+            cleaner, folder, held = self._cleaner, self._folder, self._held
+            self._cleaner = self._folder = self._held = None
         if folder is not None and not self.stays:
             shutil.rmtree(folder, ignore_errors=True)
         if held is not None:
             os.close(held)
-        if keeper is not None and keeper.stdin is not None:
-            with contextlib.suppress(BrokenPipeError), keeper.stdin:
-                keeper.stdin.write(OVER)
-            keeper.wait()
+        if cleaner is not None and cleaner.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), cleaner.stdin:
+                cleaner.stdin.write(OVER)
+            cleaner.wait()
 
     def _make(self) -> Path:
         if self._given is not None:
@@ -75,8 +75,8 @@ class Workplace:
         return folder
 
     def _watch(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Start the keeper in a session of its own, which signals to the emulator's group do not reach."""
-        words = [sys.executable, "-P", "-m", "cloudtune.emulation.keeper", str(os.getpid()), str(folder)]
+        """Start the cleaner in a session of its own, which signals to the emulator's group do not reach."""
+        words = [sys.executable, "-P", "-m", "cloudtune.emulation.cleaner", str(os.getpid()), str(folder)]
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         return subprocess.Popen(
             [*words, *(["stays"] if self.stays else [])], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
@@ -85,7 +85,7 @@ class Workplace:
 
 
 def _remove_abandoned(prefix: str) -> None:
-    """Remove the folders of emulators that were killed together with their keepers."""
+    """Remove the folders of emulators that were killed together with their cleaners."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():

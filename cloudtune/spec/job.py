@@ -46,7 +46,11 @@ SpaceEntries = Annotated[dict[ParameterName, Entry], Field(min_length=1)]
 
 
 def _by_full_name(value: object) -> object:
-    """Takes an alias of a provider, such as ``aws``, for its name; two of one provider are refused."""
+    """Replace aliases of providers, such as ``aws``, by their names.
+
+    Raises:
+        ValueError: two keys mean one provider.
+    """
     if not isinstance(value, Mapping):
         return value
     named: dict[object, object] = {}
@@ -69,7 +73,7 @@ def _one_or_list(value: object) -> object:
 
 def _environment_text(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError(f'write the text that the program shall see in quotes, e.g. "{str(value).lower()}"')  # noqa: TRY004
+        raise ValueError(f'write the text that the program gets in quotes, e.g. "{str(value).lower()}"')  # noqa: TRY004
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -79,15 +83,15 @@ class TrialSpec(SpecModel):
     source: Text | None = None
     """The folder whose files travel with the trial; relative to the job file. Null: the trial runs where the job file is."""
     ignore: tuple[Text, ...] = ()
-    """Patterns, as in a .gitignore, of files in `source` that stay behind."""
+    """Patterns, as in a .gitignore, of files in `source` that do not travel."""
     command: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
-    """A shell command line, or a list of a program and its arguments. Parameters replace {name}; those without a place follow as --name value."""
+    """A shell command line, or a list of a program and its arguments. Parameters replace {name}; those without {name} are appended as --name value."""
     function: Annotated[str, StringConstraints(pattern=r"^[\w.]+:[\w.]+$")] | None = None
     """A Python function, package.module:name, that takes the parameters as keywords and returns its metrics."""
     image: PerProvider | None = None
     """The container image; one, or one a provider."""
     environment: dict[Text, Annotated[str, BeforeValidator(_environment_text)]] = {}
-    """Environment variables of the trial. Their values are kept out of plans, logs and the store."""
+    """Environment variables of the trial. Plans, logs and the store do not show their values."""
 
     @model_validator(mode="after")
     def _one_program(self) -> Self:
@@ -99,12 +103,12 @@ class TrialSpec(SpecModel):
 
 
 class Objective(SpecModel):
-    """A metric to be made as large or as small as possible."""
+    """A metric to be maximized or minimized."""
 
     metric: Text
     """The metric's name, as the trial reports it."""
     goal: Literal["maximize", "minimize"]
-    """Which way is better."""
+    """maximize: greater is better; minimize: smaller is better."""
     regex: Text | None = None
     """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
     measurement: Literal["last", "best"] = "last"
@@ -121,7 +125,11 @@ Objectives = Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Fie
 
 
 def check_regex(regex: str) -> str:
-    """The regex itself, if it compiles and has a group for the number."""
+    """Return a regex.
+
+    Raises:
+        ValueError: it does not compile, or has no group for the number.
+    """
     try:
         groups = re.compile(regex).groups
     except re.error as error:
@@ -156,7 +164,7 @@ class Accelerators(SpecModel):
     type: Text
     """The service's name of the accelerator."""
     count: Count = 1
-    """How many."""
+    """How many of them."""
 
 
 def _accelerators(value: object) -> object:
@@ -176,15 +184,15 @@ class Compute(SpecModel):
     accelerators: Annotated[Accelerators, BeforeValidator(_accelerators)] | None = None
     """Accelerators; also written "TYPE:COUNT"."""
     cpus: Positive | None = None
-    """Processor cores, where the machine type does not say."""
+    """Processor cores, on services where the machine type does not determine them."""
     memory: Size | None = None
     """Memory that a trial may use."""
     disk: Size | None = None
     """Disk space of each machine."""
     spot: bool = False
-    """Whether to use cheaper capacity that may be taken away."""
+    """Whether to use cheaper capacity that the service may reclaim."""
     max_wait: Duration | None = None
-    """How long to wait for spot capacity, the run included."""
+    """Longest time to wait for spot capacity, including the trial's own."""
 
 
 class WarmStart(SpecModel):
@@ -195,7 +203,7 @@ class WarmStart(SpecModel):
     table: Text | None = None
     """A file of known trials, .csv, .json or .jsonl: a column a parameter and one an objective's metric. Relative to the job file."""
     kind: Literal["identical", "transfer"] = "identical"
-    """identical: same data and program, so its trials count as this run's; transfer: something near, a hint only."""
+    """identical: same data and program, so its trials count as this run's; transfer: a similar problem, so its trials are only a prior."""
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> Self:
@@ -205,16 +213,16 @@ class WarmStart(SpecModel):
 
 
 class Network(SpecModel):
-    """Where the trials' machines stand in the network."""
+    """The network of the trials' machines."""
 
     name: Text | None = None
-    """The virtual network, where the service takes its name."""
+    """The virtual network, on services that take its name."""
     subnets: tuple[Text, ...] = ()
     """Subnets of the trials' machines."""
     security_groups: tuple[Text, ...] = ()
     """Security groups of the trials' machines."""
     isolated: bool = False
-    """Whether the trial may not reach any network."""
+    """Whether trials have no access to any network."""
 
 
 class Encryption(SpecModel):
@@ -225,11 +233,11 @@ class Encryption(SpecModel):
     volume_key: PerProvider | None = None
     """The key of the machines' disks; null for the service's own."""
     traffic: bool = False
-    """Whether to encrypt what the machines of one trial send each other."""
+    """Whether to encrypt the traffic between the machines of one trial."""
 
 
 class TuningJob(SpecModel):
-    """One tuning job: what to run, what to vary, what to aim at, and how far to go."""
+    """One tuning job: the trial, the search space, the objective, the strategy and the limits."""
 
     name: Name
     """Names the runs: letters, digits, - and _, up to 63."""
@@ -244,11 +252,11 @@ class TuningJob(SpecModel):
     strategy: Strategy = Random.model_construct()
     """How the next trial is chosen."""
     stopping: Stopping | None = None
-    """When a trial that does badly is stopped early."""
+    """The rule by which trials are stopped early."""
     limits: Limits = Limits.model_construct()
     """When the job ends."""
     retries: Annotated[Integer, Field(ge=0)] = 0
-    """How often a trial that broke down is tried again."""
+    """How often a failed trial is tried again."""
     warm_start: (
         Annotated[
             WarmStart,
@@ -260,7 +268,7 @@ class TuningJob(SpecModel):
     mode: Literal["auto", "managed", "driven"] = "auto"
     """managed: the service's own tuner; driven: cloudtune's, with one plain job of the service a trial; auto: managed where it can."""
     strict: bool = False
-    """Whether to refuse what the provider can only approximate."""
+    """Whether settings that the provider can only approximate are errors."""
     compute: Compute = Compute.model_construct()
     """What one trial runs on."""
     data: dict[Text, PerProvider] = {}
@@ -268,7 +276,7 @@ class TuningJob(SpecModel):
     output: PerProvider | None = None
     """Where outputs go: a folder or a bucket; one, or one a provider."""
     network: Network | None = None
-    """Where the trials' machines stand in the network."""
+    """The network of the trials' machines."""
     identity: PerProvider | None = None
     """The role or service account that trials run as; one, or one a provider."""
     encryption: Encryption | None = None
@@ -311,15 +319,15 @@ class TuningJob(SpecModel):
         return problems
 
     def search_space(self) -> Space:
-        """The space with its axes and conditions worked out."""
+        """Return the search space: axes and conditions."""
         return Space(self.space)
 
     def driven(self) -> "TuningJob":
-        """The job for cloudtune's own driver, whatever mode it says."""
+        """Return the job with the mode ``driven``."""
         return self if self.mode == "driven" else self.model_copy(update={"mode": "driven"})
 
     def native_settings(self, provider: str) -> Mapping[str, JsonValue]:
-        """The native settings under a provider's name."""
+        """Return the native settings of a provider; empty for none."""
         return self.native.get(provider, {})
 
     if not TYPE_CHECKING:  # else every attribute would have a type
@@ -331,7 +339,12 @@ class TuningJob(SpecModel):
             return super().__getattr__(name)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Return a copy with other values of fields; native settings of an installed provider also under its name."""
+        """Return a copy with other values of fields, which are not checked.
+
+        Args:
+            update: by field; native settings of an installed provider also under its name.
+            deep: whether the values are copied, too.
+        """
         given = dict(update or {})
         if not given.keys() <= type(self).model_fields.keys():
             keys = own_keys(type(self))
@@ -341,7 +354,7 @@ class TuningJob(SpecModel):
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> "TuningJob":
-        """The job of a YAML text (a str) or file (a Path).
+        """Return the job of a YAML text (a str) or file (a Path).
 
         Raises:
             SpecError: the text is not YAML or not a job; lists every mistake with its line and column.
@@ -352,14 +365,18 @@ class TuningJob(SpecModel):
         return from_yaml(cls, source)
 
     def to_yaml(self) -> str:
-        """The job as YAML that `from_yaml` reads back as an equal job."""
+        """Return the job as YAML that `from_yaml` reads as an equal job."""
         from cloudtune.spec.text import to_yaml  # noqa: PLC0415  # YAML is loaded when first needed
 
         return to_yaml(self)
 
     @classmethod
     def from_data(cls, data: Any, source: str = "the job") -> "TuningJob":
-        """The job of plain data, such as JSON gives.
+        """Return the job of plain data, as of parsed JSON.
+
+        Args:
+            data: a mapping.
+            source: what the data is, for messages.
 
         Raises:
             SpecError: lists every mistake with its path.
@@ -369,11 +386,11 @@ class TuningJob(SpecModel):
         return from_data(cls, data, source)
 
     def to_data(self, *, portable: bool = False) -> dict[str, JsonValue]:
-        """The job as plain data, without what has its default, that `from_data` reads back as an equal job.
+        """Return the job as plain data, without default values, that `from_data` reads as an equal job.
 
         Args:
-            portable: whether it is read back where other providers are installed, too, as from a store: all native
-                settings then stand under ``native``.
+            portable: whether it must be readable where other providers are installed, as in a store: all native
+                settings are under ``native`` then.
         """
         from cloudtune.spec.text import to_data  # noqa: PLC0415
 
@@ -381,7 +398,7 @@ class TuningJob(SpecModel):
 
 
 def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
-    """Yield the path and the provider's name of everything that a job says for one provider alone."""
+    """Yield the path and the provider's name of each setting of a job for a single provider."""
     compute, encryption = job.compute, job.encryption or Encryption()
     settings = {
         "trial.image": job.trial.image,
@@ -399,5 +416,5 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
 
 
 def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:
-    """What a per-provider setting says for one provider; None where it says nothing."""
+    """Return the value of a per-provider setting for one provider; None if it has none."""
     return value.get(provider) if isinstance(value, dict) else value

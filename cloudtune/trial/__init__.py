@@ -1,4 +1,4 @@
-"""What a training script needs of its trial: parameters, inputs, folders, and where to report metrics.
+"""The helper of a training script: parameters, inputs and folders of its trial, and reports of metrics.
 
 In a training script::
 
@@ -8,7 +8,7 @@ In a training script::
     for epoch in range(10):
         trial.report(accuracy=train(p), step=epoch + 1)
 
-It finds the parameters wherever the tuner put them and sends every metric where the tuner looks; without a
+It reads the parameters from where the tuner put them and sends every metric to where the tuner reads it; without a
 tuner it takes the parameters from the command line (``--name value``) and prints the metrics, so that a
 script can be run by hand.
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """What a trial knows of itself.
+    """The trial that this process runs.
 
     Args:
         parameters: values by name, typed and decoded.
@@ -48,13 +48,13 @@ class Context:
         attempt: which start of the trial this is, from 1.
         run_id: of the run.
         sink: takes each report: step, seconds since 1970, metrics.
-        folder: where the trial's own files are; the folders below it are made when they are asked for.
-        checkpoint: the folder that outlives an attempt; None for ``checkpoint`` in `folder`.
+        folder: of the trial's own files.
+        checkpoint: the folder that a later attempt of the trial gets; None for ``checkpoint`` in `folder`.
         output: the folder of results; None for ``output`` in `folder`.
         names: of all parameters of the space; None for those of `parameters`.
     """
 
-    def __init__(  # each is a fact of its own
+    def __init__(
         self,
         parameters: Mapping[str, Scalar],
         *,
@@ -79,14 +79,14 @@ class Context:
 
 
 class _Process:
-    """Which trial this process is."""
+    """The context of this process."""
 
     entered: Context | None = None  # by `enter`
-    found: Context | None = None  # by the environment or the command line, when it was first asked for
+    found: Context | None = None  # from the environment or the command line, at the first call
 
 
 def enter(context: Context) -> None:
-    """Make a context the one that this module's functions use: one trial a process at a time."""
+    """Make this module's functions use a context; a process runs one trial at a time."""
     _Process.entered = context
 
 
@@ -96,7 +96,7 @@ def leave() -> None:
 
 
 def current() -> Context:
-    """Return the context of this process: the one that was entered, or what the environment or the command line says."""
+    """Return the context of this process: the entered one, else one from the environment or the command line."""
     if _Process.entered is not None:
         return _Process.entered
     if _Process.found is None:
@@ -105,7 +105,7 @@ def current() -> Context:
 
 
 def active() -> bool:
-    """Return whether this process is (part of) a trial of cloudtune; False for a script that was started by hand."""
+    """Return whether this process belongs to a trial of cloudtune; False for a script that was started by hand."""
     return _Process.entered is not None or "CLOUDTUNE_PARAMETERS" in os.environ
 
 
@@ -130,13 +130,13 @@ def run_id() -> str:
 
 
 def checkpoint_dir() -> str:
-    """Return a folder that a later attempt of this trial finds as this one left it."""
+    """Return the folder of checkpoints, made if it is missing; a later attempt of this trial gets it as this one left it."""
     os.makedirs(current().checkpoint, exist_ok=True)
     return current().checkpoint
 
 
 def output_dir() -> str:
-    """Return the folder for the trial's results."""
+    """Return the folder of the trial's results, made if it is missing."""
     os.makedirs(current().output, exist_ok=True)
     return current().output
 
@@ -154,7 +154,7 @@ def data(name: str) -> str:
 
 
 def data_variable(name: str) -> str:
-    """Return the environment variable that says where an input is, on every provider.
+    """Return the environment variable that names the path of an input, on every provider.
 
     It is ``CLOUDTUNE_DATA_`` and the name in capitals, with _ for all but letters and digits of ASCII. A plan refuses
     a job in which two inputs have the same one.
@@ -163,14 +163,12 @@ def data_variable(name: str) -> str:
 
 
 def report(values: Mapping[str, Any] | None = None, /, step: int | None = None, **metrics: Any) -> None:
-    """Report metrics, at the end or on the way.
+    """Report metrics, during the trial or at its end. In a distributed trial only the process of rank 0 reports.
 
     Args:
         values: metrics whose names are not identifiers.
         step: the epoch, fold or the like; None counts the reports: 1, 2, 3, …
-        **metrics: numbers, or what ``float()`` takes for one: scalars of numpy, torch and others.
-
-    Of a distributed trial only the first process reports.
+        **metrics: numbers, or scalars of numpy, torch and others that ``float()`` converts.
 
     Raises:
         TypeError: a value is not a number, or the step is not a whole number.
@@ -215,7 +213,7 @@ def _whole(step: Any) -> int:
 
 
 def _rank() -> int:
-    """Return which of a distributed trial's processes this is."""
+    """Return the rank of this process in a distributed trial, by the variables of its launcher; 0 without them."""
     for variable in ("RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "CLOUDTUNE_RANK"):
         if os.environ.get(variable, "").isdigit():
             return int(os.environ[variable])
@@ -223,7 +221,7 @@ def _rank() -> int:
 
 
 def _from_environment() -> Context:
-    """Return the context that cloudtune's own driver gives by variables and files."""
+    """Return the context that a driver of cloudtune describes by variables and files."""
     with open(os.environ["CLOUDTUNE_PARAMETERS"], encoding="utf-8") as file:
         given = json.load(file)
     codecs, reports = given.get("codecs"), os.environ.get("CLOUDTUNE_REPORTS")
@@ -247,7 +245,7 @@ def _decoded(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, 
 
 
 def _file_sink(path: str) -> Sink:
-    """Return a sink that appends each report as a line of JSON, in one write, so that lines of several processes do not mix."""
+    """Return a sink that appends each report as a line of JSON, in one write: lines of several processes do not mix."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def sink(step: int, moment: float, metrics: dict[str, float]) -> None:
@@ -262,7 +260,7 @@ def _print(step: int, _moment: float, metrics: dict[str, float]) -> None:
 
 
 def _by_hand() -> Context:
-    """Return the context of a script that somebody started: it has its parameters from the command line."""
+    """Return the context of a script that was started by hand, with its parameters from the command line."""
     return Context(_command_line(sys.argv[1:]), sink=_print)
 
 
@@ -291,4 +289,4 @@ def _typed(text: str) -> Scalar:
 
 
 def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is a text here: no parameter is without bound")
+    raise ValueError(f"{text} is a text here: parameters are finite")

@@ -11,7 +11,7 @@ Sink = Callable[[int, float, dict[str, float]], None]
 """Takes a report: its step, seconds since 1970, and the metrics by name."""
 
 Place = Callable[[Mapping[str, Scalar]], list[str]]
-"""Puts parameters into a command and gives the arguments to execute."""
+"""Returns the arguments to execute, with a trial's parameters placed in a command."""
 
 Listen = Callable[[bytes], None]
-"""Take the next piece of a program's output; nothing at its end."""
+"""Takes the next piece of a program's output; an empty one at its end."""

@@ -1,4 +1,4 @@
-"""A trial's parameters in a command: a line for the shell, or a program with its arguments."""
+"""Place a trial's parameters in a command: a line for the shell, or a program with its arguments."""
 
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
@@ -28,7 +28,7 @@ def place(command: str | Sequence[str], parameters: Mapping[str, Scalar], names:
 
 
 def compile_command(command: str | Sequence[str], names: Sequence[str]) -> Place:
-    """Return a function that puts a trial's parameters into a command and gives the arguments to execute.
+    """Return a function that places a trial's parameters in a command and returns the arguments to execute.
 
     A text is a line for the shell, and values in it are quoted as their place needs it, also between quotes; a
     list is a program and its arguments. ``{name}`` is a parameter's place if the space has that name, and
@@ -66,7 +66,7 @@ def _holes(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
 
 
 _GOES_WHOLE = re.compile(r"""["']?(?:[^\0=]+=["']?)?\0["']*\Z""")
-"""A word that means nothing without what fills its hole."""
+"""Matches a word that vanishes with the value of its hole."""
 
 
 def _is_option(word: str) -> bool:
@@ -156,7 +156,7 @@ def _in_single_quotes(text: str) -> str:
 
 
 def _spans(template: str) -> list[tuple[int, int]]:
-    """Return for each hole from where to where the line vanishes with it."""
+    """Return for each hole the part of the line that vanishes with its value: start and end."""
     words = list(_WORD.finditer(template))
     spans = []
     for hole in re.finditer(_HOLE, template):
@@ -172,7 +172,7 @@ def _spans(template: str) -> list[tuple[int, int]]:
 
 
 def _blank(template: str, before: re.Match[str], word: re.Match[str]) -> bool:
-    """Return whether nothing but blanks is between two words, so that they are of one command."""
+    """Return whether only blanks separate two words, so that they belong to one command."""
     return not template[before.end() : word.start()].strip(" \t")
 
 
@@ -182,7 +182,7 @@ def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
     return text
 
 
-# What the shell itself must carry out, or carries out better than a program of that name.
+# Words that the shell itself interprets, or that are its built-in commands.
 _SHELL_WORDS = frozenset(
     ". : alias bg break case cd command continue do done echo elif else esac eval exec exit export false fg fi "  # noqa: SIM905  # a list would be 50 lines
     "for getopts hash if in jobs kill local printf pwd read readonly return set shift source test then time "
@@ -191,6 +191,6 @@ _SHELL_WORDS = frozenset(
 
 
 def _is_simple(line: str) -> bool:
-    """Return whether a program may take the shell's place, so that signals reach it and not a shell that waits for it."""
+    """Return whether a line starts one program, which may replace the shell by ``exec``, so that signals reach it."""
     first = re.match(r"\s*([\w./-]+)(?=\s|$)", line)
     return first is not None and first.group(1) not in _SHELL_WORDS and not re.search(r"[;|&\n()`]", line)

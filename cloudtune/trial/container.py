@@ -1,4 +1,4 @@
-"""A trial in a container of a service: what the provider's container contract says, and the program that follows it."""
+"""Run a trial in a container of a service, by the container contract of the provider."""
 
 # ruff: noqa: PTH100, PTH102, PTH113, PTH118, PTH120, PTH123, PTH211  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from .annotations import Listen, Scalar, Sink
 
     class Container(Protocol):
-        """What a service gives a trial in its container, and what it expects there.
+        """The container contract of a service: how a trial gets its parameters and inputs there, and reports.
 
         A provider's package has a module ``container`` with a class ``Container`` of this interface, whose constructor
-        takes nothing. The module travels beside this one as `CONTRACT`: it needs the standard library alone, and
+        takes no arguments. The module travels beside this one as `CONTRACT`: it needs the standard library alone, and
         Python 3.8 or newer.
         """
 
         def parameters(self) -> Mapping[str, Any]:
-            """Return what the service's tuner sent, by its names for the parameters; texts where it sends texts."""
+            """Return the values that the service's tuner sent, by its names for the parameters; texts where it sends texts."""
 
         def environment(self) -> dict[str, str]:
-            """Return variables that tell `cloudtune.trial` of the trial, where the service knows them.
+            """Return the environment variables of `cloudtune.trial` whose values the service provides.
 
-            ``CLOUDTUNE_TRIAL`` is the trial's number from 0, ``CLOUDTUNE_RUN`` the id of the run, ``CLOUDTUNE_RANK`` which of
-            the trial's machines this is, from 0, ``CLOUDTUNE_OUTPUT_DIR`` and ``CLOUDTUNE_CHECKPOINT_DIR`` folders.
+            ``CLOUDTUNE_TRIAL`` is the trial's number from 0, ``CLOUDTUNE_RUN`` the id of the run, ``CLOUDTUNE_RANK`` the rank
+            of this machine among the trial's, from 0, ``CLOUDTUNE_OUTPUT_DIR`` and ``CLOUDTUNE_CHECKPOINT_DIR`` folders.
             """
 
         def data(self, name: str, variable: str) -> str:
@@ -42,39 +42,45 @@ if TYPE_CHECKING:
 
             Args:
                 name: of the input in the job.
-                variable: the environment variable that the trial finds the input by; may be set by the request.
+                variable: the environment variable that names its path to the trial; the request may have set it.
             """
 
         def sink(self) -> Sink | None:
-            """Return what takes reports to the service; None where it reads the output itself, and on further machines."""
+            """Return a function that sends reports to the service.
+
+            None where the service reads them from the output, and on machines of rank 1 and above.
+            """
 
         def fail(self, reason: str) -> None:
-            """Tell the service why the trial failed, in one line."""
+            """Give the service the reason of the trial's failure, in one line."""
 
 
 HELPER = "cloudtune_trial.py"
 """The program beside the user's code that a service starts: a copy of ``start.py``."""
 
 PACKAGE = "cloudtune_helper"
-"""The folder beside it: a copy of this package, with the provider's contract."""
+"""The folder beside it: a copy of this package, with the provider's container contract."""
 
 CONTRACT = "contract"
-"""What the module ``container`` of the provider's package is called in that folder."""
+"""The name of the module with the provider's container contract in that folder."""
 
 JOB_FILE = "cloudtune_job.json"
-"""What travels beside the program: what to run, how its parameters were encoded, and what its inputs are called."""
+"""The file beside the program: the command or function, the codecs of its parameters, and the names of its inputs."""
 
 SOURCE_FILE = "sourcedir.tar.gz"
-"""The user's code, the program and the helper, where they are not unpacked already."""
+"""The archive of the user's code, the program and the helper, on services that do not unpack it."""
 
 
 def run(folder: str, source: str, own: str) -> int:
-    """Run what the job file in a folder says as a trial of a service, and return the exit code.
+    """Run the trial that a job file describes, and return the exit code.
 
     Args:
-        folder: of the job file.
+        folder: with the job file.
         source: the folder of the user's code, with the program beside it.
-        own: an empty folder of this trial alone.
+        own: an empty folder for this trial's files.
+
+    Raises:
+        ValueError: the service sent no value for a parameter, or one outside of the space.
     """
     with open(os.path.join(folder, JOB_FILE), encoding="utf-8") as file:
         job = json.load(file)
@@ -115,7 +121,7 @@ def _listen(patterns: Mapping[str, str | None], sink: Sink) -> Listen:
 
 
 def _run_program(job: Mapping[str, Any], source: str, own: str, reasons: list[str], listen: Listen | None) -> int:
-    """Run the job's command or function; add why it failed to the reasons."""
+    """Run the job's command or function; add the reason of a failure to `reasons`."""
     from .running import run_command, run_function, run_words
 
     if job["function"] is None:
@@ -124,7 +130,7 @@ def _run_program(job: Mapping[str, Any], source: str, own: str, reasons: list[st
         sys.path.insert(0, source)
         sys.path.append(own)
         return run_function(job["function"], job["metric"], reasons)
-    # What it prints is listened to, so it runs in a process of its own.
+    # Its output is read for metrics, so that it runs in a process of its own.
     program = os.path.join(source, HELPER)
     words = [sys.executable, program, "--function", job["function"], "--metric", job["metric"]]
     return run_words(words, reasons, listen)

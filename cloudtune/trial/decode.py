@@ -1,4 +1,4 @@
-"""From what a tuner sent to the parameters of the spec."""
+"""Decode the values that a tuner sent to the parameters of the spec."""
 
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
@@ -19,11 +19,11 @@ def decode_parameters(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> d
     """Return the parameters of a trial from the values that a tuner sent.
 
     Args:
-        codecs: what `cloudtune.space.codecs.SpaceCodec.to_data` gave.
-        values: by the tuner's names; those that the space does not know are left alone.
+        codecs: as returned by `cloudtune.space.space_codec.SpaceCodec.to_data`.
+        values: by the tuner's names; other names are ignored.
 
     Raises:
-        ValueError: a value is missing, or is none that the tuner was told.
+        ValueError: a value is missing, or is outside of what its codec encodes to.
     """
     result: dict[str, Scalar] = {}
     for dimension in codecs["dimensions"]:
@@ -56,14 +56,14 @@ def _same(left: Scalar, right: Scalar) -> bool:
 
 
 def decode(codec: Mapping[str, Any], value: Any) -> Scalar:
-    """Return a parameter's value from what a tuner made of it: a number may come back as a double or as a text.
+    """Return a parameter's value from an encoded one; numbers may come back as doubles or as texts.
 
     Args:
-        codec: what a codec's ``to_data`` gave.
-        value: what the tuner sent.
+        codec: as returned by the codec's ``to_data``.
+        value: sent by the tuner.
 
     Raises:
-        ValueError: it is nothing that the codec encodes to.
+        ValueError: the codec encodes nothing to this value.
     """
     return _DECODERS[codec["kind"]](codec, value)
 
@@ -76,7 +76,7 @@ def _decode_step(codec: Mapping[str, Any], value: Any) -> Scalar:
 
 
 def _exact(low: float, index: int, step: float) -> float:
-    """low + index · step without the dust of binary fractions."""
+    """Return low + index · step, computed in decimal so that 0.1 + 2 · 0.1 is 0.3."""
     from decimal import Decimal
 
     return float(Decimal(repr(low)) + index * Decimal(repr(step)))
@@ -144,7 +144,7 @@ def _decode_text(codec: Mapping[str, Any], value: Any) -> Scalar:
         if value == json_text(known):
             return known
         if not isinstance(value, str) and not isinstance(known, str) and _same(value, known):
-            return known  # on its way somebody took the text of a number for the number
+            return known  # the service sent the text of a number as the number
     raise ValueError(f"{value!r} is none of the texts that were sent")
 
 

@@ -1,4 +1,4 @@
-"""The search of lines for regexes that users wrote, in a process of its own."""
+"""Search lines for regexes that users wrote, in a process of its own."""
 
 # ruff: noqa: PTH100, PTH118, PTH120  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-_ANSWER_TIME = 20.0  # seconds for an answer of the searching process, which keeps `SEARCH_TIME` itself
+_ANSWER_TIME = 20.0  # seconds for an answer of the searching process, which enforces `SEARCH_TIME` itself
 
 
 class RegexSearch:
-    """Search lines for regexes that users wrote, in a process of its own: none can hang the process that asks.
+    """Searches lines for regexes that users wrote, in a process of its own, so that no regex can hang this one.
 
-    Python's engine may need hours for a line that a regex nearly fits, and cannot be interrupted in a thread. The process is started when it is first needed, and ends with this one.
+    Python's engine may need hours for a line that a regex nearly matches, and cannot be interrupted in a thread. The
+    process is started by the first search, and ends with this process.
     """
 
     def __init__(self) -> None:
@@ -32,7 +33,7 @@ class RegexSearch:
         self._owner = 0
 
     def find(self, patterns: Mapping[str, str], lines: Sequence[str]) -> tuple[list[tuple[int, str, str]], list[str]]:
-        """Return what the first group of each regex takes from the lines.
+        """Return what the first group of each regex (the whole match, without a group) matches in the lines.
 
         Args:
             patterns: regexes by name; one that cannot be compiled finds nothing.
@@ -49,10 +50,10 @@ class RegexSearch:
             except OSError:
                 self._end()
                 answer = b""
-        if not answer:  # it was killed, or got stuck
+        if not answer:  # it was killed, or hangs
             return [], list(patterns)
-        told = json.loads(answer)
-        return [(index, name, text) for index, name, text in told["found"]], told["slow"]
+        found = json.loads(answer)
+        return [(index, name, text) for index, name, text in found["found"]], found["slow"]
 
     def _ask(self, request: bytes) -> bytes:
         import select
@@ -94,7 +95,7 @@ class RegexSearch:
             try:
                 process.stdin.close()
             except OSError:
-                return  # what it did not take is of no use any more
+                return  # the rest of a request that it did not read
 
 
 SEARCH = RegexSearch()

@@ -1,6 +1,6 @@
-"""The program that searches lines for regexes: requests and answers are lines of JSON.
+"""The program that searches lines for regexes: it reads requests and prints answers, as lines of JSON.
 
-It is started by its path, without the rest of the package.
+Started by its path, without the rest of the package.
 """
 
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 SEARCH_TIME = 0.1
-"""Seconds of the processor that the search of one line for one regex may take; at most twice as many."""
+"""Seconds of processor time, checked at this interval, that the search of one line for one regex may take."""
 
-_LINES_TIME = 2.0  # seconds of the processor that the search of many lines for one regex may take
-SLOW_LINES = 3  # after so many a regex is given up: a second or so of a trial's time
+_LINES_TIME = 2.0  # seconds of processor time for the search of many lines for one regex
+SLOW_LINES = 3  # after so many slow lines a regex is searched no more: about a second of a trial's time
 
 
 class _TooSlow(Exception):
@@ -46,14 +46,14 @@ class _Searching:
         self._fresh = False
 
     def answer(self, patterns: Mapping[str, str], lines: Sequence[str]) -> dict[str, Any]:
-        """Return what `cloudtune.trial.matching.RegexSearch.find` does."""
+        """Return ``found`` and ``slow``, the two results of `cloudtune.trial.matching.RegexSearch.find`."""
         found: list[tuple[int, str, str]] = []
         slow: list[str] = []
         for name, regex in patterns.items():
             try:
                 pattern = re.compile(regex)
             except (re.error, RecursionError, OverflowError):
-                continue  # the spec was checked; a request to a service need not have been
+                continue  # specs are checked; a request to a service that was written by hand is not
             until = time.process_time() + _LINES_TIME
             for index, line in enumerate(lines):
                 if time.process_time() > until:
@@ -77,11 +77,11 @@ class _Searching:
 
 
 def serve() -> int:
-    """Answer the process that started this one until it closes the pipe."""
+    """Answer requests from standard input until it is closed; return the exit code."""
     import contextlib
     import resource
 
-    most = 1 << 30  # bytes: what a regex remembers of its search may be a multiple of the line
+    most = 1 << 30  # bytes: the state of a search may be a multiple of the line
     with contextlib.suppress(ValueError, OSError):  # a lower limit holds already
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     searching = _Searching()

@@ -1,6 +1,6 @@
-"""Metrics in what a trial prints.
+"""Parse the metrics in what a trial prints.
 
-One grammar for all places: what is read here is what the regex of `metric_regex` reads on a service.
+The grammar is the regex of `metric_regex` everywhere: here, and on services that search logs themselves.
 """
 
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 LONGEST_LINE = 1 << 16
-"""Characters of a line that are searched for metrics; what follows them is not."""
+"""Characters at the beginning of a line that are searched for metrics."""
 
-_STEP = re.compile(r"step (\d+): ")  # how a report begins that is printed
+_STEP = re.compile(r"step (\d+): ")  # the beginning of a printed report
 
 # Colours and other escape codes; the logs of SageMaker have #033 for ESC, #015 for CR and #011 for a tab.
 _ESCAPE = r"(?:\x1b|#033)(?:\[[0-9;:?]*[A-Za-z]|\(B)"
@@ -34,11 +34,11 @@ _AFTER = r"""(?:$|[\s\x07\x08\x1b)\]}>|;─-╿]|[,"'](?:$|[^0-9.+-])|[.:!?](?:$
 
 
 def metric_regex(name: str, *, any_case: bool = True) -> str:
-    """Return the regex that finds ``name=number`` or ``name: number`` in a line; the last one, where there are several.
+    """Return the regex that finds ``name=number`` or ``name: number`` in a line; the last one if there are several.
 
-    The name may have quotes and any case, and escape codes of terminals may be between all parts. It is not the end
-    of a longer name: ``loss`` is neither found in ``val_loss=1`` nor in ``train/loss=1``. The number is followed by
-    the end, white space or punctuation: one that cannot be read whole, such as 12.75ms, 1,234.5 or 93%, is not read.
+    The name may have quotes and any case, and escape codes of terminals may be between all parts. It is not matched as
+    the end of a longer name: ``loss`` is neither found in ``val_loss=1`` nor in ``train/loss=1``. The number is
+    followed by the end, white space or punctuation: 12.75ms, 1,234.5 or 93% do not match.
 
     The regex needs no more than regex engines have in common, matches a line at most once, and takes time in
     proportion to the line's length.
@@ -65,15 +65,14 @@ def _plain(char: str) -> str:
 def parts_of(line: str) -> list[str]:
     """Return the parts of a line of output between carriage returns, as a progress bar writes them.
 
-    Of a part that is too long the beginning is searched; the character that ends it there keeps a number that was
-    cut from being read.
+    A part that is too long is cut and ends with a NUL, which keeps a number that was cut from matching.
     """
     parts = line.split("\r") if "\r" in line else [line]
     return [part if len(part) <= LONGEST_LINE else part[:LONGEST_LINE] + "\0" for part in parts if part]
 
 
 class LineSplitter:
-    """Lines of a stream of bytes, in bounded memory: what exceeds `LONGEST_LINE` by far is left out.
+    """Splits a stream of bytes into lines, in bounded memory: lines are cut that exceed `LONGEST_LINE` by far.
 
     Attributes:
         open: whether a line has begun that has not ended.
@@ -99,23 +98,23 @@ class LineSplitter:
         return [line for line in lines if line]
 
     def finish(self) -> list[bytes]:
-        """Return the line that was never ended, if there is one."""
+        """Return the last line if it has no end."""
         line, self._rest, self._too_long = self._rest, b"", False
         return [line] if line else []
 
     def skip(self) -> None:
-        """Forget the line that has begun, and what is still to come of it."""
+        """Drop the line that has begun, and the rest of it that follows."""
         self._rest, self._too_long = b"", True
 
 
 class PrintedMetrics:
-    """The metrics in the lines of one trial, as they come.
+    """Parses the metrics in the lines of one trial.
 
     Args:
-        patterns: by the metrics' names, a regex whose first group is the number; None for `metric_regex`.
+        patterns: for each metric a regex whose first group is the number; None for `metric_regex`.
 
     Attributes:
-        remarks: what is to be said about the search; the caller that says it empties the list.
+        remarks: messages about the search; the caller shows them and empties the list.
     """
 
     def __init__(self, patterns: Mapping[str, str | None]) -> None:
@@ -129,30 +128,30 @@ class PrintedMetrics:
 
     @property
     def exhausted(self) -> bool:
-        """Return whether there is nothing left to look for."""
+        """Whether no metric is left to search for."""
         return not self._own and not self._usual
 
     def ignore(self, name: str) -> None:
-        """Look no more for a metric that the trial reports itself: it would be recorded twice."""
+        """Stop searching for a metric that the trial reports itself: it would be recorded twice."""
         self._own.pop(name, None)
         self._usual.pop(name, None)
 
     def read(self, *lines: str) -> list[tuple[int, dict[str, float]]]:
         """Return the step and the metrics of each part of the lines that has any; the last of a name, if there are several.
 
-        The step is the one that the part names itself, or how often its metrics have come.
+        The step is the one that the part names, or the number of times that its metrics have been printed.
         """
         return [(step, metrics) for _, step, metrics in self.read_many(lines)]
 
     def read_many(self, lines: Sequence[str]) -> list[tuple[int, int, dict[str, float]]]:
-        """Return the same, each with the number of the line before it."""
+        """Return the results of `read`, each preceded by the index of its line."""
         numbered = [(number, part) for number, line in enumerate(lines) for part in parts_of(line)]
         parts = [part for _, part in numbered]
         found: dict[int, dict[str, float]] = {}
         for index, part in enumerate(parts if self._usual else ()):
-            told = self._usual_in(part)
-            if told:
-                found[index] = told
+            values = self._usual_in(part)
+            if values:
+                found[index] = values
         for index, name, text in self._own_in(parts):
             value = number_in(text)
             if value is not None:
@@ -190,10 +189,7 @@ class PrintedMetrics:
 
 
 def number_in(text: str) -> float | None:
-    """Return the number that a regex's group took; None where it took something else.
-
-    Commas between thousands are left out of account.
-    """
+    """Return the number that a regex's group matched, with or without commas between thousands; None if it is none."""
     if "," in text and re.match(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?\Z", text.strip()):
         text = text.replace(",", "")
     try:
@@ -211,7 +207,7 @@ class Listener:
         self._lines = LineSplitter()
 
     def feed(self, data: bytes) -> None:
-        """Take the next piece of the output; nothing at its end."""
+        """Take the next piece of the output; an empty one at its end."""
         lines = self._lines.feed(data) if data else self._lines.finish()
         for step, metrics in self._printed.read(*(line.decode("utf-8", "replace") for line in lines)):
             self._sink(step, time.time(), metrics)

@@ -1,4 +1,4 @@
-"""A command or a function as a trial: start it, pass on what is asked of it, and say how it ended."""
+"""Run a command or a function as a trial, forward signals to it, and describe its end."""
 
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
@@ -17,20 +17,26 @@ if TYPE_CHECKING:
 
 
 def run_function(place: str, metric: str | None, reasons: list[str] | None = None) -> int:
-    """Call a function with the parameters and report what it returns; add why that failed to the reasons."""
+    """Call a function with the parameters and report what it returns; return the exit code.
+
+    Args:
+        place: ``package.module:name``.
+        metric: the name of a number that the function returns; None if it returns a mapping.
+        reasons: a list to which the reason of a failure is added; None for none.
+    """
     from .functions import call_function, load_function
 
     try:
         function = load_function(place)
     except ImportError as error:
-        return say(f"the function cannot be loaded: {error}", 1, reasons)
+        return _fail(f"the function cannot be loaded: {error}", 1, reasons)
     metrics = call_function(function, params(), metric)
     if metrics:
         report(metrics)
     return 0
 
 
-def say(what: str, code: int, reasons: list[str] | None) -> int:
+def _fail(what: str, code: int, reasons: list[str] | None) -> int:
     print(what, file=sys.stderr)
     if reasons is not None:
         reasons.append(what)
@@ -47,12 +53,12 @@ def run_command(
 
 
 def run_words(words: list[str], reasons: list[str] | None, listen: Listen | None = None) -> int:
-    """Run a program, pass on requests to end, and say how it ended.
+    """Run a program, forward SIGTERM to it, and return its exit code, 128 and the signal's number if a signal ended it.
 
     Args:
         words: the program and its arguments.
-        reasons: takes why it failed.
-        listen: takes each piece of its output, which is passed on; None to leave the output as it is.
+        reasons: a list to which the reason of a failure is added; None for none.
+        listen: called with each piece of its output, which is also copied to this process's; None to let it inherit the output.
     """
     import signal
     import subprocess
@@ -60,37 +66,37 @@ def run_words(words: list[str], reasons: list[str] | None, listen: Listen | None
     requests: list[int] = []
     children: list[subprocess.Popen[bytes]] = []
 
-    def pass_on(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler
+    def forward(signum: int, frame: object) -> None:  # noqa: ARG001  # the signature of a handler
         requests.append(signum)
         for child in children:
             child.send_signal(signum)
 
-    signal.signal(signal.SIGTERM, pass_on)
+    signal.signal(signal.SIGTERM, forward)
     signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command, too
     output, errors = (None, None) if listen is None else (subprocess.PIPE, subprocess.STDOUT)
     try:
         child: subprocess.Popen[bytes] = subprocess.Popen(words, stdout=output, stderr=errors)
     except OSError as error:
         code = 127 if isinstance(error, FileNotFoundError) else 126
-        return say(f"the command {words[0]!r} cannot be started: {error.strerror}", code, reasons)
+        return _fail(f"the command {words[0]!r} cannot be started: {error.strerror}", code, reasons)
     children.append(child)
     for signum in requests[:]:  # those that came before there was a child
         child.send_signal(signum)
     if listen is not None:
-        reader = _pass_on_output(child, listen)
+        reader = _copy_output(child, listen)
     code = child.wait()
     if listen is not None:
-        reader.join(_LAST_WORDS)
+        reader.join(_OUTPUT_TIMEOUT)
     if code:
-        say(_ending(code), code, reasons)
+        _fail(_ending(code), code, reasons)
     return 128 - code if code < 0 else code
 
 
-_LAST_WORDS = 5.0  # seconds for what a command's own children may still write when it has ended
+_OUTPUT_TIMEOUT = 5.0  # seconds for the output of a command's children after its own end
 
 
-def _pass_on_output(child: Any, listen: Listen) -> Any:
-    """Pass a command's output on, piece by piece, in a thread of its own."""
+def _copy_output(child: Any, listen: Listen) -> Any:
+    """Start and return a thread that copies a command's output to this process's, and calls `listen` with each piece."""
     import threading
 
     def read() -> None:
@@ -108,10 +114,10 @@ def _pass_on_output(child: Any, listen: Listen) -> Any:
 
 
 def _ending(code: int) -> str:
-    """Return how a command ended, from its exit code, which is a signal's number below zero."""
+    """Describe the end of a command by its exit code, which is negative for a signal."""
     import signal
 
-    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # the latter is how a shell tells it of its own child
+    if code in (-signal.SIGKILL, 128 + signal.SIGKILL):  # a shell adds 128 for its own child
         return "the command was killed by SIGKILL: most likely memory ran out"
     if code < 0:
         return f"the command was killed by signal {signal.Signals(-code).name}"

@@ -1,7 +1,7 @@
-"""The program that a service starts beside the user's code: it runs the trial by the helper that travels with it.
+"""The program that a service starts: run the trial by the helper that travels with the user's code.
 
-It stands in the folder of the user's code, or alone beside the archive of it. Python 3.8 and the standard library are
-enough for it.
+It lies in the folder of the user's code, or alone beside the archive of it. Needs Python 3.8 or newer and the standard
+library alone.
 """
 
 # ruff: noqa: PTH100, PTH112, PTH118, PTH120  # pathlib would double the time that importing this file takes
@@ -24,10 +24,10 @@ _ARCHIVE = "sourcedir.tar.gz"
 def main() -> int:
     """Run the trial that the job file beside this program describes, and return the exit code.
 
-    Within such a trial, run what the arguments say.
+    Within such a trial, run the command or function that the arguments name.
     """
     here = os.path.dirname(os.path.abspath(__file__))
-    if here not in sys.path:  # Python was started so that it leaves the program's folder out
+    if here not in sys.path:  # Python was started with -P or -I
         sys.path.insert(0, here)
     if "CLOUDTUNE_PARAMETERS" in os.environ:
         program: Callable[[Sequence[str]], int] = import_module(f"{_HELPER}.__main__").main
@@ -41,16 +41,16 @@ def main() -> int:
         run: Callable[[str, str, str], int] = import_module(f"{_HELPER}.container").run
         return run(here, source, own)
     finally:
-        shutil.rmtree(own, ignore_errors=True)  # a machine that plays the container outlives the trial
+        shutil.rmtree(own, ignore_errors=True)  # an emulator runs several trials on one machine
 
 
 def _unpacked(folder: str, own: str) -> str:
-    """Return the folder of the code that was unpacked from the archive in a folder, from where modules are imported now."""
+    """Unpack the archive in a folder; return the folder of the code, which is put first on the import path."""
     import tarfile
 
     target = os.path.join(own, "source")
     with tarfile.open(os.path.join(folder, _ARCHIVE)) as packed:
-        packed.extractall(target)  # noqa: S202  # we packed it ourselves, beneath a hash of its content
+        packed.extractall(target)  # noqa: S202  # cloudtune packed it, and named it by a hash of its content
     sys.path.insert(0, target)
     return target
 

@@ -10,7 +10,7 @@ import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.bundle.source import source_tree
-from cloudtune.bundle.stays import Rule, telling_of
+from cloudtune.bundle.stays import Rule, suspicious_of
 from cloudtune.bundle.tree import Why, tree_of
 from cloudtune.planning.plan import Support
 from cloudtune.provider.interface import load_provider
@@ -107,7 +107,7 @@ def test_a_secret_is_sent_by_its_own_name_only(tmp_path: Path) -> None:
     names = {file.name for file in sent.files}
     assert {"prod.env", "secrets/db.txt", "server.pem", "deploy", ".aws/credentials"} <= names
     assert not {".env", "server.key", "robot.json"} & names
-    assert {"prod.env", "server.pem", "deploy"} <= set(sent.telling)
+    assert {"prod.env", "server.pem", "deploy"} <= set(sent.suspicious)
     listed = {file.name for file in tree(tmp_path, "*", "!*.json", "!train.py", "!**/*.yaml", "!*.toml").files}
     assert listed == {"train.py", "tokenizer.json", "config.yaml"}, "a list of what to take means no secrets"
 
@@ -119,9 +119,9 @@ def test_what_looks_like_a_secret_and_travels_is_told(tmp_path: Path) -> None:
         "plain.yaml": "learning_rate: 0.1\n", "example.py": 'KEY = "AKIAIOSFODNN7EXAMPLE"', "token_counts.csv": "1",
     }.items():  # fmt: skip
         (tmp_path / name).write_text(text)
-    telling = set(tree(tmp_path).telling)
-    assert telling >= {"notes.md", "config.ini", "db.yaml", "my_password.csv", "tool.py"}
-    assert not {"train.py", "plain.yaml", "example.py"} & telling
+    suspicious = set(tree(tmp_path).suspicious)
+    assert suspicious >= {"notes.md", "config.ini", "db.yaml", "my_password.csv", "tool.py"}
+    assert not {"train.py", "plain.yaml", "example.py"} & suspicious
 
 
 def test_data_travels_whole_and_its_secrets_are_told(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_data_travels_whole_and_its_secrets_are_told(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text("")
     (tmp_path / "data/.env").write_text("A=1")
     (tmp_path / "data/rows.csv").write_text("1,2")
-    assert telling_of(tree_of(tmp_path / "data").files) == (".env",)
+    assert suspicious_of(tree_of(tmp_path / "data").files) == (".env",)
     job = TuningJob.from_data({**JOB, "data": {"train": "data"}})
     plan = api.plan(job, "local", base=tmp_path)
     assert plan.support("data.train") is not Support.EXACT
@@ -150,7 +150,12 @@ def test_a_job_file_is_known_by_what_is_in_it(tmp_path: Path) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_text(text)
-    assert {each.name for each in tree(tmp_path).left if each.why is Why.OWN} == {"j1", "j2.yml", "j3.json", "j4.yaml"}
+    assert {each.name for each in tree(tmp_path).excluded if each.why is Why.OWN} == {
+        "j1",
+        "j2.yml",
+        "j3.json",
+        "j4.yaml",
+    }
 
 
 def test_outputs_of_earlier_runs_in_the_source_stay(tmp_path: Path) -> None:

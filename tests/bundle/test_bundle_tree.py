@@ -15,7 +15,7 @@ from cloudtune.bundle import package
 from cloudtune.bundle import shipment as packing
 from cloudtune.bundle.package import view_of
 from cloudtune.bundle.source import copy_source
-from cloudtune.bundle.tree import File, Left, Tree, Why, shown, tree_of
+from cloudtune.bundle.tree import Excluded, File, Tree, Why, shown, tree_of
 from cloudtune.bundle.upload import _refuse_changed
 from cloudtune.errors import SpecError
 from cloudtune.space.codecs import ValuesAsText
@@ -72,15 +72,15 @@ TRAVELS = {
     "train.py", "run.sh", "pkg/a.py", "pkg/b.py", "util.py", "lib/util.py", "lib/deep/more.py", "chain/more.py",
 }  # fmt: skip
 STAYS = {
-    Left("empty", Why.EMPTY), Left("gone.py", Why.DANGLING), Left("ipc.sock", Why.SPECIAL), Left("loop", Why.DANGLING),
-    Left("pipe", Why.SPECIAL), Left("pkg/up", Why.CYCLE),
+    Excluded("empty", Why.EMPTY), Excluded("gone.py", Why.DANGLING), Excluded("ipc.sock", Why.SPECIAL), Excluded("loop", Why.DANGLING),
+    Excluded("pipe", Why.SPECIAL), Excluded("pkg/up", Why.CYCLE),
 }  # fmt: skip
 
 
 def test_links_are_followed_and_what_cannot_travel_is_named(base: Path) -> None:
     tree = tree_of(base / "src")
     assert {file.name for file in tree.files} == TRAVELS
-    assert set(tree.left) == STAYS
+    assert set(tree.excluded) == STAYS
     assert [file.name for file in tree.files if file.executable] == ["run.sh"]
 
 
@@ -162,7 +162,7 @@ def test_names_that_differ_in_case_and_odd_ones_travel(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret.bin").write_text("")
     monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who reads all
-    assert tree_of(tmp_path).refused == (Left("secret.bin", Why.UNREADABLE),)
+    assert tree_of(tmp_path).refused == (Excluded("secret.bin", Why.UNREADABLE),)
 
 
 def test_links_that_multiply_each_other_end(tmp_path: Path) -> None:
@@ -227,4 +227,4 @@ def test_data_that_changes_while_it_is_uploaded_is_refused(tmp_path: Path) -> No
 
 def test_a_single_special_file_holds_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert tree_of(tmp_path / "pipe") == Tree((), (Left("pipe", Why.SPECIAL),))
+    assert tree_of(tmp_path / "pipe") == Tree((), (Excluded("pipe", Why.SPECIAL),))

@@ -124,7 +124,7 @@ def in_the_rule(patches: pytest.MonkeyPatch, run: Run, here: Path) -> None:
 
 
 def in_poll(error: BaseException) -> Patch:
-    return raising(Driver, "_take", error, lambda here, *_: busy(here))
+    return raising(Driver, "_handle", error, lambda here, *_: busy(here))
 
 
 BREAKS: dict[str, tuple[Patch, type[BaseException]]] = {

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from cloudtune.emulation.output import Allowance, last_words
 from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
-from cloudtune.emulation.wishes import Wishes
+from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune_azureml.emulator.blobs import Blobs
 from cloudtune_azureml.emulator.model import Place, Program
 from cloudtune_azureml.emulator.nodes import processes_of
@@ -107,7 +107,7 @@ class Worker:
         self._logs: list[Path] = []
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._allowance = Allowance()
-        self._wishes = Wishes()
+        self._stop_requests = StopRequests()
         self._thread = threading.Thread(target=self._run, name=f"command job {name}", daemon=True)
 
     def start(self) -> None:
@@ -117,13 +117,13 @@ class Worker:
 
     def stop(self) -> None:
         """Asks the program to end (SIGTERM), and makes it after the grace time."""
-        self._wishes.ask("stop")
+        self._stop_requests.request("stop")
 
     def close(self) -> None:
         """Ends everything at once; no callback is called any more. May be called twice."""
-        self._wishes.ask("close")
+        self._stop_requests.request("close")
         if self._thread.ident is None:
-            self._wishes.release()
+            self._stop_requests.close()
         elif threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -131,15 +131,15 @@ class Worker:
 
     def _run(self) -> None:
         try:
-            ended = Ended("Canceled", "") if self._wishes.now == "stop" else self._train()
+            ended = Ended("Canceled", "") if self._stop_requests.pending == "stop" else self._train()
         except JobFailure as error:
             ended = Ended("Failed", str(error))
         except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
             ended = Ended("Failed", f"the emulator failed: {type(error).__name__}: {error}")
         finally:
             atexit.unregister(self.close)
-            self._wishes.release()
-        if self._wishes.now != "close":
+            self._stop_requests.close()
+        if self._stop_requests.pending != "close":
             self._on_end(ended)
 
     def _train(self) -> Ended:
@@ -156,7 +156,7 @@ class Worker:
         self._on_running()
         try:
             processes = Processes(
-                starts, mark=self._folder, grace=self._shop.grace, on_line=self._hear, wishes=self._wishes
+                starts, mark=self._folder, grace=self._shop.grace, on_line=self._hear, stop_requests=self._stop_requests
             )
         except OSError as error:
             raise JobFailure(f"the program cannot be started: {error}") from error

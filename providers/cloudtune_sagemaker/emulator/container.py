@@ -22,7 +22,7 @@ from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
-from cloudtune.emulation.wishes import Wishes
+from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune_sagemaker.emulator import channels, definitions, machine, toolkit
 from cloudtune_sagemaker.emulator.algorithms import algorithm_of
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
@@ -137,7 +137,7 @@ class Container:
         self._folder = folder.absolute()
         self._way = way
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
-        self._wishes = Wishes()
+        self._stop_requests = StopRequests()
         self._finder = MetricFinder(definitions.read_from_output(self._training))
         self._escaped = algorithm_of(self._training.algorithm) is not None
         self._allowance = Allowance()
@@ -158,15 +158,15 @@ class Container:
 
     def stop(self) -> None:
         """Asks the programs to end (SIGTERM), and makes them after the grace time; what they saved is uploaded."""
-        self._wishes.ask("stop")
+        self._stop_requests.request("stop")
 
     def interrupt(self) -> None:
         """Takes the machines away, as an interruption of spot machines does: the job starts anew, with its checkpoints."""
-        self._wishes.ask("interrupt")
+        self._stop_requests.request("interrupt")
 
     def close(self) -> None:
         """Ends everything at once; nothing is uploaded, and no callback is called any more. May be called twice."""
-        self._wishes.ask("close")
+        self._stop_requests.request("close")
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -184,12 +184,12 @@ class Container:
             ended = self._failed(f"InternalServerError: the emulator failed: {type(error).__name__}: {error}")
         finally:
             atexit.unregister(self.close)
-            self._wishes.release()
+            self._stop_requests.close()
         self._tell_end(ended)
 
     def _tell_end(self, ended: Ended) -> None:
         last = LAST.get(ended.why, ended.state)
-        if self._wishes.now != "close":
+        if self._stop_requests.pending != "close":
             self._on_phase(last, MESSAGES[last])
             self._on_end(ended)
 
@@ -198,7 +198,7 @@ class Container:
         max_wait = self._training.max_wait
         while True:
             self._prepare()
-            if self._wishes.now == "stop":
+            if self._stop_requests.pending == "stop":
                 return self._stopped_early()
             now = time.monotonic()
             limits = [Limit(now + self._training.max_runtime - trained, "time")]
@@ -261,7 +261,7 @@ class Container:
                 pipe.stop()
             self._flush()
         if why == "interrupt":
-            self._wishes.grant("interrupt")
+            self._stop_requests.clear("interrupt")
         return _Outcome(codes, why, processes.first_failed, programs)
 
     def _pipe(self, channel: Mapping[str, Any], room: Room) -> Pipe:
@@ -281,7 +281,7 @@ class Container:
                 mark=self._folder,
                 grace=self._grace,
                 on_line=self._on_line,
-                wishes=self._wishes,
+                stop_requests=self._stop_requests,
             )
         except OSError as error:
             raise JobFailure(f"AlgorithmError: the program cannot be started: {error}, exit code: 127") from error
@@ -301,7 +301,7 @@ class Container:
     def _search(self) -> None:
         """Looks for metrics in the lines that have come, many at once."""
         lines, self._unsearched = self._unsearched, []
-        if self._wishes.now == "close" or not lines:
+        if self._stop_requests.pending == "close" or not lines:
             return
         now = time.time()  # one moment for all, since one line may hold a metric under two names
         for name, value in self._finder.find(*lines):
@@ -324,7 +324,7 @@ class Container:
             stream.flush()
 
     def _phase(self, status: str) -> None:
-        if self._wishes.now == "close":
+        if self._stop_requests.pending == "close":
             raise _Closed
         self._on_phase(status, MESSAGES[status])
 

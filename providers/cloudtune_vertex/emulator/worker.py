@@ -24,7 +24,7 @@ from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing, whole
 from cloudtune.emulation.processes import Limit, Processes, Start, Why
 from cloudtune.emulation.starting import environment_of, with_the_emulator
-from cloudtune.emulation.wishes import Wishes
+from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune_vertex.emulator import contract, programs
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.contract import Facts, Machine
@@ -140,7 +140,7 @@ class Worker:
         metrics = self._folder / "hypertune" / "output.metrics" if trial else None
         self._facts = Facts(spec, self._project, self._id, trial, output, metrics, contract.machines_of(spec), ())
         self._scheduling: Mapping[str, Any] = spec.get("scheduling", {})
-        self._wishes = Wishes()
+        self._stop_requests = StopRequests()
         self._allowance = Allowance()
         self._output: list[deque[str]] = []
         self._started = 0.0
@@ -156,17 +156,17 @@ class Worker:
 
     def stop(self) -> None:
         """Asks the programs to end (SIGTERM), and makes them after the grace time."""
-        self._wishes.ask("stop")
+        self._stop_requests.request("stop")
 
     def preempt(self) -> None:
         """Takes the machines away, as happens to spot machines: the job starts anew, unless it says disableRetries."""
-        self._wishes.ask("interrupt")
+        self._stop_requests.request("interrupt")
 
     def close(self) -> None:
         """Ends everything at once; no callback is called any more. May be called twice."""
-        self._wishes.ask("close")
+        self._stop_requests.request("close")
         if self._thread.ident is None:  # it never began, so it gives nothing back
-            self._wishes.release()
+            self._stop_requests.close()
         elif threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -185,8 +185,8 @@ class Worker:
             )
         finally:
             atexit.unregister(self.close)
-            self._wishes.release()
-        if self._wishes.now == "close":
+            self._stop_requests.close()
+        if self._stop_requests.pending == "close":
             return
         if ended.failure:
             self._say(ended.failure, "service", severity="ERROR")
@@ -200,7 +200,7 @@ class Worker:
         """Runs the programs until they have ended for good."""
         lenient = not self._scheduling.get("disableRetries")
         retries = _RETRIES if lenient else 0
-        while self._wishes.now != "stop":
+        while self._stop_requests.pending != "stop":
             codes, why, first_failed = self._train()
             number = first_failed or 0  # "completes successfully when its primary replica exits with exit code 0"
             if why == "stop":
@@ -222,7 +222,7 @@ class Worker:
 
     def _train(self) -> tuple[list[int], Why, int | None]:
         """Runs the programs once; returns their exit codes, why they were ended, and which failed before the others."""
-        if self._wishes.now == "close":
+        if self._stop_requests.pending == "close":
             raise _Closed
         starts = self._prepare()
         if not self._started:
@@ -238,7 +238,7 @@ class Worker:
             raise _Closed
         self._tell(metrics, final=True)
         if why == "interrupt":
-            self._wishes.grant("interrupt")
+            self._stop_requests.clear("interrupt")
         return codes, why, processes.first_failed
 
     def _processes(self, starts: Sequence[Start]) -> Processes:
@@ -248,7 +248,7 @@ class Worker:
                 mark=self._folder,
                 grace=self._shop.grace,
                 on_line=self._on_line,
-                wishes=self._wishes,
+                stop_requests=self._stop_requests,
                 primary=0,
             )
         except OSError as error:
@@ -317,7 +317,7 @@ class Worker:
 
     def _tell(self, metrics: MetricsFile | None, *, final: bool = False) -> None:
         for measurement in () if metrics is None else metrics.read(final=final):
-            if self._wishes.now != "close":
+            if self._stop_requests.pending != "close":
                 self._on_measurement(measurement)
 
     def _failure(self, number: int, code: int) -> str:

@@ -1,4 +1,4 @@
-"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.keeper PID FOLDER [stays]``."""
+"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.cleaner PID FOLDER [stays]``."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ _ROUNDS = 100
 """Most rounds of killing processes; each finds processes that the killed ones had just started."""
 
 
-def keep(emulator: int, folder: Path, *, stays: bool) -> None:
+def clean_up(emulator: int, folder: Path, *, stays: bool) -> None:
     """Wait for the end of an emulator; unless it has cleaned up itself, end its programs and remove its folder.
 
     Args:
@@ -41,4 +41,4 @@ def _wait(emulator: int) -> bytes:
 
 
 if __name__ == "__main__":
-    keep(int(sys.argv[1]), Path(sys.argv[2]), stays="stays" in sys.argv[3:])
+    clean_up(int(sys.argv[1]), Path(sys.argv[2]), stays="stays" in sys.argv[3:])
