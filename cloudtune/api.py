@@ -17,7 +17,7 @@ from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
-from cloudtune.provider.preparing import prepare_in
+from cloudtune.provider.preparing import planned, prepare_in
 from cloudtune.remote.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
@@ -44,8 +44,8 @@ def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, 
         ConfigError: there is no such profile or provider.
     """
     provider, _, _ = resolve(on, project, base)
-    planned = provider.plan(job)
-    return planned if base is None else planned.with_notes(provider.survey(job, base).all_notes())
+    ported, made = planned(provider, job)
+    return made if base is None else made.with_notes(provider.survey(ported, base).all_notes())
 
 
 def prepare(

@@ -16,11 +16,16 @@ config folder::
     provider = "mixed"
     profiles = ["team", "laptop"]
 
+    [places]
+    "s3://corp/train" = {vertex = "gs://corp/train", azure = "azureml://datastores/corp/paths/train", local = "./data/train"}
+
     [mounts]
     "s3://bucket/train" = "./data/train"
 
 Several profiles form a profile: its provider spreads the trials of a run over them. ``team,laptop`` is short for it.
-Where a job runs on this machine, a mount's folder replaces the place in the cloud, so that the same job runs offline.
+Places say where the same data lies on each service, so that a job that names one of them runs on all (`cloudtune.porting`).
+Where a job runs on this machine, a mount's folder replaces the place in the cloud, so that the same job runs offline; it
+is a place with ``local`` alone.
 The nearest setting takes precedence: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION``
 for a setting), the job's file, project file, user file.
 
@@ -36,10 +41,13 @@ from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.plugins.entry_points import DEFAULT, aliases, pools, providers
+from cloudtune.porting.places import Place, Places
+from cloudtune.porting.reading import read_places
+from cloudtune.porting.tables import Tables
 from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
 
-_KEYS = ("default", "profiles", "mounts")
+_KEYS = ("default", "profiles", "places", "mounts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +119,51 @@ def _merged(project: Path, near: Path | None) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
-    """Return folders of this machine by the places in the cloud that they replace; the nearer file wins.
+def places(project: Path, near: Path | None = None) -> Places:
+    """Return the places that hold the same data on several services; the nearer file wins.
 
     Args:
         project: the project's folder.
         near: the result of `config_near`.
 
     Raises:
-        ConfigError: a file is not TOML, or its mounts are not valid.
+        ConfigError: a file is not TOML, or its places are not valid.
     """
-    found: dict[str, Path] = {}
+    found: list[Place] = []
+    for path in _files(project, near):
+        if "places" in (data := _read(path)):
+            found += read_places(data["places"], path, read_file(path))
+    return Places(found)
+
+
+def tables(profile: Profile, project: Path, near: Path | None = None, base: Path | None = None) -> Tables:
+    """Return what the config says that a job for a profile can be ported by.
+
+    Args:
+        profile: the profile.
+        project: the project's folder.
+        near: the result of `config_near`.
+        base: the folder that the job's relative paths start from.
+
+    Raises:
+        ConfigError: a file is not TOML, or its places are not valid.
+    """
+    return Tables(places(project, near), profile.name, tuple(_merged(project, near)), profile.settings, base)
+
+
+def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
+    """Return folders of this machine by the places in the cloud that they replace; the nearer file wins.
+
+    Those are the mounts, and the places that lie on this machine as well; a mount wins over a place.
+
+    Args:
+        project: the project's folder.
+        near: the result of `config_near`.
+
+    Raises:
+        ConfigError: a file is not TOML, or its mounts or places are not valid.
+    """
+    found = places(project, near).mounts()
     for path in _files(project, near):
         for place, folder in _read(path).get("mounts", {}).items():
             found[place.rstrip("/")] = (path.parent / Path(folder).expanduser()).resolve()
@@ -245,7 +287,7 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
     for key in data:
         if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME] and [mounts]"
+                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME], [places] and [mounts]"
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')

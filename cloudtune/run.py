@@ -19,7 +19,7 @@ from cloudtune.report import write_report
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import ELSEWHERE, Report, RunRecord, RunState, Trial
+from cloudtune.store.records import ELSEWHERE, WRITTEN, Report, RunRecord, RunState, Trial
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
@@ -83,9 +83,16 @@ class Run(RunHandle):
 
     @cached_property
     def job(self) -> TuningJob:
-        """The spec; the values of its environment variables are masked."""
+        """The spec in the words of the run's service; the values of its environment variables are masked."""
         with self._undamaged("its job"):
             return TuningJob.from_data(json.loads(self._store.record().job))
+
+    @cached_property
+    def written(self) -> TuningJob:
+        """The spec as it was written, perhaps in the words of another service; its notes in `plan` say what became of it."""
+        record = self._store.record()
+        with self._undamaged("its job as written"):
+            return TuningJob.from_data(json.loads(record.native.get(WRITTEN, record.job)))
 
     @cached_property
     def plan(self) -> Plan:

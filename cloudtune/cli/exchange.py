@@ -188,10 +188,13 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
         see = f"{see} {path_word(job_file)}"
         raise ConfigError(f"{provider.name} has no requests of its own; what it does with each field says: {see}")
     beside = Path() if output is None else output.parent
-    request = provider.to_launch(job, job_file.parent.resolve(), beside) if upload else provider.to_native(job)
+    adapted = provider.adapt(job)
+    adapted.refuse(provider.name)
+    own = adapted.job
+    request = provider.to_launch(own, job_file.parent.resolve(), beside) if upload else provider.to_native(own)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
-    _write(text, _placeholder_notes(text), output)
+    _write(text, [*map(str, adapted.notes), *_placeholder_notes(text)], output)
 
 
 _PLACEHOLDER = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")

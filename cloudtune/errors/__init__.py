@@ -68,15 +68,20 @@ class ConfigError(CloudtuneError, ValueError):
 
 
 class UnsupportedError(CloudtuneError, ValueError):
-    """The provider cannot do what the spec asks; `problems` names the fields and what to change."""
+    """The provider cannot do what the spec asks; `problems` names the fields and what to change.
+
+    `lines` are those to add to ``cloudtune.toml``, where that is what to change.
+    """
 
     exit_code = 3
 
-    def __init__(self, provider: str, problems: Sequence[Problem]) -> None:
+    def __init__(self, provider: str, problems: Sequence[Problem], lines: Sequence[str] = ()) -> None:
         self.provider = provider
         self.problems = tuple(problems)
-        lines = [f"  {problem}" for problem in self.problems]
-        super().__init__("\n".join([f"{provider} cannot run this job as it stands:", *lines]))
+        self.lines = tuple(lines)
+        told = [f"  {problem}" for problem in self.problems]
+        added = ["add to cloudtune.toml, with your own values for …:", *self.lines] if lines else []
+        super().__init__("\n".join([f"{provider} cannot run this job as it stands:", *told, *added]))
 
 
 class ProviderError(CloudtuneError, RuntimeError):

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, JsonValue
 
 from cloudtune.errors import Problem, UnsupportedError, suggest
+from cloudtune.planning.missing import Missing, lines_to_add
 from cloudtune.plugins.entry_points import aliases, formats, providers
 from cloudtune.spec.job import TuningJob, per_provider
 from cloudtune.spec.native import FIELD, native_path
@@ -68,6 +69,9 @@ class Note:
     message: str
     target: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.support}: {self.message}"
+
 
 @dataclass(frozen=True, slots=True)
 class Machines:
@@ -95,6 +99,7 @@ class Plan:
         carried: for every leaf that is carried exactly, its path in the request.
         notes: one for every other leaf (or for a part of the spec that contains it).
         machines: of one trial; None where they are not known.
+        missing: what the config would have to say for the job to run; each has a note, too.
     """
 
     provider: str
@@ -103,6 +108,7 @@ class Plan:
     carried: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
     machines: Machines | None = None
+    missing: tuple[Missing, ...] = ()
 
     def support(self, path: str) -> Support | None:
         """Return how a leaf of the spec is carried; None for one that the plan does not account for."""
@@ -124,7 +130,7 @@ class Plan:
                 )
                 for note in bad
             ]
-            raise UnsupportedError(self.provider, problems)
+            raise UnsupportedError(self.provider, problems, lines_to_add(self.missing))
 
     def with_notes(self, notes: Iterable[Note]) -> Self:
         """Return the plan with further notes."""
@@ -147,6 +153,7 @@ class Plan:
                 }
                 for note in self.notes
             ],
+            **({"missing": [each.to_data() for each in self.missing]} if self.missing else {}),
         }
 
     @classmethod
@@ -158,7 +165,8 @@ class Plan:
         said = data.get("machines")  # older stores have plans without machines
         longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
         machines = None if said is None else Machines(said["kind"], said["count"], longest)
-        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines)
+        missing = tuple(Missing.from_data(each) for each in data.get("missing", ()))
+        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing)
 
 
 def _machines_data(machines: Machines) -> dict[str, JsonValue]:

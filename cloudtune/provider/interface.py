@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from cloudtune.bundle.survey import Survey, Where
     from cloudtune.errors import Problem
     from cloudtune.planning.plan import Plan, Support
+    from cloudtune.porting import Adapted
+    from cloudtune.porting.tables import Tables
+    from cloudtune.porting.words import ServiceWords
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.store import RunStore
 
@@ -77,6 +80,12 @@ class Provider(ABC):
     The plan's notes, the README's matrix and the errors all come from this table.
     """
 
+    words: "ClassVar[ServiceWords | None]" = None
+    """How the service writes places, images and identities; None where a job is taken as it is written."""
+
+    tables: "Tables | None" = None
+    """What the config says of the same things on other services; None for nothing."""
+
     def __init__(self, settings: Mapping[str, Any], mounts: "Mapping[str, Path] | None" = None) -> None:
         self.settings = settings
         self.mounts = mounts or {}
@@ -97,9 +106,20 @@ class Provider(ABC):
         """
         return {}
 
+    def adapt(self, job: "TuningJob") -> "Adapted":
+        """Return a job in the words of this service, by the tables of the config. Pure, as `plan` is."""
+        from cloudtune.porting import Adapted, adapt  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.porting.tables import Tables  # noqa: PLC0415
+
+        if self.words is None:
+            return Adapted(job)
+        return adapt(job, self.words, self.tables or Tables(settings=self.settings))
+
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
         """Return what will be sent for a job and what it means there. Pure: no network, no credentials, no files.
+
+        The job is in this service's words already: see `adapt`, and `cloudtune.provider.preparing.planned`.
 
         An unsupported field is a note of the plan, not an exception.
         """

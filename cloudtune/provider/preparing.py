@@ -9,11 +9,18 @@ from pathlib import Path
 
 from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
+from cloudtune.planning.plan import Plan
 from cloudtune.provider.interface import Provider
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import RunRecord
+from cloudtune.store.records import WRITTEN, RunRecord
 from cloudtune.store.secrets import masked
 from cloudtune.store.store import RunStore, Store
+
+
+def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
+    """Return a job in the words of a provider's service, and the plan of it as one of the job as written. Pure."""
+    adapted = provider.adapt(job)
+    return adapted.job, adapted.on(provider.plan(adapted.job))
 
 
 def prepare_in(
@@ -44,33 +51,40 @@ def prepare_in(
     if run_id is not None:
         with contextlib.suppress(RunNotFound):  # as it should be: the id is new
             return store.run(run_id)
-    found = provider.survey(job, base, pickled="pickle" in (native or {}))
-    planned = provider.plan(job).with_notes(found.notes)
-    planned.refuse(strict=job.strict)
-    problems = [*found.problems, *provider.verify(job, base)]
+    ported, plan = planned(provider, job)
+    found = provider.survey(ported, base, pickled="pickle" in (native or {}))
+    plan = plan.with_notes(found.notes)
+    plan.refuse(strict=job.strict)
+    problems = [*found.problems, *provider.verify(ported, base)]
     if problems:
         raise SpecError(problems)
     seed = getattr(job.strategy, "seed", None)
     record = RunRecord(
         id=run_id or f"{job.name}-{secrets.token_hex(4)}",
         name=job.name,
-        provider=planned.provider,
+        provider=plan.provider,
         profile=profile,
-        job=json.dumps(masked(job).to_data(portable=True)),
-        plan=json.dumps(planned.to_data()),
+        job=_kept(ported),
+        plan=json.dumps(plan.to_data()),
         created=time.time(),
         native={
             "base": str(base),
             "seed": str(secrets.randbelow(2**31) if seed is None else seed),
+            **({} if ported is job else {WRITTEN: _kept(job)}),
             **(native or {}),
         },
         emulators=listeners_of(provider.emulators()),
     )
     run = store.create(record)
     try:
-        provider.prepare(run, job)
+        provider.prepare(run, ported)
     except BaseException:
         run.remove()  # nothing has begun
         raise
     store.checkpoint()
     return run
+
+
+def _kept(job: TuningJob) -> str:
+    """Return a job as the store keeps it."""
+    return json.dumps(masked(job).to_data(portable=True))

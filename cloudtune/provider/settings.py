@@ -17,18 +17,20 @@ class Settings(SpecModel):
     """The base of a provider's settings; from the environment every value comes as text."""
 
     @classmethod
-    def of(cls, said: Mapping[str, Any], provider: str) -> Self:
+    def of(cls, said: Mapping[str, Any], provider: str, neutral: Mapping[str, str] | None = None) -> Self:
         """The settings of a profile.
 
         Args:
             said: what the profile says.
             provider: whose profile it is.
+            neutral: the provider's own names of settings that a profile may also call by names that mean the same on
+                every service, by those names; see `cloudtune.porting.words.SETTINGS`.
 
         Raises:
             ConfigError: a setting is unknown or has an impossible value.
         """
         try:
-            return cls.model_validate(dict(said))
+            return cls.model_validate(_by_own_names(said, provider, neutral or {}))
         except ValidationError as error:
             problems = (cls._in_words(problem, provider) for problem in error.errors())
             raise ConfigError("; ".join(problems)) from None
@@ -42,3 +44,10 @@ class Settings(SpecModel):
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
         return f"the {provider} profile has no setting {name!r}; {hint}"
+
+
+def _by_own_names(said: Mapping[str, Any], provider: str, neutral: Mapping[str, str]) -> dict[str, Any]:
+    for name, own in neutral.items():
+        if name in said and own in said:
+            raise ConfigError(f"the {provider} profile says {own!r} twice, once as {name!r}; keep one")
+    return {neutral.get(name, name): value for name, value in said.items()}

@@ -16,10 +16,11 @@ from cloudtune.driver.interrupt import Condition, interruptible
 from cloudtune.driver.process import Site, end_cancelled, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.planning.plan import Plan
+from cloudtune.porting import Adapted
 from cloudtune.provider.emulated import leading_there
 from cloudtune.provider.handle import RunHandle
 from cloudtune.provider.interface import Finding, Provider
-from cloudtune.provider.preparing import prepare_in
+from cloudtune.provider.preparing import planned, prepare_in
 from cloudtune.remote.bundle import PROGRAM, Target, bundle, moved
 from cloudtune.remote.journal import Reader, copy
 from cloudtune.remote.program import STORE
@@ -81,6 +82,9 @@ class RemoteDriver(Provider):
 
     # Before a run
 
+    def adapt(self, job: TuningJob) -> Adapted:
+        return self._target.adapt(job)
+
     def plan(self, job: TuningJob) -> Plan:
         return self._target.plan(job.driven())
 
@@ -103,9 +107,10 @@ class RemoteDriver(Provider):
         if job.mode == "managed":
             return [Problem("mode", "is managed, which leaves nothing to drive; take it away, or leave --driver away")]
         driver = _driver_job(job, base, {}, self._driver_provider.name)
-        if self._driver_provider.plan(driver).mode != "managed":
+        _, plan = planned(self._driver_provider, driver)
+        if plan.mode != "managed":
             raise ConfigError(f"a driver cannot run on {self._profile}: choose the profile of a service with a tuner")
-        self._driver_provider.plan(driver).refuse()
+        plan.refuse()
         return self._target.verify(job.driven(), base)
 
     def prepare(self, run: RunStore, job: TuningJob) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from cloudtune.config import config_near, load_profile, mounts
+from cloudtune.config import Profile, config_near, load_profile, mounts, tables
 from cloudtune.provider.interface import Provider, load_provider
 from cloudtune.store.projects import project_folder
 from cloudtune.store.records import ELSEWHERE, RunRecord
@@ -25,7 +25,24 @@ def resolve(on: str | None, project: Path | None, base: Path | None = None) -> t
     folder = (project or project_folder()).resolve()
     near = None if base is None else config_near(base, folder)
     profile = load_profile(on, folder, near)
-    return load_provider(profile.provider)(profile.settings, mounts(folder, near)), profile.name, folder
+    return provider_for(profile, folder, near, base), profile.name, folder
+
+
+def provider_for(profile: Profile, project: Path, near: Path | None, base: Path | None = None) -> Provider:
+    """Return the provider of a profile, with what the config says of places.
+
+    Args:
+        profile: the profile.
+        project: the folder whose config counts.
+        near: a nearer one; see `cloudtune.config.config_near`.
+        base: the folder that a job's relative paths start from; None for the working folder.
+
+    Raises:
+        ConfigError: the config or a setting is invalid.
+    """
+    provider = load_provider(profile.provider)(profile.settings, mounts(project, near))
+    provider.tables = tables(profile, project, near, base)
+    return provider
 
 
 def provider_of(record: RunRecord, project: Path) -> Provider:
@@ -43,7 +60,7 @@ def provider_of(record: RunRecord, project: Path) -> Provider:
         settings = load_profile(record.profile, project, near).settings
     except ValueError:  # the profile was removed since; the run still can be read
         settings = {}
-    provider = load_provider(record.provider)(settings, mounts(project, near))
+    provider = provider_for(Profile(record.profile, record.provider, settings), project, near)
     if ELSEWHERE in record.native:
         return driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], project, near)
     return provider
@@ -68,6 +85,6 @@ def driven_elsewhere(provider: Provider, profile: str, driver: str, project: Pat
     from cloudtune.remote.provider import RemoteDriver  # noqa: PLC0415  # few runs have one
 
     made = load_profile(driver, project, near)
-    driver_provider = load_provider(made.provider)(made.settings, mounts(project, near))
+    driver_provider = provider_for(made, project, near)
     needed = load_profile(profile, project, near).providers
     return RemoteDriver(provider, (provider.name, *needed), driver_provider, driver)

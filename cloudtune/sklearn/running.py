@@ -16,11 +16,12 @@ import cloudpickle
 import joblib  # type: ignore[import-untyped]  # has no types
 
 from cloudtune import api
-from cloudtune.config import load_profile, mounts
+from cloudtune.config import load_profile
 from cloudtune.driver import process as driving
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.plugins.entry_points import DEFAULT
-from cloudtune.provider.interface import Provider, load_provider
+from cloudtune.provider.interface import Provider
+from cloudtune.remote.resolving import provider_for
 from cloudtune.results.progress import Watcher
 from cloudtune.sklearn import evaluating
 from cloudtune.sklearn.evaluating import PICKLE, Evaluation
@@ -98,7 +99,7 @@ class Place:
         """
         folder = (temporary or project or project_folder()).resolve()
         profile = load_profile(on or DEFAULT, folder)
-        provider = load_provider(profile.provider)(profile.settings, mounts(folder))
+        provider = provider_for(profile, folder, None)
         return cls(on, folder, temporary is None, provider)
 
     @property

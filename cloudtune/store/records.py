@@ -57,6 +57,9 @@ class TrialState(StrEnum):
 ELSEWHERE = "driver"
 """Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
+WRITTEN = "written"
+"""Key of a run's notes: the job as it was written, as JSON, where `RunRecord.job` is what it became on the run's service."""
+
 
 @dataclass(slots=True)
 class Trial:
@@ -118,7 +121,8 @@ class RunRecord:
         name: the job's name.
         provider: the provider's name.
         profile: the profile of the config that it was launched with.
-        job: the spec as JSON, without the values of environment variables.
+        job: the spec as JSON, without the values of environment variables, in the words of the run's service; as it was
+            written in those of another, it is among the notes (`WRITTEN`).
         plan: the plan as JSON.
         state: see `RunState`.
         reason: why it is in its state.

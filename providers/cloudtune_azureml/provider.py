@@ -13,6 +13,7 @@ from cloudtune_azureml.capabilities import SUPPORT
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.space import PROVIDER, codec_of
 from cloudtune_azureml.translate import native_request, translate
+from cloudtune_azureml.words import AzureMlWords
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -31,12 +32,13 @@ class AzureMlProvider(CloudProvider):
     sdk = ("azure.ai.ml", "azure.identity", "tenacity")
     summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
     support = SUPPORT
+    words = AzureMlWords()
     native_format = "yaml"
     emulation: ClassVar[Mapping[str, Any]] = {"computes": ("*",)}
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
-        self._settings = AzureMlSettings.of(settings, PROVIDER)
+        self._settings = AzureMlSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _azure(self) -> "Azure":

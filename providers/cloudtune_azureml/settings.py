@@ -20,6 +20,14 @@ class AzureMlSettings(Settings):
     """The compute cluster, where the job names none; null for serverless compute."""
     environment: Text = None
     """The environment, where the job names no image: ``azureml:NAME@latest``, ``azureml:NAME:VERSION``, or an image's address."""
+    instance: Text = None
+    """The machine size, where the job names none and there is no compute cluster; null for one that serverless compute chooses."""
+    identity: Text = None
+    """What trials run as, where the job does not say: ``managed``, ``user``, ``token``, or the client id of a managed identity."""
+    output: Text = None
+    """Where outputs go, where the job does not say; null for the workspace's own place."""
+    region: Text = None
+    """The region of the workspace, by which machines and prices are looked up."""
     experiment: Text = None
     """The experiment that jobs are put into; null for the job's name."""
     endpoint: Text = None

@@ -24,7 +24,7 @@ _COMMON = (
 )  # fmt: skip
 """Some sizes that examples use (azureml-examples, Azure/azureml-examples on GitHub), to guess at what was meant."""
 
-_SIZE = re.compile(r"(standard|basic)_[a-z]+\d+(-\d+)?[a-z]*(_[a-z0-9]+)*", re.IGNORECASE)
+SIZE = re.compile(r"(standard|basic)_[a-z]+\d+(-\d+)?[a-z]*(_[a-z0-9]+)*", re.IGNORECASE)
 """https://learn.microsoft.com/azure/virtual-machines/vm-naming-conventions; the service takes any case."""
 
 _ONLY_THERE = "which sizes there are, only the workspace's region knows"
@@ -102,10 +102,10 @@ def _of_machine(machine: Any, compute: Any, path: str) -> Iterator[Finding]:
             f"{machine} is passed on unchecked: which instance types a Kubernetes cluster has, only the cluster knows"
         )
         yield path, (Support.UNCHECKED, found)
-    elif _SIZE.fullmatch(machine):
+    elif SIZE.fullmatch(machine):
         yield path, (Support.UNCHECKED, f"the machine size {machine} is passed on unchecked: {_ONLY_THERE}")
     else:
-        verdict = Known("machine size", _COMMON, _SIZE, "cloudtune").judge(machine)
+        verdict = Known("machine size", _COMMON, SIZE, "cloudtune").judge(machine)
         yield path, verdict or (Support.UNCHECKED, machine)
 
 
@@ -128,7 +128,7 @@ def _with_a_cluster(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         return
     for at, holder in (("", job), ("trial.", _mapping(job.get("trial")))):
         resources = _mapping(holder.get("resources"))
-        if _SIZE.fullmatch(str(resources.get("instance_type"))):
+        if SIZE.fullmatch(str(resources.get("instance_type"))):
             yield (
                 f"{at}resources.instance_type",
                 "the compute's machines are what they are: of no effect but on serverless compute",

@@ -119,6 +119,8 @@ class JobWriter:
             target = "compute" if cluster else "resources.instance_type"
             self._ledger.carry_per_provider("compute.instance", compute.instance, target)
         resources: dict[str, Any] = {}
+        if instance is None and self._settings.compute is None:
+            instance = self._settings.instance
         if instance is not None and not cluster:
             resources["instance_type"] = instance
         if compute.count != 1:
@@ -175,7 +177,7 @@ class JobWriter:
 
     def outputs(self) -> dict[str, Any]:
         """The output of a trial's files, in a folder of the trial's own."""
-        own, target = pick(self._job.output, PROVIDER), f"outputs.{OUTPUT}.path"
+        own, target = pick(self._job.output, PROVIDER) or self._settings.output, f"outputs.{OUTPUT}.path"
         remote = own is not None and own.startswith(_DATASTORES)
         if self._job.output is not None:
             if own is not None and not remote:
@@ -208,7 +210,7 @@ class JobWriter:
 
     def _identity(self) -> dict[str, str] | None:
         """``user``, ``token``, ``managed``, or the client id of a managed identity."""
-        own = pick(self._job.identity, PROVIDER)
+        own = pick(self._job.identity, PROVIDER) or self._settings.identity
         if self._job.identity is not None:
             self._ledger.carry_per_provider("identity", self._job.identity, "identity")
         if own is None:

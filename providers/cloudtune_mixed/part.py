@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
+from cloudtune.store.secrets import masked
 from cloudtune.store.store import RunStore, Store
 
 _SIGN = ":"
@@ -40,6 +42,7 @@ class ProfileRun(RunStore):
         self._run = run
         self._profile = profile
         self._note = f"part:{profile}"
+        self._job = f"job:{profile}"
         self.folder = run.folder / "parts" / profile
         if run.store.writable:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,11 @@ class ProfileRun(RunStore):
     def elsewhere(self) -> "ProfileRun":
         """Return the same for another thread, with its own connection to the store."""
         return ProfileRun(RunStore(Store(self.store.project), self.id), self._profile)
+
+    def keep_job(self, job: TuningJob) -> None:
+        """Keep the run's job in the words of this profile's service."""
+        native = {**super().record().native, self._job: json.dumps(masked(job).to_data(portable=True))}
+        super().write(columns={"native": native})
 
     def record(self) -> RunRecord:
         whole = super().record()
@@ -58,6 +66,7 @@ class ProfileRun(RunStore):
             whole,
             provider=plan["provider"],
             profile=self._profile,
+            job=whole.native.get(self._job, whole.job),
             plan=json.dumps(plan),
             native={**common, **own},
             emulators={} if emulator is None else {plan["provider"]: emulator},

@@ -38,7 +38,8 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
         for path, target in plan.carried.items()
     }
     request: dict[str, Any] = {profile: plan.to_data() for profile, plan in plans.items()}
-    return Plan(name, "driven", request, carried, tuple(found), _machines(plans))
+    missing = tuple(dict.fromkeys(each for plan in plans.values() for each in plan.missing))
+    return Plan(name, "driven", request, carried, tuple(found), _machines(plans), missing)
 
 
 def _machines(plans: Mapping[str, Plan]) -> Machines | None:

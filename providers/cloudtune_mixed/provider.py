@@ -1,5 +1,6 @@
 """The provider of several profiles together: plan for all of them, and launch each trial where there is room."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.driven import DrivenProvider, keep_earlier
 from cloudtune.provider.interface import Finding, Provider, load_provider
+from cloudtune.provider.preparing import planned
 from cloudtune.spec.job import TuningJob
 from cloudtune_mixed.part import ProfileRun, profile_of
 from cloudtune_mixed.plans import merged
@@ -48,10 +50,11 @@ class MixedProvider(DrivenProvider):
     @cached_property
     def _providers(self) -> dict[str, Provider]:
         """Each profile's provider, by the profile's name."""
-        return {
-            profile: load_provider(provider)(settings, self.mounts)
-            for profile, (provider, settings) in self._settings.profiles.items()
-        }
+        made = {}
+        for profile, (provider, settings) in self._settings.profiles.items():
+            made[profile] = load_provider(provider)(settings, self.mounts)
+            made[profile].tables = None if self.tables is None else self.tables.of_profile(profile, settings)
+        return made
 
     @property
     def away(self) -> bool:
@@ -59,6 +62,10 @@ class MixedProvider(DrivenProvider):
 
     def emulators(self) -> Mapping[str, str]:
         return {profile: found for profile, each in self._providers.items() for found in each.emulators().values()}
+
+    def _jobs(self, job: TuningJob) -> list[tuple[Provider, TuningJob]]:
+        """Return each profile's provider, and the job in the words of its service."""
+        return [(provider, provider.adapt(job.driven()).job) for provider in self._providers.values()]
 
     def _site(self, profile: str) -> Site:
         provider = self._providers[profile]
@@ -69,8 +76,7 @@ class MixedProvider(DrivenProvider):
     # Before a run
 
     def plan(self, job: TuningJob) -> Plan:
-        plans = {profile: provider.plan(job.driven()) for profile, provider in self._providers.items()}
-        return merged(job, NAME, plans)
+        return merged(job, NAME, {name: planned(each, job.driven())[1] for name, each in self._providers.items()})
 
     def check(self) -> list[Finding]:
         return [
@@ -80,20 +86,22 @@ class MixedProvider(DrivenProvider):
         ]
 
     def survey(self, job: TuningJob, base: Path, *, pickled: bool = False) -> Survey:
-        found = [each.survey(job.driven(), base, pickled=pickled) for each in self._providers.values()]
+        found = [each.survey(own, base, pickled=pickled) for each, own in self._jobs(job)]
         problems = dict.fromkeys(problem for each in found for problem in each.problems)
         return Survey(tuple(problems), tuple(dict.fromkeys(note for each in found for note in each.notes)))
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         for profile in self._providers:
             self._site(profile)
-        found = [problem for provider in self._providers.values() for problem in provider.verify(job.driven(), base)]
+        found = [problem for provider, own in self._jobs(job) for problem in provider.verify(own, base)]
         return list(dict.fromkeys(found))
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         keep_earlier(run, job)
-        for profile, provider in self._providers.items():
-            provider.prepare(ProfileRun(run, profile), job.driven())
+        for profile, (provider, own) in zip(self._providers, self._jobs(job), strict=True):
+            part = ProfileRun(run, profile)
+            part.keep_job(own)
+            provider.prepare(part, own)
 
     # A run
 
@@ -122,10 +130,13 @@ class MixedProvider(DrivenProvider):
 
         def maker(profile: str) -> "Callable[[], Launcher]":
             # Called in the profile's own thread, for which its part of the run needs its own connection.
-            return lambda: self._site(profile).launcher(ProfileRun(run, profile).elsewhere(), job.driven())
+            return lambda: self._launcher(ProfileRun(run, profile).elsewhere(), profile)
 
         makers = {profile: maker(profile) for profile in self._providers}
         return MixedLauncher(run, makers, job.limits.parallel, self._settings)
+
+    def _launcher(self, part: ProfileRun, profile: str) -> "Launcher":
+        return self._site(profile).launcher(part, TuningJob.from_data(json.loads(part.record().job)))
 
     def abandon(self, run: "RunStore") -> None:
         for profile in self._providers:

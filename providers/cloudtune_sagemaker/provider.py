@@ -14,6 +14,7 @@ from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.space import codec_of
 from cloudtune_sagemaker.translate import native_request, translate
+from cloudtune_sagemaker.words import SageMakerWords
 from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ class SageMakerProvider(CloudProvider):
     sdk = ("boto3",)
     summary = "Amazon SageMaker: its tuner, or cloudtune's with a training job a trial"
     support = SUPPORT
+    words = SageMakerWords()
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
-        self._settings = SageMakerSettings.of(settings, PROVIDER)
+        self._settings = SageMakerSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _aws(self) -> "Aws":

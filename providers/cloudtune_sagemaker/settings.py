@@ -24,6 +24,8 @@ class SageMakerSettings(Settings):
     """The training image, where the job names none."""
     instance: Text = None
     """The instance type, where the job names none."""
+    output: Text = None
+    """Where outputs go, where the job does not say; null for a folder of the bucket."""
     endpoint: Text = None
     """The URL of another service than AWS, such as an emulator."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 15.0

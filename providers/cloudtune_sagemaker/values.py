@@ -13,9 +13,10 @@ from cloudtune_sagemaker.schema_update import newer, written
 Finding = tuple[str, Verdict]
 """A place in a request, and what was found there."""
 
-_MACHINE = re.compile(
+MACHINE = re.compile(
     r"ml\.[a-z]+\d+[a-z]*(-[a-z]+\d*[a-z]*)?\.(\d*xlarge|nano|micro|small|medium|large|metal(-\d+xl)?)"
 )
+"""Machine types of training jobs."""
 _REGION = re.compile(
     r"[a-z]{2,4}(-[a-z]{2,5})?-(north|south|east|west|central|northeast|northwest|southeast|southwest)-\d"
 )
@@ -56,7 +57,7 @@ def machines() -> Known:
     """The machines of training jobs."""
     schema = newer() or written()
     values = tuple(schema.shapes["TrainingInstanceType"]["enum"])
-    return Known("instance type", values, _MACHINE, f"botocore {schema.version}")
+    return Known("instance type", values, MACHINE, f"botocore {schema.version}")
 
 
 def regions() -> Known:

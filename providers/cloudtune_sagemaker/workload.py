@@ -52,7 +52,8 @@ class DefinitionWriter:
         self._ledger = ledger
         self._at = f"{at}." if at else ""
         self._driven = not at
-        self._bucket = settings.bucket or _bucket_of(pick(job.output, PROVIDER)) or "${bucket}"
+        self._own_output = pick(job.output, PROVIDER) or settings.output
+        self._bucket = settings.bucket or _bucket_of(self._own_output) or "${bucket}"
 
     def write(self) -> dict[str, Any]:
         """The definition, without hyperparameters."""
@@ -210,13 +211,13 @@ class DefinitionWriter:
         return code_place(self._bucket, self._settings).rstrip("/")
 
     def _place_of_output(self) -> str:
-        own = pick(self._job.output, PROVIDER)
+        own = self._own_output
         if own is not None and own.startswith("s3://"):
             return own.rstrip("/")
         return f"s3://{self._bucket}/{self._settings.prefix}/output"
 
     def _output(self) -> dict[str, Any]:
-        place, own = f"{self._at}OutputDataConfig", pick(self._job.output, PROVIDER)
+        place, own = f"{self._at}OutputDataConfig", self._own_output
         output: dict[str, Any] = {"S3OutputPath": self._place_of_output()}
         if own is not None and own.startswith("s3://"):
             output["S3OutputPath"] = own

@@ -18,9 +18,10 @@ _FILE = Path(__file__).with_name("machines.json")
 _CLASSES = (
     "standard|highmem|highcpu|highgpu|megagpu|ultragpu|edgegpu|ultramem|megamem|hypermem|hightpu|medium|small|micro"
 )
-_MACHINE = re.compile(
+MACHINE = re.compile(
     rf"[a-z]+\d+[a-z]*-({_CLASSES})(-\d+[gt]?)?(-(metal|lssd|highlssd|standardlssd|nolssd))?|cloud-tpu"
 )
+"""The names of Google's machine types."""
 _DISK = re.compile(r"(pd|hyperdisk)-[a-z]+(-[a-z]+)*")
 
 
@@ -48,7 +49,7 @@ class Machines:
     def types(self) -> Known:
         """The machine types."""
         plain = [f"{family}-{size}" for family, sizes in self.plain.items() for size in sizes]
-        return Known("machine type", (*plain, *self.with_gpus, *self.tpus), _MACHINE, "cloudtune")
+        return Known("machine type", (*plain, *self.with_gpus, *self.tpus), MACHINE, "cloudtune")
 
     @cached_property
     def disk_types(self) -> Known:

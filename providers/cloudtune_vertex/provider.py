@@ -13,6 +13,7 @@ from cloudtune_vertex.capabilities import SUPPORT
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.space import PROVIDER, codec_of
 from cloudtune_vertex.translate import native_request, translate
+from cloudtune_vertex.words import VertexWords
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -31,10 +32,11 @@ class VertexProvider(CloudProvider):
     sdk = ("google.cloud.aiplatform_v1", "google.cloud.storage")
     summary = "Google Vertex AI: its tuner, or cloudtune's with a custom job a trial"
     support = SUPPORT
+    words = VertexWords()
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
-        self._settings = VertexSettings.of(settings, PROVIDER)
+        self._settings = VertexSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _google(self) -> "Google":

@@ -22,6 +22,8 @@ class VertexSettings(Settings):
     """The container image, where the job names none."""
     machine: Text = None
     """The machine type, where the job names none."""
+    output: Text = None
+    """Where outputs go, where the job does not say; null for a folder of the bucket."""
     service_account: Text = None
     """The service account that trials run as, where the job has no identity; null for Vertex AI's own."""
     transport: Literal["grpc", "rest"] = "grpc"

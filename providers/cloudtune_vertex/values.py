@@ -19,7 +19,7 @@ BUCKET = Form(
     re.compile(r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](?:/.*)?", re.DOTALL),
     "gs://bucket/folder",
 )
-_ACCOUNT = Form(
+ACCOUNT = Form(
     "service account",
     re.compile(r"[a-z0-9][a-z0-9._-]*@[a-z0-9][a-z0-9.-]*\.[a-z]+"),
     "NAME@PROJECT.iam.gserviceaccount.com",
@@ -54,7 +54,7 @@ def regions() -> Known:
 def judged(request: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what was found of the values of a request; nothing for those that are right as far as can be known."""
     for path, spec in _job_specs(request):
-        yield from _in(_ACCOUNT, spec.get("serviceAccount"), join(path, "serviceAccount"))
+        yield from _in(ACCOUNT, spec.get("serviceAccount"), join(path, "serviceAccount"))
         yield from _in(_BOARD, spec.get("tensorboard"), join(path, "tensorboard"))
         output = spec.get("baseOutputDirectory")
         if isinstance(output, Mapping):

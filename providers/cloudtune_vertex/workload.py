@@ -40,7 +40,8 @@ class JobSpecWriter:
         self._ledger = ledger
         self._at = at
         self._pool = f"{at}.workerPoolSpecs[0]"
-        self._bucket = settings.bucket or _bucket_of(pick(job.output, PROVIDER)) or "${bucket}"
+        self._own_output = pick(job.output, PROVIDER) or settings.output
+        self._bucket = settings.bucket or _bucket_of(self._own_output) or "${bucket}"
 
     def write(self, arguments: list[str]) -> dict[str, Any]:
         """The job spec.
@@ -172,7 +173,7 @@ class JobSpecWriter:
 
     def _output(self) -> str:
         """The folder of the run's trials: its own below what the job names, unless the program starts by itself."""
-        own, target = pick(self._job.output, PROVIDER), f"{self._at}.baseOutputDirectory.outputUriPrefix"
+        own, target = self._own_output, f"{self._at}.baseOutputDirectory.outputUriPrefix"
         remote = own is not None and own.startswith("gs://")
         if self._job.output is not None:
             if own is not None and not remote:

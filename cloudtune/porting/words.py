@@ -1,0 +1,83 @@
+"""What a provider says of its service's own words, so that a job in another service's words can be ported to it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Literal
+
+from cloudtune.plugins.entry_points import providers
+from cloudtune.spec.places import is_remote
+
+SETTINGS = ("output", "image", "identity", "instance", "region")
+"""The settings of a profile that mean the same on every service."""
+
+Kind = Literal["place", "identity", "machine"]
+"""What a text of a job may be in one service's words."""
+
+_SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
+
+
+class ServiceWords:
+    """How one service writes places, identities and machine types.
+
+    A provider sets `cloudtune.provider.Provider.words` to an object of a subclass.
+    """
+
+    provider: ClassVar[str]
+    """The provider's name."""
+
+    service: ClassVar[str]
+    """What messages call the service."""
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """How places in the service's own storage begin, e.g. ``gs://``."""
+
+    readable: ClassVar[tuple[str, ...]] = ()
+    """How places elsewhere begin that trials can read nevertheless, e.g. ``https://``."""
+
+    forms: ClassVar[Mapping[Kind, re.Pattern[str]]] = {}
+    """What a whole text of each kind looks like, as far as it tells the service's own from another's."""
+
+    examples: ClassVar[Mapping[str, str]] = {}
+    """A place (whose last part is ``NAME``), an image and, where trials need one, an identity, with ``…`` for what only the user knows."""
+
+    settings: ClassVar[Mapping[str, str]] = {}
+    """The service's own names of `SETTINGS` in a profile, where they differ."""
+
+    def reads(self, place: str) -> bool:
+        """Return whether trials can read a place as it stands: one of the service's, or of this machine to be uploaded."""
+        return is_local(place) or place.startswith((*self.schemes, *self.readable))
+
+    def writes(self, place: str) -> bool:
+        """Return whether outputs can go to a place as it stands."""
+        return place.startswith(self.schemes)
+
+    def knows(self, kind: Kind, text: str) -> bool:
+        """Return whether a text has the form that the service's own have."""
+        form = self.forms.get(kind)
+        return form is not None and form.fullmatch(text) is not None
+
+
+def is_local(place: str) -> bool:
+    """Return whether a place is a path of this machine: it begins with no scheme, such as ``s3://`` or ``azureml:``."""
+    return not is_remote(place) and _SCHEME.match(place) is None
+
+
+def is_foreign(kind: Kind, text: str, words: ServiceWords) -> bool:
+    """Return whether a text has the form of another installed service, and not of this one."""
+    return not words.knows(kind, text) and any(other.knows(kind, text) for other in _others(words.provider))
+
+
+def _others(provider: str) -> Iterator[ServiceWords]:
+    return (found for name in providers() if name != provider and (found := words_of(name)) is not None)
+
+
+def words_of(provider: str) -> ServiceWords | None:
+    """Return the words of an installed provider; None for one that has none, is not installed, or cannot be loaded."""
+    point = providers().get(provider)
+    if point is None:
+        return None
+    try:
+        found: ServiceWords | None = getattr(point.load(), "words", None)
+    except ImportError:  # what the provider needs is not installed: its own commands say so
+        return None
+    return found

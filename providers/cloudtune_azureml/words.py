@@ -1,0 +1,28 @@
+"""Azure Machine Learning's own words for places, identities, machine sizes and clusters."""
+
+import re
+
+from cloudtune.porting.words import ServiceWords
+from cloudtune_azureml.values import SIZE
+
+_PLACE = re.compile(
+    r"azureml:[\w.-]+(?:[:@][\w.-]+)?|azureml://(?:datastores/[\w-]+/paths/|subscriptions/|locations/|registries/|jobs/).*"
+)
+_IDENTITY = re.compile(r"managed|user|token|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+"""What `cloudtune_azureml.workload` takes: a kind, or the client id of a managed identity."""
+
+
+class AzureMlWords(ServiceWords):
+    """See `cloudtune.porting.words.ServiceWords`."""
+
+    provider = "azureml"
+    service = "Azure Machine Learning"
+    schemes = ("azureml:",)
+    readable = ("https://", "http://", "wasbs://", "wasb://", "abfss://", "abfs://")
+    forms = {
+        "place": _PLACE,
+        "identity": _IDENTITY,
+        "machine": re.compile(rf"{SIZE.pattern}|azureml:.+", re.IGNORECASE),
+    }
+    examples = {"place": "azureml://datastores/…/paths/NAME", "image": "azureml:…@latest"}
+    settings = {"image": "environment"}

@@ -1,0 +1,185 @@
+"""A job in one service's words is ported to another before it is planned; nothing of it is lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from amounts import examples
+from hypothesis import given, settings
+
+from cloudtune import TuningJob, api
+from cloudtune.cli.app import run_app
+from cloudtune.errors import UnsupportedError
+from cloudtune.planning.plan import Plan, Support, leaves
+from cloudtune.porting import adapt
+from cloudtune.porting.places import Place, Places
+from cloudtune.porting.tables import Tables
+from cloudtune.provider.interface import load_provider
+from cloudtune.testing.specs import jobs
+from cloudtune_sagemaker.words import SageMakerWords
+from cloudtune_vertex.words import VertexWords
+
+ROLE = "arn:aws:iam::123456789012:role/train"
+TOML = """
+[profiles.aws]
+provider = "sagemaker"
+identity = "arn:aws:iam::123456789012:role/train"
+image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/train:1"
+output = "s3://corp/out"
+
+[profiles.gcp]
+provider = "vertex"
+identity = "train@corp.iam.gserviceaccount.com"
+image = "europe-docker.pkg.dev/corp/train/train:1"
+output = "gs://corp-out"
+instance = "n1-standard-8"
+
+[profiles.azure]
+provider = "azureml"
+image = "azureml:train@latest"
+
+[places]
+"s3://corp/train" = {vertex = "gs://corp-train", azure = "azureml://datastores/corp/paths/train", local = "./data"}
+"s3://corp" = {gcp = "gs://all", azureml = "azureml://datastores/all/paths/all"}
+"""
+
+
+def job_with(**fields: Any) -> TuningJob:
+    return TuningJob.from_data(
+        {
+            "name": "moves",
+            "trial": {"source": ".", "command": "python train.py"},
+            "objective": {"metric": "score", "goal": "maximize"},
+            "space": {"x": {"type": "float", "low": 0, "high": 1}},
+            "limits": {"trials": 2},
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "cloudtune.toml").write_text(TOML)
+    (tmp_path / "train.py").touch()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "number.txt").write_text("2.5")
+    return tmp_path
+
+
+WRITTEN_FOR_AWS = {
+    "data": {"train": "s3://corp/train", "all": "s3://corp/other/part"},
+    "output": "s3://corp/models",
+    "identity": ROLE,
+    "compute": {"instance": "ml.m5.xlarge"},
+}
+
+
+def test_a_job_in_one_services_words_is_planned_on_another_by_its_profile_alone(project: Path) -> None:
+    job = job_with(**WRITTEN_FOR_AWS)
+    plan = api.plan(job, "gcp", project=project)
+    plan.refuse()
+    text = json.dumps(plan.request)
+    assert "s3://" not in text
+    assert ROLE not in text
+    spec: Any = plan.request["trialJobSpec"]
+    assert spec["baseOutputDirectory"]["outputUriPrefix"] == "gs://all/models/${run}"
+    assert spec["serviceAccount"] == "train@corp.iam.gserviceaccount.com"
+    assert spec["workerPoolSpecs"][0]["machineSpec"]["machineType"] == "n1-standard-8"
+    variables = {each["name"]: each["value"] for each in spec["workerPoolSpecs"][0]["containerSpec"]["env"]}
+    assert variables["CLOUDTUNE_DATA_TRAIN"] == "gs://corp-train"
+    assert variables["CLOUDTUNE_DATA_ALL"] == "gs://all/other/part"
+    supports = {path: plan.support(path) for path, _ in leaves(job)}
+    assert None not in supports.values()
+    assert supports["data.train"] is Support.ENCODED
+    assert supports["identity"] is supports["compute.instance"] is Support.APPROXIMATE
+    azure: Any = api.plan(job, "azure", project=project).request
+    assert azure["inputs"]["train"]["path"] == "azureml://datastores/corp/paths/train"
+    assert api.plan(job, "aws", project=project).support("data.train") is Support.EXACT
+
+
+def test_any_of_the_places_is_a_key_to_the_others(project: Path) -> None:
+    job = job_with(data={"train": "gs://corp-train/part", "own": "./data"})
+    request: Any = api.plan(job, "aws", project=project, base=project).request
+    inputs = request["TrainingJobDefinition"]["InputDataConfig"]
+    uris = {each["ChannelName"]: each["DataSource"]["S3DataSource"]["S3Uri"] for each in inputs}
+    assert (uris["train"], uris["own"]) == ("s3://corp/train/part", "s3://corp/train")
+    local: Any = api.plan(job, "local", project=project).request
+    assert local["data"]["train"] == str(project / "data" / "part")
+
+
+def test_what_is_missing_is_one_message_with_the_lines_to_add(project: Path) -> None:
+    (project / "cloudtune.toml").write_text('[profiles.team]\nprovider = "sagemaker"\n')
+    job = job_with(data={"a": "gs://x/a", "b": "gs://x/b"}, output="gs://x/o", identity="a@b.iam.gserviceaccount.com")
+    with pytest.raises(UnsupportedError) as caught:
+        api.prepare(job, "team", project=project, base=project)
+    assert caught.value.lines == (
+        "[places]",
+        '"gs://x/a" = {sagemaker = "s3://…/a"}',
+        '"gs://x/b" = {sagemaker = "s3://…/b"}',
+        '"gs://x/o" = {sagemaker = "s3://…/o"}',
+        "[profiles.team]",
+        'identity = "arn:aws:iam::…:role/…"',
+    )
+    assert str(caught.value).endswith("\n".join(caught.value.lines))
+    assert [problem.path for problem in caught.value.problems].count("data.a") == 1
+    plan = api.plan(job, "team", project=project)
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan
+    assert api.plan(job, "aws", project=project).missing[-1].provider == "sagemaker"  # of no profile yet
+
+
+def test_the_store_keeps_the_job_as_written_and_as_it_was_sent(project: Path) -> None:
+    job = job_with(**WRITTEN_FOR_AWS)
+    run = api.prepare(job, "gcp", project=project, base=project)
+    assert run.written == job
+    assert run.job.data["train"] == "gs://corp-train"
+    assert run.job.identity == "train@corp.iam.gserviceaccount.com"
+    assert run.plan.support("data.train") is Support.ENCODED
+    again = api.attach(run.id, project=project)
+    (project / "cloudtune.toml").write_text('[profiles.gcp]\nprovider = "vertex"\n')
+    assert (again.written, again.job) == (run.written, run.job)
+    untouched = api.prepare(job_with(), "local", project=project, base=project)
+    assert untouched.written == untouched.job == job_with()
+
+
+def test_several_profiles_have_each_the_job_in_their_own_words(project: Path) -> None:
+    job = job_with(data={"train": "s3://corp/train"}, identity=ROLE)
+    plan = api.plan(job, "aws,gcp", project=project)
+    plan.refuse()
+    aws, gcp = json.dumps(plan.request["aws"]), json.dumps(plan.request["gcp"])
+    assert "s3://corp/train" in aws
+    assert "gs://corp-train" in gcp
+    note = next(note for note in plan.notes if note.path == "data.train")
+    assert "on gcp" in note.message
+    run = api.prepare(job, "aws,gcp", project=project, base=project)
+    assert run.job == run.written == job
+    kept = TuningJob.from_data(json.loads(run.record.native["job:gcp"]))
+    assert (kept.data["train"], kept.identity) == ("gs://corp-train", "train@corp.iam.gserviceaccount.com")
+    (project / "cloudtune.toml").write_text(TOML.partition("[places]")[0])
+    lacking = api.plan(job, "aws,gcp", project=project)
+    assert [(each.path, each.service) for each in lacking.missing] == [("data.train", "vertex")]
+
+
+def test_an_exported_request_is_in_the_services_words(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (project / "job.yaml").write_text(job_with(**WRITTEN_FOR_AWS).to_yaml())
+    assert run_app(["export", str(project / "job.yaml"), "--to", "gcp"]) == 0
+    out, told = capsys.readouterr()
+    assert "gs://corp-train" in out
+    assert "s3://" not in out
+    assert "data.train: encoded: is read from gs://corp-train" in told
+    (project / "job.yaml").write_text(job_with(data={"x": "s3://elsewhere/x"}).to_yaml())
+    assert run_app(["export", str(project / "job.yaml"), "--to", "gcp"]) == 3
+    assert '"s3://elsewhere/x" = {vertex = "gs://…/x"}' in capsys.readouterr().err
+
+
+@given(job=jobs())
+@settings(max_examples=examples(60), deadline=None)
+def test_a_ported_job_is_left_as_it_is_and_no_leaf_is_lost(job: TuningJob) -> None:
+    tables = Tables(Places([Place("s3://bucket", {"vertex": "gs://bucket"})]), settings={"service_account": "a@b.c"})
+    for words in (VertexWords(), SageMakerWords()):
+        once = adapt(job, words, tables)
+        again = adapt(once.job, words, tables)
+        assert again.job == once.job
+        assert [each.path for each in again.missing] == [each.path for each in once.missing]
+        plan = once.on(load_provider(words.provider)({}).plan(once.job))
+        assert all(plan.support(path) is not None for path, _ in leaves(job))
