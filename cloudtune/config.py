@@ -22,10 +22,14 @@ config folder::
     [mounts]
     "s3://bucket/train" = "./data/train"
 
+    [prices.sagemaker]
+    discount = "12%"
+
 Several profiles form a profile: its provider spreads the trials of a run over them. ``team,laptop`` is short for it.
 Places say where the same data lies on each service, so that a job that names one of them runs on all (`cloudtune.porting`).
 Where a job runs on this machine, a mount's folder replaces the place in the cloud, so that the same job runs offline; it
 is a place with ``local`` alone.
+What machines cost the user, `cloudtune.machines.own_prices` reads.
 The nearest setting takes precedence: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION``
 for a setting), the job's file, project file, user file.
 
@@ -40,6 +44,9 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.machines.catalogue import Catalogue, catalogue
+from cloudtune.machines.own_prices import PriceTables
+from cloudtune.machines.prices import Prices
 from cloudtune.plugins.entry_points import DEFAULT, aliases, pools, providers
 from cloudtune.porting.places import Place, Places
 from cloudtune.porting.reading import read_places
@@ -47,7 +54,7 @@ from cloudtune.porting.tables import Tables
 from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
 
-_KEYS = ("default", "profiles", "places", "mounts")
+_KEYS = ("default", "profiles", "places", "mounts", "prices")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +177,38 @@ def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
     return found
 
 
+def price_tables(project: Path, near: Path | None = None) -> PriceTables:
+    """Return the prices of the user's own; the nearer file wins.
+
+    Args:
+        project: the project's folder.
+        near: the result of `config_near`.
+
+    Raises:
+        ConfigError: a file is not TOML, or its prices are not valid.
+    """
+    tables = PriceTables()
+    for path in _files(project, near):
+        if "prices" in (data := _read(path)):
+            tables.add(data["prices"], str(path), aliases())
+    return tables
+
+
+def catalogue_of(profile: Profile, project: Path, near: Path | None = None) -> Catalogue:
+    """Return the machines of a profile's service, with what they cost this user.
+
+    Args:
+        profile: the profile.
+        project: the project's folder.
+        near: the result of `config_near`.
+
+    Raises:
+        ConfigError: a file's prices are not valid, or those that were fetched are damaged.
+    """
+    own = price_tables(project, near).of((profile.provider, profile.name))
+    return catalogue(profile.provider, Prices.listed(profile.provider, own))
+
+
 def mounted(place: str, table: Mapping[str, Path]) -> Path | None:
     """Return the file or folder of this machine that replaces a place in the cloud; None if none does.
 
@@ -287,7 +326,7 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
     for key in data:
         if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME], [places] and [mounts]"
+                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME], [places], [mounts] and [prices]"
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')
