@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import contextlib
+import gc
 import itertools
 import os
 import signal
@@ -25,6 +26,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A worker holds some millions of objects, of its tests and of SDKs: to look through them all takes a second each time.
+gc.set_threshold(100_000, 50, 100)
 
 settings.register_profile(  # how fast the machine is, says nothing of the code
     "default",
@@ -94,6 +98,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("complete")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+    items.sort(key=_seconds, reverse=True)  # what takes longest begins first, so that no worker is left alone with it
+
+
+def _seconds(item: pytest.Item) -> float:
+    """Return how many seconds a test may take; 0 where it says nothing."""
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0]) if mark is not None else 0.0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -101,6 +112,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = item.config.getoption("minutes")
     if minutes is not None and time.time() > float(os.environ[_BEGIN]) + 60 * minutes:
         pytest.skip(f"the {minutes:g} minutes are over")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was collected out of all garbage collections: it stays as long as the process."""
+    gc.freeze()
 
 
 _BEGIN = "PYTEST_BEGIN_OF_ALL"

@@ -5,6 +5,7 @@ import os
 import posixpath
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -33,6 +34,10 @@ _NAMED = 5
 """Most files that a note names; it counts the others."""
 
 _MODULE_SIZE = 1 << 20
+
+_parsing = threading.Lock()
+"""Held while a module is parsed: before 3.11.8 and 3.12.2, Python counts the depth of all threads' syntax trees together, and a garbage
+collection between raises SystemError (https://github.com/python/cpython/issues/106905)."""
 
 _EVERYWHERE = frozenset({"python", "python3", "sh", "bash", "env", "nice", "timeout", "nohup", "stdbuf", "torchrun",
     "accelerate", "deepspeed", "mpirun", "mpiexec", "horovodrun", "uv", "poetry", "pip", "conda", "Rscript", "julia", "node", "java"})  # fmt: skip
@@ -420,7 +425,8 @@ def _defined_in(path: Path) -> set[str] | None:
     try:
         if path.stat().st_size > _MODULE_SIZE:
             return None
-        tree = ast.parse(path.read_bytes())
+        with _parsing:
+            tree = ast.parse(path.read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError, SystemError):
         return None
     names: set[str] = set()

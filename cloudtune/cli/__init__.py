@@ -1,6 +1,7 @@
 """The command line: ``cloudtune``."""
 
 import contextlib
+import gc
 import os
 import sys
 
@@ -16,4 +17,5 @@ def main() -> int:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # do not wait for threads that wait for a service
+    gc.freeze()  # else the interpreter looks through all objects of the SDKs before it ends: up to 0.8 s
     return code

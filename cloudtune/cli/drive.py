@@ -1,6 +1,7 @@
 """The driver process of one run: ``python -m cloudtune.cli.drive PROJECT RUN``."""
 
 import contextlib
+import gc
 import os
 import sys
 import traceback
@@ -24,4 +25,6 @@ def main(project: str, run_id: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    code = main(*sys.argv[1:])
+    gc.freeze()  # as in `cloudtune.cli.main`
+    sys.exit(code)

@@ -5,6 +5,7 @@ into its store; the machine that submitted it reads those lines into the local s
 """
 
 import contextlib
+import gc
 import json
 import os
 import re
@@ -119,4 +120,6 @@ def _copy(store: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # else the interpreter looks through all objects of the SDK before it ends
+    sys.exit(code)

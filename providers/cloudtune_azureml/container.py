@@ -143,7 +143,12 @@ class MlflowTracking:
             os.environ["MLFLOW_TRACKING_TOKEN"] = found["token"]
 
     def _send(self, url: str, body: Mapping[str, Any] | None) -> Any:
-        """Return the answer to a POST of the body; to a GET where there is none."""
+        """Return the answer to a POST of the body; to a GET where there is none.
+
+        Raises:
+            OSError: the server cannot be reached, refuses, or its answer breaks off.
+        """
+        import http.client
         import urllib.request
 
         headers = {"Content-Type": "application/json"}
@@ -152,9 +157,12 @@ class MlflowTracking:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data, headers)  # noqa: S310  # `Container.sink` lets only http through
-        with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:  # noqa: S310
-            text = answer.read()
-        return json.loads(text) if text else None
+        try:
+            with urllib.request.urlopen(request, timeout=30, context=self._tls) as answer:  # noqa: S310
+                text = answer.read()
+            return json.loads(text) if text else None
+        except (http.client.HTTPException, ValueError) as error:  # neither is an OSError
+            raise OSError(f"the answer broke off: {error!r}") from error
 
 
 def _mlflow_number(value: float) -> float | str:

@@ -1,6 +1,8 @@
 """What a command names is looked for before anything is launched, on every provider."""
 
+import ast
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -258,3 +260,24 @@ def test_a_link_that_was_checked_out_as_text_is_refused_where_it_is_code(base: P
     assert "ln -sf ../common/util.py util.py" in found.problems[0].hint
     assert any("notes.csv" in note.message and "travels as it is" in note.message for note in found.notes)
     assert not any("path.txt" in note.message for note in found.notes)
+
+
+def test_modules_are_parsed_one_after_the_other(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else Python 3.11 may raise SystemError: https://github.com/python/cpython/issues/106905."""
+    parse, inside, seen = ast.parse, list[int](), list[int]()
+
+    def watched(source: Any) -> ast.Module:
+        inside.append(1)
+        threading.Event().wait(0.01)
+        seen.append(len(inside))
+        inside.pop()
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", watched)
+    job = job_of(function="train:main")
+    threads = [threading.Thread(target=survey, args=[job, base, Where(remote=False)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [1] * 4

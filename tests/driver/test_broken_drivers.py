@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import Place, place_of
+from places import Place, group_of, place_of
 
 from cloudtune import TuningJob, api
 from cloudtune.driver.loop import Driver
@@ -148,7 +148,12 @@ def cells() -> Iterator[Any]:
     for kind, each in KINDS.items():
         for way in BREAKS:
             shown = each.provider == "local" or by_default[kind] == way
-            yield pytest.param(kind, way, marks=[] if shown else [pytest.mark.complete], id=f"{kind}, {way}")
+            yield pytest.param(
+                kind,
+                way,
+                marks=[group_of(each.provider, "places"), *([] if shown else [pytest.mark.complete])],
+                id=f"{kind}, {way}",
+            )
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +198,6 @@ def prepared(place: Place, kind: Kind, here: Path) -> Run:
     return api.prepare(TuningJob.from_data(data), place.on, project=place.project, base=here)
 
 
-@pytest.mark.xdist_group("places")
 @pytest.mark.parametrize(("kind", "way"), list(cells()))
 def test_no_trial_fails_when_its_driver_breaks(
     kind: str, way: str, places: Callable[[str], Place], tmp_path: Path

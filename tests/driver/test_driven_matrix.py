@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import Place, place_of
+from places import Place, group_of, place_of
 
 from cloudtune import TuningJob, api
 from cloudtune.config import load_profile
@@ -115,11 +115,15 @@ def place(request: pytest.FixtureRequest, places: Callable[[str], Place], monkey
     return place
 
 
+def grouped(provider: str) -> pytest.MarkDecorator:
+    return group_of(provider, f"matrix of {provider}")
+
+
 # What the plan says
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("place", PROVIDERS, indirect=True)
+@pytest.mark.parametrize("place", [pytest.param(each, marks=grouped(each)) for each in PROVIDERS], indirect=True)
 def test_every_cell_is_planned_or_refused_with_a_reason(place: Place, strategy: str) -> None:
     profile = load_profile(place.on, place.project)
     provider = load_provider(profile.provider)(profile.settings)
@@ -161,7 +165,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "rule" in metafunc.fixturenames:
         everything = metafunc.config.getoption("complete")
         cells = [(provider, *cell) for provider in PROVIDERS for cell in (all_cells() if everything else few(provider))]
-        metafunc.parametrize(("place", "strategy", "rule"), cells, ids=["-".join(c) for c in cells], indirect=["place"])
+        marked = [pytest.param(*cell, marks=grouped(cell[0]), id="-".join(cell)) for cell in cells]
+        metafunc.parametrize(("place", "strategy", "rule"), marked, indirect=["place"])
 
 
 def all_cells() -> list[tuple[str, str]]:

@@ -103,6 +103,7 @@ def _said(value: Any) -> set[tuple[str, str]]:
     return set().union(*map(_said, parts))
 
 
+@pytest.mark.complete  # it tests the generators of tests, by thousands of jobs
 def test_generated_jobs_reach_every_field_of_the_spec() -> None:
     seen: set[tuple[str, str]] = set()
     for number in range(20):  # what is generated depends on the modules that are loaded, too: until all has been seen

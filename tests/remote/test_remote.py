@@ -137,7 +137,7 @@ def emulated(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     modules = {"aws": "moto", "gcp": "google.cloud.aiplatform_v1", "azure": "azure.ai.ml"}
     pytest.importorskip(modules[on])
     request.getfixturevalue(f"{names[on]}_emulator")
-    monkeypatch.setenv(f"CLOUDTUNE_{names[on].upper()}_POLL", "0.1")
+    monkeypatch.setenv(f"CLOUDTUNE_{names[on].upper()}_POLL", "0.3")
     monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
     return on
 
@@ -169,7 +169,7 @@ def test_a_run_is_what_it_would_be_if_it_were_driven_here(emulated: str, tmp_pat
         READS_ALL,
         trial={"environment": {"SECRET": "0.31415926"}},
         data={"table": "table", "one": "one.txt"},
-        strategy={"type": "sobol", "seed": 4},
+        strategy={"type": "random", "seed": 4},
     )
     run = api.submit(job, emulated, project=tmp_path, base=tmp_path, driver=emulated)
     assert run.wait() is RunState.COMPLETED, run.trials()[0].reason
@@ -281,7 +281,7 @@ def test_the_command_line_starts_a_driver_elsewhere(
 ) -> None:
     pytest.importorskip("moto")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.1")
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.3")
     monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
     (tmp_path / "job.yaml").write_text(job_of(tmp_path).to_yaml())
     assert run_app(["run", "job.yaml", "--on", "aws", "--driver", "aws", "--emulate", "--json", "--quiet"]) == 0

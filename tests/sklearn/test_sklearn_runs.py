@@ -123,11 +123,15 @@ def test_a_target_ends_the_search_and_progress_is_told() -> None:
 
 
 def test_a_candidate_that_takes_too_long_is_given_up(recwarn: pytest.WarningsRecorder) -> None:
-    search = TuneSearchCV(
-        Told(), {"slow": [0.0, 600.0]}, cv=2, n_jobs=2, limits={"trial_time": "20s"}, scoring=as_told, refit=False
-    ).fit(DATA, TARGET)  # fmt: skip
+    def tried(limit: str, *slow: float) -> TuneSearchCV:
+        return TuneSearchCV(
+            Told(), {"slow": list(slow)}, cv=2, n_jobs=2, limits={"trial_time": limit}, scoring=as_told, refit=False
+        ).fit(DATA, TARGET)  # fmt: skip
+
+    tried("1m", 0.0, 0.01)  # which starts the workers, in whatever time that takes
+    search = tried("5s", 0.0, 600.0)
     assert list(np.isnan(search.cv_results_["mean_test_score"])) == [False, True]
-    assert "it ran longer than 20s (limits.trial_time)" in search.run_.trial(1).reason
+    assert "it ran longer than 5s (limits.trial_time)" in search.run_.trial(1).reason
     assert any("limits.trial_time" in str(each.message) for each in recwarn)
 
 

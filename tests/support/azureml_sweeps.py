@@ -4,6 +4,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+LOG_BY_REST = """
+def log(key, value, step=0):
+    import json, os, ssl, time, urllib.request
+    about = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": key, "value": value, "step": step, "timestamp": int(1000 * time.time())}
+    headers = {"Authorization": "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"], "Content-Type": "application/json"}
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric"
+    trust = ssl.create_default_context(cafile=os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"])
+    urllib.request.urlopen(urllib.request.Request(url, json.dumps(about).encode(), headers), context=trust).close()
+"""
+"""A function for scripts that logs a metric to the job's run, without MLflow's package, whose import takes seconds."""
+
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True)
 texts = st.sampled_from(["adam", '"sgd"', "1", "0.5", "true", "[64, 32]", "größer", "a b", "it's"])
 numbers = st.sampled_from([0, 1, 0.5, 1e-3])

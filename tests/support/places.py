@@ -49,11 +49,21 @@ def place_of(provider: str, project: Path) -> Iterator[Place]:
         pytest.fail(f"give {provider} an entry in PLACES, so that its jobs can be run by tests")
 
 
+def group_of(provider: str, tests: str) -> pytest.MarkDecorator:
+    """Return the mark of tests of a provider's place: one worker runs them all, since each would make a place of its own.
+
+    Args:
+        provider: its name.
+        tests: what they are called; those on Ray belong to the tests of Ray itself, which have a cluster already.
+    """
+    return pytest.mark.xdist_group("ray" if provider == "ray" else tests)
+
+
 def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """What an emulator's environment variables say as a profile, which looks at the service often."""
+    """What an emulator's environment variables say as a profile, which looks at the service often; each look takes as much CPU as a trial."""
     prefix = f"CLOUDTUNE_{provider.upper()}_"
     own = {name.removeprefix(prefix).lower(): value for name, value in variables.items() if name.startswith(prefix)}
-    return {"provider": provider, **own, "poll": "0.05"}
+    return {"provider": provider, **own, "poll": "0.15"}
 
 
 def others_in(variables: Mapping[str, str]) -> dict[str, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from late import LATE
@@ -26,24 +26,34 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 """What every Azurite lets in (https://learn.microsoft.com/azure/storage/common/storage-use-azurite)."""
 
 
+pytestmark = pytest.mark.xdist_group("azurite")  # which is started once
+_numbers = itertools.count()
+
+
 @pytest.fixture(params=["emulator", "azurite"])
-def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ContainerClient]:
+def container(request: pytest.FixtureRequest) -> ContainerClient:
+    """An empty container."""
     if request.param == "emulator":
-        emulator = request.getfixturevalue("azureml_emulator")
-        yield _client(emulator.uploads, None)
-        return
+        return _client(request.getfixturevalue("azureml_emulator").uploads, None)
+    url = f"{request.getfixturevalue('azurite')}/{ACCOUNT}/uploads{next(_numbers)}"
+    client = _client(url, {"account_name": ACCOUNT, "account_key": KEY})
+    client.create_container()
+    return client
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one Azurite for all tests, whose start takes longer than they do."""
     program = shutil.which("azurite-blob")
     if program is None:
         pytest.skip("Azurite is not installed (npm install -g azurite)")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(tmp_path), "--skipApiVersionCheck", "--silent"]  # fmt: skip
+    words = [program, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(tmp_path_factory.mktemp("azurite")), "--skipApiVersionCheck", "--silent"]  # fmt: skip
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
-            client = _client(f"http://127.0.0.1:{port}/{ACCOUNT}/uploads", {"account_name": ACCOUNT, "account_key": KEY})  # fmt: skip
             wait_until(lambda: _answers(port))
-            client.create_container()
-            yield client
+            yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
 

@@ -29,7 +29,7 @@ def profile_for(emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.Mo
     for name, value in emulator.environment.items():
         if name.startswith("CLOUDTUNE_AZUREML_"):
             own = name.removeprefix("CLOUDTUNE_AZUREML_").lower()
-            lines.append("poll = 0.1" if own == "poll" else f'{own} = "{value}"')
+            lines.append("poll = 0.2" if own == "poll" else f'{own} = "{value}"')
         else:
             monkeypatch.setenv(name, value)
     text = "\n".join(["[profiles.emulated]", 'provider = "azureml"', *lines])

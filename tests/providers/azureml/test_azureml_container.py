@@ -1,8 +1,14 @@
 """What a trial finds in a container of Azure Machine Learning, and how its metrics get to MLflow."""
 
+import contextlib
 import email.message
+import http.client
+import io
 import math
+import time
 import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +70,26 @@ def test_a_server_of_mlflow_that_refuses_loses_the_metric_alone(
     assert url == "https://region.api.azureml.ms/mlflow/v1.0/subscriptions/s/api/2.0/mlflow/runs/log-batch"
     assert body["metrics"][0] == {"key": "score", "value": "NaN", "timestamp": 12500, "step": 3}
     assert "did not take score, loss of step 3" in capsys.readouterr().err
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no OSError, and a report that it ended would take the trial along."""
+    answers = iter([http.client.IncompleteRead(b"{"), b"{", b"{}"])
+
+    def ask(*_: Any, **__: Any) -> Any:
+        found = next(answers)
+        return contextlib.closing(io.BytesIO(found)) if isinstance(found, bytes) else _broken(found)
+
+    monkeypatch.setattr(urllib.request, "urlopen", ask)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    container.MlflowTracking("http://127.0.0.1:9", "run").log(1, 2.0, {"loss": 3.0})
+    assert list(answers) == []
+
+
+@contextlib.contextmanager
+def _broken(error: Exception) -> Iterator[Any]:
+    class Answer:
+        def read(self) -> bytes:
+            raise error
+
+    yield Answer()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from azureml_sweeps import LOG_BY_REST
 from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
 from late import LATE
 from tenacity import wait_none
@@ -29,7 +30,7 @@ if LATE:
 
 @pytest.fixture
 def emulator(azureml_emulator: AzureMlEmulator, monkeypatch: pytest.MonkeyPatch) -> AzureMlEmulator:
-    monkeypatch.setenv("CLOUDTUNE_AZUREML_POLL", "0.05")
+    monkeypatch.setenv("CLOUDTUNE_AZUREML_POLL", "0.15")
     return azureml_emulator
 
 
@@ -137,6 +138,7 @@ def test_trials_report_through_throttling_outages_and_old_tokens(
     script = "import cloudtune.trial as t\nfor i in range(10):\n    t.report(score=float(i), step=i)\n"
     run = submit(job_of(tmp_path, script, limits={"trials": 2}))
     assert run.wait() is RunState.COMPLETED
+    assert [trial.reason for trial in run.trials()] == ["", ""], [list(run.logs(number)) for number in (0, 1)]
     assert min(faults.counts[name] for name in ("throttle", "error", "lost", "expired")) > 0
     for trial in run.trials():
         steps = [report.step for report in run.reports(trial.number)]
@@ -145,12 +147,14 @@ def test_trials_report_through_throttling_outages_and_old_tokens(
 
 
 def test_a_job_of_another_client_is_taken_in(emulator: AzureMlEmulator, tmp_path: Path) -> None:
-    code = "import mlflow, sys; mlflow.log_metric('loss', int(sys.argv[1]))"
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "train.py").write_text(f"import sys\n{LOG_BY_REST}\nlog('loss', int(sys.argv[1]))\n")
     sweep = {
         "type": "sweep",
         "display_name": "theirs: größer",
         "trial": {
-            "command": f'{sys.executable} -c "{code}" ${{{{search_space.size}}}}',
+            "code": "src",
+            "command": f"{sys.executable} train.py ${{{{search_space.size}}}}",
             "environment": "azureml:own@latest",
         },
         "compute": "azureml:cpu-cluster",

@@ -43,7 +43,7 @@ def profile_for(emulator: SageMakerEmulator, project: Path, more: str = "") -> s
     """Writes a profile of this machine and the emulator together."""
     (project / "cloudtune.toml").write_text(
         f'[profiles.emulated]\nprovider = "sagemaker"\nendpoint = "{emulator.url}"\nregion = "{emulator.region}"\n'
-        f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\nimage = "{IMAGE}"\npoll = 0.1\n'
+        f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\nimage = "{IMAGE}"\npoll = 0.2\n'
         f'[profiles.both]\nprovider = "mixed"\nprofiles = ["local", "emulated"]\n{more}'
     )
     return "both"
@@ -152,7 +152,7 @@ def test_one_study_over_this_machine_and_all_three_services(
         pytest.importorskip(module)
     monkeypatch.chdir(tmp_path)
     for provider in ("SAGEMAKER", "VERTEX", "AZUREML"):
-        monkeypatch.setenv(f"CLOUDTUNE_{provider}_POLL", "0.1")
+        monkeypatch.setenv(f"CLOUDTUNE_{provider}_POLL", "0.2")
     script = "import cloudtune.trial as t\np = t.params()\nprint('sees', p, flush=True)\nt.report(score=p['x'])\n"
     limits = {"trials": 12, "parallel": 4}
     (tmp_path / "job.yaml").write_text(

@@ -32,7 +32,7 @@ def profile_for(emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.
         monkeypatch.setenv(name, value)
     (project / "cloudtune.toml").write_text(
         f'[profiles.emulated]\nprovider = "sagemaker"\nendpoint = "{emulator.url}"\nregion = "{emulator.region}"\n'
-        f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\npoll = 0.1\n'
+        f'role = "{emulator.role}"\nbucket = "{emulator.bucket}"\npoll = 0.2\n'
     )
     return "emulated"
 

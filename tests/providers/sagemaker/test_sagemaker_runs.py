@@ -30,7 +30,7 @@ if LATE:
 @pytest.fixture
 def emulator(sagemaker_emulator: SageMakerEmulator, monkeypatch: pytest.MonkeyPatch) -> SageMakerEmulator:
     monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
-    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.05")
+    monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.15")
     return sagemaker_emulator
 
 

@@ -36,10 +36,10 @@ def profile_for(emulator: VertexEmulator, project: Path, monkeypatch: pytest.Mon
         for name, value in emulator.environment.items()
         if name.startswith("CLOUDTUNE_VERTEX_")
     }
-    settings = {**own, "poll": "0.1"}
+    settings = {**own, "poll": "0.2"}
     lines = [f'{name} = "{value}"' for name, value in settings.items() if name not in ("image", "service_account")]
     (project / "cloudtune.toml").write_text(
-        "\n".join(["[profiles.emulated]", 'provider = "vertex"', *lines]).replace('"0.1"', "0.1") + "\n"
+        "\n".join(["[profiles.emulated]", 'provider = "vertex"', *lines]).replace('"0.2"', "0.2") + "\n"
     )
     return "emulated"
 

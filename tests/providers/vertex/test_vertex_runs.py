@@ -30,7 +30,7 @@ if LATE:
 
 @pytest.fixture
 def emulator(vertex_emulator: VertexEmulator, monkeypatch: pytest.MonkeyPatch) -> VertexEmulator:
-    monkeypatch.setenv("CLOUDTUNE_VERTEX_POLL", "0.05")
+    monkeypatch.setenv("CLOUDTUNE_VERTEX_POLL", "0.15")
     vertex_emulator.faults.services = ("aiplatform", "storage")
     return vertex_emulator
 
