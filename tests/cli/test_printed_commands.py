@@ -1,5 +1,6 @@
 """Every command that cloudtune prints works as it is printed, in a shell, in the folder where it was printed."""
 
+import itertools
 import os
 import re
 import signal
@@ -252,8 +253,17 @@ def test_from_another_folder_the_lists_of_a_project_are_asked_for_there(shell: S
         assert len(other.all_work(done.stdout)) == 1
 
 
-@pytest.mark.parametrize("folder", ["''", "'a b'", "-- -x"])
-@pytest.mark.parametrize("origin", ["", "--from 'FOLDER/a b.py'"])
+BY_DEFAULT = (("", "''"), ("--from 'FOLDER/a b.py'", "'a b'"), ("", "-- -x"))
+"""Of where `init` writes and what from: each of these once."""
+
+
+@pytest.mark.parametrize(
+    ("origin", "folder"),
+    [
+        pytest.param(*cell, marks=() if cell in BY_DEFAULT else pytest.mark.complete)
+        for cell in itertools.product(("", "--from 'FOLDER/a b.py'"), ("''", "'a b'", "-- -x"))
+    ],
+)
 def test_what_init_says_and_writes(folder: str, origin: str, shell: Shell) -> None:
     name = folder.removeprefix("-- ").strip("'") or "."
     start = shell.folder.parent / "start"

@@ -277,6 +277,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("part", range(parts))
 
 
+def on(service: str, *, complete: bool = False) -> Any:
+    """Return the parameter of a service; one worker runs all of its tests, since each would start its emulator and drivers."""
+    marks = [pytest.mark.xdist_group(f"kills on {service}"), *([pytest.mark.complete] if complete else [])]
+    return pytest.param(service, marks=marks)
+
+
 def prepared(scene: Scene, project: Path, script: str = SCRIPT, **fields: Any) -> Run:
     """A run that nobody drives yet."""
     (project / "src").mkdir()
@@ -297,7 +303,7 @@ def prepared(scene: Scene, project: Path, script: str = SCRIPT, **fields: Any) -
     return api.prepare(job, "there", project=project, base=project)
 
 
-@pytest.mark.parametrize("scene", SERVICES, indirect=True)
+@pytest.mark.parametrize("scene", [on(name, complete=name == "azureml") for name in SERVICES], indirect=True)
 def test_a_driver_that_is_killed_again_and_again_makes_no_job_twice_and_forgets_none(
     scene: Scene, part: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -366,7 +372,7 @@ def check_jobs(scene: Scene, run: Run, before: list[tuple[str, bool]], kills: Co
 # One kill at a time
 
 
-@pytest.mark.parametrize("scene", SERVICES, indirect=True)
+@pytest.mark.parametrize("scene", [on(name) for name in SERVICES], indirect=True)
 def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stopped(scene: Scene, tmp_path: Path) -> None:
     run = prepared(scene, tmp_path, limits={"trials": 2, "parallel": 1})
     scene.killer.aim("making heard late", 0)
@@ -396,7 +402,7 @@ PRUNED = """
 @pytest.mark.parametrize(
     ("scene", "moment"),
     [
-        pytest.param(name, f"stopping {becomes}", marks=pytest.mark.complete if (name, becomes) in LEFT_OUT else ())
+        pytest.param(name, f"stopping {becomes}", marks=on(name, complete=(name, becomes) in LEFT_OUT).marks)
         for name in SERVICES
         for becomes in ("refused", "heard")
     ],
