@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from functools import lru_cache
 
 from .matching_process import SEARCH_TIME, SLOW_LINES
 
@@ -51,6 +52,11 @@ def metric_regex(name: str, *, any_case: bool = True) -> str:
     before = rf"^(?:[\s\S]*(?:[^A-Za-z0-9_./\\À-ӿ-]|{_ESCAPE}|#01[15]))?"
     spelt = "".join(_letter(char) if any_case else _plain(char) for char in name)
     return f"{before}{spelt}{gap}[=:]{gap}({_NUMBER}){_AFTER}"
+
+
+@lru_cache(maxsize=256)  # a run makes a `PrintedMetrics` for every attempt
+def _usual_pattern(name: str) -> re.Pattern[str]:
+    return re.compile(metric_regex(name))
 
 
 def _letter(char: str) -> str:
@@ -119,9 +125,7 @@ class PrintedMetrics:
 
     def __init__(self, patterns: Mapping[str, str | None]) -> None:
         self._own = {name: regex for name, regex in patterns.items() if regex is not None}
-        self._usual = {
-            name: (name.lower(), re.compile(metric_regex(name))) for name, regex in patterns.items() if regex is None
-        }
+        self._usual = {name: (name.lower(), _usual_pattern(name)) for name, regex in patterns.items() if regex is None}
         self._seen: dict[str, int] = {}
         self._slow: dict[str, int] = {}
         self.remarks: list[str] = []
