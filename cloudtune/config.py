@@ -43,7 +43,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cloudtune.errors import ConfigError, SpecError
+from cloudtune.errors import ConfigError, SpecError, nearest
 from cloudtune.machines.catalogue import Catalogue, catalogue
 from cloudtune.machines.own_prices import PriceTables
 from cloudtune.machines.prices import Prices
@@ -344,7 +344,5 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
 
 
 def _nearest(word: str, words: list[str]) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
-
-    near = get_close_matches(word, words, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(word, words)
+    return f"; did you mean {near!r}?" if near else ""

@@ -1,7 +1,6 @@
 """The command group, and the conversion of errors into messages and exit codes."""
 
 import contextlib
-import difflib
 import errno
 import importlib
 import keyword
@@ -14,7 +13,7 @@ from typing import Any
 import click
 
 from cloudtune.cli import streams
-from cloudtune.errors import CloudtuneError, DriverError
+from cloudtune.errors import CloudtuneError, DriverError, nearest
 from cloudtune.errors.masking import masked_text
 from cloudtune.plugins.version import __version__
 
@@ -105,8 +104,8 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else " `cloudtune --help` lists the commands."
+            near = nearest(args[0], _COMMANDS)
+            hint = f" Did you mean {near!r}?" if near else " `cloudtune --help` lists the commands."
             raise click.UsageError(f"{error.message.rstrip('.')}.{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

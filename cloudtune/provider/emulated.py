@@ -25,9 +25,9 @@ leading_there: dict[str, str] = {}
 def emulated(
     on: str | None = None, *, driver: str | None = None, project: Path | None = None, near: Path | None = None
 ) -> Iterator[Mapping[str, str]]:
-    """An emulator of a profile's service: within the context, whatever this process does there goes to the emulator.
+    """Start the emulators of a profile's services; within the context, this process and its children use them.
 
-    Of several profiles together each service has its own; what runs on this machine needs none.
+    A profile of several others starts one for each service; providers that run on this machine need none.
 
     Args:
         on: a profile, a provider or an alias; None for the default profile.
@@ -36,10 +36,10 @@ def emulated(
         near: a nearer folder whose config counts as well; see `cloudtune.config.config_near`.
 
     Yields:
-        The environment variables that lead to the emulator, which are set meanwhile, also for processes started here.
+        The environment variables that lead to the emulators; they are set within the context.
 
     Raises:
-        ConfigError: there is no such profile or provider, or no emulator of it.
+        ConfigError: there is no such profile or provider, or its service has no emulator.
     """
     folder = (project or project_folder()).resolve()
     with contextlib.ExitStack() as emulators:

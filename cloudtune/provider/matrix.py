@@ -11,7 +11,7 @@ END = "<!-- /support -->"
 
 
 def support_table() -> str:
-    """A Markdown table: a row a field, a column a provider."""
+    """Return a Markdown table of the support of each field of the spec (rows) by each provider (columns)."""
     names = sorted(providers(), key=lambda name: (name != DEFAULT, name))
     tables = {name: table for name in names if (table := load_provider(name).support)}  # of several together: theirs
     fields = list(dict.fromkeys(field for table in tables.values() for field in table))
@@ -26,7 +26,7 @@ def support_table() -> str:
 
 
 def with_table(readme: str) -> str:
-    """A README with the table as it is now."""
+    """Return a README with its table replaced by the present one."""
     return re.sub(
         re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: BEGIN + support_table() + END, readme, flags=re.DOTALL
     )

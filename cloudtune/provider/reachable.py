@@ -1,4 +1,4 @@
-"""Whether a service is there at all, before it is asked for anything."""
+"""Check whether a service can be reached, before any request."""
 
 import contextlib
 import socket
@@ -8,13 +8,11 @@ from urllib.parse import urlsplit
 
 
 def answers(address: str, seconds: float) -> bool:
-    """Whether somebody at an address says anything at all, be it a refusal.
-
-    Behind a proxy only the proxy could tell, so that the answer is yes.
+    """Return whether a server at an address answers at all, also with an error; True behind a proxy, without a check.
 
     Args:
         address: of a service: ``https://host`` or ``http://host:port``.
-        seconds: that it may take.
+        seconds: to wait for a connection or an answer.
     """
     parts = urlsplit(address)
     host, secure = parts.hostname or "", parts.scheme == "https"

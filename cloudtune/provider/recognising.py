@@ -1,4 +1,4 @@
-"""What a file is that is no job, and what to do with it."""
+"""Recognise files that are not jobs, and name the command that makes a job of them."""
 
 import shlex
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from cloudtune.provider.interface import load_provider
 from cloudtune.store.commands import path_word
 
 _LOOK = 4096
-"""Bytes that tell a program or a database."""
+"""Bytes read to recognise a program or a database."""
 
 
 def advice_for(path: Path) -> str:
-    """Return what a file is and the command that makes a job of it; "" for one that nobody knows.
+    """Return what a file is and the command that makes a job of it; "" for an unknown kind.
 
     Args:
         path: of the file, which was refused as a job.
@@ -55,7 +55,7 @@ def _with_import(path: Path, origin: str) -> str:
 
 
 def _origins(path: Path) -> Iterator[str]:
-    """The formats and providers that take a file's data for theirs."""
+    """Yield the names of the formats and providers that recognise a file's data."""
     from cloudtune.interop.documents import read_documents  # noqa: PLC0415  # few files are asked about
 
     try:

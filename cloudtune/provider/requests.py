@@ -42,7 +42,7 @@ def read_request(provider: "type[Provider] | Provider", source: str) -> Imported
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[str]:
-    """The places of native settings; lists of plain values count as one."""
+    """Yield the paths of native settings; a list of plain values has one path."""
     if isinstance(value, Mapping) and value:
         for key, part in value.items():
             yield from _leaves(part, (*path, key))

@@ -1,12 +1,11 @@
 """The settings of a profile, as a provider declares them."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, ValidationError
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, suggest
 from cloudtune.space.parameters import SpecModel
 
 Text = Annotated[str | None, BeforeValidator(lambda value: value or None)]
@@ -18,11 +17,11 @@ class Settings(SpecModel):
 
     @classmethod
     def of(cls, said: Mapping[str, Any], provider: str, neutral: Mapping[str, str] | None = None) -> Self:
-        """The settings of a profile.
+        """Return the settings of a profile.
 
         Args:
-            said: what the profile says.
-            provider: whose profile it is.
+            said: the profile's settings by name.
+            provider: the name of the profile's provider.
             neutral: the provider's own names of settings that a profile may also call by names that mean the same on
                 every service, by those names; see `cloudtune.porting.words.SETTINGS`.
 
@@ -41,9 +40,7 @@ class Settings(SpecModel):
         known = list(cls.model_fields)
         if problem["type"] != "extra_forbidden":
             return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-        return f"the {provider} profile has no setting {name!r}; {hint}"
+        return f"the {provider} profile has no setting {name!r}; {suggest(name, known)}"
 
 
 def _by_own_names(said: Mapping[str, Any], provider: str, neutral: Mapping[str, str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the parts of a search must agree on: the space, the objectives, the strategy and the stopping rule."""
+"""Check that the parts of a search agree: the space, the objectives, the strategy and the stopping rule."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, Protocol
@@ -11,11 +11,11 @@ from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import Grid, StrategySpec
 
 Found = tuple[tuple[str | int, ...], str]
-"""A place in the spec and what is wrong there."""
+"""A location in the spec, and the message of a problem there."""
 
 
 class Named(Protocol):
-    """What an objective is here."""
+    """An objective, as far as it is checked here."""
 
     @property
     def metric(self) -> str:
@@ -23,7 +23,7 @@ class Named(Protocol):
 
 
 class SearchParts(Protocol):
-    """What a job and a search both have."""
+    """The fields that a job and a search have in common."""
 
     @property
     def space(self) -> Entries: ...
@@ -36,12 +36,12 @@ class SearchParts(Protocol):
 
 
 def search_problems(parts: SearchParts) -> list[Found]:
-    """Return all mistakes in what to search and how, in the order of the fields."""
+    """Return all problems of the parts of a search, in the order of the fields."""
     return [*_space_problems(parts), *_objective_problems(parts.objective), *_stopping_problems(parts)]
 
 
 def refuse(title: str, problems: Iterable[Found]) -> NoReturn:
-    """Raise problems as pydantic does its own, each at its place.
+    """Raise problems as one error of pydantic's, each at its location.
 
     Raises:
         ValidationError: always.
@@ -54,7 +54,7 @@ def refuse(title: str, problems: Iterable[Found]) -> NoReturn:
 
 
 def message_template(message: str) -> str:
-    """Return a message as pydantic takes it, in which braces stand for themselves."""
+    """Return a message as a template of pydantic's, with its braces escaped."""
     return message.replace("{", "{{").replace("}", "}}")
 
 

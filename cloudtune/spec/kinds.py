@@ -1,4 +1,4 @@
-"""Parts of the spec that have kinds: cloudtune's own, and those that installed packages add through entry points."""
+"""Parts of the spec with several kinds: cloudtune's own, and those of installed packages, through entry points."""
 
 from __future__ import annotations
 
@@ -73,6 +73,6 @@ class Kinds:
 
 @lru_cache(maxsize=64)
 def _adapter(own: Any, model: type[SpecModel]) -> TypeAdapter[Any]:
-    """The validator of a union of cloudtune's own models and another, whose errors tell places as the own union's do."""
+    """Return the validator of the union of cloudtune's own models and another one; its errors have locations like the own union's."""
     union: Any = Annotated[own | model, Field(discriminator="type")]
     return TypeAdapter(union)

@@ -1,4 +1,4 @@
-"""Where the spec has native settings: parts of one provider's own requests."""
+"""Native settings in the spec: members of a provider's own requests, under the provider's name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -62,12 +62,12 @@ def gathered(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_written(location: tuple[str | int, ...], model: type[BaseModel], data: Any) -> tuple[str | int, ...]:
-    """Return where data says what `gathered` put at a location.
+    """Return the location in the original data of a value that `gathered` moved.
 
     Args:
-        location: keys and indexes that lead to a value of the gathered data.
+        location: keys and indexes of a value in the gathered data.
         model: of the job.
-        data: as it was before.
+        data: the original data.
     """
     match location:
         case ("native", str(name), *rest) if isinstance(data, Mapping):

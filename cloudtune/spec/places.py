@@ -1,4 +1,4 @@
-"""Places that a spec names: folders and files of this machine, and URLs."""
+"""Distinguish the places that a spec names: folders and files of this machine, and URLs."""
 
 _FILE = "file://"
 

@@ -1,7 +1,7 @@
-"""What a regex that somebody wrote for a metric would read: tried on numbers as they are printed, and on lines that take long.
+"""Try a user's regex of a metric on printed numbers, and on lines whose search may take long.
 
-Lines are made from the regex itself: with a number where its group takes one, or with one of its repeats repeated
-many times and a character behind it that fits nowhere.
+The lines are generated from the regex: with a number in place of its group, or with one of its repeats repeated many
+times and followed by a character that matches nowhere.
 """
 
 import re
@@ -15,7 +15,7 @@ from cloudtune.trial.matching import SEARCH
 from cloudtune.trial.matching_process import SEARCH_TIME
 
 NUMBERS = ("0.5", "1.5e-05", "-3", "1,234.5")
-"""What a regex is tried on."""
+"""The numbers that a regex is tried on."""
 
 _MANY = 1000  # times that a repeat is repeated to find out whether it takes long
 _ENDLESS = 32  # a repeat that may be longer is tried
@@ -26,11 +26,11 @@ _MEND = r"(\S+) takes all that stands there; name=number and name: number are fo
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about a regex.
+    """A problem of a regex.
 
     Attributes:
-        fatal: whether it can never read a number.
-        message: says it, and how to mend it.
+        fatal: whether the regex can never read a number.
+        message: the problem, and how to repair it.
     """
 
     fatal: bool
@@ -39,7 +39,11 @@ class Finding:
 
 @lru_cache(maxsize=256)
 def findings(regex: str) -> tuple[Finding, ...]:
-    """What is to be said of a metric's regex that compiles and has a group; none where it reads what it is tried on."""
+    """Return the problems of a metric's regex; none if it reads the numbers that it is tried on.
+
+    Args:
+        regex: which compiles and has a group.
+    """
     try:
         parsed = _parsed(regex)
         lines = {number: _Line(number).text(parsed) for number in NUMBERS}
@@ -68,7 +72,7 @@ def _tried(regex: str, lines: dict[str, str]) -> Iterator[Finding]:
 
 
 def _taken(regex: str, line: str) -> list[str]:
-    """What the group takes, where the line ends with it and where something follows."""
+    """Return what the group matches at the end of a line, and before further text."""
     found, _ = SEARCH.find({"": regex}, [line, f"{line} next"])
     return [text for _, _, text in found[:2]]
 
@@ -78,7 +82,7 @@ def _is_cut(number: str, text: str) -> bool:
 
 
 def _long_lines(parsed: Sequence[Any]) -> Iterator[str]:
-    """A line for each repeat without end."""
+    """Yield a line for each unbounded repeat."""
     repeat = 0
     while True:
         line = _Line(None, repeat)
@@ -95,15 +99,15 @@ def _parsed(regex: str) -> Sequence[Any]:
 
 
 class _Pumped(Exception):
-    """The line is made as far as it is needed."""
+    """The line is complete as far as it is needed."""
 
 
 class _Line:
-    """Makes a line that a regex fits.
+    """Generates a line that a regex matches.
 
     Args:
-        number: stands where the first group is; None for what the group itself says.
-        repeat: which endless repeat is repeated many times and ends the line; None for none.
+        number: replaces the first group; None for a text that the group matches.
+        repeat: index of the unbounded repeat that is repeated many times and ends the line; None for none.
 
     Attributes:
         pumped: whether there was such a repeat; None until it was met.
@@ -117,10 +121,10 @@ class _Line:
         self.pumped: Literal[True] | None = None
 
     def text(self, parsed: Sequence[Any]) -> str:
-        """The line.
+        """Return the line.
 
         Raises:
-            KeyError: the regex has something that no line is made for.
+            KeyError: the regex has a construct that is not supported here.
         """
         try:
             self._add(parsed)
@@ -185,7 +189,7 @@ def _character(code: str, argument: Any) -> str:
 
 
 def _one_of(items: Sequence[Any]) -> str:
-    """A character of a class."""
+    """Return a character of a class."""
     negated = str(items[0][0]) == "NEGATE"
     own: list[str] = [chr(argument if str(code) == "LITERAL" else argument[0]) for code, argument in items if str(code) in ("LITERAL", "RANGE")]  # fmt: skip
     characters: list[str] = [*_ANY, *own]

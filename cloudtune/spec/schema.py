@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _RENAMED = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
-"""Bounds behind a validator, which pydantic writes down by its own names."""
+"""JSON Schema's names of bounds, where pydantic writes its own: behind a validator."""
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _TEXT_OR_NUMBER: Schema = {"type": ["string", "number"]}
@@ -28,10 +28,10 @@ _SCALAR: Schema = {"type": ["boolean", "number", "string", "null"]}
 
 
 def job_schema() -> Schema:
-    """The schema (draft 2020-12) of what `TuningJob.from_yaml` accepts, also in its short forms.
+    """Return the schema (draft 2020-12) of what `TuningJob.from_yaml` accepts, including its short forms.
 
-    It checks each part on its own. What concerns several parts, such as conditions that name other
-    parameters, is left to `from_yaml`.
+    It checks each part by itself; `from_yaml` also checks rules about several parts, such as conditions that name other
+    parameters.
     """
     schema = _in_terms_of_the_dialect(TuningJob.model_json_schema(mode="validation"))
     parts: Schema = schema["$defs"]
@@ -61,7 +61,7 @@ def _add_installed(field: Schema, kinds: Kinds, parts: Schema) -> None:
 
 
 def _choices_of(field: Schema) -> list[Schema]:
-    """The list of kinds in the schema of a field that may be null."""
+    """Return the list of kinds in the schema of a field that may be null."""
     if "oneOf" in field:
         choices: list[Schema] = field["oneOf"]
         return choices
@@ -69,7 +69,7 @@ def _choices_of(field: Schema) -> list[Schema]:
 
 
 def _in_terms_of_the_dialect(node: Any) -> Any:
-    """The same schema without titles and OpenAPI's words, with bounds as JSON Schema names them."""
+    """Return a schema of pydantic's without titles and OpenAPI's keywords, with JSON Schema's names of bounds."""
     if isinstance(node, list):
         return [_in_terms_of_the_dialect(item) for item in node]
     if not isinstance(node, dict):
@@ -96,7 +96,7 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _describe(schema: Schema, model: type[BaseModel]) -> None:
-    """Adds what the fields' docstrings say, and that one of several kinds must say which it is."""
+    """Add the fields' docstrings as descriptions, and require the field ``type`` of models that have one."""
     for base in reversed(model.__mro__):
         if issubclass(base, BaseModel) and base is not BaseModel:
             for name, text in _docstrings(base.__module__).get(base.__name__, {}).items():
@@ -130,7 +130,7 @@ def _documented(node: ast.ClassDef) -> list[tuple[str, str]]:
 
 
 def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
-    """All models below a model, by name."""
+    """Return all models below a model, by name."""
     below: dict[str, type[BaseModel]] = {}
     for info in model.model_fields.values():
         for part in models_in(info.annotation):
@@ -139,7 +139,7 @@ def _parts(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 
 def _allow_short_forms(job: Schema, parts: Schema) -> None:
-    """Adds what validators turn into the full form before pydantic looks at it."""
+    """Add the short forms that validators expand."""
     job["objective"] = _also(job["objective"], job["objective"]["items"])
     job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
     compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]
@@ -161,7 +161,7 @@ def _allow_native_keys(job: Schema) -> None:
 
 
 def _also(schema: Schema, short: Schema) -> Schema:
-    """The schema of a field that also takes a short form."""
+    """Return the schema of a field that also takes a short form."""
     around: Schema = {key: schema[key] for key in ("description", "default") if key in schema}
     full = {key: value for key, value in schema.items() if key not in around}
     return {"anyOf": [short, *full.get("anyOf", [full])], **around}

@@ -1,4 +1,4 @@
-"""When a job gives up a trial: its stopping rule, as the spec writes it."""
+"""The stopping rules of the spec, by which a job stops trials early."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -10,7 +10,7 @@ from cloudtune.spec.kinds import Kinds
 
 
 class StoppingSpec(SpecModel):
-    """The base of all stopping rules of the spec, also of those that other packages bring.
+    """The base of all stopping rules of the spec, also of those in other packages.
 
     A stopping rule of another package names its type and its settings::
 
@@ -26,7 +26,7 @@ class _Stepped(StoppingSpec):
     grace: Annotated[Integer, Field(ge=0)] = 0
     """Steps (reports) of a trial before it may be stopped."""
     interval: Count = 1
-    """Trials are judged at every so many steps."""
+    """Steps between two judgements of a trial."""
 
 
 class Median(_Stepped):
@@ -60,15 +60,15 @@ class Truncation(_Stepped):
 
 
 class Curve(_Stepped):
-    """Stops a trial that has hardly a chance of ending better than the best, as the curves of completed trials tell."""
+    """Stops a trial that is unlikely to end better than the best, by the learning curves of completed trials."""
 
     type: Literal["curve"] = "curve"
     probability: Annotated[float, BeforeValidator(no_text), Field(gt=0, lt=1)] = 0.05
-    """The chance of ending better than the best, below which a trial is stopped."""
+    """The probability of ending better than the best, below which a trial is stopped."""
 
 
 class Asha(StoppingSpec):
-    """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the top 1/eta go on."""
+    """Asynchronous successive halving (arXiv 1810.05934): at steps min, min·eta, min·eta², … only the best 1/eta of the trials continue."""
 
     type: Literal["asha"] = "asha"
     min_resource: Count = 1
@@ -76,7 +76,7 @@ class Asha(StoppingSpec):
     max_resource: Count | None = None
     """The step beyond which nothing is stopped; null for no bound."""
     eta: Annotated[Integer, Field(ge=2)] = 3
-    """One in so many trials goes on at each rung."""
+    """One in so many trials continues at each rung."""
 
 
 class Auto(StoppingSpec):

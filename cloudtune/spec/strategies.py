@@ -1,4 +1,4 @@
-"""How a job searches: its strategy, as the spec writes it."""
+"""The strategies of the spec, by which a job suggests trials."""
 
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -22,7 +22,7 @@ Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 
 
 class StrategySpec(SpecModel):
-    """The base of all strategies of the spec, also of those that other packages bring.
+    """The base of all strategies of the spec, also of those in other packages.
 
     A strategy of another package names its type and its settings::
 
@@ -38,7 +38,7 @@ class StrategySpec(SpecModel):
 
     @property
     def suggesting(self) -> "StrategySpec":
-        """The strategy that suggests the trials: this one, unless it leaves that to another."""
+        """The strategy that suggests the trials: this one, unless it delegates to another."""
         return self
 
     @property
@@ -48,11 +48,11 @@ class StrategySpec(SpecModel):
 
 
 class Grid(StrategySpec):
-    """Every combination of the values, in a fixed order (the last parameter turns fastest)."""
+    """Every combination of the values, in a fixed order (the last parameter varies fastest)."""
 
     type: Literal["grid"] = "grid"
     levels: Annotated[Integer, Field(ge=1)] | None = None
-    """How many equally spaced values of a parameter without a step are tried; null where every axis is finite."""
+    """Number of equally spaced values of a parameter without a step; null if every axis is finite."""
 
 
 class Random(StrategySpec):
@@ -72,17 +72,17 @@ class Sobol(StrategySpec):
 
 
 class Bayesian(StrategySpec):
-    """A Gaussian process that learns from the finished trials where the next one pays most."""
+    """Bayesian optimization: a Gaussian process models the objective, and the next trial maximizes an acquisition function."""
 
     type: Literal["bayesian"] = "bayesian"
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
     startup: Count | None = None
-    """Quasi-random trials before the model decides; null for a number that suits the space and the budget."""
+    """Quasi-random trials before the model is used; null chooses a number by the space and the budget."""
 
 
 class Hyperband(StrategySpec):
-    """Many short trials, of which the promising ones go on (asynchronous successive halving, arXiv 1810.05934)."""
+    """Many short trials, of which the best continue (asynchronous successive halving, arXiv 1810.05934)."""
 
     type: Literal["hyperband"] = "hyperband"
     seed: Seed | None = None
@@ -92,9 +92,9 @@ class Hyperband(StrategySpec):
     max_resource: Count
     """The step at which a trial is complete."""
     eta: Annotated[Integer, Field(ge=2)] = 3
-    """One in so many trials goes on at each comparison."""
+    """One in so many trials continues at each comparison."""
     searcher: Literal["random", "bayesian", "evolutionary"] = "random"
-    """Where new trials come from."""
+    """The strategy that suggests new trials."""
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
@@ -118,13 +118,13 @@ class Hyperband(StrategySpec):
 
 
 class Evolutionary(StrategySpec):
-    """A population that is bred from its best members."""
+    """An evolutionary algorithm: new trials are bred from the best of a population."""
 
     type: Literal["evolutionary"] = "evolutionary"
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
     population: Annotated[Integer, Field(ge=2)] | None = None
-    """Members of a generation; null for a number that suits the space."""
+    """Members of a generation; null chooses a number by the space."""
 
 
 class OptunaSampler(StrategySpec):
@@ -144,9 +144,9 @@ class HyperoptTpe(StrategySpec):
 
     type: Literal["hyperopt"] = "hyperopt"
     startup: Count = 20
-    """Random trials before the estimators decide."""
+    """Random trials before the estimators are used."""
     candidates: Count = 24
-    """Draws among which the best expected improvement is taken."""
+    """Draws among which the one of the greatest expected improvement is chosen."""
     gamma: Annotated[float, BeforeValidator(no_text), Field(gt=0, lt=1)] = 0.25
     """The share of the trials that count as good, times the square root of their number."""
     seed: Seed | None = None

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: ``2h``, ``1h30m``, ``PT20M``, ``50GB``, ``512MiB``."""
+"""Parse and format durations and sizes: ``2h``, ``1h30m``, ``PT20M``, ``50GB``, ``512MiB``."""
 
 import re
 from datetime import timedelta
@@ -26,7 +26,7 @@ SIZE_HELP = 'write a size as bytes, "512MB", "50GB" (powers of 1000) or "8GiB" (
 
 
 def parse_duration(text: str | float | timedelta) -> timedelta:
-    """A positive duration from text, seconds or a timedelta, exact to the microsecond.
+    """Return a positive duration, exact to the microsecond, of a text, a number of seconds or a timedelta.
 
     Raises:
         ValueError: the text is not a duration, or it is not above zero.
@@ -59,7 +59,7 @@ def _duration_seconds(text: str) -> Decimal:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The shortest text that `parse_duration` reads back as exactly the same duration: ``1h30m``, ``1500ms``."""
+    """Return the shortest text that `parse_duration` reads as the same duration: ``1h30m``, ``1500ms``."""
     left = duration // timedelta(microseconds=1)
     if left % 1000:
         return f"{(Decimal(left) / 1_000_000).normalize():f}s"
@@ -79,7 +79,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def parse_size(text: str | int) -> int:
-    """A positive number of bytes from text or a count of bytes.
+    """Return a positive number of bytes of a text or a count of bytes.
 
     Raises:
         ValueError: the text is not a size, is not whole bytes, or is not above zero.
@@ -100,7 +100,7 @@ def parse_size(text: str | int) -> int:
 
 
 def format_size(size: int) -> str:
-    """The shortest text that `parse_size` reads back as exactly the same number of bytes: ``50GB``, ``8GiB``."""
+    """Return the shortest text that `parse_size` reads as the same number of bytes: ``50GB``, ``8GiB``."""
     for unit, factor in sorted(_BYTES.items(), key=lambda item: -item[1]):
         if factor > 1 and size % factor == 0:
             return f"{size // factor}{unit.upper().replace('IB', 'iB')}"

@@ -4,7 +4,6 @@ https://learn.microsoft.com/azure/machine-learning/how-to-tune-hyperparameters (
 guide for v1; `azure.ai.ml._utils.utils.validate_key_contains_allowed_characters` for names. The SDK checks little of it.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from cloudtune.errors import nearest
 from cloudtune_azureml import schema
 
 MAX_TRIALS = 1000
@@ -97,8 +97,8 @@ def _words(message: str, value: Any) -> str:
 
 def _nearest(name: str, kind: type[BaseModel]) -> str:
     known = [field.alias or name for each in _nodes(kind) for name, field in each.model_fields.items()]
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    near = nearest(name, known)
+    return f"; did you mean {near!r}?" if near else ""
 
 
 def _nodes(kind: type[BaseModel]) -> list[type[BaseModel]]:

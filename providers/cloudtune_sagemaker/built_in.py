@@ -1,10 +1,9 @@
 """SageMaker's own algorithms and framework images by name, as SageMaker's SDK knows their registries."""
 
-import difflib
 import os
 from importlib import resources
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, suggest
 
 SCHEME = "builtin:"
 """How an image begins that is a name: ``builtin:xgboost:1.7-1``, ``builtin:linear-learner``."""
@@ -31,9 +30,7 @@ def image_of(name: str, region: str | None) -> str:
         raise ConfigError(f"{name} is looked up in SageMaker's SDK: pip install 'sagemaker-core>=2'") from None
     known = _known()
     if algorithm not in known:
-        near = difflib.get_close_matches(algorithm, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
-        raise ConfigError(f"SageMaker has no algorithm {algorithm!r}; {hint}")
+        raise ConfigError(f"SageMaker has no algorithm {algorithm!r}; {suggest(algorithm, known)}")
     try:
         return str(image_uris.retrieve(algorithm, region=region, version=version or None, image_scope="training"))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The spec as text: YAML and plain data to a job and back, and every mistake in plain words with its place.
+"""Convert jobs from and to YAML and plain data, and describe every mistake in them with its place.
 
 The model of the job is an argument: `cloudtune.spec.job` loads this package when it is first needed.
 """
@@ -21,7 +21,7 @@ Job = TypeVar("Job", bound=BaseModel)
 
 
 def from_yaml(model: type[Job], source: str | Path) -> Job:
-    """The job of a YAML text (a str) or of a file in UTF-8 (a Path).
+    """Return the job of a YAML text (a str) or of a file in UTF-8 (a Path).
 
     YAML 1.2 with the core schema: ``1e-3`` is a number, ``no`` and ``on`` are texts.
 
@@ -39,8 +39,8 @@ def from_yaml(model: type[Job], source: str | Path) -> Job:
     try:
         job = model.model_validate(data)
     except ValidationError as error:
-        told = {_place(problem) for problem in problems}
-        problems += [one for one in find_problems(error, model, data, node) if _place(one) not in told]
+        known = {_place(problem) for problem in problems}
+        problems += [one for one in find_problems(error, model, data, node) if _place(one) not in known]
     else:
         if not problems:
             return job
@@ -48,7 +48,7 @@ def from_yaml(model: type[Job], source: str | Path) -> Job:
 
 
 def _environment_as_written(node: "Node") -> Any:
-    """The data, in which numbers of the trial's environment are the very texts: 3.10 stays 3.10, not 3.1."""
+    """Return the data of a job, with numbers of the trial's environment as they are written: 3.10 stays 3.10, not 3.1."""
     trial = node.children.get("trial")
     environment = trial.children.get("environment") if trial else None
     if trial is None or environment is None or not isinstance(environment.value, dict):
@@ -65,7 +65,7 @@ def _place(problem: Problem) -> tuple[int, int]:
 
 
 def from_data(model: type[Job], data: Any, source: str = "the job") -> Job:
-    """The job of plain data, such as JSON gives.
+    """Return the job of plain data, as of parsed JSON.
 
     Args:
         model: of the job.
@@ -83,5 +83,5 @@ def from_data(model: type[Job], data: Any, source: str = "the job") -> Job:
 
 
 def to_yaml(job: BaseModel) -> str:
-    """The job as YAML that `from_yaml` reads back as an equal job, without what equals its default."""
+    """Return the job as YAML without default values, that `from_yaml` reads as an equal job."""
     return yaml_text(to_data(job))

@@ -98,7 +98,11 @@ class Builder:
         self._events = 0
 
     def take(self, event: Event) -> None:
-        """Takes note of the next event."""
+        """Process the next event.
+
+        Raises:
+            RefusedError: the event makes the rest of the text meaningless.
+        """
         mark = event.start_mark
         assert mark is not None, "PyYAML marks every event that it parses"
         place = Place(mark.line + 1, mark.column + 1)
@@ -163,7 +167,7 @@ class Builder:
         self._stack.append(_Open(node, event.anchor))
 
     def _close(self, node: Node, anchor: str | None) -> None:
-        """A node is complete: it becomes the child of the one around it."""
+        """Add a complete node to the one around it."""
         if anchor:
             self._anchors[anchor] = node
         if not self._stack:
@@ -185,7 +189,7 @@ class Builder:
         opened.key = None
 
     def _take_merged(self, opened: _Open, node: Node) -> None:
-        """The value of ``<<``: a mapping, or a list of mappings of which the first ones win."""
+        """Note the value of ``<<``: a mapping, or a list of mappings of which earlier ones win."""
         found = (
             [node] if isinstance(node.value, dict) else [node.children[index] for index in range(len(node.children))]
         )
@@ -229,7 +233,7 @@ class Builder:
         self.problems.append(Problem(path.removeprefix("."), message, hint, place.line, place.column))
 
     def _check_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent, place: Place) -> str:
-        """The core tag's name; "" for a value without a tag. The tag ``!`` makes a scalar a text."""
+        """Return the name of a value's core tag; "" without a tag. The tag ``!`` makes a scalar a text."""
         if event.tag is None:
             return ""
         if event.tag == "!":
@@ -246,7 +250,7 @@ class Builder:
 
 
 def _merge(opened: _Open) -> None:
-    """Gives a mapping the items of those that are merged into it."""
+    """Add to a mapping the items of those that are merged into it."""
     node = opened.node
     for other in opened.merged:
         for key, child in other.children.items():

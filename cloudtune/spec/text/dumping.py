@@ -1,4 +1,4 @@
-"""A job as plain data, and plain data as YAML that people like to read."""
+"""Convert a job to plain data, and plain data to readable YAML."""
 
 import json
 import math
@@ -27,10 +27,10 @@ _LITERAL = re.compile(r"(?!\s)(?:[^\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff
 
 
 def to_data(job: BaseModel, *, portable: bool = False) -> dict[str, JsonValue]:
-    """The job as plain data in the order of its fields, without what equals its default.
+    """Return the job as plain data in the order of its fields, without default values.
 
     Durations and sizes are texts; a single objective is a mapping, several are a list; a condition with one
-    value is that value. Native settings of installed providers stand under their names, unless it is to be `portable`.
+    value is that value. Native settings of installed providers are under their names, unless it has to be `portable`.
     """
     data = _without_defaults(job, job.model_dump())
     if FIELD in data and not portable:
@@ -45,10 +45,10 @@ def to_data(job: BaseModel, *, portable: bool = False) -> dict[str, JsonValue]:
 
 
 def _without_defaults(part: BaseModel, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a dumped model has to be said; `data` is what pydantic made of `part`."""
+    """Return the values of a model that are not defaults; `data` is what pydantic dumped of `part`."""
     said = {}
     fields = type(part).model_fields
-    # People say first of what type a parameter is; inheritance puts that behind what all types share.
+    # The type of a parameter comes first; inheritance puts it behind the fields that all types share.
     for name, info in sorted(fields.items(), key=lambda item: item[0] != "type"):
         value = getattr(part, name)
         if name == "type" or info.is_required() or value != info.get_default(call_default_factory=True):
@@ -80,7 +80,7 @@ def yaml_text(data: Mapping[str, JsonValue]) -> str:
 
 
 def _entry(head: str, value: Any, *, block: bool = False) -> list[str]:
-    """The lines of a key or a dash with its value; those after the first are indented below it."""
+    """Return the lines of a key or a dash with its value; those after the first are indented below it."""
     if isinstance(value, str) and "\n" in value and _LITERAL.fullmatch(value) and not value.endswith("\n\n"):
         style = "|" if value.endswith("\n") else "|-"
         return [f"{head} {style}", *_indented(value.removesuffix("\n").split("\n"))]

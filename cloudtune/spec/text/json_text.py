@@ -55,7 +55,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _nested_too_deep(text: str) -> Problem | None:
-    """The place where objects and lists nest too deeply; found before a reader that recurses sees the text."""
+    """Return the place where objects and lists nest too deeply, before a recursive parser gets the text; None for none."""
     depth = 0
     for found in _BRACKET.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
@@ -68,7 +68,7 @@ def _nested_too_deep(text: str) -> Problem | None:
 
 
 def _too_long(text: str) -> Problem | None:
-    """The place of a number of more digits than are read; Python's own limit of them has no place."""
+    """Return the place of a number with too many digits, which the error of Python's own limit lacks; None for none."""
     for found in re.finditer(r'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', text):
         if not found[0].startswith('"') and (digits := _LONG_NUMBER.search(found[0])):
             line, column = _place(text, found.start())
@@ -81,7 +81,7 @@ def _place(text: str, index: int) -> tuple[int, int]:
 
 
 def _with_surrogates(data: Any, path: str) -> Iterator[str]:
-    """The paths of texts that no encoding can write; data nests no deeper than `MAX_DEPTH`."""
+    """Yield the paths of texts with surrogates, which no encoding can write; data nests no deeper than `MAX_DEPTH`."""
     if isinstance(data, str) and _SURROGATE.search(data):
         yield path
     elif isinstance(data, dict):

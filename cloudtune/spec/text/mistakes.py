@@ -1,4 +1,4 @@
-"""Pydantic's errors about a job, freed of what only its unions put into them."""
+"""Extract the mistakes of a job from pydantic's errors, without the artefacts of its unions."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "float": float,
     "str": str,
 }
-"""What values each member of a plain union is for."""
+"""The types of the values of each member of a plain union."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Mistake:
     """An error of pydantic, with its location cleared of the names that pydantic gives to a union's members.
 
     Attributes:
-        model: what was validated.
+        model: which was validated.
         location: keys and indexes that lead to the value.
-        error: what pydantic says.
+        error: as pydantic describes it.
         tag: the ``type`` of the part around it, if that part is one of a tagged union.
         branch: the member of a plain union that it comes from: a key of `_TYPES`.
         union: how many steps of the location lead to that union.
@@ -47,7 +47,7 @@ class Mistake:
 
 
 def find_mistakes(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
-    """Each mistake once, in pydantic's order."""
+    """Return each mistake once, in pydantic's order."""
     mistakes = [_mistake(details, model) for details in error.errors(include_url=False)]
     return [mistake for mistake in _one_a_union(mistakes) if not _follows(mistake)]
 
@@ -63,7 +63,7 @@ def _mistake(error: ErrorDetails, model: type[BaseModel]) -> Mistake:
 
 
 def _is_scalar_branch(location: Location) -> bool:
-    """Whether the last step is a member of the only plain union of scalars: the values in the space."""
+    """Return whether the last step is a member of the only plain union of scalars: the values in the space."""
     return (
         len(location) > 3
         and location[0] == "space"
@@ -73,12 +73,12 @@ def _is_scalar_branch(location: Location) -> bool:
 
 
 def fits(branch: str, value: object) -> bool:
-    """Whether a value is of the type that a member of a plain union is for."""
+    """Return whether a value is of the type of a member of a plain union."""
     return isinstance(value, _TYPES[branch]) and (branch == "bool" or not isinstance(value, bool))
 
 
 def _untagged(location: Location) -> tuple[Location, str | None]:
-    """The location without the names of tagged unions' members, and the last of those names."""
+    """Return the location without the names of tagged unions' members, and the last of those names."""
     match location:
         case ("space", name, "one", *rest):
             head: Location = ("space", name)
@@ -96,18 +96,18 @@ def _untagged(location: Location) -> tuple[Location, str | None]:
 
 
 def _without_kinds(steps: Sequence[str | int]) -> Sequence[str | int]:
-    """JSON data is a union at every level: before each key or index stands ``dict`` or ``list``."""
+    """Return the steps below JSON data without ``dict`` and ``list``, which pydantic puts before each key and index."""
     return steps[1::2]
 
 
 def _follows(mistake: Mistake) -> bool:
-    """Whether it only follows from another one: pydantic counts just the good items of a list."""
+    """Return whether a mistake follows from another one: pydantic counts only the valid items of a list."""
     error = mistake.error
     return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _one_a_union(mistakes: list[Mistake]) -> Iterator[Mistake]:
-    """Of a plain union's members only that which the value was meant for; one mistake where it fits none."""
+    """Keep of a plain union only the mistakes of the member that fits the value, or one mistake if none fits."""
     unions: dict[Location, list[Mistake]] = {}
     for mistake in mistakes:
         if mistake.branch:

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a job, as problems with their places."""
+"""Turn pydantic's errors about a job into problems with their places."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def find_problems(
     error: ValidationError, model: type[BaseModel], data: Any, node: "Node | None" = None
 ) -> list[Problem]:
-    """Each mistake once, in pydantic's order.
+    """Return each mistake once, in pydantic's order.
 
     Args:
-        error: what validating raised.
+        error: raised by the validation.
         model: of the job.
-        data: what was validated.
-        node: the same data with its places, where it came from a text.
+        data: which was validated.
+        node: the same data with its places; None if it did not come from a text.
     """
     listed = _lists_of_values(data)
     found = []
@@ -37,7 +37,7 @@ def find_problems(
 
 
 def _lists_of_values(data: Any) -> frozenset[str]:
-    """The names in the space under which values stand in a list, as a choice is written elsewhere."""
+    """Return the parameters that are written as a list of values, as other tools write a choice."""
     space = data.get("space") if isinstance(data, Mapping) else None
     entries = space.items() if isinstance(space, Mapping) else ()
     return frozenset(
@@ -70,7 +70,7 @@ def _problem(mistake: Mistake, data: Any, node: "Node | None") -> Problem:
 
 @dataclass(slots=True)
 class _Spot:
-    """Where a location leads in the data, or as far as there is something."""
+    """The value at a location in the data, or the last one on the way to it."""
 
     path: str
     data: Any
@@ -87,7 +87,7 @@ class _Spot:
         return self.key if self.key and (at_key or is_part or not self.complete) else self.node.place
 
     def enter(self, step: str | int) -> None:
-        """Goes down to a value that is there."""
+        """Descend to an existing value."""
         if isinstance(self.data, Mapping):
             self.path = f"{self.path}.{step}" if self.path else str(step)
         else:
@@ -99,7 +99,7 @@ class _Spot:
 
 
 def _find(location: Location, data: Any, node: "Node | None", *, joined: bool) -> _Spot:
-    """Follows a location; `joined`: it was made of a path, in which dots and brackets of a name split it."""
+    """Follow a location in the data; `joined`: it was split from a path, also at dots and brackets within names."""
     spot = _Spot("", data, node)
     steps = list(location)
     while steps:
@@ -119,7 +119,7 @@ def _find(location: Location, data: Any, node: "Node | None", *, joined: bool) -
 
 
 def _key(data: Any, steps: Sequence[str | int], *, joined: bool) -> tuple[Any, int]:
-    """The key or index that the next steps mean and how many they are; (None, 1) if there is none."""
+    """Return the key or index that the next steps mean, and their number; (None, 1) if there is none."""
     if isinstance(data, list | tuple):
         index = steps[0]
         return (index, 1) if isinstance(index, int) and index < len(data) else (None, 1)

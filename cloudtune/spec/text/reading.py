@@ -1,4 +1,4 @@
-"""YAML to plain data, with the place of every key and value, and within bounds whatever the text holds."""
+"""Read YAML as plain data with the place of every key and value, within bounds for any text."""
 
 import re
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _UNPRINTABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
 
 
 def read_yaml(text: str, source: str) -> tuple[Node, list[Problem]]:
-    """The document of a text, and those mistakes after which reading could go on.
+    """Return the document of a text, and the mistakes that did not end the reading.
 
     Args:
         text: one YAML document, as a job's file has it.
@@ -61,7 +61,7 @@ def _built(text: str, source: str, dialect: Dialect) -> Builder:
 
 @cache
 def _unprintable() -> re.Pattern[str]:
-    """Return what finds a character that YAML 1.1 does not allow; compiling so wide a class takes milliseconds."""
+    """Return a regex for a character that YAML 1.1 does not allow; compiling so wide a class takes milliseconds."""
     return re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -80,7 +80,7 @@ def _check_characters(text: str, source: str) -> None:
 
 
 def _events(text: str) -> Iterator[Event]:
-    """PyYAML's events, from the C library where it is built in: that is ten times as fast."""
+    """Return PyYAML's events, from its C library, which is ten times as fast, if that is installed."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     events: Iterator[Event] = yaml.parse(text.removeprefix("\ufeff"), Loader=loader)
     return events

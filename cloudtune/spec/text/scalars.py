@@ -1,4 +1,4 @@
-"""What a plain scalar of YAML means: the core schema of YAML 1.2.2, section 10.3.2.
+"""Resolve plain scalars of YAML: the core schema of YAML 1.2.2, section 10.3.2.
 
 So ``1e-3`` is a number and ``no``, ``on`` and ``1:30`` are texts, unlike in YAML 1.1.
 """
@@ -8,7 +8,7 @@ import re
 from cloudtune.space.parameters import Scalar
 
 MAX_DIGITS = 300
-"""Digits of a whole number: far more than any field takes, and fewer than a float can hold."""
+"""Most digits of a whole number; a float holds more than these."""
 
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -24,7 +24,7 @@ _MAY_BE_NUMBER = frozenset("+-.0123456789")
 
 
 def resolve(text: str) -> Scalar:
-    """The value of a plain scalar: null, true or false, a number, or the text itself.
+    """Return the value of a plain scalar: null, true or false, a number, or the text itself.
 
     Raises:
         ValueError: a whole number has more than `MAX_DIGITS` digits.
@@ -50,7 +50,7 @@ _KINDS: dict[str, type] = {"bool": bool, "int": int, "null": type(None)}
 
 
 def resolve_as(kind: str, text: str) -> Scalar:
-    """The value of a scalar under a core tag: ``str``, ``null``, ``bool``, ``int`` or ``float``.
+    """Return the value of a scalar with a core tag: ``str``, ``null``, ``bool``, ``int`` or ``float``.
 
     Raises:
         ValueError: the text is not of that kind.

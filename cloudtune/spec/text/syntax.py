@@ -57,7 +57,7 @@ _COMPLAINTS = (
 
 
 def syntax_problem(error: yaml.YAMLError, text: str) -> Problem:
-    """The mistake behind an error of PyYAML; never tells a piece of the text, which may be a secret."""
+    """Return the problem behind an error of PyYAML, without any of the text, which may be a secret."""
     if not isinstance(error, yaml.MarkedYAMLError):
         return Problem("", "the document is not YAML", "only text in UTF-8 can be read")
     complaint = f"{error.context or ''}: {error.problem or ''}"

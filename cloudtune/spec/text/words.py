@@ -1,4 +1,4 @@
-"""What is wrong with a value, in plain words instead of pydantic's."""
+"""Describe mistakes in a job in plain words instead of pydantic's."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
+from cloudtune.errors import nearest
 from cloudtune.spec.native import own_keys
 from cloudtune.spec.stopping import STOPPING_KINDS
 from cloudtune.spec.strategies import STRATEGY_KINDS
@@ -13,7 +14,7 @@ from cloudtune.spec.text.mistakes import Location, Mistake
 
 
 class Words(NamedTuple):
-    """How a mistake is put.
+    """The words for a mistake.
 
     Attributes:
         message: what is wrong.
@@ -27,7 +28,7 @@ class Words(NamedTuple):
 
 
 def word(mistake: Mistake) -> Words:
-    """The words for a mistake; none tells the value of an environment variable."""
+    """Return the words for a mistake, without the value of any environment variable."""
     error, value = mistake.error, mistake.error["input"]
     if mistake.location[:2] == ("trial", "environment"):
         return _environment(mistake.location)
@@ -104,7 +105,7 @@ def _unknown_key(mistake: Mistake) -> Words:
 
 
 def _belongs(key: str, job: type[BaseModel]) -> str:
-    """The hint for a key at the top that is one of another part."""
+    """Return the hint for a top-level key that belongs to another part; "" for none."""
     for name, info in job.model_fields.items():
         if any(key in part.model_fields for part in models_in(info.annotation)) and name != "space":
             return f"it belongs under {name!r}"
@@ -115,7 +116,7 @@ def _literal(mistake: Mistake) -> Words:
     choices = _choices(mistake.error["ctx"]["expected"])
     message = f"must be {_either(map(repr, choices))}, not {describe(mistake.error['input'])}"
     value = mistake.error["input"]
-    near = _near(value, choices) if isinstance(value, str) else None
+    near = nearest(value[:100], choices) if isinstance(value, str) else None
     return Words(message, f"did you mean {near!r}?" if near else "")
 
 
@@ -217,11 +218,11 @@ _SPELLED: dict[str, Callable[[Mistake], Words]] = {
     "string_too_long": _long_text,
     "string_pattern_mismatch": _pattern,
 }
-"""What words each type of pydantic's errors, where more is to be said than the kind of the value."""
+"""The functions that describe pydantic's types of errors which need more than the kind of the value."""
 
 
 def _model_at(model: type[BaseModel], location: Location, tag: str | None) -> type[BaseModel]:
-    """The model of the part that a location leads to; `tag` decides between those of a tagged union."""
+    """Return the model of the part that a location leads to; `tag` selects one of a tagged union."""
     for step in location:
         info = model.model_fields.get(step) if isinstance(step, str) else None
         models = models_in(info.annotation) if info is not None else []
@@ -242,27 +243,19 @@ def _kinds_of(mistake: Mistake) -> list[type[BaseModel]]:
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:
-    """All models in an annotation, each once."""
+    """Return all models in an annotation, each once."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return list(dict.fromkeys(model for part in get_args(annotation) for model in models_in(part)))
 
 
 def _nearest(said: str, choices: Sequence[str], otherwise: str) -> str:
-    near = _near(said, choices)
+    near = nearest(said[:100], choices)
     return f"did you mean {near!r}?" if near else f"{otherwise}: {', '.join(choices)}"
 
 
-def _near(said: str, choices: Sequence[str]) -> str | None:
-    from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
-
-    said = said[:100].lower()
-    begun = [choice for choice in choices if len(said) > 2 and choice.startswith(said)]
-    return next(iter([*begun, *get_close_matches(said, choices, 1)]), None)
-
-
 def _choices(expected: str) -> list[str]:
-    """The names in pydantic's ``'a', 'b' or 'c'``."""
+    """Return the names in pydantic's ``'a', 'b' or 'c'``."""
     return expected.replace(" or ", ", ").replace("'", "").split(", ")
 
 
@@ -276,7 +269,7 @@ def _lower(message: str) -> str:
 
 
 def describe(value: object) -> str:
-    """A value in words for a message: ``the number 3``, ``the text 'abc'``, ``a list``."""
+    """Return a description of a value for a message: ``the number 3``, ``the text 'abc'``, ``a list``."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -291,5 +284,5 @@ def describe(value: object) -> str:
 
 
 def shorten(text: str, width: int = 60) -> str:
-    """The text, cut in its middle where it is too long for a message."""
+    """Return a text, cut in its middle if it is longer than `width` characters."""
     return text if len(text) <= width else f"{text[: width - 20]}…{text[-18:]}"
