@@ -40,6 +40,7 @@ store, else the working folder, wherever the job lies: all commands in one folde
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,9 @@ def tables(profile: Profile, project: Path, near: Path | None = None, base: Path
     Raises:
         ConfigError: a file is not TOML, or its places are not valid.
     """
-    return Tables(places(project, near), profile.name, tuple(_merged(project, near)), profile.settings, base)
+    known = tuple(_merged(project, near))
+    find = partial(catalogue_of, profile, project, near)
+    return Tables(places(project, near), profile.name, known, profile.settings, base, find)
 
 
 def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
@@ -330,6 +333,8 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')
+    if "prices" in data:
+        PriceTables().add(data["prices"], str(path), aliases())
     tables = data.get("profiles", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{path}: profiles are tables; write [profiles.NAME] and its settings below")

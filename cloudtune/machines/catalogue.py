@@ -163,13 +163,16 @@ def _as_large(name: str, offered: set[str]) -> list[str]:
     return [each for each, memory in enough.items() if memory == min(enough.values())]
 
 
-def _distance(wanted: Machine, found: Machine) -> float:
-    """Return how unlike two machines are: doublings of each size, those of too little weighing more."""
-    sizes = [(wanted.cpus, found.cpus), (wanted.memory, found.memory)]
-    if wanted.accelerator is not None and found.accelerator is not None:
-        sizes.append((wanted.accelerator.count**2, found.accelerator.count**2))
-    doublings = (math.log2(there / here) for here, there in sizes)
-    return sum(each if each >= 0 else -each * _SMALLER for each in doublings)
+def _distance(wanted: Machine, found: Machine) -> tuple[float, float]:
+    """Return how unlike two machines are, in doublings: of the number of accelerators first, then of all other sizes."""
+    counts = [1.0 if each is None else each.count for each in (wanted.accelerator, found.accelerator)]
+    return _doublings(*counts), _doublings(wanted.cpus, found.cpus) + _doublings(wanted.memory, found.memory)
+
+
+def _doublings(wanted: float, found: float) -> float:
+    """Return how often a size has to be doubled or halved to be the other; too little weighs more than too much."""
+    doublings = math.log2(found / wanted)
+    return doublings if doublings >= 0 else -doublings * _SMALLER
 
 
 def catalogue(service: str, prices: Prices | None = None) -> Catalogue:

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
+from cloudtune.machines.catalogue import Catalogue
 from cloudtune.planning.missing import PLACES, Missing
 from cloudtune.planning.plan import Note, Support
 from cloudtune.porting.tables import Tables
@@ -28,6 +30,16 @@ class Change:
         self.tables = tables
         self.notes: list[Note] = []
         self.missing: list[Missing] = []
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The machines of this service, with the user's prices."""
+        return self.tables.catalogue(self.words.provider)
+
+    @property
+    def region(self) -> str:
+        """The region whose prices count."""
+        return self.default("region") or self.catalogue.region
 
     def default(self, name: str) -> str | None:
         """Return what the profile says by a neutral name; None where it says nothing."""

@@ -1,10 +1,11 @@
 """What the config says that a job can be ported by."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from cloudtune.machines.catalogue import Catalogue, catalogue
 from cloudtune.porting.places import Places
 from cloudtune.porting.words import ServiceWords
 
@@ -19,6 +20,7 @@ class Tables:
         profiles: the names of the profiles that config files have.
         settings: of the profile.
         base: the folder that the job's relative paths start from; None for the working folder.
+        find_catalogue: returns the machines of the profile's service with the user's prices; None for the listed ones.
     """
 
     places: Places = field(default_factory=Places)
@@ -26,11 +28,17 @@ class Tables:
     profiles: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     base: Path | None = None
+    find_catalogue: Callable[[], Catalogue] | None = None
 
     @property
     def configured(self) -> bool:
         """Whether a config file has the profile."""
         return self.profile in self.profiles
+
+    def catalogue(self, provider: str) -> Catalogue:
+        """Return the machines of a service; read when they are needed, which few jobs do."""
+        found = None if self.find_catalogue is None else self.find_catalogue()
+        return found if found is not None and found.service == provider else catalogue(provider)
 
     def of_profile(self, profile: str, settings: Mapping[str, Any]) -> Self:
         """Return the same for another profile."""

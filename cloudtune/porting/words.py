@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from cloudtune.plugins.entry_points import providers
 from cloudtune.spec.places import is_remote
@@ -50,6 +50,10 @@ class ServiceWords:
     def writes(self, place: str) -> bool:
         """Return whether outputs can go to a place as it stands."""
         return place.startswith(self.schemes)
+
+    def kept_machines(self, settings: Mapping[str, Any]) -> str | None:  # noqa: ARG002  # most services keep none
+        """Return the name of the machines that a profile keeps ready, so that no type is to be chosen; None for none."""
+        return None
 
     def knows(self, kind: Kind, text: str) -> bool:
         """Return whether a text has the form that the service's own have."""

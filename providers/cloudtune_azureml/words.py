@@ -1,6 +1,8 @@
 """Azure Machine Learning's own words for places, identities, machine sizes and clusters."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from cloudtune.porting.words import ServiceWords
 from cloudtune_azureml.values import SIZE
@@ -26,3 +28,8 @@ class AzureMlWords(ServiceWords):
     }
     examples = {"place": "azureml://datastores/…/paths/NAME", "image": "azureml:…@latest"}
     settings = {"image": "environment"}
+
+    def kept_machines(self, settings: Mapping[str, Any]) -> str | None:
+        """Return the profile's cluster."""
+        cluster = settings.get("compute")
+        return cluster if isinstance(cluster, str) else None

@@ -28,10 +28,6 @@ _PLAIN = ("m5", "m6i", "m7i", "c5", "c6i", "c7i", "r5", "r6i", "r7i")
 """Families whose memory follows from their processors: https://aws.amazon.com/ec2/instance-types/."""
 
 _OTHERS: Mapping[str, tuple[int, float]] = {
-    "t3.medium": (2, 4),
-    "t3.large": (2, 8),
-    "t3.xlarge": (4, 16),
-    "t3.2xlarge": (8, 32),
     "m4.xlarge": (4, 16),
     "m4.2xlarge": (8, 32),
     "m4.4xlarge": (16, 64),
@@ -47,7 +43,8 @@ _OTHERS: Mapping[str, tuple[int, float]] = {
     "c5n.9xlarge": (36, 96),
     "c5n.18xlarge": (72, 192),
 }
-"""Processors and GiB of machines without accelerators that do not follow a rule."""
+"""Processors and GiB of machines without accelerators that do not follow a rule. Those of the family t3 are left out:
+their processors are lent by credits, so they are no equivalent of others of their size."""
 
 _G_COUNTS = {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8}
 _G_FAMILIES = {"g5": ("A10G", 4), "g6": ("L4", 4), "g6e": ("L40S", 8)}
