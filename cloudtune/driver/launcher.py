@@ -62,6 +62,9 @@ class Launcher(ABC):
     once: bool = False
     """Whether launching the same attempt twice makes one job, whose name is derived from the attempt."""
 
+    most: int | None = None
+    """How many trials it runs at once, as far as that is known before; None for no limit but the job's own."""
+
     def outlives(self, trial: Trial) -> bool:  # noqa: ARG002  # most launchers end all that they launched
         """Return whether a running trial goes on when the launcher is closed, so that the next driver can adopt it."""
         return False

@@ -15,6 +15,7 @@ from typing import Any
 from cloudtune.process.groups import process_exists, signal_group, start_ticks
 from cloudtune.process.keeper import append
 from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.leases import Lease
 from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
 
@@ -35,6 +36,7 @@ def begin(
     folder: Path,
     seconds: float | None = None,
     grace: float = 10.0,
+    lease: Lease | None = None,
 ) -> None:
     """Start an attempt with a keeper of its own, so that it outlives this process; do nothing if it was started before.
 
@@ -47,13 +49,14 @@ def begin(
         folder: where it starts.
         seconds: that it may take; None for no limit.
         grace: seconds between the request to end and the end, at that limit.
+        lease: what it has of this machine for itself; None for whatever there is.
 
     Raises:
         OSError: its files cannot be written, or no keeper can be started.
     """
     files.make_folders()
     try:
-        Path(f"{files.record}.begun").touch(exist_ok=False)
+        _mark(files).touch(exist_ok=False)
     except FileExistsError:
         return
     Path(files.parameters).write_text(json.dumps({"parameters": dict(parameters)}), "utf-8")
@@ -61,10 +64,27 @@ def begin(
     with keeper.socket:  # without it, the keeper stays for as long as the attempt
         request = {"do": "spawn", "key": files.record, "argv": list(argv), "cwd": str(folder), "record": files.record}
         limits = {"limit": seconds, "grace": grace, "log": files.log, "log_size": files.log_size}
-        keeper.send({**request, **limits, "env": files.environment(number)})
+        keeper.start({**request, **limits, "env": files.environment(number)}, lease)
         until = time.monotonic() + _BEGIN_TIMEOUT
         while not kept(files) and ending_of(files) is None and time.monotonic() < until:
             time.sleep(0.001)
+
+
+def refuse(files: TrialFiles, why: str) -> None:
+    """Record that an attempt cannot be started on this machine."""
+    files.make_folders()
+    _mark(files).touch()
+    outcome = {"status": None, "why": "start", "message": why, "peak": 0}
+    append(files.record, f"\n\n{json.dumps(outcome)}\n")
+
+
+def begun(files: TrialFiles) -> bool:
+    """Return whether an attempt was begun, so that it is not begun again."""
+    return _mark(files).exists()
+
+
+def _mark(files: TrialFiles) -> Path:
+    return Path(f"{files.record}.begun")
 
 
 def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:

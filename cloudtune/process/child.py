@@ -47,6 +47,7 @@ class Child:
         peak: greatest memory measured, in bytes; 0 without a memory limit.
         deadline: when its time limit ends, in seconds of `time.monotonic`; None for no limit.
         kill_at: when it is killed after a request to end; None without such a request.
+        lease: descriptor of the lease of its devices, which its processes have inherited; None for none.
         status: wait status of the leader that has ended, while other members of its group may still save their state.
     """
 
@@ -65,7 +66,14 @@ class Child:
         self.deadline = time.monotonic() + limit if limit else None
         self.kill_at: float | None = None
         self.status: int | None = None
+        self.lease: int | None = None
         self._log_start = log_start
+
+    def end_lease(self) -> None:
+        """Let go of its lease here; its processes hold it until the last of them has ended."""
+        if self.lease is not None:
+            os.close(self.lease)
+            self.lease = None
 
     @property
     def output_start(self) -> int:

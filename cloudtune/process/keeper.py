@@ -12,6 +12,7 @@ The protocol is JSON lines over the socket whose descriptor is the last argument
 what it needs of the standard library, so that the keeper is ready within milliseconds.
 
 Requests:   {"do": "load", …}   {"do": "spawn", "key": …}   {"do": "fork", …}   {"do": "worker", …} (with a descriptor)
+            "lease": true (with a descriptor, the first) and "cpus": […], where it has devices of its own: see `leases`
             {"do": "stop", "key": …, "grace": seconds}      {"do": "quit"}
 Answers:    {"ended": key, "status": wait status or null, "why": "" | "time" | "memory" | "stopped" | "start" | "system", "message": …}
 
@@ -42,7 +43,7 @@ from cloudtune.process.groups import (
     start_ticks,
 )
 from cloudtune.process.log_trimming import trim_log
-from cloudtune.process.starter import Starter
+from cloudtune.process.starter import Starter, inherited, on_processors
 
 TYPE_CHECKING = False  # type checkers assume True; loading typing would double the imports
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Keeper:
         self._wake.close()
         if self._connection is not None:
             self._connection.close()
+        for child in self._children.values():  # whatever has a lease open has its devices
+            child.end_lease()
 
     # Requests and answers
 
@@ -152,8 +155,11 @@ class Keeper:
     # Starting
 
     def _start(self, request: dict[str, Any]) -> None:
+        lease = self._descriptors.pop(0) if request.get("lease") else None
         try:
-            child = self._started(request)
+            with on_processors(request.get("cpus")), inherited(lease):
+                child = self._started(request)
+            child.lease = lease
             self._children[child.pid] = child
             if child.record is not None:
                 append(child.record, f"{child.pid} {start_ticks(child.pid)}\n{self._name}\n")
@@ -163,6 +169,8 @@ class Keeper:
             self._failed_to_start(request, message, why)
         except ImportError as error:
             self._failed_to_start(request, str(error))
+        if lease is not None and all(child.lease != lease for child in self._children.values()):
+            os.close(lease)
 
     def _started(self, request: dict[str, Any]) -> Child:
         match request["do"]:
@@ -210,6 +218,7 @@ class Keeper:
             with contextlib.suppress(OSError):  # the log has been removed
                 trim_log(child.log, child.log_size, child.output_start)
         outcome = {"status": status, "why": child.why, "message": "", "peak": child.peak}
+        child.end_lease()  # before the driver looks for room for the next trial
         # The driver gets the outcome first and continues meanwhile; the record is for the case that it dies.
         self._send({"ended": child.key, **outcome})
         if child.record is not None:

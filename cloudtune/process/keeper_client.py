@@ -8,7 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Lease
 
 _IMPORTED_FROM = Path(__file__).parents[2]
 """The folder that this package is imported from."""
@@ -58,18 +61,27 @@ class KeeperClient:
         """The keeper's process id."""
         return self._process.pid
 
-    def send(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
-        """Send a request of the protocol that `cloudtune.process.keeper` describes, with a descriptor where it needs one.
+    def send(self, request: Mapping[str, Any], *descriptors: int) -> None:
+        """Send a request of the protocol that `cloudtune.process.keeper` describes, with the descriptors that it needs.
 
         Raises:
             OSError: the keeper is gone.
         """
         data = json.dumps(request).encode() + b"\n"
-        if descriptor is None:
+        if not descriptors:
             self.socket.sendall(data)
             return
-        sent = socket.send_fds(self.socket, [data], [descriptor])
+        sent = socket.send_fds(self.socket, [data], descriptors)
         self.socket.sendall(data[sent:])
+
+    def start(self, request: Mapping[str, Any], lease: "Lease | None", *descriptors: int) -> None:
+        """Send a request for a process that holds a lease, if it needs one; see `send`."""
+        if lease is None:
+            self.send(request, *descriptors)
+            return
+        environment = {**request.get("env", {}), **lease.environment}
+        asked = {**request, "env": environment, "lease": True, "cpus": lease.cpus}
+        self.send(asked, lease.descriptor, *descriptors)
 
     def receive(self) -> Iterator[dict[str, Any]]:
         """Return the answers that have come; wait for one if there is none.

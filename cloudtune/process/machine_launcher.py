@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
@@ -13,10 +13,12 @@ from cloudtune.driver.polling import PollingLauncher
 from cloudtune.errors import ProviderError
 from cloudtune.process.agent import place_of
 from cloudtune.process.endings import ended_of
+from cloudtune.process.leases import fitting
 from cloudtune.process.logs import sample
 from cloudtune.process.machine import Machine
 from cloudtune.process.mirror import Mirror
 from cloudtune.process.setting import Setting
+from cloudtune.process.sharing import needs_of
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
@@ -26,6 +28,9 @@ MOST_LOSSES = 5
 
 _FRESH = 2.0
 """Seconds without an answer after which a machine is tried before a trial is sent: a lost order may have been begun."""
+
+_ROOM = 1.0
+"""Seconds until a machine is asked again to begin a trial for which it had no room: trials of another run have it."""
 
 _OF_THE_MACHINE = ("lost", "system")
 """Reasons of an attempt's end that lie with the machine and not the trial: it is gone, or its disk is full."""
@@ -39,6 +44,7 @@ class _Running:
         mirror: its files on this machine.
         machine: where it runs.
         order: what its machine has to know to begin it; None once it has.
+        next_try: when its machine is asked again to begin it, in seconds of `time.monotonic`: it had no room.
         signal: that is sent with the next call.
         kill_at: when it is killed, in seconds of `time.monotonic`.
     """
@@ -46,6 +52,7 @@ class _Running:
     mirror: Mirror
     machine: Machine
     order: Mapping[str, Any] | None = None
+    next_try: float = 0.0
     signal: int = 0
     kill_at: float = float("inf")
 
@@ -61,7 +68,8 @@ class MachineLauncher(PollingLauncher):
         machines: that run trials; the launcher closes them.
         setting: of the run; its environment has only the job's own variables.
         data: places of the inputs below the run's folder on a machine, by environment variable.
-        slots: trials at the same time on each machine.
+        slots: trials at the same time on each machine, as far as its GPUs are enough.
+        gpus: how many GPUs of a machine trials may use, or which, by its name; those of other machines are found there.
         patience: seconds without an answer of a machine after which its trials are started on others.
         interval: seconds between two polls of the machines.
 
@@ -76,12 +84,16 @@ class MachineLauncher(PollingLauncher):
         data: Mapping[str, str],
         *,
         slots: int = 1,
+        gpus: Mapping[str, int | Sequence[str]] | None = None,
         patience: float = 60.0,
         interval: float = 0.3,
     ) -> None:
         super().__init__()
         self._machines, self._setting, self._data = machines, setting, data
-        self._slots, self._patience, self._interval = slots, patience, interval
+        self._patience, self._interval = patience, interval
+        self._gpus, self._needs = gpus or {}, needs_of(setting.job)
+        self._slots = {machine.name: self._most_on(machine, slots) for machine in machines}
+        self.most = sum(self._slots.values())
         self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
@@ -89,6 +101,8 @@ class MachineLauncher(PollingLauncher):
         self._places: dict[int, Machine] = {}
         self._losses: Counter[int] = Counter()
         self._strays: list[_Running] = []  # given up while their machines did not answer
+        if not self.most:
+            raise ProviderError("no machine has the accelerators that a trial needs (gpus in the profile)")
         for machine in machines:
             self._poll_machine(machine)
         if not any(machine.up for machine in machines):
@@ -108,8 +122,14 @@ class MachineLauncher(PollingLauncher):
     def room(self) -> int:
         return sum(self._free(machine) for machine in self._machines)
 
+    def _most_on(self, machine: Machine, slots: int) -> int:
+        said = self._gpus.get(machine.name)
+        if self._needs.gpus is None or said is None:
+            return slots
+        return fitting(self._needs.gpus, said if isinstance(said, int) else len(said), slots)
+
     def _free(self, machine: Machine) -> int:
-        return max(0, self._slots - list(self._places.values()).count(machine)) if machine.up else 0
+        return max(0, self._slots[machine.name] - list(self._places.values()).count(machine)) if machine.up else 0
 
     def place(self, trial: Trial) -> str:
         self._places[trial.number] = max(self._machines, key=self._free)
@@ -141,6 +161,7 @@ class MachineLauncher(PollingLauncher):
 
     def _order(self, trial: Trial) -> dict[str, Any]:
         words = ["", "-m", "cloudtune.trial", "--function", str(self._setting.job.trial.function)]
+        accelerators = self._setting.job.compute.accelerators
         return {
             "argv": self._command(trial.parameters) if self._command else [*words, "--metric", self._setting.metric],
             "run": self._setting.run_id,
@@ -149,6 +170,9 @@ class MachineLauncher(PollingLauncher):
             "data": dict(self._data),
             "seconds": self._setting.seconds,
             "grace": self._setting.grace,
+            "needs": asdict(self._needs),
+            "kind": None if accelerators is None else accelerators.type,
+            "gpus": self._gpus.get(self._places[trial.number].name),
         }
 
     def adopt(self, trial: Trial) -> bool:
@@ -190,7 +214,9 @@ class MachineLauncher(PollingLauncher):
 
     def _poll_machine(self, machine: Machine) -> None:
         """Send a machine its orders and take its news; give up its trials where it has not answered for too long."""
-        here = [running for running in self._running.values() if running.machine is machine]
+        now = time.monotonic()
+        running_here = (running for running in self._running.values() if running.machine is machine)
+        here = [running for running in running_here if running.signal or now >= running.next_try]
         strays = [running for running in self._strays if running.machine is machine]
         try:
             if not machine.up and time.monotonic() >= machine.next_try:
@@ -217,10 +243,13 @@ class MachineLauncher(PollingLauncher):
                 "log_size": self._setting.log_size,
                 "known": running.mirror.known(),
                 "signal": int(SIGKILL) if now >= running.kill_at else running.signal,
-                "begin": running.order,
+                "begin": None if running.signal else running.order,
             }
 
     def _hear(self, running: _Running, news: Mapping[str, Any]) -> None:
+        if "waiting" in news:
+            running.next_try = time.monotonic() + _ROOM
+            return
         running.order, running.signal = None, 0
         texts = {name: news[name].encode("latin-1") for name in ("log", "lines")}
         self._updates.extend(running.mirror.take({**news, **texts}))

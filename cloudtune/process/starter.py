@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from cloudtune.process.log_trimming import trim_log
 
 TYPE_CHECKING = False  # type checkers assume True; loading typing would double the keeper's imports
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -25,6 +26,33 @@ _DEFAULT_SIGNALS = (
     signal.SIGHUP,
     signal.SIGCHLD,
 )
+
+
+@contextlib.contextmanager
+def on_processors(cpus: list[int] | None) -> Iterator[None]:
+    """Let processes that are started meanwhile run on some processors alone; on all where none are given."""
+    if not cpus:
+        yield
+        return
+    own = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+@contextlib.contextmanager
+def inherited(descriptor: int | None) -> Iterator[None]:
+    """Let programs that are started meanwhile inherit a descriptor."""
+    if descriptor is None:
+        yield
+        return
+    os.set_inheritable(descriptor, True)
+    try:
+        yield
+    finally:
+        os.set_inheritable(descriptor, False)
 
 
 class Starter:
@@ -105,6 +133,7 @@ class Starter:
         """
         try:
             function = self._ready_function()
+            environment = request.get("env", {})
             log_start = SharedOffset()
             log_start.put(-1)
 
@@ -113,6 +142,7 @@ class Starter:
                 trim_log(request["log"], request["log_size"], start)
 
             def serve() -> int:
+                os.environ.update(environment)
                 connection = socket.socket(fileno=descriptor)
                 code: int = self._forked.serve(function, connection, request["run"], log_start.put, ended)
                 return code

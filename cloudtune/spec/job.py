@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from cloudtune.plugins.entry_points import aliases
-from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel
+from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel, no_text
 from cloudtune.space.space import Space
 from cloudtune.spec.consistency import Found, refuse, search_problems
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
@@ -158,20 +158,41 @@ class Limits(SpecModel):
     """The job ends when so many finished trials in a row brought no better objective."""
 
 
+def _whole_or_part(value: object) -> object:
+    no_text(value)
+    if isinstance(value, int | float):
+        if 0.01 <= value < 1:
+            return value
+        if value >= 1 and float(value).is_integer():
+            return int(value)
+    raise ValueError(f"must be a whole number from 1, or a part of one from 0.01, such as 0.5; not {value!r}")
+
+
+DeviceCount = Annotated[
+    int | float,
+    BeforeValidator(_whole_or_part),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "number", "minimum": 0.01, "exclusiveMaximum": 1}]}
+    ),
+]
+
+
 class Accelerators(SpecModel):
     """Accelerators of one trial."""
 
     type: Text
     """The service's name of the accelerator."""
-    count: Count = 1
-    """How many of them."""
+    count: DeviceCount = 1
+    """How many; 0.5 for two trials on each one, where trials run beside each other: on this machine, on hosts and on Ray."""
 
 
 def _accelerators(value: object) -> object:
     if not isinstance(value, str):
         return value
-    kind, _, count = value.partition(":")
-    return {"type": kind, "count": int(count)} if count.isdecimal() else {"type": value}
+    kind, _, count = value.rpartition(":")
+    if not kind or not re.fullmatch(r"\d+(\.\d+)?", count):
+        return {"type": value}
+    return {"type": kind, "count": float(count) if "." in count else int(count)}
 
 
 class Compute(SpecModel):

@@ -16,8 +16,10 @@ from typing import Any
 from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.leases import Lease
 from cloudtune.process.logs import lines_of_slice
 from cloudtune.process.setting import Setting
+from cloudtune.process.sharing import Sharing, no_room
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Report, Trial
 
@@ -27,16 +29,20 @@ class PoolLauncher(Launcher):
 
     Args:
         setting: the setting of all trials.
+        sharing: gives each worker what its trials need of this machine.
         load: the keeper's ``load`` request.
     """
 
-    def __init__(self, setting: Setting, load: Mapping[str, Any]) -> None:
+    def __init__(self, setting: Setting, sharing: Sharing, load: Mapping[str, Any]) -> None:
         self._setting = setting
+        self._sharing = sharing
+        self.most = sharing.most(setting.job.limits.parallel)
         self._load = load
         self._happened: deque[TrialUpdate] = deque()
         self._selector = selectors.DefaultSelector()
         self._workers: dict[str, _Worker] = {}
         self._idle: list[_Worker] = []
+        self._placed: set[int] = set()  # trials for which idle workers are kept
         self._busy: dict[int, _Worker] = {}
         self._next_name = 0
         (setting.folder / "workers").mkdir(exist_ok=True)
@@ -54,8 +60,25 @@ class PoolLauncher(Launcher):
         keeper.send({"do": "load", **self._load})
         return keeper
 
+    def room(self) -> int | None:
+        return 1 if self._sharing.active and self._unplaced_idle() else self._sharing.room()
+
+    def _unplaced_idle(self) -> bool:
+        """Return whether a worker is idle for which no trial is on its way; it has what its next trial needs."""
+        return len(self._idle) > len(self._placed)
+
+    def place(self, trial: Trial) -> str:
+        if self._sharing.active and self._unplaced_idle():
+            self._placed.add(trial.number)
+        elif self._sharing.active:
+            self._sharing.reserve(trial.number)
+        return ""
+
     def launch(self, trial: Trial) -> None:
-        worker = self._idle.pop() if self._idle else self._start_worker()
+        worker = self._worker_for(trial)
+        if worker is None:
+            self._happened.append(no_room(trial))
+            return
         worker.take(trial, self._setting.seconds)
         self._busy[trial.number] = worker
         files = self._setting.files(trial)
@@ -70,7 +93,19 @@ class PoolLauncher(Launcher):
         with contextlib.suppress(OSError):  # it died; the keeper will say so
             worker.connection.sendall(json.dumps(request).encode() + b"\n")
 
-    def _start_worker(self) -> "_Worker":
+    def _worker_for(self, trial: Trial) -> "_Worker | None":
+        """Return an idle worker or a new one; None if there is no room for that."""
+        placed = trial.number in self._placed or not self._sharing.active
+        self._placed.discard(trial.number)
+        if self._idle and placed:
+            return self._idle.pop()
+        lease = self._sharing.take(trial.number)
+        if lease is None:
+            return None if self._sharing.active else self._start_worker(None)
+        with contextlib.closing(lease):  # the keeper has it then
+            return self._start_worker(lease)
+
+    def _start_worker(self, lease: Lease | None) -> "_Worker":
         ours, theirs = socket.socketpair()
         name = str(self._next_name)
         self._next_name += 1
@@ -86,7 +121,7 @@ class PoolLauncher(Launcher):
             "memory": self._setting.memory,
         }
         with theirs, contextlib.suppress(OSError):  # the keeper died; the next read from it fails
-            self._keeper.send(request, theirs.fileno())
+            self._keeper.start(request, lease, theirs.fileno())
         return worker
 
     def printed(self, trial: Trial) -> Sequence[str]:
@@ -96,6 +131,9 @@ class PoolLauncher(Launcher):
         return False
 
     def poll(self, timeout: float) -> Sequence[TrialUpdate]:
+        self._sharing.let_go()
+        if self._happened:
+            timeout = 0.0
         wait = min([timeout, *(worker.time_left() for worker in self._busy.values())])
         for chosen, _ in self._selector.select(max(0.0, wait)):
             if chosen.data is None:
@@ -179,6 +217,7 @@ class PoolLauncher(Launcher):
             self._kill(worker, "")
 
     def close(self) -> None:
+        self._sharing.close()
         self._keeper.close()
         for worker in self._workers.values():
             worker.connection.close()

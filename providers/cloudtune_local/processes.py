@@ -1,5 +1,6 @@
 """Trials as processes: each with its own process group, folder, log and limits."""
 
+import contextlib
 import json
 import selectors
 import signal
@@ -14,8 +15,10 @@ from cloudtune.errors import StoreError
 from cloudtune.process.attempts import ending_of, signal_attempt, stop_adopted, watched
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
+from cloudtune.process.leases import Lease
 from cloudtune.process.logs import sample
 from cloudtune.process.setting import Setting, TrialFiles
+from cloudtune.process.sharing import Sharing, no_room
 from cloudtune.process.tail import Tail
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
@@ -33,11 +36,14 @@ class ProcessLauncher(Launcher):
 
     Args:
         setting: the setting of all trials.
+        sharing: gives each trial what it needs of this machine.
         load: the keeper's ``load`` request for function trials; None for commands.
     """
 
-    def __init__(self, setting: Setting, load: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, setting: Setting, sharing: Sharing, load: Mapping[str, Any] | None = None) -> None:
         self._setting = setting
+        self._sharing = sharing
+        self.most = sharing.most(setting.job.limits.parallel)
         self._load = load
         self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
         command = setting.job.trial.command
@@ -58,10 +64,24 @@ class ProcessLauncher(Launcher):
             keeper.send({"do": "load", **self._load})
         return keeper
 
+    def room(self) -> int | None:
+        return self._sharing.room()
+
     def place(self, trial: Trial) -> str:
+        self._sharing.reserve(trial.number)
         return self._setting.place(trial)
 
     def launch(self, trial: Trial) -> None:
+        lease = self._sharing.take(trial.number)
+        if lease is None and self._sharing.active:
+            self._happened.append(no_room(trial))
+            return
+        with contextlib.ExitStack() as held:  # here until the keeper has it
+            if lease is not None:
+                held.callback(lease.close)
+            self._launch(trial, lease)
+
+    def _launch(self, trial: Trial, lease: Lease | None) -> None:
         files = self._setting.files(trial)
         self._launched.add(trial.number)
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=False)
@@ -70,7 +90,7 @@ class ProcessLauncher(Launcher):
                 files.make_folders()
             with open(files.parameters, "w") as file:  # noqa: PTH123  # no Path: many files are written
                 file.write(json.dumps({"parameters": trial.parameters}))
-            self._keeper.send(self._request(trial, files))
+            self._keeper.start(self._request(trial, files), lease)
             self._make_ahead(trial.number + 1)
         except ConnectionError:
             self._keeper_is_gone()
@@ -120,6 +140,7 @@ class ProcessLauncher(Launcher):
         return True
 
     def poll(self, timeout: float) -> Sequence[TrialUpdate]:
+        self._sharing.let_go()
         if not self._happened:
             wait = min(timeout, max(0.0, self._next_reading - time.monotonic())) if self._running else timeout
             if self._selector.select(wait):
@@ -193,6 +214,7 @@ class ProcessLauncher(Launcher):
             self._keeper_is_gone()
 
     def close(self) -> None:
+        self._sharing.close()
         for process in self._running.values():
             if process.adopted:
                 stop_adopted(process.files, signal.SIGKILL)

@@ -13,14 +13,17 @@ from cloudtune.errors import TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.process.attempts import kept_pid
 from cloudtune.process.keeper_client import trial_environment
+from cloudtune.process.leases import thread_limits
 from cloudtune.process.orphans import end_leftovers
 from cloudtune.process.setting import Setting
+from cloudtune.process.sharing import Sharing, needs_of
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
+from cloudtune_local.machine import LocalProfile, gpus_in_words, resources_for
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
@@ -37,7 +40,11 @@ class LocalProvider(DrivenProvider):
     support = SUPPORT
 
     def plan(self, job: TuningJob) -> Plan:
-        return translate(job, self.mounts)
+        return translate(job, self.mounts, resources_for(job, self._profile, os.environ) if needs_of(job) else None)
+
+    @property
+    def _profile(self) -> LocalProfile:
+        return LocalProfile.of(self.settings, PROVIDER)
 
     def where(self, job: TuningJob) -> "Where":
         from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
@@ -53,6 +60,7 @@ class LocalProvider(DrivenProvider):
             Finding("system", platform.system() in systems, f"{platform.system()} {platform.machine()}; trials need Linux or macOS (on Windows: WSL)"),
             Finding("python", True, f"{platform.python_version()} at {sys.executable}"),
             Finding("processors", None, f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} for all trials together"),
+            Finding("gpus", None, gpus_in_words(self._profile)),
             Finding("disk", free > 1_000_000_000, f"{free / 1e9:,.1f} GB free for logs and outputs below {Path.cwd()}"),
             Finding("store", os.access(Path.cwd(), os.W_OK), f"{'may' if os.access(Path.cwd(), os.W_OK) else 'may not'} write to {Path.cwd()}"),
         ]  # fmt: skip
@@ -87,7 +95,8 @@ class LocalProvider(DrivenProvider):
         native = run.record().native
         setting = _setting(run, job, native)
         _end_orphans(run, setting)  # before this run has a keeper, which would be ended as well
-        return _launcher(setting, run, native)
+        needs = needs_of(job)
+        return _launcher(setting, Sharing(resources_for(job, self._profile, setting.environment), needs), run, native)
 
     def abandon(self, run: "RunStore") -> None:
         end_leftovers(run.folder, set())
@@ -109,6 +118,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     for name, place in plan["data"].items():
         view = _view(run, name)
         environment[data_variable(name)] = str(view if view.is_dir() else (base / place).resolve())
+    environment |= thread_limits(needs_of(job), {**environment, **own})
     limit = job.limits.trial_time
     return Setting(
         job=job,
@@ -124,11 +134,11 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
     )
 
 
-def _launcher(setting: Setting, run: "RunStore", native: Mapping[str, str]) -> "Launcher":
+def _launcher(setting: Setting, sharing: Sharing, run: "RunStore", native: Mapping[str, str]) -> "Launcher":
     from cloudtune_local.processes import ProcessLauncher  # noqa: PLC0415  # only who drives launches
 
     if setting.job.trial.function is None:
-        return ProcessLauncher(setting)
+        return ProcessLauncher(setting, sharing)
     load: dict[str, Any] = {
         "pickle": str(run.folder / native["pickle"]) if "pickle" in native else None,
         "function": setting.job.trial.function,
@@ -136,14 +146,14 @@ def _launcher(setting: Setting, run: "RunStore", native: Mapping[str, str]) -> "
         "path": [str(setting.work), *(path for path in sys.path if path)],
     }
     if LocalSettings.model_validate(setting.job.native_settings("local")).isolate:
-        return ProcessLauncher(setting, load)
+        return ProcessLauncher(setting, sharing, load)
     if native.get("keeper") == "spare":
         from cloudtune_local.spare import SparePool  # noqa: PLC0415
 
-        return SparePool(setting, load)
+        return SparePool(setting, sharing, load)
     from cloudtune_local.pool import PoolLauncher  # noqa: PLC0415
 
-    return PoolLauncher(setting, load)
+    return PoolLauncher(setting, sharing, load)
 
 
 def _end_orphans(run: "RunStore", setting: Setting) -> None:

@@ -50,6 +50,7 @@ class SparePool(PoolLauncher):
         return {name: text for name, text in self._setting.environment.items() if name not in _OF_A_RUN}
 
     def close(self) -> None:
+        self._sharing.close()
         self._selector.close()
         if self._ended() and self._drop_function():
             _keep_spare(self._keeper, self._environment)

@@ -7,10 +7,12 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
+from cloudtune.process.leases import Resources
 from cloudtune.process.setting import LOG_SIZE
 from cloudtune.provider.driven_plan import driven_request
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.job import Size, TuningJob
+from cloudtune_local.machine import note_machine
 
 PROVIDER = "local"
 
@@ -38,9 +40,12 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "strict": (Support.EXACT, ""),
     "compute.instance": (_NOT_HERE, "trials run on this machine, whatever its type"),
     "compute.count": (_NOT_HERE, "trials run on this one machine; a distributed trial runs as one process"),
-    "compute.accelerators": (_NOT_HERE, "trials use the accelerators that they find on this machine"),
-    "compute.cpus": (_NOT_HERE, "the processors are shared; limits.parallel says how many trials share them"),
+    "compute.accelerators": (Support.EXACT, ""),
+    "compute.accelerators.other": (_NOT_HERE, "this machine has not got them: trials get what it has instead"),
+    "compute.cpus": (Support.EXACT, ""),
+    "compute.cpus.fewer": (_NOT_HERE, "this machine has fewer: each trial gets all of them"),
     "compute.memory": (Support.EXACT, ""),
+    "compute.memory.less": (_NOT_HERE, "this machine has less: trials run one at a time"),
     "compute.disk": (_NOT_HERE, "trials use the disk of this machine without a limit"),
     "compute.spot": (_NOT_HERE, "this machine is not taken away"),
     "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for"),
@@ -74,18 +79,23 @@ class LocalSettings(SpecModel):
     """The interpreter that commands find as ``python`` (its folder comes first in PATH); null for the one that runs cloudtune."""
 
 
-def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None) -> Plan:
+def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None, here: Resources | None = None) -> Plan:
     """Return the plan for this machine: all that the launcher needs to know as plain data, and where each leaf of the job went.
 
     Args:
         job: the spec.
         mounts: folders that replace places in the cloud; see `cloudtune.config.mounts`.
+        here: what this machine has; None if the job needs nothing of it in particular.
     """
     ledger = Ledger(PROVIDER)
     request = driven_request(ledger, job, SUPPORT, mounts or {})
-    ledger.carry("compute.memory", "memory")
+    compute = job.compute.model_dump(mode="json", include={"accelerators", "cpus"})
+    for field in ("accelerators", "cpus", "memory"):
+        ledger.carry(f"compute.{field}", field)
+    if here is not None:
+        note_machine(ledger, job, here, SUPPORT)
     settings = _settings(ledger, job).model_dump(mode="json")
-    request |= {"memory": job.compute.memory, "settings": settings}
+    request |= {**compute, "memory": job.compute.memory, "settings": settings}
     return ledger.close(job, "driven", request, Machines("process of this machine"))
 
 

@@ -169,8 +169,9 @@ class MixedLauncher(Launcher):
             case Ended():
                 profile.trials.discard(news.number)
                 return self._ended(name, news)
-            case Ready():
+            case Ready(most):
                 profile.state = "ready"
+                profile.most = profile.most if most is None else min(profile.most, most)
             case Outage(error):
                 profile.state = "out"
                 self._rest(name, f"cannot be used: {error}", for_good=not error.retryable)

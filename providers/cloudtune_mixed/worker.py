@@ -22,7 +22,13 @@ _MAX_OUTAGES = 1
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The profile is ready for trials."""
+    """The profile is ready for trials.
+
+    Attributes:
+        most: how many it runs at once; None for no limit.
+    """
+
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,7 @@ class Worker:
         self._end_strays(launcher)
         if not self._ready:
             self._ready = True
-            self._tell(self.profile, Ready())
+            self._tell(self.profile, Ready(launcher.most))
         if task.action is not None:
             task.action(launcher)
 

@@ -52,6 +52,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.instance.unknown": (Support.UNCHECKED, "of a form that Google's machine types have, but not among those that are known here"),
     "compute.count": (Support.ENCODED, "as a pool of one machine, the chief, and a second pool of the others"),
     "compute.accelerators": (Support.EXACT, ""),
+    "compute.accelerators.part": (Support.UNSUPPORTED, "a machine has whole accelerators; write count: 1"),
     "compute.cpus": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.memory": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.disk": (Support.EXACT, ""),

@@ -88,7 +88,9 @@ class JobSpecWriter:
             self._ledger.carry("compute.accelerators.type", f"{place}.acceleratorType")
             self._ledger.carry("compute.accelerators.count", f"{place}.acceleratorCount")
             machine["acceleratorType"] = compute.accelerators.type.upper().replace("-", "_")
-            machine["acceleratorCount"] = compute.accelerators.count
+            machine["acceleratorCount"] = math.ceil(compute.accelerators.count)
+            if compute.accelerators.count < 1:
+                self._ledger.note("compute.accelerators.count", *SUPPORT["compute.accelerators.part"])
         return machine
 
     def _disk(self) -> dict[str, Any]:

@@ -159,7 +159,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
         (
             "compute: {accelerators: 'T4:0'}",
             11,
-            "compute.accelerators.count: must be at least 1, not 0",
+            "compute.accelerators.count: must be a whole number from 1, or a part of one from 0.01, such as 0.5; not 0",
         ),
         ("compute: {cpus: 0}", 17, "compute.cpus: must be above 0, not 0"),
         ("compute:", 9, "compute: must be a mapping (key: value), not null"),

@@ -88,6 +88,8 @@ class _Account:
             ledger.note("compute.count", *SUPPORT["compute.count" if self._own.is_job else "compute.count.native"])
         else:
             ledger.carry("compute.count", "")
+        if compute.accelerators is not None and compute.accelerators.count < 1:
+            ledger.note("compute.accelerators.count", *SUPPORT["compute.accelerators.part"])
         named = compute.accelerators is None or "/" in compute.accelerators.type
         self._carry_or_note(
             "compute.accelerators", f"resources.limits.{GPU}", carried=named, row="compute.accelerators"

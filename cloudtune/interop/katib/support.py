@@ -24,6 +24,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.count": (Support.UNSUPPORTED, "trials of several machines need a template of Kubeflow's training operator, such as a PyTorchJob; give it as trialSpec in native: {katib: {spec: {trialTemplate: …}}}"),
     "compute.count.native": (Support.APPROXIMATE, "the native template says how many"),
     "compute.accelerators": (Support.APPROXIMATE, "as nvidia.com/gpu: which GPU it is the nodes decide; choose them by a nodeSelector in native: {katib: …}"),
+    "compute.accelerators.part": (Support.UNSUPPORTED, "Kubernetes gives containers whole GPUs; write count: 1"),
     "compute.spot": (Support.APPROXIMATE, "which nodes are spot the cluster decides; choose them by a nodeSelector in native: {katib: …}"),
     "compute.max_wait": (Support.APPROXIMATE, "pods wait for capacity as long as they must"),
     "data": (Support.APPROXIMATE, "is not brought to the trial: a variable names the place, for it to read or to mount there"),

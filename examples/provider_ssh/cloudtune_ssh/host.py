@@ -36,6 +36,11 @@ class SshSettings(Settings):
     """A file in the place of ``~/.ssh/config``."""
     slots: Annotated[int, Field(ge=1)] = 1
     """Trials at once on each host."""
+    gpus: int | tuple[str, ...] | dict[str, int | tuple[str, ...]] | None = None
+    """GPUs that trials may have of each host: how many, or their numbers or UUIDs; by the host's name where hosts differ.
+
+    Null: all that a host's ``nvidia-smi`` or ``rocm-smi`` finds.
+    """
     folder: Annotated[str, Field(min_length=1)] = ".cache/cloudtune"
     """The folder for runs on each host, relative to the home folder there."""
     python: Word = "python3"
@@ -44,6 +49,12 @@ class SshSettings(Settings):
     """Seconds between the request to end (SIGTERM) and the end (SIGKILL)."""
     patience: Annotated[float, Field(ge=0)] = 60.0
     """Seconds without an answer of a host after which its trials start elsewhere."""
+
+    def gpus_by_host(self) -> dict[str, int | tuple[str, ...]]:
+        """Return which GPUs trials may have of those hosts of which that is said."""
+        if isinstance(self.gpus, dict):
+            return self.gpus
+        return {} if self.gpus is None else dict.fromkeys(self.hosts, self.gpus)
 
 
 class Host(Machine):

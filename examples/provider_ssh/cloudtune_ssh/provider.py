@@ -45,15 +45,22 @@ class SshProvider(DrivenProvider):
         "trial.source": (Support.ENCODED, "travels to each host once"),
         "trial.source.none": (Support.APPROXIMATE, "no code travels: the trial starts in an empty folder"),
         "output": DRIVEN_SUPPORT["output.remote"],
+        "compute.cpus": (Support.EXACT, ""),
+        "compute.accelerators": (
+            Support.UNCHECKED,
+            "which GPUs a host has is found there; trials on a host without them get none",
+        ),
+        "compute.memory": (Support.APPROXIMATE, "so much is kept for a trial, but one that takes more is not ended"),
     }
 
     def plan(self, job: TuningJob) -> Plan:
         ledger = Ledger(self.name)
         request = driven_request(ledger, job, self.support, self.mounts)
+        ledger.carry("compute.cpus", "cpus")
         if self.name in job.native:
             message = "settings of hosts are those of the profile, in cloudtune.toml; take it away"
             ledger.note(self.name, Support.UNSUPPORTED, message)
-        return ledger.close(job, "driven", request, Machines("host"))
+        return ledger.close(job, "driven", {**request, "cpus": job.compute.cpus}, Machines("host"))
 
     def where(self, job: TuningJob) -> Where:
         request: Any = self.plan(job).request
@@ -113,6 +120,7 @@ class SshProvider(DrivenProvider):
                 for name, place in places.items()
             },
             slots=settings.slots,
+            gpus=settings.gpus_by_host(),
             patience=settings.patience,
         )
 

@@ -95,10 +95,10 @@ class Programs:
             path = [self._work, self._package, *(part for part in sys.path if part)]
             self._tell_keeper({"do": "load", "pickle": None, "function": function, "cwd": self._work, "path": path})
 
-    def _tell_keeper(self, request: Mapping[str, Any], descriptor: int | None = None) -> None:
+    def _tell_keeper(self, request: Mapping[str, Any], *descriptors: int) -> None:
         if self._keeper is not None:
             with contextlib.suppress(OSError):  # it is gone; the next read from its socket fails
-                self._keeper.send(request, descriptor)
+                self._keeper.send(request, *descriptors)
 
     def _hear_keeper(self) -> None:
         assert self._keeper is not None

@@ -1,0 +1,70 @@
+"""Share this machine out to the trials of a run: each gets a lease of what it needs, or waits."""
+
+from cloudtune.driver.launcher import Ended
+from cloudtune.process.leases import SUPPORTED, Lease, Needs, Resources, lease
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Trial
+
+
+def needs_of(job: TuningJob) -> Needs:
+    """Return what one trial of a job needs of its machine."""
+    compute = job.compute
+    return Needs(compute.cpus, compute.memory, None if compute.accelerators is None else compute.accelerators.count)
+
+
+class Sharing:
+    """Leases what trials need of this machine, which all runs of the user share.
+
+    Args:
+        resources: of this machine.
+        needs: of each trial; where these are none, nothing is leased.
+
+    Attributes:
+        active: whether trials need leases.
+    """
+
+    def __init__(self, resources: Resources, needs: Needs) -> None:
+        self._resources, self._needs = resources, needs
+        self._spare: Lease | None = None
+        self._reserved: dict[int, Lease] = {}
+        self.active = bool(needs) and SUPPORTED
+
+    def most(self, parallel: int) -> int:
+        """Return how many trials fit on this machine at once, up to a number."""
+        return self._resources.room(self._needs, parallel) if self.active else parallel
+
+    def room(self) -> int | None:
+        """Return 1 if there is room for a trial now, which is kept until `reserve` or `let_go`, else 0; None for no limit."""
+        if not self.active:
+            return None
+        self._spare = self._spare or lease(self._resources, self._needs)
+        return int(self._spare is not None)
+
+    def reserve(self, number: int) -> None:
+        """Keep the room for a trial until it takes it."""
+        if self.room():
+            assert self._spare is not None
+            self._reserved[number], self._spare = self._spare, None
+
+    def take(self, number: int) -> Lease | None:
+        """Return a trial's lease, for the caller to close; None if there is no room, or if trials need none."""
+        if self.active and number not in self._reserved:
+            self.reserve(number)
+        return self._reserved.pop(number, None)
+
+    def let_go(self) -> None:
+        """End the lease that `room` keeps."""
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+
+    def close(self) -> None:
+        """End all leases that were not taken."""
+        self.let_go()
+        for reserved in self._reserved.values():
+            reserved.close()
+
+
+def no_room(trial: Trial) -> Ended:
+    """Return the end of a trial that found no room."""
+    return Ended(trial.number, trial.attempt, "what it needs of this machine is in use", unplaced=True)
