@@ -7,7 +7,6 @@ system itself ends the lease when the last of them is gone, whatever becomes of 
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import stat
 import struct
@@ -186,6 +185,8 @@ def _file() -> str:
 
 def _place(device: Device) -> int:
     """Return where in the file a GPU's range begins: by its key alone, since runs may see different GPUs."""
+    import hashlib  # noqa: PLC0415  # slow to load, and most jobs need no GPU
+
     number = int.from_bytes(hashlib.sha256(device.key.encode()).digest()[:5])
     return _GPUS + number * SHARES
 

@@ -128,6 +128,37 @@ def test_trials_of_a_host_that_does_not_answer_for_too_long_start_elsewhere_and_
     assert sorted(trial.attempt for trial in run.trials()) == [1, 1, 1, 1, 2, 2]
 
 
+HOLDS = """\
+import os, pathlib, time
+import cloudtune.trial as trial
+
+begun = time.monotonic()
+time.sleep(0.3)
+with pathlib.Path(os.environ["HELD"]).open("a") as file:
+    file.write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {os.environ['OMP_NUM_THREADS']} {begun} {time.monotonic()}\\n")
+trial.report(score=1.0)
+"""
+
+
+def test_trials_have_gpus_of_their_own_even_where_two_hosts_are_one_machine(
+    project: Path, sshd: Sshd, tmp_path: Path
+) -> None:
+    write_profile(project, sshd)
+    config = project / "cloudtune.toml"
+    config.write_text(f'{config.read_text()}gpus = ["901", "902"]\n')
+    tuning = job(project, HOLDS, limits={"trials": 5, "parallel": 5}, compute={"accelerators": "T4", "cpus": 0.25})
+    held = {"HELD": str(tmp_path / "held")}
+    tuning = tuning.model_copy(update={"trial": tuning.trial.model_copy(update={"environment": held})})
+    assert api.prepare(tuning, "lab", project=project, base=project).wait() is RunState.COMPLETED
+    rows = [line.split() for line in (tmp_path / "held").read_text().splitlines()]
+    assert len(rows) == 5
+    assert {threads for _, threads, _, _ in rows} == {"1"}
+    for gpu in ("901", "902"):
+        spans = sorted((float(begun), float(ended)) for device, _, begun, ended in rows if device == gpu)
+        assert spans
+        assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+
+
 @pytest.mark.usefixtures("lab")
 def test_trials_outlive_a_killed_driver_and_the_next_one_takes_them_over(
     project: Path, submit: Submit, tmp_path: Path

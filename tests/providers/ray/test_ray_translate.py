@@ -77,6 +77,11 @@ def test_the_known_accelerators_are_rays_own() -> None:
     assert all(not name.startswith(("NVIDIA", "AMD-Instinct-MI3", "H", "B")) for name in missing), missing
 
 
+def test_trials_share_a_gpu_where_they_ask_for_a_part_of_one() -> None:
+    options = actor(compute={"accelerators": "T4:0.5"})
+    assert (options["accelerator_type"], options["num_gpus"]) == ("T4", 0.5)
+
+
 def test_a_part_of_a_gpu_and_custom_resources_are_native_settings() -> None:
     settings = {"num_gpus": 0.25, "resources": {"fpga": 1}, "scheduling_strategy": "SPREAD"}
     options = ActorOptions.model_validate(actor(ray=settings))

@@ -226,6 +226,7 @@ def test_what_the_tuner_cannot_do_is_driven_unless_it_must_be_managed(fields: di
     ("fields", "path", "says"),
     [
         ({"compute": {"accelerators": {"type": "nvidia-tesla-t5", "count": 1}}}, "compute.accelerators", "did you mean 'NVIDIA_TESLA_T4'"),
+        ({"compute": {"instance": "n1-standard-8", "accelerators": "NVIDIA_TESLA_T4:0.5"}}, "compute.accelerators.count", "whole accelerators"),
         ({"network": {"name": "default"}}, "network.name", "projects/NUMBER/global/networks/NAME"),
         ({"network": {"isolated": True}}, "network.isolated", "VPC Service Controls"),
         ({"encryption": {"key": "alias/key"}}, "encryption.key", "cryptoKeys"),
