@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -156,7 +157,7 @@ def test_trials_have_gpus_of_their_own_even_where_two_hosts_are_one_machine(
     for gpu in ("901", "902"):
         spans = sorted((float(begun), float(ended)) for device, _, begun, ended in rows if device == gpu)
         assert spans
-        assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
 
 
 @pytest.mark.usefixtures("lab")
