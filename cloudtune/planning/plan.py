@@ -10,6 +10,7 @@ from pydantic import BaseModel, JsonValue
 
 from cloudtune.errors import Problem, UnsupportedError, suggest
 from cloudtune.planning.missing import Missing, lines_to_add
+from cloudtune.planning.rates import Rate
 from cloudtune.plugins.entry_points import aliases, formats, providers
 from cloudtune.spec.job import TuningJob, per_provider
 from cloudtune.spec.native import FIELD, native_path
@@ -100,6 +101,7 @@ class Plan:
         notes: one for every other leaf (or for a part of the spec that contains it).
         machines: of one trial; None where they are not known.
         missing: what the config would have to say for the job to run; each has a note, too.
+        rates: of the machines that a trial may get, the likeliest first; empty where no price is known.
     """
 
     provider: str
@@ -109,6 +111,7 @@ class Plan:
     notes: tuple[Note, ...] = ()
     machines: Machines | None = None
     missing: tuple[Missing, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
     def support(self, path: str) -> Support | None:
         """Return how a leaf of the spec is carried; None for one that the plan does not account for."""
@@ -142,6 +145,7 @@ class Plan:
             "provider": self.provider,
             "mode": self.mode,
             "machines": None if self.machines is None else _machines_data(self.machines),
+            "rates": [rate.to_data() for rate in self.rates],
             "request": dict(self.request),
             "carried": dict(self.carried),
             "notes": [
@@ -166,7 +170,8 @@ class Plan:
         longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
         machines = None if said is None else Machines(said["kind"], said["count"], longest)
         missing = tuple(Missing.from_data(each) for each in data.get("missing", ()))
-        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing)
+        rates = tuple(Rate.from_data(each) for each in data.get("rates", ()))
+        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing, rates)
 
 
 def _machines_data(machines: Machines) -> dict[str, JsonValue]:

@@ -21,6 +21,7 @@ from cloudtune.plugins.entry_points import aliases
 from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel, no_text
 from cloudtune.space.space import Space
 from cloudtune.spec.consistency import Found, refuse, search_problems
+from cloudtune.spec.money import MONEY_HELP, Money, parse_money
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.stopping import Stopping
 from cloudtune.spec.strategies import Grid, Random, Strategy
@@ -37,6 +38,12 @@ Size = Annotated[
     BeforeValidator(parse_size),
     PlainSerializer(format_size, return_type=str),
     WithJsonSchema({"type": ["string", "integer"], "exclusiveMinimum": 0, "description": SIZE_HELP}),
+]
+Cost = Annotated[
+    Money,
+    BeforeValidator(parse_money),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
@@ -156,6 +163,8 @@ class Limits(SpecModel):
     """The job ends when a trial's objective is at least this good."""
     no_improvement: Count | None = None
     """The job ends when so many finished trials in a row brought no better objective."""
+    cost: Cost | None = None
+    """What all trials together may cost; the job ends before more is spent."""
 
 
 def _whole_or_part(value: object) -> object:

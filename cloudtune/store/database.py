@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cloudtune.errors import StoreError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -23,7 +23,7 @@ CREATE TABLE runs (
 CREATE TABLE trials (
     run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, state TEXT NOT NULL,
     parameters TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
-    started REAL, ended REAL, place TEXT NOT NULL, revision INTEGER NOT NULL,
+    started REAL, ended REAL, place TEXT NOT NULL, revision INTEGER NOT NULL, charges TEXT NOT NULL DEFAULT '[]',
     PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE INDEX trials_by_revision ON trials (run, revision);
@@ -39,11 +39,12 @@ CREATE INDEX events_by_run ON events (run);
 _MIGRATIONS = {
     0: _SCHEMA,
     1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
+    2: "ALTER TABLE trials ADD COLUMN charges TEXT NOT NULL DEFAULT '[]'",
 }
-"""Statements that raise a store of a schema version to the current one (0 is a file without tables)."""
+"""Statements that raise a store of a schema version to the next one, and a file without tables (0) to the current one."""
 
-ADDED = {"emulators": "'{}' AS emulators", "seen": "NULL AS seen"}
-"""Columns of runs that older versions lack: expressions that replace them where the store cannot be migrated."""
+ADDED = {"emulators": "'{}' AS emulators", "seen": "NULL AS seen", "charges": "'[]' AS charges"}
+"""Columns that older versions lack: expressions that replace them where the store cannot be migrated."""
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -85,8 +86,9 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
     try:
         version = _version(database, path)  # another process may have migrated it meanwhile
         if version != SCHEMA_VERSION:
-            for statement in _MIGRATIONS[version].split(";"):
-                database.execute(statement)
+            for before in range(version, SCHEMA_VERSION) if version else [0]:
+                for statement in _MIGRATIONS[before].split(";"):
+                    database.execute(statement)
             database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
         database.execute("ROLLBACK")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -42,11 +43,11 @@ class TrialState(StrEnum):
     COMPLETED = "completed"
     """Ended well, with a finite value for every objective."""
     PRUNED = "pruned"
-    """Ended with a finite value for every objective."""
-    FAILED = "failed"
     """Stopped early by the stopping rule; its reports are kept."""
-    CANCELLED = "cancelled"
+    FAILED = "failed"
     """Its program failed, exceeded its time or memory, or gave no usable objective; `reason` says which."""
+    CANCELLED = "cancelled"
+    """Ended with its run, by a limit or a user, before it was done; `reason` says which."""
 
     @property
     def ended(self) -> bool:
@@ -59,6 +60,27 @@ ELSEWHERE = "driver"
 
 WRITTEN = "written"
 """Key of a run's notes: the job as it was written, as JSON, where `RunRecord.job` is what it became on the run's service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What one attempt of a trial used, and what that costs.
+
+    Attributes:
+        attempt: which start of the trial, from 1.
+        machine: the machine type, or what takes its place.
+        machines: number of machines.
+        seconds: the time that is billed for each of them.
+        amount: in `currency`; None where the price is not known.
+        currency: an ISO 4217 code; "" without a price.
+    """
+
+    attempt: int
+    machine: str
+    machines: int
+    seconds: float
+    amount: Decimal | None = None
+    currency: str = ""
 
 
 @dataclass(slots=True)
@@ -75,6 +97,7 @@ class Trial:
         started: seconds since 1970 of its last start; None before.
         ended: seconds since 1970; None before.
         place: the provider's name for it: a folder, a training job's name; "" where it has none.
+        charges: one for each attempt that has ended, where the run's machines are known.
     """
 
     number: int
@@ -86,6 +109,14 @@ class Trial:
     started: float | None = None
     ended: float | None = None
     place: str = ""
+    charges: tuple[Charge, ...] = ()
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What its ended attempts cost together; None before the first has ended, and where a price is not known."""
+        amounts = [charge.amount for charge in self.charges]
+        known = [amount for amount in amounts if amount is not None]
+        return sum(known, Decimal(0)) if known and len(known) == len(amounts) else None
 
     @property
     def duration(self) -> float | None:

@@ -1,14 +1,15 @@
 """Convert rows of the store to records; raise `Damage`, with the place, for values that cloudtune did not write."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, fields
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 
 RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
-TRIAL_COLUMNS = "number, parameters, state, metrics, reason, attempt, started, ended, place"
+TRIAL_COLUMNS = tuple(column.name for column in fields(Trial))
 
 _JSON_COLUMNS = ("native", "emulators")
 _TEXTS = ("id", "name", "provider", "profile", "job", "plan", "reason")
@@ -47,7 +48,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
     Raises:
         Damage: says which trial is damaged, and where.
     """
-    number, parameters, state, metrics, reason, attempt, started, ended, place = row
+    number, parameters, state, metrics, reason, attempt, started, ended, place, charges = row
     _check("number", number, int)
     where = f"trial {number}"
     _check(f"{where}: attempt", attempt, int)
@@ -65,7 +66,35 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
         started,
         ended,
         place,
+        _charges(f"{where}: charges", charges),
     )
+
+
+def charges_text(charges: Sequence[Charge]) -> str:
+    """Return the value of the column of charges, amounts as text: JSON has no decimal numbers."""
+    return json.dumps([[*astuple(each)[:4], "" if each.amount is None else str(each.amount), each.currency] for each in charges])
+
+
+def _charges(place: str, text: object) -> tuple[Charge, ...]:
+    if text == "[]":
+        return ()
+    _check(place, text, str)
+    try:
+        return tuple(_charge(place, *row) for row in json.loads(str(text)))
+    except (ValueError, TypeError, RecursionError):
+        raise Damage(f"{place} are no list of charges") from None
+
+
+def _charge(  # in the order of the fields
+    place: str, attempt: int, machine: str, machines: int, seconds: float, amount: str, currency: str
+) -> Charge:
+    for value, kind in ((attempt, int), (machine, str), (machines, int), (amount, str), (currency, str)):
+        _check(place, value, kind)
+    _check(place, seconds, float, int)
+    try:
+        return Charge(attempt, machine, machines, seconds, Decimal(amount) if amount else None, currency)
+    except InvalidOperation:
+        raise Damage(f"{place} have the amount {amount!r}") from None
 
 
 def report_of(row: tuple[Any, ...]) -> Report:

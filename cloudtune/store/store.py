@@ -23,7 +23,16 @@ from cloudtune.store import STORE
 from cloudtune.store.commands import command, command_in
 from cloudtune.store.database import ADDED, is_damage, is_writable, open_store, store_errors
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
-from cloudtune.store.rows import RUN_COLUMNS, TRIAL_COLUMNS, Damage, event_of, report_of, run_record, trial_of
+from cloudtune.store.rows import (
+    RUN_COLUMNS,
+    TRIAL_COLUMNS,
+    Damage,
+    charges_text,
+    event_of,
+    report_of,
+    run_record,
+    trial_of,
+)
 
 T = TypeVar("T")
 
@@ -68,8 +77,17 @@ class Store:
     @cached_property
     def columns(self) -> str:
         """The columns of runs, with replacements for those that an older, read-only store lacks."""
-        there = {row[1] for row in self.database.execute("PRAGMA table_info(runs)")}
-        return ", ".join(name if name in there else ADDED[name] for name in RUN_COLUMNS)
+        return self._columns("runs", RUN_COLUMNS)
+
+    @cached_property
+    def trial_columns(self) -> str:
+        """The columns of trials, as `columns` are those of runs."""
+        return self._columns("trials", TRIAL_COLUMNS)
+
+    def _columns(self, table: str, names: Iterable[str]) -> str:
+        with store_errors(self.path):
+            there = {row[1] for row in self.database.execute(f"PRAGMA table_info({table})")}
+        return ", ".join(name if name in there else ADDED[name] for name in names)
 
     def create(self, record: RunRecord) -> "RunStore":
         """Add a run, and write it to the store's own file: it then survives the loss of the write-ahead log."""
@@ -203,14 +221,14 @@ class RunStore:
 
     def trials(self, *states: TrialState) -> list[Trial]:
         """Return all trials by number, or those in one of the states."""
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ?"  # noqa: S608
+        query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ?"  # noqa: S608
         if states:
             query += f" AND state IN ({', '.join('?' * len(states))})"
         return self._rows(trial_of, query + " ORDER BY number", self.id, *states)
 
     def trial(self, number: int) -> Trial | None:
         """Return a trial; None if it does not exist."""
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ? AND number = ?"  # noqa: S608
+        query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ? AND number = ?"  # noqa: S608
         rows = self._rows(trial_of, query, self.id, number) if abs(number) < 2**63 else []
         return rows[0] if rows else None
 
@@ -227,12 +245,12 @@ class RunStore:
 
     def history(self) -> list[Trial]:
         """Return all trials in the order of their last change: ended ones in the order in which they ended."""
-        query = f"SELECT {TRIAL_COLUMNS} FROM trials WHERE run = ? ORDER BY revision"  # noqa: S608
+        query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ? ORDER BY revision"  # noqa: S608
         return self._rows(trial_of, query, self.id)
 
     def changes(self, since: int) -> tuple[int, list[Trial]]:
         """Return the trials that changed after a revision (0 for all), and the revision to pass next time."""
-        query = f"SELECT revision, {TRIAL_COLUMNS} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
+        query = f"SELECT revision, {self.store.trial_columns} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
         rows = self._rows(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
         return (rows[-1][0] if rows else since), [trial for _, trial in rows]
 
@@ -341,7 +359,7 @@ class RunStore:
         rows = [
             (
                 self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _masked(trial.reason),
-                trial.attempt, trial.started, trial.ended, trial.place,
+                trial.attempt, trial.started, trial.ended, trial.place, charges_text(trial.charges) if trial.charges else "[]",
             )
             for trial in trials
         ]  # fmt: skip
@@ -350,8 +368,9 @@ class RunStore:
                 "SELECT coalesce(max(revision), 0) FROM trials WHERE run = ?", [self.id]
             ).fetchone()[0]
             database.executemany(
-                "INSERT OR REPLACE INTO trials (run, number, state, parameters, metrics, reason, attempt, started, ended, place, revision)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO trials"
+                " (run, number, state, parameters, metrics, reason, attempt, started, ended, place, charges, revision)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, revision + offset) for offset, row in enumerate(rows, 1)],
             )
 

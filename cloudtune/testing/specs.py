@@ -42,6 +42,7 @@ from cloudtune.spec.job import (
     TuningJob,
     WarmStart,
 )
+from cloudtune.spec.money import Money
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
 from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
 
@@ -334,6 +335,7 @@ def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
         trial_time=draw(st.none() | durations()),
         target=draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)) if single else None,
         no_improvement=draw(counts),
+        cost=draw(st.none() | st.builds(Money, st.decimals("0.01", 10_000, places=2), st.sampled_from(["", "USD"]))),
     )
 
 

@@ -48,6 +48,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "limits.failed": (Support.WATCHED, _WATCHED),
     "limits.target": (Support.WATCHED, _WATCHED),
     "limits.no_improvement": (Support.WATCHED, _WATCHED),
+    "limits.cost": (Support.WATCHED, _WATCHED),
     "limits.short": (Support.APPROXIMATE, "Azure Machine Learning takes whole seconds, 60 at least; whoever follows the run ends a trial on time"),
     "retries": (Support.DRIVEN, f"Azure Machine Learning's sweep tries nothing again: {_DRIVEN}"),
     "warm_start": (Support.DRIVEN, f"Azure Machine Learning's sweep learns from no other job: {_DRIVEN}"),

@@ -194,7 +194,7 @@ class _Translation:
             found["timeout"] = seconds_of(limits.time, "limits.time", "limits.timeout", ledger)
         if limits.trial_time is not None:
             found["trial_timeout"] = seconds_of(limits.trial_time, "limits.trial_time", "limits.trial_timeout", ledger)
-        for name in ("failed", "target", "no_improvement"):
+        for name in ("failed", "target", "no_improvement", "cost"):
             if getattr(limits, name) is not None:
                 ledger.note(f"limits.{name}", *SUPPORT[f"limits.{name}"])
         return found

@@ -41,6 +41,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "stopping.median": (Support.APPROXIMATE, "SageMaker stops by the median of running averages from when it sees fit: grace and interval are its own"),
     "limits": (Support.EXACT, ""),
     "limits.failed": (Support.WATCHED, "SageMaker has no such limit: whoever follows the run stops it"),
+    "limits.cost": (Support.WATCHED, "SageMaker has no such limit: whoever follows the run stops it"),
     "limits.time": (Support.WATCHED, "SageMaker takes 2 minutes to 182 days: whoever follows the run stops it"),
     "limits.no_improvement": (Support.WATCHED, "SageMaker takes 3 and more: whoever follows the run stops it"),
     "retries": (Support.DRIVEN, "SageMaker's tuner tries again after errors of its own alone: cloudtune's driver asks, with a training job a trial"),

@@ -209,8 +209,9 @@ class _Translation:
                 self._ledger.carry("limits.time", f"{place}.MaxRuntimeInSeconds")
             else:
                 self._ledger.note("limits.time", *SUPPORT["limits.time"])
-        if limits.failed is not None:
-            self._ledger.note("limits.failed", *SUPPORT["limits.failed"])
+        for name in ("failed", "cost"):
+            if getattr(limits, name) is not None:
+                self._ledger.note(f"limits.{name}", *SUPPORT[f"limits.{name}"])
         return found
 
     def _completion(self) -> dict[str, Any]:

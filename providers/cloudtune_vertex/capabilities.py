@@ -43,6 +43,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "limits": (Support.EXACT, ""),
     "limits.time": (Support.WATCHED, "whoever follows the run stops it; studyStoppingConfig says it, too, but whether tuning jobs heed it is not documented"),
     "limits.target": (Support.WATCHED, "Vertex AI has no such limit: whoever follows the run stops it"),
+    "limits.cost": (Support.WATCHED, "Vertex AI has no such limit: whoever follows the run stops it"),
     "limits.no_improvement": (Support.WATCHED, "whoever follows the run stops it; studyStoppingConfig says it, too, but whether tuning jobs heed it is not documented"),
     "retries": (Support.DRIVEN, f"Vertex AI's tuner tries again after errors of its own alone: {_DRIVEN}"),
     "warm_start": (Support.DRIVEN, f"Vertex AI's tuner learns from no other job: {_DRIVEN}"),

@@ -226,8 +226,9 @@ class _Translation:
         stopping = self._study_stopping()
         if stopping:
             study["studyStoppingConfig"] = stopping
-        if limits.target is not None:
-            self._ledger.note("limits.target", *SUPPORT["limits.target"])
+        for name in ("target", "cost"):
+            if getattr(limits, name) is not None:
+                self._ledger.note(f"limits.{name}", *SUPPORT[f"limits.{name}"])
         return found
 
     def _study_stopping(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "strategy.native": (Support.APPROXIMATE, "the native settings name Katib's algorithm; the strategy is for other places"),
     "limits.time": (Support.APPROXIMATE, "Katib has no limit on the whole: end the experiment yourself"),
     "limits.no_improvement": (Support.APPROXIMATE, "Katib has no such limit"),
+    "limits.cost": (Support.APPROXIMATE, "Katib counts no cost"),
     "limits.trial_time": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "retries": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "warm_start": (Support.UNSUPPORTED, "Katib learns from no earlier trials; take warm_start away"),

@@ -1,0 +1,85 @@
+"""Keep a run within ``limits.cost``: which trials may still start, and when those that run have to end."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from cloudtune.costs.meter import Meter
+from cloudtune.spec.money import Money, format_money
+from cloudtune.store.records import Charge
+
+
+class Budget:
+    """What a run may spend, what its ended attempts have cost, and what those that run will.
+
+    An attempt is expected to take as long as the longest that has ended, and at first as long as one may. A trial starts
+    only if what is spent, what is expected of those that run, and what is expected of it fit together; one may always run.
+    So the limit is exceeded only by attempts that take longer than all before them, and these are ended when it is reached.
+
+    Args:
+        limit: of all trials together.
+        meter: of the run; its prices are known.
+        longest: seconds that an attempt may take; None where they are not bounded.
+    """
+
+    def __init__(self, limit: Money, meter: Meter, longest: float | None) -> None:
+        self.limit = limit.amount
+        self.spent = Decimal(0)
+        self._meter = meter
+        self._longest = longest
+        self._seen: float | None = None
+        self._running: dict[int, Callable[[], float]] = {}
+
+    def start(self, number: int, used: Callable[[], float]) -> None:
+        """Count a trial that starts, or runs already.
+
+        Args:
+            number: of the trial.
+            used: returns the seconds that are billed for it so far.
+        """
+        self._running[number] = used
+
+    def end(self, number: int) -> None:
+        """Count a trial as one that runs no more."""
+        self._running.pop(number, None)
+
+    def charge(self, charge: Charge) -> None:
+        """Count an attempt that has ended."""
+        self.spent += charge.amount or 0
+        self._seen = max(self._seen or 0.0, charge.seconds)
+
+    def fits(self) -> bool:
+        """Return whether another trial may start."""
+        if not self._running and not self.spent:
+            return True
+        expected = self._expected
+        running = sum((self._cost(max(used(), expected)) for used in self._running.values()), Decimal(0))
+        return self.spent < self.limit and self.spent + running + self._cost(expected) <= self.limit
+
+    def reached(self, ahead: float = 0.0) -> bool:
+        """Return whether the limit is reached by what is spent and what the running trials have used.
+
+        Args:
+            ahead: seconds that they are counted to run on, until somebody looks again.
+        """
+        return self.spent + self.in_flight(ahead) >= self.limit
+
+    def in_flight(self, ahead: float = 0.0) -> Decimal:
+        """Return what the running trials have used so far, and will within so many seconds."""
+        return sum((self._cost(used() + ahead) for used in self._running.values()), Decimal(0))
+
+    @property
+    def message(self) -> str:
+        """Why the run ends."""
+        currency = self._meter.currency
+        total = self.spent + self.in_flight()
+        spent, limit = format_money(total, currency), format_money(self.limit, currency)
+        return f"the budget is spent: {spent} of {limit} (limits.cost)"
+
+    @property
+    def _expected(self) -> float:
+        """Seconds that an attempt is expected to take."""
+        bounds = [each for each in (self._seen, self._longest) if each is not None]
+        return min(bounds, default=0.0)
+
+    def _cost(self, seconds: float) -> Decimal:
+        return self._meter.amount(max(seconds, 0.0)) or Decimal(0)

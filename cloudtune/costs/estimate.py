@@ -1,0 +1,101 @@
+"""Say before a launch what a job costs at most, and what it will probably cost."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from statistics import fmean
+
+from pydantic import JsonValue
+
+from cloudtune.planning.plan import Plan
+from cloudtune.planning.rates import Rate
+from cloudtune.planning.summary import Summary
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.money import format_money
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a job costs.
+
+    Attributes:
+        rate: of the machines that its trials will probably get.
+        parallel: how many trials run at once.
+        machines: number of machines of a trial.
+        hours: greatest machine time in hours; None without a bound.
+        most: the greatest cost; None without a bound.
+        expected: what it will probably cost; None where nothing is known to tell it by.
+        basis: what `expected` follows from; "" without it.
+    """
+
+    rate: Rate
+    parallel: int
+    machines: int
+    hours: float | None
+    most: Decimal | None
+    expected: Decimal | None = None
+    basis: str = ""
+
+    def __str__(self) -> str:
+        rate = self.rate
+        kind = "spot" if rate.spot else "on demand"
+        about = "about " if rate.estimated else ""
+        each = f"{self.machines} × {rate.machine}" if self.machines > 1 else rate.machine
+        price = f"{about}{format_money(rate.per_hour, rate.currency)} an hour {kind}"
+        source = f" ({rate.source})" if rate.source else ""
+        return f"{each} at {price}{source}, {self.parallel} at once; {self._most()}{self._expected()}"
+
+    def _most(self) -> str:
+        if self.most is None:
+            return "no bound on the cost: give limits.cost, limits.time or limits.trial_time"
+        hours = "" if self.hours is None else f"at most {self.hours:,.4g} machine-hours, "
+        return f"{hours}at most {format_money(self.most, self.rate.currency)}"
+
+    def _expected(self) -> str:
+        if self.expected is None:
+            return ""
+        return f"; expected {format_money(self.expected, self.rate.currency)} ({self.basis})"
+
+    def to_data(self) -> dict[str, JsonValue]:
+        """Return the estimate as plain data for JSON; amounts are texts, since JSON has no decimal numbers."""
+        return {
+            "rate": self.rate.to_data(),
+            "parallel": self.parallel,
+            "machines": self.machines,
+            "machine_hours": self.hours,
+            "most": None if self.most is None else str(self.most),
+            "expected": None if self.expected is None else str(self.expected),
+            "basis": self.basis,
+        }
+
+
+def estimate(job: TuningJob, plan: Plan, summary: Summary, earlier: Sequence[float] = (), whose: str = "") -> Estimate | None:
+    """Return what a job costs; None where no price is known.
+
+    Args:
+        job: the spec.
+        plan: of the job, with its rates.
+        summary: of the plan.
+        earlier: seconds that trials of the same program took before.
+        whose: where they ran, such as "run digits-1".
+    """
+    if not plan.rates:
+        return None
+    dearest = max(plan.rates, key=lambda rate: rate.per_hour)
+    bounds = [] if summary.machine_hours is None else [dearest.amount(summary.machine_hours * 3600)]
+    if job.limits.cost is not None:
+        bounds.append(job.limits.cost.amount)
+    parallel = min(job.limits.parallel, summary.trials or job.limits.parallel)
+    most = min(bounds, default=None)
+    expected, basis = _expected(plan.rates[0], summary, earlier, whose)
+    if expected is not None and most is not None:
+        expected = min(expected, most)
+    return Estimate(plan.rates[0], parallel, summary.machines, summary.machine_hours, most, expected, basis)
+
+
+def _expected(rate: Rate, summary: Summary, earlier: Sequence[float], whose: str) -> tuple[Decimal | None, str]:
+    if not earlier or summary.trials is None:
+        return None, ""
+    mean = fmean(earlier)
+    basis = f"{len(earlier)} trials of {whose} took {mean:,.3g} s each"
+    return rate.amount(mean * summary.trials, summary.machines), basis

@@ -1,0 +1,68 @@
+"""Count what the attempts of a run use, and what that costs."""
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+
+from cloudtune.planning.plan import Machines
+from cloudtune.planning.rates import Rate
+from cloudtune.store.records import Charge, Trial
+
+
+class Meter:
+    """Turns time on machines into money, at the prices that were known when the run was planned.
+
+    Args:
+        machines: of one trial.
+        rates: of the machines that a trial may get, the first one unless another is named; all in one currency.
+    """
+
+    def __init__(self, machines: Machines, rates: Sequence[Rate]) -> None:
+        self._machines = machines
+        self._rates = {rate.machine: rate for rate in reversed(rates)}
+        self._usual = rates[0] if rates else None
+
+    @property
+    def currency(self) -> str:
+        """The currency of the prices; "" where none is known."""
+        return "" if self._usual is None else self._usual.currency
+
+    @property
+    def known(self) -> bool:
+        """Whether the price of a trial is known."""
+        return self._usual is not None
+
+    def amount(self, seconds: float, machine: str = "") -> Decimal | None:
+        """Return what a trial costs that runs so long; None where the price is not known.
+
+        Args:
+            seconds: that are billed for each of its machines.
+            machine: the one that it got; "" for the usual one.
+        """
+        rate = self._rates.get(machine) if machine else self._usual
+        return None if rate is None else rate.amount(seconds, self._machines.count)
+
+    def charge(self, attempt: int, seconds: float, machine: str = "") -> Charge:
+        """Return the charge of an attempt that has ended.
+
+        Args:
+            attempt: which start of the trial.
+            seconds: that are billed for each of its machines; a clock that was set back makes none negative.
+            machine: the one that it got; "" for the usual one.
+        """
+        used = max(seconds, 0.0)
+        amount = self.amount(used, machine)
+        currency = "" if amount is None else self.currency
+        return Charge(attempt, machine or self._machines.kind, self._machines.count, used, amount, currency)
+
+
+def with_charge(trial: Trial, charge: Charge) -> None:
+    """Add a charge to a trial; one of the same attempt is replaced, since it was read again."""
+    others = (each for each in trial.charges if each.attempt != charge.attempt)
+    trial.charges = (*others, charge)
+
+
+def total(trials: Iterable[Trial]) -> Decimal | None:
+    """Return what the ended attempts of trials cost together; None where a price is not known, or nothing was charged."""
+    amounts = [charge.amount for trial in trials for charge in trial.charges]
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if known and len(known) == len(amounts) else None

@@ -1,0 +1,55 @@
+"""Amounts of money as people write them: ``50``, ``USD 50``, ``12.50 EUR``, ``$50``."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP"}
+_AMOUNT = r"\d{1,12}(?:\.\d{1,6})?"
+_MONEY = re.compile(rf"(?:(?P<before>[A-Za-z]{{3}}\s*|[$€£]\s*)?(?P<amount>{_AMOUNT})(?P<after>\s*[A-Za-z]{{3}}|\s*[$€£])?)")
+
+MONEY_HELP = 'write an amount of money as a number in the currency of the prices, or with its currency: "USD 50", "12.50 EUR"'
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount of money above zero.
+
+    Attributes:
+        amount: exact.
+        currency: an ISO 4217 code; "" for that of the prices.
+    """
+
+    amount: Decimal
+    currency: str = ""
+
+    def __str__(self) -> str:
+        amount = f"{self.amount.normalize():f}"
+        return f"{self.currency} {amount}" if self.currency else amount
+
+
+def parse_money(value: Any) -> Money:
+    """Return the amount that a text or a number says.
+
+    Raises:
+        ValueError: it is no amount, not above zero, or says two currencies.
+    """
+    if isinstance(value, Money):
+        return value
+    if isinstance(value, bool):
+        raise ValueError(f"true and false are no amounts; {MONEY_HELP}")  # noqa: TRY004  # pydantic's protocol
+    found = _MONEY.fullmatch(str(value).strip())
+    if found is None or (found["before"] and found["after"]):
+        raise ValueError(f"{value!r} is no amount of money; {MONEY_HELP}")
+    amount = Decimal(found["amount"])
+    if not amount:
+        raise ValueError("an amount must be above zero")
+    said = (found["before"] or found["after"] or "").strip().upper()
+    return Money(amount, _SIGNS.get(said, said))
+
+
+def format_money(amount: Decimal, currency: str) -> str:
+    """Return an amount for people: with cents, or with four digits where it is smaller than one."""
+    digits = 2 if amount >= 1 or not amount else 4
+    return f"{amount:,.{digits}f} {currency}".rstrip()
