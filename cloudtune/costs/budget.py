@@ -8,6 +8,13 @@ from cloudtune.spec.money import Money, format_money
 from cloudtune.store.records import Charge
 
 
+def cost_text(spent: Decimal, limit: Decimal | None, currency: str) -> str:
+    """Return what is spent, and of what: ``1.20 of 5.00 USD``, ``1.20 USD``."""
+    if limit is None:
+        return format_money(spent, currency)
+    return f"{format_money(spent, '')} of {format_money(limit, currency)}"
+
+
 class Budget:
     """What a run may spend, what its ended attempts have cost, and what those that run will.
 
@@ -16,13 +23,13 @@ class Budget:
     So the limit is exceeded only by attempts that take longer than all before them, and these are ended when it is reached.
 
     Args:
-        limit: of all trials together.
+        limit: of all trials together; None for none, where only what is spent is counted.
         meter: of the run; its prices are known.
         longest: seconds that an attempt may take; None where they are not bounded.
     """
 
-    def __init__(self, limit: Money, meter: Meter, longest: float | None) -> None:
-        self.limit = limit.amount
+    def __init__(self, limit: Money | None, meter: Meter, longest: float | None) -> None:
+        self.limit = None if limit is None else limit.amount
         self.spent = Decimal(0)
         self._meter = meter
         self._longest = longest
@@ -49,7 +56,7 @@ class Budget:
 
     def fits(self) -> bool:
         """Return whether another trial may start."""
-        if not self._running and not self.spent:
+        if self.limit is None or not (self._running or self.spent):
             return True
         expected = self._expected
         running = sum((self._cost(max(used(), expected)) for used in self._running.values()), Decimal(0))
@@ -61,19 +68,19 @@ class Budget:
         Args:
             ahead: seconds that they are counted to run on, until somebody looks again.
         """
-        return self.spent + self.in_flight(ahead) >= self.limit
+        return self.limit is not None and self.spent + self.in_flight(ahead) >= self.limit
 
     def in_flight(self, ahead: float = 0.0) -> Decimal:
         """Return what the running trials have used so far, and will within so many seconds."""
         return sum((self._cost(used() + ahead) for used in self._running.values()), Decimal(0))
 
+    def __str__(self) -> str:
+        return cost_text(self.spent + self.in_flight(), self.limit, self._meter.currency)
+
     @property
     def message(self) -> str:
         """Why the run ends."""
-        currency = self._meter.currency
-        total = self.spent + self.in_flight()
-        spent, limit = format_money(total, currency), format_money(self.limit, currency)
-        return f"the budget is spent: {spent} of {limit} (limits.cost)"
+        return f"the budget is spent: {self} (limits.cost)"
 
     @property
     def _expected(self) -> float:

@@ -69,7 +69,9 @@ class Estimate:
         }
 
 
-def estimate(job: TuningJob, plan: Plan, summary: Summary, earlier: Sequence[float] = (), whose: str = "") -> Estimate | None:
+def estimate(
+    job: TuningJob, plan: Plan, summary: Summary, earlier: Sequence[float] = (), whose: str = ""
+) -> Estimate | None:
     """Return what a job costs; None where no price is known.
 
     Args:

@@ -3,10 +3,13 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 
+from cloudtune.costs.budget import cost_text
 from cloudtune.errors import StoreError, in_one_line
+from cloudtune.planning.plan import Plan
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Progress, ProgressCounter, Watcher
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher, time_left
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.store.store import RunStore
@@ -78,6 +81,9 @@ class RunFollower:
         self._total = job.limits.trials
         self._counter = ProgressCounter(job.objective)
         self._running: dict[int, Trial] = {}
+        self._costs: dict[int, Decimal] = {}
+        self._limit = None if job.limits.cost is None else job.limits.cost.amount
+        self._rates = Plan.from_data(json.loads(run.record().plan)).rates
         self._revision = 0
         self._last_event = run.last_event()
 
@@ -88,22 +94,28 @@ class RunFollower:
         self._revision, changed = self._run.changes(self._revision)
         for trial in changed:
             self._running.pop(trial.number, None)
+            self._costs[trial.number] = trial.cost or Decimal(0)
             if trial.state is TrialState.RUNNING:
                 self._running[trial.number] = trial
             elif trial.state.ended:
                 self._counter.add(trial, losses(self._objective, trial.metrics))
         counts = {state.value: count for state, count in self._counter.counts.items() if count}
         counts |= {TrialState.RUNNING.value: len(self._running)} if self._running else {}
-        done = sum(self._counter.counts.values())
         return Progress(
             state=record.state,
             counts=counts,
             total=self._total,
             best=self._counter.best,
             elapsed=record.elapsed,
-            eta=record.elapsed / done * (self._total - done) if done and self._total else None,
+            eta=time_left(sum(self._counter.counts.values()), self._total, record.elapsed),
             running=tuple(self._running.values()),
             message="\n".join(
                 message if number is None else f"trial {number}: {message}" for _, number, message in events
             ),
+            cost=self._cost_text(),
         )
+
+    def _cost_text(self) -> str:
+        if not self._rates:
+            return ""
+        return cost_text(sum(self._costs.values(), Decimal(0)), self._limit, self._rates[0].currency)

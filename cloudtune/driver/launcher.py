@@ -1,5 +1,6 @@
 """The interface between the driver and the place that runs its trials: launch one trial, poll, stop."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Ended:
             without counting a retry.
         unplaced: whether it never ran, because the place has no room for it or cannot be reached: another place may.
         place: where the launcher keeps its files (`Trial.place`); "" for no change.
+        billed: seconds that are billed for each of its machines; None for those since it was launched.
+        machine: the machine type that it got; "" for that of the plan.
     """
 
     number: int
@@ -30,6 +33,8 @@ class Ended:
     lost: bool = False
     unplaced: bool = False
     place: str = ""
+    billed: float | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,10 @@ class Launcher(ABC):
         The driver searches them for metrics that look like a missing objective.
         """
         return ()
+
+    def billed(self, trial: Trial) -> float:
+        """Return the seconds that are billed so far for each machine of a running trial; those since its launch by default."""
+        return 0.0 if trial.started is None else time.time() - trial.started
 
     @abstractmethod
     def launch(self, trial: Trial) -> None:

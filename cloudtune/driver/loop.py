@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from cloudtune.costs.spending import Spending
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
@@ -18,7 +19,7 @@ from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
-from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values, time_left
 from cloudtune.search import KnownTrial, Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
@@ -78,6 +79,7 @@ class Driver:
         watcher: called with the progress, at most ten times a second.
         interrupt: checked in every turn of the loop.
         known: trials of earlier runs, for a warm start.
+        spending: charges the trials, and limits what they cost; None to charge nothing.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Driver:
         watcher: Watcher | None = None,
         interrupt: Interrupt | None = None,
         known: Sequence[KnownTrial] = (),
+        spending: Spending | None = None,
     ) -> None:
         self._job = job
         self._limits = job.limits
@@ -102,6 +105,7 @@ class Driver:
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective)
+        self._spending = spending or Spending(job)
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
@@ -170,6 +174,7 @@ class Driver:
         if self._stops_early:
             for report in self._run.reports():
                 self._judge(report)
+        self._spending.restore(history)
         for trial in history:
             if trial.state.ended:
                 self._conclude(trial)
@@ -180,7 +185,7 @@ class Driver:
     def _resume_trial(self, trial: Trial) -> None:
         if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
             self._run.forget_reports(trial.number, trial.attempt)
-            running = self._running[trial.number] = _Running(trial)
+            running = self._run_trial(trial)
             self._event(trial.number, "taken over from the driver that launched it")
             if trial.reason:  # that driver had decided to stop it
                 pruned = trial.reason.startswith(_PRUNED)
@@ -191,6 +196,7 @@ class Driver:
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
+            self._spending.lose(trial, self._run.reports(trial.number))
             if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1
@@ -219,14 +225,20 @@ class Driver:
             trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
             trial.metrics = {}
             trial.place = self._launcher.place(trial)
-            self._running[trial.number] = _Running(trial)
+            self._run_trial(trial)
             self._to_launch.append(trial)
             if time.perf_counter() - since > _FILL_TIME:
                 break
 
+    def _run_trial(self, trial: Trial) -> _Running:
+        """Count a trial as running."""
+        self._spending.start(trial, lambda: self._launcher.billed(trial))
+        running = self._running[trial.number] = _Running(trial)
+        return running
+
     def _may_launch(self) -> bool:
         within = not self._draining and len(self._running) < self._limits.parallel and self._has_more()
-        return within and self._launcher.room() != 0
+        return within and self._launcher.room() != 0 and self._spending.may_start()
 
     def _suggest(self) -> Trial | None:
         suggestion = self._search.ask()
@@ -300,10 +312,9 @@ class Driver:
         trial = running.trial
         del self._running[trial.number]
         trial.place = end.place or trial.place
+        self._spending.end(trial, self._launcher.billed(trial) if end.billed is None else end.billed, end.machine)
         if self._interrupt.level >= 2 and running.stop is None and end.failure:
-            running.stop = (
-                TrialState.WAITING
-            )  # what interrupts this driver, such as a shutdown of the machine, may have ended the trial
+            running.stop = TrialState.WAITING  # what interrupts this driver, such as a shutdown, may have ended it
         state, reason = self._verdict(running, end)
         if end.lost and running.stop is None:
             self._start_again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
@@ -389,6 +400,10 @@ class Driver:
         reached = limit_reached(self._job, self._counter)
         if reached is not None:
             return reached
+        if self._running or self._has_more():
+            spent = self._spending.exhausted(idle=not self._running, ahead=TICK)
+            if spent is not None:
+                return RunState.COMPLETED, spent
         if time.monotonic() >= self._next_check:
             self._next_check = time.monotonic() + TICK
             late = time_reached(self._job, self._elapsed)
@@ -475,18 +490,10 @@ class Driver:
                 total=self._total,
                 best=self._counter.best,
                 elapsed=self._elapsed,
-                eta=self._eta(),
+                eta=time_left(sum(self._counter.counts.values()), self._total, self._elapsed, self._limits.time),
+                cost=self._spending.text,
                 running=tuple(running.trial for running in self._running.values()),
                 message="\n".join(self._messages),
             )
         )
         self._messages = []
-
-    def _eta(self) -> float | None:
-        done = sum(self._counter.counts.values())
-        if not done or self._total is None:
-            return None
-        rest = self._elapsed / done * (self._total - done)
-        if self._limits.time is not None:
-            rest = min(rest, self._limits.time.total_seconds() - self._elapsed)
-        return max(rest, 0.0)

@@ -4,7 +4,7 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate, finds_no_place
@@ -153,9 +153,16 @@ _SOON = 0.2
 
 @dataclass(slots=True)
 class _Attempt:
-    """An attempt that runs, or could not be submitted."""
+    """An attempt that runs, or could not be submitted.
+
+    Attributes:
+        trial: as the driver has it.
+        started: seconds since 1970 at which its program started; None before, or where the service has not said.
+        ended: its end, once that is known.
+    """
 
     trial: Trial
+    started: float | None = None
     ended: Ended | None = None
 
 
@@ -197,7 +204,8 @@ class JobLauncher(PollingLauncher):
             raise
         except ProviderError as error:
             retry = error.code not in self._runner.for_good
-            attempt.ended = Ended(trial.number, trial.attempt, str(error), retry=retry, unplaced=finds_no_place(error))
+            unplaced = finds_no_place(error)
+            attempt.ended = Ended(trial.number, trial.attempt, str(error), retry=retry, unplaced=unplaced, billed=0.0)
 
     def adopt(self, trial: Trial) -> bool:
         if not self._runner.find(trial):
@@ -209,6 +217,10 @@ class JobLauncher(PollingLauncher):
         for place, attempt in self._running.items():
             if attempt.trial.number == number and attempt.ended is None:
                 self._runner.stop(place)
+
+    def billed(self, trial: Trial) -> float:
+        attempt = self._running.get(trial.place)
+        return 0.0 if attempt is None or attempt.started is None else max(time.time() - attempt.started, 0.0)
 
     @property
     def busy(self) -> bool:
@@ -226,9 +238,10 @@ class JobLauncher(PollingLauncher):
         asked = [each.trial for each in self._running.values() if each.ended is None]
         for seen in self._runner.poll(asked) if asked else ():
             self._updates.extend(seen.reports)
+            attempt = self._running[seen.place]
+            attempt.started = seen.started or attempt.started
             if seen.state.ended:
-                attempt = self._running[seen.place]
-                attempt.ended = self._end(attempt.trial, seen)
+                attempt.ended = replace(self._end(attempt.trial, seen), billed=_billed(attempt, seen))
         for place, attempt in list(self._running.items()):
             if attempt.ended is not None:
                 del self._running[place]
@@ -245,3 +258,10 @@ class JobLauncher(PollingLauncher):
 
     def close(self) -> None:
         """Do nothing: jobs that still run are the service's, and a resumed driver adopts them."""
+
+
+def _billed(attempt: _Attempt, seen: TrialSnapshot) -> float:
+    """Return the seconds that are billed for an attempt that has ended: none if it never started."""
+    if seen.billed is not None:
+        return seen.billed
+    return 0.0 if attempt.started is None else max((seen.ended or time.time()) - attempt.started, 0.0)

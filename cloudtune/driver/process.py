@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.driver.interrupt import interruptible
 from cloudtune.errors import CloudtuneError, DriverError, ProviderError, RunBusy, in_one_line
+from cloudtune.planning.plan import Plan
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.store.secrets import forget
@@ -126,11 +127,12 @@ def _driver_errors(run: "RunStore") -> Iterator[None]:
 
 
 def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
+    from cloudtune.costs.spending import Spending  # noqa: PLC0415
     from cloudtune.driver import warm_start  # noqa: PLC0415  # reading a run needs none of this
     from cloudtune.driver.loop import Driver  # noqa: PLC0415
 
     record = run.record()
-    job = TuningJob.from_data(json.loads(record.job))
+    job, plan = TuningJob.from_data(json.loads(record.job)), Plan.from_data(json.loads(record.plan))
     with interruptible() as interrupt, contextlib.closing(site.launcher(run, job)) as launcher:
         driver = Driver(
             job,
@@ -140,6 +142,7 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
             watcher=watcher,
             interrupt=interrupt,
             known=warm_start.kept(run.folder),
+            spending=Spending(job, plan.machines, plan.rates),
         )
         state = driver.drive()
     if state.ended:

@@ -27,6 +27,7 @@ class TrialSnapshot:
         unmeasured: whether it may have failed for want of a measurement alone, not for how its program ended.
         retry: whether another attempt of a failed one may end better.
         unplaced: whether it failed because the service had no room for it.
+        billed: seconds that the service bills for each of its machines, once it says; else those from `started` to `ended`.
     """
 
     number: int
@@ -43,6 +44,7 @@ class TrialSnapshot:
     unmeasured: bool = False
     retry: bool = True
     unplaced: bool = False
+    billed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

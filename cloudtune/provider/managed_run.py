@@ -4,9 +4,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
+from cloudtune.costs.spending import Spending
 from cloudtune.driver import process as driving
 from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Condition, interruptible, pause
@@ -115,6 +116,7 @@ class ManagedRun(ServiceRun):
         self._watched = {note.path for note in plan.notes if note.support is Support.WATCHED}
         self._work = UnitOfWork(run)
         self._counter = ProgressCounter(job.objective)
+        self._spending = Spending(job, plan.machines, plan.rates)
         self._known: dict[int, _Known] = {}
         self._restored = False
         self._done: set[int] = set()
@@ -237,7 +239,8 @@ class ManagedRun(ServiceRun):
 
     def _restore(self) -> None:
         """Take up the trials of the store; what it has of those that have not ended is forgotten, to be read anew."""
-        for trial in self.run.history():
+        self._spending.restore(history := self.run.history())
+        for trial in history:
             self._known[trial.number] = _Known(trial)
             if trial.state.ended:
                 self._count(trial)  # whether it failed in a new way was told then
@@ -245,6 +248,7 @@ class ManagedRun(ServiceRun):
             else:
                 self.run.forget_reports(trial.number, trial.attempt)
                 trial.metrics = {}
+                self._spending.start(trial, partial(_billed, trial))
         self._restored = True
 
     def _hear(self, seen: TrialSnapshot, *, over: bool) -> bool:
@@ -254,6 +258,7 @@ class ManagedRun(ServiceRun):
         if seen.number not in self._known:
             trial = Trial(seen.number, seen.parameters, TrialState.RUNNING, attempt=1)
             self._known[seen.number] = _Known(trial)
+            self._spending.start(trial, partial(_billed, trial))
         one = self._known[seen.number]
         trial, started = one.trial, seen.started or one.trial.started
         if seen.reports or (trial.place, trial.started) != (seen.place, started):
@@ -278,6 +283,7 @@ class ManagedRun(ServiceRun):
         trial.metrics.update(seen.metrics)
         trial.ended = seen.ended or time.time()
         trial.started = trial.started or trial.ended
+        self._spending.end(trial, trial.ended - trial.started if seen.billed is None else seen.billed)
         trial.state, trial.reason = verdict(
             seen,
             self._job,
@@ -328,6 +334,8 @@ class ManagedRun(ServiceRun):
         reached = time_reached(self._job, seen.elapsed) if "limits.time" in self._watched else None
         if self._watched & {"limits.failed", "limits.no_improvement", "limits.target"}:
             reached = reached or limit_reached(self._job, self._counter)
+        spent = self._spending.exhausted(idle=False, ahead=self.service.poll)
+        reached = reached or (None if spent is None else (RunState.COMPLETED, spent))
         return reached or failing_alike(self._job, self._counter)
 
     # The run as a whole
@@ -365,7 +373,16 @@ class ManagedRun(ServiceRun):
         if seen.state is RunState.FAILED:
             return seen.state, seen.reason or NO_REASON
         if seen.state is RunState.CANCELLED:
-            return seen.state, seen.reason or "the tuning job was stopped on the service"
+            spent = self._spending.exhausted(
+                idle=True
+            )  # for which an earlier process may have asked the service to stop it
+            why = seen.reason or "the tuning job was stopped on the service"
+            return (RunState.CANCELLED, why) if spent is None else (RunState.COMPLETED, spent)
         if not self._counter.counts[TrialState.COMPLETED] and not self._counter.counts[TrialState.PRUNED]:
             return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self.run.id}"
         return seen.state, seen.reason
+
+
+def _billed(trial: Trial) -> float:
+    """Return the seconds that are billed so far for each machine of a running trial."""
+    return 0.0 if trial.started is None else max(time.time() - trial.started, 0.0)

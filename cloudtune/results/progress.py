@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from cloudtune.results.failures import Failures
 from cloudtune.spec.job import Objective
@@ -22,6 +23,7 @@ class Progress:
         eta: seconds that the rest will take at the pace so far; None where that is not known.
         running: the running trials, in the order in which they started.
         message: the events since the previous snapshot, one per line; "" for none.
+        cost: what has been spent, with the budget if there is one: ``1.20 of 5.00 USD``; "" where nothing is known of it.
     """
 
     state: RunState
@@ -32,10 +34,26 @@ class Progress:
     eta: float | None
     running: tuple[Trial, ...] = ()
     message: str = ""
+    cost: str = ""
 
 
 Watcher = Callable[[Progress], None]
 """A callback that receives the progress, about ten times a second at most."""
+
+
+def time_left(done: int, total: int | None, elapsed: float, limit: timedelta | None = None) -> float | None:
+    """Return the seconds that the rest of a run takes at its pace so far; None where that is not known.
+
+    Args:
+        done: number of ended trials.
+        total: number of all trials; None where it is not known.
+        elapsed: seconds so far.
+        limit: the time that the run may take; None for no limit.
+    """
+    if not done or total is None:
+        return None
+    rest = elapsed / done * (total - done)
+    return max(rest if limit is None else min(rest, limit.total_seconds() - elapsed), 0.0)
 
 
 class ProgressCounter:

@@ -7,9 +7,13 @@ from typing import Any
 
 _SIGNS = {"$": "USD", "€": "EUR", "£": "GBP"}
 _AMOUNT = r"\d{1,12}(?:\.\d{1,6})?"
-_MONEY = re.compile(rf"(?:(?P<before>[A-Za-z]{{3}}\s*|[$€£]\s*)?(?P<amount>{_AMOUNT})(?P<after>\s*[A-Za-z]{{3}}|\s*[$€£])?)")
+_MONEY = re.compile(
+    rf"(?:(?P<before>[A-Za-z]{{3}}\s*|[$€£]\s*)?(?P<amount>{_AMOUNT})(?P<after>\s*[A-Za-z]{{3}}|\s*[$€£])?)"
+)
 
-MONEY_HELP = 'write an amount of money as a number in the currency of the prices, or with its currency: "USD 50", "12.50 EUR"'
+MONEY_HELP = (
+    'write an amount of money as a number in the currency of the prices, or with its currency: "USD 50", "12.50 EUR"'
+)
 
 
 @dataclass(frozen=True, slots=True)

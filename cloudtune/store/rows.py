@@ -72,7 +72,9 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
 
 def charges_text(charges: Sequence[Charge]) -> str:
     """Return the value of the column of charges, amounts as text: JSON has no decimal numbers."""
-    return json.dumps([[*astuple(each)[:4], "" if each.amount is None else str(each.amount), each.currency] for each in charges])
+    return json.dumps(
+        [[*astuple(each)[:4], "" if each.amount is None else str(each.amount), each.currency] for each in charges]
+    )
 
 
 def _charges(place: str, text: object) -> tuple[Charge, ...]:

@@ -250,7 +250,9 @@ class RunStore:
 
     def changes(self, since: int) -> tuple[int, list[Trial]]:
         """Return the trials that changed after a revision (0 for all), and the revision to pass next time."""
-        query = f"SELECT revision, {self.store.trial_columns} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
+        query = (
+            f"SELECT revision, {self.store.trial_columns} FROM trials WHERE run = ? AND revision > ? ORDER BY revision"  # noqa: S608
+        )
         rows = self._rows(lambda row: (row[0], trial_of(row[1:])), query, self.id, since)
         return (rows[-1][0] if rows else since), [trial for _, trial in rows]
 

@@ -52,7 +52,7 @@ def test_the_limit_is_reached_by_what_runs_too():
     one.start(0, lambda: 5.9)
     assert not one.reached()
     assert one.reached(ahead=0.1)
-    assert one.message == "the budget is spent: 9.90 USD of 10.00 USD (limits.cost)"
+    assert one.message == "the budget is spent: 9.90 of 10.00 USD (limits.cost)"
     one.end(0)
     assert not one.reached(ahead=100)
 
@@ -66,23 +66,23 @@ def test_the_limit_is_reached_by_what_runs_too():
 )
 def test_a_budget_is_exceeded_by_no_more_than_was_in_flight_when_it_was_reached(limit, parallel, longest, durations):
     """Simulate a driver that looks once a second, ends what runs when the limit is reached, and starts what fits."""
-    one, clock, running = budget(limit, longest), 0.0, dict[int, tuple[float, float]]()
+    one, running, now = budget(limit, longest), dict[int, tuple[float, float]](), [0.0]
     waiting = [min(each, longest or each) for each in durations]
     while waiting or running:
         while waiting and len(running) < parallel and one.fits():
-            running[number := len(waiting)] = (clock, waiting.pop())
-            one.start(number, lambda started=clock: clock - started)
+            running[number := len(waiting)] = (now[0], waiting.pop())
+            one.start(number, lambda started=now[0]: now[0] - started)
         if not running:
             break
-        clock += 1.0
-        ended = [number for number, (started, length) in running.items() if clock - started >= length or one.reached()]
+        now[0] += 1.0
+        ended = [number for number, (started, length) in running.items() if now[0] - started >= length or one.reached()]
         if ended and one.reached():
             assert one.spent < one.limit or not running  # all above the limit is of trials that ran when it was reached
             assert one.spent + one.in_flight() <= one.limit + len(running)  # a second of each: until somebody looked
         for number in ended:
             started, length = running.pop(number)
             one.end(number)
-            one.charge(A_DOLLAR_A_SECOND.charge(1, min(clock - started, length)))
+            one.charge(A_DOLLAR_A_SECOND.charge(1, min(now[0] - started, length)))
     assert one.spent <= one.limit + parallel
 
 
@@ -94,7 +94,13 @@ def test_what_is_no_amount_is_refused(text):
 
 @pytest.mark.parametrize(
     ("text", "amount", "currency"),
-    [(50, "50", ""), ("USD 50", "50", "USD"), ("12.50 eur", "12.50", "EUR"), ("$0.5", "0.5", "USD"), ("7 €", "7", "EUR")],
+    [
+        (50, "50", ""),
+        ("USD 50", "50", "USD"),
+        ("12.50 eur", "12.50", "EUR"),
+        ("$0.5", "0.5", "USD"),
+        ("7 €", "7", "EUR"),
+    ],
 )
 def test_amounts_as_people_write_them(text, amount, currency):
     assert parse_money(text) == Money(Decimal(amount), currency)

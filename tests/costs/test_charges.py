@@ -88,7 +88,9 @@ def test_a_store_of_before_is_raised_and_read_where_it_cannot_be(run, monkeypatc
     assert run.trials()[0].charges == (Charge(1, "m", 1, 3),)
 
 
-@pytest.mark.parametrize("text", ['[[1, "m"]]', "{}}", '[["1", "m", 1, 3, "", ""]]', '[[1, "m", 1, 3, "much", "USD"]]', "[3]"])
+@pytest.mark.parametrize(
+    "text", ['[[1, "m"]]', "{}}", '[["1", "m", 1, 3, "", ""]]', '[[1, "m", 1, 3, "much", "USD"]]', "[3]"]
+)
 def test_damaged_charges_are_said_to_be(run, text):
     run.write(trials=[Trial(0, {})])
     run.store.database.execute("UPDATE trials SET charges = ?", [text])

@@ -29,7 +29,15 @@ class _Account:
             ledger.carry(path, "")
         if job.mode == "driven":
             ledger.note("mode", *SUPPORT["mode.driven"])
-        for path in ("limits.time", "limits.no_improvement", "limits.cost", "warm_start", "encryption", "network", "output"):
+        for path in (
+            "limits.time",
+            "limits.no_improvement",
+            "limits.cost",
+            "warm_start",
+            "encryption",
+            "network",
+            "output",
+        ):
             self._note(path, path)
         if job.network is not None and job.network.isolated:
             ledger.note("network.isolated", *SUPPORT["network.isolated"])

@@ -1,0 +1,99 @@
+"""Charge the trials of a run for what they use, and keep the run within ``limits.cost``."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from cloudtune.costs.budget import Budget
+from cloudtune.costs.meter import Meter, with_charge
+from cloudtune.planning.plan import Machines
+from cloudtune.planning.rates import Rate
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, Trial
+
+COST = "cost"
+"""The metric that cloudtune itself reports of a trial whose program does not."""
+
+
+class Spending:
+    """What a run spends.
+
+    Nothing is charged where the machines are not known, and nothing is limited without ``limits.cost``.
+
+    Args:
+        job: the spec.
+        machines: of one trial; None where they are not known.
+        rates: of the machines that a trial may get, the likeliest first.
+    """
+
+    def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
+        self._measured = any(objective.metric == COST for objective in job.objective)
+        self._meter = None if machines is None else Meter(machines, rates)
+        self._budget = None
+        if self._meter is not None and self._meter.known:
+            longest = None if job.limits.trial_time is None else job.limits.trial_time.total_seconds()
+            self._budget = Budget(job.limits.cost, self._meter, longest)
+
+    def restore(self, trials: Iterable[Trial]) -> None:
+        """Count what was charged before."""
+        if self._budget is not None:
+            for trial in trials:
+                for charge in trial.charges:
+                    self._budget.charge(charge)
+
+    def start(self, trial: Trial, used: Callable[[], float]) -> None:
+        """Count a trial as running.
+
+        Args:
+            trial: the trial.
+            used: returns the seconds that are billed for its attempt so far.
+        """
+        if self._budget is not None:
+            self._budget.start(trial.number, used)
+
+    def end(self, trial: Trial, seconds: float, machine: str = "") -> None:
+        """Charge a trial for its attempt, which has ended; set its metric `cost` where that is an objective.
+
+        Args:
+            trial: whose charges and metrics are changed.
+            seconds: that are billed for each of its machines.
+            machine: the one that it got; "" for that of the plan.
+        """
+        if self._meter is None:
+            return
+        charge = self._meter.charge(trial.attempt, seconds, machine)
+        with_charge(trial, charge)
+        if self._measured and trial.cost is not None:
+            trial.metrics.setdefault(COST, float(trial.cost))
+        if self._budget is not None:
+            self._budget.end(trial.number)
+            self._budget.charge(charge)
+
+    def lose(self, trial: Trial, reports: Iterable[Report]) -> None:
+        """Charge a trial for an attempt that ended unseen, up to its last sign of life.
+
+        Args:
+            trial: in the attempt that was lost.
+            reports: of the trial.
+        """
+        if trial.started is not None:
+            last = max((each.time for each in reports if each.attempt == trial.attempt), default=trial.started)
+            self.end(trial, last - trial.started)
+
+    def may_start(self) -> bool:
+        """Return whether another trial fits what is left."""
+        return self._budget is None or self._budget.fits()
+
+    def exhausted(self, *, idle: bool, ahead: float = 0.0) -> str | None:
+        """Return why the run has to end for what it has spent; None to continue.
+
+        Args:
+            idle: whether no trial runs, so that one which does not fit now never will.
+            ahead: seconds that the running trials go on, at least, before this is asked again.
+        """
+        if self._budget is None or not (self._budget.reached(ahead) or (idle and not self._budget.fits())):
+            return None
+        return self._budget.message
+
+    @property
+    def text(self) -> str:
+        """What has been spent, and of what: ``1.20 of 5.00 USD``; "" where no price is known."""
+        return "" if self._budget is None else str(self._budget)
