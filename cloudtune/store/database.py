@@ -158,7 +158,7 @@ def store_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # a message of SQLite quotes a damaged schema as it is
         raise StoreError(_message_of(error, path)) from error
     except OSError as error:
         if isinstance(error, StoreError):
@@ -166,12 +166,12 @@ def store_errors(path: Path) -> Iterator[None]:
         raise StoreError(f"the store {path} cannot be used: {error.strerror or error}") from error
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
+def is_damage(error: Exception) -> bool:
     """Return whether an error says that some of a store's content is not as SQLite wrote it."""
     return any(word in str(error) for word in ("malformed", "decode", "corrupt"))
 
 
-def _message_of(error: sqlite3.DatabaseError, path: Path) -> str:
+def _message_of(error: Exception, path: Path) -> str:
     said = str(error)
     if "readonly" in said:
         return f"{path} may only be read here; what changes a run has to be done by its owner"

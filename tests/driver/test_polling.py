@@ -1,6 +1,7 @@
 """The launcher of plain jobs, over a runner whose service says what the test says."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_reports_come_before_the_end_and_nothing_is_asked_without_trials(runner:
     launcher.launch(trial())
     report = Report(0, 1, 1, 5.0, {"loss": 1.0})
     runner.told = [[TrialSnapshot(0, "0-1", TrialState.COMPLETED, reports=[report])]]
-    assert launcher.poll(0.0) == [report, Ended(0, 1)]
+    assert launcher.poll(0.0) == [report, Ended(0, 1, billed=0.0)]
     assert launcher.poll(0.0) == []
     assert runner.asked == [["0-1"]]
 
@@ -112,7 +113,26 @@ def test_how_an_attempt_ended(
 ) -> None:  # fmt: skip
     launcher.launch(trial())
     runner.told = [[TrialSnapshot(0, "0-1", **seen)]]
-    assert launcher.poll(0.0) == [ended]
+    assert launcher.poll(0.0) == [replace(ended, billed=0.0)]
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "billed"),
+    [
+        ([{"started": 100.0}, {"state": TrialState.COMPLETED, "ended": 130.5}], 30.5),
+        ([{"started": 100.0, "state": TrialState.FAILED, "ended": 90.0}], 0.0),
+        ([{"started": 100.0}, {"state": TrialState.COMPLETED, "ended": 130.5, "billed": 12.0}], 12.0),
+        ([{"state": TrialState.CANCELLED, "ended": 130.5}], 0.0),
+    ],
+    ids=["from its start to its end", "a clock that goes back", "as the service says", "it never started"],
+)
+def test_an_attempt_is_billed_for_the_time_of_its_machine_alone(
+    runner: Runner, launcher: JobLauncher, snapshots: list[dict[str, Any]], billed: float
+) -> None:
+    launcher.launch(trial())
+    runner.told = [[TrialSnapshot(0, "0-1", **seen)] for seen in snapshots]
+    updates = [update for _ in snapshots for update in launcher.poll(0.0)]
+    assert [update.billed for update in updates if isinstance(update, Ended)] == [billed]
 
 
 @pytest.mark.parametrize(
@@ -129,7 +149,7 @@ def test_a_job_that_is_refused_is_the_end_of_its_attempt(
     runner.refused = error
     launcher.launch(trial())
     launcher.stop(0)
-    assert launcher.poll(0.0) == [Ended(0, 1, str(error), retry=retry, unplaced=unplaced)]
+    assert launcher.poll(0.0) == [Ended(0, 1, str(error), retry=retry, unplaced=unplaced, billed=0.0)]
     assert runner.asked == []
     assert runner.stopped == []
 
@@ -156,7 +176,7 @@ def test_an_outage_is_tolerated_and_asked_again(runner: Runner, launcher: JobLau
     runner.told = [passing, passing, [TrialSnapshot(0, "0-1", TrialState.COMPLETED)]]
     assert launcher.poll(0.0) == []
     assert launcher.poll(0.0) == []
-    assert launcher.poll(0.0) == [Ended(0, 1)]
+    assert launcher.poll(0.0) == [Ended(0, 1, billed=0.0)]
     launcher.launch(trial(1))
     runner.told = [ProviderError("forbidden")]
     with pytest.raises(ProviderError, match="forbidden"):

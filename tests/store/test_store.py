@@ -174,6 +174,16 @@ def test_a_store_of_a_newer_cloudtune_is_refused(tmp_path: Path, run: RunStore) 
         Store(tmp_path).records()
 
 
+def test_a_damaged_schema_that_is_no_text_is_damage_too(tmp_path: Path, run: RunStore) -> None:
+    run.store.close()
+    store = tmp_path / ".cloudtune" / "store.db"
+    content = store.read_bytes()
+    assert content.count(b"CREATE TABLE trials (") == 1
+    store.write_bytes(content.replace(b"CREATE TABLE trials (", b"CREATE \xbbABLE trials ("))
+    with pytest.raises(StoreError, match=r"store\.db is damaged"):
+        Store(tmp_path).records()
+
+
 def test_a_damaged_store_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / ".cloudtune").mkdir()
     (tmp_path / ".cloudtune" / "store.db").write_bytes(b"not a database at all" * 100)
