@@ -67,7 +67,7 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
     hyperopt    module:attribute, a space; the module is executed
     ray-tune    module:attribute, a space; the module is executed
 
-    A file may be - for standard input. What the job says otherwise than its source is told, and written into the
+    A file may be - for standard input. Differences between the job and its source are printed, and written into the
     job's first lines. What its neutral fields cannot say of a service or of Katib stays under that name;
     `cloudtune export` gives the same request again.
 
@@ -162,7 +162,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     `gcloud ai hp-tuning-jobs create --config`, `az ml job create --file` (whose code is put beside the file).
 
     It holds the values of the job's environment variables, which a plan hides. `cloudtune plan` says what a provider
-    makes of each field; what Katib does not take as it stands is told here, and written into the first lines.
+    makes of each field; what Katib cannot express is printed, and written into the first lines.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""When a job has to end before its last trial: the rules of `Limits`, for every process that enforces them."""
+"""Decide whether a job has to end before its last trial, by the rules of `Limits`."""
 
 from cloudtune.results.failures import FEWEST
 from cloudtune.results.objectives import losses

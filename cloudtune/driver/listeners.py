@@ -61,7 +61,7 @@ class Listener:
 
     @property
     def gone(self) -> bool:
-        """Whether it is known on this machine to have ended; connects to no other machine."""
+        """Whether it has ended; False for one on another machine, which is not asked."""
         import psutil  # noqa: PLC0415  # needed for emulated runs alone
 
         if self.host not in ("", platform.node()):
@@ -205,6 +205,6 @@ def check_there_is_one(endpoints: Mapping[str, str]) -> None:
     for name, address in endpoints.items():
         if not is_served(address):
             raise ConfigError(
-                f"nobody serves the emulator of {name} at {address}; start one (cloudtune emulate {name}) and set the variables "
+                f"the emulator of {name} at {address} does not run; start one (cloudtune emulate {name}) and set the variables "
                 "that it prints, or run with --emulate"
             )

@@ -1,4 +1,4 @@
-"""What a service's tuner, or the runner of its plain jobs, has to know of one run; and what both read of its trials."""
+"""The description of a run for a service's tuner or job runner, and the interface by which both read trials' outputs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -14,16 +14,16 @@ from cloudtune.store.records import Trial
 
 @dataclass(frozen=True, slots=True)
 class RunBrief:
-    """What is asked of a service for one run.
+    """A run, as a service's tuner or job runner needs it.
 
     Attributes:
         id: the run's.
         job: the spec.
         plan: its plan.
-        native: the provider's notes as the run began; see `RunRecord.native`.
-        created: seconds since 1970, before which no trial printed anything.
+        native: the provider's notes at the beginning of the run; see `RunRecord.native`.
+        created: seconds since 1970; no trial printed anything before.
         interval: seconds between two polls.
-        request: makes the plan's request without anything left open, after uploading what it names; raises ProviderError.
+        request: uploads what the plan's request names and returns the complete request; raises ProviderError.
     """
 
     id: str
@@ -36,7 +36,7 @@ class RunBrief:
 
     @property
     def soon(self) -> float:
-        """Seconds between two looks for more lines of a log."""
+        """Seconds between two reads of a log that is followed."""
         return min(self.interval, 1.0)
 
 
@@ -45,11 +45,11 @@ class TrialOutputs(ABC):
 
     @abstractmethod
     def lines(self, trial: Trial, over: Condition) -> Iterator[str]:
-        """Return the lines that a trial printed, with those to come.
+        """Return the lines that a trial printed, and those that follow until `over`.
 
         Args:
             trial: whose job is at `Trial.place`.
-            over: whether nothing more comes; asked before each look, so that what came until then is read.
+            over: returns whether nothing more follows; called before each read, so that the last read is complete.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
@@ -57,13 +57,13 @@ class TrialOutputs(ABC):
 
     @abstractmethod
     def files(self, trial: Trial, target: Path) -> list[Path]:
-        """Copy what a trial left into a folder, which is made if it is not there; return the copies.
+        """Copy what a trial left into a folder, made if it is missing; return the copies.
 
         Args:
             trial: whose job is at `Trial.place`.
             target: the folder; no file lands outside of it.
 
         Raises:
-            TrialError: it left nothing, or something whose name leads out of the folder.
+            TrialError: the trial left nothing, or a file whose name leads out of the folder.
             ProviderError: the service cannot be reached, or refuses.
         """

@@ -1,4 +1,4 @@
-"""What a service says of a tuning job and of trials: plain data, before anything is decided or written."""
+"""Snapshots of tuning jobs and trials on a service: plain data, before any decision."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,23 +9,22 @@ from cloudtune.store.records import Report, RunState, TrialState
 
 @dataclass(frozen=True, slots=True)
 class TrialSnapshot:
-    """What a service says of one trial.
+    """The state of one trial on a service.
 
     Attributes:
         number: the trial.
         place: the service's name for it; see `Trial.place`.
-        state: RUNNING, or how the service says it ended: COMPLETED, FAILED, or CANCELLED where it was stopped. What that
-            makes of the trial is decided by `verdict`.
-        parameters: the values by name; only a service's own tuner has to give them.
+        state: RUNNING, COMPLETED, FAILED, or CANCELLED if it was stopped. `verdict` decides the trial's state by it.
+        parameters: the values by name; set only by a service's own tuner.
         started: seconds since 1970; None before.
-        ended: seconds since 1970; None before, or where the service does not say.
-        reports: those that no earlier snapshot had, in their order.
-        metrics: values that the service itself counts at the end, in place of what was reported.
-        reason: why it failed or was stopped, in the service's words; "" where it gives none.
+        ended: seconds since 1970; None before, or if the service does not report it.
+        reports: those that no earlier snapshot had, in order.
+        metrics: the service's own final values, which replace the reported ones.
+        reason: why it failed or was stopped, in the service's words; "" for none.
         too_long: whether it was stopped for running longer than it may.
         stopped_early: whether the service's stopping rule ended it, if nothing else did.
-        unmeasured: whether it may have failed for want of a measurement alone, not for how its program ended.
-        retry: whether another attempt of a failed one may end better.
+        unmeasured: whether it may have failed only because it lacks a measurement.
+        retry: whether another attempt may succeed.
         unplaced: whether it failed because the service had no room for it.
         billed: seconds that the service bills for each of its machines, once it says; else those from `started` to `ended`.
     """
@@ -49,14 +48,14 @@ class TrialSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What a service says of a tuning job itself.
+    """The state of a tuning job on a service.
 
     Attributes:
-        state: of the job, before the reasons are looked at.
-        created: seconds since 1970; None where the service does not say.
-        elapsed: seconds from the making of the job to its end, or until now.
+        state: of the job, as the service reports it.
+        created: seconds since 1970; None if the service does not report it.
+        elapsed: seconds from the creation of the job to its end, or until now.
         reason: why it failed, was stopped or ended early; "" for none.
-        trials: those of which there may be something new.
+        trials: those that may have changed.
     """
 
     state: RunState

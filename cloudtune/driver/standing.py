@@ -1,4 +1,4 @@
-"""Tell, from this machine alone, whether a run is interrupted: whether its driver and its emulator still run."""
+"""Determine, without calls to a service, whether a run is interrupted: whether its driver and its emulator still run."""
 
 import json
 from collections.abc import Mapping

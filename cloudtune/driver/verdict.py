@@ -1,4 +1,4 @@
-"""How a trial ended: decided here alone, whether cloudtune or a service runs it, and in one order."""
+"""Decide the state that a trial ends in, for driven and managed runs alike."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from cloudtune.spec.units import format_duration
 from cloudtune.store.records import TrialState
 
 Ending = tuple[TrialState, str]
-"""The state that a trial ends in, and why where that needs saying."""
+"""The state that a trial ends in, and the reason; "" for none."""
 
 NO_REASON = "the service gave no reason"
 
@@ -22,27 +22,26 @@ def verdict(
     decided: Ending | None = None,
     job_ended: str | None = None,
 ) -> Ending:
-    """Return the state that a trial ends in, and why.
+    """Return the state that a trial ends in, and the reason.
 
     The first that holds counts:
 
-
-    1. its driver decided about this trial, and told it to end (WAITING: it is started again, unless it ended well before);
-    2. it ended well, with its objective: completed; pruned if the service's stopping rule ended it;
-    3. its job was told to end: cancelled with it;
+    1. its driver decided to end it: that state (WAITING: it is started again, unless it completed before);
+    2. it completed, with its objective: completed; pruned if the service's stopping rule ended it;
+    3. its job was asked to end: cancelled;
     4. it ran too long: failed;
     5. it failed;
     6. the service's stopping rule ended it: pruned;
-    7. it ended well, without its objective: failed, and the reason says what is missing;
+    7. it completed, without its objective: failed, and the reason names what is missing;
     8. it was stopped, or its job ended before it did: cancelled.
 
     Args:
         seen: the trial as it ended; RUNNING if its job ended and left it so.
         job: the spec.
         measured: whether every objective has a finite value.
-        missing: says why there is no usable objective; called only where that is the reason, as it may read a log.
-        decided: what its driver decided before it ended; None for nothing.
-        job_ended: why the job as a whole was told to end; None if it was not.
+        missing: returns why there is no usable objective; called only if that is the reason, as it may read a log.
+        decided: the decision of its driver before it ended; None for none.
+        job_ended: why the job as a whole was asked to end; None if it was not.
     """
     ended_well = seen.state is TrialState.COMPLETED
     if decided is not None and not (decided[0] is TrialState.WAITING and ended_well):

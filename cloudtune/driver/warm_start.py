@@ -44,7 +44,7 @@ def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
 
 
 def keep(folder: Path, known: Sequence[KnownTrial]) -> None:
-    """Write the known trials to a run's folder when it begins, so that a resume uses the same."""
+    """Write the known trials to the folder of a new run, so that a resumed driver uses the same."""
     if known:
         (folder / _FILE).write_text(json.dumps([asdict(trial) for trial in known]))
 

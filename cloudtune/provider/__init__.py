@@ -1,4 +1,4 @@
-"""What a provider is, and what providers share."""
+"""The interface of providers, and their common bases."""
 
 from cloudtune.plugins.entry_points import providers as providers
 from cloudtune.provider.interface import Finding as Finding

@@ -1,4 +1,4 @@
-"""What the providers of cloud services share: a run is one tuning job of the service, or is driven with a job a trial."""
+"""The base of providers of cloud services: a run is one tuning job of the service, or is driven with a job for each trial."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What all providers share whose trials cloudtune drives: a run is driven, watched and ended by a process of this machine."""
+"""The base of providers without a tuner: a process of this machine drives, watches and ends each run."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class DrivenProvider(Provider, driving.Site):
-    """Has no tuner of its own: a subclass says what launches trials, and cloudtune drives them."""
+    """A provider without a tuner: a subclass launches trials, and cloudtune drives them."""
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         return search_problems(job, base)
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
-        """Keep the values of the trials' environment, and what the driver learns from before its first trial."""
+        """Save the values of the trials' environment, and the known trials for the driver's warm start."""
         keep_environment(run, job.trial.environment)
         keep_earlier(run, job)
 
@@ -67,7 +67,7 @@ def search_problems(job: TuningJob, base: Path) -> list[Problem]:
 
 
 def keep_earlier(run: "RunStore", job: TuningJob) -> None:
-    """Keep the trials of earlier runs that the driver learns from before its first trial."""
+    """Save the trials of earlier runs for the driver's warm start."""
     if job.warm_start is not None:
         from cloudtune.driver import warm_start as earlier  # noqa: PLC0415  # only jobs with a warm start need it
 

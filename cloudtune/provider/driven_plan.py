@@ -109,7 +109,7 @@ class _Account:
         self._said = [path for path, _ in leaves(job)]
 
     def search(self) -> None:
-        """Account for what the driver does, and for the trial's program."""
+        """Account for the fields of the driver and of the trial's program."""
         trial, ways = self._job.trial, {}
         if isinstance(self._job.stopping, Auto):
             ways["stopping"] = "stopping.auto"
@@ -124,7 +124,7 @@ class _Account:
             self._ledger.note("trial.image", Support.UNSUPPORTED, message)
 
     def machines(self) -> None:
-        """Note the fields that mean nothing here, if the job says them."""
+        """Note the fields of the job that have no meaning on this provider."""
         neutral = {"compute.count": self._job.compute.count == 1, "compute.spot": not self._job.compute.spot}
         for row in _OF_MACHINES:
             if self._support[row] == _EXACT or not self._says(row):
@@ -137,7 +137,7 @@ class _Account:
             self._ledger.note("network.isolated", *self._support["network.isolated"])
 
     def other_providers(self) -> None:
-        """Note native settings that are not this provider's."""
+        """Note the native settings of other providers."""
         self._ledger.note_other_natives(self._job, *self._support["native"])
 
     def data(self) -> dict[str, JsonValue]:

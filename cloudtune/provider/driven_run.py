@@ -47,7 +47,7 @@ class DrivenRun(ServiceRun):
         return driving.follow(self.run, self._site, watcher)
 
     def _check_login(self) -> None:
-        """Make sure that a run which has not begun can: no process drives it where nobody is logged in.
+        """Check the credentials before a run begins: a driver in the background could not ask for them.
 
         Raises:
             ConfigError: the service's SDK is missing, or what the profile says of credentials cannot be used.

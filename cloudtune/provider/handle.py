@@ -31,12 +31,12 @@ class RunHandle:
 
     @property
     def record(self) -> RunRecord:
-        """What the store knows of the run; it is interrupted if its driver or its emulator is gone from this machine."""
+        """The run's record in the store; INTERRUPTED if its driver or its emulator on this machine has ended."""
         return as_it_is(self._store)
 
     @property
     def writable(self) -> bool:
-        """Whether this process may change the run: a colleague's project, or a mounted one, may only be read."""
+        """Whether this process may change the run; False for a project that it can only read."""
         return self._store.store.writable
 
     @property

@@ -1,11 +1,11 @@
-"""What a provider is, and how providers are found.
+"""The interface of providers, and how providers are found.
 
-A provider is a class in anyone's package, found through an entry point of the group ``cloudtune.providers``:
+A provider is a class of any installed package, found through an entry point of the group ``cloudtune.providers``:
 
     [project.entry-points."cloudtune.providers"]
     mycluster = "cloudtune_mycluster:MyClusterProvider"
 
-`cloudtune.testing.ProviderConformance` tells its author when it is done.
+`cloudtune.testing.ProviderConformance` is the test suite of this interface.
 """
 
 from abc import ABC, abstractmethod
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `check` looked at.
+    """The result of one of the checks of `Provider.check`.
 
     Attributes:
-        subject: what was looked at, e.g. ``credentials``.
-        ok: whether it is as it should be; None for something worth knowing that is neither.
-        message: what was found and, where it is not ok, what to do.
+        subject: what was checked, e.g. ``credentials``.
+        ok: whether the check passed; None for information that is neither.
+        message: the result and, for a failed check, what to do.
     """
 
     subject: str
@@ -58,33 +58,33 @@ class Provider(ABC):
     """Runs tuning jobs somewhere.
 
     Args:
-        settings: what the profile says, apart from the provider's name.
-        mounts: folders of this machine that stand for places in the cloud where trials run here.
+        settings: of the profile, without the provider's name.
+        mounts: folders of this machine that replace places in the cloud, for trials that run on this machine.
     """
 
     name: ClassVar[str]
     """The name of the entry point, and of the job's field with native settings."""
 
     summary: ClassVar[str]
-    """What it is, in one line."""
+    """The description of the provider in one line."""
 
     emulated: ClassVar[bool] = False
-    """Whether there is an emulator of it."""
+    """Whether `emulator` returns one."""
 
     native_format: ClassVar[Literal["json", "yaml"]] = "json"
-    """How the service's own tools write its requests."""
+    """The format in which the service's own tools write its requests."""
 
     support: ClassVar[Mapping[str, "tuple[Support, str]"]]
-    """What the provider does with each field of the spec: a path (``*`` for any key) → support and a remark.
+    """The support of each field of the spec: a path (``*`` for any key) → support and a remark.
 
-    The plan's notes, the README's matrix and the errors all come from this table.
+    The source of the plan's notes, the README's matrix and the errors.
     """
 
     words: "ClassVar[ServiceWords | None]" = None
-    """How the service writes places, images and identities; None where a job is taken as it is written."""
+    """How the service writes places, images and identities; None if `adapt` changes no job."""
 
     tables: "Tables | None" = None
-    """What the config says of the same things on other services; None for nothing."""
+    """The config's tables of the same things on other services; None for none."""
 
     def __init__(self, settings: Mapping[str, Any], mounts: "Mapping[str, Path] | None" = None) -> None:
         self.settings = settings
@@ -96,13 +96,13 @@ class Provider(ABC):
         return False
 
     def emulators(self) -> "Mapping[str, str]":
-        """Return the addresses of emulators that runs would go to instead of services, by the provider's or profile's name."""
+        """Return the addresses of emulators that replace services for new runs, by the provider's or profile's name."""
         return {}
 
     def addresses(self) -> "Mapping[str, str]":
-        """Return the addresses of the services that it asks, as far as they are known without asking, by the service's name.
+        """Return the addresses of the services that it calls, by the service's name, as far as they are known without a call.
 
-        Whether they answer at all is tried before a run is looked at.
+        Callers check that they answer before they call the service about a run.
         """
         return {}
 
@@ -117,11 +117,12 @@ class Provider(ABC):
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
-        """Return what will be sent for a job and what it means there. Pure: no network, no credentials, no files.
-
-        The job is in this service's words already: see `adapt`, and `cloudtune.provider.preparing.planned`.
+        """Return the request for a job, and notes about its fields. Pure: no network, no credentials, no files.
 
         An unsupported field is a note of the plan, not an exception.
+
+        Args:
+            job: as `adapt` returns it; see `cloudtune.provider.preparing.planned`.
         """
 
     def to_native(self, job: "TuningJob") -> "JsonValue":  # noqa: ARG002  # none here
@@ -134,131 +135,161 @@ class Provider(ABC):
         raise ConfigError(f"{self.name} has no requests of its own")
 
     def to_launch(self, job: "TuningJob", base: "Path", folder: "Path") -> "JsonValue":  # noqa: ARG002  # none here
-        """Return the service's own request for a job, which other tools can launch as it stands: code and data are uploaded.
+        """Return the service's own request for a job, uploaded so that other tools can launch it unchanged.
 
         Args:
             job: the spec.
-            base: what its paths are relative to.
-            folder: where the request will lie; what those tools upload themselves is put there, too.
+            base: the folder that its paths are relative to.
+            folder: of the request; files that those tools upload themselves are written there.
 
         Raises:
             UnsupportedError: the provider cannot run the job as it stands.
             ConfigError: the provider has no requests of its own.
-            ProviderError: the service refused the uploads, or cannot be reached.
+            ProviderError: the service cannot be reached, or refuses the uploads.
         """
         raise ConfigError(f"{self.name} has no requests of its own")
 
     @classmethod
     def from_native(cls, data: object, folder: "Path | None" = None) -> "TuningJob":  # noqa: ARG003  # none here
-        """Return the spec of one of the service's own requests; nothing is lost.
+        """Return the spec of one of the service's own requests; what the spec has no field for becomes native settings.
 
         Args:
-            data: of its JSON or YAML.
-            folder: what further files that it names are relative to; None for the working directory.
+            data: the parsed JSON or YAML of the request.
+            folder: that the files it names are relative to; None for the working directory.
 
         Raises:
-            SpecError: it is no such request; says where in it.
+            SpecError: the data is no such request; lists the places.
             ConfigError: the provider has no requests of its own.
         """
         raise ConfigError(f"{cls.name} has no requests of its own to import")
 
     @classmethod
     def with_legal_names(cls, data: object, folder: "Path | None" = None) -> "tuple[object, Mapping[str, str]]":  # noqa: ARG003  # none here
-        """Return a request whose parameters have names that a spec may have, and the new names by the old ones.
+        """Return a request with parameter names that a spec allows, and the new names by the old ones.
 
-        Names that are legal stay; the new ones are those of `cloudtune.interop.legal_names`. Conditions, commands and
-        all else that names a parameter are changed, too.
+        Legal names stay; the new ones come from `cloudtune.interop.legal_names`. All references to a parameter, as in
+        conditions and commands, are renamed, too.
 
         Args:
-            data: as `from_native` takes it.
-            folder: as `from_native` takes it.
+            data: as for `from_native`.
+            folder: as for `from_native`.
 
         Raises:
-            SpecError: it is no such request; says where in it.
+            SpecError: the data is no such request; lists the places.
         """
         return data, {}
 
     @classmethod
     def recognises(cls, data: Mapping[str, object]) -> bool:  # noqa: ARG003  # none here
-        """Return whether a file's data is a request that `from_native` is for, by what it alone has."""
+        """Return whether data is a request for `from_native`, by keys that no other provider's or tool's data has."""
         return False
 
     @abstractmethod
     def check(self) -> list[Finding]:
-        """Return what a run needs here and whether it is there: credentials, permissions, quotas, programs."""
+        """Check what runs need: credentials, permissions, quotas, programs; return a finding for each.
+
+        Failures are findings, not exceptions.
+        """
 
     def where(self, job: "TuningJob") -> "Where":
-        """Return where the job's trials run, as far as their files are concerned."""
+        """Return where the job's trials find their files."""
         from cloudtune.bundle.shipment import local_data  # noqa: PLC0415
         from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
 
         return Where(remote=self.away, inputs=local_data(job, self.name))
 
     def survey(self, job: "TuningJob", base: "Path", *, pickled: bool = False) -> "Survey":
-        """Look at the job's own files: code and data. Executes nothing, and needs no network and no credentials.
+        """Return the survey of the job's files: code and data. Execute nothing; use no network and no credentials.
 
         Args:
             job: the spec.
-            base: what its paths are relative to.
-            pickled: whether the function comes by itself, without its module.
+            base: the folder that its paths are relative to.
+            pickled: whether the function is pickled, so that its module is not needed.
         """
         from cloudtune.bundle.survey import survey  # noqa: PLC0415
 
         return survey(job, base, replace(self.where(job), pickled=pickled))
 
     def verify(self, job: "TuningJob", base: "Path") -> "list[Problem]":  # noqa: ARG002  # most have nothing to verify
-        """Return what else keeps the job from running here; of its files `survey` tells. Paths are relative to `base`."""
+        """Return problems other than those of `survey` that keep the job from running; paths in the job are relative to `base`."""
         return []
 
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
-        """Keep what a later start or resume needs besides the store: the job comes with its secrets only here."""
+        """Save what a later start or resume needs besides the store. No other method gets the job with its secrets."""
 
     @classmethod
     def emulator(cls, mounts: "Mapping[str, Path]") -> "AbstractContextManager[Mapping[str, str]]":  # noqa: ARG003
-        """Return an emulator of the service on this machine, for as long as the context lasts.
+        """Return a context manager that runs an emulator of the service on this machine.
 
-        Gives the environment variables by which this provider, and any other client of the service, finds it.
+        It yields the environment variables by which this provider, and other clients of the service, find the emulator.
 
         Args:
-            mounts: folders whose files are found at places of the emulated storage.
+            mounts: folders whose files are in the emulated storage, by their places there.
 
         Raises:
-            ConfigError: there is none, or what it needs is not installed.
+            ConfigError: there is no emulator, or a package that it needs is not installed.
         """
         raise ConfigError(f"there is no emulator of {cls.name}; run with: --on {DEFAULT}")
 
     @abstractmethod
     def start(self, run: "RunStore") -> None:
-        """Make the run go on without this process. Doing it twice, or after a lost answer, makes one job.
+        """Start the run so that it goes on without this process; return at once.
+
+        A second call, also after one whose answer was lost, makes no second job.
+
+        Args:
+            run: prepared, or interrupted.
 
         Raises:
-            ProviderError: the provider did not take the job.
+            ProviderError: the provider cannot be reached, or refuses the job.
         """
 
     @abstractmethod
     def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        """Bring the run forward, or watch it, until it ends; keep the store up to date meanwhile.
+        """Start the run if necessary, and follow it until it ends, writing all news to the store.
 
-        A KeyboardInterrupt (SIGINT) leaves the run resumable.
+        A SIGINT leaves the run resumable. If another process follows the run, watch it through the store.
+
+        Args:
+            run: prepared, running or interrupted.
+            watcher: called with the progress.
 
         Returns:
             An ended state, or INTERRUPTED.
+
+        Raises:
+            ProviderError: the provider cannot be reached, or refuses.
+            DriverError: the driver broke; the run can be resumed.
         """
 
     @abstractmethod
     def refresh(self, run: "RunStore") -> None:
-        """Bring the store up to date, once and quickly."""
+        """Write the present state of the run and its trials to the store, once; do nothing if another process follows it.
+
+        Raises:
+            ProviderError: the provider cannot be reached, or refuses.
+        """
 
     @abstractmethod
     def cancel(self, run: "RunStore") -> None:
-        """Ask the run to end now. Return when that is known, not when it is carried out."""
+        """Cancel the run: return when the request is recorded, before the trials have ended.
+
+        Raises:
+            ProviderError: the provider cannot be reached, or refuses.
+        """
 
     @abstractmethod
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
-        """Return the lines that a trial printed; with `follow` also those to come, until it ends.
+        """Return the lines that a trial printed, without their ends.
+
+        Args:
+            run: of the trial.
+            number: of the trial.
+            follow: whether to wait for further lines until the trial ends.
 
         Raises:
             TrialError: there is no such trial, or it has no log.
+            ProviderError: the provider cannot be reached, or refuses.
         """
 
     def fetch(self, run: "RunStore", number: int, target: "Path") -> "list[Path]":  # noqa: ARG002  # none here
@@ -270,10 +301,10 @@ class Provider(ABC):
         raise TrialError(f"{self.name} keeps no files of trials")
 
     def find(self, name: str) -> "tuple[TuningJob, Mapping[str, str]]":
-        """Return a job that this provider runs already, by the service's own name for it.
+        """Return a job that already runs on the service, by the service's name for it.
 
         Returns:
-            The spec, and what the run's record keeps of the service (`RunRecord.native`).
+            The spec, and the provider's notes for the run's record (`RunRecord.native`).
 
         Raises:
             RunNotFound: the service has no such job.
@@ -281,7 +312,7 @@ class Provider(ABC):
         raise RunNotFound(f"{self.name} keeps no runs but those in the store; `cloudtune ls` lists them, not {name!r}")
 
     def resume(self, run: "RunStore") -> None:
-        """Make an interrupted run ready to go on; what follows is `start` or `follow`."""
+        """Prepare an interrupted run for the call of `start` or `follow` that resumes it."""
         self.refresh(run)
 
 

@@ -31,22 +31,22 @@ if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.store import RunStore
 
-_GLANCE = 1.0
-"""Seconds within which a run is not looked at again by `ManagedRun.refresh`."""
+_REFRESH_INTERVAL = 1.0
+"""Least seconds between two polls by `ManagedRun.refresh`."""
 
 
 class Tuner(TrialOutputs):
-    """A service's own tuner, as far as one run is concerned. It decides nothing about trials, and writes nothing down.
+    """The client of one tuning job of a service's own tuner. It makes no decisions, and writes nothing to the store.
 
-    It may keep where it has read to between two polls.
+    Between two polls it may keep the positions up to which it has read, and nothing else.
 
     Args:
-        brief: what is asked for the run.
-        name: the service's name of the run's tuning job; "" where the service gives it, and has not yet.
+        brief: the run's job and plan.
+        name: the service's name of the tuning job; "" if the service chooses it, before the job is made.
     """
 
     lag: ClassVar[int] = 0
-    """Polls for which metrics may still come of a trial that the service says has ended well."""
+    """Number of polls for which metrics of a completed trial may arrive late."""
 
     def __init__(self, brief: RunBrief, name: str) -> None:
         self.brief = brief
@@ -54,25 +54,25 @@ class Tuner(TrialOutputs):
 
     @abstractmethod
     def create(self, *, again: bool) -> str:
-        """Make the run's tuning job and return its name.
+        """Create the run's tuning job and return its name.
 
         Args:
-            again: whether an earlier call may have made it, whose answer was lost; it is not made twice.
+            again: whether an earlier call, whose answer was lost, may have made the job; then return that one's name.
 
         Raises:
-            ProviderError: the service refused it, or cannot be reached.
+            ProviderError: the service cannot be reached, or refuses.
         """
 
     @abstractmethod
     def poll(self, done: Collection[int]) -> JobSnapshot:
-        """Ask the service about the job called `name`, by a number of calls that does not grow with its trials.
+        """Poll the service about the job called `name`, by a number of calls that does not grow with its trials.
 
-        While the job runs, snapshots may come late, and of some trials only. Of one that has ended all is known and
-        nothing missing. A trial has ended only when all that it reported has been read. What was read before an error is
-        not lost: the next poll has it.
+        While the job runs, snapshots may be late, and of some trials only; the snapshot of an ended job is complete.
+        Return a trial as ended only when all its reports have been read. After an error, return with the next call what
+        had been read before.
 
         Args:
-            done: numbers of the trials that an earlier snapshot showed as ended: nothing more is asked, or told, of them.
+            done: numbers of the trials that an earlier snapshot showed as ended; leave them out.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses. A job that was deleted is CANCELLED instead.
@@ -80,7 +80,7 @@ class Tuner(TrialOutputs):
 
     @abstractmethod
     def stop(self) -> None:
-        """Ask the job called `name` to end; nothing if it has, or was never made.
+        """Ask the job called `name` to end; do nothing if it has ended, or was never made.
 
         Raises:
             ProviderError: the service cannot be reached, or refuses.
@@ -89,7 +89,7 @@ class Tuner(TrialOutputs):
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a trial: as it is written down, the last value of each metric, and polls since it ended well."""
+    """A trial as it is in the store, the last value of each metric, and the polls since it completed without an objective."""
 
     trial: Trial
     reported: dict[str, float] = field(default_factory=dict)
@@ -97,14 +97,14 @@ class _Known:
 
 
 class ManagedRun(ServiceRun):
-    """A run whose trials a service's own tuner suggests and runs; its limits that the service has not are watched here.
+    """A run whose trials a service's own tuner suggests and runs; limits that the service lacks are enforced here.
 
     Args:
-        service: that runs it.
+        service: of the run.
         run: the run.
-        tuner: makes the tuner of this run, when it is first needed.
+        tuner: returns the tuner of this run; called when it is first needed.
         job: the spec.
-        plan: which limits are watched.
+        plan: whose notes say which limits are enforced here.
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class ManagedRun(ServiceRun):
     def outputs(self) -> Tuner:
         return self.tuner
 
-    # Its life
+    # Starting, following and ending
 
     def start(self) -> None:
         record = self.run.record()
@@ -181,7 +181,7 @@ class ManagedRun(ServiceRun):
                 return RunState.INTERRUPTED
 
     def _interrupt(self) -> RunState:
-        """End a run whose emulator is about to end with this process; what there is of it is kept."""
+        """Interrupt a run whose emulator is about to end with this process, and save what the emulator has of it."""
         self.look()
         self.keep()
         anew = f"`cloudtune resume {self.run.id}` begins it anew in another, without its trials so far"
@@ -192,7 +192,7 @@ class ManagedRun(ServiceRun):
 
     def refresh(self) -> None:
         record = self.run.record()
-        looked = time.monotonic() - self._refreshed < min(_GLANCE, self.service.poll)
+        looked = time.monotonic() - self._refreshed < min(_REFRESH_INTERVAL, self.service.poll)
         if looked or record.state.ended or "job" not in record.native:
             return
         try:
@@ -210,25 +210,25 @@ class ManagedRun(ServiceRun):
         there = not gone(record)
         if there and record.native.keys() & {"job", "creating"}:
             self._reach()
-            if self.tuner.name:  # it may have been made by a process that was killed before the answer came
+            if self.tuner.name:  # also a job made by a process that was killed before the answer came
                 self.tuner.stop()
         if not there or "job" not in record.native:
             driving.end_cancelled(self.run)
 
     def _reach(self) -> None:
-        """Make sure that the service may be asked about the run, and that the tuner knows the job, whichever process made it."""
+        """Check that the service can be called about the run, and set the job's name, which another process may have written."""
         self.service.reach(self.run)
         self.tuner.name = self.run.record().native.get("job", self.tuner.name)
 
-    # One look at it
+    # One poll
 
     def look(self) -> RunState:
-        """Poll the tuner once, write down what is new, and return the run's state; the caller holds the run's lock."""
+        """Poll the tuner once, write the news to the store, and return the run's state; the caller holds the run's lock."""
         if not self._restored:
             self._restore()
         seen = self.tuner.poll(self._done)
         why_ended = self._why_ended()
-        ended = [each for each in seen.trials if self._hear(each, over=seen.state.ended)]
+        ended = [each for each in seen.trials if self._record(each, over=seen.state.ended)]
         for each in sorted(ended, key=lambda one: (one.ended or time.time(), one.number)):
             self._end(self._known[each.number], each, why_ended)
         if seen.state.ended:
@@ -238,12 +238,12 @@ class ManagedRun(ServiceRun):
         return self._write(seen)
 
     def _restore(self) -> None:
-        """Take up the trials of the store; what it has of those that have not ended is forgotten, to be read anew."""
+        """Restore the trials of the store; drop the reports of those that have not ended, to read them again."""
         self._spending.restore(history := self.run.history())
         for trial in history:
             self._known[trial.number] = _Known(trial)
             if trial.state.ended:
-                self._count(trial)  # whether it failed in a new way was told then
+                self._count(trial)  # its failure was an event already
                 self._done.add(trial.number)
             else:
                 self.run.forget_reports(trial.number, trial.attempt)
@@ -251,8 +251,8 @@ class ManagedRun(ServiceRun):
                 self._spending.start(trial, partial(_billed, trial))
         self._restored = True
 
-    def _hear(self, seen: TrialSnapshot, *, over: bool) -> bool:
-        """Note what is new of a trial; return whether it has ended."""
+    def _record(self, seen: TrialSnapshot, *, over: bool) -> bool:
+        """Record the news of a trial; return whether it has ended."""
         if seen.number in self._done:
             return False
         if seen.number not in self._known:
@@ -299,7 +299,7 @@ class ManagedRun(ServiceRun):
             self._work.event(trial.number, f"failed: {trial.reason}")
 
     def _end_the_rest(self, seen: JobSnapshot, why_ended: str | None) -> None:
-        """End the trials that the service left as they were when the job ended."""
+        """End the trials that the service did not end with the job."""
         snapshots = {each.number: each for each in seen.trials}
         for number in sorted(self._known.keys() - self._done):
             one = self._known[number]
@@ -309,12 +309,12 @@ class ManagedRun(ServiceRun):
         return losses(self._job.objective, trial.metrics) is not None
 
     def _count(self, trial: Trial) -> bool:
-        """Count a trial that has ended; return whether it failed as none has before."""
+        """Count an ended trial; return whether it failed with a new message."""
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
         return self._counter.add(trial, values)
 
     def _why_ended(self) -> str | None:
-        """Return why the job was told to end; None if it was not."""
+        """Return why the job was asked to end; None if it was not."""
         if self._ending is not None:
             return self._ending[1]
         return "cancelled by its user" if self.run.wish() else None
@@ -341,7 +341,7 @@ class ManagedRun(ServiceRun):
     # The run as a whole
 
     def _write(self, seen: JobSnapshot) -> RunState:
-        """Write down all that was noted, and how the run is; return that."""
+        """Write all news and the run's state to the store; return the state."""
         state, reason = self._outcome(seen)
         columns: dict[str, object] = {
             "state": state.value,

@@ -1,4 +1,4 @@
-"""From a job to a run that is written down and not started yet."""
+"""Prepare a run in the store from a job, without starting it."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ def prepare_in(
     run_id: str | None = None,
     native: Mapping[str, str] | None = None,
 ) -> RunStore:
-    """Plan a job and write its run down, without starting it.
+    """Plan a job and create its run in the store, without starting it.
 
     Args:
         store: where the run is written down.

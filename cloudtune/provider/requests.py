@@ -1,4 +1,4 @@
-"""Requests of services, to jobs: what every provider's own importer says of what it made."""
+"""Import requests of services as jobs, with notes about what was imported."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A cloud service as it is reached: its real address, or an emulator's on this machine."""
+"""A cloud service as it is called: at its real address, or in an emulator on this machine."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Service(ABC):
-    """What the run of a job has to know of the service that it is on."""
+    """The service of a run: its address, its credentials and its SDK."""
 
     name: ClassVar[str]
     """The provider's name."""
@@ -28,21 +28,21 @@ class Service(ABC):
     @property
     @abstractmethod
     def poll(self) -> float:
-        """Seconds between two looks at a run that is followed."""
+        """Seconds between two polls of a run that is followed."""
 
     @property
     @abstractmethod
     def endpoint(self) -> str | None:
-        """The address of another service than the real one, such as an emulator; None for the real one."""
+        """The address that replaces the real service's, such as an emulator's; None for the real one."""
 
     @property
     @abstractmethod
     def address(self) -> str | None:
-        """The address of the real service; None where it is not known without its SDK."""
+        """The address of the real service; None if it is not known without its SDK."""
 
     @abstractmethod
     def log_in(self) -> None:
-        """Find the credentials of this machine's user; nothing is changed, here or at the service.
+        """Find the credentials of this machine's user, without changing anything here or on the service.
 
         Raises:
             ConfigError: what the profile says of them cannot be used.
@@ -60,7 +60,7 @@ class Service(ABC):
         return {} if address is None else {self.service: address}
 
     def need_sdk(self) -> None:
-        """Make sure that the service's SDK is installed.
+        """Check that the service's SDK is installed.
 
         Raises:
             ConfigError: it is not; says how to install it.
@@ -72,7 +72,7 @@ class Service(ABC):
             )
 
     def reach(self, run: "RunStore") -> None:
-        """Make sure that the service may be asked about a run: called before any request.
+        """Check that the service can be called about a run; called before any request.
 
         Raises:
             ConfigError: the service's SDK is missing.

@@ -34,7 +34,7 @@ class ServiceRun(ABC):
     @property
     @abstractmethod
     def outputs(self) -> TrialOutputs:
-        """What its trials printed and left; the service's SDK is loaded by it."""
+        """The reader of what its trials printed and left; loads the service's SDK."""
 
     @abstractmethod
     def start(self) -> None:
@@ -105,11 +105,11 @@ class ServiceRun(ABC):
                 raise ProviderError(f"{where}, which cannot be reached", code="Connection", retryable=True)
 
     def settle(self) -> None:
-        """Forget what an ended run needs no more, such as its secrets, and keep what an emulator has of it."""
+        """Remove what an ended run no longer needs, such as its secrets, and save what an emulator has of it."""
         forget(self.run)
         self.keep()
 
     def keep(self) -> None:
-        """Keep what an emulator has of the run beyond its end; nothing of a real service, or where it has ended."""
+        """Save what an emulator has of the run; do nothing for a real service, or if the emulator has ended."""
         if self.service.emulators() and not gone(self.run.record()):
             archive.keep(self.run, self.printed, self.outputs.files)

@@ -205,7 +205,7 @@ class Search:
     def ask(self) -> Suggestion | None:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
 
-        The trial is pending until it is told: a strategy suggests something else meanwhile.
+        The trial is pending until `tell`: a strategy suggests something else meanwhile.
         """
         values = None if self.exhausted else self._strategy.suggest(self._next)
         self._nothing_left = values is None
