@@ -92,6 +92,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, help="skip what has not begun after so many minutes")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long and shows what others show, too, unless all of it is wanted."""
     if not config.getoption("complete"):
@@ -99,6 +100,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     items.sort(key=_seconds, reverse=True)  # what takes longest begins first, so that no worker is left alone with it
+    for item in items:
+        if item.path.parent.name in _SDKS and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+
+
+_SDKS = ("azureml", "sagemaker", "vertex")
+"""Folders whose tests one worker runs: else all would load the SDKs, which take seconds, and start the emulators."""
 
 
 def _seconds(item: pytest.Item) -> float:

@@ -25,6 +25,9 @@ if LATE:
     pytest.importorskip("sqlalchemy")
 
 
+pytestmark = pytest.mark.xdist_group("mlflow")  # which takes seconds to load
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store of MLflow, which takes seconds to make; each test has an experiment of its own there."""

@@ -34,6 +34,8 @@ if LATE:
     from cloudtune.search.optuna_sampler import OptunaSearch
 
 
+pytestmark = pytest.mark.xdist_group("peers")  # which take seconds to load
+
 MIXED: Entries = {
     "kind": Categorical(values=("a", "b", None)),
     "count": Int(low=1, high=100, scale="log"),

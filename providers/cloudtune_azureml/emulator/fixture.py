@@ -15,12 +15,12 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Azure
     """An emulator that cloudtune and MLflow find while the test runs, and that `AzureMlEmulator.ml_client` leads to.
 
     Args:
-        monkeypatch: of the test.
+        monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
         settings: of the emulator; see `AzureMlEmulator`.
     """
-    with AzureMlEmulator(**settings) as emulator, monkeypatch.context() as patch:
+    with AzureMlEmulator(**settings) as emulator:
         for name in [name for name in os.environ if name.startswith(("AZURE_", "AZUREML_", "MLFLOW_"))]:
-            patch.delenv(name)
+            monkeypatch.delenv(name)
         for name, value in emulator.environment.items():
-            patch.setenv(name, value)
+            monkeypatch.setenv(name, value)
         yield emulator

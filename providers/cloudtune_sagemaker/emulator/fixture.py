@@ -16,14 +16,14 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[SageM
     """An emulator that every client of AWS in this process, and in those that it starts, finds while the test runs.
 
     Args:
-        monkeypatch: of the test.
+        monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
         settings: of the emulator; see `SageMakerEmulator`.
     """
-    with SageMakerEmulator(**settings) as emulator, monkeypatch.context() as patch:
+    with SageMakerEmulator(**settings) as emulator:
         for name in [name for name in os.environ if name.startswith("AWS_")]:
-            patch.delenv(name)
+            monkeypatch.delenv(name)
         for name, value in emulator.environment.items():
-            patch.setenv(name, value)
+            monkeypatch.setenv(name, value)
         _forget_clients()
         try:
             yield emulator

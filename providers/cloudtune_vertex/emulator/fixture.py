@@ -19,16 +19,16 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Verte
     project and location alone reaches the emulator. It speaks REST; gRPC would need TLS there.
 
     Args:
-        monkeypatch: of the test.
+        monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
         settings: of the emulator; see `VertexEmulator`.
     """
     from google.cloud import aiplatform  # noqa: PLC0415  # takes seconds
 
-    with VertexEmulator(**settings) as emulator, monkeypatch.context() as patch:
+    with VertexEmulator(**settings) as emulator:
         for name in [name for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_"))]:
-            patch.delenv(name)
+            monkeypatch.delenv(name)
         for name, value in emulator.environment.items():
-            patch.setenv(name, value)
+            monkeypatch.setenv(name, value)
         before = dict(vars(aiplatform.initializer.global_config))
         aiplatform.init(
             project=emulator.project,
