@@ -39,8 +39,22 @@ def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]
 @click.option(
     "--mount", "mounts", metavar="URI=FOLDER", multiple=True, help="A folder as objects of the service; repeatable."
 )
+@click.option(
+    "--policy",
+    "policy_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Deny what is not allowed in this file, which `cloudtune check --policy` has written.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the variables as JSON.")
-def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str, ...], *, as_json: bool) -> int:
+def emulate(
+    provider: str,
+    port: int,
+    images: tuple[str, ...],
+    mounts: tuple[str, ...],
+    policy_file: Path | None,
+    *,
+    as_json: bool,
+) -> int:
     """Serve a cloud service's API on this machine until Ctrl-C. PROVIDER may be a profile's name, too.
 
     Prints the environment variables by which its clients find it: cloudtune, SDKs, command lines. Training jobs really
@@ -51,10 +65,12 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
       cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
       cloudtune emulate azureml --mount azureml://datastores/workspaceblobstore/paths/digits=./digits
       cloudtune emulate vertex --mount gs://data/digits=./digits --image '*/trainer:*=python3 train.py "$@"'
+      cloudtune emulate aws --policy policy.json
     """
     programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")
     folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}
-    with _emulator(provider)(port=port, images=programs, mounts=folders) as emulator:
+    enforced = {} if policy_file is None else {"policy": _policy_in(policy_file)}
+    with _emulator(provider)(port=port, images=programs, mounts=folders, **enforced) as emulator:
         if as_json:
             print_json(emulator.environment)
         else:
@@ -63,6 +79,22 @@ def emulate(provider: str, port: int, images: tuple[str, ...], mounts: tuple[str
             click.echo(f"# {provider} is at {emulator.url}; Ctrl-C ends it", err=True)
         _wait_for_signal()
     return 0
+
+
+def _policy_in(file: Path) -> dict[str, Any]:
+    """Return the policies in a file, of JSON or YAML.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    from cloudtune.interop.documents import read_document  # noqa: PLC0415  # few emulators enforce policies
+
+    found = read_document(str(file)).data
+    if not isinstance(found, dict):
+        raise ConfigError(
+            f"{file} has no policies; write them with: cloudtune check --policy --on PROFILE > {file.name}"
+        )
+    return found
 
 
 def _emulator(provider: str) -> Any:  # a class of the provider's package

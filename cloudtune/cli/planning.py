@@ -15,6 +15,7 @@ from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
     from cloudtune.planning.plan import Plan
+    from cloudtune.provider.permissions import Mode
     from cloudtune.spec.job import TuningJob
 
 
@@ -123,17 +124,33 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool
 @click.command()
 @on_option
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check(on: str | None, *, as_json: bool) -> int:
+@click.option("--policy", is_flag=True, help="Print the least permissions that the profile needs, and check nothing.")
+@click.option(
+    "--for",
+    "principal",
+    type=click.Choice(["caller", "identity"]),
+    help="With --policy: only those of the account that starts runs, or of the identity that trials run as.",
+)
+@click.option(
+    "--mode", type=click.Choice(["managed", "driven"]), help="With --policy: only those of runs in this mode."
+)
+def check(on: str | None, *, as_json: bool, policy: bool, principal: str | None, mode: "Mode | None") -> int:
     """Say what each profile (or one) needs and lacks; exit code 1 if something is missing.
 
     \b
     Examples:
       cloudtune check
       cloudtune check --on local
+      cloudtune check --on team --policy > policy.json
+      cloudtune check --on team --policy --for caller --mode driven
     """
     from cloudtune.config import load_profile, profiles  # noqa: PLC0415
     from cloudtune.provider.interface import Finding, load_provider  # noqa: PLC0415
 
+    if policy:
+        return _print_policy(on, principal, mode)
+    if principal or mode:
+        raise click.UsageError("--for and --mode go with --policy")
     project = project_folder()
     names = [on] if on else list({load_profile(None, project).name: 0, **profiles(project)})
     findings: dict[str, list[Finding]] = {}
@@ -159,6 +176,24 @@ def check(on: str | None, *, as_json: bool) -> int:
         ]
         print_table(("profile", "subject", "", "found"), rows)
     return int(any(each.ok is False for found in findings.values() for each in found))
+
+
+def _print_policy(on: str | None, principal: str | None, mode: "Mode | None") -> int:
+    """Print the least permissions of a profile in the form that the service's own tools read."""
+    from cloudtune.remote.resolving import resolve  # noqa: PLC0415
+
+    provider, _, _ = resolve(on, project_folder())
+    policies = provider.policy(mode)
+    if principal is not None and principal not in policies:
+        raise ConfigError(f"the profile needs no policy for its {principal}: there is one for {' and '.join(policies)}")
+    document = policies if principal is None else policies[principal]
+    if provider.policy_format == "json":
+        print_json(document)
+        return 0
+    import yaml  # noqa: PLC0415
+
+    click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
+    return 0
 
 
 @click.command()

@@ -5,8 +5,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
+from cloudtune.emulation.authority import Authority, Policy, policies_in
 from cloudtune.emulation.faults import Faults
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
@@ -22,14 +23,25 @@ class Emulator(ABC, Generic[Kind]):
         folder: for what it keeps; None for one that is removed at the end.
         mounts: folders whose files are in the storage at the start, by their addresses there.
         faults: what goes wrong on purpose.
+        policy: see `enforce`.
 
     Attributes:
         faults: what goes wrong on purpose; may be changed at any time.
         calls: how often each operation was called.
+        authority: decides which actions are permitted; see `enforce`.
     """
 
-    def __init__(self, kind: str, folder: Path | None, mounts: Mapping[str, str | Path], faults: Kind) -> None:
+    def __init__(
+        self,
+        kind: str,
+        folder: Path | None,
+        mounts: Mapping[str, str | Path],
+        faults: Kind,
+        policy: Mapping[str, Any] | None = None,
+    ) -> None:
         self.faults = faults
+        self.authority = Authority()
+        self.enforce(policy)
         self.calls: Counter[str] = Counter()
         self._counting = threading.Lock()
         self._workplace = Workplace(folder, kind)
@@ -46,6 +58,28 @@ class Emulator(ABC, Generic[Kind]):
     @abstractmethod
     def stop(self) -> None:
         """End all jobs with their processes and threads, close the ports, and remove the folder unless it is given."""
+
+    @staticmethod
+    @abstractmethod
+    def read_policy(document: Any) -> Policy:
+        """Return the policy of one principal, from what the service calls one.
+
+        Raises:
+            ValueError: it is something else.
+        """
+
+    def enforce(self, policy: Mapping[str, Any] | None) -> None:
+        """Permit from now on what a policy allows, and answer everything else as the service does.
+
+        Args:
+            policy: the policies of ``caller``, the clients with the emulator's credentials, and of ``identity``, as which
+                jobs run, as ``cloudtune check --policy`` prints them; a principal without one may do everything. None to
+                permit everything.
+
+        Raises:
+            ConfigError: it is no such policy.
+        """
+        self.authority.enforce({} if policy is None else policies_in(policy, self.read_policy))
 
     @property
     @abstractmethod

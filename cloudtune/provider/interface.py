@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cloudtune.porting import Adapted
     from cloudtune.porting.tables import Tables
     from cloudtune.porting.words import ServiceWords
+    from cloudtune.provider.permissions import Mode
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.store import RunStore
 
@@ -73,6 +74,9 @@ class Provider(ABC):
 
     native_format: ClassVar[Literal["json", "yaml"]] = "json"
     """The format in which the service's own tools write its requests."""
+
+    policy_format: ClassVar[Literal["json", "yaml"]] = "json"
+    """How the service's own tools read permissions."""
 
     support: ClassVar[Mapping[str, "tuple[Support, str]"]]
     """The support of each field of the spec: a path (``*`` for any key) → support and a remark.
@@ -190,6 +194,20 @@ class Provider(ABC):
 
         Failures are findings, not exceptions.
         """
+
+    def policy(self, mode: "Mode | None" = None) -> "Mapping[str, JsonValue]":  # noqa: ARG002  # none here
+        """Return the least permissions that runs by this profile take, in the service's own form. Pure, as `plan`.
+
+        Args:
+            mode: the only mode of the runs; None for both.
+
+        Returns:
+            A policy for ``caller``, the account that starts and follows runs, and one for ``identity``, as which trials run.
+
+        Raises:
+            ConfigError: the provider's runs take no permissions of a service.
+        """
+        raise ConfigError(f"runs on {self.name} take no permissions of a cloud service")
 
     def where(self, job: "TuningJob") -> "Where":
         """Return where the job's trials find their files."""

@@ -27,6 +27,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from cloudtune.driver.listeners import is_lost, on_this_machine, refuse_lost
 from cloudtune.errors import CloudtuneError, ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.provider.permissions import HINT
 from cloudtune_azureml.settings import AzureMlSettings
 
 if TYPE_CHECKING:
@@ -150,6 +151,11 @@ class Azure:
         policies = [HeadersPolicy(), BearerTokenCredentialPolicy(self._credential, scope)]
         return PipelineClient(base_url=self._address, policies=policies)
 
+    @cached_property
+    def _unsigned(self) -> "PipelineClient[Any, Any]":
+        """The way to addresses that are signed themselves: beside a signature, storage would refuse the token."""
+        return PipelineClient(base_url=self._address, policies=[HeadersPolicy()])
+
     def _ask(self, doing: str, method: str, url: str, **parts: Any) -> Any:
         """Sends a request that may be sent twice; returns what the answer's JSON says, None for no content."""
 
@@ -265,7 +271,7 @@ class Azure:
         """The content of a blob that anybody may read who has its address; empty if it is not there yet."""
 
         def send() -> bytes:
-            response = self._pipeline.send_request(HttpRequest("GET", url))
+            response = self._unsigned.send_request(HttpRequest("GET", url))
             if response.status_code == 404:
                 return b""
             response.raise_for_status()
@@ -402,12 +408,21 @@ def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
         todo = "log in again (az login)"
         return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
     if status == 403:
-        return CredentialError(f"Azure refused while {doing}: {said}; ask for the permission", code=code)
+        return CredentialError(f"Azure refused while {doing}: {said}; {_needed(said)}{HINT}", code=code)
     if "quota" in said.lower():
         return QuotaError(f"a limit of the subscription is reached while {doing}: {said}", code=code)
     if isinstance(error, ServiceRequestError | ServiceResponseError | OSError) and status is None:
         return ProviderError(f"Azure cannot be reached while {doing}: {said}", code=code, retryable=True)
     return ProviderError(f"Azure answered while {doing}: {said}", code=code, retryable=status in _PASSING)
+
+
+def _needed(said: str) -> str:
+    """Return the data actions that a refusal of the Blob service is about, which it does not name."""
+    if "using this permission" not in said:
+        return ""
+    from cloudtune_azureml.policy import data_actions  # noqa: PLC0415  # few calls are refused
+
+    return f"storage takes the data actions {' and '.join(data_actions())}; "
 
 
 def _root(error: BaseException) -> BaseException:

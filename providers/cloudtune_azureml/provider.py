@@ -17,6 +17,7 @@ from cloudtune_azureml.words import AzureMlWords
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
     from cloudtune_azureml.client import Azure
@@ -94,6 +95,11 @@ class AzureMlProvider(CloudProvider):
         from cloudtune_azureml.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
+
+    def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
+        from cloudtune_azureml.policy import policies  # noqa: PLC0415
+
+        return policies(self._settings, mode)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_azureml.tuner import find  # noqa: PLC0415

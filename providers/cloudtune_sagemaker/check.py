@@ -1,20 +1,15 @@
 """What a run on SageMaker needs, and whether it is there."""
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError, CredentialError, ProviderError
 from cloudtune.provider.interface import Finding
 from cloudtune_sagemaker.client import Aws, translated
+from cloudtune_sagemaker.policy import IMAGE
 
 if TYPE_CHECKING:
     from cloudtune_sagemaker.settings import SageMakerSettings
-
-_ECR = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(?P<name>[^:@]+)(?::(?P<tag>[^@]+))?(?:@(?P<digest>.+))?"
-)
-"""An image in a registry of AWS."""
 
 _SERVICE = "sagemaker"
 _QUOTAS_SHOWN = 5
@@ -66,7 +61,7 @@ def _image(aws: Aws, image: str | None) -> Finding:
         return Finding(
             "image", None, 'none in the profile; each job needs trial.image, or write image = "…" in the profile'
         )
-    place = _ECR.fullmatch(image)
+    place = IMAGE.fullmatch(image)
     if place is None:
         return Finding("image", None, f"{image}; whether it is there cannot be asked: it is in no registry of AWS")
     try:

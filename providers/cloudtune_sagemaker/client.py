@@ -25,6 +25,8 @@ from botocore.loaders import Loader, create_loader
 
 from cloudtune.driver.listeners import on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.provider.permissions import HINT
+from cloudtune_sagemaker.policy import actions_of
 from cloudtune_sagemaker.settings import SageMakerSettings
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ https://boto3.amazonaws.com/v1/documentation/api/latest/guide/retries.html
 
 _CREDENTIAL_CODES = frozenset(
     {
-        "AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException",
+        "403", "AccessDenied", "AccessDeniedException", "AuthFailure", "ExpiredToken", "ExpiredTokenException",
         "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId", "MissingAuthenticationToken",
         "NotAuthorized", "OptInRequired", "RequestExpired", "SignatureDoesNotMatch", "UnauthorizedOperation",
         "UnrecognizedClientException",
@@ -63,6 +65,8 @@ _PASSING_CODES = frozenset(
     }
 )  # fmt: skip
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+_DENIED_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
+"""Codes of actions that no policy allows; 403 where the answer has no body that says more (HEAD)."""
 
 
 @functools.cache
@@ -224,11 +228,23 @@ def _of_service(error: ClientError, doing: str) -> ProviderError:
     code = code_of(error)
     said = str(error.response.get("Error", {}).get("Message", "")) or str(error)
     if code in _CREDENTIAL_CODES:
-        todo = "log in again" if code in _EXPIRED_CODES else "ask for the permission"
-        return CredentialError(f"AWS refused while {doing}: {code}: {said}; {todo}", code=code)
+        return CredentialError(f"AWS refused while {doing}: {code}: {said}; {_todo(error)}", code=code)
     if code in _QUOTA_CODES:
         return QuotaError(f"a limit of the account is reached while {doing}: {said}", code=code)
     return ProviderError(f"AWS answered while {doing}: {code}: {said}", code=code, retryable=code in _PASSING_CODES)
+
+
+def _todo(error: ClientError) -> str:
+    """Return what to do about refused credentials; where AWS does not name the action that it denies, which it may be."""
+    code = code_of(error)
+    if code in _EXPIRED_CODES:
+        return "log in again"
+    if code not in _DENIED_CODES:
+        return "ask for the permission"
+    said = str(error.response.get("Error", {}).get("Message", ""))
+    actions = [] if "not authorized to perform" in said else actions_of(error.operation_name)
+    needed = f"{error.operation_name} takes {' and '.join(actions)}; " if actions else ""
+    return f"{needed}{HINT}"
 
 
 def failure_text(reason: str) -> str:
@@ -236,4 +252,5 @@ def failure_text(reason: str) -> str:
     text = reason.removeprefix("AlgorithmError: ").removeprefix("ClientError: ")
     said = " ".join(text.split())
     told_already = re.sub(r", exit code: \d+$", "", said)
-    return (told_already if "exit code" in told_already else said)[:500]
+    hint = f"; {HINT}" if "is not authorized to perform" in said else ""
+    return (told_already if "exit code" in told_already else said)[:500] + hint

@@ -19,6 +19,7 @@ from cloudtune_sagemaker.workload import PROVIDER
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
     from cloudtune_sagemaker.client import Aws
@@ -97,6 +98,11 @@ class SageMakerProvider(CloudProvider):
         from cloudtune_sagemaker.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
+
+    def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
+        from cloudtune_sagemaker.policy import policies  # noqa: PLC0415
+
+        return policies(self._settings, mode)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_sagemaker.tuner import find  # noqa: PLC0415

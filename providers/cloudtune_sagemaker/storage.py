@@ -70,6 +70,8 @@ def _put(aws: Aws, source: Path, bucket: str, key: str) -> None:
     try:
         aws.s3.upload_file(str(source), bucket, key)
     except S3UploadFailedError as error:
+        if isinstance(error.__context__, ClientError):  # what S3 answered, which boto3 puts into a text
+            raise error.__context__ from None
         raise ProviderError(f"uploading {source.name} failed: {error}", retryable=True) from error
 
 

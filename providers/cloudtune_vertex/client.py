@@ -22,6 +22,7 @@ from requests.exceptions import RequestException
 
 from cloudtune.driver.listeners import is_lost, on_this_machine, refuse_lost
 from cloudtune.errors import ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.provider.permissions import HINT
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ def _in_words(error: Exception, doing: str) -> ProviderError:
         todo = "log in again (gcloud auth application-default login)"
         return CredentialError(f"Google refused while {doing}: {said}; {todo}", code=code)
     if isinstance(error, exceptions.Forbidden):
-        return CredentialError(f"Google refused while {doing}: {said}; ask for the permission", code=code)
+        return CredentialError(f"Google refused while {doing}: {said}; {HINT}", code=code)
     if _is_quota(error):
         return QuotaError(f"a limit of the project is reached while {doing}: {said}", code=code)
     if isinstance(error, RequestException | TransportError):
@@ -288,7 +289,8 @@ _LONGEST = 500
 
 def failure_text(message: str) -> str:
     """A message of the service on one line, without the address of its console's logs."""
-    return " ".join(_WHERE.sub("", message).split())[:_LONGEST]
+    said = " ".join(_WHERE.sub("", message).split())[:_LONGEST]
+    return f"{said}; {HINT}" if "denied on resource" in said else said
 
 
 def moment(text: str | None) -> float | None:

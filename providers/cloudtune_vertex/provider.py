@@ -17,6 +17,7 @@ from cloudtune_vertex.words import VertexWords
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
     from cloudtune_vertex.client import Google
@@ -33,6 +34,7 @@ class VertexProvider(CloudProvider):
     summary = "Google Vertex AI: its tuner, or cloudtune's with a custom job a trial"
     support = SUPPORT
     words = VertexWords()
+    policy_format = "yaml"
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
@@ -90,6 +92,11 @@ class VertexProvider(CloudProvider):
         from cloudtune_vertex.check import findings  # noqa: PLC0415
 
         return findings(self._settings)
+
+    def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
+        from cloudtune_vertex.policy import policies  # noqa: PLC0415
+
+        return policies(self._settings, mode)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_vertex.tuner import find  # noqa: PLC0415

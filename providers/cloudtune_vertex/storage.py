@@ -60,6 +60,9 @@ def upload(google: Google, place: str, files: "Sequence[Upload]") -> None:
                 blob.upload_from_filename(str(file.source), if_generation_match=0, retry=RETRY)
             except exceptions.PreconditionFailed:
                 continue  # it is there
+            except exceptions.Forbidden:
+                if not blob.exists():  # else it is there, and who may make objects may not overwrite them
+                    raise
 
 
 def download_outputs(google: Google, place: str, target: Path) -> list[Path]:

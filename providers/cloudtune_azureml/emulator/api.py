@@ -12,11 +12,12 @@ from werkzeug.wrappers import Request, Response
 from cloudtune.emulation.access import Environ, Refusal, bearer
 from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import cut
-from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error
-from cloudtune_azureml.emulator.credentials import DISCOVERY, RUN_PREFIX, Tokens
+from cloudtune_azureml.emulator.blobs import ACCOUNT_PREFIX, PREFIX, Blobs, blob_error, container_of
+from cloudtune_azureml.emulator.credentials import CLIENT, DISCOVERY, RUN_PREFIX, Tokens
 from cloudtune_azureml.emulator.errors import Refused, answered, as_mapping
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.history import History
+from cloudtune_azureml.emulator.permissions import message_of
 from cloudtune_azureml.emulator.tracking import MlflowApi
 from cloudtune_azureml.emulator.workspace import Workspace
 
@@ -35,6 +36,8 @@ REFUSALS: Mapping[Fault, tuple[int, str, str]] = {
 
 _USAGE = {"name": {"value": "emulated", "localizedValue": "Emulated cores"}, "currentValue": 0, "limit": 100, "unit": "Count"}  # fmt: skip
 """The one quota of the emulator."""
+
+_MISMATCH = "This request is not authorized to perform this operation using this permission."
 
 _JOBS = 30
 """Jobs on a page of a list."""
@@ -80,8 +83,22 @@ class Api:
             self._answered(answer)
             cut(environ)
             raise ConnectionAbortedError("the answer is lost on purpose")
-        response = answered(*REFUSALS[fault]) if fault else self._answered(answer)
+        response = answered(*REFUSALS[fault]) if fault else self._denied(request) or self._answered(answer)
         return response(environ, respond)
+
+    def _denied(self, request: Request) -> Response | None:
+        """Return the answer to a client's request that no role permits; None for others, and for signed addresses."""
+        token = bearer(request.headers.get("Authorization", ""))
+        if not token or token.startswith(RUN_PREFIX):
+            return None
+        of_blob = request.path.startswith((PREFIX, ACCOUNT_PREFIX))
+        container = container_of(request.path) if of_blob else None
+        missing = self._space.denied(request, container)
+        if missing is None:
+            return None
+        if of_blob:
+            return blob_error(403, "AuthorizationPermissionMismatch", _MISMATCH)
+        return answered(403, "AuthorizationFailed", message_of(missing, CLIENT))
 
     def _answered(self, answer: Callable[[], Answer]) -> Response:
         try:
@@ -146,7 +163,7 @@ def _arm_routes(space: Workspace, url: Callable[[], str], tokens: Tokens) -> lis
             "workspaceId": "00000000-0000-0000-0000-000000000001",
             "discoveryUrl": f"{address}{DISCOVERY}?{tokens.shared_access}",
             "mlFlowTrackingUri": f"{address}/mlflow/v1.0{space.arm_id}",
-            "storageAccount": "/subscriptions/emulated/storageAccounts/emulated",
+            "storageAccount": space.storage_account,
         }
         return {"id": space.arm_id, "name": space.arm_id.rpartition("/")[2], "location": "emulated", "properties": own}
 

@@ -285,7 +285,13 @@ def _state(path: Path) -> dict[str, str]:
     return {"ETag": '"0x1"', "Last-Modified": _time(path), "x-ms-version": "2021-12-02"}
 
 
-def blob_error(status: int, code: str) -> Response:
-    """An error as the Blob service tells it."""
-    text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
+def container_of(path: str) -> str:
+    """Return the container that the path of a request names."""
+    return path.removeprefix(ACCOUNT_PREFIX).removeprefix(PREFIX).partition("/")[0]
+
+
+def blob_error(status: int, code: str, message: str = "") -> Response:
+    """Return an error as the Blob service tells it; the message is the code where none is given."""
+    told = message or code
+    text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{told}</Message></Error>'
     return Response(text, status, {"x-ms-error-code": code}, mimetype="application/xml")

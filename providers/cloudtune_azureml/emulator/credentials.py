@@ -27,7 +27,9 @@ DISCOVERY = "/discovery"
 TENANT = "adfs"
 """The tenant of the service principal: by this name MSAL knows that the authority is to be believed."""
 
-_CLIENT = "cloudtune-emulator"
+CLIENT = "cloudtune-emulator"
+"""The id of the service principal."""
+
 _DISCOVERY = f"/{TENANT}/.well-known/openid-configuration"
 _TOKEN = f"/{TENANT}/oauth2/token"
 _OF_RUNS = re.compile("/(?:mlflow|history)/")
@@ -86,7 +88,7 @@ class Tokens:
         return {
             "AZURE_AUTHORITY_HOST": url,
             "AZURE_TENANT_ID": TENANT,
-            "AZURE_CLIENT_ID": _CLIENT,
+            "AZURE_CLIENT_ID": CLIENT,
             "AZURE_CLIENT_SECRET": self.access,
         }
 

@@ -42,4 +42,5 @@ def answered(status: int, code: str, message: str) -> Response:
     component = {"type": "ComponentName", "info": {"value": "managementfrontend"}}
     error = {"code": code, "message": message, "details": [], "additionalInfo": [component]}
     body = {"error": error, "error_code": code, "message": message}
-    return Response(json.dumps(body), status, {"Retry-After": "0"}, mimetype="application/json")
+    again = {} if status == 403 else {"Retry-After": "0"}  # with that header clients try again whatever it is
+    return Response(json.dumps(body), status, again, mimetype="application/json")

@@ -45,6 +45,7 @@ class Program:
         inputs: a `Place` or a literal value, by their names.
         outputs: by their names.
         timeout: seconds; None for no limit.
+        identity: whether it uses storage as an identity of its own, not by the workspace's credentials.
     """
 
     command: str
@@ -56,6 +57,7 @@ class Program:
     inputs: Data
     outputs: Mapping[str, Place]
     timeout: float | None
+    identity: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,10 @@ def _entity(name: str, body: Data) -> Any:
     return kinds[kind]._load_from_rest(read({"name": name, "properties": deepcopy(body["properties"])}))  # noqa: SLF001
 
 
+_OWN_IDENTITIES = ("ManagedIdentityConfiguration", "UserIdentityConfiguration")
+"""Classes of the SDK for identities with which a job uses storage."""
+
+
 def _program(job: Any, own: Any) -> Program:
     """Return what is run: inputs and outputs stand with the job, the rest with a sweep's trial or the command job."""
     limits = job.limits.trial_timeout if own is not job and job.limits else getattr(job.limits, "timeout", None)
@@ -152,6 +158,7 @@ def _program(job: Any, own: Any) -> Program:
         inputs={name: _input(each) for name, each in (job.inputs or {}).items()},
         outputs={name: _place(each) for name, each in (job.outputs or {}).items() if name != "default"},
         timeout=limits,
+        identity=type(job.identity).__name__ in _OWN_IDENTITIES,
     )
 
 

@@ -14,6 +14,7 @@ from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.clients import EmulatorCredential, allow_import, cloud_at
 from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
+from cloudtune_azureml.emulator.permissions import AzurePolicy
 from cloudtune_azureml.emulator.records import Runs
 from cloudtune_azureml.emulator.worker import DATASTORES
 from cloudtune_azureml.emulator.workspace import Workspace
@@ -36,6 +37,8 @@ class AzureMlEmulator(Emulator[Faults]):
         images: nothing stands for an image here: commands are run as they are; for the sake of other emulators.
         mounts: folders whose files are in datastores at the start, by ``azureml://datastores/NAME/paths/PREFIX``.
         faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        policy: what is permitted to clients, and to jobs that use storage as an identity of their own; see
+            `Emulator.enforce`. Other jobs use it by the workspace's credentials.
         subscription: its id.
         resource_group: its name.
         workspace: its name.
@@ -51,6 +54,7 @@ class AzureMlEmulator(Emulator[Faults]):
         images: Mapping[str, Any] = _NONE,
         mounts: Mapping[str, str | Path] = _NONE,
         faults: Faults | None = None,
+        policy: Mapping[str, Any] | None = None,
         subscription: str = "00000000-0000-0000-0000-000000000000",
         resource_group: str = "emulated",
         workspace: str = "emulated",
@@ -62,13 +66,14 @@ class AzureMlEmulator(Emulator[Faults]):
                 "Azure Machine Learning runs commands, not images' own programs: nothing can stand for one"
             )
         self.subscription, self.resource_group, self.workspace = subscription, resource_group, workspace
-        super().__init__("azureml", folder, mounts, Faults() if faults is None else faults)
+        super().__init__("azureml", folder, mounts, Faults() if faults is None else faults, policy)
         self.blobs = Blobs(self.folder / "storage")
         self._tokens = Tokens()
         context, self.certificate = throw_away(self.folder / "tls")
         self.jobs = Workspace(
             self.arm_id,
             computes=computes,
+            authority=self.authority,
             tokens=self._tokens,
             runs=Runs(),
             blobs=self.blobs,
@@ -82,6 +87,10 @@ class AzureMlEmulator(Emulator[Faults]):
         self._server = LoopbackServer(
             port, api, admit=self._tokens.admit, refuse=not_admitted, handler=BlobHandler, tls=context
         )
+
+    @staticmethod
+    def read_policy(document: Any) -> AzurePolicy:
+        return AzurePolicy(document)
 
     def start(self) -> Self:
         self._furnish()

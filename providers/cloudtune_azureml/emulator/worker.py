@@ -47,6 +47,7 @@ class Workshop:
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables for the programs, by which they find MLflow.
         place_of: the folder or file of an asset, of a place in a datastore, or of a URL.
+        denial: returns why a job with an identity of its own may not ``read`` or ``write`` blobs; "" if it may.
     """
 
     blobs: Blobs
@@ -54,6 +55,7 @@ class Workshop:
     grace: float
     environment: Callable[[str, str], Mapping[str, str]]
     place_of: Callable[[str], Path | None]
+    denial: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +203,7 @@ class Worker:
         """The folder that a node's processes start in, with the code."""
         work = self._folder / f"node-{node}" / "wd"
         code = self._program.code
+        self._need("read")
         source = None if code is None else self._shop.place_of(code)
         if code is not None and source is None:
             raise JobFailure(f"the code {code} is not there")
@@ -210,6 +213,12 @@ class Worker:
             shutil.copytree(source, work)
         (work / "outputs").mkdir(exist_ok=True)
         return work
+
+    def _need(self, verb: str) -> None:
+        """Raise JobFailure if the job has an identity of its own that may not read or write blobs."""
+        denial = self._shop.denial(verb) if self._program.identity else ""
+        if denial:
+            raise JobFailure(denial)
 
     def _variables(self) -> dict[str, str]:
         """What all of the job's processes are told."""
@@ -252,6 +261,7 @@ class Worker:
 
     def _output(self, name: str) -> Path:
         """The folder of an output, in the storage account."""
+        self._need("write")
         declared = self._program.outputs.get(name)
         folder = self._shop.place_of(f"azureml://datastores/{self.outputs().get(name)}")
         if declared is None or folder is None:

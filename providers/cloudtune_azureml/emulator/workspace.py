@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from werkzeug.wrappers import Request
+
+from cloudtune.emulation.authority import CALLER, IDENTITY, Ask, Authority
 from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.credentials import Tokens
@@ -15,6 +18,7 @@ from cloudtune_azureml.emulator.errors import Refused, not_found
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.jobs import CommandJob, SweepJob
 from cloudtune_azureml.emulator.model import Job, job_of
+from cloudtune_azureml.emulator.permissions import ask_of_job, asks_of, asks_of_blob, message_of
 from cloudtune_azureml.emulator.records import TERMINAL, Run, Runs
 from cloudtune_azureml.emulator.rules import check
 from cloudtune_azureml.emulator.worker import DATASTORE, DATASTORES, Workshop
@@ -35,6 +39,7 @@ class Workspace:
         environment: variables of a job, by its name and experiment.
         url: gives the service's address.
         tokens: what lets in.
+        authority: decides what clients and jobs with an identity of their own may do.
         computes: names of its compute targets; ``*`` for any.
     """
 
@@ -43,6 +48,7 @@ class Workspace:
         arm_id: str,
         *,
         computes: Collection[str],
+        authority: Authority,
         tokens: Tokens,
         runs: Runs,
         blobs: Blobs,
@@ -55,11 +61,38 @@ class Workspace:
         self._url, self._tokens = url, tokens
         self._computes = dict.fromkeys(computes)
         self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
-        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of)
+        self._authority = authority
+        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of, self._denial)
         self._lock = threading.RLock()
         self._bodies: dict[str, Body] = {}
         self._jobs: dict[str, SweepJob | CommandJob] = {}
         self._versions: dict[str, Body] = {}
+
+    # Permissions
+
+    @property
+    def storage_account(self) -> str:
+        """The full id of the storage account."""
+        group = self.arm_id.partition("/providers/")[0]
+        return f"{group}/providers/Microsoft.Storage/storageAccounts/emulated"
+
+    def denied(self, request: Request, container: str | None) -> Ask | None:
+        """Return the action that a client's request takes and may not take; None for a request that is permitted.
+
+        Args:
+            request: the request, with a token that lets in.
+            container: the container of blobs that it is about; None for a request of another service.
+        """
+        if container is None:
+            asks = asks_of(request.method, request.path)
+        else:
+            asks = asks_of_blob(request, container, self.storage_account)
+        return self._authority.denied(CALLER, *asks)
+
+    def _denial(self, verb: str) -> str:
+        """Return why a job with an identity of its own may not read or write blobs; "" if it may."""
+        missing = self._authority.denied(IDENTITY, ask_of_job(self.storage_account, verb))
+        return "" if missing is None else message_of(missing, "managed-identity")
 
     # Versions of code, environments and data
 

@@ -23,6 +23,7 @@ from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
 from cloudtune.emulation.stop_requests import StopRequests
+from cloudtune.errors import ProviderError
 from cloudtune_sagemaker.emulator import channels, definitions, machine, toolkit
 from cloudtune_sagemaker.emulator.algorithms import algorithm_of
 from cloudtune_sagemaker.emulator.artifacts import Checkpoints, upload_results
@@ -221,6 +222,7 @@ class Container:
     def _prepare(self) -> None:
         """Makes the machines: folders, checkpoints, input data."""
         self._phase("Starting")
+        self._begin()
         self._started = self._started or time.time()
         way = self._mounting()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -241,6 +243,12 @@ class Container:
             for channel in self._training.channels:
                 if self._training.input_mode(channel) != "Pipe":
                     channels.download(channel, self._training, room, self._cloud)
+
+    def _begin(self) -> None:
+        try:
+            self._cloud.begin(self._training.image, measures=bool(self._training.algorithm.get("MetricDefinitions")))
+        except ProviderError as error:
+            raise JobFailure(f"ClientError: {error}") from error
 
     def _mounting(self) -> Mounting:
         return self._way or mounting(BASE)

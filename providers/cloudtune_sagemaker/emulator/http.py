@@ -15,9 +15,10 @@ from cloudtune.emulation.faults import Fault
 from cloudtune.emulation.serving import LoopbackServer, SilentHandler, cut
 from cloudtune_sagemaker.emulator import posts
 from cloudtune_sagemaker.emulator.faults import Faults
+from cloudtune_sagemaker.emulator.principals import Principals
 from cloudtune_sagemaker.emulator.signatures import Key, Signatures
 
-_SIGNED = re.compile(r"Credential=[^/]*/[^/]*/[^/]*/([^/]*)/")
+_SIGNED = re.compile(r"Credential=[^/]*/[^/]*/([^/]*)/([^/]*)/")
 _VIRTUAL_HOST = re.compile(r"[a-z0-9.-]+\.localhost:[0-9]+|([a-z0-9.-]+\.)?s3[.-]([a-z0-9-]+\.)*amazonaws\.com(\.cn)?")
 """Names by which S3's buckets are called: browsers know none of them to be of another place than this machine or AWS."""
 
@@ -82,8 +83,9 @@ class Server(LoopbackServer):
         port: where it listens; 0 for a free one.
         account: whose calls they are, whatever their credentials say.
         keys: the pair of keys with an access key id; None where none was given out.
+        principals: who asks, and what the policies permit.
         faults: what goes wrong on purpose.
-        served: is told of every call of SageMaker and CloudWatch Logs: the operation.
+        served: called with the operation of every call of SageMaker and CloudWatch Logs.
         create: makes the application of one service of moto.
     """
 
@@ -93,6 +95,7 @@ class Server(LoopbackServer):
         *,
         account: str,
         keys: Callable[[str], Key | None],
+        principals: Principals,
         faults: Faults,
         served: Callable[[str], None],
         create: Callable[[SERVICE_NAMES], Flask],
@@ -106,7 +109,7 @@ class Server(LoopbackServer):
             refuse=_not_admitted,
             names=_VIRTUAL_HOST,
         )
-        self._account, self._faults, self._served = account, faults, served
+        self._account, self._principals, self._faults, self._served = account, principals, faults, served
         self._app: Application = posts.Answering(_Applications(create))
 
     def _serve(self, environ: Environ, respond: Any) -> Iterable[bytes]:
@@ -116,6 +119,9 @@ class Server(LoopbackServer):
             self._served(operation)
         fault = self._faults.of_call(service, operation)
         try:
+            denied = "" if fault else self._principals.denial(environ, service, operation, _region(environ))
+            if denied:
+                return _refused(service, *_denied(service), denied, respond)
             if not fault:
                 return self._app(environ, respond)
             return self._lost(environ) if fault == "lost" else _refused(service, *_faulty(service, fault), respond)
@@ -144,7 +150,18 @@ def _called(environ: Environ) -> tuple[str, str]:
     signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     operation = target.rpartition(".")[2] or environ.get("REQUEST_METHOD", "")
-    return (signed.group(1) if signed else ""), operation
+    return (signed.group(2) if signed else ""), operation
+
+
+def _region(environ: Environ) -> str:
+    """Return the region that a request is signed for; "" where it says none."""
+    signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
+    return signed.group(1) if signed else ""
+
+
+def _denied(service: str) -> tuple[str, str]:
+    """Return the status and the code with which a service refuses an action that no policy allows."""
+    return ("403 Forbidden", "AccessDenied") if service in _WITH_XML else ("400 Bad Request", "AccessDeniedException")
 
 
 def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:

@@ -24,6 +24,8 @@ from cloudtune_sagemaker.emulator.faults import Faults
 from cloudtune_sagemaker.emulator.http import Server
 from cloudtune_sagemaker.emulator.identity import IamOperations, given_out
 from cloudtune_sagemaker.emulator.jobs import Workshop
+from cloudtune_sagemaker.emulator.policies import IamPolicy
+from cloudtune_sagemaker.emulator.principals import Principals
 from cloudtune_sagemaker.emulator.registry import Jobs
 from cloudtune_sagemaker.emulator.routes import Operations, application, routed
 from cloudtune_sagemaker.emulator.s3 import S3Operations
@@ -74,6 +76,8 @@ class SageMakerEmulator(Emulator[Faults]):
         images: programs that stand for images; see `Images`.
         mounts: folders whose files are objects at the start, by ``s3://bucket/prefix``.
         faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        policy: what is permitted to clients of the server and to the role of jobs; see `Emulator.enforce`. Keys of
+            further users and roles count as the role's.
         account: twelve digits.
         region: e.g. ``us-east-1``; clients may use others too, but `bucket` and `mounts` are there.
         grace: seconds that a program has between SIGTERM and SIGKILL; the service gives 120.
@@ -88,15 +92,17 @@ class SageMakerEmulator(Emulator[Faults]):
         images: Mapping[str, str | Sequence[str]] = _NONE,
         mounts: Mapping[str, str | Path] = _NONE,
         faults: Faults | None = None,
+        policy: Mapping[str, Any] | None = None,
         account: str = "123456789012",
         region: str = "us-east-1",
         grace: float = 2.0,
         quotas: Mapping[str, int] = _NONE,
     ) -> None:
         self.account, self.region = account, region
-        super().__init__("sagemaker", folder, mounts, Faults() if faults is None else faults)
+        super().__init__("sagemaker", folder, mounts, Faults() if faults is None else faults, policy)
         self._images, self._grace = Images(images), grace
-        self._key_id, self._secret = f"AKIA{secrets.token_hex(8).upper()}", new_secret()
+        self._key_id, self._secret = _new_keys()
+        self._role_key_id, self._role_secret = _new_keys()
         self._closing: list[threading.Thread] = []
         jobs: Any = partial(Jobs, workshop=self._workshop, quotas=quotas, closing=self._close_soon)
         self._backends: BackendDict[Jobs] = BackendDict(jobs, "sagemaker")
@@ -106,11 +112,13 @@ class SageMakerEmulator(Emulator[Faults]):
             "logs": LogsOperations,
         }
         self._sessions = Sessions()
+        self._principals = Principals(self.authority, account, region, self.role, self._is_roles)
         of_server: Operations = {"s3": S3Operations, "sts": token_operations(self._sessions)}
         self._server = Server(
             port,
             account=account,
             keys=self._key,
+            principals=self._principals,
             faults=self.faults,
             served=self._count,
             create=lambda service: application(service, {**self._operations, **of_server}),
@@ -118,6 +126,10 @@ class SageMakerEmulator(Emulator[Faults]):
         self._serving = False
 
     # As a server
+
+    @staticmethod
+    def read_policy(document: Any) -> IamPolicy:
+        return IamPolicy(document)
 
     def start(self) -> Self:
         listen(self._server.start)
@@ -280,20 +292,30 @@ class SageMakerEmulator(Emulator[Faults]):
 
     def _workshop(self, account: str, region: str) -> Workshop:
         return Workshop(
-            cloud=Cloud(account, region),
+            cloud=Cloud(account, region, self._principals.role_denial),
             folder=self._place / "jobs" / account / region,
             keep=self._workplace.stays,
             images=self._images,
             grace=self._grace,
-            environment={**self._aws, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
+            environment={**self._aws, **self._of_role, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
             faults=self.faults,
         )
 
     def _key(self, name: str) -> Key | None:
-        """The pair of keys with an access key id: the emulator's own, or one that its user had made."""
-        if same(name, self._key_id):
-            return Key(self._secret)
+        """Return the keys with an access key id: the emulator's own, its role's, or some that its user had made."""
+        for own, secret in ((self._key_id, self._secret), (self._role_key_id, self._role_secret)):
+            if same(name, own):
+                return Key(secret)
         return self._sessions.key(name) or given_out(self.account, self.region, name)
+
+    def _is_roles(self, name: str) -> bool:
+        """Return whether an access key id is not the caller's own, or one of a session of it."""
+        return not same(self._sessions.owner(name), self._key_id)
+
+    @property
+    def _of_role(self) -> dict[str, str]:
+        """Variables by which the program of a job has the role's keys."""
+        return {"AWS_ACCESS_KEY_ID": self._role_key_id, "AWS_SECRET_ACCESS_KEY": self._role_secret}
 
     def _close_soon(self, close: Callable[[], None]) -> None:
         thread = threading.Thread(target=close, name="emulator closing", daemon=True)
@@ -309,3 +331,8 @@ class SageMakerEmulator(Emulator[Faults]):
         while self._closing:
             self._closing.pop().join()
         self._workplace.close()
+
+
+def _new_keys() -> tuple[str, str]:
+    """Return an access key id and its secret."""
+    return f"AKIA{secrets.token_hex(8).upper()}", new_secret()

@@ -64,7 +64,7 @@ class RestApi:
         try:
             answer = self._answer(request)
         except Refused as refused:
-            answer = _error(HTTP_STATUS[refused.code], refused.code, refused.message)
+            answer = Response(json.dumps(refused.body), HTTP_STATUS[refused.code], mimetype="application/json")
         return answer(environ, respond)
 
     def _answer(self, request: Request) -> Response:
@@ -98,8 +98,3 @@ def _data(request: Request, name: str) -> dict[str, Any]:
     if name.startswith("List"):
         return {**query, "parent": resource.rpartition("/")[0]}
     return {"name": resource}
-
-
-def _error(status: int, code: str, message: str) -> Response:
-    body = {"error": {"code": status, "message": message, "status": code}}
-    return Response(json.dumps(body), status, mimetype="application/json")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from werkzeug.wrappers import Request, Response
 
 from cloudtune.emulation.access import Environ, Refusal, bearer, new_secret, same
+from cloudtune.emulation.authority import CALLER, IDENTITY
 
 TOKEN_PATH = "/token"  # noqa: S105  # a path
 """Where a client gets an access token for what its file of credentials says."""
@@ -53,6 +54,11 @@ class Tokens:
             if same(_password(authorization), self.storage):
                 return None
         return _WRONG if authorization else _MISSING
+
+    def principal(self, environ: Environ) -> str:
+        """Return who sends an admitted request: a job, which has the password of Cloud Storage alone, or a client."""
+        given = _password(str(environ.get("HTTP_AUTHORIZATION", "")))
+        return IDENTITY if same(given, self.storage) else CALLER
 
     def admits(self, authorization: str) -> bool:
         """Whether a header ``Authorization`` has the access token."""

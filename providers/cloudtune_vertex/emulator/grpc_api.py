@@ -5,6 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from google.protobuf import json_format
+from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from cloudtune.emulation.calls import TokenInterceptor
 from cloudtune_vertex.emulator.errors import Refused
@@ -86,7 +89,7 @@ class GrpcServer:
             try:
                 found = call.answer(request)
             except Refused as refused:
-                context.abort(grpc.StatusCode[refused.code], refused.message)
+                context.abort_with_status(_status(refused))
             if fault == "lost":
                 context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
             return found
@@ -106,3 +109,13 @@ class _Handlers(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         return self._find(handler_call_details.method)
+
+
+def _status(refused: Refused) -> Any:
+    """Return the status of a refused call, with its details as gRPC carries them."""
+    status = status_pb2.Status(code=code_pb2.Code.Value(refused.code), message=refused.message)
+    for each in refused.details:
+        info = error_details_pb2.ErrorInfo()
+        json_format.ParseDict({name: value for name, value in each.items() if name != "@type"}, info)
+        status.details.add().Pack(info)
+    return rpc_status.to_status(status)

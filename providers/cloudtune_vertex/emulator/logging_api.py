@@ -8,7 +8,9 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
+from cloudtune.emulation.authority import CALLER, Ask, Authority
 from cloudtune_vertex.emulator.entries import LogEntries
+from cloudtune_vertex.emulator.errors import denied
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
 
 _PAGE = 50
@@ -20,16 +22,20 @@ class LoggingApi:
 
     Args:
         entries: what it serves.
+        authority: decides what callers may do.
     """
 
-    def __init__(self, entries: LogEntries) -> None:
-        self._entries = entries
+    def __init__(self, entries: LogEntries, authority: Authority) -> None:
+        self._entries, self._authority = entries, authority
 
     def __call__(self, environ: Any, respond: Any) -> Any:
         request = Request(environ)
         body = request.get_json(silent=True) or {}
         operation = request.path.removeprefix("/v2/")
-        if request.method == "POST" and operation == "entries:list":
+        missing = self._authority.denied(CALLER, *_asks(operation, body))
+        if missing is not None:
+            answer = Response(json.dumps(denied(missing).body), 403, mimetype="application/json")
+        elif request.method == "POST" and operation == "entries:list":
             answer = self._list(body)
         elif request.method == "POST" and operation == "entries:write":
             answer = self._write(body)
@@ -55,6 +61,14 @@ class LoggingApi:
         for entry in body.get("entries", []):
             self._entries.write({"resource": {"type": "global", "labels": {}}, **common, **entry})
         return _json({})
+
+
+def _asks(operation: str, body: dict[str, Any]) -> list[Ask]:
+    """Return the permissions that a call takes, on each project that it names."""
+    verb = {"entries:list": "list", "entries:write": "create"}.get(operation)
+    named = [*body.get("resourceNames", []), *([body["logName"]] if "logName" in body else [])]
+    projects = dict.fromkeys("/".join(str(name).split("/")[:2]) for name in named)
+    return [] if verb is None else [Ask(f"logging.logEntries.{verb}", project) for project in projects]
 
 
 def _json(value: dict[str, Any]) -> Response:

@@ -18,6 +18,7 @@ from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.grpc_api import GrpcServer
 from cloudtune_vertex.emulator.http import HttpServer
 from cloudtune_vertex.emulator.logging_api import LoggingApi
+from cloudtune_vertex.emulator.permissions import GooglePolicy
 from cloudtune_vertex.emulator.registry import Jobs
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 from cloudtune_vertex.emulator.storage_api import StorageApi
@@ -50,6 +51,8 @@ class VertexEmulator(Emulator[Faults]):
         images: programs that stand for images; see `Images`.
         mounts: folders whose files are objects at the start, by ``gs://bucket/prefix``.
         faults: what goes wrong on purpose; None for nothing, but it may be changed in `faults`.
+        policy: what is permitted to clients and to the service accounts of jobs; see `Emulator.enforce`. Vertex AI's own
+            service agent, which jobs without a service account run as, may do everything.
         project: its id.
         location: clients may use others too.
         grace: seconds that a program has between SIGTERM and SIGKILL.
@@ -65,13 +68,14 @@ class VertexEmulator(Emulator[Faults]):
         images: Mapping[str, str | Sequence[str]] = _NONE,
         mounts: Mapping[str, str | Path] = _NONE,
         faults: Faults | None = None,
+        policy: Mapping[str, Any] | None = None,
         project: str = "cloudtune-emulator",
         location: str = "us-central1",
         grace: float = 2.0,
         seed: int | None = None,
     ) -> None:
         self.project, self.location, self.transport = project, location, transport
-        super().__init__("vertex", folder, mounts, Faults() if faults is None else faults)
+        super().__init__("vertex", folder, mounts, Faults() if faults is None else faults, policy)
         self._images, self._grace, self._seed = Images(images), grace, seed
         self._buckets, self._entries = Buckets(self.folder), LogEntries()
         self._tokens = Tokens()
@@ -79,15 +83,24 @@ class VertexEmulator(Emulator[Faults]):
         self._jobs: Jobs | None = None
         self._grpc: GrpcServer | None = None
 
+    @staticmethod
+    def read_policy(document: Any) -> GooglePolicy:
+        return GooglePolicy(document)
+
     def start(self) -> Self:
         self._furnish()
+        storage = StorageApi(
+            self._buckets, project=self.project, authority=self.authority, principal=self._tokens.principal
+        )
         for prefix in ("/storage/", "/upload/", "/download/"):
-            self._http.mount(prefix, StorageApi(self._buckets), lambda request: ("storage", request.method))
-        self._http.mount("/v2/", LoggingApi(self._entries), lambda request: ("logging", request.path[4:]))
+            self._http.mount(prefix, storage, lambda request: ("storage", request.method))
+        self._http.mount(
+            "/v2/", LoggingApi(self._entries, self.authority), lambda request: ("logging", request.path[4:])
+        )
         listen(self._http.start)
         self._tokens.write(self._credentials_file, self._http.url)
         self._jobs = Jobs(self._workshop(), self._seed)
-        services = JobServices(self._jobs)
+        services = JobServices(self._jobs, self.authority)
         for version in VERSIONS:
             self._http.mount(f"/{version}/", RestApi(services), called)
         self._grpc = GrpcServer(services, admits=self._tokens.admits, faults=self.faults, served=self._count)
@@ -214,4 +227,5 @@ class VertexEmulator(Emulator[Faults]):
             grace=self._grace,
             environment=self._storage,
             faults=self.faults,
+            authority=self.authority,
         )

@@ -12,7 +12,9 @@ from typing import Any
 from google.longrunning import operations_pb2
 from google.protobuf import any_pb2, empty_pb2, json_format
 
-from cloudtune_vertex.emulator.errors import Refused
+from cloudtune.emulation.authority import CALLER, Authority
+from cloudtune_vertex.emulator.errors import Refused, denied
+from cloudtune_vertex.emulator.permissions import asks_of
 from cloudtune_vertex.emulator.registry import Jobs
 
 Message = Any
@@ -50,27 +52,41 @@ class JobService:
     Args:
         jobs: what they are about.
         version: of the API, one of `VERSIONS`.
-        operations: of all versions; None for those of this one alone.
+        operations: of all versions.
+        authority: decides what callers may do.
 
     Attributes:
         calls: of JobService, by their names.
         operations: of google.longrunning.Operations, by their names.
     """
 
-    def __init__(self, jobs: Jobs, version: str = "v1", operations: Operations | None = None) -> None:
+    def __init__(self, jobs: Jobs, version: str, operations: Operations, authority: Authority) -> None:
+        self._authority = authority
         self._jobs = jobs
         self._messages: Any = importlib.import_module(f"google.cloud.aiplatform_{version}")
-        self._operations = operations or Operations()
-        self.calls: dict[str, Call] = {
+        self._operations = operations
+        calls = {
             **self._calls_of("CustomJob", "custom_job", "CustomJobs"),
             **self._calls_of("HyperparameterTuningJob", "hyperparameter_tuning_job", "HyperparameterTuningJobs"),
         }
+        self.calls: dict[str, Call] = {name: self._permitted(name, call) for name, call in calls.items()}
         self.operations: dict[str, Call] = {
             "GetOperation": Call(operations_pb2.GetOperationRequest, self._get_operation),
             "WaitOperation": Call(operations_pb2.WaitOperationRequest, self._get_operation),
             "ListOperations": Call(operations_pb2.ListOperationsRequest, self._list_operations),
             "DeleteOperation": Call(operations_pb2.DeleteOperationRequest, self._delete_operation),
         }
+
+    def _permitted(self, name: str, call: Call) -> Call:
+        """Return a call that is refused to callers who may not make it."""
+
+        def answer(request: Message) -> Message:
+            missing = self._authority.denied(CALLER, *asks_of(name, request))
+            if missing is not None:
+                raise denied(missing)
+            return call.answer(request)
+
+        return Call(call.request, answer)
 
     def _calls_of(self, kind: str, field: str, plural: str) -> Mapping[str, Call]:
         v1 = self._messages
@@ -137,17 +153,18 @@ class JobServices:
 
     Args:
         jobs: what they are about.
+        authority: decides what callers may do.
     """
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs, self._operations = jobs, Operations()
+    def __init__(self, jobs: Jobs, authority: Authority) -> None:
+        self._jobs, self._operations, self._authority = jobs, Operations(), authority
         self._made: dict[str, JobService] = {}
         self._lock = threading.Lock()
 
     def __getitem__(self, version: str) -> JobService:
         with self._lock:
             if version not in self._made:
-                self._made[version] = JobService(self._jobs, version, self._operations)
+                self._made[version] = JobService(self._jobs, version, self._operations, self._authority)
             return self._made[version]
 
 

@@ -28,8 +28,10 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
+from cloudtune.emulation.authority import Ask, Authority
 from cloudtune.emulation.bodies import TooLarge, at_hand, receive
 from cloudtune_vertex.emulator.buckets import BucketMissing, Buckets, Stored
+from cloudtune_vertex.emulator.permissions import message_of
 
 _PAGE = 1000
 """Most items of a page (``maxResults``)."""
@@ -45,6 +47,20 @@ _SMALL = 8 << 20
 
 _OWN = frozenset({"name", "bucket", "size", "generation", "kind", "id"})
 """Fields of an object that a client does not decide."""
+
+_PERMISSIONS: Mapping[str, tuple[str, ...]] = {
+    "list_buckets": ("storage.buckets.list",),
+    "insert_bucket": ("storage.buckets.create",),
+    "get_bucket": ("storage.buckets.get",),
+    "delete_bucket": ("storage.buckets.delete",),
+    "list_objects": ("storage.objects.list",),
+    "get_object": ("storage.objects.get",),
+    "copy_object": ("storage.objects.get",),
+    "rewrite_object": ("storage.objects.get",),
+    "patch_object": ("storage.objects.update",),
+    "delete_object": ("storage.objects.delete",),
+}
+"""The permissions that calls take on what their path names ("IAM permissions for JSON methods")."""
 
 _B, _O = "/storage/v1/b", "/storage/v1/b/<bucket>/o"
 _URLS = Map(
@@ -80,10 +96,15 @@ class StorageApi:
 
     Args:
         buckets: what it serves.
+        project: which the buckets are in.
+        authority: decides what principals may do.
+        principal: says who sends a request.
     """
 
-    def __init__(self, buckets: Buckets) -> None:
-        self._buckets = buckets
+    def __init__(
+        self, buckets: Buckets, *, project: str, authority: Authority, principal: Callable[[Any], str]
+    ) -> None:
+        self._buckets, self._project, self._authority, self._principal = buckets, project, authority, principal
         self._uploads: dict[str, _Upload] = {}
         self._lock = threading.RLock()
 
@@ -92,6 +113,7 @@ class StorageApi:
         # The path is taken as it was sent: a slash in a name is quoted there, and means no other part of the path.
         try:
             endpoint, arguments = _URLS.bind_to_environ(environ).match()
+            self._permit(request, endpoint, arguments)
             answer = getattr(self, f"_{endpoint}")(request, **arguments)
         except BucketMissing as error:
             answer = _error(404, f"The specified bucket does not exist: {error}")
@@ -104,6 +126,31 @@ class StorageApi:
         except HTTPException as error:
             answer = _error(error.code or 500, f"the emulator has no {request.method} {request.path}")
         return answer(environ, respond)
+
+    def _permit(self, request: Request, endpoint: str, named: Mapping[str, str]) -> None:
+        """Refuse a call that its sender may not make, as far as its path tells; uploads name their object inside."""
+        if not self._authority.enforces:
+            return
+        bucket, name = named.get("bucket", ""), named.get("name", "")
+        place = f"gs://{bucket}/{name}" if name else f"gs://{bucket}" if bucket else f"projects/{self._project}"
+        self._need(request, *(Ask(permission, place) for permission in _PERMISSIONS.get(endpoint, ())))
+        if endpoint == "get_object" and self._buckets.get(bucket, name) is None:
+            self._need(request, Ask("storage.objects.list", f"gs://{bucket}"))  # else it is not told what is missing
+        if "copy" in named:
+            self._need_to_write(request, named["target"], named["copy"])
+
+    def _need_to_write(self, request: Request, bucket: str, name: str) -> None:
+        """Refuse an upload that its sender may not make: to overwrite an object is to delete it, too."""
+        if self._authority.enforces:
+            place = f"gs://{bucket}/{name}"
+            overwrites = self._buckets.get(bucket, name) is not None
+            more = (Ask("storage.objects.delete", place),) if overwrites else ()
+            self._need(request, Ask("storage.objects.create", place), *more)
+
+    def _need(self, request: Request, *asks: Ask) -> None:
+        missing = self._authority.denied(self._principal(request.environ), *asks)
+        if missing is not None:
+            raise _Refused(403, message_of(missing))
 
     # Buckets
 
@@ -234,6 +281,7 @@ class StorageApi:
                 with body.open("wb") as target:
                     receive(request.environ, target, _MOST)
             name = _text(said.get("name") or request.args.get("name", ""))
+            self._need_to_write(request, bucket, name)
             return self._insert(request, bucket, name, body, {"contentType": content_type, **_said(said)})
 
     def _insert(self, request: Request, bucket: str, name: str, content: Path, said: dict[str, Any]) -> Response:
@@ -250,6 +298,7 @@ class StorageApi:
         said = _resource(request)
         name = _text(said.get("name") or request.args.get("name", ""))
         self._buckets.file(bucket, name)
+        self._need_to_write(request, bucket, name)
         self._check_target(request, bucket, name)
         kind = request.headers.get("X-Upload-Content-Type", "")
         room = contextlib.ExitStack()
@@ -416,5 +465,6 @@ def _json(value: Mapping[str, Any]) -> Response:
 def _error(status: int, message: str) -> Response:
     if status == 304:  # nothing may follow it
         return Response(status=status)
-    error = {"code": status, "message": message, "errors": [{"message": message, "domain": "global", "reason": "x"}]}
+    reason = "forbidden" if status == 403 else "x"
+    error = {"code": status, "message": message, "errors": [{"message": message, "domain": "global", "reason": reason}]}
     return Response(json.dumps({"error": error}), status=status, mimetype="application/json")

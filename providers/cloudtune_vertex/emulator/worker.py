@@ -19,6 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from cloudtune.emulation.authority import IDENTITY, Authority
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing, whole
@@ -32,6 +33,7 @@ from cloudtune_vertex.emulator.entries import LogEntries
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.hypertune import Measurement, MetricsFile
 from cloudtune_vertex.emulator.model import seconds_of
+from cloudtune_vertex.emulator.permissions import asks_of_trial, message_of
 
 BASE = "/gcs"
 """Where programs find the buckets ("Cloud Storage as a mounted file system")."""
@@ -86,6 +88,7 @@ class Workshop:
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables for the programs, e.g. STORAGE_EMULATOR_HOST.
         faults: what goes wrong on purpose.
+        authority: decides what service accounts of jobs may do.
         way: how ``/gcs`` is mounted; None finds out what works here.
     """
 
@@ -96,6 +99,7 @@ class Workshop:
     grace: float
     environment: Mapping[str, str]
     faults: Faults
+    authority: Authority
     way: Mounting | None = None
 
 
@@ -257,7 +261,8 @@ class Worker:
     # Starting
 
     def _prepare(self) -> list[Start]:
-        """Makes all machines anew: nothing is left of an earlier start but what is in Cloud Storage."""
+        """Make all machines anew: nothing is left of an earlier start but what is in Cloud Storage."""
+        self._need_permissions()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         if self._facts.metrics is not None:
@@ -265,6 +270,13 @@ class Worker:
         self._output = [deque(maxlen=_KEPT_LINES) for _ in self._facts.machines]
         self._facts = replace(self._facts, addresses=contract.addresses(len(self._facts.machines)))
         return [self._start_of(machine) for machine in self._facts.machines]
+
+    def _need_permissions(self) -> None:
+        """Fail a job whose service account may not read or write its buckets."""
+        if self._facts.spec.get("serviceAccount"):
+            missing = self._shop.authority.denied(IDENTITY, *asks_of_trial(self._facts.spec, self._facts.output))
+            if missing is not None:
+                raise programs.JobFailure(message_of(missing))
 
     def _mounting(self) -> Mounting:
         return self._shop.way or mounting(BASE)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from late import LATE
 
+from cloudtune.emulation.authority import Authority
 from cloudtune.emulation.images import Images
 from cloudtune.emulation.mounting import NotMounted, mounting
 from cloudtune.testing.conformance import wait_until
@@ -52,6 +53,7 @@ class Job:
             grace=options.pop("grace", 2.0),
             environment={"STORAGE_EMULATOR_HOST": "http://127.0.0.1:1"},
             faults=Faults(),
+            authority=Authority(),
             way=options.pop("way", None),
         )
         self.worker = Worker(

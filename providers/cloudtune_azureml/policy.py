@@ -1,0 +1,72 @@
+"""The least roles that a profile needs: for the caller, and for a managed identity that trials use storage with.
+
+What calls take which operation is said in ``permissions.csv``. A role definition is made for a resource group, the
+narrowest scope that one may be made for; assign it on the workspace and its storage account alone.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cloudtune.provider.permissions import PRINCIPALS, Mode, permissions, read_needs
+from cloudtune_azureml.settings import AzureMlSettings
+
+_TABLE = Path(__file__).with_name("permissions.csv")
+
+_BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/"
+"""How data actions begin."""
+
+_TEXTS: Mapping[str, str] = {
+    "caller": "Starts and follows cloudtune's runs; assign it on {place} and on its storage account",
+    "identity": "What trials of cloudtune with a managed identity need; assign it on the storage account of {place}",
+    "quotas": "Lets cloudtune check the quotas of the subscription",
+}
+
+
+def policies(settings: AzureMlSettings, mode: Mode | None = None) -> dict[str, Any]:
+    """Return the role definitions of a profile, as ``az role definition create`` takes them, for each principal.
+
+    Args:
+        settings: of the profile.
+        mode: the only mode of its runs; None for both.
+
+    Returns:
+        ``caller``: a role for the resource group, and one for the quotas of the subscription. ``identity``: a role for jobs
+        with a managed identity; other jobs use the workspace's own credentials.
+    """
+    needs = read_needs(_TABLE)
+    subscription = (
+        f"/subscriptions/{settings.subscription or os.environ.get('AZURE_SUBSCRIPTION_ID') or 'SUBSCRIPTION'}"
+    )
+    scopes = {
+        "group": f"{subscription}/resourceGroups/{settings.resource_group or 'GROUP'}",
+        "subscription": subscription,
+    }
+    place = f"the workspace {settings.workspace or 'WORKSPACE'}"
+    return {
+        principal: [
+            _role("quotas" if kind == "subscription" else principal, place, names, scopes[kind])
+            for kind, names in permissions(needs, principal, mode).items()
+        ]
+        for principal in PRINCIPALS
+    }
+
+
+def data_actions() -> list[str]:
+    """Return the data actions that callers take on blobs."""
+    names = permissions(read_needs(_TABLE), "caller")["group"]
+    return [name for name in names if name.startswith(_BLOBS)]
+
+
+def _role(kind: str, place: str, names: Sequence[str], scope: str) -> dict[str, Any]:
+    return {
+        "Name": f"cloudtune {kind}, {place}",
+        "IsCustom": True,
+        "Description": _TEXTS[kind].format(place=place),
+        "Actions": [name for name in names if not name.startswith(_BLOBS)],
+        "NotActions": [],
+        "DataActions": [name for name in names if name.startswith(_BLOBS)],
+        "NotDataActions": [],
+        "AssignableScopes": [scope],
+    }

@@ -1,0 +1,82 @@
+"""The least roles that a profile needs: for the caller, and for the service account that trials run as.
+
+What calls take which permission is said in ``permissions.csv``; here each is put into a custom role to be granted where
+it is needed and nowhere above. Trials that run as Vertex AI's own service agent need no role: it has one.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cloudtune.provider.permissions import PRINCIPALS, Mode, Need, Principal, permissions, read_needs
+from cloudtune_vertex.settings import VertexSettings
+
+_TABLE = Path(__file__).with_name("permissions.csv")
+
+_NEW = "project-without-bucket"
+"""The kind of resource of what only a profile without a bucket needs in its project."""
+
+_PREDEFINED: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "caller": {
+        "project": ["roles/aiplatform.user", "roles/logging.viewer"],
+        "bucket": ["roles/storage.objectUser", "roles/storage.bucketViewer"],
+        "service-account": ["roles/iam.serviceAccountUser"],
+    },
+    "identity": {"bucket": ["roles/storage.objectUser"]},
+}
+"""The nearest predefined roles of each kind of resource (https://cloud.google.com/iam/docs/roles-permissions)."""
+
+
+def policies(settings: VertexSettings, mode: Mode | None = None) -> dict[str, Any]:
+    """Return the roles of a profile, by the resource on which they are granted: ``caller`` and ``identity``.
+
+    Args:
+        settings: of the profile.
+        mode: the only mode of its runs; None for both.
+
+    Returns:
+        For each principal, by resource, the custom ``role`` as ``gcloud iam roles create --file`` reads it, and the
+        ``predefined`` roles that come nearest, which permit more. No ``identity`` where trials run as Vertex AI's own.
+    """
+    needs, places = _needs(settings), _places(settings)
+    return {
+        principal: _roles(principal, permissions(needs, principal, mode), places)
+        for principal in PRINCIPALS
+        if principal == "caller" or settings.service_account
+    }
+
+
+def _needs(settings: VertexSettings) -> list[Need]:
+    """Return the table; to make a bucket is needed in the project, if the profile names none."""
+    needs = [replace(need, resource="project") if need.resource == _NEW else need for need in read_needs(_TABLE)]
+    return [need for need in needs if not (settings.bucket and need.call == "buckets.insert")]
+
+
+def _roles(principal: Principal, needed: Mapping[str, Sequence[str]], places: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        places[kind]: {
+            "predefined": list(_PREDEFINED[principal][kind]),
+            "role": {
+                "title": f"cloudtune {principal}, {kind.replace('-', ' ')}",
+                "description": f"What cloudtune's {principal} needs on {places[kind]}",
+                "stage": "GA",
+                "includedPermissions": list(names),
+            },
+        }
+        for kind, names in needed.items()
+        if places[kind]
+    }
+
+
+def _places(settings: VertexSettings) -> dict[str, str]:
+    """Return the resource of each kind; "" for a kind that the profile's runs do not touch."""
+    name = settings.project or os.environ.get("GOOGLE_CLOUD_PROJECT") or "PROJECT"
+    project = f"projects/{name}"
+    account = settings.service_account
+    return {
+        "project": project,
+        "bucket": f"gs://{settings.bucket or f'{name}-vertex-staging-{settings.location}'}",
+        "service-account": f"{project}/serviceAccounts/{account}" if account else "",
+    }
