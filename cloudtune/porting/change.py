@@ -49,6 +49,10 @@ class Change:
         """Return what a setting says for this service."""
         return value.get(self.words.provider) if isinstance(value, dict) else value
 
+    def names_service(self, value: Said) -> bool:
+        """Return whether a setting says something for this service alone, which is taken as it stands."""
+        return isinstance(value, dict) and self.words.provider in value
+
     def replaced(self, value: Said, there: str | None) -> Said:
         """Return a setting that says `there` for this service: what it says for other services stays."""
         if not isinstance(value, dict):

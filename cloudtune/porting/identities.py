@@ -9,7 +9,7 @@ def port_identity(change: Change) -> None:
     """Replace an identity of another service by the profile's, or leave it to the service where it needs none."""
     value, words = change.job.identity, change.words
     own = change.said(value)
-    if own is None or not is_foreign("identity", own, words):
+    if own is None or change.names_service(value) or not is_foreign("identity", own, words):
         return
     default = change.default("identity")
     if default is None and (example := words.examples.get("identity")):

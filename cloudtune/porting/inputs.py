@@ -16,7 +16,7 @@ def port_data(change: Change) -> None:
 
 def _input(change: Change, path: str, value: str | dict[str, str]) -> Said:
     own = change.said(value)
-    if own is not None and not is_local(own) and change.words.reads(own):
+    if change.names_service(value) or (own is not None and not is_local(own) and change.words.reads(own)):
         return value
     place, there = _elsewhere(change, value)
     if there is not None and there != own:
@@ -31,7 +31,7 @@ def port_output(change: Change) -> None:
     """Replace the output's place by that of this service, or else by the profile's own."""
     value = change.job.output
     own = change.said(value)
-    if value is None or (own is not None and not is_local(own) and change.words.writes(own)):
+    if value is None or change.names_service(value) or (own is not None and change.words.writes(own)):
         return
     place, there = _elsewhere(change, value)
     if there is not None:

@@ -20,8 +20,9 @@ _NEEDS = ("accelerators", "cpus", "memory")
 
 def port_machines(change: Change) -> None:
     """Give the job a machine type of this service: its own, one that has what is needed, or another's equivalent."""
-    own = change.said(change.job.compute.instance)
-    if own is not None and not is_foreign("machine", own, change.words):
+    value = change.job.compute.instance
+    own = change.said(value)
+    if own is not None and (change.names_service(value) or not is_foreign("machine", own, change.words)):
         _spell_accelerators(change)
     elif own is None or _needs_only(change, own):
         _meet_needs(change, own)

@@ -1,16 +1,17 @@
 """What a provider says of its service's own words, so that a job in another service's words can be ported to it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from cloudtune.plugins.entry_points import providers
+from cloudtune.porting.frameworks import FrameworkImages
 from cloudtune.spec.places import is_remote
 
 SETTINGS = ("output", "image", "identity", "instance", "region")
 """The settings of a profile that mean the same on every service."""
 
-Kind = Literal["place", "identity", "machine"]
+Kind = Literal["place", "identity", "machine", "image"]
 """What a text of a job may be in one service's words."""
 
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
@@ -40,6 +41,12 @@ class ServiceWords:
     examples: ClassVar[Mapping[str, str]] = {}
     """A place (whose last part is ``NAME``), an image and, where trials need one, an identity, with ``…`` for what only the user knows."""
 
+    with_gpu: ClassVar[re.Pattern[str]] = re.compile(r"(?!)")
+    """What a whole machine type looks like that comes with GPUs."""
+
+    images: ClassVar[FrameworkImages | None] = None
+    """The service's images of frameworks; None where it has none."""
+
     settings: ClassVar[Mapping[str, str]] = {}
     """The service's own names of `SETTINGS` in a profile, where they differ."""
 
@@ -68,11 +75,13 @@ def is_local(place: str) -> bool:
 
 def is_foreign(kind: Kind, text: str, words: ServiceWords) -> bool:
     """Return whether a text has the form of another installed service, and not of this one."""
-    return not words.knows(kind, text) and any(other.knows(kind, text) for other in _others(words.provider))
+    return not words.knows(kind, text) and owner(kind, text, words.provider) is not None
 
 
-def _others(provider: str) -> Iterator[ServiceWords]:
-    return (found for name in providers() if name != provider and (found := words_of(name)) is not None)
+def owner(kind: Kind, text: str, provider: str) -> ServiceWords | None:
+    """Return the words of the service, other than a provider's own, whose form a text has; None for none."""
+    others = (words_of(name) for name in providers() if name != provider)
+    return next((words for words in others if words is not None and words.knows(kind, text)), None)
 
 
 def words_of(provider: str) -> ServiceWords | None:

@@ -20,7 +20,8 @@ MACHINE = re.compile(
 _REGION = re.compile(
     r"[a-z]{2,4}(-[a-z]{2,5})?-(north|south|east|west|central|northeast|northwest|southeast|southwest)-\d"
 )
-_ECR = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.(com|com\.cn|eu)/.+|.*\.dkr-ecr[.-].+")
+ECR = re.compile(r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.(com|com\.cn|eu)/.+|.*\.dkr-ecr[.-].+")
+"""Images of Amazon ECR."""
 
 _LOCAL_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g5|g6e?|p5(en?)?|p6.*|trn\d+n?)\..*")
 """Machines with disks of their own, for which SageMaker provisions no volume (API reference, ResourceConfig)."""
@@ -86,7 +87,7 @@ def _of_image(image: str) -> Verdict | None:
     if image.startswith("builtin:"):
         return None  # its name was looked up
     verdict = IMAGE.judge(image)
-    if verdict is None and not _ECR.fullmatch(image):
+    if verdict is None and not ECR.fullmatch(image):
         return Support.UNCHECKED, f"the image {image} is passed on unchecked: {_ELSEWHERE}"
     return verdict
 

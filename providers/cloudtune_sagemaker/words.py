@@ -1,12 +1,16 @@
-"""SageMaker's own words for places, roles and machine types."""
+"""SageMaker's own words for places, roles, machine types and images."""
 
 import re
 
 from cloudtune.porting.words import ServiceWords
-from cloudtune_sagemaker.values import BUCKET, MACHINE
+from cloudtune_sagemaker.images import SageMakerImages
+from cloudtune_sagemaker.values import BUCKET, ECR, MACHINE
 
 _ROLE = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 """API reference, RoleArn."""
+
+_GPUS = re.compile(r"ml\.[gp]\d.*")
+"""What SageMaker's SDK takes for machines with GPUs (`sagemaker.core.image_uris`)."""
 
 
 class SageMakerWords(ServiceWords):
@@ -15,10 +19,17 @@ class SageMakerWords(ServiceWords):
     provider = "sagemaker"
     service = "SageMaker"
     schemes = ("s3://",)
-    forms = {"place": BUCKET.form, "identity": _ROLE, "machine": MACHINE}
+    forms = {
+        "place": BUCKET.form,
+        "identity": _ROLE,
+        "machine": MACHINE,
+        "image": re.compile(rf"{ECR.pattern}|builtin:.+"),
+    }
+    with_gpu = _GPUS
     examples = {
         "place": "s3://…/NAME",
         "identity": "arn:aws:iam::…:role/…",
         "image": "….dkr.ecr.….amazonaws.com/…",
     }
     settings = {"identity": "role"}
+    images = SageMakerImages()
