@@ -91,7 +91,7 @@ def import_(source: str, origin: str, output: Path | None, study: str | None, ta
         job = _with_table(imported, table, output)
     elif imported.trials:
         notes.append(f"{len(imported.trials)} finished trials: --trials known.csv lets the job learn from them")
-    _write(_commented(notes, f"Made of {origin} {source}") + job.to_yaml(), notes, output)
+    write_text(commented(notes, f"Made of {origin} {source}") + job.to_yaml(), notes, output)
 
 
 def _import_request(source: str, origin: str) -> "Imported":
@@ -100,7 +100,7 @@ def _import_request(source: str, origin: str) -> "Imported":
     return read_request(_provider(origin), source)
 
 
-def _write(text: str, notes: list[str], output: Path | None) -> None:
+def write_text(text: str, notes: list[str], output: Path | None) -> None:
     """Write the text to a file or stdout, and the notes to stderr unless the text is printed to a terminal."""
     if output is None:
         click.echo(text, nl=False)
@@ -112,7 +112,7 @@ def _write(text: str, notes: list[str], output: Path | None) -> None:
             click.echo(f"note: {note}", err=True)
 
 
-def _commented(notes: Iterable[str], title: str) -> str:
+def commented(notes: Iterable[str], title: str) -> str:
     """Return notes as comment lines for the top of a YAML file; "" for none."""
     lines: list[str] = []
     for note in notes:
@@ -180,7 +180,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
             raise click.UsageError(f"--upload has no meaning for {target}, whose images hold their code")
         exported = load_format(target).write(job)
         notes = [f"{note.path}: {note.support}: {note.message}" for note in exported.notes]
-        _write(_commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
+        write_text(commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
         return
     provider = _provider(target, job_file.parent)
     if type(provider).to_native is Provider.to_native:
@@ -194,7 +194,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     request = provider.to_launch(own, job_file.parent.resolve(), beside) if upload else provider.to_native(own)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
-    _write(text, [*map(str, adapted.notes), *_placeholder_notes(text)], output)
+    write_text(text, [*map(str, adapted.notes), *_placeholder_notes(text)], output)
 
 
 _PLACEHOLDER = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")

@@ -183,3 +183,40 @@ def test_a_ported_job_is_left_as_it_is_and_no_leaf_is_lost(job: TuningJob) -> No
         assert [each.path for each in again.missing] == [each.path for each in once.missing]
         plan = once.on(load_provider(words.provider)({}).plan(once.job))
         assert all(plan.support(path) is not None for path, _ in leaves(job))
+
+
+def test_port_writes_the_job_in_the_services_words_and_keeps_its_comments(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = """\
+# mine
+name: moves   # the name
+trial: {command: python train.py, source: .}
+objective: {metric: score, goal: maximize}
+space:
+  x: {type: float, low: 0, high: 1}
+limits: {trials: 2}
+data:
+  train: s3://corp/train   # big
+  other: {aws: s3://corp/other}
+output: s3://corp/out
+identity: arn:aws:iam::123456789012:role/train   # whose
+"""
+    (project / "job.yaml").write_text(written)
+    target = project / "gcp.yaml"
+    assert run_app(["port", str(project / "job.yaml"), "--to", "gcp", "-o", str(target)]) == 0
+    text = target.read_text()
+    assert "# mine\nname: moves   # the name\n" in text
+    assert "  train: gs://corp-train   # big\n" in text
+    assert "  other: {sagemaker: s3://corp/other, vertex: gs://all/other}\n" in text
+    assert "identity: train@corp.iam.gserviceaccount.com   # whose\n" in text
+    assert "# - data.train: encoded: is read from gs://corp-train" in text
+    found = TuningJob.from_yaml(target)
+    assert found == load_provider("vertex")({}).adapt(found).job
+    assert api.plan(found, "gcp", project=project).support("data.train") is Support.ENCODED
+    (project / "job.yaml").write_text(written.replace("s3://corp/train ", "s3://elsewhere/train "))
+    capsys.readouterr()
+    assert run_app(["port", str(project / "job.yaml"), "--to", "gcp"]) == 3
+    out, told = capsys.readouterr()
+    assert "train: s3://elsewhere/train   # big" in out
+    assert told.endswith('[places]\n"s3://elsewhere/train" = {vertex = "gs://…/train"}\n')

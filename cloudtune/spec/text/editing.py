@@ -43,20 +43,22 @@ def _edit(text: str, root: Any, path: Path, value: Any) -> tuple[int, int, str] 
     key, old = found
     if value is None:
         return _taken(text, parent, key, old)
-    end = old.end_mark.index
-    while text[end - 1].isspace():  # a mapping in lines ends where the next key begins
-        end -= 1
-    return _start(text, key, old), end, flow_text(value)
-
-
-def _start(text: str, key: Any, old: Any) -> int:
-    """Return where a value's text begins: of one in lines of its own, behind its key's colon."""
     if old.start_mark.line == key.end_mark.line:
-        return int(old.start_mark.index)
+        return old.start_mark.index, _end(text, old), flow_text(value)
+    return _behind(text, key, old), _end(text, old), f" {flow_text(value)}"
+
+
+def _end(text: str, node: Any) -> int:
+    """Return where a value's text ends: PyYAML says of a mapping in lines where the next key begins."""
+    return len(text[: node.end_mark.index].rstrip())
+
+
+def _behind(text: str, key: Any, old: Any) -> int:
+    """Return where the colon of a key ends whose value stands in lines of its own."""
     between = text[key.end_mark.index : old.start_mark.index]
     if "#" in between:
         raise CannotEdit("a comment stands between the key and its value")
-    return int(key.end_mark.index) + between.index(":") + 2
+    return int(key.end_mark.index) + between.index(":") + 1
 
 
 def _added(text: str, parent: Any, key: str, value: Any) -> tuple[int, int, str]:
@@ -71,13 +73,8 @@ def _added(text: str, parent: Any, key: str, value: Any) -> tuple[int, int, str]
 
 def _taken(text: str, parent: Any, key: Any, old: Any) -> tuple[int, int, str]:
     begin = key.start_mark.index - key.start_mark.column
-    end = text.find("\n", old.end_mark.index)
-    if (
-        parent.flow_style
-        or text[begin : key.start_mark.index].strip()
-        or end < 0
-        or old.start_mark.line != old.end_mark.line
-    ):
+    end = text.find("\n", _end(text, old))
+    if parent.flow_style or text[begin : key.start_mark.index].strip() or end < 0:
         raise CannotEdit(f"{key.value} has no line of its own")
     return begin, end + 1, ""
 
