@@ -75,7 +75,7 @@ def _text(job_file: Path, job: "TuningJob", adapted: "Adapted") -> str:
 def _changes(job: "TuningJob", ported: "TuningJob") -> list[tuple[tuple[str, ...], Any]]:
     """Return the new values by the keys that lead to them; None for what is no longer said."""
     before, after = job.to_data(), ported.to_data()
-    found = []
+    found: list[tuple[tuple[str, ...], Any]] = []
     for field in _FIELDS:
         was, now = before.get(field), after.get(field)
         if isinstance(was, dict) and isinstance(now, dict) and field not in ("output", "identity"):
