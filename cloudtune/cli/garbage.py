@@ -13,7 +13,7 @@ import psutil
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
 from cloudtune.plugins.entry_points import providers
-from cloudtune.process.orphans import VARIABLE, end_leftovers
+from cloudtune.process.orphans import VARIABLE, kill_orphans
 from cloudtune.provider.interface import load_provider
 from cloudtune.store.records import RunRecord, RunState
 from cloudtune.store.store import RunStore, Store
@@ -46,7 +46,7 @@ def remove(run: RunStore, *, force: bool = False) -> None:
         raise RunBusy(f"{run.id} is {state.value}; end it first: {run.command('cancel')}")
     if run.folder.is_dir():
         with run.driving():
-            end_leftovers(run.folder, set())
+            kill_orphans(run.folder, set())
             run.remove()
     else:
         run.remove()
@@ -97,7 +97,7 @@ class Unused:
     def remove(self) -> None:
         """End the processes that work in it, and remove it."""
         if self.path.is_dir():
-            end_leftovers(self.path, set())
+            kill_orphans(self.path, set())
             shutil.rmtree(self.path, ignore_errors=True)
         else:
             self.path.unlink(missing_ok=True)

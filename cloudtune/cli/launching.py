@@ -11,7 +11,6 @@ from cloudtune.cli.output import (
     best_lines,
     console,
     counts_text,
-    duration,
     new_or_own_report,
     print_json,
     run_data,
@@ -19,6 +18,7 @@ from cloudtune.cli.output import (
 )
 from cloudtune.cli.streams import may_be_lost
 from cloudtune.errors import CloudtuneError
+from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command
 from cloudtune.store.projects import project_folder
 
@@ -223,7 +223,7 @@ def _summary(made: "Run", written: Path | None) -> None:
     reason = as_read_here(record.reason, made.id, made.project)
     why = f": {escape(reason)}" if reason else ""
     out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
-    out.print(f"[dim]{counts_text(made.counts())} in {duration(record.elapsed)}[/]", soft_wrap=True)
+    out.print(f"[dim]{counts_text(made.counts())} in {brief_duration(record.elapsed)}[/]", soft_wrap=True)
     best = made.best
     if best is not None:
         out.print("[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective))), soft_wrap=True)

@@ -11,7 +11,6 @@ from cloudtune.cli.output import (
     best_lines,
     cell,
     counts_text,
-    duration,
     force_option,
     moment,
     new_path,
@@ -25,6 +24,7 @@ from cloudtune.cli.output import (
 )
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.plugins.entry_points import pools
+from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
 
@@ -151,7 +151,7 @@ def _print_runs(
         record = run.record
         notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
         notes += [str(run.project)] if all_projects else []
-        when, took = moment(record.created), duration(record.elapsed)
+        when, took = moment(record.created), brief_duration(record.elapsed)
         count = sum(run.counts().values())
         rows.append((record.id, record.where, record.state.value, when, took, count, _best(run), "; ".join(notes)))
     for project, error in damaged:
@@ -197,7 +197,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         ("state", f"{record.state.value}{why}"),
         *([("seen", seen_text(record, trouble))] if trouble else []),
         ("created", moment(record.created)),
-        ("took", duration(record.elapsed)),
+        ("took", brief_duration(record.elapsed)),
         ("trials", counts_text(counts)),
         ("folder", str(made.folder)),
     ]
@@ -301,7 +301,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         (
             trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
-            duration(trial.duration), trial.reason,
+            brief_duration(trial.duration), trial.reason,
         )
         for trial in found
     ]  # fmt: skip

@@ -171,21 +171,6 @@ def scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def duration(seconds: float | None) -> str:
-    """Return a time span as text, e.g. 1.2s, 3m 20s, 2h 05m; "" for None."""
-    if seconds is None:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f}s"
-    if seconds < 60:
-        return f"{seconds:.0f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m {rest:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
-
-
 def moment(seconds: float | None) -> str:
     """Return seconds since 1970 as date and time in the machine's time zone; "" for None."""
     return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

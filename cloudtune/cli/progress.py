@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from cloudtune.cli.output import brief_parameters, console, counts_text, duration, number
+from cloudtune.cli.output import brief_parameters, console, counts_text, number
 from cloudtune.driver.follower import dropped
 from cloudtune.results.progress import Progress
+from cloudtune.spec.units import brief_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,7 +129,7 @@ class _Lines:
         if _done(progress) != self._done and time.monotonic() >= self._next:
             self._done, self._next = _done(progress), time.monotonic() + _LINE_INTERVAL
             total = f"/{progress.total}" if progress.total else ""
-            eta = f", {duration(progress.eta)} to go" if progress.eta else ""
+            eta = f", {brief_duration(progress.eta)} to go" if progress.eta else ""
             click.echo(f"  {self._done}{total} trials: {counts_text(progress.counts)}{eta}", err=True)
 
 
@@ -169,8 +170,8 @@ class _Live:
         done = _done(progress)
         head = Table.grid(padding=(0, 2))
         total = f"/{progress.total}" if progress.total else ""
-        times = f"{duration(progress.elapsed)}" + (
-            f", {duration(progress.eta)} to go" if progress.eta is not None else ""
+        times = f"{brief_duration(progress.elapsed)}" + (
+            f", {brief_duration(progress.eta)} to go" if progress.eta is not None else ""
         )
         head.add_row(
             ProgressBar(total=progress.total, completed=done, width=28),
@@ -189,7 +190,7 @@ class _Live:
         for trial in progress.running[:_SHOWN_TRIALS]:
             metric = trial.metrics.get(self._objectives[0].metric)
             value = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""
-            since = duration(time.time() - trial.started) if trial.started else ""
+            since = brief_duration(time.time() - trial.started) if trial.started else ""
             line = Text(f"  {trial.number:>4}  ", style="cyan", overflow="ellipsis", no_wrap=True)
             line.append(f"{since:>7}  {value}{brief_parameters(trial)}", style="dim")
             rows.append(line)

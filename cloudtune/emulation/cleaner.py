@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from cloudtune.emulation.workplace import OVER
-from cloudtune.process.orphans import end_leftovers
+from cloudtune.process.orphans import kill_orphans
 
 _ROUNDS = 100
 """Most rounds of killing processes; each finds processes that the killed ones had just started."""
@@ -25,7 +25,7 @@ def clean_up(emulator: int, folder: Path, *, stays: bool) -> None:
     if _wait(emulator) == OVER:
         return
     for _ in range(_ROUNDS):
-        if not end_leftovers(folder, set(), below=True):
+        if not kill_orphans(folder, set(), below=True):
             break
     if not stays:
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from cloudtune.emulation.stop_requests import StopRequests
-from cloudtune.process.orphans import end_leftovers
+from cloudtune.process.orphans import kill_orphans
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20  # bytes; the rest of a longer line is dropped
@@ -244,7 +244,7 @@ class Processes:
         for process in self._processes:
             process.signal(signal.SIGKILL)
         for _ in range(_ROUNDS):
-            if not end_leftovers(self._mark, set()):
+            if not kill_orphans(self._mark, set()):
                 break
         codes: list[int] = []
         for process in self._processes:

@@ -13,7 +13,7 @@ VARIABLE = "CLOUDTUNE_RUN_FOLDER"
 """The environment variable that marks processes: the folder that they belong to."""
 
 
-def end_leftovers(folder: Path, spare: set[int], *, below: bool = False) -> int:
+def kill_orphans(folder: Path, spare: set[int], *, below: bool = False) -> int:
     """Kill every process of this user that stems from a run, except those to spare and their relatives.
 
     Args:

@@ -6,9 +6,10 @@ from html import escape
 
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
-from cloudtune.report.words import count, duration, moment, number, options, scalar
+from cloudtune.report.words import count, moment, number, options, scalar
 from cloudtune.space.space import Values
 from cloudtune.spec.text.dumping import yaml_text
+from cloudtune.spec.units import brief_duration
 from cloudtune.store.records import Trial, TrialState
 
 MAX_EVENTS = 300
@@ -187,7 +188,7 @@ def facts(study: Study) -> str:
         ("ran on", where),
         ("started", moment(record.started or record.created)),
         ("ended", moment(record.ended) or "not yet"),
-        ("took", duration(record.elapsed)),
+        ("took", brief_duration(record.elapsed)),
         ("trials", counts + planned),
         ("strategy", job.strategy.type + (f", {job.stopping.type} stopping" if job.stopping else "")),
     ]

@@ -1,7 +1,6 @@
 """Formatting of numbers, values, time spans and times for a report."""
 
 import json
-import math
 import shlex
 from datetime import datetime
 
@@ -28,19 +27,6 @@ def short(text: str, length: int = 18) -> str:
 def plain(text: str) -> str:
     """Return a text escaped for plotly, which interprets tags and entities in titles and ticks."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time span as text, e.g. 1.2s, 3m 20s, 2h 05m, 3d 4h; "" for None."""
-    if seconds is None or not math.isfinite(seconds):
-        return ""
-    if seconds < 59.5:
-        return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}m {rest:02d}s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h {minutes:02d}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
 
 
 def moment(seconds: float | None) -> str:

@@ -1,5 +1,6 @@
 """Parse and format durations and sizes: ``2h``, ``1h30m``, ``PT20M``, ``50GB``, ``512MiB``."""
 
+import math
 import re
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
@@ -76,6 +77,19 @@ def format_duration(duration: timedelta) -> str:
     if left:
         parts.append(f"{left // 1000}ms")
     return "".join(parts)
+
+
+def brief_duration(seconds: float | None) -> str:
+    """Return a time span rounded for people, e.g. 1.2s, 3m 20s, 2h 05m, 3d 4h; "" for None, NaN and infinity."""
+    if seconds is None or not math.isfinite(seconds):
+        return ""
+    if seconds < 59.5:
+        return f"{seconds:.1f}s" if seconds < 9.95 else f"{seconds:.0f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h {minutes:02d}m" if hours < 48 else f"{hours // 24}d {hours % 24}h"
 
 
 def parse_size(text: str | int) -> int:

@@ -14,7 +14,7 @@ from cloudtune.planning.plan import Plan
 from cloudtune.process.attempts import kept_pid
 from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.leases import thread_limits
-from cloudtune.process.orphans import end_leftovers
+from cloudtune.process.orphans import kill_orphans
 from cloudtune.process.setting import Setting
 from cloudtune.process.sharing import Sharing, needs_of
 from cloudtune.provider.driven import DrivenProvider
@@ -99,7 +99,7 @@ class LocalProvider(DrivenProvider):
         return _launcher(setting, Sharing(resources_for(job, self._profile, setting.environment), needs), run, native)
 
     def abandon(self, run: "RunStore") -> None:
-        end_leftovers(run.folder, set())
+        kill_orphans(run.folder, set())
 
 
 def _view(run: "RunStore", name: str) -> Path:
@@ -162,4 +162,4 @@ def _end_orphans(run: "RunStore", setting: Setting) -> None:
     if run.record().started is None:
         return
     pids = [kept_pid(setting.files(trial)) for trial in running]
-    end_leftovers(run.folder, {pid for pid in pids if pid is not None})
+    kill_orphans(run.folder, {pid for pid in pids if pid is not None})

@@ -15,12 +15,13 @@ from cloudtune.report import charts, parameters
 from cloudtune.report.looks import Chart, value_axis
 from cloudtune.report.study import MAX_CURVES, MAX_STEPS, Study, choose, study_of
 from cloudtune.report.ticks import ticks
-from cloudtune.report.words import count, duration, options, short
+from cloudtune.report.words import count, options, short
 from cloudtune.run import Run
 from cloudtune.space.axes import RealAxis
 from cloudtune.space.parameters import Categorical, Float, Int, Normal, Parameter
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.units import brief_duration
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.testing import specs
 
@@ -426,7 +427,7 @@ def test_a_choice_keeps_the_best_half_and_spreads_over_the_rest(many: int, most:
     ],
 )
 def test_time_spans_read_as_people_say_them(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+    assert brief_duration(seconds) == text
 
 
 def test_counts_and_long_texts_read_well() -> None:

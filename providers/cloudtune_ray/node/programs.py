@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.process.keeper_client import KeeperClient
-from cloudtune.process.orphans import end_leftovers
+from cloudtune.process.orphans import kill_orphans
 from cloudtune_ray.node.attempt import Attempt
 
 
@@ -120,7 +120,7 @@ class Programs:
         self._keeper.close()
         self._keeper = None
         self._drop_worker()
-        end_leftovers(self._folder, set())
+        kill_orphans(self._folder, set())
         if self._attempt is not None:
             self.end(self._attempt, {"status": None, "why": "lost", "message": "its keeper was killed", "peak": 0})
 
