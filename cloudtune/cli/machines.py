@@ -1,4 +1,4 @@
-"""The commands machines and prices: what services rent out, and what it costs."""
+"""The command machines: what services rent out, and what it costs."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cloudtune.config import Profile
     from cloudtune.machines import Accelerator, Catalogue, Needs, Offer, Price
 
-_on_option = click.option(
+services_option = click.option(
     "--on",
     metavar="PROFILE,…",
     help="One profile or provider, or several; default: all that list machines.",
@@ -26,7 +26,7 @@ _on_option = click.option(
 
 
 @click.command()
-@_on_option
+@services_option
 @click.option(
     "--accelerator", "-a", metavar="KIND[:COUNT]", help="Those with such accelerators: A100, T4:2, TPU-v5e, …."
 )
@@ -51,7 +51,7 @@ def machines(
     needs = _needs(accelerator, cpus, memory)
     offers = [
         offer
-        for profile, catalogue in _catalogues(on)
+        for profile, catalogue in catalogues(on)
         for offer in catalogue.find(needs, region or catalogue.region_of(profile.settings), spot=spot)
     ]
     offers.sort(key=lambda offer: offer.order(spot=spot))
@@ -83,7 +83,7 @@ def _accelerator(text: str) -> "Accelerator":
     return accelerator(kind, int(count or 1))
 
 
-def _catalogues(on: str | None) -> "list[tuple[Profile, Catalogue]]":
+def catalogues(on: str | None) -> "list[tuple[Profile, Catalogue]]":
     """Return the catalogues of the named profiles with the user's prices; of all services that have one for None."""
     from cloudtune.config import catalogue_of, load_profile  # noqa: PLC0415
     from cloudtune.machines.data import services  # noqa: PLC0415

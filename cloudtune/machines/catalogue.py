@@ -187,11 +187,12 @@ def catalogue(service: str, prices: Prices | None = None) -> Catalogue:
     """
     data = machine_data(service)
     known = prices or Prices.listed(service)
-    return Catalogue(service, _machines(service), known, "" if data is None else data.region)
+    return Catalogue(service, machines_of(service), known, "" if data is None else data.region)
 
 
 @cache
-def _machines(service: str) -> tuple[Machine, ...]:
+def machines_of(service: str) -> tuple[Machine, ...]:
+    """Return the machines that a provider's package ships."""
     data = machine_data(service)
     if data is None:
         return ()

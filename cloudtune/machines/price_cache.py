@@ -5,7 +5,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from cloudtune.errors import ConfigError
+from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.machines.machine import Price
 from cloudtune.machines.rows import Priced, read_prices, write_prices
 
 
@@ -36,8 +37,11 @@ def keep(service: str, rows: Iterable[Priced]) -> Path:
 
     Raises:
         ConfigError: the table cannot be written.
+        ProviderError: a price is none; nothing is kept.
     """
     fresh = list(rows)
+    for (name, _, _), price in fresh:
+        _check(name, price)
     path, fetched = cache_file(service), {price.region for _, price in fresh}
     try:
         others = [row for row in cached(service) if row[1].region not in fetched]
@@ -51,3 +55,12 @@ def keep(service: str, rows: Iterable[Priced]) -> Path:
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}") from None
     return path
+
+
+def _check(name: str, price: Price) -> None:
+    """Raise ProviderError for a price that is none."""
+    for amount in (price.on_demand, price.spot):
+        if amount is not None and not (amount.is_finite() and amount > 0):
+            raise ProviderError(
+                f"the price list has {amount} for {name} in {price.region}; the prices stay as they were"
+            )

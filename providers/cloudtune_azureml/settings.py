@@ -32,5 +32,7 @@ class AzureMlSettings(Settings):
     """The experiment that jobs are put into; null for the job's name."""
     endpoint: Text = None
     """The address of another service than Azure's, such as an emulator: ``https://host:port``."""
+    price_list: Text = None
+    """The address of another list of retail prices than Azure's, which ``cloudtune prices update`` asks."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """Seconds between two looks at a run that is followed."""

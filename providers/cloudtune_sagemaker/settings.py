@@ -28,5 +28,7 @@ class SageMakerSettings(Settings):
     """Where outputs go, where the job does not say; null for a folder of the bucket."""
     endpoint: Text = None
     """The URL of another service than AWS, such as an emulator."""
+    price_list: Text = None
+    """The address of another price list than AWS's, which ``cloudtune prices update`` asks."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """Seconds between two looks at a run that is followed."""

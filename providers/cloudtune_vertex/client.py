@@ -296,3 +296,17 @@ def failure_text(message: str) -> str:
 def moment(text: str | None) -> float | None:
     """Seconds since 1970 from a `google.protobuf.Timestamp` in JSON; None for none."""
     return None if text is None else datetime.fromisoformat(text).timestamp()
+
+
+def bearer() -> str:
+    """Return a token of this machine's user.
+
+    Raises:
+        CredentialError: there are no credentials.
+    """
+    from google.auth.transport.requests import Request  # noqa: PLC0415  # few commands ask by themselves
+
+    with translated("looking for credentials"):
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-billing.readonly"])
+        credentials.refresh(Request())  # type: ignore[no-untyped-call]
+    return str(credentials.token)

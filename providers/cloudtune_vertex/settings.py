@@ -32,5 +32,7 @@ class VertexSettings(Settings):
     """The address of another service than Google's, such as an emulator: ``http://host:port``."""
     logging_endpoint: Text = None
     """The address of another Cloud Logging than Google's: ``http://host:port``."""
+    price_list: Text = None
+    """The address of another billing catalogue than Google's, which ``cloudtune prices update`` asks."""
     poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
     """Seconds between two looks at a run that is followed."""

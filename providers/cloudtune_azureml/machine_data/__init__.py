@@ -1,7 +1,22 @@
 """What is known of the service's machines: ``machines.csv`` and ``prices.csv``, written by `cloudtune_azureml.machine_update`."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.machines.data import MachineData
+from cloudtune.machines.rows import Priced
 
-DATA = MachineData(Path(__file__).parent, region="eastus")
+if TYPE_CHECKING:
+    from cloudtune.machines.fetching import Fetcher
+
+_REGIONS = ("eastus", "eastus2", "westus2", "westeurope", "northeurope", "southeastasia", "japaneast")
+
+
+def _prices(fetcher: "Fetcher", regions: Iterable[str], settings: Mapping[str, Any]) -> Iterable[Priced]:
+    from cloudtune_azureml.price_list import prices  # noqa: PLC0415  # only `cloudtune prices update` asks
+
+    return prices(fetcher, regions, settings)
+
+
+DATA = MachineData(Path(__file__).parent, region="eastus", regions=_REGIONS, price_list=_prices)
