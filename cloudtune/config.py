@@ -37,9 +37,11 @@ The project is the nearest folder above the *working* folder that has a ``cloudt
 store, else the working folder, wherever the job lies: all commands in one folder find the same runs.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,10 @@ from cloudtune.porting.tables import Tables
 from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
 
-_KEYS = ("default", "profiles", "places", "mounts", "prices")
+_KEYS = ("default", "confirm_above", "profiles", "places", "mounts", "prices")
+
+_CONFIRM_ABOVE = Decimal(10)
+"""The cost of a run, in the currency of its prices, above which a launch is asked about where no file says another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +292,23 @@ def _default(project: Path, near: Path | None) -> str:
     return DEFAULT
 
 
+def confirm_above(project: Path, near: Path | None = None) -> Decimal:
+    """Return the cost, in the currency of the prices, above which a launch on a paid service is asked about.
+
+    Args:
+        project: the project's folder.
+        near: the result of `config_near`.
+
+    Raises:
+        ConfigError: a file is not TOML, or says no number.
+    """
+    for path in reversed(_files(project, near)):
+        said = _read(path).get("confirm_above")
+        if said is not None:
+            return Decimal(str(said))
+    return _CONFIRM_ABOVE
+
+
 def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
     own = dict(settings)
     provider = own.pop("provider", None)
@@ -329,10 +351,15 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
     for key in data:
         if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, [profiles.NAME], [places], [mounts] and [prices]"
+                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, confirm_above, [profiles.NAME], [places], [mounts] and [prices]"
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')
+    above = data.get("confirm_above", 0)
+    if isinstance(above, bool) or not isinstance(above, int | float) or not 0 <= above < math.inf:
+        raise ConfigError(
+            f"{path}: confirm_above is an amount of money in the currency of the prices, e.g. confirm_above = 10"
+        )
     if "prices" in data:
         PriceTables().add(data["prices"], str(path), aliases())
     tables = data.get("profiles", {})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
 from cloudtune.driver.standing import lost_emulators, revive
-from cloudtune.errors import ConfigError, ProviderError, RunBusy, StoreError, UnsupportedError
+from cloudtune.errors import ConfigError, NotLaunched, ProviderError, RunBusy, StoreError, UnsupportedError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
@@ -112,7 +112,7 @@ class Run(RunHandle):
         """Remove the run if the provider refuses it within the context, before it has started: without credentials, say."""
         try:
             yield
-        except (ProviderError, ConfigError, UnsupportedError) as error:
+        except (ProviderError, ConfigError, UnsupportedError, NotLaunched) as error:
             passing = isinstance(error, ProviderError) and error.retryable  # then the service may have accepted it
             record = self._store.record()
             if not passing and record.state is RunState.WAITING and "job" not in record.native:

@@ -16,6 +16,7 @@ from cloudtune.cli.output import (
     run_data,
     trial_data,
 )
+from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
 from cloudtune.errors import CloudtuneError
 from cloudtune.spec.units import brief_duration
@@ -99,11 +100,12 @@ job_argument = click.argument(
     shell_complete=complete_profiles,
 )
 @click.option("--emulate", is_flag=True, help="Run it in an emulator of the service, on this machine.")
+@click.option("--yes", "-y", is_flag=True, help="Launch it whatever it costs, without being asked.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def run(
+def run(  # noqa: PLR0913  # one for each option
     job_file: Path, on: str | None, overrides: tuple[str, ...], trials: int | None, parallel: int | None, seed: int | None,
-    *, detach: bool, report: Path | None, driver: str | None, emulate: bool, quiet: bool, as_json: bool,
+    *, detach: bool, report: Path | None, driver: str | None, emulate: bool, yes: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run a job and follow it to its end.
 
@@ -129,6 +131,7 @@ def run(
     with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
         with _how_to_go_on(made), made.unless_refused():
+            ask_before_spending(made, job, yes=yes)
             if detach:
                 return _detach(made, as_json=as_json)
             return _follow(made, job, quiet=quiet, as_json=as_json, report=report)

@@ -14,6 +14,8 @@ from cloudtune.errors.masking import masked_data, masked_text
 from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from cloudtune.planning.plan import Plan
     from cloudtune.provider.permissions import Mode
     from cloudtune.spec.job import TuningJob
@@ -49,7 +51,10 @@ def plan(
     names = on.split(",") if on else [None]
     plans = {name or "default": api.plan(job, name, base=job_file.parent) for name in names}
     if as_json:
-        data = {name: {"summary": summary(job, each).to_data(), **each.to_data()} for name, each in plans.items()}
+        data = {
+            name: {"summary": summary(job, each).to_data(), "cost": _cost_data(job, each), **each.to_data()}
+            for name, each in plans.items()
+        }
         print_json(masked_data(next(iter(data.values())) if len(data) == 1 else data))
     elif len(plans) == 1:
         _print_plan(job, next(iter(plans.values())), every=every)
@@ -63,6 +68,13 @@ def plan(
             refused = error.exit_code
             click.echo(f"\n{error}", err=True)
     return refused
+
+
+def _cost_data(job: "TuningJob", made: "Plan") -> "JsonValue":
+    from cloudtune.cli.spending import estimate_of  # noqa: PLC0415
+
+    found = estimate_of(job, made, project_folder())
+    return None if found is None else found.to_data()
 
 
 def _shown(path: str, value: object) -> str:
@@ -96,10 +108,19 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
     if cap is not None:
         rows.append(("limits.failed", "not given", "watched" if made.mode == "managed" else "exact", cap))
     click.echo(f"{job.name} on {summary(job, made)}")
+    _print_cost(job, made)
     if rows:
         print_table(("field", "value", "support", "what happens"), rows)
     if exact and not every:
         click.echo(f"{exact} more exact; see them with: --all")
+
+
+def _print_cost(job: "TuningJob", made: "Plan") -> None:
+    from cloudtune.cli.spending import cost_line  # noqa: PLC0415
+
+    line = cost_line(job, made, project_folder())
+    if line:
+        click.echo(f"  {line}")
 
 
 def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool) -> None:
@@ -108,6 +129,7 @@ def _print_comparison(job: "TuningJob", plans: "dict[str, Plan]", *, every: bool
 
     for name, each in plans.items():
         click.echo(f"{name}: {summary(job, each)}")
+        _print_cost(job, each)
     rows = [("mode", job.mode, *(each.mode for each in plans.values()))]
     rows += [
         (

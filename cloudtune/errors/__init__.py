@@ -136,6 +136,12 @@ class DamagedRun(StoreError):
         super().__init__(message)
 
 
+class NotLaunched(CloudtuneError):
+    """A run was not launched for what it may cost: the user said no, or nobody was there to ask and nothing bounds it."""
+
+    exit_code = 3
+
+
 class TrialError(CloudtuneError, RuntimeError):
     """A trial failed, or lacks what the caller asked for."""
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cloudtune.bundle.survey import Survey, Where
     from cloudtune.errors import Problem
+    from cloudtune.machines.catalogue import Catalogue
     from cloudtune.planning.plan import Plan, Support
     from cloudtune.porting import Adapted
     from cloudtune.porting.tables import Tables
@@ -118,6 +119,12 @@ class Provider(ABC):
         if self.words is None:
             return Adapted(job)
         return adapt(job, self.words, self.tables or Tables(settings=self.settings))
+
+    def catalogue(self) -> "Catalogue":
+        """Return the machines of this service, with what they cost the user."""
+        from cloudtune.porting.tables import Tables  # noqa: PLC0415
+
+        return (self.tables or Tables(settings=self.settings)).catalogue(self.name)
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":

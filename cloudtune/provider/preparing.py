@@ -18,9 +18,19 @@ from cloudtune.store.store import RunStore, Store
 
 
 def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
-    """Return a job in the words of a provider's service, and the plan of it as one of the job as written. Pure."""
+    """Return a job in the words of a provider's service, and the plan of it as one of the job as written, with prices.
+
+    No network and no credentials are needed; of files only price lists are read.
+
+    Raises:
+        ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
+    """
+    from cloudtune.costs.rating import rated  # noqa: PLC0415  # reading a run needs none of it
+
     adapted = provider.adapt(job)
-    return adapted.job, adapted.on(provider.plan(adapted.job))
+    plan = adapted.on(provider.plan(adapted.job))
+    known = provider.catalogue()
+    return adapted.job, rated(plan, adapted.job, known, known.region_of(provider.settings))
 
 
 def prepare_in(

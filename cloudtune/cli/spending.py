@@ -1,0 +1,86 @@
+"""What a job costs, said before it is launched, and asked about where it is much."""
+
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import click
+
+from cloudtune.errors import NotLaunched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudtune.costs.estimate import Estimate
+    from cloudtune.planning.plan import Plan
+    from cloudtune.run import Run
+    from cloudtune.spec.job import TuningJob
+
+
+def estimate_of(job: "TuningJob", plan: "Plan", project: "Path") -> "Estimate | None":
+    """Return what a job costs by its plan and the project's earlier runs; None where no price is known."""
+    from cloudtune.costs.estimate import estimate  # noqa: PLC0415
+    from cloudtune.costs.history import earlier_durations  # noqa: PLC0415
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
+    from cloudtune.store.store import Store  # noqa: PLC0415
+
+    if not plan.rates:
+        return None
+    took, whose = earlier_durations(Store(project), job, plan)
+    return estimate(job, plan, summary(job, plan), took, whose)
+
+
+def cost_line(job: "TuningJob", plan: "Plan", project: "Path") -> str:
+    """Return the line that says what a job costs; "" on machines that no list has."""
+    found = estimate_of(job, plan, project)
+    if found is not None:
+        return str(found)
+    return f"the price of {plan.machines.kind} is not known" if _is_paid(plan) and plan.machines is not None else ""
+
+
+def _is_paid(plan: "Plan") -> bool:
+    """Return whether trials run on machines that a service rents out, or may."""
+    from cloudtune.machines.data import machine_data  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import pools  # noqa: PLC0415
+
+    return machine_data(plan.provider) is not None or (plan.provider in pools() and bool(plan.rates))
+
+
+def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
+    """Say what a run on a paid service costs, and ask whether to launch it where that is more than the config's limit.
+
+    Without a terminal nothing is asked: a job is launched if its cost, or its time on machines, has a bound.
+
+    Args:
+        made: the run, which has not started.
+        job: the spec.
+        yes: whether the user has agreed already.
+
+    Raises:
+        NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
+    """
+    from cloudtune.config import confirm_above  # noqa: PLC0415
+
+    plan = made.plan
+    if made.record.emulated or not _is_paid(plan):
+        return
+    found = estimate_of(job, plan, made.project)
+    click.echo(cost_line(job, plan, made.project), err=True)
+    if yes or _is_little(found, confirm_above(made.project)):
+        return
+    if not sys.stdin.isatty():
+        if _is_endless(job, plan):
+            bounds = "give limits.cost, limits.time or limits.trial_time, or launch it with --yes"
+            raise NotLaunched(f"nothing bounds what the job costs, and nobody is here to be asked: {bounds}")
+    elif not click.confirm(f"Launch {job.name} on {made.record.profile}?", err=True):
+        raise NotLaunched("not launched")
+
+
+def _is_little(found: "Estimate | None", limit: Decimal) -> bool:
+    return found is not None and found.most is not None and found.most <= limit
+
+
+def _is_endless(job: "TuningJob", plan: "Plan") -> bool:
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
+
+    return job.limits.cost is None and summary(job, plan).machine_hours is None

@@ -1,0 +1,77 @@
+"""Put the prices of a plan's machines into it, and refuse a budget that no price can be held against."""
+
+import datetime as dt
+from dataclasses import replace
+
+from cloudtune.machines.accelerators import accelerator, neutral
+from cloudtune.machines.catalogue import Catalogue
+from cloudtune.machines.machine import Accelerator, Machine, Price
+from cloudtune.planning.plan import Note, Plan, Support
+from cloudtune.planning.rates import Rate
+from cloudtune.spec.job import Compute, TuningJob
+
+
+def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str) -> Plan:
+    """Return a plan with the rates of its machines; with a note if the job has a budget and no price is known. Pure.
+
+    Args:
+        plan: of the job.
+        job: in the words of the service.
+        catalogue: of the service, with the user's prices.
+        region: whose prices count.
+    """
+    if plan.machines is not None and not plan.rates:
+        rate = _rate(plan.machines.kind, job.compute, catalogue, region)
+        plan = plan if rate is None else replace(plan, rates=(rate,))
+    return _budgeted(plan, job, region)
+
+
+def _rate(kind: str, compute: Compute, catalogue: Catalogue, region: str) -> Rate | None:
+    machine = catalogue.machine(kind, _accelerator(compute)) or _own(catalogue.service, kind, compute)
+    price = catalogue.prices.of(machine, region)
+    hourly = None if price is None else price.hourly(spot=compute.spot)
+    if price is None:
+        return None
+    if hourly is not None:
+        return _rate_of(kind, price, compute.spot)
+    # Where only the full price is known, it is the most that the cheaper capacity costs. On SageMaker it is what is
+    # paid: there the saving is in the billed seconds (DescribeTrainingJob, BillableTimeInSeconds).
+    return None if price.on_demand is None else _rate_of(kind, price, spot=False)
+
+
+def _rate_of(kind: str, price: Price, spot: bool) -> Rate | None:
+    hourly = price.hourly(spot=spot)
+    if hourly is None:
+        return None
+    source = price.described(dt.datetime.now(dt.UTC).date())
+    return Rate(kind, hourly, price.currency, spot, source, price.estimated)
+
+
+def _accelerator(compute: Compute) -> Accelerator | None:
+    asked = compute.accelerators
+    kind = None if asked is None else neutral(asked.type)
+    return None if asked is None or kind is None else accelerator(kind, asked.count)
+
+
+def _own(service: str, kind: str, compute: Compute) -> Machine:
+    """Return a machine that no list has, such as one of the user's own, as far as the job says what it has."""
+    return Machine(service, kind, compute.cpus or 1, compute.memory or 1, _accelerator(compute))
+
+
+def _budgeted(plan: Plan, job: TuningJob, region: str) -> Plan:
+    limit = job.limits.cost
+    if limit is None:
+        return plan
+    if not plan.rates:
+        kind = "its machine" if plan.machines is None else plan.machines.kind
+        where = f" in {region}" if region else ""
+        table = f'[prices.{plan.provider}] "{kind}" = …'
+        message = f"nothing says what {kind} costs{where}: add to cloudtune.toml {table} (money an hour), or leave the budget out"
+        return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
+    currency = plan.rates[0].currency
+    if limit.currency not in ("", currency):
+        message = (
+            f"the prices are in {currency}: give the budget in {currency}, or prices in {limit.currency} in [prices]"
+        )
+        return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
+    return plan
