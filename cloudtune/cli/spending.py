@@ -68,12 +68,16 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
     click.echo(cost_line(job, plan, made.project), err=True)
     if yes or _is_little(found, confirm_above(made.project)):
         return
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         if _is_endless(job, plan):
             bounds = "give limits.cost, limits.time or limits.trial_time, or launch it with --yes"
             raise NotLaunched(f"nothing bounds what the job costs, and nobody is here to be asked: {bounds}")
     elif not click.confirm(f"Launch {job.name} on {made.record.profile}?", err=True):
         raise NotLaunched("not launched")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _is_little(found: "Estimate | None", limit: Decimal) -> bool:

@@ -11,7 +11,7 @@ from cloudtune.planning.rates import Rate
 from cloudtune.spec.job import Compute, TuningJob
 
 
-def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str) -> Plan:
+def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away: bool) -> Plan:
     """Return a plan with the rates of its machines; with a note if the job has a budget and no price is known. Pure.
 
     Args:
@@ -19,11 +19,12 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str) -> Plan
         job: in the words of the service.
         catalogue: of the service, with the user's prices.
         region: whose prices count.
+        away: whether trials run elsewhere than on this machine, which costs nothing that is said by nobody.
     """
     if plan.machines is not None and not plan.rates:
         rate = _rate(plan.machines.kind, job.compute, catalogue, region)
         plan = plan if rate is None else replace(plan, rates=(rate,))
-    return _budgeted(plan, job, region)
+    return _budgeted(plan, job, catalogue, region, away=away)
 
 
 def _rate(kind: str, compute: Compute, catalogue: Catalogue, region: str) -> Rate | None:
@@ -58,16 +59,20 @@ def _own(service: str, kind: str, compute: Compute) -> Machine:
     return Machine(service, kind, compute.cpus or 1, compute.memory or 1, _accelerator(compute))
 
 
-def _budgeted(plan: Plan, job: TuningJob, region: str) -> Plan:
+def _budgeted(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away: bool) -> Plan:
     limit = job.limits.cost
     if limit is None:
         return plan
     if not plan.rates:
         kind = "its machine" if plan.machines is None else plan.machines.kind
-        where = f" in {region}" if region else ""
-        table = f'[prices.{plan.provider}] "{kind}" = …'
-        message = f"nothing says what {kind} costs{where}: add to cloudtune.toml {table} (money an hour), or leave the budget out"
-        return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
+        what = f"{kind} in {region}" if region else f"a {kind}"
+        entry = f'"{kind}" = …' if catalogue.machines else "hour = …"
+        remedy = f"say it in cloudtune.toml, below [prices.{plan.provider}]: {entry} (money an hour)"
+        if away:
+            message = f"nothing says what {what} costs: {remedy}, or leave the budget out"
+            return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
+        message = f"of no effect, since nothing says what a {kind} costs; {remedy}"
+        return plan.with_notes([Note("limits.cost", Support.APPROXIMATE, message)])
     currency = plan.rates[0].currency
     if limit.currency not in ("", currency):
         message = (

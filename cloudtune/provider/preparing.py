@@ -30,7 +30,7 @@ def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
     adapted = provider.adapt(job)
     plan = adapted.on(provider.plan(adapted.job))
     known = provider.catalogue()
-    return adapted.job, rated(plan, adapted.job, known, known.region_of(provider.settings))
+    return adapted.job, rated(plan, adapted.job, known, known.region_of(provider.settings), away=provider.away)
 
 
 def prepare_in(

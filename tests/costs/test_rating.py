@@ -1,0 +1,204 @@
+"""Prices in plans, and what a job costs before it is launched."""
+
+import io
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cloudtune
+from cloudtune.cli.app import run_app
+from cloudtune.costs.estimate import estimate
+from cloudtune.costs.history import earlier_durations
+from cloudtune.planning.plan import Machines, Plan, Support
+from cloudtune.planning.rates import Rate
+from cloudtune.planning.summary import summary
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import RunRecord, Trial, TrialState
+from cloudtune.store.store import Store
+
+MACHINES = {"sagemaker": "ml.m5.xlarge", "vertex": "n2-standard-4", "azureml": "Standard_DS3_v2"}
+CLOUDS = sorted(MACHINES)
+
+
+def job_of(**fields: Any) -> TuningJob:
+    data = {
+        "name": "digits",
+        "trial": {"command": "python train.py", "image": "123456789012.dkr.ecr.us-east-1.amazonaws.com/x:1"},
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        "limits": {"trials": 20, "parallel": 4, "trial_time": "30m", **fields.pop("limits", {})},
+        **fields,
+    }
+    return TuningJob.from_data(data)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(project: Path, text: str) -> None:
+    (project / "cloudtune.toml").write_text(text)
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_plan_has_the_price_of_its_machine_in_the_profiles_region(cloud: str, project: Path) -> None:
+    job = job_of(compute={"instance": {cloud: MACHINES[cloud]}})
+    (rate,) = cloudtune.plan(job, cloud).rates
+    assert rate.machine == MACHINES[cloud]
+    assert Decimal("0.05") < rate.per_hour < 1
+    assert rate.currency == "USD"
+    assert "days old" in rate.source
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_negotiated_price_is_the_one_that_counts(cloud: str, project: Path) -> None:
+    config(project, f'[prices]\ncurrency = "EUR"\n[prices.{cloud}]\n"{MACHINES[cloud]}" = 0.11\n')
+    plan = cloudtune.plan(job_of(compute={"instance": {cloud: MACHINES[cloud]}}), cloud)
+    assert [(rate.per_hour, rate.currency, rate.source) for rate in plan.rates] == [
+        (Decimal("0.11"), "EUR", "your [prices]")
+    ]
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_budget_without_a_price_is_refused_with_the_line_to_add(cloud: str, project: Path) -> None:
+    config(project, f'[profiles.far]\nprovider = "{cloud}"\nregion = "nowhere-1"\n')
+    plan = cloudtune.plan(job_of(compute={"instance": {cloud: MACHINES[cloud]}}, limits={"cost": 5}), "far")
+    (note,) = [note for note in plan.notes if note.path == "limits.cost" and note.support is Support.UNSUPPORTED]
+    assert f"nothing says what {MACHINES[cloud]} in nowhere-1 costs" in note.message
+    assert f'[prices.{cloud}]: "{MACHINES[cloud]}" = …' in note.message
+
+
+def test_a_budget_in_another_currency_than_the_prices_is_refused(project: Path) -> None:
+    plan = cloudtune.plan(job_of(compute={"instance": "ml.m5.xlarge"}, limits={"cost": "EUR 5"}), "sagemaker")
+    (note,) = [note for note in plan.notes if note.path == "limits.cost" and note.support is Support.UNSUPPORTED]
+    assert note.message == "the prices are in USD: give the budget in USD, or prices in EUR in [prices]"
+
+
+def test_this_machine_costs_what_the_user_says_and_else_its_budget_has_no_effect(project: Path) -> None:
+    job = job_of(limits={"cost": 5})
+    assert cloudtune.plan(job, "local").support("limits.cost") is Support.APPROXIMATE
+    config(project, "[prices.local]\nhour = 0.4\n")
+    plan = cloudtune.plan(job, "local")
+    assert plan.support("limits.cost") is Support.EXACT
+    assert [rate.per_hour for rate in plan.rates] == [Decimal("0.4")]
+
+
+def test_spot_costs_what_is_listed_and_at_most_the_full_price(project: Path) -> None:
+    spot = {cloud: cloudtune.plan(job_of(compute={"instance": {cloud: MACHINES[cloud]}, "spot": True, "max_wait": "2h"}), cloud)
+            for cloud in ("sagemaker", "vertex")}  # fmt: skip
+    full = cloudtune.plan(job_of(compute={"instance": {"vertex": MACHINES["vertex"]}}), "vertex").rates[0]
+    assert spot["vertex"].rates[0].spot
+    assert spot["vertex"].rates[0].per_hour < full.per_hour
+    assert not spot["sagemaker"].rates[0].spot  # whose saving is in the seconds that it bills
+
+
+def made(job: TuningJob, per_hour: str = "0.30", count: int = 1) -> Plan:
+    return Plan("toy", "driven", {}, machines=Machines("m", count), rates=(Rate("m", Decimal(per_hour), "USD"),))
+
+
+@pytest.mark.parametrize(
+    ("limits", "count", "most"),
+    [
+        ({}, 1, "3.00"),  # 20 × 0.5 h × 0.30
+        ({}, 4, "12.00"),
+        ({"time": "1h"}, 1, "1.20"),  # 4 at once × 1 h × 0.30
+        ({"cost": 1}, 1, "1"),
+        ({"trial_time": None}, 1, None),
+        ({"trial_time": None, "cost": "7.5"}, 1, "7.5"),
+    ],
+)
+def test_the_most_that_a_job_costs_by_hand(limits: dict[str, Any], count: int, most: str | None) -> None:
+    job, plan = job_of(limits=limits), made(job_of(), count=count)
+    found = estimate(job, plan, summary(job, plan))
+    assert found is not None
+    assert found.most == (None if most is None else Decimal(most))
+    assert ("no bound on the cost" in str(found)) == (most is None)
+
+
+def test_what_earlier_trials_of_the_program_took_says_what_is_expected(tmp_path: Path) -> None:
+    job, plan = job_of(), made(job_of())
+    store = Store(tmp_path)
+    for name, command, took in (
+        ("a", "python train.py", 360),
+        ("b", "python other.py", 1000),
+        ("c", "python train.py", None),
+    ):
+        data = job.to_data() | {"trial": {**job.to_data()["trial"], "command": command}}
+        record = RunRecord(
+            name, "digits", "toy", "toy", json.dumps(data), json.dumps(plan.to_data()), created=ord(name)
+        )
+        run = store.create(record)
+        if took:
+            run.write(trials=[Trial(n, {}, TrialState.COMPLETED, started=0.0, ended=float(took)) for n in range(3)])
+    took, whose = earlier_durations(store, job, plan)
+    assert (list(took), whose) == ([360.0] * 3, "run a")
+    found = estimate(job, plan, summary(job, plan), took, whose)
+    assert found is not None
+    assert found.expected == Decimal("0.6")  # 20 trials × 0.1 h × 0.30
+    assert str(found).endswith("; expected 0.6000 USD (3 trials of run a took 360 s each)")
+    assert earlier_durations(store, job, made(job, count=2)) == ((), "")
+
+
+ENDLESS = """
+name: digits
+trial: {command: "python train.py", source: ., image: "repo/image:1"}
+objective: {metric: loss, goal: minimize}
+space: {x: {type: float, low: 0, high: 1}}
+limits: {trials: 20}
+mode: driven
+compute: {instance: Standard_DS3_v2}
+"""
+
+
+def test_without_a_terminal_a_job_that_nothing_bounds_is_not_launched(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    (project / "job.yaml").write_text(ENDLESS)
+    (project / "train.py").write_text("")
+    assert run_app(["run", "job.yaml", "--on", "azureml"]) == 3
+    said = capsys.readouterr().err
+    assert "Standard_DS3_v2 at 0.2930 USD an hour" in said
+    assert "nothing bounds what the job costs" in said
+    assert Store(project).records() == []  # it is as if it had not been asked for
+
+
+@pytest.mark.parametrize(
+    ("above", "answer", "launched"),
+    [(100, "", True), (1, "n\n", False), (1, "y\n", True)],
+    ids=["it costs less than the limit", "no", "yes"],
+)
+def test_in_a_terminal_a_launch_above_the_limit_is_asked_about(
+    above: int,
+    answer: str,
+    launched: bool,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config(project, f"confirm_above = {above}\n")
+    (project / "job.yaml").write_text(ENDLESS.replace("trials: 20", "trials: 20, trial_time: 1h"))
+    (project / "train.py").write_text("")
+    started: list[str] = []
+    monkeypatch.setattr("cloudtune.cli.spending._is_terminal", lambda: True)
+    monkeypatch.setattr("cloudtune.run.Run.start", lambda run: started.append(run.id))
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    assert (run_app(["run", "job.yaml", "--on", "azureml", "--detach"]) or 0) == (0 if launched else 3)
+    said = capsys.readouterr().err
+    assert "at most 20 machine-hours, at most 5.86 USD" in said
+    assert ("Launch digits on azureml?" in said) == bool(answer)
+    assert bool(started) == launched
+
+
+@pytest.mark.parametrize(
+    "text", ["confirm_above = -1", 'confirm_above = "many"', "confirm_above = true", "confirm_above = inf"]
+)
+def test_a_limit_that_is_no_amount_is_refused(text: str, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config(project, text)
+    assert run_app(["providers"]) == 2
+    assert "confirm_above is an amount of money" in capsys.readouterr().err
