@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from cloudtune.store.records import Report, Trial, TrialState
+from cloudtune.store.rows import charges_of, charges_text
 from cloudtune.store.store import RunStore, Store
 
 PREFIX = "CLOUDTUNE-JOURNAL "
@@ -53,7 +54,7 @@ class Journal(RunStore):
         for reported in _batches(new):
             self._enter(reports=[asdict(report) for report in reported])
         for some in _batches(changed):
-            self._enter(trials=[asdict(trial) for trial in some])
+            self._enter(trials=[{**asdict(trial), "charges": charges_text(trial.charges)} for trial in some])
         changed_columns = {name: value for name, value in (columns or {}).items() if name != "native"}
         if happened or changed_columns:
             self._enter(events=happened, columns=changed_columns)
@@ -119,7 +120,8 @@ class Reader:
 
 
 def _trial(data: Mapping[str, Any]) -> Trial:
-    return Trial(**{**data, "state": TrialState(data["state"])})
+    charges = charges_of(f"trial {data['number']}: charges", data.get("charges", "[]"))
+    return Trial(**{**data, "state": TrialState(data["state"]), "charges": charges})
 
 
 def copy(source: RunStore, target: RunStore) -> None:

@@ -66,7 +66,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
         started,
         ended,
         place,
-        _charges(f"{where}: charges", charges),
+        charges_of(f"{where}: charges", charges),
     )
 
 
@@ -77,7 +77,16 @@ def charges_text(charges: Sequence[Charge]) -> str:
     )
 
 
-def _charges(place: str, text: object) -> tuple[Charge, ...]:
+def charges_of(place: str, text: object) -> tuple[Charge, ...]:
+    """Return the charges that `charges_text` wrote.
+
+    Args:
+        place: what holds the text, for the error.
+        text: the value of the column.
+
+    Raises:
+        Damage: it is no list of charges.
+    """
     if text == "[]":
         return ()
     _check(place, text, str)

@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from cloudtune.errors import ConfigError, SpecError
 from cloudtune.provider.handle import RunHandle
 from cloudtune.remote.journal import PREFIX, Journal, Reader
 from cloudtune.run import Run
-from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 from cloudtune.testing.conformance import wait_until
 
@@ -46,6 +47,7 @@ def drive(journal: Journal, trials: int = 3, steps: int = 4) -> None:
         journal.write(trials=[trial], events=[(number, "begins")])
         journal.write(reports=[Report(number, 1, step, 10.0 + step, {"s": step / 3}) for step in range(steps)])
         trial.state, trial.metrics, trial.ended = TrialState.COMPLETED, {"s": float("inf")}, 20.0
+        trial.charges = (Charge(1, "m5.large", 2, 7.5, Decimal("0.12"), "USD"), Charge(2, "own", 1, 0.5))
         journal.write(trials=[trial], columns={"elapsed": number + 0.25})
     journal.forget_reports(0, 1)
     journal.write(columns={"state": "completed", "reason": "as it should", "ended": 30.0}, events=[(None, "completed")])
