@@ -288,7 +288,7 @@ def test_a_warm_start_learns_from_its_parents() -> None:
         used = Used(emulator, ECHO)
         used.tune("parent", 3)
         used.tune("child", 1, **warm("TransferLearning", "parent"))
-        known = emulator.jobs.tuning_job("child")._earlier()
+        known = emulator.jobs.tuning_job("child")._known_trials()
         assert [(each.parameters, each.metrics) for each in known] == [
             ({"x": float(row["TunedHyperParameters"]["x"])}, {"objective": float(row["TunedHyperParameters"]["x"])})
             for row in used.trials("parent")
