@@ -9,7 +9,7 @@ from cloudtune.errors import CloudtuneError, suggest
 
 Completer = Callable[[click.Context, click.Parameter, str], list[str]]
 
-ORDERS = ("number", "duration", "state")
+ORDERS = ("number", "duration", "cost", "state")
 """Orders of trials, beside their metrics."""
 
 

@@ -18,6 +18,7 @@ from cloudtune.cli.output import (
 )
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
+from cloudtune.costs.views import run_cost
 from cloudtune.errors import CloudtuneError
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command
@@ -205,9 +206,10 @@ def _stopped_watching(made: "Run") -> int:
 
 
 def _result(made: "Run", written: Path | None) -> dict[str, Any]:
-    best, record = made.best, made.record
+    best, record, cost = made.best, made.record, run_cost(made.trials(), made.job)
     return {
         **run_data(record),
+        "cost": cost and cost.to_data(),
         "counts": made.counts(),
         "best": None if best is None else trial_data(best, record),
         "front": [trial_data(trial, record) for trial in made.front] if len(made.job.objective) > 1 else None,
@@ -226,7 +228,9 @@ def _summary(made: "Run", written: Path | None) -> None:
     reason = as_read_here(record.reason, made.id, made.project)
     why = f": {escape(reason)}" if reason else ""
     out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
-    out.print(f"[dim]{counts_text(made.counts())} in {brief_duration(record.elapsed)}[/]", soft_wrap=True)
+    cost = run_cost(made.trials(), made.job)
+    spent = "" if cost is None else f", {cost}"
+    out.print(f"[dim]{counts_text(made.counts())} in {brief_duration(record.elapsed)}{spent}[/]", soft_wrap=True)
     best = made.best
     if best is not None:
         out.print("[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective))), soft_wrap=True)

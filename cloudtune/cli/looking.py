@@ -22,8 +22,10 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
+from cloudtune.costs.views import currency_of, run_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.plugins.entry_points import pools
+from cloudtune.spec.money import format_money
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
@@ -148,19 +150,22 @@ def _print_runs(
 ) -> None:
     rows: list[tuple[object, ...]] = []
     for run in runs:
-        record = run.record
+        record, cost = run.record, run_cost(run.trials(), run.job)
         notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
         notes += [str(run.project)] if all_projects else []
         when, took = moment(record.created), brief_duration(record.elapsed)
         count = sum(run.counts().values())
-        rows.append((record.id, record.where, record.state.value, when, took, count, _best(run), "; ".join(notes)))
+        spent = "" if cost is None else str(cost)
+        rows.append(
+            (record.id, record.where, record.state.value, when, took, count, spent, _best(run), "; ".join(notes))
+        )
     for project, error in damaged:
         todo = f"see: {command('show', error.run_id, project)}"
-        rows.append((error.run_id, "", "damaged", "", "", "", "", f"{todo}; {project}" if all_projects else todo))
-    columns = ["run", "on", "state", "created", "took", "trials", "best", ""]
-    if not any(row[-1] for row in rows):
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    print_table(columns, rows, right=("took", "trials"))
+        rows.append((error.run_id, "", "damaged", "", "", "", "", "", f"{todo}; {project}" if all_projects else todo))
+    columns = ["run", "on", "state", "created", "took", "trials", "cost", "best", ""]
+    kept = [at for at, name in enumerate(columns) if name not in ("cost", "") or any(row[at] for row in rows)]
+    shown = [[row[at] for at in kept] for row in rows]
+    print_table([columns[at] for at in kept], shown, right=("took", "trials", "cost"))
 
 
 def _best(run: "Run") -> str:
@@ -184,9 +189,15 @@ def show(run_id: str, *, as_json: bool) -> None:
     """
     made, trouble = _attach_and_refresh(run_id)
     record, counts, best = made.record, made.counts(), made.best
+    cost = run_cost(made.trials(), made.job)
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
-        data = {**run_data(record, trouble), "project": str(made.project), "counts": counts}
+        data = {
+            **run_data(record, trouble),
+            "project": str(made.project),
+            "counts": counts,
+            "cost": cost and cost.to_data(),
+        }
         print_json({**data, "best": best and trial_data(best, record), "events": events})
         return
     reason = as_read_here(record.reason, record.id, made.project)
@@ -198,6 +209,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         *([("seen", seen_text(record, trouble))] if trouble else []),
         ("created", moment(record.created)),
         ("took", brief_duration(record.elapsed)),
+        *([] if cost is None else [("cost", str(cost))]),
         ("trials", counts_text(counts)),
         ("folder", str(made.folder)),
     ]
@@ -216,7 +228,7 @@ def show(run_id: str, *, as_json: bool) -> None:
     "--sort",
     metavar="METRIC",
     default="number",
-    help="number, duration, state or a metric; the best first.",
+    help="number, duration, cost, state or a metric; the best first.",
     shell_complete=complete_orders,
 )
 @click.option(
@@ -283,6 +295,8 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
     if sort == "state":
         return sorted(found, key=lambda trial: trial.state.value)
     objectives = [each.metric for each in made.job.objective]
+    if sort == "cost" and not any("cost" in trial.metrics for trial in found):
+        return sorted(found, key=lambda trial: -(trial.cost or 0))
     known = list(dict.fromkeys([*ORDERS, *objectives, *sorted({m for trial in made.trials() for m in trial.metrics})]))
     if sort not in known:
         raise click.UsageError(f"no trial has a metric {sort!r}; {suggest(sort, known)}")
@@ -297,16 +311,30 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     metrics = [each.metric for each in made.job.objective]
     names = list(made.job.space)
     several = made.record.provider in pools()
+    currency = currency_of(found)
     rows = [
         (
             trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
-            brief_duration(trial.duration), trial.reason,
+            brief_duration(trial.duration), *([_cost(trial, currency)] if currency else []), trial.reason,
         )
         for trial in found
     ]  # fmt: skip
-    columns = ("trial", *(["on"] if several else []), "state", *metrics, *names, "took", "why")
-    print_table(columns, rows, right=("trial", *metrics, "took"))
+    columns = (
+        "trial",
+        *(["on"] if several else []),
+        "state",
+        *metrics,
+        *names,
+        "took",
+        *(["cost"] if currency else []),
+        "why",
+    )
+    print_table(columns, rows, right=("trial", *metrics, "took", "cost"))
+
+
+def _cost(trial: "Trial", currency: str) -> str:
+    return "" if trial.cost is None else format_money(trial.cost, currency)
 
 
 @click.command()

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,7 +201,8 @@ def trial_data(trial: "Trial", record: "RunRecord") -> dict[str, Any]:
     return {
         "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
         "reason": trial.reason, "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
-        "duration": trial.duration, "place": trial.place,
+        "duration": trial.duration, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
+        "charges": [{**asdict(each), "amount": None if each.amount is None else str(each.amount)} for each in trial.charges],
         "emulated": record.provider in record.emulators or part in record.emulators,
     }  # fmt: skip
 

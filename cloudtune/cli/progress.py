@@ -130,7 +130,8 @@ class _Lines:
             self._done, self._next = _done(progress), time.monotonic() + _LINE_INTERVAL
             total = f"/{progress.total}" if progress.total else ""
             eta = f", {brief_duration(progress.eta)} to go" if progress.eta else ""
-            click.echo(f"  {self._done}{total} trials: {counts_text(progress.counts)}{eta}", err=True)
+            cost = f", {progress.cost}" if progress.cost else ""
+            click.echo(f"  {self._done}{total} trials: {counts_text(progress.counts)}{eta}{cost}", err=True)
 
 
 class _Live:
@@ -173,6 +174,7 @@ class _Live:
         times = f"{brief_duration(progress.elapsed)}" + (
             f", {brief_duration(progress.eta)} to go" if progress.eta is not None else ""
         )
+        times += f", {progress.cost}" if progress.cost else ""
         head.add_row(
             ProgressBar(total=progress.total, completed=done, width=28),
             f"{done}{total}",

@@ -4,15 +4,8 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from cloudtune.costs.meter import Meter
-from cloudtune.spec.money import Money, format_money
+from cloudtune.spec.money import Money, cost_text
 from cloudtune.store.records import Charge
-
-
-def cost_text(spent: Decimal, limit: Decimal | None, currency: str) -> str:
-    """Return what is spent, and of what: ``1.20 of 5.00 USD``, ``1.20 USD``."""
-    if limit is None:
-        return format_money(spent, currency)
-    return f"{format_money(spent, '')} of {format_money(limit, currency)}"
 
 
 class Budget:

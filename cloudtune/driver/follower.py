@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 
-from cloudtune.costs.budget import cost_text
 from cloudtune.errors import StoreError, in_one_line
 from cloudtune.planning.plan import Plan
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, time_left
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.money import cost_text
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.store.store import RunStore
 

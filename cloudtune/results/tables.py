@@ -21,9 +21,13 @@ _EXTRA = "tables"
 
 
 def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
-    """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None."""
+    """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None.
+
+    Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
+    """
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
+    charged = any(trial.charges for trial in trials)
     return [
         {
             "number": trial.number,
@@ -34,10 +38,17 @@ def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
             "started": trial.started,
             "ended": trial.ended,
             "duration": trial.duration,
+            **(_charged(trial) if charged else {}),
             "reason": trial.reason,
         }
         for trial in trials
     ]
+
+
+def _charged(trial: Trial) -> dict[str, object]:
+    currency = next((charge.currency for charge in trial.charges if charge.currency), "")
+    seconds = sum(charge.seconds * charge.machines for charge in trial.charges)
+    return {"machine_seconds": seconds, "cost": None if trial.cost is None else float(trial.cost), "currency": currency}
 
 
 def report_rows(reports: Iterable[Report]) -> list[dict[str, object]]:

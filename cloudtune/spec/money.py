@@ -57,3 +57,10 @@ def format_money(amount: Decimal, currency: str) -> str:
     """Return an amount for people: with cents, or with four digits where it is smaller than one."""
     digits = 2 if amount >= 1 or not amount else 4
     return f"{amount:,.{digits}f} {currency}".rstrip()
+
+
+def cost_text(spent: Decimal, limit: Decimal | None, currency: str) -> str:
+    """Return what is spent, and of what: ``1.20 of 5.00 USD``, ``1.20 USD``."""
+    if limit is None:
+        return format_money(spent, currency)
+    return f"{format_money(spent, '')} of {format_money(limit, currency)}"

@@ -368,6 +368,9 @@ def test_help_of_every_command_has_examples_whose_options_exist(cli: Any) -> Non
             command = app.get_command(click.Context(app), name)
             assert command is not None
             _, left, _ = command.make_parser(click.Context(command)).parse_args(called[1:])
+            if left and isinstance(command, click.Group):
+                command = command.commands[left[0]]
+                _, left, _ = command.make_parser(click.Context(command)).parse_args(left[1:])
             assert not left, line
     assert "Exit codes" in cli("--help").out
     assert cli("--version").out.startswith("cloudtune 0.")

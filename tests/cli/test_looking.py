@@ -221,6 +221,7 @@ def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> 
     database = sqlite3.connect(tmp_path / ".cloudtune" / "store.db")
     for column in ("emulators", "seen"):
         database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
+    database.execute("ALTER TABLE trials DROP COLUMN charges")
     database.execute("PRAGMA user_version = 1")
     database.commit()
     database.close()

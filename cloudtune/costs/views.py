@@ -1,0 +1,60 @@
+"""What a run has cost, for those who show it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from cloudtune.spec.money import cost_text
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from cloudtune.spec.job import TuningJob
+    from cloudtune.store.records import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class RunCost:
+    """What the ended attempts of a run's trials have cost.
+
+    Attributes:
+        spent: as far as prices are known.
+        currency: an ISO 4217 code.
+        limit: the job's budget; None for none.
+        complete: whether the price of every attempt is known.
+    """
+
+    spent: Decimal
+    currency: str
+    limit: Decimal | None
+    complete: bool
+
+    def __str__(self) -> str:
+        said = cost_text(self.spent, self.limit, self.currency)
+        return said if self.complete else f"at least {said}, since not all prices are known"
+
+    def to_data(self) -> "dict[str, JsonValue]":
+        """Return it as plain data for JSON; amounts are texts, since JSON has no decimal numbers."""
+        return {
+            "spent": str(self.spent),
+            "currency": self.currency,
+            "limit": None if self.limit is None else str(self.limit),
+            "complete": self.complete,
+        }
+
+
+def run_cost(trials: "Sequence[Trial]", job: "TuningJob") -> RunCost | None:
+    """Return what trials have cost; None where nothing was charged, or no price is known."""
+    charges = [charge for trial in trials for charge in trial.charges]
+    known = [charge for charge in charges if charge.amount is not None]
+    if not known:
+        return None
+    spent = sum((charge.amount for charge in known if charge.amount is not None), Decimal(0))
+    limit = None if job.limits.cost is None else job.limits.cost.amount
+    return RunCost(spent, known[0].currency, limit, len(known) == len(charges))
+
+
+def currency_of(trials: "Sequence[Trial]") -> str:
+    """Return the currency of the charges; "" where no price is known."""
+    return next((charge.currency for trial in trials for charge in trial.charges if charge.currency), "")
