@@ -137,7 +137,7 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
 
     Raises:
         RunNotFound: no run, or several runs, match the id.
-        ConfigError: its provider is not installed.
+        ConfigError: the provider to ask is not installed. That of a run in the store need not be, to read it.
     """
     folder = project or project_folder()
     try:

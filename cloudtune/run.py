@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
 from cloudtune.driver.standing import lost_emulators, revive
-from cloudtune.errors import ConfigError, NotLaunched, ProviderError, RunBusy, StoreError, UnsupportedError
+from cloudtune.errors import (
+    ConfigError,
+    NotLaunched,
+    ProviderError,
+    RunBusy,
+    SpecError,
+    StoreError,
+    UnsupportedError,
+    in_one_line,
+)
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
@@ -105,7 +114,8 @@ class Run(RunHandle):
         try:
             yield
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise self._store.damaged(f"{what} is none") from error
+            why = f": {in_one_line(error)}" if isinstance(error, SpecError) else ""  # it may name a missing package
+            raise self._store.damaged(f"{what} is none{why}") from error
 
     @contextlib.contextmanager
     def unless_refused(self) -> Iterator[None]:
@@ -189,7 +199,7 @@ class Run(RunHandle):
         missing = [name for name in record.emulators if name not in found]
         if missing:
             raise ConfigError(f"{self.id} was emulated, and there is no emulator of {missing[0]} now")
-        with self._store.driving():
+        with self._store.locked():
             revive(self._store, record, listeners_of(found))
 
     def remove(self) -> None:
@@ -200,7 +210,7 @@ class Run(RunHandle):
         """
         if self.record.state in (RunState.RUNNING, RunState.STOPPING):
             raise RunBusy(f"{self.id} is {self.state.value}; end it first: {self._store.command('cancel')}")
-        with self._store.driving():
+        with self._store.locked():
             self._store.remove()
 
     def to_pandas(self) -> "pd.DataFrame":

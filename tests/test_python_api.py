@@ -187,10 +187,10 @@ def test_warm_start_learns_from_an_earlier_run(tmp_path: Path) -> None:
 
 
 def test_a_provider_that_is_not_there_says_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="installed are: .*local"):
+    with pytest.raises(ConfigError, match="there is no provider 'nobody'; known are: .*local"):
         load_provider("nobody")
     missing = EntryPoint("broken", "no_such_package_at_all:Provider", "cloudtune.providers")
-    monkeypatch.setattr("cloudtune.provider.interface.providers", lambda: {"broken": missing})
+    monkeypatch.setattr("cloudtune.plugins.loading.find", lambda group, name: missing)
     with pytest.raises(ConfigError, match=r"pip install .*\[broken\]"):
         load_provider("broken")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cloudtune.errors import CloudtuneError, ProviderError
+from cloudtune.errors import CloudtuneError, ConfigError, ProviderError
 from cloudtune.provider.reachable import answers
 from cloudtune.store.records import ELSEWHERE, RunState
 
@@ -70,14 +70,14 @@ def _refresh_of(run: "Run") -> _Refresh | None:
     record = run.record
     active = record.state in (RunState.RUNNING, RunState.STOPPING)
     managed = json.loads(record.plan).get("mode") == "managed"
-    if not run.writable or not (active and (managed or ELSEWHERE in record.native)):
-        if run.writable:
-            run.refresh()  # without a call to a service
-        return None
     refresh = _Refresh(run, run.addresses)
     try:
+        if not run.writable or not (active and (managed or ELSEWHERE in record.native)):
+            if run.writable:
+                run.refresh()  # without a call to a service
+            return None
         run.check_emulators()
-    except ProviderError as error:
+    except (ProviderError, ConfigError) as error:
         refresh.trouble = str(error)
         refresh.done.set()
     return refresh

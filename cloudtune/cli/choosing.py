@@ -1,7 +1,6 @@
 """Validation and shell completion of arguments and options with a fixed set of words."""
 
 from collections.abc import Callable, Iterable
-from importlib.util import find_spec
 
 import click
 
@@ -18,14 +17,6 @@ def trial_states() -> list[str]:
     from cloudtune.store.records import TrialState  # noqa: PLC0415  # not for other commands
 
     return [state.value for state in TrialState]
-
-
-def emulated() -> list[str]:
-    """Return the names of the installed providers that have an emulator, without importing them."""
-    from cloudtune.plugins.entry_points import providers  # noqa: PLC0415
-
-    packages = {name: point.module.partition(".")[0] for name, point in providers().items()}
-    return [name for name, package in packages.items() if find_spec(f"{package}.emulator") is not None]
 
 
 def known_states(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:

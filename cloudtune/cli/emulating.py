@@ -1,17 +1,22 @@
 """The command emulate: serve the API of a cloud service on this machine."""
 
-import importlib
 import shlex
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloudtune.cli.choosing import completing, emulated
+from cloudtune.cli.choosing import completing
 from cloudtune.cli.output import print_json
-from cloudtune.errors import ConfigError, suggest
+from cloudtune.errors import ConfigError
+from cloudtune.plugins.entry_points import emulators
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudtune.emulation.emulator import Emulator
 
 
 def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]:
@@ -25,7 +30,7 @@ def _pairs(values: tuple[str, ...], option: str, example: str) -> dict[str, str]
 
 
 @click.command()
-@click.argument("provider", metavar="PROVIDER", shell_complete=completing(emulated))
+@click.argument("provider", metavar="PROVIDER", shell_complete=completing(emulators))
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Where to listen on 127.0.0.1; 0: any free port."
 )
@@ -69,8 +74,9 @@ def emulate(
     """
     programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")
     folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}
-    enforced = {} if policy_file is None else {"policy": _policy_in(policy_file)}
-    with _emulator(provider)(port=port, images=programs, mounts=folders, **enforced) as emulator:
+    made = _emulator(provider)(port=port, images=programs, mounts=folders)
+    made.enforce(None if policy_file is None else _policy_in(policy_file))
+    with made as emulator:
         if as_json:
             print_json(emulator.environment)
         else:
@@ -97,32 +103,19 @@ def _policy_in(file: Path) -> dict[str, Any]:
     return found
 
 
-def _emulator(provider: str) -> Any:  # a class of the provider's package
-    """Return the class ``Emulator`` of a provider's ``emulator``, a context manager with `url` and `environment`.
+def _emulator(name: str) -> "Callable[..., Emulator[Any]]":
+    """Return the class of the emulator of a profile's or provider's service.
 
     Raises:
         ConfigError: there is no emulator, or a package that it needs is not installed.
     """
     from cloudtune.config import profiles  # noqa: PLC0415
-    from cloudtune.plugins.entry_points import aliases, providers  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import aliases  # noqa: PLC0415
+    from cloudtune.provider.emulated import emulator_of  # noqa: PLC0415
     from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
-    profile = profiles(project_folder()).get(provider)
-    name = profile.provider if profile is not None else aliases().get(provider, provider)
-    point = providers().get(name)
-    module = f"{point.module.partition('.')[0]}.emulator" if point is not None else ""
-    try:
-        found = importlib.import_module(module).Emulator if module else None
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            from cloudtune.plugins.extras import install_provider  # noqa: PLC0415
-
-            hint = install_provider(name, "emulator")
-            raise ConfigError(f"the emulator of {name} needs {error.name}; install it with: {hint}") from error
-        found = None
-    if found is None:
-        raise ConfigError(f"there is no emulator of {provider!r}; {suggest(provider, emulated())}")
-    return found
+    profile = profiles(project_folder()).get(name)
+    return emulator_of(profile.provider if profile is not None else aliases().get(name, name))
 
 
 def _wait_for_signal() -> None:

@@ -45,7 +45,7 @@ def remove(run: RunStore, *, force: bool = False) -> None:
     if state in (RunState.RUNNING, RunState.STOPPING) and not (force and not run.driven):
         raise RunBusy(f"{run.id} is {state.value}; end it first: {run.command('cancel')}")
     if run.folder.is_dir():
-        with run.driving():
+        with run.locked():
             kill_orphans(run.folder, set())
             run.remove()
     else:

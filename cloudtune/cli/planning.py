@@ -9,6 +9,7 @@ import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
 from cloudtune.cli.output import force_option, new_path, print_json, print_table
+from cloudtune.cli.plugin_troubles import of_all_but_providers, of_kinds, tell
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.errors.masking import masked_data, masked_text
 from cloudtune.store.projects import project_folder
@@ -223,6 +224,8 @@ def _print_policy(on: str | None, principal: str | None, mode: "Mode | None") ->
 def providers(*, as_json: bool) -> None:
     """List the providers that are installed, and the profiles of the config.
 
+    Tells what is wrong with plug-ins of other packages, such as one that cannot be imported.
+
     \b
     Examples:
       cloudtune providers
@@ -232,6 +235,7 @@ def providers(*, as_json: bool) -> None:
     from cloudtune.plugins.entry_points import providers as installed  # noqa: PLC0415
     from cloudtune.provider.interface import load_provider  # noqa: PLC0415
 
+    tell(of_all_but_providers())
     rows = []
     for name in installed():
         try:
@@ -269,6 +273,7 @@ def schema(output: Path | None) -> None:
     """
     from cloudtune.spec.schema import job_schema  # noqa: PLC0415
 
+    tell(of_kinds())
     text = json.dumps(job_schema(), indent=2, ensure_ascii=False)
     if output is None:
         click.echo(text)

@@ -122,7 +122,7 @@ class Driver:
         self._noted_interrupt = 0
         self._learn(known)
 
-    def drive(self) -> RunState:
+    def run(self) -> RunState:
         """Run trials until the job is done; return the run's state, INTERRUPTED if it can be resumed.
 
         Any exception interrupts the run and is raised again: trials that do not outlive their driver become WAITING.
@@ -132,12 +132,12 @@ class Driver:
             StoreError: the store cannot be written, or no process can be started.
         """
         try:
-            return self._drive()
+            return self._loop()
         except BaseException as error:
             self._break_off(error)
             raise
 
-    def _drive(self) -> RunState:
+    def _loop(self) -> RunState:
         self._restore()
         started = self._run.record().started or time.time()
         # A request to cancel stays: it may have come while this process was about to drive, and is still to be answered.

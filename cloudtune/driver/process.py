@@ -105,8 +105,8 @@ def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> Run
         forget(run)  # a driver that was killed at the very end could not
         return run.record().state
     try:
-        with run.driving(), _driver_errors(run):
-            return _drive(run, site, watcher)
+        with run.locked(), _driver_errors(run):
+            return _run_driver(run, site, watcher)
     except RunBusy:
         state = watch(run, watcher)
     if not state.ended:
@@ -126,7 +126,7 @@ def _driver_errors(run: "RunStore") -> Iterator[None]:
         raise DriverError(f"{why}; none of its trials failed by that, and `{run.command('resume')}` goes on") from error
 
 
-def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
+def _run_driver(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
     from cloudtune.costs.spending import Spending  # noqa: PLC0415
     from cloudtune.driver import warm_start  # noqa: PLC0415  # reading a run needs none of this
     from cloudtune.driver.loop import Driver  # noqa: PLC0415
@@ -144,7 +144,7 @@ def _drive(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
             known=warm_start.kept(run.folder),
             spending=Spending(job, plan.machines, plan.rates),
         )
-        state = driver.drive()
+        state = driver.run()
     if state.ended:
         site.settle(run)
     else:
@@ -185,7 +185,7 @@ def cancel(run: "RunStore", site: Site) -> None:
     """
     run.write(columns={"wish": "cancel"})
     try:
-        with run.driving():
+        with run.locked():
             site.abandon(run)
             end_cancelled(run)
             site.settle(run)

@@ -18,6 +18,10 @@ Kind = TypeVar("Kind", bound=Faults)
 class Emulator(ABC, Generic[Kind]):
     """A cloud service on this machine; a context manager, which serves from its entering to its leaving.
 
+    A distribution names its subclass by an entry point of the group ``cloudtune.emulators`` that is called like the
+    provider. ``cloudtune emulate`` makes one of the arguments `port`, `images` and `mounts` (see
+    `cloudtune.emulation.images.Images`), all of which have defaults, and whatever else a test wants.
+
     Args:
         kind: the service's short name, for the folder's.
         folder: for what it keeps; None for one that is removed at the end.
@@ -47,6 +51,15 @@ class Emulator(ABC, Generic[Kind]):
         self._workplace = Workplace(folder, kind)
         self._mounts = {uri: Path(place) for uri, place in mounts.items()}
 
+    @classmethod
+    def standing_in(cls, mounts: Mapping[str, Path]) -> Self:
+        """Return an emulator that stands in for a user's own account: whatever a job names of that must be there.
+
+        Args:
+            mounts: folders whose files are in the storage at the start, by their addresses there.
+        """
+        return cls(mounts=mounts)  # type: ignore[call-arg]  # of the subclass, see above
+
     @abstractmethod
     def start(self) -> Self:
         """Serve from now on.
@@ -60,13 +73,14 @@ class Emulator(ABC, Generic[Kind]):
         """End all jobs with their processes and threads, close the ports, and remove the folder unless it is given."""
 
     @staticmethod
-    @abstractmethod
-    def read_policy(document: Any) -> Policy:
+    def read_policy(document: Any) -> Policy:  # noqa: ARG004  # none here
         """Return the policy of one principal, from what the service calls one.
 
         Raises:
             ValueError: it is something else.
+            ConfigError: this emulator enforces none.
         """
+        raise ConfigError("this emulator enforces no policies; leave --policy away")
 
     def enforce(self, policy: Mapping[str, Any] | None) -> None:
         """Permit from now on what a policy allows, and answer everything else as the service does.

@@ -67,6 +67,10 @@ class ConfigError(CloudtuneError, ValueError):
     exit_code = 2
 
 
+class PluginError(ConfigError):
+    """A plug-in of an installed package cannot be used: it is broken, or lacks a package; others are not affected."""
+
+
 class UnsupportedError(CloudtuneError, ValueError):
     """The provider cannot do what the spec asks; `problems` names the fields and what to change.
 

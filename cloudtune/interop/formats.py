@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
-from cloudtune.plugins.entry_points import formats
-from cloudtune.plugins.extras import install
+from cloudtune.plugins.entry_points import FORMATS
+from cloudtune.plugins.loading import load
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -112,15 +112,7 @@ def load_format(name: str) -> Format:
     """Return a format by its name.
 
     Raises:
-        ConfigError: there is no such format, or what it needs is not installed.
+        ConfigError: there is no such format.
+        PluginError: it cannot be loaded, or what it needs is not installed.
     """
-    point = formats().get(name)
-    if point is None:
-        raise ConfigError(f"there is no format {name!r}; known are: {', '.join(formats())}")
-    try:
-        loaded: type[Format] = point.load()
-    except ImportError as error:
-        raise ConfigError(
-            f"the format {name!r} needs {error.name or error}; install it with: {install(name)}"
-        ) from error
-    return loaded()
+    return load(FORMATS, name, Format)()  # type: ignore[type-abstract]

@@ -230,6 +230,26 @@ class Ledger:
         for path in dict.fromkeys(path if path == name else FIELD for name, path in paths.items()):
             self.note(path, support, message)
 
+    def note_rest(self, job: TuningJob, table: Mapping[str, tuple[Support, str]]) -> None:
+        """Account for each leaf that was neither carried nor noted, by the longest row of a table that covers it.
+
+        A leaf that asks for nothing (false, 0) equals the service's default. A row that is exact accounts for nothing:
+        the translation has forgotten that field, and `close` notes it as unsupported.
+
+        Args:
+            job: the spec.
+            table: a path of the spec → support and a remark; see `Provider.support`.
+        """
+        for path, value in leaves(job):
+            known = self._carried.keys() | {note.path for note in self._notes}
+            row = max((each for each in table if covers(each, path)), key=len, default=None)
+            if not known.isdisjoint(_parts_with(path)):
+                continue
+            if not value:
+                self.carry(path, Beside.DEFAULT)
+            elif row is not None and table[row][0] is not Support.EXACT:
+                self.note(row, *table[row])
+
     def field_at(self, job: TuningJob, target: str) -> str | None:
         """Return the field of the spec that a place in the request came from; None where no field did."""
         said = [path for path, _ in leaves(job)]

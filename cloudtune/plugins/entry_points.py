@@ -1,4 +1,4 @@
-"""The providers, formats, strategies, stopping rules and targets of all installed distributions; no plug-in is imported."""
+"""The plug-ins of all installed distributions, by group and name; none is imported (see `cloudtune.plugins.loading`)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ ALIASES = "cloudtune.aliases"
 POOLS = "cloudtune.pools"
 """The group of entry points of providers that spread a run's trials over several profiles: ``several = "several"``."""
 
+EMULATORS = "cloudtune.emulators"
+"""The group of entry points of emulators, by their providers' names: ``mycluster = "cloudtune_mycluster.emulator:Emulator"``."""
+
 FORMATS = "cloudtune.formats"
 """The group of entry points of formats: ``mytool = "mytool.cloudtune:MyToolFormat"``."""
 
@@ -33,15 +36,17 @@ TARGETS = "cloudtune.targets"
 DEFAULT = "local"
 """The provider that runs a job where neither the caller nor a config file names one: this machine."""
 
-_OWN_FORMATS = {
-    "katib": "cloudtune.interop.katib:Katib",
-    "wandb": "cloudtune.interop.wandb:Wandb",
-    "optuna": "cloudtune.interop.optuna_study:OptunaStudy",
-    "hyperopt": "cloudtune.interop.python_spaces:HyperoptSpace",
-    "ray-tune": "cloudtune.interop.python_spaces:RayTuneSpace",
-}
+_OWN = "cloudtune"
+"""The distribution whose plug-ins outweigh those of others that have the same name."""
 
-_OWN_KINDS = {
+_OWN_PLUGINS: dict[str, dict[str, str]] = {
+    FORMATS: {
+        "katib": "cloudtune.interop.katib:Katib",
+        "wandb": "cloudtune.interop.wandb:Wandb",
+        "optuna": "cloudtune.interop.optuna_study:OptunaStudy",
+        "hyperopt": "cloudtune.interop.python_spaces:HyperoptSpace",
+        "ray-tune": "cloudtune.interop.python_spaces:RayTuneSpace",
+    },
     STRATEGIES: {
         "grid": "cloudtune.search.grid:GridSearch",
         "random": "cloudtune.search.random_search:RandomSearch",
@@ -65,12 +70,47 @@ _OWN_KINDS = {
         "tensorboard": "cloudtune.publishing.tensorboard:TensorBoardTarget",
     },
 }
-"""Cloudtune's own strategies, stopping rules and targets, as an entry point would name them."""
+"""Cloudtune's own formats, strategies, stopping rules and targets, as an entry point would name them."""
+
+
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name; of two with one name, cloudtune's own counts."""
+    found = {name: _own(group, name) for name in _OWN_PLUGINS.get(group, ())}
+    others: dict[str, EntryPoint] = {}
+    for point in sorted(entry_points(group=group)):
+        if point.name not in others or is_own(point):
+            others[point.name] = point
+    return {**found, **{name: point for name, point in others.items() if name not in found}}
+
+
+def find(group: str, name: str) -> EntryPoint | None:
+    """Return one entry point of `installed`, or None; the installed packages are read for no name of our own."""
+    return _own(group, name) if name in _OWN_PLUGINS.get(group, ()) else installed(group).get(name)
+
+
+def rivals(group: str, chosen: EntryPoint) -> list[EntryPoint]:
+    """Return the other entry points of the group that have the name of the one that `installed` gives."""
+    return [each for each in sorted(entry_points(group=group)) if each.name == chosen.name and each != chosen]
+
+
+def is_own(point: EntryPoint) -> bool:
+    """Return whether a plug-in is of cloudtune's own distribution."""
+    return point.dist is None or point.dist.name == _OWN
 
 
 def providers() -> dict[str, EntryPoint]:
     """Return the entry points of all installed providers by name."""
-    return {point.name: point for point in sorted(entry_points(group=PROVIDERS))}
+    return installed(PROVIDERS)
+
+
+def emulators() -> dict[str, EntryPoint]:
+    """Return the entry points of all installed emulators by the names of their providers."""
+    return installed(EMULATORS)
+
+
+def formats() -> dict[str, EntryPoint]:
+    """Return the entry points of all formats by name, cloudtune's own first."""
+    return installed(FORMATS)
 
 
 def aliases() -> dict[str, str]:
@@ -78,36 +118,17 @@ def aliases() -> dict[str, str]:
 
     A short name that is a provider's own name means that provider.
     """
-    installed = providers()
-    said = {point.name: point.value for point in sorted(entry_points(group=ALIASES))}
-    return {alias: name for alias, name in said.items() if name in installed and alias not in installed}
+    known = providers()
+    said = {name: point.value for name, point in installed(ALIASES).items()}
+    return {alias: name for alias, name in said.items() if name in known and alias not in known}
 
 
 def pools() -> list[str]:
     """Return the names of the installed providers that run several profiles together; the first is the default one."""
-    return [point.name for point in sorted(entry_points(group=POOLS))]
+    return list(installed(POOLS))
 
 
-def formats() -> dict[str, EntryPoint]:
-    """Return the entry points of all formats by name, cloudtune's own first."""
+def _own(group: str, name: str) -> EntryPoint:
     from importlib.metadata import EntryPoint  # noqa: PLC0415  # loads parsers of mail and archives
 
-    own = [EntryPoint(name, place, FORMATS) for name, place in _OWN_FORMATS.items()]
-    return {point.name: point for point in (*own, *sorted(entry_points(group=FORMATS)))}
-
-
-def installed_kinds(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of `STRATEGIES`, `STOPPING` or `TARGETS` by name; cloudtune's own outweigh others."""
-    own = [_own_kind(group, name) for name in _OWN_KINDS[group]]
-    return {point.name: point for point in (*sorted(entry_points(group=group)), *own)}
-
-
-def kind_of(group: str, name: str) -> EntryPoint | None:
-    """Return one entry point of `installed_kinds`, or None; the installed packages are read for no name of our own."""
-    return _own_kind(group, name) if name in _OWN_KINDS[group] else installed_kinds(group).get(name)
-
-
-def _own_kind(group: str, name: str) -> EntryPoint:
-    from importlib.metadata import EntryPoint  # noqa: PLC0415  # loads parsers of mail and archives
-
-    return EntryPoint(name, _OWN_KINDS[group][name], group)
+    return EntryPoint(name, _OWN_PLUGINS[group][name], group)

@@ -6,9 +6,13 @@ import traceback
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 from cloudtune.plugins.entry_points import providers
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _EXTRAS: Mapping[str, str] = {
     "sklearn": "sklearn",
@@ -44,12 +48,23 @@ def install_provider(name: str, part: str = "") -> str:
         name: of the provider.
         part: ``emulator`` for what its emulator needs, whose extra is called ``NAME-emulator``.
     """
+    extras = [*([f"{name}-{part}"] if part else []), name]
     point = providers().get(name)
-    owner = None if point is None else point.dist
+    return install(extras[0]) if point is None else install_plugin(point, *extras)
+
+
+def install_plugin(point: "EntryPoint", *extras: str) -> str:
+    """Return the command that installs what a plug-in needs: its distribution, with the first extra that there is.
+
+    Args:
+        point: its entry point.
+        extras: names that the distribution may have an extra by.
+    """
+    owner = point.dist
     if owner is None:
-        return install(f"{name}-{part}" if part else name)
-    extras = owner.metadata.get_all("Provides-Extra") or []
-    extra = next((each for each in (f"{name}-{part}", name) if each in extras), "")
+        return install(extras[0])
+    known = owner.metadata.get_all("Provides-Extra") or []
+    extra = next((each for each in extras if each in known), "")
     return f"pip install {_requirement(owner.name, extra, *_origin(owner.name))}"
 
 

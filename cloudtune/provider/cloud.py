@@ -1,6 +1,5 @@
 """The base of providers of cloud services: a run is one tuning job of the service, or is driven with a job for each trial."""
 
-import contextlib
 import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem
 from cloudtune.planning.plan import Plan
-from cloudtune.plugins.extras import install_provider
 from cloudtune.provider.driven import keep_earlier, search_problems
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.service import Service
+from cloudtune.provider.settings import ServiceSettings
 from cloudtune.results.progress import Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState
@@ -37,14 +36,26 @@ class CloudProvider(Service, Provider, Site):
     The name of a run's tuning job on the service is kept as ``job`` in `RunRecord.native`.
     """
 
-    emulated = True
-
-    emulation: ClassVar[Mapping[str, Any]] = {}
-    """Settings of the service's emulator where it stands in for the user's own account, whose things it cannot know."""
+    settings_type: ClassVar[type[ServiceSettings]] = ServiceSettings
+    """What a profile may say besides the provider's name."""
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
+        neutral = {} if self.words is None else self.words.settings
+        self._settings = self.settings_type.of(settings, self.name, neutral)
         self._managed: dict[str, ManagedRun] = {}
+
+    @property
+    def poll(self) -> float:
+        return self._settings.poll
+
+    @property
+    def endpoint(self) -> str | None:
+        return self._settings.endpoint
+
+    @property
+    def address(self) -> str | None:
+        return None
 
     # What each service does in its own way
 
@@ -86,9 +97,12 @@ class CloudProvider(Service, Provider, Site):
     def tuner(self, brief: "RunBrief") -> "Tuner":
         """Return the service's tuner of a managed run. Nothing is asked and nothing made yet."""
 
-    @abstractmethod
-    def runner(self, brief: "RunBrief") -> "JobRunner":
-        """Return what runs the trials of a driven run as plain jobs. Nothing is asked and nothing made yet."""
+    def runner(self, brief: "RunBrief") -> "JobRunner":  # noqa: ARG002  # none here
+        """Return what runs the trials of a driven run as plain jobs. Nothing is asked and nothing made yet.
+
+        A provider whose plans are all managed has none.
+        """
+        raise ConfigError(f"{self.service} has no plain jobs for cloudtune to drive")
 
     @property
     def away(self) -> bool:
@@ -126,14 +140,14 @@ class CloudProvider(Service, Provider, Site):
         return search_problems(job, base) if self.plan(job).mode == "driven" else []
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
-        from cloudtune.bundle import shipment as packing  # noqa: PLC0415
-        from cloudtune.bundle import upload as staging  # noqa: PLC0415
+        from cloudtune.bundle.shipment import pack  # noqa: PLC0415
+        from cloudtune.bundle.upload import ASSETS  # noqa: PLC0415
 
         native, base = run.record().native, Path(run.record().native["base"])
         keep_environment(run, job.trial.environment)
         if job.trial.command is not None or job.trial.function is not None:
-            assets = run.folder / staging.ASSETS
-            code = packing.pack(job, self.codec(job), base, assets, provider=self.name, contract=self._contract())
+            assets = run.folder / ASSETS
+            code = pack(job, self.codec(job), base, assets, provider=self.name, contract=self._contract())
             run.write(columns={"native": {**native, "code": code}})
         if plan_of(run).mode == "driven":
             keep_earlier(run, job)
@@ -145,20 +159,6 @@ class CloudProvider(Service, Provider, Site):
         assert found is not None
         assert found.origin is not None
         return Path(found.origin)
-
-    @classmethod
-    @contextlib.contextmanager
-    def emulator(cls, mounts: Mapping[str, Path]) -> Iterator[Mapping[str, str]]:
-        import importlib  # noqa: PLC0415
-
-        package = cls.__module__.partition(".")[0]
-        try:
-            emulator = importlib.import_module(f"{package}.emulator").Emulator
-        except ImportError as error:
-            message = f"the emulator needs {error.name}; install it with: {install_provider(cls.name, 'emulator')}"
-            raise ConfigError(message) from error
-        with emulator(mounts=mounts, **cls.emulation) as running:
-            yield running.environment
 
     # A run
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.driver import process as driving
+from cloudtune.driver import process as driver_process
 from cloudtune.errors import Problem
 from cloudtune.provider.interface import Provider
 from cloudtune.results.progress import Watcher
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
 
-class DrivenProvider(Provider, driving.Site):
+class DrivenProvider(Provider, driver_process.Site):
     """A provider without a tuner: a subclass launches trials, and cloudtune drives them."""
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
@@ -35,16 +35,16 @@ class DrivenProvider(Provider, driving.Site):
         return lines_of(run, number, follow=follow)
 
     def start(self, run: "RunStore") -> None:
-        driving.start(run)
+        driver_process.start(run)
 
     def follow(self, run: "RunStore", watcher: Watcher | None = None) -> RunState:
-        return driving.follow(run, self, watcher)
+        return driver_process.follow(run, self, watcher)
 
     def refresh(self, run: "RunStore") -> None:
-        driving.refresh(run)
+        driver_process.refresh(run)
 
     def cancel(self, run: "RunStore") -> None:
-        driving.cancel(run, self)
+        driver_process.cancel(run, self)
 
 
 def search_problems(job: TuningJob, base: Path) -> list[Problem]:
@@ -69,6 +69,6 @@ def search_problems(job: TuningJob, base: Path) -> list[Problem]:
 def keep_earlier(run: "RunStore", job: TuningJob) -> None:
     """Save the trials of earlier runs for the driver's warm start."""
     if job.warm_start is not None:
-        from cloudtune.driver import warm_start as earlier  # noqa: PLC0415  # only jobs with a warm start need it
+        from cloudtune.driver import warm_start  # noqa: PLC0415  # only jobs with a warm start need it
 
-        earlier.keep(run.folder, earlier.known_trials(job, run.store.project, Path(run.record().native["base"])))
+        warm_start.keep(run.folder, warm_start.known_trials(job, run.store.project, Path(run.record().native["base"])))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cached_property
 
-from cloudtune.driver import process as driving
+from cloudtune.driver import process as driver_process
 from cloudtune.driver.launcher import Launcher
 from cloudtune.driver.listeners import gone
 from cloudtune.driver.polling import JobLauncher, JobRunner
@@ -24,7 +24,9 @@ class DrivenRun(ServiceRun):
         site: of the driver; gives this run's `launcher`, `abandon`, `settle` and `keep`.
     """
 
-    def __init__(self, service: Service, run: RunStore, runner: Callable[[], JobRunner], site: driving.Site) -> None:
+    def __init__(
+        self, service: Service, run: RunStore, runner: Callable[[], JobRunner], site: driver_process.Site
+    ) -> None:
         super().__init__(service, run)
         self._make = runner
         self._site = site
@@ -40,11 +42,11 @@ class DrivenRun(ServiceRun):
 
     def start(self) -> None:
         self._check_login()
-        driving.start(self.run)
+        driver_process.start(self.run)
 
     def follow(self, watcher: Watcher | None = None) -> RunState:
         self._check_login()
-        return driving.follow(self.run, self._site, watcher)
+        return driver_process.follow(self.run, self._site, watcher)
 
     def _check_login(self) -> None:
         """Check the credentials before a run begins: a driver in the background could not ask for them.
@@ -59,13 +61,13 @@ class DrivenRun(ServiceRun):
             self.service.log_in()
 
     def refresh(self) -> None:
-        driving.refresh(self.run)
+        driver_process.refresh(self.run)
 
     def cancel(self) -> None:
-        driving.cancel(self.run, self._site)
+        driver_process.cancel(self.run, self._site)
 
     def launcher(self) -> Launcher:
-        """Return what launches the run's trials; see `driving.Site.launcher`."""
+        """Return what launches the run's trials; see `driver_process.Site.launcher`."""
         self.service.reach(self.run)
         return JobLauncher(self.runner)
 

@@ -5,16 +5,29 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cloudtune.config import load_profile, mounts
-from cloudtune.provider.interface import load_provider
+from cloudtune.emulation.emulator import Emulator
+from cloudtune.plugins.entry_points import EMULATORS, emulators
+from cloudtune.plugins.loading import load
 from cloudtune.store.projects import project_folder
 
-if TYPE_CHECKING:
-    pass
 
-# Starting emulators
+def emulator_of(provider: str) -> type[Emulator[Any]]:
+    """Return the emulator of a provider's service.
+
+    Args:
+        provider: its name.
+
+    Raises:
+        ConfigError: there is none.
+        PluginError: it cannot be loaded, or what it needs is not installed.
+    """
+    return load(EMULATORS, provider, Emulator)  # type: ignore[type-abstract]
+
+
+# Starting emulators for runs
 
 
 leading_there: dict[str, str] = {}
@@ -42,10 +55,10 @@ def emulated(
         ConfigError: there is no such profile or provider, or its service has no emulator.
     """
     folder = (project or project_folder()).resolve()
-    with contextlib.ExitStack() as emulators:
+    with contextlib.ExitStack() as stack:
         variables: dict[str, str] = {}
         for name in emulators_for(on, driver, folder, near):
-            variables |= emulators.enter_context(load_provider(name).emulator(mounts(folder, near)))
+            variables |= stack.enter_context(emulator_of(name).standing_in(mounts(folder, near))).environment
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         leading_there.update(variables)
@@ -73,7 +86,7 @@ def emulators_for(on: str | None, driver: str | None, project: Path, near: Path 
     """
     profiles = [load_profile(name, project, near) for name in ([on] if driver is None else [on, driver])]
     names = list(dict.fromkeys(name for profile in profiles for name in profile.providers))
-    return [name for name in names if load_provider(name).emulated] or names[:1]
+    return [name for name in names if name in emulators()] or names[:1]
 
 
 _emulators = contextlib.ExitStack()

@@ -11,17 +11,17 @@ A provider is a class of any installed package, found through an entry point of 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from cloudtune.errors import ConfigError, RunNotFound, TrialError
+from cloudtune.errors import ConfigError, ProviderError, RunNotFound, TrialError
 from cloudtune.errors.masking import masked_text
-from cloudtune.plugins.entry_points import DEFAULT, providers
-from cloudtune.plugins.extras import install_provider
+from cloudtune.plugins.entry_points import PROVIDERS
+from cloudtune.plugins.loading import load
 from cloudtune.results.progress import Watcher
 from cloudtune.store.records import RunState
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydantic import JsonValue
@@ -55,6 +55,14 @@ class Finding:
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", masked_text(self.message))
 
+    @classmethod
+    def tried(cls, subject: str, look: "Callable[[], str]") -> Self:
+        """Return what a look finds: the text that it returns, or why it cannot be done."""
+        try:
+            return cls(subject, ok=True, message=look())
+        except (ConfigError, ProviderError) as error:
+            return cls(subject, ok=False, message=str(error))
+
 
 class Provider(ABC):
     """Runs tuning jobs somewhere.
@@ -69,9 +77,6 @@ class Provider(ABC):
 
     summary: ClassVar[str]
     """The description of the provider in one line."""
-
-    emulated: ClassVar[bool] = False
-    """Whether `emulator` returns one."""
 
     native_format: ClassVar[Literal["json", "yaml"]] = "json"
     """The format in which the service's own tools write its requests."""
@@ -242,20 +247,6 @@ class Provider(ABC):
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
         """Save what a later start or resume needs besides the store. No other method gets the job with its secrets."""
 
-    @classmethod
-    def emulator(cls, mounts: "Mapping[str, Path]") -> "AbstractContextManager[Mapping[str, str]]":  # noqa: ARG003
-        """Return a context manager that runs an emulator of the service on this machine.
-
-        It yields the environment variables by which this provider, and other clients of the service, find the emulator.
-
-        Args:
-            mounts: folders whose files are in the emulated storage, by their places there.
-
-        Raises:
-            ConfigError: there is no emulator, or a package that it needs is not installed.
-        """
-        raise ConfigError(f"there is no emulator of {cls.name}; run with: --on {DEFAULT}")
-
     @abstractmethod
     def start(self, run: "RunStore") -> None:
         """Start the run so that it goes on without this process; return at once.
@@ -345,16 +336,8 @@ def load_provider(name: str) -> type[Provider]:
     """Return the class of a provider.
 
     Raises:
-        ConfigError: there is no such provider, or what it needs is not installed.
+        ConfigError: there is no such provider.
+        PluginError: it cannot be loaded, or what it needs is not installed.
     """
-    point = providers().get(name)
-    if point is None:
-        known = ", ".join(sorted(providers()))
-        raise ConfigError(f"there is no provider {name!r}; installed are: {known}")
-    try:
-        loaded: type[Provider] = point.load()
-    except ImportError as error:
-        raise ConfigError(
-            f"the provider {name!r} needs {error.name or error}; install it with: {install_provider(name)}"
-        ) from error
-    return loaded
+    # An abstract class is no type[Provider] for mypy, and what is loaded is none that lacks a method.
+    return load(PROVIDERS, name, Provider)  # type: ignore[type-abstract]

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.costs.spending import Spending
-from cloudtune.driver import process as driving
+from cloudtune.driver import process as driver_process
 from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Condition, interruptible, pause
 from cloudtune.driver.limits import failing_alike, limit_reached, time_reached
@@ -155,10 +155,10 @@ class ManagedRun(ServiceRun):
         self.start()
         while not (state := self.run.record().state).ended:
             try:
-                with self.run.driving(), interruptible() as interrupt:
+                with self.run.locked(), interruptible() as interrupt:
                     return self._follow(watcher, lambda: interrupt.level > 0)
             except RunBusy:
-                driving.watch(self.run, watcher)
+                driver_process.watch(self.run, watcher)
         return state
 
     def _follow(self, watcher: Watcher | None, leave: Condition) -> RunState:
@@ -196,7 +196,7 @@ class ManagedRun(ServiceRun):
         if looked or record.state.ended or "job" not in record.native:
             return
         try:
-            with self.run.driving():
+            with self.run.locked():
                 self._reach()
                 if self.look().ended:
                     self.settle()
@@ -213,7 +213,7 @@ class ManagedRun(ServiceRun):
             if self.tuner.name:  # also a job made by a process that was killed before the answer came
                 self.tuner.stop()
         if not there or "job" not in record.native:
-            driving.end_cancelled(self.run)
+            driver_process.end_cancelled(self.run)
 
     def _reach(self) -> None:
         """Check that the service can be called about the run, and set the job's name, which another process may have written."""

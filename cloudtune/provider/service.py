@@ -22,8 +22,8 @@ class Service(ABC):
     service: ClassVar[str]
     """What messages call the service, e.g. ``SageMaker``."""
 
-    sdk: ClassVar[Sequence[str]]
-    """Modules of the service's SDK, without which jobs can be planned and nothing else."""
+    sdk: ClassVar[Sequence[str]] = ()
+    """Modules of the service's SDK, without which jobs can be planned and nothing else; none for plain HTTP."""
 
     @property
     @abstractmethod
@@ -40,9 +40,10 @@ class Service(ABC):
     def address(self) -> str | None:
         """The address of the real service; None if it is not known without its SDK."""
 
-    @abstractmethod
-    def log_in(self) -> None:
+    def log_in(self) -> None:  # noqa: B027  # only a driven run that has not begun asks for it
         """Find the credentials of this machine's user, without changing anything here or on the service.
+
+        By default there are none to find.
 
         Raises:
             ConfigError: what the profile says of them cannot be used.

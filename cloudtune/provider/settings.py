@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from cloudtune.errors import ConfigError, suggest
 from cloudtune.space.parameters import SpecModel
@@ -41,6 +41,15 @@ class Settings(SpecModel):
         if problem["type"] != "extra_forbidden":
             return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
         return f"the {provider} profile has no setting {name!r}; {suggest(name, known)}"
+
+
+class ServiceSettings(Settings):
+    """The settings that every provider of a cloud service has."""
+
+    endpoint: Text = None
+    """The address of another service than the real one, such as an emulator: ``https://host:port``."""
+    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    """Seconds between two looks at a run that is followed."""
 
 
 def _by_own_names(said: Mapping[str, Any], provider: str, neutral: Mapping[str, str]) -> dict[str, Any]:

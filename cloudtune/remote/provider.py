@@ -161,7 +161,7 @@ class RemoteDriver(Provider):
     def follow(self, run: RunStore, watcher: Watcher | None = None) -> RunState:
         self.start(run)
         try:
-            with run.driving(), interruptible() as interrupt:
+            with run.locked(), interruptible() as interrupt:
                 return self._follow(run, watcher, lambda: interrupt.level > 0)
         except RunBusy:
             return watch(run, watcher)
@@ -211,7 +211,7 @@ class RemoteDriver(Provider):
         if recent or driver is None or run.record().state not in (RunState.RUNNING, RunState.STOPPING):
             return
         try:
-            with run.driving():
+            with run.locked():
                 reader, over = Reader(run), driver.refresh().ended
                 for line in _printed(driver):
                     reader.read(line)

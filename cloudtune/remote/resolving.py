@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from cloudtune.config import Profile, config_near, load_profile, mounts, tables
+from cloudtune.errors import ConfigError
 from cloudtune.provider.interface import Provider, load_provider
+from cloudtune.remote.missing import MissingProvider
 from cloudtune.store.projects import project_folder
 from cloudtune.store.records import ELSEWHERE, RunRecord
 
@@ -48,18 +50,24 @@ def provider_for(profile: Profile, project: Path, near: Path | None, base: Path 
 def provider_of(record: RunRecord, project: Path) -> Provider:
     """Return the provider of an existing run, by the present config and environment.
 
+    Of one that is not installed or cannot be loaded, what the store knows can be read all the same.
+
     Args:
         record: of the run.
         project: the folder of its store.
 
     Raises:
-        ConfigError: its provider is not installed, or the config is invalid.
+        ConfigError: the config is invalid.
     """
     near = config_folder(record)
     try:
         settings = load_profile(record.profile, project, near).settings
     except ValueError:  # the profile was removed since; the run still can be read
         settings = {}
+    try:
+        load_provider(record.provider)
+    except ConfigError as error:
+        return MissingProvider(error)
     provider = provider_for(Profile(record.profile, record.provider, settings), project, near)
     if ELSEWHERE in record.native:
         return driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], project, near)

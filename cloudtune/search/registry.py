@@ -1,9 +1,9 @@
 """Find the strategy and the stopping rule that a spec asks for, among cloudtune's own and those of installed packages."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from cloudtune.plugins.entry_points import STOPPING, STRATEGIES, kind_of
+from cloudtune.plugins.entry_points import STOPPING, STRATEGIES
+from cloudtune.plugins.loading import load
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.search.strategy import Strategy
 from cloudtune.space.space import Space
@@ -26,7 +26,7 @@ def strategy_of(spec: StrategySpec, space: Space, *, objectives: int, seed: int,
         UnsuitableStrategy: it cannot search this space or these objectives, or needs a package that is not installed.
     """
     suggesting = spec.suggesting
-    found: type[Strategy] = _load(STRATEGIES, suggesting.type)
+    found = load(STRATEGIES, suggesting.type, Strategy)  # type: ignore[type-abstract]
     return found.from_spec(suggesting, space, objectives=objectives, seed=seed, budget=budget)
 
 
@@ -40,7 +40,7 @@ def rule_of(
     asked = strategy.own_stopping if stopping is None else stopping
     if asked is None:
         return None
-    found: type[StoppingRule] = _load(STOPPING, asked.type)
+    found = load(STOPPING, asked.type, StoppingRule)  # type: ignore[type-abstract]
     return found.from_spec(asked, objectives)
 
 
@@ -52,10 +52,3 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
 def rule_for(job: TuningJob) -> StoppingRule | None:
     """Return the stopping rule that a job asks for; see `rule_of`."""
     return rule_of(job.strategy, job.stopping, job.objective)
-
-
-def _load(group: str, kind: str) -> Any:
-    """Import the class of a kind that the spec's validation has found."""
-    point = kind_of(group, kind)
-    assert point is not None
-    return point.load()

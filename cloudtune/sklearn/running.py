@@ -17,7 +17,7 @@ import joblib  # type: ignore[import-untyped]  # has no types
 
 from cloudtune import api
 from cloudtune.config import load_profile
-from cloudtune.driver import process as driving
+from cloudtune.driver import process as driver_process
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.provider.interface import Provider
@@ -222,13 +222,13 @@ def run_here(
     if (workers > 1 or place.kept) and not store.record().state.ended:
         travelling.write_bytes(cloudpickle.dumps(evaluation))
     site = _Here(place.provider, evaluation, workers)
-    if driving.follow(store, site, watcher).ended:
+    if driver_process.follow(store, site, watcher).ended:
         travelling.unlink(missing_ok=True)  # it holds a copy of the data
     return Outcome(run, site.raised or evaluating.stored_error(run.folder))
 
 
-class _Here(driving.Site):
-    """The `driving.Site` of this machine, which launches folds."""
+class _Here(driver_process.Site):
+    """The `driver_process.Site` of this machine, which launches folds."""
 
     def __init__(self, provider: Any, evaluation: Evaluation, workers: int) -> None:  # a provider that implements Site
         self._provider, self._evaluation, self._workers = provider, evaluation, workers

@@ -7,8 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from cloudtune.space.codecs import Codec
-from cloudtune.space.parameters import Categorical, Constant, Ordinal, Parameter, Scalar
+from cloudtune.space.codecs import (
+    Codec,
+    LogAsExponent,
+    NormalAsUnit,
+    ReverseLogAsExponent,
+    SteppedAsInt,
+    codecs_of_texts,
+)
+from cloudtune.space.parameters import (
+    Categorical,
+    Constant,
+    Float,
+    Int,
+    LogNormal,
+    Normal,
+    Ordinal,
+    Parameter,
+    Scalar,
+)
 from cloudtune.space.space import Dimension, Entries, Space, Values
 from cloudtune.trial.decode import decode_parameters
 
@@ -161,6 +178,28 @@ class Flattened(SpaceCodec):
     def _steps(self, encoded: EncodedDimension) -> list[str]:
         masked = ["is always sampled; the trial does not see it where its condition does not hold"]
         return [*encoded.describe(), *(masked if encoded.dimension.parameter.when else [])]
+
+
+def linear_codecs(parameter: Parameter) -> Sequence[type[Codec]]:
+    """Return the codecs of a parameter for a service that has ranges on a linear scale and lists, and no other scale or step.
+
+    Texts and numbers of a list travel as they stand, other values as JSON texts.
+    """
+    match parameter:
+        case Int(step=1, scale="linear") | Float(step=None, scale="linear"):
+            return ()
+        case Float(step=None, scale="log"):
+            return (LogAsExponent,)
+        case Float(step=None):
+            return (ReverseLogAsExponent,)
+        case Int() | Float():
+            return (SteppedAsInt,)
+        case Normal() | LogNormal():
+            return (NormalAsUnit,)
+        case Constant(value=value):
+            return codecs_of_texts((value,))
+        case Categorical(values=values) | Ordinal(values=values):
+            return codecs_of_texts(values)
 
 
 def _chain(parameter: Parameter, choose: Choose) -> tuple[Codec, ...]:

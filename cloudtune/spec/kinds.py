@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidatorFunctionWrapHandler
 
-from cloudtune.plugins.entry_points import installed_kinds
+from cloudtune.plugins.entry_points import installed
 from cloudtune.space.parameters import SpecModel
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+    from cloudtune.errors import PluginError
 
 
 @dataclass(frozen=True)
@@ -41,27 +43,36 @@ class Kinds:
 
     def installed(self) -> dict[str, EntryPoint]:
         """Return the entry points of other packages by type; a type of cloudtune's own cannot be replaced."""
-        return {name: point for name, point in installed_kinds(self.group).items() if name not in self.own_names}
+        return {name: point for name, point in installed(self.group).items() if name not in self.own_names}
 
     def model(self, name: str) -> type[SpecModel]:
         """Return the model of an installed package's type.
 
         Raises:
-            ConfigError: what the entry point refers to cannot be imported, or has no such model.
+            PluginError: what the entry point refers to cannot be imported, or has no such model.
         """
-        from cloudtune.errors import ConfigError, in_one_line  # noqa: PLC0415  # loads what only mistakes need
+        from cloudtune.plugins.loading import broken, load  # noqa: PLC0415  # few jobs have others' kinds
 
+        model = getattr(load(self.group, name, object), "spec", None)
         point = self.installed()[name]
-        where = f"{self.noun} {name!r} ({point.value}{f' of {point.dist.name}' if point.dist else ''})"
-        try:
-            model = getattr(point.load(), "spec", None)
-        except Exception as error:  # a package of somebody else may raise anything
-            raise ConfigError(f"the {where} cannot be loaded: {in_one_line(error)}") from error
         if not (isinstance(model, type) and issubclass(model, self.base)):
-            raise ConfigError(f"the {where} has no attribute spec that is a {self.base.__name__}")
+            raise broken(point, f"has no attribute spec that is a {self.base.__name__}")
         if model.model_fields["type"].default != name:
-            raise ConfigError(f'the {where} needs a spec with the field type: Literal["{name}"] = "{name}"')
+            raise broken(point, f'needs a spec with the field type: Literal["{name}"] = "{name}"')
         return model
+
+    def models(self) -> tuple[dict[str, type[SpecModel]], list[PluginError]]:
+        """Return the models of all installed packages' types that can be loaded, and what is wrong with the others."""
+        from cloudtune.errors import PluginError  # noqa: PLC0415  # loads what only mistakes need
+
+        models: dict[str, type[SpecModel]] = {}
+        errors: list[PluginError] = []
+        for name in self.installed():
+            try:
+                models[name] = self.model(name)
+            except PluginError as error:
+                errors.append(error)
+        return models, errors
 
     def validate(self, value: Any, own: ValidatorFunctionWrapHandler) -> Any:
         """Validate a part by the model of its type, as a validator around the one of cloudtune's own models."""

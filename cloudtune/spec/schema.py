@@ -46,9 +46,8 @@ def job_schema() -> Schema:
 
 
 def _add_installed(field: Schema, kinds: Kinds, parts: Schema) -> None:
-    """Add the kinds of installed packages to a field, and their parts to the schema's."""
-    for name in kinds.installed():
-        model = kinds.model(name)
+    """Add the kinds of installed packages to a field, and their parts to the schema's; none that cannot be loaded."""
+    for name, model in kinds.models()[0].items():
         own = _in_terms_of_the_dialect(
             model.model_json_schema(mode="validation", ref_template=f"#/$defs/{name}.{{model}}")
         )

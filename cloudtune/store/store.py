@@ -405,8 +405,8 @@ class RunStore:
     # One driver at a time
 
     @contextmanager
-    def driving(self) -> Iterator[None]:
-        """Hold the run's lock, so that only one process drives it. The system frees the lock when the process dies.
+    def locked(self) -> Iterator[None]:
+        """Hold the run's lock, so that only one process runs it. The system frees the lock when the process dies.
 
         Raises:
             RunBusy: another process holds it.

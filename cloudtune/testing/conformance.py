@@ -43,6 +43,10 @@ _GENERATED: dict[str, Any] = {
 """Settings of Hypothesis for tests of generated jobs."""
 
 
+OPTIONAL = ("stopping", "retries", "mode")
+"""Fields that a provider may refuse: a service's tuner without such a feature, and without plain jobs to drive instead."""
+
+
 class ProviderConformance:
     """The tests of a provider: inherit it and add the fixture `on`; override other fixtures where needed."""
 
@@ -105,10 +109,16 @@ class ProviderConformance:
             run.wait()
 
     @pytest.fixture
-    def finish(self, on: str, project: Path, extras: dict[str, Any]) -> Callable[[TuningJob], Run]:
-        """Return a function that runs a job to its end in this process: another one would import the SDK first."""
+    def finish(self, on: str, project: Path, extras: dict[str, Any], provider: Provider) -> Callable[[TuningJob], Run]:
+        """Return a function that runs a job to its end in this process: another one would import the SDK first.
+
+        It skips the test of an optional field that the provider's plan refuses; see `OPTIONAL`.
+        """
 
         def finish_one(job: TuningJob) -> Run:
+            refused = [note for note in provider.plan(job).notes if note.support is Support.UNSUPPORTED]
+            if refused and all(note.path.partition(".")[0] in OPTIONAL for note in refused):
+                pytest.skip("; ".join(f"{note.path}: {note.message}" for note in refused))
             run = api.prepare(job, on, project=project, base=project)
             run.wait()
             assert run.plan.mode == extras.get("mode", run.plan.mode)

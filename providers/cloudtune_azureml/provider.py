@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.cloud import CloudProvider
@@ -32,28 +32,17 @@ class AzureMlProvider(CloudProvider):
     service = "Azure Machine Learning"
     sdk = ("azure.ai.ml", "azure.identity", "tenacity")
     summary = "Azure Machine Learning: its sweeps, or cloudtune's driver with a command job a trial"
+    settings_type = AzureMlSettings
+    _settings: AzureMlSettings
     support = SUPPORT
     words = AzureMlWords()
     native_format = "yaml"
-    emulation: ClassVar[Mapping[str, Any]] = {"computes": ("*",)}
-
-    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
-        super().__init__(settings, mounts)
-        self._settings = AzureMlSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _azure(self) -> "Azure":
         from cloudtune_azureml.client import Azure  # noqa: PLC0415  # loaded when the service is needed
 
         return Azure(self._settings)
-
-    @property
-    def poll(self) -> float:
-        return self._settings.poll
-
-    @property
-    def endpoint(self) -> str | None:
-        return self._settings.endpoint
 
     @property
     def address(self) -> str | None:

@@ -1,13 +1,9 @@
 """The settings of an Azure Machine Learning profile."""
 
-from typing import Annotated
-
-from pydantic import Field
-
-from cloudtune.provider.settings import Settings, Text
+from cloudtune.provider.settings import ServiceSettings, Text
 
 
-class AzureMlSettings(Settings):
+class AzureMlSettings(ServiceSettings):
     """What a profile may say besides ``provider = "azureml"``; from the environment everything comes as text."""
 
     subscription: Text = None
@@ -30,9 +26,5 @@ class AzureMlSettings(Settings):
     """The region of the workspace, by which machines and prices are looked up."""
     experiment: Text = None
     """The experiment that jobs are put into; null for the job's name."""
-    endpoint: Text = None
-    """The address of another service than Azure's, such as an emulator: ``https://host:port``."""
     price_list: Text = None
     """The address of another list of retail prices than Azure's, which ``cloudtune prices update`` asks."""
-    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """Seconds between two looks at a run that is followed."""

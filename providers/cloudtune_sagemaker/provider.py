@@ -34,22 +34,16 @@ class SageMakerProvider(CloudProvider):
     service = "SageMaker"
     sdk = ("boto3",)
     summary = "Amazon SageMaker: its tuner, or cloudtune's with a training job a trial"
+    settings_type = SageMakerSettings
+    _settings: SageMakerSettings
     support = SUPPORT
     words = SageMakerWords()
-
-    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
-        super().__init__(settings, mounts)
-        self._settings = SageMakerSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _aws(self) -> "Aws":
         from cloudtune_sagemaker.client import Aws  # noqa: PLC0415  # boto3 is loaded when the service is needed
 
         return Aws(self._settings)
-
-    @property
-    def poll(self) -> float:
-        return self._settings.poll
 
     @property
     def endpoint(self) -> str | None:

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloudtune.provider.settings import Settings, Text
+from cloudtune.provider.settings import ServiceSettings, Text
 
 
-class SageMakerSettings(Settings):
+class SageMakerSettings(ServiceSettings):
     """What a profile may say besides ``provider = "sagemaker"``; from the environment everything comes as text."""
 
     region: Text = None
@@ -26,9 +26,5 @@ class SageMakerSettings(Settings):
     """The instance type, where the job names none."""
     output: Text = None
     """Where outputs go, where the job does not say; null for a folder of the bucket."""
-    endpoint: Text = None
-    """The URL of another service than AWS, such as an emulator."""
     price_list: Text = None
     """The address of another price list than AWS's, which ``cloudtune prices update`` asks."""
-    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """Seconds between two looks at a run that is followed."""

@@ -1,8 +1,6 @@
 """What a run on Vertex AI needs, and whether it is there."""
 
-from collections.abc import Callable
-
-from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.errors import ConfigError
 from cloudtune.provider.interface import Finding
 from cloudtune_vertex.client import Google, translated
 from cloudtune_vertex.settings import VertexSettings
@@ -11,26 +9,19 @@ from cloudtune_vertex.settings import VertexSettings
 def findings(settings: VertexSettings) -> list[Finding]:
     """Looks at project, credentials, the permission to tune, bucket, image, and logs."""
     google = Google(settings)
-    found = [_try("project", lambda: f"{google.project}, {settings.location}")]
+    found = [Finding.tried("project", lambda: f"{google.project}, {settings.location}")]
     if settings.endpoint:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not Google itself"))
     if not found[0].ok:
         return found
     return [
         *found,
-        _try("tuning jobs", lambda: _may_tune(google)),
-        _try("bucket", lambda: _bucket(google)),
+        Finding.tried("tuning jobs", lambda: _may_tune(google)),
+        Finding.tried("bucket", lambda: _bucket(google)),
         _image(settings.image),
         _account(settings.service_account),
-        _try("logs", lambda: _logs(google)),
+        Finding.tried("logs", lambda: _logs(google)),
     ]
-
-
-def _try(subject: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(subject, ok=True, message=look())
-    except (ConfigError, ProviderError) as error:
-        return Finding(subject, ok=False, message=str(error))
 
 
 def _may_tune(google: Google) -> str:

@@ -32,27 +32,17 @@ class VertexProvider(CloudProvider):
     service = "Vertex AI"
     sdk = ("google.cloud.aiplatform_v1", "google.cloud.storage")
     summary = "Google Vertex AI: its tuner, or cloudtune's with a custom job a trial"
+    settings_type = VertexSettings
+    _settings: VertexSettings
     support = SUPPORT
     words = VertexWords()
     policy_format = "yaml"
-
-    def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
-        super().__init__(settings, mounts)
-        self._settings = VertexSettings.of(settings, PROVIDER, self.words.settings)
 
     @cached_property
     def _google(self) -> "Google":
         from cloudtune_vertex.client import Google  # noqa: PLC0415  # loaded when the service is needed
 
         return Google(self._settings)
-
-    @property
-    def poll(self) -> float:
-        return self._settings.poll
-
-    @property
-    def endpoint(self) -> str | None:
-        return self._settings.endpoint
 
     @property
     def address(self) -> str | None:

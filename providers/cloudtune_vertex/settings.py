@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from cloudtune.provider.settings import Settings, Text
+from cloudtune.provider.settings import ServiceSettings, Text
 
 
-class VertexSettings(Settings):
+class VertexSettings(ServiceSettings):
     """What a profile may say besides ``provider = "vertex"``; from the environment everything comes as text."""
 
     project: Text = None
@@ -28,11 +28,7 @@ class VertexSettings(Settings):
     """The service account that trials run as, where the job has no identity; null for Vertex AI's own."""
     transport: Literal["grpc", "rest"] = "grpc"
     """How Vertex AI is spoken to."""
-    endpoint: Text = None
-    """The address of another service than Google's, such as an emulator: ``http://host:port``."""
     logging_endpoint: Text = None
     """The address of another Cloud Logging than Google's: ``http://host:port``."""
     price_list: Text = None
     """The address of another billing catalogue than Google's, which ``cloudtune prices update`` asks."""
-    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """Seconds between two looks at a run that is followed."""

@@ -1,13 +1,14 @@
 """Files on their way to Cloud Storage and back: code and data that a request names, and what trials leave."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from cloudtune.bundle.upload import filled, staged
+from cloudtune.driver.outputs import place_below
 from cloudtune.errors import TrialError
 from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google, translated
@@ -96,12 +97,9 @@ def download(google: Google, place: str, target: Path) -> list[Path]:
     files = []
     with translated(f"downloading from {place}"):
         for blob in google.storage.list_blobs(bucket, prefix=prefix, retry=RETRY):
-            below = PurePosixPath(blob.name.removeprefix(prefix))
             if blob.name.endswith("/"):
                 continue  # stands for a folder
-            if below.is_absolute() or ".." in below.parts:
-                raise TrialError(f"gs://{bucket}/{blob.name} is not downloaded: its name leads out of the folder")
-            path = target / below
+            path = place_below(target, blob.name.removeprefix(prefix))
             path.parent.mkdir(parents=True, exist_ok=True)
             blob.download_to_filename(str(path), retry=RETRY)
             files.append(path)

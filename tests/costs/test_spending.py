@@ -121,7 +121,7 @@ def test_a_driven_run_exceeds_its_budget_by_no_more_than_what_is_in_flight(
     launcher = Simulated([(min(each, longest or each), how) for each, how in schedule], queued)
     with TemporaryDirectory() as folder:
         run = store_of(Path(folder), job, "driven")
-        state = Driver(job, run, launcher, seed=1, spending=Spending(job, MACHINES, [RATE])).drive()
+        state = Driver(job, run, launcher, seed=1, spending=Spending(job, MACHINES, [RATE])).run()
         trials = run.trials()
         reason = run.record().reason
         run.store.close()

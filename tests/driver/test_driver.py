@@ -100,7 +100,7 @@ def run(tmp_path: Path) -> RunStore:
 
 
 def drive(run: RunStore, job: TuningJob, launcher: Launcher, **arguments: Any) -> RunState:
-    return Driver(job, run, launcher, seed=1, **arguments).drive()
+    return Driver(job, run, launcher, seed=1, **arguments).run()
 
 
 def test_every_trial_is_launched_once_and_no_more_than_allowed_at_once(run: RunStore) -> None:

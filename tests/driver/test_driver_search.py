@@ -122,7 +122,7 @@ def test_the_driver_suggests_and_prunes_as_a_search_of_the_same_seed_and_history
     with TemporaryDirectory() as folder:
         record = RunRecord(id="r", name="j", provider="local", profile="local", job="{}", plan="{}")
         run = Store(Path(folder)).create(record)
-        Driver(job, run, user, seed=seed).drive()
+        Driver(job, run, user, seed=seed).run()
         trials = run.trials()
     assert [trial.number for trial in trials] == list(range(10))
     assert user.stopped == user.pruned == {each.number for each in trials if each.state is TrialState.PRUNED}
@@ -142,5 +142,5 @@ def test_known_trials_are_learnt_from_alike(tmp_path: Path) -> None:
     assert search.learn(known) == 3
     user = User(search, [0.5, 0.25], [0])
     record = RunRecord(id="r", name="j", provider="local", profile="local", job="{}", plan="{}")
-    Driver(job, Store(tmp_path).create(record), user, seed=3, known=known).drive()
+    Driver(job, Store(tmp_path).create(record), user, seed=3, known=known).run()
     assert len(user.suggested) == 4

@@ -90,7 +90,7 @@ def test_the_command_line_takes_its_name_and_address(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--to", "bord=x"], "there is no target 'bord' to publish to; did you mean 'board'?"),
+        (["--to", "bord=x"], "there is no target 'bord'; did you mean 'board'?"),
         (["--to", "nothing=x"], "those of other packages have to be installed: entry points cloudtune.targets"),
         (["--to", "board"], "--to takes NAME=ADDRESS, not 'board'"),
         (["--to", "board=x", "--to", "board=y"], "two addresses of board"),

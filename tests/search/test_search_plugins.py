@@ -11,9 +11,9 @@ import pytest
 from made_up import install
 
 from cloudtune import TuningJob, api
-from cloudtune.errors import ConfigError, SpecError
+from cloudtune.errors import SpecError
 from cloudtune.plugins import entry_points
-from cloudtune.plugins.entry_points import STOPPING, STRATEGIES, installed_kinds
+from cloudtune.plugins.entry_points import STOPPING, STRATEGIES, installed
 from cloudtune.search import Search
 from cloudtune.spec.schema import job_schema
 from cloudtune.spec.stopping import STOPPING_KINDS
@@ -171,8 +171,8 @@ def test_mistakes_have_the_words_and_places_that_ours_have(strategy: str, stoppi
 def test_a_package_that_is_broken_is_named(strategy: str, message: str) -> None:
     with pytest.raises(SpecError, match=re.escape(f"strategy: the strategy {strategy!r} ") + ".*" + re.escape(message)):
         TuningJob.from_yaml(text(f"{{type: {strategy}}}", "{type: auto}"))
-    with pytest.raises(ConfigError, match="the strategy '(gone|plain|misnamed)' .* of tune-broken"):
-        job_schema()
+    assert strategy not in job_schema()["$defs"], "the schema of all others is told all the same"
+    assert sum(f"the strategy {strategy!r}" in str(error) for error in STRATEGY_KINDS.models()[1]) == 1
 
 
 def test_packages_are_not_read_for_our_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +261,7 @@ def test_a_run_is_driven_by_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kinds", [STRATEGY_KINDS, STOPPING_KINDS], ids=lambda kinds: kinds.noun)
 def test_our_own_are_declared_as_those_of_others(kinds: Any) -> None:
-    points = installed_kinds(kinds.group)
+    points = installed(kinds.group)
     own = {name: point for name, point in points.items() if name in kinds.own_names}
     assert set(kinds.own_names) - set(own) <= {"hyperband"}, "which is a searcher and a rule"
     for name, point in own.items():

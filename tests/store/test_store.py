@@ -106,16 +106,16 @@ def test_reports_come_back_in_order_and_can_be_forgotten(run: RunStore) -> None:
 
 def test_only_one_process_drives_a_run(tmp_path: Path, run: RunStore) -> None:
     assert not run.driven
-    with run.driving():
+    with run.locked():
         other = Store(tmp_path).run("a-run")
         assert other.driven
-        with pytest.raises(RunBusy, match="a-run"), other.driving():
+        with pytest.raises(RunBusy, match="a-run"), other.locked():
             pytest.fail("two drivers at once")
     assert not run.driven
 
 
 def _hold_the_lock(project: Path, ready: "multiprocessing.synchronize.Event") -> None:
-    with Store(project).run("a-run").driving():
+    with Store(project).run("a-run").locked():
         ready.set()
         time.sleep(60)
 
@@ -132,7 +132,7 @@ def test_who_looks_whether_a_run_is_driven_keeps_no_driver_away(tmp_path: Path, 
     looking.start()
     try:
         for _ in range(200):
-            with run.driving():
+            with run.locked():
                 pass
     finally:
         done.set()

@@ -2,8 +2,11 @@
 
 import os
 import textwrap
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 
 def install(place: Path, name: str, entry_points: Mapping[str, Mapping[str, str]], modules: Mapping[str, str]) -> None:
@@ -15,7 +18,7 @@ def install(place: Path, name: str, entry_points: Mapping[str, Mapping[str, str]
         entry_points: what each name of each group refers to.
         modules: source texts by module name.
     """
-    about = place / f"{name}-1.dist-info"
+    about = place / f"{name.replace('-', '_')}-1.dist-info"  # as pip writes it: by it, Python tells distributions apart
     about.mkdir()
     (about / "METADATA").write_text(f"Name: {name}\nVersion: 1\n")
     lines = [
@@ -27,3 +30,29 @@ def install(place: Path, name: str, entry_points: Mapping[str, Mapping[str, str]
     for module, text in modules.items():
         (place / f"{module}.py").write_text(textwrap.dedent(text))
     os.utime(place, (1, 1))  # the clocks of file systems tick slowly: say that something came
+
+
+def install_project(place: Path, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the distribution of a project for one test, as an editable install does: its ``pyproject.toml`` says what it is.
+
+    Args:
+        place: an empty folder for what is told of it.
+        project: the folder of its ``pyproject.toml`` and its packages.
+        monkeypatch: of the test.
+    """
+    told = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["project"]
+    about = place / f"{told['name'].replace('-', '_')}-{told['version']}.dist-info"
+    about.mkdir(parents=True)
+    extras = told.get("optional-dependencies", {})
+    lines = [f"Name: {told['name']}", f"Version: {told['version']}", *(f"Provides-Extra: {each}" for each in extras)]
+    lines += [f"Requires-Dist: {each}" for each in told.get("dependencies", [])]
+    lines += [f'Requires-Dist: {each}; extra == "{extra}"' for extra, needed in extras.items() for each in needed]
+    (about / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
+    points = [
+        line
+        for group, named in told["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in named.items()))
+    ]
+    (about / "entry_points.txt").write_text("\n".join([*points, ""]))
+    for folder in (project, place):
+        monkeypatch.syspath_prepend(str(folder))

@@ -11,6 +11,8 @@ import pytest
 import ray_clusters  # first, since it says by the environment how Ray shall be imported
 
 from cloudtune.errors import ConfigError
+from cloudtune.plugins.entry_points import emulators
+from cloudtune.provider.emulated import emulator_of
 from cloudtune.provider.interface import load_provider
 
 
@@ -35,16 +37,16 @@ class Place:
 def place_of(provider: str, project: Path) -> Iterator[Place]:
     """A place of a provider, for as long as the context lasts; skips the test where the provider's package is missing."""
     try:
-        emulated = load_provider(provider).emulated
+        load_provider(provider)
     except ConfigError as error:
         pytest.skip(str(error))
     if provider in PLACES:
         with PLACES[provider](project) as place:
             yield place
-    elif emulated:
-        with load_provider(provider).emulator({}) as variables:
-            write_profiles(project, emulated=profile_of(provider, variables))
-            yield Place("emulated", project, environment=others_in(variables))
+    elif provider in emulators():
+        with emulator_of(provider).standing_in({}) as emulator:
+            write_profiles(project, emulated=profile_of(provider, emulator.environment))
+            yield Place("emulated", project, environment=others_in(emulator.environment))
     else:
         pytest.fail(f"give {provider} an entry in PLACES, so that its jobs can be run by tests")
 
@@ -86,7 +88,8 @@ def _this_machine(project: Path) -> Iterator[Place]:
 
 @contextmanager
 def _this_machine_and_an_emulator(project: Path) -> Iterator[Place]:
-    with load_provider("vertex").emulator({}) as variables:
+    with emulator_of("vertex").standing_in({}) as emulator:
+        variables = emulator.environment
         both = {"provider": "mixed", "profiles": ["here", "there"]}
         write_profiles(project, here={"provider": "local"}, there=profile_of("vertex", variables), both=both)
         yield Place("both", project, {"local": {"grace": 0.2}}, others_in(variables))

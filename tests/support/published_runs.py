@@ -58,7 +58,7 @@ class StagedRun(Run):
         )  # fmt: skip
         super().__init__(Store(folder).create(record), cast("Provider", _Still()))
         self._driver = ExitStack()
-        self._driver.enter_context(self._store.driving())  # a run that nobody drives is interrupted
+        self._driver.enter_context(self._store.locked())  # a run that nobody drives is interrupted
 
     def tell(self, *trials: Trial, reports: Iterable[Report] = ()) -> None:
         """Writes what a driver would."""

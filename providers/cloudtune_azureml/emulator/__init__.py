@@ -11,7 +11,7 @@ __all__ = ["AzureMlEmulator", "Emulator", "Faults"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("AzureMlEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
+    if name in ("AzureMlEmulator", "Emulator"):  # the other is what the entry point names
         from cloudtune_azureml.emulator.server import AzureMlEmulator  # noqa: PLC0415  # loads a web server
 
         return AzureMlEmulator

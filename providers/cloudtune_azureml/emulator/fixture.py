@@ -1,12 +1,12 @@
 """What the pytest fixture ``azureml_emulator`` does; the plugin offers it where Azure's SDK is installed."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from cloudtune.testing import emulators as testing
 from cloudtune_azureml.emulator.server import AzureMlEmulator
 
 
@@ -18,9 +18,6 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Azure
         monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
         settings: of the emulator; see `AzureMlEmulator`.
     """
-    with AzureMlEmulator(**settings) as emulator:
-        for name in [name for name in os.environ if name.startswith(("AZURE_", "AZUREML_", "MLFLOW_"))]:
-            monkeypatch.delenv(name)
-        for name, value in emulator.environment.items():
-            monkeypatch.setenv(name, value)
+    with testing.emulated("azureml", monkeypatch, without=("AZURE_", "AZUREML_", "MLFLOW_"), **settings) as emulator:
+        assert isinstance(emulator, AzureMlEmulator)
         yield emulator

@@ -13,7 +13,7 @@ from typing import Any
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended as TrialEnded
 from cloudtune.driver.loop import Driver
-from cloudtune.emulation.driving import Closed, ThreadedLauncher
+from cloudtune.emulation.launcher import Closed, ThreadedLauncher
 from cloudtune.results.objectives import best_trial
 from cloudtune.store.records import Report, RunRecord, RunState, Trial
 from cloudtune.store.store import Store
@@ -208,7 +208,7 @@ class SweepJob(ThreadedLauncher):
             run = store.create(record)
             seed = getattr(self._search.job.strategy, "seed", None)
             seed = secrets.randbelow(2**31) if seed is None else seed
-            outcome = Driver(self._search.job, run, self, seed=seed, interrupt=self._interrupt).drive()
+            outcome = Driver(self._search.job, run, self, seed=seed, interrupt=self._interrupt).run()
             return outcome, best_trial(self._search.job.objective, run.trials())
 
     def _conclude(self, outcome: RunState, best: Trial | None) -> None:

@@ -92,6 +92,10 @@ class AzureMlEmulator(Emulator[Faults]):
     def read_policy(document: Any) -> AzurePolicy:
         return AzurePolicy(document)
 
+    @classmethod
+    def standing_in(cls, mounts: Mapping[str, Path]) -> Self:
+        return cls(mounts=mounts, computes=("*",))
+
     def start(self) -> Self:
         self._furnish()
         listen(self._server.start)

@@ -11,7 +11,7 @@ __all__ = ["Emulator", "Faults", "SageMakerEmulator"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("SageMakerEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
+    if name in ("SageMakerEmulator", "Emulator"):  # the other is what the entry point names
         from cloudtune_sagemaker.emulator.server import SageMakerEmulator  # noqa: PLC0415  # loads moto
 
         return SageMakerEmulator

@@ -1,6 +1,5 @@
 """What the pytest fixture ``sagemaker_emulator`` does; the plugin offers it where moto is installed."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloudtune.testing import emulators as testing
 from cloudtune_sagemaker.emulator.server import SageMakerEmulator
 
 
@@ -19,11 +19,8 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[SageM
         monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
         settings: of the emulator; see `SageMakerEmulator`.
     """
-    with SageMakerEmulator(**settings) as emulator:
-        for name in [name for name in os.environ if name.startswith("AWS_")]:
-            monkeypatch.delenv(name)
-        for name, value in emulator.environment.items():
-            monkeypatch.setenv(name, value)
+    with testing.emulated("sagemaker", monkeypatch, without=("AWS_",), **settings) as emulator:
+        assert isinstance(emulator, SageMakerEmulator)
         _forget_clients()
         try:
             yield emulator

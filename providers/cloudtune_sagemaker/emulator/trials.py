@@ -5,7 +5,7 @@ from collections.abc import Callable
 from moto.sagemaker.exceptions import SagemakerClientError
 
 from cloudtune.driver.launcher import Ended
-from cloudtune.emulation.driving import ThreadedLauncher
+from cloudtune.emulation.launcher import ThreadedLauncher
 from cloudtune.store.records import Report, Trial
 from cloudtune_sagemaker.emulator.jobs import TrainingJob
 from cloudtune_sagemaker.emulator.searching import METRIC, Search

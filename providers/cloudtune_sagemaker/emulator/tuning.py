@@ -13,7 +13,7 @@ from typing import Any
 
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.loop import Driver
-from cloudtune.emulation.driving import Closed
+from cloudtune.emulation.launcher import Closed
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.search.known_trials import KnownTrial
 from cloudtune.store.records import RunRecord, RunState, Trial
@@ -204,7 +204,7 @@ class HyperParameterTuningJob:
                 interrupt=self._interrupt,
                 known=self._known_trials(),
             )
-            return driver.drive()
+            return driver.run()
 
     def _known_trials(self) -> list[KnownTrial]:
         return [

@@ -11,7 +11,7 @@ __all__ = ["Emulator", "Faults", "VertexEmulator"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("VertexEmulator", "Emulator"):  # the other is what `cloudtune emulate` looks for
+    if name in ("VertexEmulator", "Emulator"):  # the other is what the entry point names
         from cloudtune_vertex.emulator.server import VertexEmulator  # noqa: PLC0415  # loads Google's SDK
 
         return VertexEmulator

@@ -1,6 +1,5 @@
 """What the pytest fixture ``vertex_emulator`` does; the plugin offers it where Google's SDK is installed."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cloudtune.testing import emulators as testing
 from cloudtune_vertex.emulator.server import VertexEmulator
 
 
@@ -24,11 +24,8 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Verte
     """
     from google.cloud import aiplatform  # noqa: PLC0415  # takes seconds
 
-    with VertexEmulator(**settings) as emulator:
-        for name in [name for name in os.environ if name.startswith(("GOOGLE_", "CLOUDSDK_"))]:
-            monkeypatch.delenv(name)
-        for name, value in emulator.environment.items():
-            monkeypatch.setenv(name, value)
+    with testing.emulated("vertex", monkeypatch, without=("GOOGLE_", "CLOUDSDK_"), **settings) as emulator:
+        assert isinstance(emulator, VertexEmulator)
         before = dict(vars(aiplatform.initializer.global_config))
         aiplatform.init(
             project=emulator.project,

@@ -14,7 +14,7 @@ from typing import Any
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended
 from cloudtune.driver.loop import Driver
-from cloudtune.emulation.driving import Closed, ThreadedLauncher
+from cloudtune.emulation.launcher import Closed, ThreadedLauncher
 from cloudtune.emulation.timeline import Timeline
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
@@ -274,7 +274,7 @@ class TuningJob(ThreadedLauncher):
     def _drive(self) -> RunState:
         with closing(Store(self._folder)) as store:
             run = store.create(RunRecord("tuning", "tuning", "vertex", "", "{}", "{}", created=self.created))
-            return Driver(self._search.job, run, self, seed=self._seed, interrupt=self._interrupt).drive()
+            return Driver(self._search.job, run, self, seed=self._seed, interrupt=self._interrupt).run()
 
     def _conclude(self, outcome: RunState) -> None:
         if self.status().state == "JOB_STATE_CANCELLING" or outcome is RunState.INTERRUPTED:

@@ -133,7 +133,7 @@ def launcher(run: RunStore, places: Mapping[str, Place], at_once: int = 4, **set
 def drive(run: RunStore, job: TuningJob, places: Mapping[str, Place], **settings: Any) -> RunState:
     with_ = launcher(run, places, job.limits.parallel, **settings)
     try:
-        return Driver(job, run, with_, seed=1).drive()
+        return Driver(job, run, with_, seed=1).run()
     finally:
         with_.close()
 

@@ -1,0 +1,81 @@
+"""Calls of a service that speaks JSON over HTTP, for providers without an SDK; its errors in our words."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import quote
+
+from cloudtune.driver.listeners import refuse_lost
+from cloudtune.errors import ConfigError, CredentialError, ProviderError
+from cloudtune.provider.settings import ServiceSettings, Text
+
+_PATIENCE = 30.0
+"""Seconds that a call may take."""
+
+
+class HttpSettings(ServiceSettings):
+    """The settings of a service that lets in who brings a token."""
+
+    token: Text = None
+    """Lets its bearer in; null for a service that asks for none."""
+
+
+class HttpApi:
+    """A service at an address.
+
+    Args:
+        service: what messages call it.
+        endpoint: its address, ``https://host:port``; None where the profile names none.
+        token: lets its bearer in; None for a service that asks for none.
+    """
+
+    def __init__(self, service: str, endpoint: str | None, token: str | None = None) -> None:
+        self._service, self._endpoint, self._token = service, endpoint, token
+
+    def ask(self, method: str, path: str, data: Any = None) -> Any:  # plain data
+        """Call the service; return the data of its JSON, or else the bytes.
+
+        Args:
+            method: of HTTP.
+            path: below the address, may have a query.
+            data: the body: bytes, or plain data for JSON; None for none.
+
+        Raises:
+            ConfigError: there is no address.
+            CredentialError: it lets nobody in with this token.
+            ProviderError: it refuses (`code` is the status), or cannot be reached.
+        """
+        if self._endpoint is None:
+            raise ConfigError(f'the profile names no {self._service}; write endpoint = "https://…"')
+        body = data if data is None or isinstance(data, bytes) else json.dumps(data).encode()
+        headers = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        url = f"{self._endpoint.rstrip('/')}/{quote(path, safe='/?=&')}"
+        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310  # as the profile says
+        try:
+            with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310
+                said = answer.read()
+                return json.loads(said) if answer.headers.get_content_type() == "application/json" else said
+        except urllib.error.HTTPError as error:
+            raise self._refused(error) from error
+        except OSError as error:
+            refuse_lost(self._endpoint, f"asking {self._service} for {path}")
+            message = f"{self._service} cannot be reached: {getattr(error, 'reason', error)}"
+            raise ProviderError(message, code="Connection", retryable=True) from error
+
+    def find(self, path: str) -> Any:  # plain data
+        """Return what the service says at a path; None if there is nothing (404). Raises as `ask`."""
+        try:
+            return self.ask("GET", path)
+        except ProviderError as error:
+            if error.code != "404":
+                raise
+            return None
+
+    def _refused(self, error: urllib.error.HTTPError) -> ProviderError:
+        with error:
+            said = error.read(2000).decode(errors="replace").strip() or error.reason
+        message = f"{self._service} says {error.code}: {said}"
+        if error.code in (401, 403):
+            return CredentialError(message, code=str(error.code))
+        return ProviderError(message, code=str(error.code), retryable=error.code >= 500 or error.code == 429)
