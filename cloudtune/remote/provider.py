@@ -15,6 +15,7 @@ from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Condition, interruptible
 from cloudtune.driver.process import Site, end_cancelled, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
+from cloudtune.machines.catalogue import Catalogue
 from cloudtune.planning.plan import Plan
 from cloudtune.porting import Adapted
 from cloudtune.provider.emulated import leading_there
@@ -84,6 +85,9 @@ class RemoteDriver(Provider):
 
     def adapt(self, job: TuningJob) -> Adapted:
         return self._target.adapt(job)
+
+    def catalogue(self) -> Catalogue:
+        return self._target.catalogue()
 
     def plan(self, job: TuningJob) -> Plan:
         return self._target.plan(job.driven())
