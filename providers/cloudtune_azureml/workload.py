@@ -226,7 +226,8 @@ class JobWriter:
                 if getattr(network, name):
                     self._ledger.note(f"network.{name}", *SUPPORT["network"])
             if network.isolated:
-                self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
+                row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
+                self._ledger.note("network.isolated", *SUPPORT[row])
             else:
                 self._ledger.carry("network.isolated", Beside.DEFAULT)
         if encryption is not None:

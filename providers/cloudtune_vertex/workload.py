@@ -219,7 +219,8 @@ class JobSpecWriter:
             if getattr(network, name):
                 self._ledger.note(f"network.{name}", *SUPPORT[f"network.{name}"])
         if network.isolated:
-            self._ledger.note("network.isolated", *SUPPORT["network.isolated"])
+            row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
+            self._ledger.note("network.isolated", *SUPPORT[row])
         else:
             self._ledger.carry("network.isolated", Beside.DEFAULT)
         return network.name
