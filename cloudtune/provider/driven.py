@@ -14,11 +14,18 @@ from cloudtune.store.records import RunState
 from cloudtune.store.secrets import keep_environment
 
 if TYPE_CHECKING:
+    from cloudtune.porting import Adapted
     from cloudtune.store.store import RunStore
 
 
 class DrivenProvider(Provider, driver_process.Site):
     """A provider without a tuner: a subclass launches trials, and cloudtune drives them."""
+
+    def adapt(self, job: TuningJob) -> "Adapted":
+        """Return the job as it is; inputs in the cloud for which no folder is said are missing."""
+        from cloudtune.provider.inputs_here import with_missing_inputs  # noqa: PLC0415  # reading a run needs none of it
+
+        return with_missing_inputs(job, self.name, self.mounts)
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         return search_problems(job, base)

@@ -156,7 +156,7 @@ class _Account:
     def _place(self, path: str, row: str, value: str | dict[str, str]) -> str | None:
         """Return the place on this machine that a setting names, or that stands for it; None where there is none."""
         place = pick(value, self._ledger.provider)
-        if place is not None and not is_remote(place):
+        if place is not None and not is_remote(place) and mounted(place, self._mounts) is None:
             own = path if isinstance(value, str) else f"{path}.{self._ledger.provider}"
             self._put(own, path, row)
             for other in value.keys() - {self._ledger.provider} if isinstance(value, dict) else ():

@@ -10,6 +10,7 @@ from cloudtune.bundle.survey import Survey
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.planning.plan import Plan, Support
+from cloudtune.porting import Adapted
 from cloudtune.provider.driven import DrivenProvider, keep_earlier
 from cloudtune.provider.interface import Finding, Provider, load_provider
 from cloudtune.provider.preparing import planned
@@ -74,6 +75,9 @@ class MixedProvider(DrivenProvider):
         return provider
 
     # Before a run
+
+    def adapt(self, job: TuningJob) -> Adapted:
+        return Adapted(job)  # for each profile in its own way: see `plan`
 
     def plan(self, job: TuningJob) -> Plan:
         return merged(job, NAME, {name: planned(each, job.driven())[1] for name, each in self._providers.items()})

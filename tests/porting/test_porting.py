@@ -128,6 +128,29 @@ def test_what_is_missing_is_one_message_with_the_lines_to_add(project: Path) -> 
     assert api.plan(job, "aws", project=project).missing[-1].provider == "sagemaker"  # of no profile yet
 
 
+def test_what_is_not_on_this_machine_is_a_line_to_add(project: Path) -> None:
+    places = {"a": "s3://x/a", "b": {"aws": "s3://x/b", "gcp": "gs://x/b"}, "c": "azureml:c:1", "here": "data"}
+    job = job_with(data={**places, "train": "s3://corp/train", "gcp": {"gcp": "gs://corp-train"}})
+    plan = api.plan(job, "local", project=project)
+    with pytest.raises(UnsupportedError) as caught:
+        plan.refuse()
+    assert caught.value.lines == (
+        "[places]",
+        '"s3://x/a" = {local = "./data/a"}',
+        '"s3://x/b" = {local = "./data/b"}',
+        '"azureml:c:1" = {local = "./data/c"}',
+    )
+    assert [problem.path for problem in caught.value.problems] == ["data.a", "data.b", "data.c"]
+    assert plan.support("data.train") is plan.support("data.gcp.vertex") is Support.APPROXIMATE
+    both = api.plan(job, "aws,local", project=project)
+    assert {(each.path, each.service) for each in both.missing} == {
+        ("data.a", "local"), ("data.b", "local"), ("data.c", "local"), ("data.c", "sagemaker"),
+    }  # fmt: skip
+    assert both.support("data.a") is Support.UNSUPPORTED
+    (project / "cloudtune.toml").write_text("\n".join([TOML, *caught.value.lines[1:]]))
+    api.plan(job, "local", project=project).refuse()
+
+
 def test_the_store_keeps_the_job_as_written_and_as_it_was_sent(project: Path) -> None:
     job = job_with(**WRITTEN_FOR_AWS)
     run = api.prepare(job, "gcp", project=project, base=project)
