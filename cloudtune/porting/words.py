@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from cloudtune.plugins.entry_points import providers
+from cloudtune.errors import PluginError
+from cloudtune.plugins.entry_points import PROVIDERS, providers
+from cloudtune.plugins.loading import load
 from cloudtune.porting.frameworks import FrameworkImages
 from cloudtune.spec.places import is_remote
 
@@ -86,11 +88,10 @@ def owner(kind: Kind, text: str, provider: str) -> ServiceWords | None:
 
 def words_of(provider: str) -> ServiceWords | None:
     """Return the words of an installed provider; None for one that has none, is not installed, or cannot be loaded."""
-    point = providers().get(provider)
-    if point is None:
+    if provider not in providers():
         return None
     try:
-        found: ServiceWords | None = getattr(point.load(), "words", None)
-    except ImportError:  # what the provider needs is not installed: its own commands say so
+        found = getattr(load(PROVIDERS, provider, object), "words", None)
+    except PluginError:  # another provider is broken: that is not the matter of this one's jobs
         return None
-    return found
+    return found if isinstance(found, ServiceWords) else None

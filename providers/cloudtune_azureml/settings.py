@@ -30,7 +30,3 @@ class AzureMlSettings(ServiceSettings):
     """The address of another list of retail prices than Azure's, which ``cloudtune prices update`` asks."""
     isolated: bool = False
     """Whether the workspace's own network cuts trials off (a workspace with a managed network), so that jobs may ask for it."""
-    endpoint: Text = None
-    """The address of another service than Azure's, such as an emulator: ``https://host:port``."""
-    poll: Annotated[float, Field(gt=0, le=3600)] = 15.0
-    """Seconds between two looks at a run that is followed."""

@@ -30,8 +30,6 @@ class VertexSettings(ServiceSettings):
     """How Vertex AI is spoken to."""
     isolated: bool = False
     """Whether the project's own network cuts trials off (VPC Service Controls), so that jobs may ask for it."""
-    endpoint: Text = None
-    """The address of another service than Google's, such as an emulator: ``http://host:port``."""
     logging_endpoint: Text = None
     """The address of another Cloud Logging than Google's: ``http://host:port``."""
     price_list: Text = None
