@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from cloudtune.planning.mode import Reason
 from cloudtune.planning.plan import Support
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
+from cloudtune_sagemaker.algorithms import algorithm_of_image
 from cloudtune_sagemaker.rules import MAX_JOBS, MAX_VALUES
-from cloudtune_sagemaker.space import DEFINITION, Branch, helped, too_many
+from cloudtune_sagemaker.space import DEFINITION, Branch, defines_metrics, helped, too_many
 
 _ELSEWHERE = Support.APPROXIMATE
 _TYPE_DECIDES = "the instance type decides; choose one that has it (compute.instance)"
@@ -24,6 +25,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.function": (Support.ENCODED, "called by the trial helper, started as a command is"),
     "trial.image": (Support.EXACT, ""),
     "trial.image.elsewhere": (Support.UNCHECKED, "from another registry than Amazon ECR: SageMaker takes it only in a VPC with a TrainingImageConfig"),
+    "trial.image.algorithm": (Support.DRIVEN, "SageMaker's tuner takes the metrics of its own algorithm's image alone, not those of your program: cloudtune's driver asks, with a training job a trial"),
     "trial.environment": (Support.EXACT, ""),
     "objective.metric.long": (Support.APPROXIMATE, "a regex of the service has no room for a name of this length in capitals and small letters: it is found as it is written here"),
     "objective": (Support.EXACT, ""),
@@ -88,8 +90,17 @@ def reasons(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:
         yield "retries", "retries"
     if job.warm_start is not None and job.warm_start.table is not None:
         yield "warm_start.table", "warm_start.table"
+    if helped(job) and _brings_metrics(job):
+        yield "trial.image", "trial.image.algorithm"
     if not helped(job) and len(branches) == 1 and f"{DEFINITION}s" not in job.native_settings("sagemaker"):
         yield from _of_plain_space(job)
+
+
+def _brings_metrics(job: TuningJob) -> bool:
+    """Return whether a job's image is an algorithm of SageMaker's own, whose metrics the tuner takes alone."""
+    image = pick(job.trial.image, "sagemaker")
+    algorithm = None if image is None else algorithm_of_image(image)
+    return algorithm is not None and algorithm.own and not defines_metrics(job)
 
 
 def _of_strategy(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:

@@ -79,6 +79,13 @@ def helped(job: TuningJob) -> bool:
     return (job.trial.command is not None or job.trial.function is not None) and not starts_itself(job)
 
 
+def defines_metrics(job: TuningJob) -> bool:
+    """Return whether the native settings define metrics."""
+    definition = job.native_settings("sagemaker").get("TrainingJobDefinition")
+    algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
+    return isinstance(algorithm, dict) and bool(algorithm.get("MetricDefinitions"))
+
+
 def starts_itself(job: TuningJob) -> bool:
     """Whether the native settings say what the training toolkit starts: the user's own way, which stays as it is."""
     one, several = (

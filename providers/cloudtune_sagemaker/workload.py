@@ -16,7 +16,7 @@ from cloudtune_sagemaker.built_in import SCHEME, image_of
 from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.container import channel_name
 from cloudtune_sagemaker.settings import SageMakerSettings
-from cloudtune_sagemaker.space import helped, starts_itself
+from cloudtune_sagemaker.space import defines_metrics, helped, starts_itself
 
 PROVIDER = "sagemaker"
 
@@ -155,7 +155,7 @@ class DefinitionWriter:
             if objective.regex is not None:
                 message = f"{said}: it reads {objective.metric} by a regex of its own"
                 self._ledger.note(f"objective[{index}].regex", Support.APPROXIMATE, message)
-            if not algorithm.knows(objective.metric) and not self._defines_metrics():
+            if not algorithm.knows(objective.metric) and not defines_metrics(self._job):
                 hint = f"; did you mean {near!r}?" if near else f"; there are: {', '.join(algorithm.metrics)}"
                 self._ledger.note("trial.image", Support.UNSUPPORTED, f"{said}: {objective.metric!r} is none{hint}")
         if self._driven:
@@ -164,15 +164,10 @@ class DefinitionWriter:
             self._ledger.note(
                 "metrics", Support.APPROXIMATE, f"{said}; those of the log are read by who follows the run"
             )
-        if helped(self._job) and not self._driven and not self._defines_metrics():
+        by_profile = self._job.trial.image is None  # of the job's own image, the mode was chosen by it
+        if by_profile and helped(self._job) and not self._driven and not defines_metrics(self._job):
             message = f"{said}, so that a program of your own cannot be tuned in its image: take a framework's image, or mode: driven"
             self._ledger.note("trial.image", Support.UNSUPPORTED, message)
-
-    def _defines_metrics(self) -> bool:
-        """Whether the native settings define metrics."""
-        definition = self._job.native_settings("sagemaker").get("TrainingJobDefinition")
-        algorithm = definition.get("AlgorithmSpecification") if isinstance(definition, dict) else None
-        return isinstance(algorithm, dict) and bool(algorithm.get("MetricDefinitions"))
 
     def _environment(self) -> dict[str, Any]:
         self._ledger.carry("trial.environment", f"{self._at}Environment")

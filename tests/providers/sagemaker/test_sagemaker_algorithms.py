@@ -95,11 +95,18 @@ def test_no_metrics_are_defined_for_an_algorithm_which_the_service_refuses() -> 
 
 
 def test_a_program_in_an_algorithms_image_needs_a_driven_run() -> None:
-    with pytest.raises(UnsupportedError, match="mode: driven"):
-        planned("validation:auc", XGBOOST, trial={"command": "python -m train"}).refuse()
-    driven = planned("anything", XGBOOST, trial={"command": "python -m train"}, mode="driven")
+    command = {"command": "python -m train"}
+    with pytest.raises(UnsupportedError, match="take mode: managed away"):
+        planned("validation:auc", XGBOOST, trial=command, mode="managed").refuse()
+    driven = planned("anything", XGBOOST, trial=command)
     driven.refuse()
+    assert driven.mode == "driven"
+    assert driven.support("trial.image.sagemaker") is Support.DRIVEN
     assert "MetricDefinitions" not in str(driven.request)
+    job = {"name": "x", "trial": command, "objective": {"metric": "m", "goal": "maximize"}, "limits": {"trials": 1}}
+    by_profile = TuningJob.from_data({**job, "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}}})
+    with pytest.raises(UnsupportedError, match="mode: driven"):
+        translate(by_profile, SageMakerSettings(role="arn:aws:iam::123456789012:role/r", image=XGBOOST)).refuse()
 
 
 # The emulator
