@@ -131,6 +131,22 @@ class JobRunner(TrialOutputs):
         """
 
     @property
+    def ready(self) -> bool:
+        """Whether jobs can be submitted: not while machines start that are kept for all of them.
+
+        Raises:
+            ProviderError: the machines cannot be had.
+        """
+        return True
+
+    def release(self) -> None:  # most keep nothing
+        """Give back what is kept at the service for the jobs of the run; nothing where there is no such thing.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
+    @property
     def has_more(self) -> bool:
         """Whether more can be read at once, so that the next poll should come soon."""
         return False
@@ -186,6 +202,9 @@ class JobLauncher(PollingLauncher):
         self.tolerance = OutageTolerance()
         self.once = runner.once
         runner.prepare()
+
+    def room(self) -> int | None:
+        return None if self._runner.ready else 0
 
     def place(self, trial: Trial) -> str:
         return self._runner.place(trial)

@@ -9,6 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from cloudtune.emulation.authority import Authority, Policy, policies_in
 from cloudtune.emulation.faults import Faults
+from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.workplace import Workplace
 from cloudtune.errors import ConfigError
 
@@ -28,11 +29,13 @@ class Emulator(ABC, Generic[Kind]):
         mounts: folders whose files are in the storage at the start, by their addresses there.
         faults: what goes wrong on purpose.
         policy: see `enforce`.
+        machine_start: seconds that machines take to start for a job, unless they are kept from an earlier one.
 
     Attributes:
         faults: what goes wrong on purpose; may be changed at any time.
         calls: how often each operation was called.
         authority: decides which actions are permitted; see `enforce`.
+        machine_starts: how often machines started.
     """
 
     def __init__(
@@ -42,7 +45,9 @@ class Emulator(ABC, Generic[Kind]):
         mounts: Mapping[str, str | Path],
         faults: Kind,
         policy: Mapping[str, Any] | None = None,
+        machine_start: float = 0.0,
     ) -> None:
+        self.machine_starts = MachineStarts(machine_start)
         self.faults = faults
         self.authority = Authority()
         self.enforce(policy)

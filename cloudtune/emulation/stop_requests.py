@@ -1,6 +1,7 @@
 """Requests of other threads to end a running job, which the job's own thread carries out."""
 
 import contextlib
+import select
 import socket
 import threading
 from typing import Final, Literal
@@ -37,6 +38,11 @@ class StopRequests:
                 self._pending = request
             with contextlib.suppress(OSError):  # the job has ended, or the buffer is full, so that it wakes anyway
                 self._waker.send(b"x")
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or until something is requested."""
+        if seconds > 0 and not self._pending:
+            select.select([self.socket], [], [], seconds)
 
     def clear(self, request: StopRequest) -> None:
         """Clear a request that has been carried out; keep a stronger one that was made meanwhile."""

@@ -32,7 +32,7 @@ _OF_THE_DRIVER = (
 _OF_THE_TRIAL = ("source", "ignore", "command", "function", "environment")
 _OF_MACHINES = (
     "trial.image", "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
-    "compute.spot", "compute.max_wait", "network", "identity", "encryption", "tags",
+    "compute.spot", "compute.max_wait", "compute.keep", "network", "identity", "encryption", "tags",
 )  # fmt: skip
 
 _EXACT = (Support.EXACT, "")
@@ -52,6 +52,7 @@ DRIVEN_SUPPORT: SupportTable = {
     "compute.disk": (_WHATEVER, "trials use the disk of their machine without a limit"),
     "compute.spot": (_WHATEVER, "whether a machine is taken away is not asked"),
     "compute.max_wait": (_WHATEVER, "there is no capacity to wait for"),
+    "compute.keep": (_WHATEVER, "trials run on machines that are there already"),
     "data": (Support.ENCODED, "travels to each machine once"),
     "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the provider's own key, or mount one in cloudtune.toml"),
     "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),

@@ -1,5 +1,6 @@
 """A run on a service, driven by cloudtune with a plain job for each trial."""
 
+import json
 from collections.abc import Callable
 from functools import cached_property
 
@@ -7,9 +8,11 @@ from cloudtune.driver import process as driver_process
 from cloudtune.driver.launcher import Launcher
 from cloudtune.driver.listeners import gone
 from cloudtune.driver.polling import JobLauncher, JobRunner
+from cloudtune.errors import ProviderError
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
 from cloudtune.results.progress import Watcher
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.store.store import RunStore
 
@@ -70,6 +73,22 @@ class DrivenRun(ServiceRun):
         """Return what launches the run's trials; see `driver_process.Site.launcher`."""
         self.service.reach(self.run)
         return JobLauncher(self.runner)
+
+    def keep(self) -> None:
+        super().keep()
+        self._release()
+
+    def _release(self) -> None:
+        """Give back machines that were kept for the trials, unless trials run that a resume takes over."""
+        record = self.run.record()
+        job = TuningJob.from_data(json.loads(record.job))
+        if job.compute.keep is None or gone(record) or self.run.trials(TrialState.RUNNING):
+            return
+        try:
+            self.service.reach(self.run)
+            self.runner.release()
+        except ProviderError as error:
+            self.run.write(events=[(None, f"{error}; machines that were kept for trials may still cost")])
 
     def abandon(self) -> None:
         """Ask the jobs of running trials to end; with an emulator they have ended."""

@@ -223,6 +223,8 @@ class Compute(SpecModel):
     """Whether to use cheaper capacity that the service may reclaim."""
     max_wait: Duration | None = None
     """Longest time to wait for spot capacity, including the trial's own."""
+    keep: Duration | None = None
+    """How long a trial's machines stay for the next trial, so that it need not wait for their start; they cost the same meanwhile."""
 
 
 class WarmStart(SpecModel):

@@ -412,6 +412,7 @@ def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy
         disk=st.none() | sizes(),
         spot=st.booleans(),
         max_wait=st.none() | durations(),
+        keep=st.none() | durations(),
     )
 
 

@@ -61,6 +61,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.memory": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.disk": (Support.APPROXIMATE, _MACHINE_DECIDES),
     "compute.spot": (Support.ENCODED, "as the spot tier of serverless compute; a cluster has its own priority"),
+    "compute.keep": (Support.APPROXIMATE, "a job cannot say it: a cluster has an idle time of its own (az ml compute update --idle-time-before-scale-down SECONDS; 120 unless said), serverless machines have none"),
     "compute.max_wait": (Support.APPROXIMATE, "Azure Machine Learning's spot jobs wait as long as they must"),
     "data": (Support.EXACT, ""),
     "data.remote": (Support.UNSUPPORTED, "Azure Machine Learning reads azureml://, https://, wasbs://, abfss:// and what is uploaded from here; give one under the key azureml: {azureml: azureml://…, …}"),

@@ -110,7 +110,7 @@ class JobWriter:
     def machines(self) -> dict[str, Any]:
         """Compute, resources and queue settings."""
         compute = self._job.compute
-        for name in ("accelerators", "cpus", "memory", "disk", "max_wait"):
+        for name in ("accelerators", "cpus", "memory", "disk", "max_wait", "keep"):
             if getattr(compute, name) is not None:
                 self._ledger.note(f"compute.{name}", *SUPPORT[f"compute.{name}"])
         instance = pick(compute.instance, PROVIDER)

@@ -49,6 +49,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.disk": (_NOT_HERE, "trials use the disk of this machine without a limit"),
     "compute.spot": (_NOT_HERE, "this machine is not taken away"),
     "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for"),
+    "compute.keep": (_NOT_HERE, "this machine is there already"),
     "data": (Support.EXACT, ""),
     "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the key local: {local: ./data, …}, or mount one in cloudtune.toml"),
     "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),

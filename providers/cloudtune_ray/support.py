@@ -36,6 +36,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.disk": (_NOT_HERE, "trials use the disk of their node without a limit"),
     "compute.spot": (_NOT_HERE, "the cluster decides; trials of a node that is taken away are started again"),
     "compute.max_wait": (_NOT_HERE, "there is no capacity to wait for; ray: {wait: 10m} waits for nodes of a cluster that grows by itself"),
+    "compute.keep": (_NOT_HERE, "slots take one trial after the other; how long an idle node stays the cluster's autoscaler decides"),
     "data": (Support.ENCODED, "travels to each node once, up to 2 GB together; ray: {data: shared} if all nodes see it where it is"),
     "data.shared": (Support.EXACT, ""),
     "data.remote": (Support.UNSUPPORTED, "Ray fetches nothing from there; give a folder or file here under the key ray: {ray: ./data, …}, or mount one in cloudtune.toml"),

@@ -106,6 +106,7 @@ def _compute(trainer: Any) -> dict[str, Any]:
         "count": _of(part, "instance_count"),
         "disk": None if disk is None else f"{disk}GB",
         "spot": _of(part, "enable_managed_spot_training"),
+        "keep": _of(part, "keep_alive_period_in_seconds") or None,
         "max_wait": _of(trainer.stopping_condition, "max_wait_time_in_seconds"),
     }
     return {name: value for name, value in compute.items() if value is not None}

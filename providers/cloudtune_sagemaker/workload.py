@@ -33,6 +33,9 @@ DEFAULT_TRIAL_TIME = 86_400
 LONGEST_REGEX = 500
 """Characters of a regex (botocore: MetricRegex)."""
 
+LONGEST_KEPT = 3600
+"""Seconds; the greatest KeepAlivePeriodInSeconds of the developer guide (botocore's model takes more)."""
+
 _GB = 1_000_000_000
 
 
@@ -256,8 +259,26 @@ class DefinitionWriter:
             "InstanceCount": compute.count,
             "VolumeSizeInGB": disk,
         }
+        resources |= self._kept(f"{place}.KeepAlivePeriodInSeconds")
         key = self._key("volume_key", f"{place}.VolumeKmsKeyId")
         return resources if key is None else {**resources, "VolumeKmsKeyId": key}
+
+    def _kept(self, target: str) -> dict[str, int]:
+        """Return how long machines are kept after a job ("SageMaker AI managed warm pools", considerations)."""
+        compute = self._job.compute
+        if compute.keep is None:
+            return {}
+        if not self._driven or compute.spot:
+            self._ledger.note("compute.keep", *SUPPORT["compute.keep.spot" if self._driven else "compute.keep.managed"])
+            return {}
+        seconds = math.ceil(compute.keep.total_seconds())
+        if seconds > LONGEST_KEPT:
+            self._ledger.note("compute.keep", *SUPPORT["compute.keep.longest"], target)
+        else:
+            message = f"SageMaker counts whole seconds: {seconds}"
+            same = seconds == compute.keep.total_seconds()
+            self._ledger.carry_if(same, "compute.keep", target, Support.APPROXIMATE, message)
+        return {"KeepAlivePeriodInSeconds": min(seconds, LONGEST_KEPT)}
 
     def _stopping(self) -> dict[str, int]:
         place, limits, compute = f"{self._at}StoppingCondition", self._job.limits, self._job.compute

@@ -26,7 +26,7 @@ from cloudtune.provider.permissions import HINT
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import JobServiceClient
+    from google.cloud.aiplatform_v1 import JobServiceClient, PersistentResourceServiceClient
     from google.cloud.aiplatform_v1.services.job_service.transports.grpc import JobServiceGrpcTransport
     from google.cloud.logging import Client as LoggingClient
     from google.cloud.storage import Client as StorageClient
@@ -109,6 +109,22 @@ class Google:
             return JobServiceClient(transport=plain_transport(endpoint, self._found[0]))
         options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
         return JobServiceClient(credentials=self._found[0], transport=transport, client_options=options)
+
+    @cached_property
+    def resources(self) -> "PersistentResourceServiceClient":
+        """The client of Vertex AI's PersistentResourceService."""
+        from google.cloud.aiplatform_v1 import PersistentResourceServiceClient  # noqa: PLC0415  # takes a second
+
+        endpoint, transport = self.settings.endpoint, self.settings.transport
+        if endpoint is not None and transport == "grpc" and _is_plain(endpoint):
+            from google.cloud.aiplatform_v1.services.persistent_resource_service.transports.grpc import (  # noqa: PLC0415
+                PersistentResourceServiceGrpcTransport,
+            )
+
+            channel = plain_channel(endpoint, self._found[0])
+            return PersistentResourceServiceClient(transport=PersistentResourceServiceGrpcTransport(channel=channel))
+        options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
+        return PersistentResourceServiceClient(credentials=self._found[0], transport=transport, client_options=options)
 
     @cached_property
     def storage(self) -> "StorageClient":
@@ -230,16 +246,22 @@ def plain_transport(endpoint: str, credentials: Any) -> "JobServiceGrpcTransport
         endpoint: its address, ``http://host:port``; it has no TLS.
         credentials: of Google's kind; sent with each call, as gRPC itself does over TLS alone.
     """
-    import grpc  # noqa: PLC0415
-    from google.auth.transport.grpc import AuthMetadataPlugin  # noqa: PLC0415
-    from google.auth.transport.requests import Request  # noqa: PLC0415
     from google.cloud.aiplatform_v1.services.job_service.transports.grpc import (  # noqa: PLC0415
         JobServiceGrpcTransport,
     )
 
+    return JobServiceGrpcTransport(channel=plain_channel(endpoint, credentials))
+
+
+def plain_channel(endpoint: str, credentials: Any) -> Any:
+    """A channel of gRPC to an emulator; see `plain_transport`."""
+    import grpc  # noqa: PLC0415
+    from google.auth.transport.grpc import AuthMetadataPlugin  # noqa: PLC0415
+    from google.auth.transport.requests import Request  # noqa: PLC0415
+
     calls = grpc.metadata_call_credentials(AuthMetadataPlugin(credentials, Request()))  # type: ignore[no-untyped-call]
     both = grpc.composite_channel_credentials(grpc.local_channel_credentials(), calls)
-    return JobServiceGrpcTransport(channel=grpc.secure_channel(urlsplit(endpoint).netloc, both))
+    return grpc.secure_channel(urlsplit(endpoint).netloc, both)
 
 
 @contextlib.contextmanager

@@ -20,8 +20,18 @@ from cloudtune.errors import ProviderError, TrialError
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune_vertex.client import Google, failure_text, moment, translated
 from cloudtune_vertex.container import metric_id
+from cloudtune_vertex.kept_machines import KeptMachines
 from cloudtune_vertex.logs import lines_of, of_custom_job
-from cloudtune_vertex.names import ATTEMPT_LABEL, RUN_LABEL, TRIAL_LABEL, filter_of, id_of, run_name, trial_labels
+from cloudtune_vertex.names import (
+    ATTEMPT_LABEL,
+    RUN_LABEL,
+    TRIAL_LABEL,
+    filter_of,
+    id_of,
+    machines_name,
+    run_name,
+    trial_labels,
+)
 from cloudtune_vertex.storage import download_outputs, read_if_changed
 from cloudtune_vertex.translate import arguments_of
 from cloudtune_vertex.tuner import JOB_STATES
@@ -36,6 +46,9 @@ METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 
 _FOR_GOOD = frozenset({"InvalidArgument", "BadRequest", "NotFound", "FailedPrecondition"})
 """Errors that another attempt would get again."""
+
+KEY = "persistentResourceId"
+"""The member of a CustomJobSpec that names machines which are kept."""
 
 _RESOURCE_EXHAUSTED = 8
 """google.rpc.Code: what a job ends with for want of machines."""
@@ -86,11 +99,25 @@ class VertexRunner(JobRunner):
         self._attempts: dict[str, int] = {}
         self._page = ""
         self._unlisted: set[str] = set()
+        kept = brief.job.compute.keep is not None
+        self._machines = KeptMachines(google, machines_name(brief.id), brief.interval) if kept else None
+
+    @property
+    def ready(self) -> bool:
+        if self._machines is None or KEY not in self.template.get("jobSpec", {}):
+            return True
+        return self._machines.ready(self.template, self._job.limits.parallel)
+
+    def release(self) -> None:
+        if self._machines is not None:
+            self._machines.release()
 
     def place(self, trial: Trial) -> str:
         return f"{self._name}/{trial.number}/{trial.attempt}"
 
     def submit(self, trial: Trial) -> None:
+        if not self.ready:
+            raise ProviderError("the run's machines are still starting", retryable=True)
         self._attempts[str(trial.number)] = trial.attempt
         message = custom_job_message(self._request(trial, self._metrics_file(trial)))
         labels = labels_of(self.place(trial))

@@ -22,6 +22,11 @@ def mark_of(run_id: str) -> str:
     return hashlib.sha256(run_id.encode()).hexdigest()[:8]
 
 
+def machines_name(run_id: str) -> str:
+    """The id of the persistent resource of a run: only its own jobs name it."""
+    return f"cloudtune-{mark_of(run_id)}"
+
+
 def legal(text: str) -> str:
     """A text as near to the given one as the value of a label may be."""
     return re.sub(r"[^\w-]+", "_", text.lower())[:_LONGEST]

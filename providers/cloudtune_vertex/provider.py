@@ -96,10 +96,13 @@ class VertexProvider(CloudProvider):
 
     # A run
 
-    def request(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path | None = None) -> dict[str, Any]:  # noqa: ARG002  # all is uploaded
+    def request(self, run: "RunStore", job: TuningJob, plan: Plan, folder: Path | None = None) -> dict[str, Any]:
         from cloudtune_vertex.storage import final_request  # noqa: PLC0415
 
-        return final_request(self._google, run, job, plan)
+        request = final_request(self._google, run, job, plan)
+        if folder is not None:  # another tool launches it, and makes no machines for it before
+            request.get("jobSpec", {}).pop("persistentResourceId", None)
+        return request
 
     def tuner(self, brief: "RunBrief") -> "VertexTuner":
         from cloudtune_vertex.tuner import VertexTuner  # noqa: PLC0415

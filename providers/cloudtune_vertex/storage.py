@@ -12,7 +12,7 @@ from cloudtune.driver.outputs import place_below
 from cloudtune.errors import TrialError
 from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google, translated
-from cloudtune_vertex.names import RUN_LABEL, run_name
+from cloudtune_vertex.names import RUN_LABEL, machines_name, run_name
 from cloudtune_vertex.space import PROVIDER
 from cloudtune_vertex.translate import with_values
 
@@ -34,7 +34,7 @@ def final_request(google: Google, run: "RunStore", job: "TuningJob", plan: "Plan
     """
     name = run_name(job.name, run.id)
     request = staged(
-        filled(plan.request, {"run": name}.get),
+        filled(plan.request, {"run": name, "machines": machines_name(run.id)}.get),
         run,
         job,
         provider=PROVIDER,

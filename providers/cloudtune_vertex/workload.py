@@ -19,6 +19,9 @@ from cloudtune_vertex.values import BUCKET
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
 """The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
 
+KEPT = "${machines}"
+"""The id of the run's persistent resource, once the run has one."""
+
 DEFAULT_MACHINE = "n1-standard-4"
 
 _GB = 1_000_000_000
@@ -50,6 +53,7 @@ class JobSpecWriter:
             arguments: of every trial's program.
         """
         spec = {
+            "persistentResourceId": self._kept(),
             "workerPoolSpecs": self._pools(arguments),
             "scheduling": self._scheduling(),
             "serviceAccount": self._identity(),
@@ -57,6 +61,17 @@ class JobSpecWriter:
             "baseOutputDirectory": {"outputUriPrefix": self._output()},
         }
         return {name: value for name, value in spec.items() if value not in (None, {})}
+
+    def _kept(self) -> str | None:
+        """Return the persistent resource on which the trials of a driven run find their machines; None for none."""
+        compute = self._job.compute
+        if compute.keep is None:
+            return None
+        if self._at != "jobSpec" or compute.spot:
+            self._ledger.note("compute.keep", *SUPPORT[f"compute.keep.{'spot' if compute.spot else 'managed'}"])
+            return None
+        self._ledger.note("compute.keep", *SUPPORT["compute.keep"], f"{self._at}.persistentResourceId")
+        return KEPT
 
     # Pools
 

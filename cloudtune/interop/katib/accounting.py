@@ -90,7 +90,7 @@ class _Account:
         compute, ledger = self._job.compute, self._ledger
         for path in ("compute.cpus", "compute.memory", "compute.disk"):
             ledger.carry(path, "resources.limits")
-        for path in ("compute.instance", "compute.spot", "compute.max_wait"):
+        for path in ("compute.instance", "compute.spot", "compute.max_wait", "compute.keep"):
             self._note(path, path)
         if compute.count > 1:
             ledger.note("compute.count", *SUPPORT["compute.count" if self._own.is_job else "compute.count.native"])

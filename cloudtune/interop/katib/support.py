@@ -28,6 +28,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "compute.accelerators.part": (Support.UNSUPPORTED, "Kubernetes gives containers whole GPUs; write count: 1"),
     "compute.spot": (Support.APPROXIMATE, "which nodes are spot the cluster decides; choose them by a nodeSelector in native: {katib: …}"),
     "compute.max_wait": (Support.APPROXIMATE, "pods wait for capacity as long as they must"),
+    "compute.keep": (Support.APPROXIMATE, "how long a node stays that no pod needs its cluster's autoscaler decides"),
     "data": (Support.APPROXIMATE, "is not brought to the trial: a variable names the place, for it to read or to mount there"),
     "output": (Support.APPROXIMATE, "what a trial leaves ends with its pod: mount a volume in native: {katib: …}, or write to the place yourself"),
     "network": (Support.APPROXIMATE, "the network is the cluster's"),

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
@@ -111,6 +112,7 @@ class Container:
         grace: seconds between SIGTERM and SIGKILL; the service gives 120.
         environment: variables for the program, e.g. AWS_ENDPOINT_URL and credentials that fit it.
         way: how ``/opt/ml`` is mounted; None finds out what works here.
+        machine_starts: how long its machines take to start; None for machines that are there.
         on_phase: takes each secondary status and its message, the last of them Completed, Failed, Stopped,
             MaxRuntimeExceeded or MaxWaitTimeExceeded.
         on_metric: takes name, value and seconds since 1970 of each metric that a line holds.
@@ -129,6 +131,7 @@ class Container:
         grace: float = 2.0,
         environment: Mapping[str, str] = _NOTHING,
         way: Mounting | None = None,
+        machine_starts: MachineStarts | None = None,
         on_phase: Callable[[str, str], None],
         on_metric: Callable[[str, float, float], None],
         on_end: Callable[[Ended], None],
@@ -137,6 +140,7 @@ class Container:
         self._cloud, self._images, self._grace, self._environment = cloud, images, grace, dict(environment)
         self._folder = folder.absolute()
         self._way = way
+        self._machine_starts = machine_starts
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
         self._stop_requests = StopRequests()
         self._finder = MetricFinder(definitions.read_from_output(self._training))
@@ -223,6 +227,8 @@ class Container:
         """Makes the machines: folders, checkpoints, input data."""
         self._phase("Starting")
         self._begin()
+        if self._machine_starts is not None:
+            self._machine_starts.wait(self._stop_requests)
         self._started = self._started or time.time()
         way = self._mounting()
         shutil.rmtree(self._folder, ignore_errors=True)

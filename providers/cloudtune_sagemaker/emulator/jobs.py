@@ -5,11 +5,12 @@ import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.timeline import Timeline
 from cloudtune_sagemaker.emulator import errors
 from cloudtune_sagemaker.emulator.cloud import Cloud
@@ -39,6 +40,7 @@ class Workshop:
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables for the programs.
         faults: what goes wrong on purpose.
+        machine_starts: how long machines take to start.
     """
 
     cloud: Cloud
@@ -48,6 +50,7 @@ class Workshop:
     grace: float
     environment: Mapping[str, str]
     faults: Faults
+    machine_starts: MachineStarts = field(default_factory=MachineStarts)
 
 
 class Follower(Protocol):
@@ -128,6 +131,7 @@ class TrainingJob:
         self._interruptible = bool(request.get("EnableManagedSpotTraining"))
         self._container: Container | None = None
         self.pool = WarmPool(self.request)
+        self.warm = False
         first = ("Starting", self.created, None, FIRST)
         self._timeline = Timeline(TrainingState("InProgress", (first,), self.created))
 
@@ -158,6 +162,7 @@ class TrainingJob:
             images=workshop.images,
             grace=workshop.grace,
             environment=workshop.environment,
+            machine_starts=None if self.warm else workshop.machine_starts,
             on_phase=self._on_phase,
             on_metric=self._on_metric,
             on_end=self._on_end,
@@ -296,4 +301,5 @@ def take_over(job: TrainingJob, others: Sequence[TrainingJob]) -> None:
     for other in others:
         if other.warm_pool().get("Status") == "Available" and other.pool.fits(job.request):
             other.pool.hand_over(job.name)
+            job.warm = True
             return

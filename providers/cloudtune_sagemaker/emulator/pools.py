@@ -1,6 +1,6 @@
 """Warm pools: machines that stay for the next training job ("Train Using SageMaker AI Managed Warm Pools").
 
-Machines cost nothing here and start at once, so that a pool is only what the service tells of it.
+Machines cost nothing here, and start at once unless the emulator's user says otherwise (``machine_start``).
 """
 
 import math

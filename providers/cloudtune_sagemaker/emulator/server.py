@@ -82,6 +82,7 @@ class SageMakerEmulator(Emulator[Faults]):
         region: e.g. ``us-east-1``; clients may use others too, but `bucket` and `mounts` are there.
         grace: seconds that a program has between SIGTERM and SIGKILL; the service gives 120.
         quotas: machines that may be in use at a time, by instance type; others are not limited.
+        machine_start: seconds that machines take to start for a job, unless a warm pool has them.
     """
 
     def __init__(
@@ -97,9 +98,11 @@ class SageMakerEmulator(Emulator[Faults]):
         region: str = "us-east-1",
         grace: float = 2.0,
         quotas: Mapping[str, int] = _NONE,
+        machine_start: float = 0.0,
     ) -> None:
         self.account, self.region = account, region
-        super().__init__("sagemaker", folder, mounts, Faults() if faults is None else faults, policy)
+        faults = Faults() if faults is None else faults
+        super().__init__("sagemaker", folder, mounts, faults, policy, machine_start)
         self._images, self._grace = Images(images), grace
         self._key_id, self._secret = _new_keys()
         self._role_key_id, self._role_secret = _new_keys()
@@ -299,6 +302,7 @@ class SageMakerEmulator(Emulator[Faults]):
             grace=self._grace,
             environment={**self._aws, **self._of_role, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
             faults=self.faults,
+            machine_starts=self.machine_starts,
         )
 
     def _key(self, name: str) -> Key | None:

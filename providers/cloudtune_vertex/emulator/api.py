@@ -13,7 +13,11 @@ from cloudtune_vertex.emulator.model import read
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 
 _PARENT = f"/<any({', '.join(VERSIONS)}):version>/projects/<project>/locations/<location>"
-_BODIES = {"CustomJob": "customJob", "HyperparameterTuningJob": "hyperparameterTuningJob"}
+_BODIES = {
+    "CustomJob": "customJob",
+    "HyperparameterTuningJob": "hyperparameterTuningJob",
+    "PersistentResource": "persistentResource",
+}
 
 
 def _rules() -> list[Rule]:
@@ -27,6 +31,13 @@ def _rules() -> list[Rule]:
             Rule(f"{_PARENT}/{collection}/<name>", endpoint=f"Delete{kind}", methods=["DELETE"]),
             Rule(f"{_PARENT}/{collection}/<name>:cancel", endpoint=f"Cancel{kind}", methods=["POST"]),
         ]
+    resources = f"{_PARENT}/persistentResources"
+    rules += [
+        Rule(resources, endpoint="CreatePersistentResource", methods=["POST"]),
+        Rule(resources, endpoint="ListPersistentResources", methods=["GET"]),
+        Rule(f"{resources}/<name>", endpoint="GetPersistentResource", methods=["GET"]),
+        Rule(f"{resources}/<name>", endpoint="DeletePersistentResource", methods=["DELETE"]),
+    ]
     operations = f"{_PARENT}/operations"
     return [
         *rules,
@@ -87,12 +98,12 @@ def _version(request: Request) -> str:
 def _data(request: Request, name: str) -> dict[str, Any]:
     """The fields of the call's request: of the path, the query and the body."""
     resource = request.path.removeprefix(f"/{_version(request)}/").partition(":")[0]
+    query = {key: value for key, value in request.args.items() if not key.startswith("$")}
     if name.startswith("Create"):
         body = request.get_json(silent=True)
         if not isinstance(body, dict):
             raise Refused("INVALID_ARGUMENT", "Invalid JSON payload received. Expected an object.")
-        return {"parent": resource.rpartition("/")[0], _BODIES[name.removeprefix("Create")]: body}
-    query = {key: value for key, value in request.args.items() if not key.startswith("$")}
+        return {**query, "parent": resource.rpartition("/")[0], _BODIES[name.removeprefix("Create")]: body}
     if name == "ListOperations":
         return {**query, "name": resource.rpartition("/")[0]}
     if name.startswith("List"):

@@ -4,11 +4,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from cloudtune.emulation.timeline import Timeline
 from cloudtune_vertex.emulator.hypertune import Measurement
+from cloudtune_vertex.emulator.model import stamp
 from cloudtune_vertex.emulator.worker import Ended, Worker, Workshop
 
 TERMINAL = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
@@ -26,11 +26,6 @@ _FAULTS = {
 
 _FAILED = 3
 """The code of google.rpc of a job whose program failed (INVALID_ARGUMENT, as the service has it)."""
-
-
-def stamp(seconds: float) -> str:
-    """A time since 1970 as a `google.protobuf.Timestamp` in JSON."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from cloudtune_vertex.emulator.permissions import details_of, message_of
 HTTP_STATUS: Mapping[str, int] = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
+    "ALREADY_EXISTS": 409,
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,

@@ -17,6 +17,7 @@ from cloudtune_vertex.emulator.service import VERSIONS, Call, JobServices
 
 _SERVICES = {
     **{f"google.cloud.aiplatform.{version}.JobService": (version, "calls") for version in VERSIONS},
+    **{f"google.cloud.aiplatform.{version}.PersistentResourceService": (version, "calls") for version in VERSIONS},
     "google.longrunning.Operations": (VERSIONS[0], "operations"),
 }
 """Of each service its version of the API, and the attribute of `JobService` with its calls."""

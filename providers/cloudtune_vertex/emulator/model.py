@@ -1,6 +1,7 @@
 """What a request says, as Google's messages of protobuf have read it; they are plain data for what is told again."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from google.protobuf import duration_pb2, json_format
@@ -12,6 +13,11 @@ Message = Any
 
 _RANGES = ("DoubleValueSpec", "IntegerValueSpec")
 """Messages whose bounds are told even where they are 0."""
+
+
+def stamp(seconds: float) -> str:
+    """Return a time since 1970 as a `google.protobuf.Timestamp` in JSON."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def read(data: Mapping[str, Any], message: Message) -> None:

@@ -11,6 +11,7 @@ from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob
 from cloudtune_vertex.emulator.errors import Refused, not_found
 from cloudtune_vertex.emulator.model import Message, plain
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
+from cloudtune_vertex.emulator.resources import Resources
 from cloudtune_vertex.emulator.rules import check
 from cloudtune_vertex.emulator.searching import Search
 from cloudtune_vertex.emulator.tuning import TuningJob
@@ -39,6 +40,11 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._last = time.time_ns() // 1000
 
+    @property
+    def resources(self) -> Resources:
+        """The machines that are kept for custom jobs."""
+        return self._shop.resources
+
     # The service's operations
 
     def create(self, kind: str, parent: str, message: Message) -> dict[str, Any]:
@@ -55,6 +61,8 @@ class Jobs:
         if not _PARENT.fullmatch(parent):
             raise Refused("INVALID_ARGUMENT", f"The parent {parent!r} is not projects/PROJECT/locations/LOCATION")
         check(message, "custom_job" if kind == "CustomJob" else "hyperparameter_tuning_job")
+        if kind == "CustomJob":
+            self._shop.resources.check(parent, plain(message)["jobSpec"])
         name = self._name(kind, parent)
         job = CustomJob(plain(message), name, self._shop) if kind == "CustomJob" else self._tuning_job(message, name)
         with self._lock:

@@ -20,6 +20,7 @@ from cloudtune_vertex.emulator.http import HttpServer
 from cloudtune_vertex.emulator.logging_api import LoggingApi
 from cloudtune_vertex.emulator.permissions import GooglePolicy
 from cloudtune_vertex.emulator.registry import Jobs
+from cloudtune_vertex.emulator.resources import Resources
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 from cloudtune_vertex.emulator.storage_api import StorageApi
 from cloudtune_vertex.emulator.worker import Workshop
@@ -57,6 +58,7 @@ class VertexEmulator(Emulator[Faults]):
         location: clients may use others too.
         grace: seconds that a program has between SIGTERM and SIGKILL.
         seed: of the searches; None for any, as on the service.
+        machine_start: seconds that machines take to start for a job, unless a persistent resource has them.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class VertexEmulator(Emulator[Faults]):
         location: str = "us-central1",
         grace: float = 2.0,
         seed: int | None = None,
+        machine_start: float = 0.0,
     ) -> None:
         self.project, self.location, self.transport = project, location, transport
-        super().__init__("vertex", folder, mounts, Faults() if faults is None else faults, policy)
+        faults = Faults() if faults is None else faults
+        super().__init__("vertex", folder, mounts, faults, policy, machine_start)
         self._images, self._grace, self._seed = Images(images), grace, seed
         self._buckets, self._entries = Buckets(self.folder), LogEntries()
         self._tokens = Tokens()
@@ -228,4 +232,5 @@ class VertexEmulator(Emulator[Faults]):
             environment=self._storage,
             faults=self.faults,
             authority=self.authority,
+            resources=Resources(self.machine_starts),
         )

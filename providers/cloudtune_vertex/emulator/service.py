@@ -1,4 +1,4 @@
-"""JobService, whatever carries its messages: each call by its name, from a request's message to an answer's.
+"""JobService and PersistentResourceService, whatever carries its messages: each call by its name, from a request's message to an answer's.
 
 https://cloud.google.com/vertex-ai/docs/reference/rpc/google.cloud.aiplatform.v1#jobservice
 """
@@ -40,9 +40,15 @@ VERSIONS = ("v1", "v1beta1")
 
 @dataclass
 class Operations:
-    """The operations that deleted jobs, by their names, whatever version of the API began them."""
+    """The operations that deleted something or make machines, by their names, whatever version of the API began them.
+
+    Attributes:
+        done: all of them.
+        begun: returns what is made, of those that make something.
+    """
 
     done: dict[str, operations_pb2.Operation] = field(default_factory=dict)
+    begun: dict[str, Callable[[], Message]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -67,6 +73,7 @@ class JobService:
         self._operations = operations
         calls = {
             **self._calls_of("CustomJob", "custom_job", "CustomJobs"),
+            **self._calls_of_resources(),
             **self._calls_of("HyperparameterTuningJob", "hyperparameter_tuning_job", "HyperparameterTuningJobs"),
         }
         self.calls: dict[str, Call] = {name: self._permitted(name, call) for name, call in calls.items()}
@@ -119,22 +126,62 @@ class JobService:
             f"Delete{kind}": Call(getattr(v1, f"Delete{kind}Request").pb(), delete),
         }
 
-    # Operations: a job is deleted at once
+    def _calls_of_resources(self) -> Mapping[str, Call]:
+        """Return the calls of PersistentResourceService."""
+        v1, resources = self._messages, self._jobs.resources
+        resource, page = v1.PersistentResource.pb(), v1.ListPersistentResourcesResponse.pb()
 
-    def _finished(self, name: str) -> operations_pb2.Operation:
+        def create(request: Message) -> Message:
+            made = resources.create(request.parent, request.persistent_resource_id, request.persistent_resource)
+            return self._begun(made["name"], lambda: _message(resource, resources.get(made["name"])))
+
+        def list_(request: Message) -> Message:
+            return _message(page, {"persistentResources": resources.list(request.parent)})
+
+        def delete(request: Message) -> Message:
+            resources.delete(request.name)
+            return self._finished(request.name)
+
+        return {
+            "CreatePersistentResource": Call(v1.CreatePersistentResourceRequest.pb(), create),
+            "GetPersistentResource": Call(
+                v1.GetPersistentResourceRequest.pb(), lambda request: _message(resource, resources.get(request.name))
+            ),
+            "ListPersistentResources": Call(v1.ListPersistentResourcesRequest.pb(), list_),
+            "DeletePersistentResource": Call(v1.DeletePersistentResourceRequest.pb(), delete),
+        }
+
+    # Operations: what is deleted is gone at once, machines take their time to start
+
+    def _operation(self, name: str, metadata: str) -> operations_pb2.Operation:
         done = self._operations.done
         with self._operations.lock:
             parent = "/".join(name.split("/")[:4])
-            operation = operations_pb2.Operation(name=f"{parent}/operations/{len(done) + 1}", done=True)
-            operation.response.CopyFrom(_packed(empty_pb2.Empty()))
-            operation.metadata.CopyFrom(_packed(self._messages.DeleteOperationMetadata.pb()()))
+            operation = operations_pb2.Operation(name=f"{parent}/operations/{len(done) + 1}")
+            operation.metadata.CopyFrom(_packed(getattr(self._messages, metadata).pb()()))
             done[operation.name] = operation
             return operation
+
+    def _finished(self, name: str) -> operations_pb2.Operation:
+        operation = self._operation(name, "DeleteOperationMetadata")
+        operation.response.CopyFrom(_packed(empty_pb2.Empty()))
+        operation.done = True
+        return operation
+
+    def _begun(self, name: str, made: Callable[[], Message]) -> operations_pb2.Operation:
+        operation = self._operation(name, "CreatePersistentResourceOperationMetadata")
+        self._operations.begun[operation.name] = made
+        return operation
 
     def _get_operation(self, request: Message) -> operations_pb2.Operation:
         found = self._operations.done.get(request.name)
         if found is None:
             raise Refused("NOT_FOUND", f"There is no operation {request.name}")
+        if not found.done:
+            made = self._operations.begun[request.name]()
+            if made.state == self._messages.PersistentResource.State.RUNNING:
+                found.response.CopyFrom(_packed(made))
+                found.done = True
         return found
 
     def _list_operations(self, request: Message) -> operations_pb2.ListOperationsResponse:

@@ -20,9 +20,9 @@ from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.store.records import Report, RunRecord, RunState, Trial
 from cloudtune.store.store import Store
-from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob, JobStatus, stamp
+from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob, JobStatus
 from cloudtune_vertex.emulator.hypertune import Measurement
-from cloudtune_vertex.emulator.model import duration_text
+from cloudtune_vertex.emulator.model import duration_text, stamp
 from cloudtune_vertex.emulator.searching import Search
 
 _CANCELLED = 1

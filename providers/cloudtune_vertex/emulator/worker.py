@@ -14,13 +14,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from cloudtune.emulation.authority import IDENTITY, Authority
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing, whole
 from cloudtune.emulation.processes import Limit, Processes, Start, Why
@@ -34,6 +35,7 @@ from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.hypertune import Measurement, MetricsFile
 from cloudtune_vertex.emulator.model import seconds_of
 from cloudtune_vertex.emulator.permissions import asks_of_trial, message_of
+from cloudtune_vertex.emulator.resources import Resources
 
 BASE = "/gcs"
 """Where programs find the buckets ("Cloud Storage as a mounted file system")."""
@@ -89,6 +91,7 @@ class Workshop:
         environment: variables for the programs, e.g. STORAGE_EMULATOR_HOST.
         faults: what goes wrong on purpose.
         authority: decides what service accounts of jobs may do.
+        resources: the machines.
         way: how ``/gcs`` is mounted; None finds out what works here.
     """
 
@@ -100,6 +103,7 @@ class Workshop:
     environment: Mapping[str, str]
     faults: Faults
     authority: Authority
+    resources: Resources = field(default_factory=lambda: Resources(MachineStarts()))
     way: Mounting | None = None
 
 
@@ -140,6 +144,7 @@ class Worker:
         self._shop = workshop
         self._on_running, self._on_measurement, self._on_end = on_running, on_measurement, on_end
         _, self._project, *_, self._id = name.split("/")
+        self._parent = name.partition("/customJobs/")[0]
         self._folder = workshop.folder.absolute() / self._id
         metrics = self._folder / "hypertune" / "output.metrics" if trial else None
         self._facts = Facts(spec, self._project, self._id, trial, output, metrics, contract.machines_of(spec), ())
@@ -226,6 +231,15 @@ class Worker:
 
     def _train(self) -> tuple[list[int], Why, int | None]:
         """Runs the programs once; returns their exit codes, why they were ended, and which failed before the others."""
+        if self._stop_requests.pending == "close":
+            raise _Closed
+        machines = self._shop.resources.take(self._parent, self._facts.spec, self._stop_requests)
+        try:
+            return self._train_on_machines()
+        finally:
+            machines.give_back()
+
+    def _train_on_machines(self) -> tuple[list[int], Why, int | None]:
         if self._stop_requests.pending == "close":
             raise _Closed
         starts = self._prepare()
