@@ -60,7 +60,7 @@ class KeptMachines:
         if resource.state.name == "ERROR":
             kind = QuotaError if resource.error.code == _RESOURCE_EXHAUSTED else ProviderError
             raise kind(f"the machines of the run ({self._id}) could not be started: {resource.error.message}")
-        return resource.state.name == "RUNNING"
+        return bool(resource.state.name == "RUNNING")
 
     def _found(self) -> "PersistentResource | None":
         try:
