@@ -54,7 +54,12 @@ def _make_image() -> None:
 
 SERVICES = {
     "aws": Service("sagemaker", "moto", {"image": IMAGE}, {"tags": {"team": "a"}}, _make_image),
-    "gcp": Service("vertex", "google.cloud.aiplatform_v1", {"service_account": "trials@p.iam.gserviceaccount.com"}),
+    "gcp": Service(
+        "vertex",
+        "google.cloud.aiplatform_v1",
+        {"service_account": "trials@p.iam.gserviceaccount.com"},
+        {"compute": {"keep": "5m"}},
+    ),
     "azure": Service("azureml", "azure.ai.ml", {}, {"identity": "managed", "data": {"train": "data"}}),
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from cloudtune.emulation.authority import Ask
 
-_CALL = re.compile(r"(Create|Get|List|Cancel|Delete)(CustomJob|HyperparameterTuningJob)s?")
+_CALL = re.compile(r"(Create|Get|List|Cancel|Delete)(CustomJob|HyperparameterTuningJob|PersistentResource)s?")
 _BUCKET = re.compile(r"(?:gs://|/gcs/)([a-z0-9][a-z0-9._-]+[a-z0-9])")
 
 _DOMAINS = {"storage": "storage.googleapis.com", "logging": "logging.googleapis.com", "iam": "iam.googleapis.com"}
@@ -55,7 +55,7 @@ def _is_below(resource: str, above: str) -> bool:
 
 
 def asks_of(name: str, request: Any) -> Iterator[Ask]:
-    """Yield the permissions that a call of JobService takes, by its name and its request, a message of protobuf."""
+    """Yield the permissions that a call of JobService or PersistentResourceService takes, by its name and its request, a message of protobuf."""
     found = _CALL.fullmatch(name)
     if found is None:
         return
@@ -63,7 +63,7 @@ def asks_of(name: str, request: Any) -> Iterator[Ask]:
     collection = f"{kind[0].lower()}{kind[1:]}s"
     place = request.name if verb in ("Get", "Cancel", "Delete") else request.parent
     yield Ask(f"aiplatform.{collection}.{verb.lower()}", place)
-    if verb == "Create":
+    if verb == "Create" and kind != "PersistentResource":
         spec = request.custom_job.job_spec if kind == "CustomJob" else request.hyperparameter_tuning_job.trial_job_spec
         if spec.service_account:
             project = "/".join(place.split("/")[:2])
