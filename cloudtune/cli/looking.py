@@ -22,10 +22,9 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
-from cloudtune.costs.views import currency_of, run_cost
+from cloudtune.costs.views import currency_of, run_cost, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.plugins.entry_points import pools
-from cloudtune.spec.money import format_money
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
@@ -316,7 +315,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         (
             trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
-            brief_duration(trial.duration), *([_cost(trial, currency)] if currency else []), trial.reason,
+            brief_duration(trial.duration), *([trial_cost(trial)] if currency else []), trial.reason,
         )
         for trial in found
     ]  # fmt: skip
@@ -331,10 +330,6 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         "why",
     )
     print_table(columns, rows, right=("trial", *metrics, "took", "cost"))
-
-
-def _cost(trial: "Trial", currency: str) -> str:
-    return "" if trial.cost is None else format_money(trial.cost, currency)
 
 
 @click.command()

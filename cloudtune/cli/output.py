@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -231,10 +232,11 @@ def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
 
 
 def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
-    """Return the best trial as lines: its objectives, then its parameters, aligned."""
+    """Return the best trial as lines: its objectives and what it cost, then its parameters, aligned."""
     values = ", ".join(f"{each.metric} = {exact(trial.metrics.get(each.metric))}" for each in objectives)
+    cost = trial_cost(trial)
     width = max((len(name) for name in trial.parameters), default=0)
     return [
-        f"trial {trial.number}: {values}",
+        f"trial {trial.number}: {values}{f' ({cost})' if cost else ''}",
         *(f"  {name:<{width}}  {scalar(value)}" for name, value in trial.parameters.items()),
     ]

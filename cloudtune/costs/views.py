@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from cloudtune.spec.money import cost_text
+from cloudtune.spec.money import cost_text, format_money
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -53,6 +53,11 @@ def run_cost(trials: "Sequence[Trial]", job: "TuningJob") -> RunCost | None:
     spent = sum((charge.amount for charge in known if charge.amount is not None), Decimal(0))
     limit = None if job.limits.cost is None else job.limits.cost.amount
     return RunCost(spent, known[0].currency, limit, len(known) == len(charges))
+
+
+def trial_cost(trial: "Trial") -> str:
+    """Return what a trial has cost, for people; "" where that is not known."""
+    return "" if trial.cost is None else format_money(trial.cost, trial.charges[0].currency)
 
 
 def currency_of(trials: "Sequence[Trial]") -> str:

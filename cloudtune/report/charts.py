@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from itertools import combinations, pairwise
+from itertools import combinations
 
 from cloudtune.report.looks import (
     AMBER,
@@ -19,6 +19,7 @@ from cloudtune.report.looks import (
     layout,
     marker,
     points,
+    time_unit,
     value_axis,
 )
 from cloudtune.report.study import Study
@@ -222,7 +223,7 @@ def timeline(study: Study) -> Chart | None:
     shown = spans[-MAX_BARS:]
     rows = _rows(shown)
     start = spans[0][0]
-    unit, seconds = _unit(max(end for _, end, _ in spans) - start)
+    unit, seconds = time_unit(max(end for _, end, _ in spans) - start)
     traces = []
     for state in TrialState:
         group = [
@@ -270,9 +271,3 @@ def _rows(spans: Sequence[tuple[float, float, Trial]]) -> list[int]:
         free[row] = end
         rows.append(row)
     return rows
-
-
-def _unit(seconds: float) -> tuple[str, float]:
-    """Return the unit for a readable time span, and its length in seconds."""
-    units = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0), ("", math.inf))
-    return next(unit for unit, larger in pairwise(units) if seconds < 3 * larger[1])

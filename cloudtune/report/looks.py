@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from cloudtune.report.words import plain, short
@@ -91,6 +92,12 @@ def hatched(shape: str) -> Figure:
 def spread(number: int, width: float) -> float:
     """Return a deterministic shift of at most half a width, which separates trials with the same value."""
     return ((number * 0.6180339887) % 1.0 - 0.5) * width
+
+
+def time_unit(seconds: float) -> tuple[str, float]:
+    """Return the unit for a readable time span, and its length in seconds."""
+    units = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0), ("", math.inf))
+    return next(unit for unit, larger in pairwise(units) if seconds < 3 * larger[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@
           if (row[index] !== null) lines.push(escaped(cut(`${trials.columns[index]}: ${words(row[index])}`)));
         }
       }
+      if (trials.cost && row[trials.cost[0]] !== null) lines.push(`cost: ${words(row[trials.cost[0]])} ${escaped(trials.cost[1])}`);
       const reason = row[row.length - 1];
       if (reason) lines.push(escaped(cut(reason)));
       hovers.set(number, lines.join("<br>"));

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.plugins.version import __version__
-from cloudtune.report import charts, parameters, tables
+from cloudtune.report import charts, costs, parameters, tables
 from cloudtune.report.looks import Chart, Figure
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment
@@ -135,7 +135,11 @@ def _parameter_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
 
 
 def _run_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
-    found = [("Learning curves", "curves", charts.curves(study)), ("Timeline", "timeline", charts.timeline(study))]
+    found = [
+        ("Learning curves", "curves", charts.curves(study)),
+        ("Timeline", "timeline", charts.timeline(study)),
+        ("Cost over time", "cost", costs.spending(study)),
+    ]
     return [_section(heading, _chart(figures, name, chart)) for heading, name, chart in found if chart]
 
 

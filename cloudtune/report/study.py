@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
 from cloudtune.results.importance import importance
 from cloudtune.results.objectives import best_trial, losses, pareto_front
@@ -78,6 +79,11 @@ class Study:
     def counts(self) -> Counter[TrialState]:
         """The number of trials in each state."""
         return Counter(trial.state for trial in self.trials)
+
+    @cached_property
+    def cost(self) -> RunCost | None:
+        """What the trials have cost; None where nothing was charged, or no price is known."""
+        return run_cost(self.trials, self.job)
 
     @cached_property
     def latest(self) -> float:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from cloudtune.costs.views import trial_cost
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment, number, options, scalar
@@ -59,7 +60,8 @@ def outcome(study: Study) -> str:
 
 def _others(best: Trial, metric: str) -> str:
     others = ", ".join(f"{name} = {number(value)}" for name, value in best.metrics.items() if name != metric)
-    return f" It also reported {others}." if others else ""
+    cost = trial_cost(best)
+    return (f" It also reported {others}." if others else "") + (f" It cost {cost}." if cost else "")
 
 
 def _parameters(values: Values) -> str:
@@ -108,6 +110,7 @@ def trial_table(study: Study) -> dict[str, object]:
 
     Returns:
         ``columns``: the titles. ``metrics`` and ``parameters``: the index of the first such column, and their number.
+        ``cost``: the index of the column of what was charged, and its currency; None where nothing was.
         ``rows``: a list for each trial, with numbers as numbers and None for missing values.
     """
     metrics = list(
@@ -116,15 +119,18 @@ def trial_table(study: Study) -> dict[str, object]:
         )
     )
     names = list(dict.fromkeys([*study.job.space, *(name for trial in study.trials for name in trial.parameters)]))
+    spent = [] if study.cost is None else ["cost" if "cost" not in {*metrics, *names} else "spent"]
+    cost = None if study.cost is None else [3 + len(metrics) + len(names), study.cost.currency]
     return {
-        "columns": ["trial", "state", *metrics, *names, "seconds", "attempt", "reason"],
+        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", "reason"],
         "metrics": [2, len(metrics)],
         "parameters": [2 + len(metrics), len(names)],
-        "rows": [_row(trial, metrics, names) for trial in study.trials],
+        "cost": cost,
+        "rows": [_row(trial, metrics, names, charged=bool(spent)) for trial in study.trials],
     }
 
 
-def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[object]:
+def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str], *, charged: bool) -> list[object]:
     took = None if trial.duration is None else round(trial.duration, 3)
     return [
         trial.number,
@@ -132,6 +138,7 @@ def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[obj
         *(_cell(trial.metrics[name]) if name in trial.metrics else None for name in metrics),
         *(_cell(trial.parameters[name]) if name in trial.parameters else None for name in names),
         took,
+        *([None if trial.cost is None else float(trial.cost)] if charged else []),
         trial.attempt,
         trial.reason,
     ]
@@ -189,6 +196,7 @@ def facts(study: Study) -> str:
         ("started", moment(record.started or record.created)),
         ("ended", moment(record.ended) or "not yet"),
         ("took", brief_duration(record.elapsed)),
+        ("cost", "" if study.cost is None else str(study.cost)),
         ("trials", counts + planned),
         ("strategy", job.strategy.type + (f", {job.stopping.type} stopping" if job.stopping else "")),
     ]

@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,7 @@ from cloudtune.provider.interface import Provider
 from cloudtune.report import write_report
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import Store
 
 VOID = {"meta", "input", "br"}
@@ -72,7 +73,7 @@ class Page(HTMLParser):
 
 HEADINGS = [
     "Pareto front", "Objective over time", "Objectives over time", "Parameter importance", "Parallel coordinates",
-    "Each parameter", "Learning curves", "Timeline",
+    "Each parameter", "Learning curves", "Timeline", "Cost over time",
 ]  # fmt: skip
 
 
@@ -184,10 +185,22 @@ def test_all_sections_are_there_for_a_run_with_everything(report: Callable[..., 
         Report(trial.number, 1, step, START + step, {"accuracy": step / 10}) for trial in trials for step in range(1, 5)
     ]
     page = report(job, trials, reports)
-    assert page.headings == [heading for heading in HEADINGS if heading not in ("Pareto front", "Objectives over time")]
+    assert page.headings == [
+        heading for heading in HEADINGS if heading not in ("Pareto front", "Objectives over time", "Cost over time")
+    ]
     assert {"history-0", "importance", "parallel", "slice-0", "slice-1", "slice-2", "curves", "timeline"} == set(
         page.data("figures")
     )
+
+
+def test_a_run_that_was_charged_says_what_it_cost(report: Callable[..., Page]) -> None:
+    job = job_of(limits={"trials": 40, "cost": "USD 10"})
+    charges = (Charge(1, "m", 1, 55.0, Decimal("0.25"), "USD"),)
+    page = report(job, [replace(trial, charges=charges) for trial in trials_of(job, 8)])
+    assert "cost2.00 of 10.00 USD" in page.text
+    assert "It cost 0.2500 USD." in page.text
+    assert page.headings[-1] == "Cost over time"
+    assert "cost" in page.data("figures")
 
 
 def test_several_objectives_have_a_front_and_no_single_best(report: Callable[..., Page]) -> None:

@@ -3,6 +3,8 @@
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune.planning.plan import Plan
-from cloudtune.report import charts, parameters
+from cloudtune.report import charts, costs, parameters, tables
 from cloudtune.report.looks import Chart, value_axis
 from cloudtune.report.study import MAX_CURVES, MAX_STEPS, Study, choose, study_of
 from cloudtune.report.ticks import ticks
@@ -22,7 +24,7 @@ from cloudtune.space.parameters import Categorical, Float, Int, Normal, Paramete
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.units import brief_duration
-from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.testing import specs
 
 COMPLETED, PRUNED, FAILED = TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED
@@ -440,3 +442,58 @@ def test_long_options_go_on_several_lines_that_a_shell_takes_as_one() -> None:
     text = options({f"parameter_{index}": "a value" for index in range(9)})
     assert text.count(" \\\n") == 8
     assert options({"x": 1.5, "flag": True, "none": None}) == "--x 1.5 --flag true --none null"
+
+
+# What was spent
+
+
+def charge(attempt: int, amount: str | None) -> Charge:
+    known = (Decimal(amount), "EUR") if amount else (None, "")
+    return Charge(attempt, "m", 1, 60.0, *known)
+
+
+def spending(limit: object, *trials: Trial) -> tuple[dict[str, Any], Chart]:
+    plain = study(list(trials))
+    limits = {"limits": {"trials": 9, **({} if limit is None else {"cost": limit})}}
+    chart = costs.spending(replace(plain, job=TuningJob.from_data({**plain.job.to_data(), **limits})))
+    assert chart is not None
+    return traces(chart), chart
+
+
+RETRIED = trial(1, 2.0, attempt=2, started=40.0, ended=70.0, charges=(charge(1, "0.5"), charge(2, "1")))
+
+
+def test_what_is_spent_adds_up_when_attempts_end() -> None:
+    first = trial(0, 1.0, started=10.0, ended=100.0, charges=(charge(1, "2.25"),))
+    found, chart = spending(None, first, RETRIED, trial(2, None, FAILED, started=100.0, ended=990.0))
+    assert found["spent"]["x"] == pytest.approx([0.0, 0.5, 1.0, 1.5, 16.5])  # minutes since the tenth second
+    assert found["spent"]["y"] == [0.0, 0.5, 1.5, 3.75, 3.75]
+    assert found["completed"]["customdata"] == [1, 1, 0]
+    assert "budget" not in found
+    assert chart.caption.endswith("3.75 EUR.")
+    assert chart.figure["layout"]["yaxis"]["title"]["text"] == "spent, EUR"
+
+
+@pytest.mark.parametrize(("limit", "seen"), [("EUR 2", True), (6, True), (6.01, False)])
+def test_the_budget_is_a_line_unless_it_would_flatten_what_is_spent(limit: object, seen: bool) -> None:
+    found, chart = spending(limit, RETRIED)
+    assert found["budget"]["y"] == [float(str(limit).removeprefix("EUR "))] * 2
+    assert ("range" not in chart.figure["layout"]["yaxis"]) is seen
+    assert ("outside of the axis" not in chart.caption) is seen
+
+
+def test_what_nobody_knows_the_price_of_has_no_chart_of_costs() -> None:
+    assert costs.spending(study([trial(0, 1.0, charges=(charge(1, None),))])) is None
+    assert costs.spending(study([])) is None
+
+
+def test_the_table_has_a_column_of_costs_where_something_was_charged() -> None:
+    unpriced = trial(0, 1.0, charges=(charge(1, None),))
+    table: dict[str, Any] = tables.trial_table(study([unpriced, RETRIED]))
+    assert table["cost"] == [table["columns"].index("cost"), "EUR"]
+    assert [row[table["cost"][0]] for row in table["rows"]] == [None, 1.5]
+    own: dict[str, Any] = tables.trial_table(study([replace(RETRIED, metrics={"loss": 1.0, "cost": 7.0})]))
+    assert [own["columns"][at] for at in (3, own["cost"][0])] == ["cost", "spent"]
+    without: dict[str, Any] = tables.trial_table(study([unpriced]))
+    assert without["cost"] is None
+    assert "cost" not in without["columns"]
