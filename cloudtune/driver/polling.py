@@ -97,6 +97,10 @@ class JobRunner(TrialOutputs):
             trial: with its number and its attempt.
         """
 
+    def variables(self, trial: Trial) -> dict[str, str]:
+        """Return the environment variables by which an attempt's job knows its number and attempt."""
+        return {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
+
     @abstractmethod
     def submit(self, trial: Trial) -> None:
         """Create the job of an attempt; do nothing if the job exists, as after a call whose answer was lost.

@@ -4,8 +4,9 @@ One base class; each error also is the built-in exception that a Python user wou
 wrong, where, and what to do, and never holds a secret, a token or the value of an environment variable.
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from cloudtune.errors.masking import masked_text
@@ -164,6 +165,16 @@ class RunBusy(CloudtuneError, RuntimeError):
 
 _LISTED = 12
 """The most known words that a message lists."""
+
+
+@contextlib.contextmanager
+def ignoring(codes: Container[str]) -> Iterator[None]:
+    """Ignore a ProviderError with one of these codes that is raised within the context."""
+    try:
+        yield
+    except ProviderError as error:
+        if error.code not in codes:
+            raise
 
 
 def nearest(word: str, words: Iterable[str]) -> str | None:

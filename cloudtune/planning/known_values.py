@@ -5,13 +5,16 @@ passed on with a note if its form is right; another is refused, and the nearest 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cloudtune.errors import nearest, suggest
 from cloudtune.planning.plan import Support
 
 Verdict = tuple[Support, str]
+
+Finding = tuple[str, Verdict]
+"""A place in a request, and the verdict on what is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,13 @@ def judge_text(values: Known | Form, value: object) -> Verdict | None:
     if not isinstance(value, str) or not value:
         return None
     return values.judge(_OPEN.sub("xxx", value))
+
+
+def judge_at(values: Known | Form, value: object, path: str) -> Iterator[Finding]:
+    """Yield what `judge_text` finds of a value, with its place in the request."""
+    verdict = judge_text(values, value)
+    if verdict is not None:
+        yield path, verdict
 
 
 IMAGE = Form(

@@ -1,11 +1,13 @@
 """Which mode a job has on a service that has a tuner of its own, and why."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Literal
 
 from cloudtune.planning.plan import Ledger, Support
+from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.strategies import Bayesian
 
 Reason = tuple[str, str]
 """A path of the spec, and the row of the provider's table of support that says why it needs the driver."""
@@ -52,3 +54,48 @@ class Mode:
         for path, row in self._reasons:
             message = f"{self._support[row][1].partition(':')[0]}; take mode: managed away"
             ledger.note(path, Support.UNSUPPORTED, message)
+
+
+# What most tuners of services cannot do
+
+
+def strategy_reasons(job: TuningJob, strategies: tuple[type, ...]) -> Iterator[Reason]:
+    """Yield a strategy that is none of a tuner's, or the setting of one that no service's tuner has.
+
+    Args:
+        job: the spec.
+        strategies: classes of the tuner's strategies.
+    """
+    if not isinstance(job.strategy, strategies):
+        yield "strategy", "strategy.driven"
+    elif isinstance(job.strategy, Bayesian) and job.strategy.startup is not None:
+        yield "strategy.startup", "strategy.driven"
+
+
+def course_reasons(job: TuningJob, rules: tuple[type, ...]) -> Iterator[Reason]:
+    """Yield a stopping rule that is none of a tuner's, and attempts after failures.
+
+    Args:
+        job: the spec.
+        rules: classes of the tuner's stopping rules.
+    """
+    if job.stopping is not None and not isinstance(job.stopping, rules):
+        yield "stopping", "stopping"
+    if job.retries:
+        yield "retries", "retries"
+
+
+def plain_space_reasons(
+    job: TuningJob, codec: SpaceCodec, is_plain: Callable[[EncodedDimension], bool]
+) -> Iterator[Reason]:
+    """Yield the parameters that a program which reads the service's values itself would see in another form.
+
+    Args:
+        job: the spec.
+        codec: of its space.
+        is_plain: whether a parameter travels as it stands, but for the form of a number or a text.
+    """
+    for name in job.space:
+        own = [encoded for encoded in codec.encoded_dimensions if encoded.dimension.name == name]
+        if len(own) > 1 or codec.masked(own[0]) or not is_plain(own[0]):
+            yield f"space.{name}", "space.driven"

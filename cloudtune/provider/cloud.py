@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem
 from cloudtune.planning.plan import Plan
+from cloudtune.planning.translation import with_environment
 from cloudtune.provider.driven import keep_earlier, search_problems
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.service import Service
@@ -38,6 +39,9 @@ class CloudProvider(Service, Provider, Site):
 
     settings_type: ClassVar[type[ServiceSettings]] = ServiceSettings
     """What a profile may say besides the provider's name."""
+
+    variables: ClassVar[str] = ""
+    """Name of the fields of a request that hold environment variables; see `cloudtune.planning.translation.with_environment`."""
 
     def __init__(self, settings: Mapping[str, Any], mounts: Mapping[str, Path] | None = None) -> None:
         super().__init__(settings, mounts)
@@ -109,6 +113,12 @@ class CloudProvider(Service, Provider, Site):
         return True
 
     # Before a run
+
+    def to_native(self, job: TuningJob) -> dict[str, Any]:
+        plan = self.plan(job)
+        plan.refuse()
+        request: dict[str, Any] = with_environment(plan.request, job.trial.environment, self.variables)
+        return request
 
     def check(self) -> list[Finding]:
         try:

@@ -19,12 +19,10 @@ from pydantic import JsonValue
 
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Support, covers, leaves
+from cloudtune.planning.support import DEFAULT_SUPPORT, EXACT, SupportTable
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.stopping import Auto
-
-SupportTable = Mapping[str, tuple[Support, str]]
-"""A path of the spec, or a field and one of its ways, → support and a remark."""
 
 _OF_THE_DRIVER = (
     "name", "objective", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode", "strict",
@@ -35,36 +33,31 @@ _OF_MACHINES = (
     "compute.spot", "compute.max_wait", "compute.keep", "network", "identity", "encryption", "tags",
 )  # fmt: skip
 
-_EXACT = (Support.EXACT, "")
-_WHATEVER = Support.APPROXIMATE
-
 DRIVEN_SUPPORT: SupportTable = {
-    **dict.fromkeys(_OF_THE_DRIVER, _EXACT),
-    **{f"trial.{field}": _EXACT for field in _OF_THE_TRIAL},
-    "trial.image": (_WHATEVER, "no container: trials run in the Python that is there"),
+    **DEFAULT_SUPPORT,
+    "trial.image": (Support.APPROXIMATE, "no container: trials run in the Python that is there"),
     "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
     "mode.managed": (Support.DRIVEN, "there is no managed tuner: cloudtune drives the trials itself"),
-    "compute.instance": (_WHATEVER, "trials run on the machines that are there, whatever their type"),
-    "compute.count": (_WHATEVER, "a trial is one process on one machine"),
-    "compute.accelerators": (_WHATEVER, "trials use the accelerators that they find"),
-    "compute.cpus": (_WHATEVER, "trials share the processors that they find"),
-    "compute.memory": (_WHATEVER, "trials use the memory of their machine without a limit"),
-    "compute.disk": (_WHATEVER, "trials use the disk of their machine without a limit"),
-    "compute.spot": (_WHATEVER, "whether a machine is taken away is not asked"),
-    "compute.max_wait": (_WHATEVER, "there is no capacity to wait for"),
-    "compute.keep": (_WHATEVER, "trials run on machines that are there already"),
+    "compute.instance": (Support.APPROXIMATE, "trials run on the machines that are there, whatever their type"),
+    "compute.count": (Support.APPROXIMATE, "a trial is one process on one machine"),
+    "compute.accelerators": (Support.APPROXIMATE, "trials use the accelerators that they find"),
+    "compute.cpus": (Support.APPROXIMATE, "trials share the processors that they find"),
+    "compute.memory": (Support.APPROXIMATE, "trials use the memory of their machine without a limit"),
+    "compute.disk": (Support.APPROXIMATE, "trials use the disk of their machine without a limit"),
+    "compute.spot": (Support.APPROXIMATE, "whether a machine is taken away is not asked"),
+    "compute.max_wait": (Support.APPROXIMATE, "there is no capacity to wait for"),
+    "compute.keep": (Support.APPROXIMATE, "trials run on machines that are there already"),
     "data": (Support.ENCODED, "travels to each machine once"),
     "data.remote": (Support.UNSUPPORTED, "is not on this machine; give a folder or file here under the provider's own key, or mount one in cloudtune.toml"),
     "data.mounted": (Support.APPROXIMATE, "is read from the folder that stands for it (mounts in cloudtune.toml)"),
     "output": (Support.ENCODED, "outputs travel back to this folder when a trial ends"),
-    "output.remote": (_WHATEVER, "nothing is uploaded: outputs travel back to the run's folder"),
+    "output.remote": (Support.APPROXIMATE, "nothing is uploaded: outputs travel back to the run's folder"),
     "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
-    "network": (_WHATEVER, "trials use the network of their machine"),
+    "network": (Support.APPROXIMATE, "trials use the network of their machine"),
     "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their machine; take isolated away"),
-    "identity": (_WHATEVER, "trials run as the user that they are started as"),
-    "encryption": (_WHATEVER, "files are as safe as the machines' disks"),
-    "tags": (_WHATEVER, "kept with the run, but no service sees them"),
-    "native": (_WHATEVER, "settings of another provider: of no effect here"),
+    "identity": (Support.APPROXIMATE, "trials run as the user that they are started as"),
+    "encryption": (Support.APPROXIMATE, "files are as safe as the machines' disks"),
+    "tags": (Support.APPROXIMATE, "kept with the run, but no service sees them"),
 }  # fmt: skip
 """What most such providers do with each field; a provider's own table begins with it."""
 
@@ -128,7 +121,7 @@ class _Account:
         """Note the fields of the job that have no meaning on this provider."""
         neutral = {"compute.count": self._job.compute.count == 1, "compute.spot": not self._job.compute.spot}
         for row in _OF_MACHINES:
-            if self._support[row] == _EXACT or not self._says(row):
+            if self._support[row] == EXACT or not self._says(row):
                 continue
             if neutral.get(row):
                 self._ledger.carry(row, row.removeprefix("compute."))
@@ -178,7 +171,7 @@ class _Account:
         return next((str(folder) for folder in found if folder is not None), None)
 
     def _put(self, path: str, target: str, row: str) -> None:
-        if self._support[row] == _EXACT:
+        if self._support[row] == EXACT:
             self._ledger.carry(path, target)
         elif self._says(path):
             self._ledger.note(path, *self._support[row], target)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.bundle.upload import Put, staged
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
-from cloudtune.provider.driven_plan import SupportTable
+from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote
@@ -32,17 +32,16 @@ from cloudtune.trial import data_variable
 if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
 
-_EXACT = (Support.EXACT, "")
 _HELPED = (Support.ENCODED, "by the trial helper, which travels with the code")
 _WATCHED = (Support.WATCHED, "the service has no such limit: what follows the run stops it")
 _MACHINE = (Support.APPROXIMATE, "the machine type decides; choose one that has it (compute.instance)")
 _ONE_KIND = (Support.APPROXIMATE, "the service has one kind of capacity")
 
 MANAGED_SUPPORT: SupportTable = {
-    **dict.fromkeys(("name", "objective", "space", "strategy", "limits", "mode", "strict", "tags"), _EXACT),
-    **dict.fromkeys(("trial.source", "trial.ignore", "trial.image", "trial.environment", "compute.instance"), _EXACT),
+    **dict.fromkeys(("name", "objective", "space", "strategy", "limits", "mode", "strict", "tags"), EXACT),
+    **dict.fromkeys(("trial.source", "trial.ignore", "trial.image", "trial.environment", "compute.instance"), EXACT),
     **dict.fromkeys(("trial.command", "trial.function", "objective.regex", "metrics", "data"), _HELPED),
-    **dict.fromkeys(("limits.time", "limits.failed", "limits.target", "limits.no_improvement"), _WATCHED),
+    **dict.fromkeys(("limits.time", "limits.failed", "limits.target", "limits.no_improvement", "limits.cost"), _WATCHED),
     **dict.fromkeys(("compute.accelerators", "compute.cpus", "compute.memory", "compute.disk"), _MACHINE),
     **dict.fromkeys(("compute.spot", "compute.max_wait"), _ONE_KIND),
     "stopping": (Support.UNSUPPORTED, "the service ends no trial early; take it away"),

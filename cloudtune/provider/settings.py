@@ -37,10 +37,9 @@ class Settings(SpecModel):
     @classmethod
     def _in_words(cls, problem: Any, provider: str) -> str:  # pydantic's ErrorDetails
         name = str(problem["loc"][0])
-        known = list(cls.model_fields)
         if problem["type"] != "extra_forbidden":
             return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
-        return f"the {provider} profile has no setting {name!r}; {suggest(name, known)}"
+        return f"the {provider} profile has no setting {name!r}; {suggest(name, cls.model_fields)}"
 
 
 class ServiceSettings(Settings):

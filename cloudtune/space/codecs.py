@@ -8,6 +8,7 @@ Canonical values (see `cloudtune.space.axes`) come back exactly, with their type
 into texts or doubles.
 """
 
+import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -351,6 +352,17 @@ def codecs_of_texts(values: Sequence[Scalar]) -> list[type[Codec]]:
 def text_of(value: Scalar) -> str:
     """Return a value as a service gets it whose values are texts."""
     return value if isinstance(value, str) else json_text(value)
+
+
+def number_in(text: str) -> int | float | None:
+    """Return the number that a text is, if `text_of` gives the same text for it and a double holds it; else None."""
+    try:
+        value = json.loads(text, parse_constant=lambda _: None)
+    except ValueError:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 2**53:
+        return None
+    return value if json.dumps(value) == text else None
 
 
 def _listed(parameter: Categorical | Ordinal | Constant) -> tuple[Scalar, ...]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -127,6 +128,10 @@ class SpaceCodec:
                 result[encoded.sent_as] = encoded.encode(values[encoded.dimension.name])
         return result
 
+    def masked(self, encoded: EncodedDimension) -> bool:  # noqa: ARG002  # see Flattened
+        """Return whether a dimension is sampled where it does not exist, and hidden from the trial there."""
+        return False
+
     def _absent(self, encoded: EncodedDimension) -> Values:  # noqa: ARG002  # see Flattened
         """Return the values that the service gets for a dimension that does not exist in a trial."""
         return {}
@@ -172,12 +177,44 @@ class Flattened(SpaceCodec):
     def _conditions(self, encoded: EncodedDimension) -> None:  # noqa: ARG002  # there are none here
         return None
 
+    def masked(self, encoded: EncodedDimension) -> bool:
+        return bool(encoded.dimension.parameter.when)
+
     def _absent(self, encoded: EncodedDimension) -> Values:
         return {encoded.sent_as: encoded.encode(encoded.dimension.axis.at(0.5))}
 
     def _steps(self, encoded: EncodedDimension) -> list[str]:
         masked = ["is always sampled; the trial does not see it where its condition does not hold"]
-        return [*encoded.describe(), *(masked if encoded.dimension.parameter.when else [])]
+        return [*encoded.describe(), *(masked if self.masked(encoded) else [])]
+
+
+class Nested(SpaceCodec):
+    """Encode a whole space for a service that places a parameter below one parent; other conditions are masked.
+
+    Attributes:
+        parents: the dimension below which each one stands, by its service's name; None for none.
+    """
+
+    def __init__(self, space: Space | Entries, choose: Choose, *, legal_names: bool = False) -> None:
+        super().__init__(space, choose, legal_names=legal_names)
+        self.parents = {encoded.sent_as: self._parent(encoded) for encoded in self.encoded_dimensions}
+
+    def _check(self) -> None:
+        """Accept every space: what cannot be placed is masked."""
+
+    @abstractmethod
+    def _parent(self, encoded: EncodedDimension) -> EncodedDimension | None:
+        """Return the dimension whose values alone decide whether this one exists; None for none."""
+
+    def condition(self, encoded: EncodedDimension) -> tuple[Scalar, ...]:
+        """Return the parent's values, as the service gets them, for which a placed dimension exists."""
+        parent, when = self.parents[encoded.sent_as], encoded.dimension.parameter.when
+        assert parent is not None
+        assert when is not None
+        return tuple(map(parent.encode, when[parent.dimension.name]))
+
+    def masked(self, encoded: EncodedDimension) -> bool:
+        return bool(encoded.dimension.parameter.when) and self.parents[encoded.sent_as] is None
 
 
 def linear_codecs(parameter: Parameter) -> Sequence[type[Codec]]:

@@ -47,9 +47,15 @@ Cost = Annotated[
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
-ParameterName = Annotated[str, StringConstraints(pattern=r"^[^\s{}=\-][^\s{}=]*$", max_length=256)]
+_PARAMETER_NAME = r"^[^\s{}=\-][^\s{}=]*$"
+ParameterName = Annotated[str, StringConstraints(pattern=_PARAMETER_NAME, max_length=256)]
 SpaceEntries = Annotated[dict[ParameterName, Entry], Field(min_length=1)]
 """Parameters, or lists of variants, by name."""
+
+
+def is_parameter_name(name: str) -> bool:
+    """Return whether a parameter of a space may have this name."""
+    return len(name) <= 256 and re.fullmatch(_PARAMETER_NAME[1:-1], name) is not None
 
 
 def _by_full_name(value: object) -> object:

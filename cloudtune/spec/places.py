@@ -11,3 +11,15 @@ def is_remote(place: str) -> bool:
 def local_path(place: str) -> str:
     """Return the path of a place of this machine, which may be written as a ``file://`` URL."""
     return place.removeprefix(_FILE)
+
+
+def bucket_of(place: str | None, scheme: str) -> str | None:
+    """Return the bucket of a place in cloud storage, such as ``s3://BUCKET/FOLDER``; None for another place.
+
+    Args:
+        place: a URL or path.
+        scheme: of the storage, e.g. ``s3``.
+    """
+    if place is None or not place.startswith(f"{scheme}://"):
+        return None
+    return place.removeprefix(f"{scheme}://").partition("/")[0] or None

@@ -1,8 +1,6 @@
 """What a run on Azure Machine Learning needs, and whether it is there."""
 
-from collections.abc import Callable
-
-from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.errors import ProviderError
 from cloudtune.provider.interface import Finding
 from cloudtune_azureml.client import Azure
 from cloudtune_azureml.settings import AzureMlSettings
@@ -12,21 +10,14 @@ _TOLD = 3
 
 
 def findings(settings: AzureMlSettings) -> list[Finding]:
-    """Looks at the workspace, credentials, compute, and environment."""
+    """Look at the workspace, credentials, compute, and environment."""
     azure = Azure(settings)
-    found = [_try("workspace", lambda: str(azure.arm("GET", "", "looking at the workspace")["id"]))]
+    found = [Finding.tried("workspace", lambda: str(azure.arm("GET", "", "looking at the workspace")["id"]))]
     if settings.endpoint:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not Azure itself"))
     if not found[0].ok:
         return found
-    return [*found, _compute(azure), _quota(azure), _environment(azure), _try("jobs", lambda: _jobs(azure))]
-
-
-def _try(subject: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(subject, ok=True, message=look())
-    except (ConfigError, ProviderError) as error:
-        return Finding(subject, ok=False, message=str(error))
+    return [*found, _compute(azure), _quota(azure), _environment(azure), Finding.tried("jobs", lambda: _jobs(azure))]
 
 
 def _compute(azure: Azure) -> Finding:
@@ -40,14 +31,14 @@ def _compute(azure: Azure) -> Finding:
         most = ((own.get("properties") or {}).get("scaleSettings") or {}).get("maxNodeCount")
         return f"{short}, {own.get('provisioningState', 'state unknown')}" + (f", {most} nodes at most" if most else "")
 
-    return _try("compute", look)
+    return Finding.tried("compute", look)
 
 
 def _quota(azure: Azure) -> Finding:
-    """Whether the region has cores left for machines: a sweep waits for ever where it has none."""
+    """Return whether the region has cores left for machines: a sweep waits for ever where it has none."""
     try:
         usages = azure.usages()
-    except ProviderError as error:  # whoever may run jobs need not be allowed to see this
+    except ProviderError as error:  # the permission to run jobs does not include this
         return Finding("quota", None, f"not known: {error}")
     left = {
         each["name"].get("value", ""): (each["currentValue"], each["limit"]) for each in usages if each["limit"] > 0
@@ -71,7 +62,7 @@ def _environment(azure: Azure) -> Finding:
         return Finding("environment", None, f"{given}; whether it is there is seen when a trial starts")
     name, _, version = given.removeprefix("azureml:").replace("@latest", "").partition(":")
     path = f"environments/{name}/versions" + (f"/{version}" if version else "")
-    return _try("environment", lambda: f"{azure.arm('GET', path, f'looking at {given}') and given}")
+    return Finding.tried("environment", lambda: f"{azure.arm('GET', path, f'looking at {given}') and given}")
 
 
 def _jobs(azure: Azure) -> str:

@@ -26,7 +26,7 @@ from azure.core.rest import HttpRequest
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from cloudtune.driver.listeners import is_lost, on_this_machine, refuse_lost
-from cloudtune.errors import CloudtuneError, ConfigError, CredentialError, ProviderError, QuotaError
+from cloudtune.errors import CloudtuneError, ConfigError, CredentialError, ProviderError, QuotaError, ignoring
 from cloudtune.provider.permissions import HINT
 from cloudtune_azureml.settings import AzureMlSettings
 
@@ -69,13 +69,13 @@ class StaticCredential:
 
 
 def _of_emulator(endpoint: str) -> StaticCredential:
-    """The credential of an emulator on this machine, if the environment has it: no real token is sent there."""
+    """Return the credential of an emulator on this machine, if the environment has it: no real token is sent there."""
     is_authority = os.environ.get("AZURE_AUTHORITY_HOST", "").rstrip("/") == endpoint.rstrip("/")
     return StaticCredential(os.environ.get("AZURE_CLIENT_SECRET", "") if is_authority else "unknown")
 
 
 def cloud_of(endpoint: str) -> dict[str, Any]:
-    """Arguments of ``MLClient`` that have it speak to another service than Azure's.
+    """Return arguments of ``MLClient`` that have it speak to another service than Azure's.
 
     Args:
         endpoint: its address.
@@ -106,7 +106,7 @@ class Azure:
         return DefaultAzureCredential()
 
     def log_in(self) -> None:
-        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.service.Service.log_in`."""
         doing = "looking for credentials"
         patiently(doing, lambda: self._credential.get_token(f"{_MANAGEMENT}/.default"), self.settings.endpoint)
 
@@ -157,7 +157,7 @@ class Azure:
         return PipelineClient(base_url=self._address, policies=[HeadersPolicy()])
 
     def _ask(self, doing: str, method: str, url: str, **parts: Any) -> Any:
-        """Sends a request that may be sent twice; returns what the answer's JSON says, None for no content."""
+        """Send a request that may be sent twice; return what the answer's JSON says, None for no content."""
 
         def send() -> Any:
             response = self._pipeline.send_request(HttpRequest(method, url, **parts))
@@ -167,7 +167,7 @@ class Azure:
         return patiently(doing, send, self.settings.endpoint)
 
     def arm(self, method: str, path: str, doing: str) -> Any:
-        """Asks Resource Manager about something in the workspace.
+        """Ask Resource Manager about something in the workspace.
 
         Args:
             method: of HTTP.
@@ -178,7 +178,7 @@ class Azure:
         return self._ask(doing, method, url, params={"api-version": API})
 
     def usages(self) -> list[dict[str, Any]]:
-        """What of the subscription's quotas for Azure Machine Learning is used in the workspace's region."""
+        """Return what of the subscription's quotas for Azure Machine Learning is used in the workspace's region."""
         subscription = "/".join(self.arm_id.split("/")[:3])
         place = f"providers/Microsoft.MachineLearningServices/locations/{self._workspace['location']}/usages"
         url = f"{self._address}{subscription}/{place}"
@@ -186,22 +186,16 @@ class Azure:
         return list(found.get("value", []))
 
     def job(self, name: str) -> dict[str, Any] | None:
-        """The body of a job; None if there is none."""
-        try:
+        """Return the body of a job; None if there is none."""
+        with ignoring({"404"}):
             found: dict[str, Any] = self.arm("GET", f"jobs/{name}", f"looking at the job {name}")
-        except ProviderError as error:
-            if error.code != "404":
-                raise
-            return None
-        return found
+            return found
+        return None
 
     def cancel(self, name: str) -> None:
-        """Asks a job to end; nothing if it has, or was never made."""
-        try:
+        """Ask a job to end; nothing if it has, or was never made."""
+        with ignoring({"400", "404", "409"}):
             self.arm("POST", f"jobs/{name}/cancel", f"stopping {name}")
-        except ProviderError as error:
-            if error.code not in {"400", "404", "409"}:
-                raise
 
     @cached_property
     def _workspace(self) -> dict[str, Any]:
@@ -215,7 +209,7 @@ class Azure:
         return re.sub(r"^azureml://", "https://", uri).partition("/mlflow/")[0]
 
     def mlflow(self, operation: str, data: Mapping[str, Any], doing: str) -> dict[str, Any]:
-        """Asks MLflow's tracking API (https://mlflow.org/docs/latest/api_reference/rest-api.html).
+        """Ask MLflow's tracking API (https://mlflow.org/docs/latest/api_reference/rest-api.html).
 
         Args:
             operation: the path below ``/api/2.0/mlflow/``.
@@ -229,7 +223,7 @@ class Azure:
         return found
 
     def runs(self, experiment: str, tag: str, value: str) -> list[dict[str, Any]]:
-        """The runs of an experiment that have a tag, as MLflow tells them; a call for each thousand.
+        """Return the runs of an experiment that have a tag, as MLflow tells them; a call for each thousand.
 
         Args:
             experiment: its name.
@@ -250,7 +244,7 @@ class Azure:
             request["page_token"] = page["next_page_token"]
 
     def _experiment(self, name: str) -> str:
-        """The id of an experiment, asked for once."""
+        """Return the id of an experiment, asked for once."""
         if name not in self._experiments:
             request = {"experiment_name": name}
             data = self.mlflow("experiments/get-by-name", request, f"looking for the experiment {name}")
@@ -262,13 +256,13 @@ class Azure:
         return {}
 
     def history(self, run: str, doing: str, part: str = "") -> dict[str, Any]:
-        """Asks the run history about a run: why it failed, and where its logs are (``details``)."""
+        """Ask the run history about a run: why it failed, and where its logs are (``details``)."""
         url = f"{self._services}/history/v1.0{self.arm_id}/runs/{run}{part}"
         found: dict[str, Any] = self._ask(doing, "GET", url)
         return found
 
     def read(self, url: str, doing: str) -> bytes:
-        """The content of a blob that anybody may read who has its address; empty if it is not there yet."""
+        """Return the content of a blob at an address that holds its own permission (SAS); empty if it is not there yet."""
 
         def send() -> bytes:
             response = self._unsigned.send_request(HttpRequest("GET", url))
@@ -281,7 +275,7 @@ class Azure:
         return patiently(doing, send, self.settings.endpoint)
 
     def create(self, name: str, request: Mapping[str, Any], origin: Path, *, look_first: bool) -> str | None:
-        """Makes a job once, though answers may be lost: its name is ours, so that it can be looked for.
+        """Make a job once, though answers may be lost: its name is ours, so that it can be looked for.
 
         Args:
             name: the job's.
@@ -332,7 +326,7 @@ _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 def patiently(doing: str, call: Callable[[], T], endpoint: str | None = None) -> T:
-    """What a call returns that may be made twice: again after throttling, 5xx and lost connections.
+    """Return the result of a call, which is repeated after throttling, 5xx and lost connections.
 
     Args:
         doing: what is being done, as it follows ``while``.
@@ -356,7 +350,7 @@ def patiently(doing: str, call: Callable[[], T], endpoint: str | None = None) ->
 
 
 def _wait(state: RetryCallState) -> float:
-    """Seconds until the next try: ours, or what the header ``Retry-After`` asks for."""
+    """Return seconds until the next try: ours, or what the header ``Retry-After`` asks for."""
     error = state.outcome.exception() if state.outcome is not None else None
     response = getattr(error, "response", None)
     asked = response.headers.get("Retry-After", "") if response is not None else ""
@@ -370,14 +364,14 @@ def _passes(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps the SDK's progress bars and remarks from the terminal."""
+    """Keep the SDK's progress bars and remarks from the terminal."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
 
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turns Azure's errors within it into ours.
+    """Raise Azure's errors within the context as cloudtune's.
 
     Args:
         doing: what is being done, as it follows ``while``.
@@ -426,7 +420,7 @@ def _needed(said: str) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the SDK wrapped in an error of its own: so a lost connection may arrive."""
+    """Return the error that the SDK wrapped in one of its own, such as that of a lost connection."""
     cause = error.__cause__
     wrapped = type(error).__module__.startswith("azure.ai.ml") and isinstance(cause, AzureError | OSError)
     return _root(cause) if wrapped and cause is not None else error
@@ -439,7 +433,7 @@ def _said(error: BaseException) -> str:
 
 
 def _plain(text: str) -> str:
-    """A message without the colours, the heading and the advice that the SDK puts around what is wrong."""
+    """Return a message without the colours, the heading and the advice that the SDK puts around what is wrong."""
     words = " ".join(_COLOUR.sub("", text).split())
     _, found, details = words.partition("Details: ")
     return details.partition(" Resolutions: ")[0] if found else words

@@ -24,7 +24,7 @@ def has_sweep(data: Mapping[str, Any]) -> bool:
 
 
 def sweep_of(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The sweep job in a file, with its trial in place.
+    """Return the sweep job in a file, with its trial in place.
 
     Args:
         data: of the file.
@@ -45,7 +45,7 @@ def sweep_of(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _of_pipeline(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The one sweep among a pipeline's steps, with what the pipeline says for all of them."""
+    """Return the one sweep among a pipeline's steps, with what the pipeline says for all of them."""
     jobs = _members(data, "jobs")
     sweeps = {name: job for name, job in jobs.items() if isinstance(job, Mapping) and str(job.get("type")).lower() == "sweep"}  # fmt: skip
     if len(sweeps) != 1:
@@ -61,7 +61,7 @@ def _of_pipeline(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _bound(value: Any, pipeline: Mapping[str, Any], path: str) -> Any:
-    """An input of a step: as it is, or what the pipeline's input of a name is."""
+    """Return an input of a step: as it is, or what the pipeline's input of a name is."""
     said = value.get("path", value) if isinstance(value, Mapping) else value
     if not isinstance(said, str) or "${{parent." not in said:
         return value
@@ -74,20 +74,20 @@ def _bound(value: Any, pipeline: Mapping[str, Any], path: str) -> Any:
 
 
 def _members(data: Any, name: str) -> Mapping[str, Any]:
-    """A mapping below a key; {} for none."""
+    """Return a mapping below a key; {} for none."""
     found = data.get(name) if isinstance(data, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 
 
 def _with_trial(sweep: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A sweep whose trial was named by a file, with what stands in that file; and a trial whose inputs are searched."""
+    """Return a sweep whose trial was named by a file, with what stands in that file; and a trial whose inputs are searched."""
     trial = sweep.get("trial")
     reference = trial.get("component") if isinstance(trial, Mapping) and "component" in trial else trial
     return _searching(_with_file(sweep, reference, folder) if isinstance(reference, str) else sweep)
 
 
 def _searching(sweep: dict[str, Any]) -> dict[str, Any]:
-    """A sweep whose trial takes what is searched from the search space: a component has it among its inputs."""
+    """Return a sweep whose trial takes what is searched from the search space: a component has it among its inputs."""
     trial, space, inputs = sweep.get("trial"), _members(sweep, "search_space"), _members(sweep, "inputs")
     command = trial.get("command") if isinstance(trial, Mapping) else None
     if not isinstance(trial, Mapping) or not isinstance(command, str):
@@ -113,7 +113,7 @@ _PIPELINE_INPUT = re.compile(r"\$\{\{\s*parent\.inputs\.(\w+)\s*\}\}")
 
 
 def _with_file(sweep: dict[str, Any], reference: str, folder: Path) -> dict[str, Any]:
-    """A sweep with the trial of a file."""
+    """Return a sweep with the trial of a file."""
     if reference.startswith("azureml:"):
         message = f"{reference} is a component of a workspace; write down its command, code and environment"
         raise SpecError([Problem("trial", message)], SOURCE)
@@ -131,7 +131,7 @@ def _with_file(sweep: dict[str, Any], reference: str, folder: Path) -> dict[str,
 
 
 def _inputs(loaded: Mapping[str, Any], sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """The sweep's inputs, with those of the file that it does not give: of a job, or the defaults of a component."""
+    """Return the sweep's inputs, with those of the file that it does not give: of a job, or the defaults of a component."""
     given = {}
     for name, declared in _members(loaded, "inputs").items():
         if isinstance(declared, Mapping) and "path" not in declared and "value" not in declared:
@@ -145,7 +145,7 @@ def _inputs(loaded: Mapping[str, Any], sweep: Mapping[str, Any]) -> dict[str, An
 
 
 def _outputs(loaded: Mapping[str, Any], sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """The sweep's outputs, with those of the file that it does not name."""
+    """Return the sweep's outputs, with those of the file that it does not name."""
     declared = {
         name: {key: part for key, part in given.items() if key in ("type", "mode", "path")}
         if isinstance(given, Mapping)

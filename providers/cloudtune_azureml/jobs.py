@@ -78,8 +78,7 @@ class AzureMlRunner(JobOutputs, JobRunner):
 
     def _request(self, trial: Trial) -> dict[str, Any]:
         """Return the command job of one attempt."""
-        own = {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
-        variables = {**(self.template.get("environment_variables") or {}), **own}
+        variables = {**(self.template.get("environment_variables") or {}), **self.variables(trial)}
         tags = {**(self.template.get("tags") or {}), RUN_TAG: self._name}
         title = f"{self.template.get('display_name', self._name)}-{trial.number}"
         return {

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import ignoring
 from cloudtune.store.records import Report, Trial
 from cloudtune_azureml.client import Azure
 
@@ -97,11 +97,8 @@ def lines_of(azure: Azure, name: str, over: "Condition", interval: float) -> Ite
 
 
 def _log(azure: Azure, name: str) -> bytes:
-    try:
+    files: Mapping[str, str] = {}
+    with ignoring({"404"}):
         files = azure.history(name, f"looking for the logs of {name}", "/details").get("logFiles") or {}
-    except ProviderError as error:
-        if error.code != "404":
-            raise
-        return b""
     place = next((files[each] for each in sorted(files, reverse=True) if _LOG.fullmatch(each)), None)
     return b"" if place is None else azure.read(place, f"reading the log of {name}")

@@ -8,11 +8,11 @@ _LONGEST = 200
 
 
 def run_name(name: str, run_id: str) -> str:
-    """The name of a run's sweep job: the job's in small letters, as Azure's SDK makes of it, and a mark of the run's id."""
+    """Return the name of a run's sweep job: the job's in small letters, as Azure's SDK makes of it, and a mark of the run's id."""
     mark = hashlib.sha256(run_id.encode()).hexdigest()[:8]
     return f"{re.sub(r'[^a-z0-9_-]', '-', name.lower())[:_LONGEST]}-{mark}"
 
 
 def trial_name(run: str, number: int, attempt: int) -> str:
-    """The name of the command job that one attempt of a driven run's trial is."""
+    """Return the name of the command job that one attempt of a driven run's trial is."""
     return f"{run}_{number}_{attempt}"

@@ -13,24 +13,28 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
 from cloudtune.interop.documents import Document
 from cloudtune.planning.embedded_spec import unpacked_spec
+from cloudtune.planning.reading import read_job, run_name_of, with_native
+from cloudtune.planning.translation import with_environment
+from cloudtune.planning.violations import refuse
 from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.files import sweep_of
 from cloudtune_azureml.rest import SweepBody, file_of, is_body
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.schema import READ_ONLY, snake
-from cloudtune_azureml.space import MERGING, command_of, names_in, space_of, with_names
+from cloudtune_azureml.space import MERGING, PROVIDER, command_of, names_in, space_of, with_names
 from cloudtune_azureml.translate import bare_request
-from cloudtune_azureml.workload import SPEC_VARIABLE, with_values
+from cloudtune_azureml.workload import SPEC_VARIABLE, VARIABLES
 
 SOURCE = "the Azure Machine Learning job"
 """How messages call what is parsed."""
 
 _NAME = "sweep"
+_NAMES = ("display_name", "experiment_name", "name")
 _IDENTITIES = {"user_identity": "user", "aml_token": "token", "managed": "managed", "managed_identity": "managed"}
 
 
 def parse(data: Any, folder: Path | None = None) -> TuningJob:
-    """The spec of a sweep job.
+    """Return the spec of a sweep job.
 
     Args:
         data: a file of the v2 schema; a pipeline with one sweep in it; or a body of the REST API, as the service
@@ -38,21 +42,18 @@ def parse(data: Any, folder: Path | None = None) -> TuningJob:
         folder: what paths to further files are relative to; None for the working directory.
 
     Returns:
-        A job whose translation is the file again; see `translate.native_request`.
+        A job whose translation is the file again; see `CloudProvider.to_native`.
 
     Raises:
         SpecError: it is no such job, or one that the service would refuse; says where in it.
     """
     request = _request(data, folder or Path())
-    spec = travelled(request)
-    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
-    if spec is not None:
-        neutral = _with_environment_of(neutral, request)
-    return _with_native(neutral, request)
+    variables = request["trial"].get("environment_variables") or {}
+    return _with_native(read_job(travelled(request), lambda: _neutral(request), variables, SOURCE), request)
 
 
 def with_legal_names(data: Any, folder: Path | None = None) -> tuple[Any, dict[str, str]]:
-    """The file with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    """Return the file with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
     request = _given(data, folder or Path())
     space, trial = request.get("search_space"), request.get("trial")
     if not isinstance(space, Mapping) or not isinstance(trial, Mapping) or not isinstance(trial.get("command"), str):
@@ -68,7 +69,7 @@ def with_legal_names(data: Any, folder: Path | None = None) -> tuple[Any, dict[s
 
 
 def _with_names(expression: Any, names: Mapping[str, str]) -> Any:
-    """An expression, and those in the branches of its choice, with other names."""
+    """Return an expression, and those in the branches of its choice, with other names."""
     if not isinstance(expression, Mapping) or "values" not in expression:
         return expression
     values = [
@@ -81,20 +82,18 @@ def _with_names(expression: Any, names: Mapping[str, str]) -> Any:
 
 
 def _request(data: Any, folder: Path) -> dict[str, Any]:
-    """The file, without what only the service says.
+    """Return the file, without what only the service says.
 
     Raises:
         SpecError: the service would refuse it.
     """
     request = _given(data, folder)
-    found = [Problem(each.path, each.message) for each in problems(request)]
-    if found:
-        raise SpecError(found, SOURCE)
+    refuse(problems(request), SOURCE)
     return request
 
 
 def _given(data: Any, folder: Path) -> dict[str, Any]:
-    """The file as it is given, without what only the service says."""
+    """Return the file as it is given, without what only the service says."""
     if not isinstance(data, Mapping):
         raise SpecError([Problem("", "it is no mapping; give a sweep job")], SOURCE)
     given = _of_body(data) if is_body(data) else sweep_of(data, folder)
@@ -110,7 +109,7 @@ def _of_body(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The spec that travels with jobs whose trials start through the trial helper; None for others.
+    """Return the spec that travels with jobs whose trials start through the trial helper; None for others.
 
     Args:
         request: a sweep job's file.
@@ -119,22 +118,12 @@ def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
     return None if packed is None else unpacked_spec(packed)
 
 
-def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """A job that travelled with its values masked, with those of the file, if it has them."""
-    own = request["trial"].get("environment_variables") or {}
-    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
-    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
-
-
 def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """The neutral job with native settings that make its file the given one."""
+    """Return the neutral job with native settings that make its file the given one."""
     own = {} if travelled(request) is not None else {"trial": {"command": request["trial"]["command"]}}
-    ours = with_values(bare_request(neutral.model_copy(update={"azureml": own})), neutral.trial.environment)
-    native = MERGING.difference(ours, dict(request))
-    if own and "command" not in native.get("trial", {}):
-        native = MERGING.merge(native, own)
-    assert MERGING.merge(ours, native) == dict(request)
-    return neutral.model_copy(update={"azureml": native})
+    bare = bare_request(neutral.model_copy(update={PROVIDER: own}))
+    ours = with_environment(bare, neutral.trial.environment, VARIABLES)
+    return with_native(neutral, PROVIDER, request, ours, MERGING)
 
 
 # The neutral fields
@@ -143,7 +132,7 @@ def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
 def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
     trial, objective = request["trial"], request["objective"]
     data = {
-        "name": _name(request.get("display_name") or request.get("experiment_name") or request.get("name") or _NAME),
+        "name": run_name_of(next(filter(None, map(request.get, _NAMES)), _NAME), _NAME),
         "trial": _trial(trial, request.get("inputs") or {}),
         "objective": {"metric": objective["primary_metric"], "goal": snake(objective["goal"])},
         "space": space_of(request["search_space"]),
@@ -157,12 +146,6 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
         "tags": {name: str(value) for name, value in (request.get("tags") or {}).items() if isinstance(value, str)},
     }
     return {name: value for name, value in data.items() if value not in (None, {})}
-
-
-def _name(display: str) -> str:
-    """A name of a run from a display name, which may be any text."""
-    legal = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in display)
-    return legal.strip("-_")[:63].strip("-_") or _NAME
 
 
 def _trial(trial: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -180,7 +163,7 @@ def _trial(trial: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any
 
 
 def strategy_of(algorithm: Any) -> dict[str, Any]:
-    """The strategy of a sampling algorithm, by its name or with settings."""
+    """Return the strategy of a sampling algorithm, by its name or with settings."""
     given: dict[str, Any] = {"type": algorithm} if isinstance(algorithm, str) else dict(algorithm)
     kind = snake(given["type"])
     if kind == "random" and snake(given.get("rule")) == "sobol":
@@ -190,7 +173,7 @@ def strategy_of(algorithm: Any) -> dict[str, Any]:
 
 
 def stopping_of(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The stopping rule of an early termination policy."""
+    """Return the stopping rule of an early termination policy."""
     if policy is None:
         return None
     steps = {
@@ -207,7 +190,7 @@ def stopping_of(policy: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def limits_of(limits: Mapping[str, Any]) -> dict[str, Any]:
-    """The limits of a sweep; times in seconds."""
+    """Return the limits of a sweep; times in seconds."""
     trials = limits["max_total_trials"]
     found = {
         "trials": trials,
@@ -234,7 +217,7 @@ def _compute(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Inputs that are places; values stand in the command."""
+    """Return inputs that are places; values stand in the command."""
     places = {name: given.get("path") for name, given in inputs.items() if isinstance(given, Mapping)}
     return {name: {"azureml": place} if "://" in place or place.startswith("azureml:") else place for name, place in places.items() if place}  # fmt: skip
 

@@ -12,8 +12,9 @@ from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.capabilities import SUPPORT
 from cloudtune_azureml.settings import AzureMlSettings
 from cloudtune_azureml.space import PROVIDER, codec_of
-from cloudtune_azureml.translate import native_request, translate
+from cloudtune_azureml.translate import translate
 from cloudtune_azureml.words import AzureMlWords
+from cloudtune_azureml.workload import VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -36,6 +37,7 @@ class AzureMlProvider(CloudProvider):
     _settings: AzureMlSettings
     support = SUPPORT
     words = AzureMlWords()
+    variables = VARIABLES
     native_format = "yaml"
 
     @cached_property
@@ -55,9 +57,6 @@ class AzureMlProvider(CloudProvider):
 
     def codec(self, job: TuningJob) -> "SpaceCodec":
         return codec_of(job)
-
-    def to_native(self, job: TuningJob) -> dict[str, Any]:
-        return native_request(job, self._settings)
 
     @classmethod
     def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:

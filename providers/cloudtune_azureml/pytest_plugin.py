@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Make the marker known."""
     config.addinivalue_line("markers", "azureml_emulator(**settings): settings of the fixture's AzureMlEmulator")
 
 
 @pytest.fixture
 def azureml_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "Iterator[AzureMlEmulator]":
-    """An emulator of Azure Machine Learning, with the environment set so that it is found.
+    """Yield an emulator of Azure Machine Learning, with the environment set so that it is found.
 
     The marker of the same name takes settings: ``@pytest.mark.azureml_emulator(grace=0.2)``.
     """

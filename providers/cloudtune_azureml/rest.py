@@ -38,17 +38,17 @@ _RESOURCE = re.compile(r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Mic
 
 
 _SYSTEM = "_aml_system_"
-"""What the tags begin with that the service gives a sweep itself, and that nobody may send."""
+"""Prefix of the tags that the service adds to a sweep itself, and refuses in a request."""
 
 
 def is_body(data: Mapping[str, Any]) -> bool:
-    """Whether data is a body of the API: its fields stand under ``properties``, with a ``jobType``."""
+    """Return whether data is a body of the API: its fields stand under ``properties``, with a ``jobType``."""
     properties = data.get("properties")
     return isinstance(properties, Mapping) and "jobType" in properties
 
 
 def file_of(body: Mapping[str, Any]) -> Data:
-    """The file of a sweep job or command job, from its body; what is empty is left out."""
+    """Return the file of a sweep job or command job, from its body; what is empty is left out."""
     own = body["properties"]
     kind = str(own["jobType"]).lower()
     trial = _program(own.get("trial") or own)
@@ -98,7 +98,7 @@ def _with_resources(trial: Data, own: Mapping[str, Any]) -> Data:
 
 
 def short_id(text: str | None) -> str | None:
-    """``azureml:NAME:VERSION`` for the full id of something in a workspace; other texts as they are."""
+    """Return ``azureml:NAME:VERSION`` for the full id of something in a workspace; other texts as they are."""
     found = _RESOURCE.fullmatch(text or "")
     if found is None:
         return text
@@ -107,7 +107,7 @@ def short_id(text: str | None) -> str | None:
 
 
 def expression_of(wire: Any) -> Data:
-    """An expression of a search space, from ``["uniform", [0, 1]]``."""
+    """Return an expression of a search space, from ``["uniform", [0, 1]]``."""
     kind, arguments = wire[0], wire[1]
     if kind == "choice":
         return {"type": "choice", "values": [_branch(value) for value in arguments[0]]}
@@ -125,7 +125,7 @@ def _is_expression(value: Any) -> bool:
 
 
 def seconds_of(text: str | None) -> int | None:
-    """Seconds from a duration of ISO 8601, such as ``PT1H30M``."""
+    """Return seconds from a duration of ISO 8601, such as ``PT1H30M``."""
     found = _DURATION.fullmatch(text or "")
     if not text or found is None:
         return None
@@ -177,7 +177,7 @@ def _queue(settings: Mapping[str, Any] | None) -> Data | None:
         return None
     names = {1: "low", 2: "medium", 3: "high"}
     found = {
-        "job_tier": str(settings.get("jobTier") or "").lower().replace("null", ""),  # "Null" is what is told of none
+        "job_tier": str(settings.get("jobTier") or "").lower().replace("null", ""),  # the service says "Null" for none
         "priority": names.get(settings.get("priority") or 0),
     }
     return {name: value for name, value in found.items() if value}
@@ -217,7 +217,7 @@ class _Wide(BaseModel):
 
 
 def _expression(wire: list[Any]) -> list[Any]:
-    """Refuses what is no expression of a search space, such as ``["uniform", [0, 1]]``."""
+    """Return an expression; raise ValueError for what is no expression of a search space, such as ``["uniform", [0, 1]]``."""
     kind = wire[0]
     if not isinstance(kind, str) or kind not in EXPRESSIONS:
         raise ValueError(f"{kind!r} is no distribution; known are: {', '.join(EXPRESSIONS)}")

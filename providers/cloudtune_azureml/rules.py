@@ -6,12 +6,12 @@ guide for v1; `azure.ai.ml._utils.utils.validate_key_contains_allowed_characters
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from cloudtune.errors import nearest
+from cloudtune.planning.violations import Violation
 from cloudtune_azureml import schema
 
 MAX_TRIALS = 1000
@@ -29,21 +29,8 @@ _REFERENCE = re.compile(r"\$\{\{\s*(search_space|inputs|outputs)\.([^}\s]+?)\s*\
 Data = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that a job breaks.
-
-    Attributes:
-        path: into the job, e.g. ``search_space.x.min_value``.
-        message: what is wrong with it.
-    """
-
-    path: str
-    message: str
-
-
 def problems(data: Data) -> list[Violation]:
-    """Every rule that a sweep job or command job breaks; none for one that the service takes, as far as can be known here."""
+    """Return every rule that a sweep job or command job breaks; none for one that the service takes, as far as can be known here."""
     kind = schema.CommandJob if data.get("type") == "command" else schema.SweepJob
     try:
         kind.model_validate(data)
@@ -71,13 +58,13 @@ def _violations(error: ValidationError, data: Data, kind: type[BaseModel]) -> It
 
 
 def _first(error: ValidationError, data: Data) -> Violation:
-    """What is wrong where every mistake is one of a branch of a union that the data may or may not follow."""
+    """Return what is wrong where every mistake is one of a branch of a union that the data may or may not follow."""
     found = error.errors()[0]
     return Violation(_path(found["loc"], data)[0].rpartition(".")[0], _words(found["msg"], None))
 
 
 def _path(location: tuple[int | str, ...], data: Any) -> tuple[str, bool]:
-    """The place in the data that a location of pydantic means, and whether it is not there; names of unions are left out."""
+    """Return the place in the data that a location of pydantic means, and whether it is not there; names of unions are left out."""
     path, missing = "", False
     for number, step in enumerate(location):
         try:
@@ -98,7 +85,7 @@ def _words(message: str, value: Any) -> str:
 def _nearest(name: str, kind: type[BaseModel]) -> str:
     known = [field.alias or name for each in _nodes(kind) for name, field in each.model_fields.items()]
     near = nearest(name, known)
-    return f"; did you mean {near!r}?" if near else ""
+    return "" if near is None else f"; did you mean {near!r}?"
 
 
 def _nodes(kind: type[BaseModel]) -> list[type[BaseModel]]:
@@ -183,7 +170,7 @@ def _of_all(job: Data, command: str) -> Iterator[Violation]:
 
 
 def _reference_rules(job: Data, command: str) -> Iterator[Violation]:
-    """``${{inputs.x}}`` and the like must name something (`validate_inputs_for_command` of the SDK, for inputs)."""
+    """Yield the places in a command, such as ``${{inputs.x}}``, that name nothing (of inputs: the SDK's `validate_inputs_for_command`)."""
     where = "trial.command" if "trial" in job else "command"
     for part, name in dict.fromkeys(_REFERENCE.findall(command)):
         known = job.get(part) or {}

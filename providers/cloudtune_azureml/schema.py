@@ -1,7 +1,7 @@
 """The files that Azure Machine Learning takes for sweep jobs and command jobs: the CLI's v2 YAML schema, as types.
 
 They are the fields of the SDK's own schemas (`azure.ai.ml._schema`), which a test compares with these. The SDK takes
-seconds to import, and a plan shall take milliseconds.
+seconds to import, and a plan must take milliseconds.
 
 https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-sweep
 https://learn.microsoft.com/azure/machine-learning/reference-yaml-job-command
@@ -20,7 +20,7 @@ Variables = dict[str, str | int | float | bool | None]
 
 
 def snake(value: object) -> object:
-    """Enums are taken in any spelling: ``MedianStopping``, ``median_stopping``."""
+    """Return a name in snake case: the service takes enums in any spelling, such as ``MedianStopping``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", value).lower() if isinstance(value, str) else value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.space.parameters import Parameter
+from cloudtune.planning.reading import job_with
 from cloudtune.spec.job import TuningJob
 from cloudtune_azureml.client import quiet
 from cloudtune_azureml.parse import parse
@@ -38,7 +38,7 @@ _ANY_RANGE = {"type": "uniform", "min_value": 0.0, "max_value": 1.0}
 
 
 def job_of(command_job: Any, *, objective: Any, space: Mapping[str, Any], **fields: Any) -> TuningJob:
-    """The tuning job whose trials run as a command job does.
+    """Return the tuning job whose trials run as a command job does.
 
     As with the SDK's own ``command_job(...).sweep(...)``, the tuned inputs are those that the space names: where the
     command has ``${{inputs.x}}``, a trial's value of ``x`` stands.
@@ -54,15 +54,11 @@ def job_of(command_job: Any, *, objective: Any, space: Mapping[str, Any], **fiel
     """
     data: dict[str, Any] = parse(_sweep_of(_file_of(command_job), list(space))).to_data()
     data["limits"] = {name: value for name, value in data["limits"].items() if name == "trial_time"}
-    plain = {name: entry.model_dump(mode="json") if isinstance(entry, Parameter) else entry for name, entry in space.items()}  # fmt: skip
-    for name, value in {"objective": objective, "space": plain, **fields}.items():
-        both = name != "space" and isinstance(value, Mapping) and isinstance(data.get(name), Mapping)
-        data[name] = {**data[name], **value} if both else value
-    return TuningJob.from_data(data, SOURCE)
+    return job_with(data, {"objective": objective, "space": space, **fields}, SOURCE)
 
 
 def _file_of(command_job: Any) -> dict[str, Any]:
-    """The job as the SDK writes its file."""
+    """Return the job as the SDK writes its file."""
     job = command_job._to_job() if hasattr(command_job, "_to_job") else command_job  # noqa: SLF001  # what the SDK's own sweep() does
     text = io.StringIO()
     with quiet():
@@ -76,7 +72,7 @@ def _file_of(command_job: Any) -> dict[str, Any]:
 
 
 def _sweep_of(file: Mapping[str, Any], tuned: Collection[str]) -> dict[str, Any]:
-    """The sweep of a command job's file, over some of its inputs."""
+    """Return the sweep of a command job's file, over some of its inputs."""
     command = _placed(file["command"], tuned)
     trial = {"command": command, "code": file["code"], **{name: file[name] for name in _OF_A_TRIAL if file.get(name)}}
     whole = {name: file[name] for name in _OF_THE_SWEEP if file.get(name)}

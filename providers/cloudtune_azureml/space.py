@@ -22,9 +22,10 @@ from cloudtune.space.codecs import (
     codecs_of_texts,
     text_of,
 )
+from cloudtune.space.grid import listed_values
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Space, with_parameters
-from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
+from cloudtune.space.space_codec import EncodedDimension, Nested
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid
 from cloudtune.trial import data_variable
@@ -46,19 +47,19 @@ Data = dict[str, Any]
 
 
 def sampling_of(job: TuningJob) -> Sampling:
-    """The service's algorithm for a job."""
+    """Return the service's algorithm for a job."""
     if isinstance(job.strategy, Grid):
         return "grid"
     return "bayesian" if isinstance(job.strategy, Bayesian) else "random"
 
 
 def helped(job: TuningJob) -> bool:
-    """Whether trials start through cloudtune's helper, which decodes parameters and reports what the program prints."""
+    """Return whether trials start through cloudtune's helper, which decodes parameters and reports what the program prints."""
     return (job.trial.command is not None or job.trial.function is not None) and not starts_itself(job)
 
 
 def starts_itself(job: TuningJob) -> bool:
-    """Whether the native settings say what a trial runs: the user's own way, which stays as it is."""
+    """Return whether the native settings name the command that a trial runs."""
     trial = job.native_settings("azureml").get("trial")
     command = trial.get("command") if isinstance(trial, dict) else None
     return isinstance(command, str) and HELPER not in command
@@ -68,7 +69,7 @@ def starts_itself(job: TuningJob) -> bool:
 
 
 def codecs_for(parameter: Parameter, *, sampling: Sampling, plain: bool) -> list[type[Codec]]:
-    """The codecs that a parameter needs, the first applied first.
+    """Return the codecs that a parameter needs, the first applied first.
 
     Args:
         parameter: of the spec; in a grid, lists of values stand in the place of ranges.
@@ -110,28 +111,21 @@ def whole_bell(parameter: Normal | LogNormal) -> bool:
     return parameter.low is None and parameter.high is None and parameter.step is None
 
 
-class Branched(SpaceCodec):
-    """A space whose conditions the service carries as branches of a choice, as far as each hangs on one category.
+class Branched(Nested):
+    """A space whose conditions the service carries as branches of a choice, as far as each depends on one category.
 
-    The others are always sampled, and masked in the trial; so are all in Bayesian search, for which nothing says that
-    branches are taken, and where the program reads the service's values itself.
+    In Bayesian search, for which nothing says that branches are taken, and where the program reads the service's values
+    itself, no condition is carried.
     """
 
     def __init__(self, space: Space, job: TuningJob) -> None:
         sampling, plain = sampling_of(job), not helped(job)
+        self._branches = sampling != "bayesian" and not plain
         super().__init__(space, partial(codecs_for, sampling=sampling, plain=plain), legal_names=True)
-        branches = sampling != "bayesian" and not plain
-        self.parents = {
-            travel.sent_as: self._parent(travel) if branches else None for travel in self.encoded_dimensions
-        }
 
-    def _check(self) -> None:
-        """Every space can be carried."""
-
-    def _parent(self, travel: EncodedDimension) -> EncodedDimension | None:
-        """The category in whose branches a parameter stands; None for none."""
-        when = travel.dimension.parameter.when or {}
-        if len(when) != 1:
+    def _parent(self, encoded: EncodedDimension) -> EncodedDimension | None:
+        when = encoded.dimension.parameter.when or {}
+        if len(when) != 1 or not self._branches:
             return None
         found = self._named(next(iter(when)))
         if len(found) != 1 or not isinstance(found[0].parameter, Categorical) or _is_fixed(found[0].parameter):
@@ -140,34 +134,21 @@ class Branched(SpaceCodec):
         return found[0] if inside or not found[0].dimension.parameter.when else None
 
     def children(self, parent: EncodedDimension) -> list[EncodedDimension]:
-        """What stands in the branches of a category."""
-        return [travel for travel in self.encoded_dimensions if self.parents[travel.sent_as] is parent]
-
-    def masked(self, travel: EncodedDimension) -> bool:
-        """Whether a parameter is sampled where it does not exist."""
-        return bool(travel.dimension.parameter.when) and self.parents[travel.sent_as] is None
+        """Return what stands in the branches of a category."""
+        return [encoded for encoded in self.encoded_dimensions if self.parents[encoded.sent_as] is parent]
 
 
 def codec_of(job: TuningJob) -> Branched:
-    """How the job's space travels, whoever reads it: the helper in the trial, and the client."""
-    return Branched(Space(_listed(job)), job)
-
-
-def _listed(job: TuningJob) -> dict[str, Any]:
-    """The space; in a grid with lists of values in the place of ranges."""
+    """Return the codec of a job's space, by which the helper in the trial and the client decode the same values."""
     if not isinstance(job.strategy, Grid):
-        return dict(job.space)
-    levels = job.strategy.levels
-    return with_parameters(job.space, lambda parameter: _with_values(parameter, levels))
+        return Branched(Space(job.space), job)
+    return Branched(Space(with_parameters(job.space, partial(_listed, levels=job.strategy.levels))), job)
 
 
-def _with_values(parameter: Parameter, levels: int | None) -> Parameter:
-    if isinstance(parameter, Categorical | Constant | Ordinal):
-        return parameter
-    axis = axis_of(parameter)
-    if (axis.size is None and levels is None) or (axis.size or levels or 0) > MAX_TRIALS:
-        return parameter
-    return Ordinal(values=tuple(dict.fromkeys(axis.grid(levels or 1))), when=parameter.when)
+def _listed(parameter: Parameter, levels: int | None) -> Parameter:
+    """Return a parameter with a list of values in the place of a range."""
+    values = listed_values(parameter, levels, MAX_TRIALS)
+    return parameter if values is None else Ordinal(values=values, when=parameter.when)
 
 
 # Expressions
@@ -189,7 +170,7 @@ class Written:
 
 
 def write(codec: Branched, sampling: Sampling) -> Written:
-    """The search space, with branches."""
+    """Return the search space, with branches."""
     written = Written()
     for travel in codec.encoded_dimensions:
         if _is_fixed(travel.parameter):
@@ -222,14 +203,14 @@ def _only(parameter: Parameter) -> Scalar:
 
 
 def _with_branches(codec: Branched, travel: EncodedDimension, sampling: Sampling, written: Written) -> Data:
-    """A parameter's expression; a category in which others stand is a choice among dicts."""
+    """Return a parameter's expression; a category in which others stand is a choice among dicts."""
     children = [child for child in codec.children(travel) if not _is_fixed(child.parameter)]
     parameter = travel.parameter
     if not children or not isinstance(parameter, Categorical):
         return expression(parameter, sampling)
     branches: list[Any] = []
     for value in parameter.values:
-        inside = [child for child in children if value in _condition(travel, child)]
+        inside = [child for child in children if value in codec.condition(child)]
         branch = {child.sent_as: _with_branches(codec, child, sampling, written) for child in inside}
         branches.append({travel.sent_as: value, **branch} if branch else value)
     for child in children:
@@ -237,15 +218,8 @@ def _with_branches(codec: Branched, travel: EncodedDimension, sampling: Sampling
     return {"type": "choice", "values": branches}
 
 
-def _condition(parent: EncodedDimension, child: EncodedDimension) -> tuple[Scalar, ...]:
-    """The parent's values, as they travel, for which a child exists."""
-    when = child.dimension.parameter.when
-    assert when is not None
-    return tuple(map(parent.encode, when[parent.dimension.name]))
-
-
 def expression(parameter: Parameter, sampling: Sampling) -> Data:
-    """The expression of a parameter that varies.
+    """Return the expression of a parameter that varies.
 
     Args:
         parameter: as it travels.
@@ -286,7 +260,7 @@ _LONGEST = 4096
 
 
 def space_of(expressions: Mapping[str, Any]) -> dict[str, Any]:
-    """The space of a sweep; what a spec cannot say of it stays in the native settings."""
+    """Return the space of a sweep; what a spec cannot say of it stays in the native settings."""
     reader = _Reader(frozenset(expressions))
     for name, expression in expressions.items():
         reader.add(name, expression, {})
@@ -306,14 +280,14 @@ class _Reader:
         self._parents: dict[str, str] = {}
 
     def add(self, name: str, expression: Mapping[str, Any], when: Entry) -> None:
-        """Adds a parameter, with what stands in its branches."""
+        """Add a parameter, with what stands in its branches."""
         if snake(expression["type"]) == "choice" and any(isinstance(value, Mapping) for value in expression["values"]):
             self._add_branches(name, expression["values"], when)
         else:
             self._put(name, {**entry_of(expression), **when})
 
     def _put(self, name: str, entry: Entry) -> None:
-        """Adds an entry; a parameter that stands in several branches has a variant for each."""
+        """Add an entry; a parameter that stands in several branches has a variant for each."""
         known = self.space.get(name)
         if known is None:
             self.space[name] = entry
@@ -323,7 +297,7 @@ class _Reader:
             self.space[name] = [known, entry]
 
     def _add_branches(self, name: str, branches: list[Any], when: Entry) -> None:
-        """A choice among dicts: a category whose values name the branches, and what stands in them under a condition."""
+        """Return a choice among dicts: a category whose values name the branches, and what stands in them under a condition."""
         labels = [_label(name, branch, index) for index, branch in enumerate(branches)]
         self._put(name, {"type": "categorical", "values": labels, **when})
         for label, branch in zip(labels, branches, strict=True):
@@ -333,14 +307,14 @@ class _Reader:
                     self.add(self._free(child, name), expression, {"when": {name: [label]}})
 
     def _free(self, child: str, parent: str) -> str:
-        """A name for a parameter of a branch: its own, unless another choice or the whole space has it."""
+        """Return a name for a parameter of a branch: its own, unless another choice or the whole space has it."""
         while child in self._roots or self._parents.setdefault(child, parent) != parent:
             child = f"{parent}_{child}"
         return child
 
 
 def _label(name: str, branch: Any, index: int) -> Any:
-    """What a branch is called: by itself, by its member ``name`` or that of the choice's own name, or by its number."""
+    """Return the label of a branch: the value itself, its member ``name`` or that of the choice's own name, or by its number."""
     if not isinstance(branch, Mapping):
         return branch
     label = branch.get(name, branch.get("name"))
@@ -348,7 +322,7 @@ def _label(name: str, branch: Any, index: int) -> Any:
 
 
 def entry_of(expression: Mapping[str, Any]) -> Entry:
-    """A parameter from an expression without branches."""
+    """Return a parameter from an expression without branches."""
     kind = snake(expression["type"])
     if kind == "choice":
         return {"type": "categorical", "values": list(expression["values"])}
@@ -390,7 +364,7 @@ def _range(kind: str, expression: Mapping[str, Any]) -> Entry:
 
 
 def _exp(value: float) -> float:
-    """e to the power, without the dust of binary fractions: exp(ln 0.1) is 0.1."""
+    """Return e to the power of a value, rounded to 12 digits, so that exp(ln 0.1) is 0.1."""
     return float(f"{math.exp(value):.12g}")
 
 
@@ -399,7 +373,7 @@ def _multiple(value: float, q: float) -> float:
 
 
 def names_in(expressions: Mapping[str, Any]) -> Iterator[str]:
-    """All names of a search space, also those in the branches of choices."""
+    """Yield all names of a search space, also those in the branches of choices."""
     for name, expression in expressions.items():
         yield name
         values = expression.get("values") if isinstance(expression, Mapping) else None
@@ -414,7 +388,7 @@ _PLACE = re.compile(r"\$\{\{\s*(search_space|inputs|outputs)\.([\w.]+?)\s*\}\}|(
 
 
 def with_names(command: str, renamed: Mapping[str, str]) -> str:
-    """A command whose places name parameters otherwise."""
+    """Return a command with renamed parameters in its ``${{search_space.NAME}}`` places."""
     for name in sorted(renamed, key=len, reverse=True):
         place = rf"(\{{\s*search_space\.){re.escape(name)}(\s*\}})"
         command = re.sub(place, lambda found, new=renamed[name]: f"{found[1]}{new}{found[2]}", command)  # type: ignore[misc]
@@ -422,7 +396,7 @@ def with_names(command: str, renamed: Mapping[str, str]) -> str:
 
 
 def command_of(command: str, inputs: Mapping[str, Any]) -> str:
-    """A neutral command: parameters as ``{name}``, data by the variables of the trial, values as they are."""
+    """Return a neutral command: parameters as ``{name}``, data by the variables of the trial, values as they are."""
 
     def put(found: re.Match[str]) -> str:
         part, name = found[1] or "search_space", found[2] or found[3]

@@ -12,11 +12,12 @@ from cloudtune.bundle.source import copy_source
 from cloudtune.bundle.upload import ASSETS
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
 from cloudtune.errors import TrialError
+from cloudtune.planning.translation import with_environment
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial.container import SOURCE_FILE
 from cloudtune_azureml.client import Azure, patiently, quiet
 from cloudtune_azureml.logs import lines_of
-from cloudtune_azureml.workload import CODE, OUTPUT, with_values
+from cloudtune_azureml.workload import CODE, OUTPUT, VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.driver.interrupt import Condition
@@ -31,7 +32,7 @@ def final_request(run: "RunStore", job: "TuningJob", plan: "Plan") -> dict[str, 
     base = Path(run.record().native["base"])
     request: dict[str, Any] = dict(plan.request)
     if job.trial.environment:
-        request = with_values(request, kept_environment(run))
+        request = with_environment(request, kept_environment(run), VARIABLES)
     part = dict(request.get("trial") or request)
     if part.get("code") == CODE:
         part["code"] = str(_unpacked(run))

@@ -8,12 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.known_values import IMAGE, Finding, Form, Known, judge_at
+from cloudtune.planning.plain_data import mapping
 from cloudtune.planning.plan import Machines, Support
 from cloudtune_azureml import schema
-
-Finding = tuple[str, Verdict]
-"""A place in a job, and what was found there."""
 
 _COMMON = (
     "Standard_D2_v2", "Standard_DS2_v2", "Standard_DS3_v2", "Standard_DS4_v2", "Standard_DS11_v2", "Standard_DS12_v2",
@@ -68,27 +66,27 @@ _OF_POLICY = {
 
 def judged(job: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what was found of the values of a job; nothing for those that are right as far as can be known."""
-    part = _mapping(job.get("trial"))
-    yield from _in(COMPUTE, job.get("compute"), "compute")
-    identity = _mapping(job.get("identity"))
-    yield from _in(_CLIENT, identity.get("client_id"), "identity.client_id")
+    part = mapping(job.get("trial"))
+    yield from judge_at(COMPUTE, job.get("compute"), "compute")
+    identity = mapping(job.get("identity"))
+    yield from judge_at(_CLIENT, identity.get("client_id"), "identity.client_id")
     for at, holder in (("", job), ("trial.", part)):
         environment = holder.get("environment")
         if isinstance(environment, str):
-            yield from _in(_ENVIRONMENT, environment, f"{at}environment")
-        yield from _in(IMAGE, _mapping(environment).get("image"), f"{at}environment.image")
-        resources = _mapping(holder.get("resources"))
+            yield from judge_at(_ENVIRONMENT, environment, f"{at}environment")
+        yield from judge_at(IMAGE, mapping(environment).get("image"), f"{at}environment.image")
+        resources = mapping(holder.get("resources"))
         yield from _of_machine(resources.get("instance_type"), job.get("compute"), f"{at}resources.instance_type")
         for index, location in enumerate(resources.get("locations") or ()):
-            yield from _in(_LOCATION, location, f"{at}resources.locations[{index}]")
+            yield from judge_at(_LOCATION, location, f"{at}resources.locations[{index}]")
     for kind in ("inputs", "outputs"):
-        for name, value in _mapping(job.get(kind)).items():
-            yield from _in(_PLACE, _mapping(value).get("path"), f"{kind}.{name}.path")
+        for name, value in mapping(job.get(kind)).items():
+            yield from judge_at(_PLACE, mapping(value).get("path"), f"{kind}.{name}.path")
 
 
 def machines_of(job: Mapping[str, Any]) -> Machines:
-    """What one trial of a job runs on; no limit of time is the service's own."""
-    resources = {**_mapping(_mapping(job.get("trial")).get("resources")), **_mapping(job.get("resources"))}
+    """Return what one trial of a job runs on; no limit of time is the service's own."""
+    resources = {**mapping(mapping(job.get("trial")).get("resources")), **mapping(job.get("resources"))}
     kind = resources.get("instance_type") or job.get("compute") or "machine of serverless compute"
     count = resources.get("instance_count")
     return Machines(str(kind), count if isinstance(count, int) else 1)
@@ -109,13 +107,6 @@ def _of_machine(machine: Any, compute: Any, path: str) -> Iterator[Finding]:
         yield path, verdict or (Support.UNCHECKED, machine)
 
 
-def _in(form: Form, value: Any, path: str) -> Iterator[Finding]:
-    """What was found of a value, at its place."""
-    verdict = judge_text(form, value)
-    if verdict is not None:
-        yield path, verdict
-
-
 def unheeded(job: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield the settings of a job that the service takes and that change nothing there."""
     for path, message in (*_with_a_cluster(job), *_of_sampling(job), *_of_policy(job)):
@@ -123,11 +114,11 @@ def unheeded(job: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _with_a_cluster(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What only serverless compute heeds."""
+    """Yield what only serverless compute heeds."""
     if not job.get("compute") or job.get("compute") == "serverless":
         return
-    for at, holder in (("", job), ("trial.", _mapping(job.get("trial")))):
-        resources = _mapping(holder.get("resources"))
+    for at, holder in (("", job), ("trial.", mapping(job.get("trial")))):
+        resources = mapping(holder.get("resources"))
         if SIZE.fullmatch(str(resources.get("instance_type"))):
             yield (
                 f"{at}resources.instance_type",
@@ -135,7 +126,7 @@ def _with_a_cluster(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
         if resources.get("locations"):
             yield f"{at}resources.locations", "counts for serverless compute alone: of no effect here"
-        if _mapping(holder.get("queue_settings")).get("job_tier"):
+        if mapping(holder.get("queue_settings")).get("job_tier"):
             yield (
                 f"{at}queue_settings.job_tier",
                 "counts for serverless compute alone; a cluster has its own priority: of no effect here",
@@ -144,9 +135,9 @@ def _with_a_cluster(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _of_sampling(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     sampling = job.get("sampling_algorithm")
-    kind = str(schema.snake(_mapping(sampling).get("type", sampling)))
+    kind = str(schema.snake(mapping(sampling).get("type", sampling)))
     for name in ("seed", "rule", "logbase"):
-        if kind != "random" and _mapping(sampling).get(name) is not None:
+        if kind != "random" and mapping(sampling).get(name) is not None:
             yield f"sampling_algorithm.{name}", f"counts for random sampling alone: of no effect for {kind}"
     if kind == "bayesian" and job.get("early_termination"):
         yield (
@@ -156,12 +147,8 @@ def _of_sampling(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _of_policy(job: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    policy = _mapping(job.get("early_termination"))
+    policy = mapping(job.get("early_termination"))
     kind = str(schema.snake(policy.get("type")))
     for name in set().union(*_OF_POLICY.values()) - _OF_POLICY.get(kind, set()):
         if policy.get(name):
             yield f"early_termination.{name}", f"is no setting of {kind}: of no effect here"
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:  # native settings may have put anything there
-    return value if isinstance(value, Mapping) else {}

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
+from cloudtune.planning.account import Account
 from cloudtune.planning.embedded_spec import packed_spec
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.space.space_codec import safe_names
@@ -24,6 +25,9 @@ OUTPUT = "model"
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
 """The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
 
+VARIABLES = "environment_variables"
+"""The field of a trial that holds environment variables."""
+
 CODE = "${code}"
 """Stands for the folder of the packed code, which is known when the run starts."""
 
@@ -32,7 +36,7 @@ _DATASTORES = "azureml:"
 _MANAGED = {"managed": "managed_identity", "user": "user_identity", "token": "aml_token"}
 
 
-class JobWriter:
+class JobWriter(Account):
     """Writes what both kinds of jobs have, and keeps the account of where each field went.
 
     Args:
@@ -42,16 +46,17 @@ class JobWriter:
         at: what precedes the program's fields: ``trial.`` in a sweep, "" in a command job.
     """
 
+    support = SUPPORT
+
     def __init__(self, job: TuningJob, settings: AzureMlSettings, ledger: Ledger, at: str) -> None:
-        self._job = job
+        super().__init__(job, ledger)
         self._settings = settings
-        self._ledger = ledger
         self._at = at
 
     # The program
 
     def program(self, words: Mapping[str, str]) -> dict[str, Any]:
-        """The fields of a trial: command, code, environment, variables, distribution.
+        """Return the fields of a trial: command, code, environment, variables, distribution.
 
         Args:
             words: what stands for each parameter in the command, ready for the shell.
@@ -66,13 +71,13 @@ class JobWriter:
         return {name: value for name, value in found.items() if value not in (None, {})}
 
     def _command(self, words: Mapping[str, str]) -> str | None:
-        """What starts the trial helper: the places of inputs and outputs as variables, then the parameters."""
+        """Return what starts the trial helper: the places of inputs and outputs as variables, then the parameters."""
         name = "command" if self._job.trial.command is not None else "function"
         if starts_itself(self._job):
-            self._ledger.note(f"trial.{name}", *SUPPORT["trial.command.native"])
+            self.note(f"trial.{name}", "trial.command.native")
         if not helped(self._job):
             return None
-        self._ledger.note(f"trial.{name}", *SUPPORT[f"trial.{name}"], f"{self._at}command")
+        self.note(f"trial.{name}", target=f"{self._at}command")
         names = self._input_names()
         places = [f"{data_variable(each)}='${{{{inputs.{names[each]}}}}}'" for each in self._data_names()]
         places.append(f"CLOUDTUNE_AZUREML_OUTPUT='${{{{outputs.{OUTPUT}}}}}'")
@@ -87,10 +92,8 @@ class JobWriter:
         return CODE if helped(self._job) else own
 
     def _environment(self) -> Any:
-        given = pick(self._job.trial.image, PROVIDER)
+        given = self.own("trial.image", self._job.trial.image, f"{self._at}environment")
         image = given or self._settings.environment
-        if self._job.trial.image is not None:
-            self._ledger.carry_per_provider("trial.image", self._job.trial.image, f"{self._at}environment")  # fmt: skip
         if image is None or image.startswith(("azureml:", "azureml://")):
             return image
         return {"image": image}
@@ -108,16 +111,12 @@ class JobWriter:
     # Machines
 
     def machines(self) -> dict[str, Any]:
-        """Compute, resources and queue settings."""
+        """Return compute, resources and queue settings."""
         compute = self._job.compute
-        for name in ("accelerators", "cpus", "memory", "disk", "max_wait", "keep"):
-            if getattr(compute, name) is not None:
-                self._ledger.note(f"compute.{name}", *SUPPORT[f"compute.{name}"])
+        self.note_given("compute", "accelerators", "cpus", "memory", "disk", "max_wait", "keep")
         instance = pick(compute.instance, PROVIDER)
         cluster = instance is not None and instance.startswith("azureml:")
-        if compute.instance is not None:
-            target = "compute" if cluster else "resources.instance_type"
-            self._ledger.carry_per_provider("compute.instance", compute.instance, target)
+        self.own("compute.instance", compute.instance, "compute" if cluster else "resources.instance_type")
         resources: dict[str, Any] = {}
         if instance is None and self._settings.compute is None:
             instance = self._settings.instance
@@ -125,7 +124,7 @@ class JobWriter:
             resources["instance_type"] = instance
         if compute.count != 1:
             resources["instance_count"] = compute.count
-            self._ledger.note("compute.count", *SUPPORT["compute.count"], "resources.instance_count")
+            self.note("compute.count", target="resources.instance_count")
         else:
             self._ledger.carry("compute.count", Beside.DEFAULT)
         found = {"compute": instance if cluster else self._cluster(), "resources": resources, **self._tier()}
@@ -139,7 +138,7 @@ class JobWriter:
         if not self._job.compute.spot:
             self._ledger.carry("compute.spot", Beside.DEFAULT)
             return {}
-        self._ledger.note("compute.spot", *SUPPORT["compute.spot"], "queue_settings.job_tier")
+        self.note("compute.spot", target="queue_settings.job_tier")
         return {"queue_settings": {"job_tier": "spot"}}
 
     # Inputs and outputs
@@ -148,11 +147,11 @@ class JobWriter:
         return [name for name, value in self._job.data.items() if self._is_readable(pick(value, PROVIDER))]
 
     def _input_names(self) -> dict[str, str]:
-        """The service's names of the inputs."""
+        """Return the service's names of the inputs."""
         return safe_names(list(self._job.data))
 
     def inputs(self, fixed: Mapping[str, str]) -> dict[str, Any]:
-        """The inputs; those that lie on this machine are uploaded when the run starts.
+        """Return the inputs; those that lie on this machine are uploaded when the run starts.
 
         Args:
             fixed: parameters that do not vary, for a program that starts by itself: its command may name them.
@@ -162,13 +161,14 @@ class JobWriter:
         for name, value in self._job.data.items():
             place = pick(value, PROVIDER)
             if place is None or not self._is_readable(place):
-                self._ledger.note(f"data.{name}", *SUPPORT["data.remote"])
+                self.note(f"data.{name}", "data.remote")
                 continue
             target = f"inputs.{names[name]}.path"
             self._ledger.carry_per_provider(f"data.{name}", value, target)
             if names[name] != name:
-                path = f"data.{name}" if isinstance(value, str) else f"data.{name}.{PROVIDER}"
-                self._ledger.note(path, Support.ENCODED, f"is called {names[name]}", target)
+                self._ledger.note(
+                    self.own_path(f"data.{name}", value), Support.ENCODED, f"is called {names[name]}", target
+                )
             found[names[name]] = {"type": _type_of(place), "path": place.removeprefix("file://")}
         return found
 
@@ -176,17 +176,16 @@ class JobWriter:
         return place is not None and ("://" not in place or place.startswith(("file://", *_REMOTE)))
 
     def outputs(self) -> dict[str, Any]:
-        """The output of a trial's files, in a folder of the trial's own."""
+        """Return the output of a trial's files, in a folder of the trial's own."""
         own, target = pick(self._job.output, PROVIDER) or self._settings.output, f"outputs.{OUTPUT}.path"
         remote = own is not None and own.startswith(_DATASTORES)
         if self._job.output is not None:
             if own is not None and not remote:
-                self._ledger.note("output", *SUPPORT["output.remote"])
+                self.note("output", "output.remote")
             else:
                 self._ledger.carry_per_provider("output", self._job.output, target)
                 if remote:
-                    path = "output" if isinstance(self._job.output, str) else f"output.{PROVIDER}"
-                    self._ledger.note(path, *SUPPORT["output"], target)
+                    self.note(self.own_path("output", self._job.output), "output", target)
         if not helped(self._job) and not remote:
             return {}
         where = {"path": f"{own.rstrip('/')}/${{{{name}}}}"} if own is not None and remote else {}
@@ -195,7 +194,7 @@ class JobWriter:
     # The rest
 
     def rest(self) -> dict[str, Any]:
-        """Name, experiment, tags, identity; and the account of what Azure Machine Learning has elsewhere."""
+        """Return name, experiment, tags, identity; and the account of what Azure Machine Learning has elsewhere."""
         self._ledger.carry("name", "display_name")
         self._without_place()
         found = {
@@ -209,10 +208,8 @@ class JobWriter:
         return {name: value for name, value in found.items() if value}
 
     def _identity(self) -> dict[str, str] | None:
-        """``user``, ``token``, ``managed``, or the client id of a managed identity."""
-        own = pick(self._job.identity, PROVIDER) or self._settings.identity
-        if self._job.identity is not None:
-            self._ledger.carry_per_provider("identity", self._job.identity, "identity")
+        """Return ``user``, ``token``, ``managed``, or the client id of a managed identity."""
+        own = self.own("identity", self._job.identity, "identity") or self._settings.identity
         if own is None:
             return None
         if own in _MANAGED:
@@ -222,51 +219,27 @@ class JobWriter:
     def _without_place(self) -> None:
         network, encryption = self._job.network, self._job.encryption
         if network is not None:
-            for name in ("name", "subnets", "security_groups"):
-                if getattr(network, name):
-                    self._ledger.note(f"network.{name}", *SUPPORT["network"])
-            if network.isolated:
-                row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
-                self._ledger.note("network.isolated", *SUPPORT[row])
-            else:
-                self._ledger.carry("network.isolated", Beside.DEFAULT)
+            self.note_given("network", "name", "subnets", "security_groups", row="network")
+            row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
+            self.note_or_default("network.isolated", network.isolated, row)
         if encryption is not None:
-            for name in ("key", "volume_key"):
-                if getattr(encryption, name) is not None:
-                    self._ledger.note(f"encryption.{name}", *SUPPORT["encryption"])
-            if encryption.traffic:
-                self._ledger.note("encryption.traffic", *SUPPORT["encryption"])
-            else:
-                self._ledger.carry("encryption.traffic", Beside.DEFAULT)
+            self.note_given("encryption", "key", "volume_key", row="encryption")
+            self.note_or_default("encryption.traffic", encryption.traffic, "encryption")
+
+    def seconds(self, duration: timedelta, path: str, target: str) -> int:
+        """Return a time limit as whole seconds, 60 at least (`SweepJobLimits` raises 1 to 59 to that)."""
+        exact = duration.total_seconds()
+        seconds = max(60, math.ceil(exact))
+        message = f"{SUPPORT['limits.short'][1]}: {seconds} s"
+        self._ledger.carry_if(seconds == exact, path, target, Support.APPROXIMATE, message)
+        return seconds
 
 
 def _type_of(place: str) -> str:
-    """Whether a place is a file's or a folder's, as its name tells."""
+    """Return whether a place is a file's or a folder's, as its name tells."""
     return "uri_file" if PurePosixPath(place).suffix and not place.endswith("/") else "uri_folder"
 
 
-def seconds_of(duration: timedelta, path: str, target: str, ledger: Ledger) -> int:
-    """A time limit as whole seconds, 60 at least (`SweepJobLimits` raises 1 to 59 to that)."""
-    exact = duration.total_seconds()
-    seconds = max(60, math.ceil(exact))
-    if seconds == exact:
-        ledger.carry(path, target)
-    else:
-        ledger.note(path, Support.APPROXIMATE, f"{SUPPORT['limits.short'][1]}: {seconds} s", target)
-    return seconds
-
-
 def word_of(text: str) -> str:
-    """A word of a command for the shell."""
+    """Return a word of a command for the shell."""
     return shlex.quote(text)
-
-
-def with_values(job: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
-    """A job with the values of environment variables where a plan has masks."""
-    part = job.get("trial", job)
-    given = part.get("environment_variables") or {}
-    filled = {name: values.get(name, MASK) if value == MASK else value for name, value in given.items()}
-    if not filled:
-        return dict(job)
-    part = {**part, "environment_variables": filled}
-    return {**job, "trial": part} if "trial" in job else part

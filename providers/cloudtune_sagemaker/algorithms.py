@@ -39,18 +39,18 @@ class Algorithm:
     others: Mapping[str, str]
 
     def knows(self, metric: str) -> bool:
-        """Whether the algorithm can be tuned by a metric."""
+        """Return whether the algorithm can be tuned by a metric."""
         return metric in self.metrics or metric in self.others
 
     def nearest(self, metric: str) -> str:
-        """The metric of the most similar name; "" for none."""
+        """Return the metric of the most similar name; "" for none."""
         names = [*self.metrics, *self.others]
         by_case = {name.casefold(): name for name in names}
         found = difflib.get_close_matches(metric.casefold(), by_case, n=1, cutoff=0.5)
         return by_case[found[0]] if found else ""
 
     def definitions(self, objective: str = "") -> list[dict[str, str]]:
-        """The MetricDefinitions of a request that names none.
+        """Return the MetricDefinitions of a request that names none.
 
         Args:
             objective: a metric that has to be among them, if the algorithm knows it; "" for none.
@@ -62,7 +62,7 @@ class Algorithm:
 
 
 def algorithm_of(specification: Mapping[str, Any]) -> Algorithm | None:
-    """The algorithm that an AlgorithmSpecification names by the repository of its image, or by AlgorithmName."""
+    """Return the algorithm that an AlgorithmSpecification names by the repository of its image, or by AlgorithmName."""
     image = specification.get("TrainingImage")
     if image:
         return algorithm_of_image(str(image))
@@ -71,7 +71,7 @@ def algorithm_of(specification: Mapping[str, Any]) -> Algorithm | None:
 
 
 def algorithm_of_image(image: str) -> Algorithm | None:
-    """The algorithm in an image, by its address; None for every other image."""
+    """Return the algorithm in an image, by its address; None for every other image."""
     found = _IMAGE.match(image)
     if found is None:
         return None
@@ -88,7 +88,7 @@ def _made(repository: str, tag: str, *, own: bool) -> Algorithm | None:
 
 
 def _metrics(record: Mapping[str, Any], image: str) -> tuple[dict[str, str], dict[str, str]]:
-    """What the service adds for an image, and what the algorithm prints besides in this or another version."""
+    """Return what the service adds for an image, and what the algorithm prints besides in this or another version."""
     if "metrics" in record:
         return dict(record["metrics"]), dict(record.get("also_metrics", {}))
     versions = record.get("versions", {})
@@ -114,7 +114,7 @@ def _table() -> Mapping[str, Any]:
 
 
 def as_printed(objectives: Sequence[Objective], specification: Mapping[str, Any]) -> list[Objective]:
-    """Objectives with the regexes of the algorithm that prints them, where they have none of their own."""
+    """Return objectives with the regexes of the algorithm that prints them, where they have none of their own."""
     algorithm = algorithm_of(specification)
     if algorithm is None or not algorithm.own:
         return list(objectives)
@@ -123,7 +123,7 @@ def as_printed(objectives: Sequence[Objective], specification: Mapping[str, Any]
 
 
 def with_objective(definitions: Sequence[Mapping[str, str]], objective: str) -> list[Mapping[str, str]]:
-    """Metric definitions with the one that the service adds to a tuning job's: the regex of its objective."""
+    """Return metric definitions with the one that the service adds to a tuning job's: the regex of its objective."""
     regex = next((each["Regex"] for each in definitions if each["Name"] == objective), None)
     if regex is None or any(each["Name"] == OBJECTIVE_METRIC for each in definitions):
         return list(definitions)

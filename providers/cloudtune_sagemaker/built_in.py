@@ -10,7 +10,7 @@ SCHEME = "builtin:"
 
 
 def image_of(name: str, region: str | None) -> str:
-    """The URI of an image in a region.
+    """Return the URI of an image in a region.
 
     Args:
         name: ``builtin:ALGORITHM`` or ``builtin:ALGORITHM:VERSION``.

@@ -1,9 +1,8 @@
 """What a run on SageMaker needs, and whether it is there."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloudtune.errors import ConfigError, CredentialError, ProviderError
+from cloudtune.errors import CredentialError, ProviderError
 from cloudtune.provider.interface import Finding
 from cloudtune_sagemaker.client import Aws, translated
 from cloudtune_sagemaker.policy import IMAGE
@@ -16,9 +15,9 @@ _QUOTAS_SHOWN = 5
 
 
 def findings(settings: "SageMakerSettings") -> list[Finding]:
-    """Looks at credentials, region, role, image, bucket, the permission to tune, and quotas."""
+    """Look at credentials, region, role, image, bucket, the permission to tune, and quotas."""
     aws = Aws(settings)
-    found = [_try("region", lambda: aws.region), _try("credentials", lambda: _who(aws))]
+    found = [Finding.tried("region", lambda: aws.region), Finding.tried("credentials", lambda: _who(aws))]
     if settings.endpoint:
         found.append(Finding("endpoint", None, f"{settings.endpoint}, not AWS itself"))
     if not all(each.ok for each in found[:2]):
@@ -27,21 +26,14 @@ def findings(settings: "SageMakerSettings") -> list[Finding]:
         *found,
         _role(aws, settings.role),
         _image(aws, settings.image),
-        _try("bucket", lambda: _bucket(aws)),
-        _try("tuning jobs", lambda: _may_tune(aws)),
+        Finding.tried("bucket", lambda: _bucket(aws)),
+        Finding.tried("tuning jobs", lambda: _may_tune(aws)),
         *_quotas(aws),
     ]
 
 
-def _try(subject: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(subject, ok=True, message=look())
-    except (ConfigError, ProviderError) as error:
-        return Finding(subject, ok=False, message=str(error))
-
-
 def _role(aws: Aws, role: str | None) -> Finding:
-    """Whether the role is there; whoever may not ask IAM cannot know."""
+    """Return whether the role exists; unknown where the credentials may not ask IAM."""
     if not role:
         message = 'write role = "arn:aws:iam::…:role/…" in the profile, or identity in the job'
         return Finding("role", ok=False, message=message)
@@ -56,7 +48,7 @@ def _role(aws: Aws, role: str | None) -> Finding:
 
 
 def _image(aws: Aws, image: str | None) -> Finding:
-    """Whether the image is there, as far as it lies in a registry that we may ask."""
+    """Return whether the image exists; unknown outside Amazon ECR, and where the credentials may not ask."""
     if not image:
         return Finding(
             "image", None, 'none in the profile; each job needs trial.image, or write image = "…" in the profile'
@@ -100,7 +92,7 @@ def _may_tune(aws: Aws) -> str:
 
 
 def _quotas(aws: Aws) -> list[Finding]:
-    """What the account may run at once, as far as it is above zero; unknown where Service Quotas does not answer."""
+    """Return how many training instances of each type the account may run at once; unknown where Service Quotas does not answer."""
     try:
         with translated("asking for quotas"):
             pages = aws.quotas.get_paginator("list_service_quotas").paginate(ServiceCode=_SERVICE)

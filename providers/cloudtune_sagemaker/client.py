@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import botocore.session
@@ -64,6 +64,12 @@ _PASSING_CODES = frozenset(
         "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException",
     }
 )  # fmt: skip
+EXISTS = frozenset({"ResourceInUse"})
+"""Code of the answer to a second call that makes the same job: the answer to the first was lost."""
+
+GONE = frozenset({"ResourceNotFound", "ValidationException"})
+"""Codes of the answer about a job that is not there, or that cannot be asked that: another call would get them again."""
+
 _EXPIRED_CODES = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _DENIED_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NotAuthorized", "UnauthorizedOperation"})
 """Codes of actions that no policy allows; 403 where the answer has no body that says more (HEAD)."""
@@ -71,7 +77,7 @@ _DENIED_CODES = frozenset({"403", "AccessDenied", "AccessDeniedException", "NotA
 
 @functools.cache
 def _loader(paths: str | None) -> Loader:
-    """What reads the descriptions of the services: of SageMaker's alone that takes longer than a call, so it is done once."""
+    """Return the loader of service descriptions, once a process: SageMaker's alone takes longer to read than a call."""
     return create_loader(paths)
 
 
@@ -95,7 +101,7 @@ class Aws:
             )
 
     def log_in(self) -> None:
-        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.service.Service.log_in`."""
         with translated("looking for credentials"):
             found = self._session.get_credentials()
             if found is None:
@@ -113,44 +119,37 @@ class Aws:
     @cached_property
     def sagemaker(self) -> "SageMakerClient":
         """The client of SageMaker."""
-        client: SageMakerClient = self._client("sagemaker")
-        return client
+        return cast("SageMakerClient", self._client("sagemaker"))
 
     @cached_property
     def s3(self) -> "S3Client":
         """The client of S3."""
-        client: S3Client = self._client("s3")
-        return client
+        return cast("S3Client", self._client("s3"))
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """The client of CloudWatch Logs."""
-        client: CloudWatchLogsClient = self._client("logs")
-        return client
+        return cast("CloudWatchLogsClient", self._client("logs"))
 
     @cached_property
     def sts(self) -> "STSClient":
         """The client of the Security Token Service."""
-        client: STSClient = self._client("sts")
-        return client
+        return cast("STSClient", self._client("sts"))
 
     @cached_property
     def iam(self) -> "IAMClient":
         """The client of Identity and Access Management."""
-        client: IAMClient = self._client("iam")
-        return client
+        return cast("IAMClient", self._client("iam"))
 
     @cached_property
     def ecr(self) -> "ECRClient":
         """The client of the Elastic Container Registry."""
-        client: ECRClient = self._client("ecr")
-        return client
+        return cast("ECRClient", self._client("ecr"))
 
     @cached_property
     def quotas(self) -> "ServiceQuotasClient":
         """The client of Service Quotas."""
-        client: ServiceQuotasClient = self._client("service-quotas")
-        return client
+        return cast("ServiceQuotasClient", self._client("service-quotas"))
 
     @property
     def region(self) -> str:
@@ -165,7 +164,7 @@ class Aws:
         return region
 
     def bucket(self) -> str:
-        """The bucket for code and data: the profile's, or SageMaker's default one of the account and region."""
+        """Return the bucket for code and data: the profile's, or SageMaker's default one of the account and region."""
         if self.settings.bucket:
             return self.settings.bucket
         with translated("asking who we are"):
@@ -180,24 +179,24 @@ def _no_region() -> ConfigError:
 
 
 def code_of(error: ClientError) -> str:
-    """AWS's code of an error, e.g. ``ThrottlingException``."""
+    """Return AWS's code of an error, e.g. ``ThrottlingException``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def next_page(token: str | None, name: str = "NextToken") -> dict[str, Any]:
-    """The argument that asks for the next page; none for the first."""
+    """Return the argument that asks for the next page; none for the first."""
     return {} if token is None else {name: token}
 
 
 def _give_up(caught_exception: Exception | None = None, **_: object) -> None:
-    """Ends botocore's retries where an emulator has ended, for minutes of them would not bring it back."""
+    """Raise ProviderError where an emulator has ended, instead of botocore's minutes of retries."""
     url = getattr(caught_exception, "kwargs", {}).get("endpoint_url")
     refuse_lost(url, "it was asked")
 
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turns AWS's errors within it into ours.
+    """Raise AWS's errors within the context as cloudtune's.
 
     Args:
         doing: what is being done, as it follows ``while``.

@@ -5,21 +5,19 @@ job that failed or was stopped, the reason is asked for, once.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.polling import JobRunner
 from cloudtune.driver.snapshots import TrialSnapshot
-from cloudtune.errors import ProviderError
+from cloudtune.errors import ignoring
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
-from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
+from cloudtune_sagemaker.client import EXISTS, GONE, Aws, failure_text, next_page, translated
 from cloudtune_sagemaker.logs import LogStreams
 from cloudtune_sagemaker.names import run_name, trial_name
 from cloudtune_sagemaker.storage import TrainingJobOutputs
@@ -27,9 +25,6 @@ from cloudtune_sagemaker.translate import hyperparameters_of
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped", "Deleted"})
 """Of botocore's enum TrainingJobStatus: the others are InProgress, Stopping and Deleting."""
-
-_FOR_GOOD = frozenset({"ValidationException", "ResourceNotFound"})
-"""Codes of a refused request that another attempt would get again."""
 
 
 @dataclass(slots=True)
@@ -53,7 +48,7 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     """
 
     once = True
-    for_good = _FOR_GOOD
+    for_good = GONE
 
     def __init__(self, aws: Aws, brief: RunBrief) -> None:
         super().__init__(brief)
@@ -74,12 +69,8 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     def submit(self, trial: Trial) -> None:
         name = self.place(trial)
         request = self._request(trial, name)
-        with translated(f"starting trial {trial.number}"):
-            try:
-                self.aws.sagemaker.create_training_job(**request)
-            except ClientError as error:
-                if code_of(error) != "ResourceInUse":  # it is there: the answer to an earlier call was lost
-                    raise
+        with ignoring(EXISTS), translated(f"starting trial {trial.number}"):
+            self.aws.sagemaker.create_training_job(**request)
 
     def _request(self, trial: Trial, name: str) -> dict[str, Any]:
         """Return the training job of one attempt; what the trial keeps for its next attempt lies at a place of its own."""
@@ -92,27 +83,18 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
             config = request["CheckpointConfig"]
             place = f"{config['S3Uri'].rstrip('/')}/{self._name}/{trial.number:05d}"
             request["CheckpointConfig"] = {**config, "S3Uri": place}
-        own = {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
-        return {**request, "Environment": {**request.get("Environment", {}), **own}}
+        return {**request, "Environment": {**request.get("Environment", {}), **self.variables(trial)}}
 
     def find(self, trial: Trial) -> bool:
         name = self.place(trial)
-        try:
-            with translated(f"looking for {name}"):
-                self.aws.sagemaker.describe_training_job(TrainingJobName=name)
-        except ProviderError as error:
-            if error.code in _FOR_GOOD:
-                return False
-            raise
-        return True
+        with ignoring(GONE), translated(f"looking for {name}"):
+            self.aws.sagemaker.describe_training_job(TrainingJobName=name)
+            return True
+        return False
 
     def stop(self, place: str) -> None:
-        with translated(f"stopping {place}"):
-            try:
-                self.aws.sagemaker.stop_training_job(TrainingJobName=place)
-            except ClientError as error:
-                if code_of(error) not in _FOR_GOOD:
-                    raise
+        with ignoring(GONE), translated(f"stopping {place}"):
+            self.aws.sagemaker.stop_training_job(TrainingJobName=place)
 
     # One poll
 
@@ -162,24 +144,11 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
         if known is None:
             return
         number = known.trial.number
-        with translated(f"asking how {name} ended"):
-            try:
-                answer = self.aws.sagemaker.describe_training_job(TrainingJobName=name)
-            except ClientError as error:
-                if code_of(error) not in _FOR_GOOD:
-                    raise
-                why = "its training job was deleted"
-                known.end = TrialSnapshot(number, name, TrialState.CANCELLED, reason=why, retry=False)
-                return
-        status, why = answer["TrainingJobStatus"], answer.get("FailureReason", "")
-        known.end = TrialSnapshot(
-            number,
-            name,
-            TrialState.FAILED if status == "Failed" else TrialState.CANCELLED,
-            reason=failure_text(why) or f"its training job was {status.lower()}",
-            too_long=answer.get("SecondaryStatus") == "MaxRuntimeExceeded",
-            unplaced=why.startswith("CapacityError"),
-        )
+        with ignoring(GONE), translated(f"asking how {name} ended"):
+            known.end = _ending(number, name, self.aws.sagemaker.describe_training_job(TrainingJobName=name))
+            return
+        why = "its training job was deleted"
+        known.end = TrialSnapshot(number, name, TrialState.CANCELLED, reason=why, retry=False)
 
     def _read(self) -> None:
         """Read a page of what the jobs printed."""
@@ -198,3 +167,16 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
         reports, known.new = known.new, []
         seen = known.end if known.end is not None and known.read_to_its_end else None
         return replace(seen or TrialSnapshot(known.trial.number, name), reports=reports)
+
+
+def _ending(number: int, name: str, answer: Mapping[str, Any]) -> TrialSnapshot:
+    """Return how a job ended that failed or was stopped."""
+    status, why = answer["TrainingJobStatus"], answer.get("FailureReason", "")
+    return TrialSnapshot(
+        number,
+        name,
+        TrialState.FAILED if status == "Failed" else TrialState.CANCELLED,
+        reason=failure_text(why) or f"its training job was {status.lower()}",
+        too_long=answer.get("SecondaryStatus") == "MaxRuntimeExceeded",
+        unplaced=why.startswith("CapacityError"),
+    )

@@ -1,17 +1,19 @@
 """What training jobs print, from CloudWatch Logs."""
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from cloudtune_sagemaker.client import Aws, code_of, next_page, translated
+from cloudtune.errors import ignoring
+from cloudtune_sagemaker.client import Aws, next_page, translated
 from cloudtune_sagemaker.names import LOG_GROUP
 
 if TYPE_CHECKING:
     from mypy_boto3_logs.type_defs import FilterLogEventsRequestTypeDef
+
+_NO_LOGS = frozenset({"ResourceNotFoundException"})
+"""Code of the answer where nothing was ever printed in the account."""
 
 _LATE = 120.0
 """Seconds by which a line may come later to CloudWatch than a line of another stream with a later time."""
@@ -82,13 +84,9 @@ class LogStreams:
         }
         if self._token is not None:
             request["nextToken"] = self._token
-        with translated("reading logs"):
-            try:
-                answer = self._aws.logs.filter_log_events(**request)
-            except ClientError as error:
-                if code_of(error) != "ResourceNotFoundException":
-                    raise
-                return []  # nothing was ever printed in this account
+        answer: Mapping[str, Any] = {}
+        with ignoring(_NO_LOGS), translated("reading logs"):
+            answer = self._aws.logs.filter_log_events(**request)
         lines = []
         for event in answer.get("events", []):
             moment = event["timestamp"] / 1000
@@ -143,14 +141,8 @@ def lines_of(aws: Aws, training_job: str, over: Callable[[], bool], interval: fl
 
 
 def _stream_of(aws: Aws, training_job: str) -> str | None:
-    with translated(f"looking for the log of {training_job}"):
-        try:
-            answer = aws.logs.describe_log_streams(
-                logGroupName=LOG_GROUP, logStreamNamePrefix=f"{training_job}/algo-1", limit=1
-            )
-        except ClientError as error:
-            if code_of(error) != "ResourceNotFoundException":
-                raise
-            return None
-    streams = answer["logStreams"]
-    return streams[0]["logStreamName"] if streams else None
+    prefix = f"{training_job}/algo-1"
+    with ignoring(_NO_LOGS), translated(f"looking for the log of {training_job}"):
+        answer = aws.logs.describe_log_streams(logGroupName=LOG_GROUP, logStreamNamePrefix=prefix, limit=1)
+        return next((stream["logStreamName"] for stream in answer["logStreams"]), None)
+    return None

@@ -13,13 +13,16 @@ from typing import Any
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
+from cloudtune.planning.reading import read_job, with_native
+from cloudtune.planning.translation import with_environment
+from cloudtune.planning.violations import refuse
 from cloudtune.spec.job import TuningJob, check_regex
 from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.schema import members, response_members
 from cloudtune_sagemaker.space import CONFIG, DEFINITION, MERGING, PROGRAM, space_of, unpacked_spec
-from cloudtune_sagemaker.translate import bare_request, with_environment
-from cloudtune_sagemaker.workload import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME
+from cloudtune_sagemaker.translate import bare_request
+from cloudtune_sagemaker.workload import CHANNEL, DEFAULT_DISK, DEFAULT_TRIAL_TIME, PROVIDER, VARIABLES
 
 SOURCE = "the SageMaker request"
 """How messages call what is parsed."""
@@ -34,24 +37,21 @@ _MAX_RESOURCE = 100
 
 
 def parse(data: Any) -> TuningJob:
-    """The spec of a tuning job.
+    """Return the spec of a tuning job.
 
     Args:
         data: a body of CreateHyperParameterTuningJob, or an answer of DescribeHyperParameterTuningJob.
 
     Returns:
-        A job whose translation is the request again; see `translate.native_request`.
+        A job whose translation is the request again; see `CloudProvider.to_native`.
 
     Raises:
         SpecError: it is no such request, or one that the service would refuse; says where in the request.
     """
     request = _request(data)
     static = _definitions(request)[0].get("StaticHyperParameters") or {}
-    spec = unpacked_spec(static)
-    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
-    if spec is not None:
-        neutral = _with_environment_of(neutral, request)
-    return _with_native(neutral, request)
+    variables = _definitions(request)[0].get("Environment") or {}
+    return _with_native(read_job(unpacked_spec(static), lambda: _neutral(request), variables, SOURCE), request)
 
 
 _RANGES = ("IntegerParameterRanges", "ContinuousParameterRanges", "CategoricalParameterRanges", "AutoParameters")
@@ -60,7 +60,7 @@ _OWN = ("sagemaker_", "cloudtune_spec_")
 
 
 def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
-    """The request with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    """Return the request with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
     request = _request(data)
     static = [each.get("StaticHyperParameters") or {} for each in _definitions(request)]
     ranges = [each for found in _ranges_of(request) for kind in _RANGES for each in found.get(kind) or ()]
@@ -82,27 +82,25 @@ def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
 
 
 def _ranges_of(request: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """All ranges of a request: the job's, and those of its definitions."""
+    """Return all ranges of a request: the job's, and those of its definitions."""
     found = [request[CONFIG].get("ParameterRanges"), *(e.get("HyperParameterRanges") for e in _definitions(request))]
     return [each for each in found if each]
 
 
 def _request(data: Any) -> dict[str, Any]:
-    """The members of a request, without those that only an answer has."""
+    """Return the members of a request, without those that only an answer has."""
     if not isinstance(data, Mapping):
         raise SpecError([Problem("", "it is no object; give the body of CreateHyperParameterTuningJob")], SOURCE)
     answer = response_members("DescribeHyperParameterTuningJob") - members()
     request = {name: value for name, value in data.items() if name not in answer and value is not None}
     if answer & data.keys():
         request = _as_it_was_sent(request)
-    found = [Problem(each.path, each.message) for each in problems(request)]
-    if found:
-        raise SpecError(found, SOURCE)
+    refuse(problems(request), SOURCE)
     return request
 
 
 def _as_it_was_sent(described: dict[str, Any]) -> dict[str, Any]:
-    """A described request without what the service itself has put there."""
+    """Return a described request without what the service itself has put there."""
     several, one = described.get(f"{DEFINITION}s"), described.get(DEFINITION)
     if isinstance(several, list):
         return {**described, f"{DEFINITION}s": [_definition_as_it_was_sent(each) for each in several]}
@@ -110,7 +108,7 @@ def _as_it_was_sent(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _definition_as_it_was_sent(definition: Any) -> Any:
-    """Without the objective among the static hyperparameters and the metrics, and without an algorithm's own metrics."""
+    """Return a definition without the objective among the static hyperparameters and the metrics, and without an algorithm's own metrics."""
     static = definition.get("StaticHyperParameters") if isinstance(definition, Mapping) else None
     if not isinstance(static, Mapping) or _OBJECTIVE not in static:
         return definition
@@ -133,7 +131,7 @@ def _definitions(request: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """The neutral job with native settings that make its request the given one."""
+    """Return the neutral job with native settings that make its request the given one."""
     job = neutral.model_copy(update={"sagemaker": {}})
     program = {DEFINITION: {"StaticHyperParameters": {PROGRAM: "…"}}}
     own = PROGRAM in (_definitions(request)[0].get("StaticHyperParameters") or {})
@@ -141,17 +139,8 @@ def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
         each["ChannelName"] == CHANNEL for each in _definitions(request)[0].get("InputDataConfig") or ()
     ):
         job = job.model_copy(update={"sagemaker": program})  # the toolkit starts the user's own program
-    ours = with_environment(bare_request(job), job.trial.environment)
-    native = MERGING.difference(ours, dict(request))
-    assert MERGING.merge(ours, native) == dict(request)
-    return neutral.model_copy(update={"sagemaker": native})
-
-
-def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """A job that travelled with its values masked, with those of the request, if it has them."""
-    own = _definitions(request)[0].get("Environment") or {}
-    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
-    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
+    ours = with_environment(bare_request(job), job.trial.environment, VARIABLES)
+    return with_native(neutral, PROVIDER, request, ours, MERGING)
 
 
 # The neutral fields
@@ -198,7 +187,7 @@ def _trial(definition: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(text: str) -> str:
-    """A text that the SDK may have put into JSON."""
+    """Return a text that the SDK may have put into JSON."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -207,7 +196,7 @@ def _decoded(text: str) -> str:
 
 
 def _regexes(definition: Mapping[str, Any]) -> dict[str, str]:
-    """The metric definitions whose regexes we understand; one of a name."""
+    """Return the metric definitions whose regexes we understand; one of a name."""
     found: dict[str, str] = {}
     for each in definition["AlgorithmSpecification"].get("MetricDefinitions") or ():
         try:
@@ -286,7 +275,7 @@ def _data(definition: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _s3(place: str) -> str | None:
-    """A place in S3 as the spec writes it; the service also takes the https:// of a bucket, which stays native."""
+    """Return a place in S3 as the spec writes it; the service also takes the https:// of a bucket, which stays native."""
     return place if place.startswith("s3://") else None
 
 

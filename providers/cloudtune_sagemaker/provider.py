@@ -13,9 +13,9 @@ from cloudtune.spec.job import TuningJob
 from cloudtune_sagemaker.capabilities import SUPPORT
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.space import codec_of
-from cloudtune_sagemaker.translate import native_request, translate
+from cloudtune_sagemaker.translate import translate
 from cloudtune_sagemaker.words import SageMakerWords
-from cloudtune_sagemaker.workload import PROVIDER
+from cloudtune_sagemaker.workload import PROVIDER, VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -38,6 +38,7 @@ class SageMakerProvider(CloudProvider):
     _settings: SageMakerSettings
     support = SUPPORT
     words = SageMakerWords()
+    variables = VARIABLES
 
     @cached_property
     def _aws(self) -> "Aws":
@@ -65,9 +66,6 @@ class SageMakerProvider(CloudProvider):
 
     def codec(self, job: TuningJob) -> "SpaceCodec":
         return codec_of(job)
-
-    def to_native(self, job: TuningJob) -> dict[str, Any]:
-        return native_request(job, self._settings)
 
     @classmethod
     def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:  # noqa: ARG003  # a request names no files

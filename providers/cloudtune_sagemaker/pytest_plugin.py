@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Make the marker known."""
     config.addinivalue_line("markers", "sagemaker_emulator(**settings): settings of the fixture's SageMakerEmulator")
 
 
@@ -18,7 +18,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def sagemaker_emulator(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> "Iterator[SageMakerEmulator]":
-    """An emulator of Amazon SageMaker, with the environment set so that boto3 and every other client finds it.
+    """Yield an emulator of Amazon SageMaker, with the environment set so that boto3 and every other client finds it.
 
     The marker of the same name takes settings: ``@pytest.mark.sagemaker_emulator(images={"*": "python3 train.py"})``.
     """

@@ -8,7 +8,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cloudtune_sagemaker.schema import Violation, join, shape_problems
+from cloudtune.planning.plain_data import join
+from cloudtune.planning.violations import Violation
+from cloudtune_sagemaker.schema import shape_problems
 
 MAX_PARAMETERS = 30
 """Hyperparameters that a tuning job may search ("Resource Limits for Automatic Model Tuning")."""
@@ -32,7 +34,7 @@ MAX_HYPERBAND = 20_000
 
 
 def problems(request: Mapping[str, Any], operation: str = "CreateHyperParameterTuningJob") -> list[Violation]:
-    """Every rule that a request breaks; none for one that the service takes, as far as can be known here.
+    """Return every rule that a request breaks; none for one that the service takes, as far as can be known here.
 
     Args:
         request: its members, as boto3 takes them.
@@ -156,7 +158,7 @@ def _bound_rules(declared: Mapping[str, Any], path: str, *, whole: bool) -> Iter
 
 
 def _count_rules(ranges: Mapping[str, Any], named: Sequence[Any], config: Mapping[str, Any]) -> Iterator[Violation]:
-    """A grid runs all combinations; a finite space needs as many as there are jobs."""
+    """Yield that a grid is to run another number of jobs than it has combinations."""
     jobs = config["ResourceLimits"].get("MaxNumberOfTrainingJobs")
     categorical = ranges.get("CategoricalParameterRanges") or ()
     if config["Strategy"] != "Grid" or jobs is None or len(categorical) < len(named):

@@ -8,42 +8,21 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from cloudtune.errors import suggest
+from cloudtune.planning.plain_data import join
+from cloudtune.planning.violations import Violation
 from cloudtune_sagemaker.schema_update import Shape, newer, of_sdk, schema_for, written
 
-Check = Callable[[Any, str], Iterator["Violation"]]
+Check = Callable[[Any, str], Iterator[Violation]]
 Parts = Callable[[str], Check]
 """Gives the check of a shape by its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that a request breaks.
-
-    Attributes:
-        path: into the request, e.g. ``TrainingJobDefinition.InputDataConfig[0].ChannelName``.
-        message: the rule, as it follows "failed to satisfy constraint:".
-        plainly: the same for the author of a job; "" for the message.
-        strange: whether a name or value is not among the known ones, to which a newer model may add.
-    """
-
-    path: str
-    message: str
-    plainly: str = ""
-    strange: bool = False
-
-    @property
-    def words(self) -> str:
-        """What is wrong, in plain words."""
-        return self.plainly or self.message
-
-
 def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation]:
-    """What in a request does not fit the model.
+    """Return what in a request does not fit the model.
 
     Args:
         request: its members, as boto3 takes them.
@@ -56,13 +35,13 @@ def shape_problems(request: Mapping[str, Any], operation: str) -> list[Violation
 
 
 def members(operation: str = "CreateHyperParameterTuningJob") -> frozenset[str]:
-    """The names of a request's members."""
+    """Return the names of a request's members."""
     schema = written() if operation in written().requests else of_sdk()
     return frozenset(schema.shapes[schema.requests[operation]]["members"])
 
 
 def response_members(operation: str) -> frozenset[str]:
-    """The names of an answer's members, and of what botocore adds."""
+    """Return the names of an answer's members, and of what botocore adds."""
     return frozenset(schema_for(operation).answers[operation]) | {"ResponseMetadata"}
 
 
@@ -82,7 +61,7 @@ def _newer_checker(operation: str) -> Check:
 
 
 def _compile(name: str, shapes: Mapping[str, Shape], known: dict[str, Check]) -> Check:
-    """A function that checks values of a shape; shapes may hold themselves."""
+    """Return a function that checks values of a shape; shapes may hold themselves."""
     if name not in known:
         known[name] = lambda value, path: known[name](value, path)  # noqa: PLW0108  # looked up when called
         shape = shapes[name]
@@ -231,15 +210,10 @@ _JAVA_CLASSES = {
 
 
 def _python_pattern(written: str) -> re.Pattern[str] | None:
-    """A pattern of the service, which is one of Java; None for one that Python cannot read (of rare operations)."""
+    """Return a pattern of the service, which is one of Java; None for one that Python cannot read (of rare operations)."""
     for java, python in _JAVA_CLASSES.items():
         written = written.replace(java, python)
     try:
         return re.compile(written, re.DOTALL)
     except re.error:
         return None
-
-
-def join(path: str, name: str) -> str:
-    """The path of a member."""
-    return f"{path}.{name}" if path else name

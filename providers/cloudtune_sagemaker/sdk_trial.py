@@ -8,7 +8,7 @@ not imported here.
 from collections.abc import Mapping
 from typing import Any
 
-from cloudtune.space.parameters import Parameter
+from cloudtune.planning.reading import job_with
 from cloudtune.spec.job import TuningJob
 
 _SILENT = ("Unassigned",)
@@ -16,7 +16,7 @@ _SILENT = ("Unassigned",)
 
 
 def job_of(trainer: Any, *, objective: Any, space: Mapping[str, Any], **fields: Any) -> TuningJob:
-    """The tuning job whose trials train as a ``ModelTrainer`` does.
+    """Return the tuning job whose trials train as a ``ModelTrainer`` does.
 
     Args:
         trainer: a ``sagemaker.train.ModelTrainer``.
@@ -32,7 +32,7 @@ def job_of(trainer: Any, *, objective: Any, space: Mapping[str, Any], **fields: 
         "name": _text(trainer.base_job_name) or "model-trainer",
         "trial": _trial(trainer),
         "objective": objective,
-        "space": _constants(trainer, space) | {name: _plain(entry) for name, entry in space.items()},
+        "space": _constants(trainer, space) | dict(space),
         "compute": _compute(trainer),
         "data": _inputs(trainer),
         "output": _of(trainer.output_data_config, "s3_output_path"),
@@ -43,24 +43,18 @@ def job_of(trainer: Any, *, objective: Any, space: Mapping[str, Any], **fields: 
         "tags": {_of(tag, "key"): _of(tag, "value") or "" for tag in trainer.tags or []},
         "sagemaker": _native(trainer),
     }
-    for name, value in fields.items():
-        both = isinstance(value, Mapping) and isinstance(data.get(name), Mapping)
-        data[name] = {**data[name], **value} if both else value
-    return TuningJob.from_data({name: value for name, value in data.items() if value not in (None, {})}, "the trainer")
+    given = {name: value for name, value in data.items() if value not in (None, {})}
+    return job_with(given, fields, "the trainer")
 
 
 def _of(part: Any, member: str) -> Any:
-    """A member of a part of the trainer; None where the part, or the member, was not given."""
+    """Return a member of a part of the trainer; None where the part, or the member, was not given."""
     value = getattr(part, member, None)
     return None if type(value).__name__ in _SILENT else value
 
 
 def _text(value: Any) -> str | None:
     return None if value is None or type(value).__name__ in _SILENT else str(value)
-
-
-def _plain(entry: Any) -> Any:
-    return entry.model_dump(mode="json") if isinstance(entry, Parameter) else entry
 
 
 def _trial(trainer: Any) -> dict[str, Any]:
@@ -76,7 +70,7 @@ def _trial(trainer: Any) -> dict[str, Any]:
 
 
 def _command(source: Any) -> str | None:
-    """What the trainer's driver would execute in the source folder."""
+    """Return what the trainer's driver would execute in the source folder."""
     script, command = _of(source, "entry_script"), _of(source, "command")
     if command is None and script is not None:
         command = f"{'python' if script.endswith('.py') else 'sh'} {script}"
@@ -118,7 +112,7 @@ def _inputs(trainer: Any) -> dict[str, str]:
 
 
 def _place(given: Any) -> str | None:
-    """Where an ``InputData`` or a ``Channel`` lies; None for what is no place in S3 or on this machine."""
+    """Return where an ``InputData`` or a ``Channel`` lies; None for what is no place in S3 or on this machine."""
     source = _of(given, "data_source")
     if isinstance(source, str):
         return source
@@ -152,7 +146,7 @@ def _limits(trainer: Any) -> dict[str, Any]:
 
 
 def _native(trainer: Any) -> dict[str, Any]:
-    """What only SageMaker has a place for."""
+    """Return what only SageMaker has a place for."""
     definition: dict[str, Any] = {}
     algorithm = {"AlgorithmName": _text(trainer.algorithm_name), "TrainingInputMode": _input_mode(trainer)}
     if any(algorithm.values()):

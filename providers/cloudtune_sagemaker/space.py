@@ -1,7 +1,6 @@
 """How a space travels to SageMaker and back: ranges and static hyperparameters, the codecs that they need, and where each parameter went."""
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from cloudtune.planning import embedded_spec as spec_text
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plan import Ledger, Support
-from cloudtune.space.axes import axis_of
+from cloudtune.planning.space_account import travel_steps
 from cloudtune.space.codecs import (
     Codec,
     NormalAsUnit,
@@ -19,8 +18,10 @@ from cloudtune.space.codecs import (
     SteppedAsInt,
     ValuesAsIndex,
     codecs_of_texts,
+    number_in,
     text_of,
 )
+from cloudtune.space.grid import listed_values
 from cloudtune.space.parameters import (
     Categorical,
     Constant,
@@ -35,7 +36,7 @@ from cloudtune.space.parameters import (
 )
 from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, Flattened, SpaceCodec, fixed_steps
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import TuningJob, is_parameter_name
 from cloudtune.spec.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
 
@@ -75,7 +76,7 @@ class Branch:
 
 
 def helped(job: TuningJob) -> bool:
-    """Whether trials start through cloudtune's helper, which decodes parameters before the user's code sees them."""
+    """Return whether trials start through cloudtune's helper, which decodes parameters before the user's code sees them."""
     return (job.trial.command is not None or job.trial.function is not None) and not starts_itself(job)
 
 
@@ -87,7 +88,7 @@ def defines_metrics(job: TuningJob) -> bool:
 
 
 def starts_itself(job: TuningJob) -> bool:
-    """Whether the native settings say what the training toolkit starts: the user's own way, which stays as it is."""
+    """Return whether the native settings name the program that the training toolkit starts (``sagemaker_program``)."""
     one, several = (
         job.native_settings("sagemaker").get(DEFINITION),
         job.native_settings("sagemaker").get(f"{DEFINITION}s"),
@@ -101,7 +102,7 @@ def starts_itself(job: TuningJob) -> bool:
 
 
 def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
-    """The codecs that a parameter needs, the first applied first.
+    """Return the codecs that a parameter needs, the first applied first.
 
     Args:
         parameter: of the spec.
@@ -127,25 +128,19 @@ def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
 
 
 def codec_of(job: TuningJob) -> SpaceCodec:
-    """How the job's space travels, whoever reads it: the helper in the container, and the client."""
+    """Return the codec of a job's space, by which the helper in the container and the client decode the same values."""
     choose = partial(codecs_for, plain=not helped(job))
-    space = Space(_grid_entries(job)) if isinstance(job.strategy, Grid) else job.search_space()
+    space = job.search_space()
+    if isinstance(job.strategy, Grid):  # the service's grid takes lists of values alone
+        space = Space(with_parameters(job.space, partial(_grid_value, levels=job.strategy.levels)))
     return Flattened(space, choose) if space.conditional else SpaceCodec(space, choose)
 
 
-def _grid_entries(job: TuningJob) -> dict[str, Any]:
-    """The space with lists of the grid's values in the place of ranges: the service's grid takes nothing else."""
-    assert isinstance(job.strategy, Grid)
-    levels = job.strategy.levels
-    return with_parameters(job.space, lambda parameter: _grid_values(parameter, levels))
-
-
-def _grid_values(parameter: Parameter, levels: int | None) -> Parameter:
-    if isinstance(parameter, Categorical | Constant):
+def _grid_value(parameter: Parameter, levels: int | None) -> Parameter:
+    """Return the categories of a parameter in a grid; the parameter itself where the service does not take so many."""
+    values = parameter.values if isinstance(parameter, Ordinal) else listed_values(parameter, levels, MAX_VALUES)
+    if values is None or len(values) > MAX_VALUES:
         return parameter
-    values = axis_of(parameter).grid(levels or 1)
-    if len(values) > MAX_VALUES:
-        return parameter  # more than the service takes: cloudtune drives such a grid
     return Categorical(values=tuple(dict.fromkeys(values)), when=parameter.when)
 
 
@@ -153,7 +148,7 @@ def _grid_values(parameter: Parameter, levels: int | None) -> Parameter:
 
 
 def branches_of(job: TuningJob, codec: SpaceCodec) -> list[Branch]:
-    """What each training job definition searches: one, or one a value of the parameter that decides what exists."""
+    """Return one branch for each training job definition: one in all, or one for each value of the parameter that splits the space."""
     root = _root(job, codec)
     if root is None:
         return [_branch("", codec.encoded_dimensions, {})]
@@ -171,20 +166,20 @@ def branches_of(job: TuningJob, codec: SpaceCodec) -> list[Branch]:
 
 
 def root_name(branches: Sequence[Branch], codec: SpaceCodec) -> str:
-    """The parameter of the spec whose values the branches are: the one that none of them searches."""
+    """Return the name of the parameter whose values the branches stand for: no branch searches it."""
     searched = {name for branch in branches for name in branch.places}
     return next(travel.dimension.name for travel in codec.encoded_dimensions if travel.dimension.name not in searched)
 
 
 def _definition_names(values: Sequence[Scalar]) -> list[str]:
-    """A name for the definition of each value: letters, digits and dashes, 64 at most (botocore: DefinitionName)."""
+    """Return a name for the definition of each value: letters, digits and dashes, 64 at most (botocore: DefinitionName)."""
     names = [re.sub(r"[^A-Za-z0-9]+", "-", text_of(value)).strip("-")[:60].strip("-") for value in values]
     unique = all(names) and len(set(names)) == len(names)
     return names if unique else [f"{index}-{name}".strip("-") for index, name in enumerate(names)]
 
 
 def _root(job: TuningJob, codec: SpaceCodec) -> EncodedDimension | None:
-    """The categorical parameter by which a search is split where it must not be flattened.
+    """Return the categorical parameter by which a search is split where it must not be flattened.
 
     A Bayesian search would waste trials, and a program without the helper would see what does not exist in its trial.
     """
@@ -201,7 +196,7 @@ def _root(job: TuningJob, codec: SpaceCodec) -> EncodedDimension | None:
 
 
 def _in_branch(travels: Sequence[EncodedDimension], root: EncodedDimension, value: Scalar) -> list[EncodedDimension]:
-    """The dimensions that may exist where the root has a value."""
+    """Return the dimensions that may exist where the root has a value."""
     present = {root.dimension.name}
     inside = []
     for travel in travels:
@@ -233,7 +228,7 @@ def _branch(name: str, travels: Sequence[EncodedDimension], static: Mapping[str,
 
 
 def _range(name: str, parameter: Parameter) -> tuple[str | None, Any]:
-    """The kind and the members of a range; no kind, and the value, for a parameter that does not vary."""
+    """Return the kind and the members of a range; no kind, and the value, for a parameter that does not vary."""
     match parameter:
         case Int() | Float():
             if parameter.low == parameter.high:
@@ -259,12 +254,9 @@ def _range(name: str, parameter: Parameter) -> tuple[str | None, Any]:
 
 
 def too_many(branches: Sequence[Branch]) -> bool:
-    """Whether there are more parameters than a tuning job of the service may search."""
+    """Return whether there are more parameters than a tuning job of the service may search."""
     return any(sum(map(len, branch.ranges.values())) > MAX_PARAMETERS for branch in branches)
 
-
-_LEGAL = re.compile(r"[^\s{}=\-][^\s{}=]{0,255}\Z")
-"""Names that a space takes (`job.ParameterName`)."""
 
 _WIDE = 100
 """The ratio of bounds above 0 from which a range that leaves its scale to the service is walked by its logarithm."""
@@ -279,10 +271,10 @@ Entry = dict[str, Any]
 
 
 def space_of(config: Mapping[str, Any], definitions: Sequence[Mapping[str, Any]]) -> dict[str, Entry]:
-    """The space of a request.
+    """Return the space of a request.
 
     Several definitions become a parameter ``definition`` and, where a definition has parameters of its own, conditions
-    on it; where two of them search one name in two ways, only the first definition's space is told, and the rest
+    on it; where two of them search one name in two ways, only the first definition's space is returned, and the rest
     stays native.
     """
     spaces = [
@@ -323,7 +315,7 @@ def _one(ranges: Mapping[str, Any], definition: Mapping[str, Any]) -> dict[str, 
     for name, text in static.items():
         if not name.startswith(("sagemaker_", "cloudtune_spec_")):
             space[name] = {"type": "constant", "value": _value(text)}
-    return {name: entry for name, entry in space.items() if _LEGAL.match(name)}
+    return {name: entry for name, entry in space.items() if is_parameter_name(name)}
 
 
 def _integer(declared: Mapping[str, str]) -> Entry:
@@ -348,8 +340,8 @@ def _scale(declared: Mapping[str, str], low: float, high: float) -> str:
 
 
 def _values(texts: Sequence[str]) -> list[Any]:
-    """Categories: numbers where all are, texts out of JSON where all are put into it, else the texts as they are."""
-    numbers = [_number(text) for text in texts]
+    """Return categories: numbers where all are, texts out of JSON where all are put into it, else the texts as they are."""
+    numbers = [number_in(text) for text in texts]
     if all(number is not None for number in numbers):
         return numbers
     unpacked = [_unpacked(text) for text in texts]
@@ -358,26 +350,15 @@ def _values(texts: Sequence[str]) -> list[Any]:
 
 
 def _value(text: str) -> Any:
-    number = _number(text)
+    number = number_in(text)
     if number is not None:
         return number
     unpacked = _unpacked(text)
     return text if unpacked is None else unpacked
 
 
-def _number(text: str) -> int | float | None:
-    """The number that a text is, if it is written as we would write it."""
-    try:
-        value = json.loads(text, parse_constant=lambda _: None)
-    except ValueError:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**53:
-        return None
-    return value if json.dumps(value) == text else None
-
-
 def _unpacked(text: str) -> str | None:
-    """The text in a text of JSON."""
+    """Return the string that a text holds as JSON; None for other texts."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -386,7 +367,7 @@ def _unpacked(text: str) -> str | None:
 
 
 def account_for_one(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branch: Branch) -> None:
-    """Accounts for a space that one training job definition searches."""
+    """Account for a space that one training job definition searches."""
     said = _steps(job, codec, resolved=set())
     for name, place in branch.places.items():
         fixed = place.removeprefix("static.")
@@ -403,7 +384,7 @@ def account_for_one(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branch: B
 
 
 def account_for_branches(ledger: Ledger, job: TuningJob, codec: SpaceCodec, branches: Sequence[Branch]) -> None:
-    """Accounts for a space that several training job definitions search, one a value of a parameter."""
+    """Account for a space that several training job definitions search, one a value of a parameter."""
     root = root_name(branches, codec)
     said = _steps(job, codec, resolved={root})
     message = "each of its values has a training job definition of its own"
@@ -420,33 +401,25 @@ def account_for_branches(ledger: Ledger, job: TuningJob, codec: SpaceCodec, bran
 
 
 def _steps(job: TuningJob, codec: SpaceCodec, *, resolved: set[str]) -> dict[str, str]:
-    """How each parameter that does not travel as it stands does, by its name in the spec.
+    """Return how each parameter travels that does not travel as it stands, by its name in the spec.
 
     Args:
         job: the spec.
         codec: of its space.
         resolved: parents whose conditions the request itself carries.
     """
-    found: dict[str, list[str]] = {}
-    for travel in codec.encoded_dimensions:
-        found.setdefault(travel.dimension.name, []).extend(_steps_of(job, travel, resolved))
-    return {name: "; ".join(dict.fromkeys(steps)) for name, steps in found.items() if steps}
 
+    def more(encoded: EncodedDimension) -> Iterator[str]:
+        entry = job.space[encoded.dimension.name]
+        variants = entry if isinstance(entry, tuple) else (entry,)
+        listed = all(isinstance(each, Categorical | Ordinal | Constant) for each in variants)
+        if isinstance(job.strategy, Grid) and not listed:
+            yield "its values on the grid travel as categories"
 
-def _steps_of(job: TuningJob, travel: EncodedDimension, resolved: set[str]) -> Iterator[str]:
-    if travel.sent_as != travel.dimension.name:
-        yield f"is called {travel.sent_as}"
-    # A number travels as its text and comes back as itself: that is SageMaker's own way.
-    yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
-    entry = job.space[travel.dimension.name]
-    variants = entry if isinstance(entry, tuple) else (entry,)
-    if isinstance(job.strategy, Grid) and not all(
-        isinstance(each, Categorical | Ordinal | Constant) for each in variants
-    ):
-        yield "its values on the grid travel as categories"
-    if set(travel.dimension.parameter.when or {}) - resolved:
-        waste = ", which wastes trials" if isinstance(job.strategy, Bayesian) else ""
-        yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"
+    def masked(encoded: EncodedDimension) -> bool:
+        return bool(set(encoded.dimension.parameter.when or {}) - resolved)
+
+    return {name: "; ".join(steps) for name, steps in travel_steps(job, codec, more, masked).items()}
 
 
 _NAME = "cloudtune_spec"
@@ -455,14 +428,14 @@ _LENGTH = 2400
 
 
 def packed_spec(job: TuningJob) -> dict[str, str]:
-    """The hyperparameters that hold a spec."""
+    """Return the hyperparameters that hold a spec."""
     packed = spec_text.packed_spec(job, "sagemaker")
     parts = [packed[start : start + _LENGTH] for start in range(0, len(packed), _LENGTH)]
     return {f"{_NAME}_{index}": part for index, part in enumerate(parts)}
 
 
 def unpacked_spec(static: Mapping[str, str]) -> dict[str, Any] | None:
-    """The spec in static hyperparameters, as data; None where there is none, or a damaged one."""
+    """Return the spec in static hyperparameters, as data; None where there is none, or a damaged one."""
     parts: list[str] = []
     while (name := f"{_NAME}_{len(parts)}") in static:
         parts.append(static[name])

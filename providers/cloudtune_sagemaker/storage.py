@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boto3.exceptions import S3UploadFailedError
 from botocore.exceptions import ClientError
 
 from cloudtune.bundle.shipment import Upload
 from cloudtune.bundle.upload import staged
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
-from cloudtune.errors import ProviderError, RunNotFound, TrialError
+from cloudtune.errors import ProviderError, RunNotFound, TrialError, ignoring
+from cloudtune.planning.translation import with_environment
 from cloudtune.store.secrets import kept_environment
-from cloudtune_sagemaker.client import Aws, code_of, translated
+from cloudtune_sagemaker.client import Aws, translated
 from cloudtune_sagemaker.logs import lines_of
-from cloudtune_sagemaker.translate import with_environment
-from cloudtune_sagemaker.workload import PROVIDER
+from cloudtune_sagemaker.workload import PROVIDER, VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.driver.interrupt import Condition
@@ -47,7 +48,7 @@ def final_request(aws: Aws, run: "RunStore", job: "TuningJob", plan: "Plan") -> 
     )
     for parent in (request.get("WarmStartConfig") or {}).get("ParentHyperParameterTuningJobs", []):
         parent["HyperParameterTuningJobName"] = _tuning_job_of(run, parent["HyperParameterTuningJobName"])
-    return with_environment(request, kept_environment(run)) if job.trial.environment else request
+    return with_environment(request, kept_environment(run), VARIABLES) if job.trial.environment else request
 
 
 def _upload(aws: Aws, prefix: str, files: Sequence[Upload]) -> None:
@@ -55,24 +56,20 @@ def _upload(aws: Aws, prefix: str, files: Sequence[Upload]) -> None:
     bucket, _, folder = prefix.removeprefix("s3://").partition("/")
     for file in files:
         key = f"{folder}/{file.key}"
-        with translated(f"uploading to s3://{bucket}"):
-            try:
-                aws.s3.head_object(Bucket=bucket, Key=key)
-            except ClientError as error:
-                if code_of(error) not in _MISSING:
-                    raise
-                _put(aws, file.source, bucket, key)
+        with ignoring(_MISSING), translated(f"uploading to s3://{bucket}"):
+            aws.s3.head_object(Bucket=bucket, Key=key)
+            continue
+        _put(aws, file.source, bucket, key)
 
 
 def _put(aws: Aws, source: Path, bucket: str, key: str) -> None:
-    from boto3.exceptions import S3UploadFailedError  # noqa: PLC0415  # boto3 is there by now
-
-    try:
-        aws.s3.upload_file(str(source), bucket, key)
-    except S3UploadFailedError as error:
-        if isinstance(error.__context__, ClientError):  # what S3 answered, which boto3 puts into a text
-            raise error.__context__ from None
-        raise ProviderError(f"uploading {source.name} failed: {error}", retryable=True) from error
+    with translated(f"uploading to s3://{bucket}"):
+        try:
+            aws.s3.upload_file(str(source), bucket, key)
+        except S3UploadFailedError as error:
+            if isinstance(error.__context__, ClientError):  # what S3 answered, which boto3 puts into a text
+                raise error.__context__ from None
+            raise ProviderError(f"uploading {source.name} failed: {error}", retryable=True) from error
 
 
 def _tuning_job_of(run: "RunStore", earlier: str) -> str:
@@ -127,13 +124,12 @@ def download(aws: Aws, training_job: str, target: Path) -> list[Path]:
 
 def _unpack(aws: Aws, bucket: str, key: str, target: Path) -> Sequence[Path]:
     with tempfile.NamedTemporaryFile(suffix=".tar.gz") as file:
-        with translated(f"downloading s3://{bucket}/{key}"):
-            try:
-                aws.s3.download_fileobj(bucket, key, file)
-            except ClientError as error:
-                if code_of(error) not in _MISSING:
-                    raise
-                return []
+        there = False
+        with ignoring(_MISSING), translated(f"downloading s3://{bucket}/{key}"):
+            aws.s3.download_fileobj(bucket, key, file)
+            there = True
+        if not there:
+            return []
         file.flush()
         try:
             with tarfile.open(file.name) as archive:

@@ -1,18 +1,20 @@
 """From the spec to SageMaker's request, and an account of where each field went. Pure: no network, no credentials."""
 
 import math
-from collections.abc import Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
-from cloudtune.planning.mode import Mode
-from cloudtune.planning.plan import Beside, Ledger, Plan, Support
+from cloudtune.planning.known_values import Finding
+from cloudtune.planning.mode import Reason
+from cloudtune.planning.plain_data import mapping
+from cloudtune.planning.plan import Machines, Plan, Support
+from cloudtune.planning.translation import Translation
+from cloudtune.planning.violations import Violation
 from cloudtune.space.codecs import text_of
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
 from cloudtune.store.records import Trial
-from cloudtune.store.secrets import MASK
 from cloudtune_sagemaker.capabilities import SUPPORT, reasons
 from cloudtune_sagemaker.names import legal, plan_name
 from cloudtune_sagemaker.rules import problems
@@ -49,7 +51,7 @@ _KINDS = {"identical": "IdenticalDataAndAlgorithm", "transfer": "TransferLearnin
 
 
 def translate(job: TuningJob, settings: SageMakerSettings | None = None) -> Plan:
-    """The plan for SageMaker: the whole request, and a note for each field that is not carried as it stands.
+    """Return the plan for SageMaker: the whole request, and a note for each field that is not carried exactly.
 
     Args:
         job: the spec.
@@ -63,76 +65,45 @@ def translate(job: TuningJob, settings: SageMakerSettings | None = None) -> Plan
 
 
 def bare_request(job: TuningJob, settings: SageMakerSettings | None = None) -> dict[str, Any]:
-    """The request of a tuning job as the neutral fields alone say it, without the native settings."""
+    """Return the request of a tuning job as the neutral fields alone say it, without the native settings."""
     return _Translation(job, settings or SageMakerSettings()).bare()
 
 
-def native_request(job: TuningJob, settings: SageMakerSettings | None = None) -> dict[str, Any]:
-    """The request of a job with the values of its environment variables, which a plan masks.
-
-    Raises:
-        UnsupportedError: SageMaker cannot run the job as it stands.
-    """
-    plan = translate(job, settings)
-    plan.refuse()
-    return with_environment(plan.request, job.trial.environment)
-
-
-def with_environment(request: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
-    """A request with the values of environment variables where a plan has masks."""
-    filled = dict(request)
-    if "Environment" in filled:
-        own = filled["Environment"]
-        filled["Environment"] = {name: values.get(name, text) if text == MASK else text for name, text in own.items()}
-    if DEFINITION in filled:
-        filled[DEFINITION] = with_environment(filled[DEFINITION], values)
-    if f"{DEFINITION}s" in filled:
-        filled[f"{DEFINITION}s"] = [with_environment(each, values) for each in filled[f"{DEFINITION}s"]]
-    return filled
-
-
 def hyperparameters_of(job: TuningJob, trial: Trial) -> dict[str, str]:
-    """The hyperparameters of the training job that a driven trial is: all of them texts."""
+    """Return the hyperparameters of the training job that runs a driven trial, as texts."""
     values = codec_of(job).encode(trial.parameters) if helped(job) else trial.parameters
     return {name: text_of(value) for name, value in values.items()}
 
 
-class _Translation:
-    """One translation of one job."""
+class _Translation(Translation):
+    """One translation of one job to SageMaker."""
+
+    provider, service, support, merging = PROVIDER, "SageMaker", SUPPORT, MERGING
+    from_profile: ClassVar[Mapping[str, str]] = {
+        "InstanceType": "compute.instance",
+        "RoleArn": "identity",
+        "TrainingImage": "trial.image",
+    }
 
     def __init__(self, job: TuningJob, settings: SageMakerSettings) -> None:
-        self._job = job
+        super().__init__(job)
         self._settings = settings
-        self._ledger = Ledger(PROVIDER)
         self._codec = codec_of(job)
         self._branches = branches_of(job, self._codec)
-        self._mode = Mode(job, SUPPORT, partial(reasons, job, self._branches))
 
-    def plan(self) -> Plan:
-        self._account_for_the_rest()
-        request = self._training_job() if self._mode.driven else self._tuning_job()
-        request = self._with_native(request)
-        self._check(request)
-        return self._ledger.close(self._job, self._mode.name, request, machines_of(request))
+    def reasons(self) -> Iterable[Reason]:
+        return reasons(self._job, self._codec, self._branches)
 
-    def bare(self) -> dict[str, Any]:
-        """See `bare_request`."""
-        return self._tuning_job()
+    def machines(self, request: Mapping[str, Any]) -> Machines | None:
+        return machines_of(request)
 
-    # A training job a trial
-
-    def _training_job(self) -> dict[str, Any]:
-        self._mode.note_why_driven(self._ledger)
-        for path in ("objective", "strategy", "stopping", "limits", "retries", "warm_start", "space", "mode", "name"):
-            self._ledger.carry(path, Beside.DRIVER)
+    def plain_job(self) -> dict[str, Any]:
         request = DefinitionWriter(self._job, self._settings, self._ledger, "").write()
-        self._tags(request)
-        return {"TrainingJobName": plan_name(self._job.name), **request}
+        return {"TrainingJobName": plan_name(self._job.name), **request, **self._tags()}
 
     # A tuning job
 
-    def _tuning_job(self) -> dict[str, Any]:
-        self._mode.note_unsupported(self._ledger)
+    def tuning_job(self) -> dict[str, Any]:
         writer = DefinitionWriter(self._job, self._settings, self._ledger, self._place(0))
         definition = writer.write()
         request: dict[str, Any] = {
@@ -143,13 +114,8 @@ class _Translation:
         if legal(self._job.name) == plan_name(self._job.name) == self._job.name:
             self._ledger.carry("name", "HyperParameterTuningJobName")
         else:
-            self._ledger.note("name", *SUPPORT["name"], "HyperParameterTuningJobName")
-        self._ledger.carry("mode", Beside.PLAN)
-        if not self._job.retries:
-            self._ledger.carry("retries", Beside.DEFAULT)
-        self._warm_start(request)
-        self._tags(request)
-        return request
+            self.note("name", target="HyperParameterTuningJobName")
+        return {**request, **self._warm_start(), **self._tags()}
 
     def _place(self, index: int) -> str:
         return DEFINITION if len(self._branches) == 1 else f"{DEFINITION}s[{index}]"
@@ -176,7 +142,7 @@ class _Translation:
         strategy = self._job.strategy
         self._ledger.carry("strategy", f"{CONFIG}.Strategy")
         if isinstance(strategy, Bayesian) and strategy.seed is not None:
-            self._ledger.note("strategy.seed", *SUPPORT["strategy.seed.bayesian"], f"{CONFIG}.RandomSeed")
+            self.note("strategy.seed", "strategy.seed.bayesian", f"{CONFIG}.RandomSeed")
         else:
             self._ledger.carry("strategy.seed", f"{CONFIG}.RandomSeed")
         if isinstance(strategy, Grid) and strategy.levels is not None:
@@ -189,16 +155,14 @@ class _Translation:
         self._ledger.carry("strategy.min_resource", f"{place}.MinResource")
         self._ledger.carry("strategy.max_resource", f"{place}.MaxResource")
         if strategy.eta != Hyperband(max_resource=1).eta or "eta" in strategy.model_fields_set:
-            self._ledger.note("strategy.eta", *SUPPORT["strategy.hyperband.eta"])
+            self.note("strategy.eta", "strategy.hyperband.eta")
         config = {"MinResource": strategy.min_resource, "MaxResource": strategy.max_resource}
         return {"HyperbandStrategyConfig": config}
 
     def _limits(self) -> dict[str, int]:
         limits, place = self._job.limits, f"{CONFIG}.ResourceLimits"
         most = limits.trials or limits.parallel
-        found = {"MaxParallelTrainingJobs": min(limits.parallel, most)}
-        target, few = f"{place}.MaxParallelTrainingJobs", f"there are {most} trials in all"
-        self._ledger.carry_if(limits.parallel <= most, "limits.parallel", target, Support.ENCODED, few)
+        found = {"MaxParallelTrainingJobs": self.parallel(most, f"{place}.MaxParallelTrainingJobs")}
         if limits.trials is not None:
             found["MaxNumberOfTrainingJobs"] = limits.trials
             self._ledger.carry("limits.trials", f"{place}.MaxNumberOfTrainingJobs")
@@ -208,10 +172,8 @@ class _Translation:
                 found["MaxRuntimeInSeconds"] = int(seconds)
                 self._ledger.carry("limits.time", f"{place}.MaxRuntimeInSeconds")
             else:
-                self._ledger.note("limits.time", *SUPPORT["limits.time"])
-        for name in ("failed", "cost"):
-            if getattr(limits, name) is not None:
-                self._ledger.note(f"limits.{name}", *SUPPORT[f"limits.{name}"])
+                self.note("limits.time")
+        self.note_given("limits", "failed", "cost")
         return found
 
     def _completion(self) -> dict[str, Any]:
@@ -224,13 +186,13 @@ class _Translation:
             criteria["BestObjectiveNotImproving"] = {"MaxNumberOfTrainingJobsNotImproving": limits.no_improvement}
             self._ledger.carry("limits.no_improvement", f"{place}.BestObjectiveNotImproving")
         elif limits.no_improvement is not None:
-            self._ledger.note("limits.no_improvement", *SUPPORT["limits.no_improvement"])
+            self.note("limits.no_improvement")
         return criteria
 
     def _stopping(self) -> None:
         target = f"{CONFIG}.TrainingJobEarlyStoppingType"
         if isinstance(self._job.stopping, Median):
-            self._ledger.note("stopping", *SUPPORT["stopping.median"], target)
+            self.note("stopping", "stopping.median", target)
         elif isinstance(self._job.stopping, Auto):
             self._ledger.carry("stopping", target)
 
@@ -271,71 +233,55 @@ class _Translation:
 
     # What stands beside
 
-    def _warm_start(self, request: dict[str, Any]) -> None:
+    def _warm_start(self) -> dict[str, Any]:
         warm = self._job.warm_start
         if warm is None or not warm.runs:
-            return
-        parents = [{"HyperParameterTuningJobName": run} for run in warm.runs]
-        request["WarmStartConfig"] = {"ParentHyperParameterTuningJobs": parents, "WarmStartType": _KINDS[warm.kind]}
+            return {}
         self._ledger.carry("warm_start.runs", "WarmStartConfig.ParentHyperParameterTuningJobs")
         self._ledger.carry("warm_start.kind", "WarmStartConfig.WarmStartType")
+        parents = [{"HyperParameterTuningJobName": run} for run in warm.runs]
+        return {"WarmStartConfig": {"ParentHyperParameterTuningJobs": parents, "WarmStartType": _KINDS[warm.kind]}}
 
-    def _tags(self, request: dict[str, Any]) -> None:
+    def _tags(self) -> dict[str, Any]:
         self._ledger.carry("tags", "Tags")
-        if self._job.tags:
-            request["Tags"] = [{"Key": key, "Value": value} for key, value in self._job.tags.items()]
-
-    def _account_for_the_rest(self) -> None:
-        self._ledger.carry("strict", Beside.PLAN)
-        self._ledger.carry("mode", Beside.PLAN)
-        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
+        tags = [{"Key": key, "Value": value} for key, value in self._job.tags.items()]
+        return {"Tags": tags} if tags else {}
 
     # Native settings, and what the service would say
 
-    def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = self._job.native_settings("sagemaker")
-        if not own:
-            return request
-        if self._mode.driven:
-            return self._with_native_definition(request, own)
-        for name in own:
-            self._ledger.carry(f"sagemaker.{name}", name)
-        patched: dict[str, Any] = MERGING.merge(request, own)
-        if len(self._branches) == 1 and patched.get(f"{DEFINITION}s") and DEFINITION not in own:
-            patched.pop(DEFINITION)  # several definitions take the place of the one
-        return patched
+    def merged(self, request: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+        merged = super().merged(request, patch)
+        if len(self._branches) == 1 and merged.get(f"{DEFINITION}s") and DEFINITION not in patch:
+            merged.pop(DEFINITION, None)  # several definitions take the place of the one
+        return merged
 
-    def _with_native_definition(self, request: dict[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-        """What the native settings say of the one training job definition holds for a training job as well."""
-        allowed = members("CreateTrainingJob")
-        definition = own.get(DEFINITION)
-        patch = {}
-        for name, value in definition.items() if isinstance(definition, Mapping) else ():
+    def native_of_trial(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the members of the one definition that a training job has as well."""
+        allowed, definition, patch = members("CreateTrainingJob"), mapping(own.get(DEFINITION)), {}
+        for name, value in definition.items():
             if name in allowed:
                 patch[name] = value
-                self._ledger.carry(f"sagemaker.{DEFINITION}.{name}", name)
+                self.carry_native(f"{DEFINITION}.{name}", name)
             else:
                 message = "a training job has no such setting: of no effect in a driven run"
-                self._ledger.note(f"sagemaker.{DEFINITION}.{name}", Support.APPROXIMATE, message)
+                self.note_native(f"{DEFINITION}.{name}", message)
         for name in own:
-            if name != DEFINITION or not isinstance(definition, Mapping) or not definition:
-                message = "is a setting of tuning jobs: of no effect in a driven run"
-                self._ledger.note(f"sagemaker.{name}", Support.APPROXIMATE, message)
-        patched: dict[str, Any] = MERGING.merge(request, patch)
-        return patched
+            if name != DEFINITION or not definition:
+                self.note_native(name)
+        return patch
 
-    def _check(self, request: Mapping[str, Any]) -> None:
-        operation = "CreateTrainingJob" if self._mode.driven else "CreateHyperParameterTuningJob"
-        for target, verdict in (*judged(request), *unheeded(request)):
-            self._ledger.judge(self._path_of(target), verdict, target)
+    def findings(self, request: Mapping[str, Any]) -> Iterator[Finding]:
+        yield from judged(request)
+        yield from unheeded(request)
         if self._settings.region is not None:
             self._ledger.judge("region", regions().judge(self._settings.region))
-        for violation in problems(with_known_machines(self._with_what_a_profile_gives(request)), operation):
-            message = f"SageMaker refuses {violation.path}: {violation.words}"
-            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, message)
+
+    def violations(self, request: dict[str, Any]) -> list[Violation]:
+        operation = "CreateTrainingJob" if self._mode.driven else "CreateHyperParameterTuningJob"
+        return problems(with_known_machines(self._with_what_a_profile_gives(request)), operation)
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The request with something in the place of a role and an image that nobody gave, which is noted."""
+        """Return the request with placeholders for a missing role and image, and note what is missing."""
         whole = dict(request)
         if self._mode.driven:
             filled: dict[str, Any] = self._with_role_and_image(whole)
@@ -350,24 +296,14 @@ class _Translation:
         if not isinstance(definition, Mapping) or not isinstance(definition.get("AlgorithmSpecification"), Mapping):
             return definition
         algorithm = definition["AlgorithmSpecification"]
-        noted = {path for path, _ in self._ledger.targets()}
-        if not definition.get("RoleArn") and "identity" not in noted:
-            self._ledger.note("identity", Support.UNSUPPORTED, _NO_ROLE)
+        if not definition.get("RoleArn"):
+            self.note_missing("identity", _NO_ROLE)
         if not algorithm.get("TrainingImage") and not algorithm.get("AlgorithmName"):
-            if "trial.image" not in noted:
-                self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
+            self.note_missing("trial.image", _NO_IMAGE)
             algorithm = {**algorithm, "TrainingImage": "missing"}
         role = definition.get("RoleArn") or "arn:aws:iam::000000000000:role/missing"
         return {**definition, "RoleArn": role, "AlgorithmSpecification": algorithm}
 
-    def _path_of(self, target: str) -> str:
-        """The field of the spec that a member of the request came from."""
-        other = _OF_THE_PROFILE.get(target.rpartition(".")[2], f"sagemaker.{target}")
-        return self._ledger.field_at(self._job, target) or other
-
-
-_OF_THE_PROFILE = {"InstanceType": "compute.instance", "RoleArn": "identity", "TrainingImage": "trial.image"}
-"""Fields of the spec for members that a profile gives where the spec says nothing."""
 
 _NO_ROLE = 'no role to run as; give identity: arn:aws:iam::…:role/…, or role = "…" in the profile'
 _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profile'

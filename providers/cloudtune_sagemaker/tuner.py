@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
-from cloudtune.errors import RunNotFound
+from cloudtune.errors import RunNotFound, ignoring
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
@@ -26,7 +26,7 @@ from cloudtune.store.records import Report, RunState, TrialState
 from cloudtune.trial.container import JOB_FILE
 from cloudtune.trial.printed_metrics import PrintedMetrics
 from cloudtune_sagemaker.algorithms import as_printed
-from cloudtune_sagemaker.client import Aws, code_of, failure_text, next_page, translated
+from cloudtune_sagemaker.client import EXISTS, GONE, Aws, failure_text, next_page, translated
 from cloudtune_sagemaker.logs import Line, LogStreams
 from cloudtune_sagemaker.names import run_name, trial_number
 from cloudtune_sagemaker.parse import parse
@@ -54,8 +54,6 @@ TRIAL_STATES: Mapping[str, TrialState] = {
     "Deleting": TrialState.CANCELLED,
 }
 """Each TrainingJobStatus of botocore as a state of a trial, before the reasons are looked at."""
-
-_GONE = frozenset({"ResourceNotFound", "ValidationException"})
 
 
 @dataclass(slots=True)
@@ -107,21 +105,13 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
 
     def create(self, *, again: bool) -> str:  # noqa: ARG002  # the service makes no second job of a name
         request = {**self.brief.request(), "HyperParameterTuningJobName": self.name}
-        with translated(f"making the tuning job {self.name}"):
-            try:
-                self.aws.sagemaker.create_hyper_parameter_tuning_job(**request)
-            except ClientError as error:
-                if code_of(error) != "ResourceInUse":
-                    raise
+        with ignoring(EXISTS), translated(f"making the tuning job {self.name}"):
+            self.aws.sagemaker.create_hyper_parameter_tuning_job(**request)
         return self.name
 
     def stop(self) -> None:
-        with translated(f"stopping the tuning job {self.name}"):
-            try:
-                self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
-            except ClientError as error:
-                if code_of(error) not in _GONE:
-                    raise
+        with ignoring(GONE), translated(f"stopping the tuning job {self.name}"):
+            self.aws.sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
 
     # One poll
 
@@ -145,12 +135,8 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
         )
 
     def _describe(self) -> Mapping[str, Any]:
-        with translated(f"looking at the tuning job {self.name}"):
-            try:
-                return self.aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
-            except ClientError as error:
-                if code_of(error) not in _GONE:
-                    raise
+        with ignoring(GONE), translated(f"looking at the tuning job {self.name}"):
+            return self.aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=self.name)
         return {"HyperParameterTuningJobStatus": "DeleteFailed", "FailureReason": "the tuning job was deleted"}
 
     def _list(self, done: Collection[int]) -> bool:
@@ -159,19 +145,17 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
         Returns:
             Whether another page follows.
         """
-        with translated(f"listing the trials of {self.name}"):
-            try:
-                answer = self.aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
-                    HyperParameterTuningJobName=self.name,
-                    MaxResults=100,
-                    SortBy="CreationTime",
-                    SortOrder="Descending",
-                    **next_page(self._page),
-                )
-            except ClientError as error:
-                if code_of(error) not in _GONE:
-                    raise
-                return False
+        answer: Mapping[str, Any] | None = None
+        with ignoring(GONE), translated(f"listing the trials of {self.name}"):
+            answer = self.aws.sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(
+                HyperParameterTuningJobName=self.name,
+                MaxResults=100,
+                SortBy="CreationTime",
+                SortOrder="Descending",
+                **next_page(self._page),
+            )
+        if answer is None:
+            return False
         numbers = [self._take_summary(summary, done) for summary in answer["TrainingJobSummaries"]]
         oldest = min(numbers, default=0)
         older = any(number < oldest and not known.state.ended for number, known in self._trials.items())
@@ -318,16 +302,12 @@ def find(aws: Aws, name: str) -> TuningJob:
         RunNotFound: the account has no such job in this region.
         ProviderError: AWS refused, or cannot be reached.
     """
-    with translated(f"looking for the tuning job {name}"):
-        try:
-            described = aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
-        except ClientError as error:
-            if code_of(error) not in _GONE:
-                raise
-            message = f"SageMaker has no tuning job {name!r} in {aws.region}; `aws sagemaker list-hyper-parameter-tuning-jobs` lists them"
-            raise RunNotFound(message) from error
-    spec = _travelled(aws, described)
-    return parse(dict(described)) if spec is None else TuningJob.from_data(spec, name)
+    with ignoring(GONE), translated(f"looking for the tuning job {name}"):
+        described = aws.sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName=name)
+        spec = _travelled(aws, described)
+        return parse(dict(described)) if spec is None else TuningJob.from_data(spec, name)
+    hint = "`aws sagemaker list-hyper-parameter-tuning-jobs` lists them"
+    raise RunNotFound(f"SageMaker has no tuning job {name!r} in {aws.region}; {hint}")
 
 
 def _travelled(aws: Aws, described: Mapping[str, Any]) -> dict[str, Any] | None:

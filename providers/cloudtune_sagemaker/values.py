@@ -5,13 +5,10 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.known_values import IMAGE, Finding, Form, Known, Verdict, judge_text
+from cloudtune.planning.plain_data import join, mapping
 from cloudtune.planning.plan import Machines, Support
-from cloudtune_sagemaker.schema import join
 from cloudtune_sagemaker.schema_update import newer, written
-
-Finding = tuple[str, Verdict]
-"""A place in a request, and what was found there."""
 
 MACHINE = re.compile(
     r"ml\.[a-z]+\d+[a-z]*(-[a-z]+\d*[a-z]*)?\.(\d*xlarge|nano|micro|small|medium|large|metal(-\d+xl)?)"
@@ -55,14 +52,14 @@ _FORMS: Mapping[str, Form] = {
 
 
 def machines() -> Known:
-    """The machines of training jobs."""
+    """Return the machines of training jobs."""
     schema = newer() or written()
     values = tuple(schema.shapes["TrainingInstanceType"]["enum"])
     return Known("instance type", values, MACHINE, f"botocore {schema.version}")
 
 
 def regions() -> Known:
-    """The regions that SageMaker is in."""
+    """Return the regions that SageMaker is in."""
     schema = newer() or written()
     return Known("region", schema.regions, _REGION, f"botocore {schema.version}")
 
@@ -93,7 +90,7 @@ def _of_image(image: str) -> Verdict | None:
 
 
 def with_known_machines(part: Any) -> Any:  # plain data
-    """A request with a known machine in the place of those that are new, so that the other rules can be checked."""
+    """Return a request with a known machine in the place of those that are new, so that the other rules can be checked."""
     known = machines()
     if isinstance(part, Mapping):
         return {
@@ -106,7 +103,7 @@ def with_known_machines(part: Any) -> Any:  # plain data
 
 
 def machines_of(request: Mapping[str, Any]) -> Machines | None:
-    """What one training job of a request runs on; None where the request says otherwise than by one machine type."""
+    """Return what one training job of a request runs on; None where the request says otherwise than by one machine type."""
     for _, definition in _definitions(request):
         own = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig")
         stopping = definition.get("StoppingCondition")
@@ -121,8 +118,7 @@ def unheeded(request: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield the settings of a request that the service takes and that change nothing there."""
     tunes = "HyperParameterTuningJobConfig" in request
     for path, definition in _definitions(request):
-        own = definition.get("ResourceConfig")
-        resources = own if isinstance(own, Mapping) else {}
+        resources = mapping(definition.get("ResourceConfig"))
         if tunes and resources.get("KeepAlivePeriodInSeconds"):
             message = "SageMaker keeps no machines warm for a tuning job: of no effect; mode: driven keeps them from trial to trial"
             yield join(path, "ResourceConfig.KeepAlivePeriodInSeconds"), (Support.APPROXIMATE, message)
@@ -152,7 +148,7 @@ def _of_channel(channel: Any, definition: Mapping[str, Any], path: str) -> Itera
 
 
 def _definitions(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The definitions of training jobs in a request: those of a tuning job, or the request itself."""
+    """Yield the definitions of training jobs in a request: those of a tuning job, or the request itself."""
     if "TrainingJobName" in request:
         yield "", request
     several = request.get("TrainingJobDefinitions")
@@ -165,7 +161,7 @@ def _definitions(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
 
 
 def _texts(part: Any, path: str, name: str) -> Iterator[tuple[str, str, str]]:
-    """Every text of plain data: its path, the name of the member that it is (an item of), and itself."""
+    """Yield every text of plain data: its path, the name of the member that it is (an item of), and itself."""
     if isinstance(part, Mapping):
         for key, value in part.items():
             yield from _texts(value, join(path, str(key)), str(key))

@@ -7,7 +7,7 @@ from cloudtune_vertex.settings import VertexSettings
 
 
 def findings(settings: VertexSettings) -> list[Finding]:
-    """Looks at project, credentials, the permission to tune, bucket, image, and logs."""
+    """Look at project, credentials, the permission to tune, bucket, image, and logs."""
     google = Google(settings)
     found = [Finding.tried("project", lambda: f"{google.project}, {settings.location}")]
     if settings.endpoint:
@@ -52,7 +52,7 @@ def _image(image: str | None) -> Finding:
 def _account(account: str | None) -> Finding:
     if not account:
         return Finding("service account", None, "Vertex AI's own, which may read and write the project's buckets")
-    return Finding("service account", None, f"{account}; whoever starts jobs must be allowed to act as it")
+    return Finding("service account", None, f"{account}; the user who starts jobs needs the permission to act as it")
 
 
 def _logs(google: Google) -> str:

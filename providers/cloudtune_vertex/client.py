@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import google.auth
@@ -18,6 +18,7 @@ from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, RefreshError, TransportError
 from google.auth.external_account_authorized_user import Credentials
+from google.protobuf import json_format
 from requests.exceptions import RequestException
 
 from cloudtune.driver.listeners import is_lost, on_this_machine, refuse_lost
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from google.cloud.storage import Client as StorageClient
 
 
+M = TypeVar("M")
+
+GONE = frozenset({"NotFound", "FailedPrecondition", "InvalidArgument", "BadRequest"})
+"""Codes of the answer about a job that is not there, or that cannot be asked that: another call would get them again."""
+
 _TIMEOUT = 60.0
 """Seconds that one call may take."""
 
@@ -43,7 +49,7 @@ _PASSING = (
 
 
 def may_pass(error: Exception) -> bool:
-    """Whether the same call may succeed a little later."""
+    """Return whether the same call may succeed a little later."""
     return isinstance(error, _PASSING) and not _is_quota(error)
 
 
@@ -71,7 +77,7 @@ class Google:
         return credentials, project
 
     def log_in(self) -> None:
-        """See `cloudtune.provider.cloud.CloudProvider.log_in`."""
+        """See `cloudtune.provider.service.Service.log_in`."""
         _ = self._found
 
     @property
@@ -157,18 +163,18 @@ class Google:
         )
 
     def bucket(self) -> str:
-        """The bucket for code and data: the profile's, or the one that the SDK stages in, which is made if need be."""
+        """Return the bucket for code and data: the profile's, or the one that the SDK stages in, which is made if need be."""
         if self.settings.bucket:
             return self.settings.bucket
         name = f"{self.project}-vertex-staging-{self.settings.location}"
         with translated(f"looking for gs://{name}"):
             if self.storage.lookup_bucket(name) is None:
-                with contextlib.suppress(exceptions.Conflict):  # somebody else has just made it
+                with contextlib.suppress(exceptions.Conflict):  # another process has just made it
                     self.storage.create_bucket(name, location=self.settings.location)
         return name
 
     def call(self, doing: str, method: Callable[..., Any], /, **request: Any) -> Any:
-        """Calls a method that may be called twice, patiently.
+        """Call an idempotent method, again after errors that may pass.
 
         Args:
             doing: what is being done, as it follows ``while``.
@@ -178,8 +184,18 @@ class Google:
         with self.translated(doing):
             return self.patient(method)(request=request, timeout=_TIMEOUT)
 
+    def first(self, method: Callable[..., Any], condition: str) -> Any:
+        """Return the newest of the jobs that a list call finds; None if there is none.
+
+        Args:
+            method: the list call.
+            condition: its filter (https://google.aip.dev/160).
+        """
+        request = {"parent": self.parent, "filter": condition, "page_size": 1}
+        return next(iter(self.patient(method)(request=request, timeout=_TIMEOUT)), None)
+
     def create_once(self, doing: str, create: Callable[[], Any], find: Callable[[], Any], *, look_first: bool) -> Any:
-        """Makes something once, though answers may be lost.
+        """Make something once, though answers may be lost.
 
         Args:
             doing: what is being done, as it follows ``while``.
@@ -199,12 +215,12 @@ class Google:
             return self.patient(attempt)()
 
     def patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
-        """A method that is called again where that may help: not where an emulator has ended."""
+        """Return a method that is called again where that may help: not where an emulator has ended."""
         return PATIENT.with_predicate(lambda error: may_pass(error) and not is_lost(self.settings.endpoint))(method)
 
     @contextlib.contextmanager
     def translated(self, doing: str) -> Iterator[None]:
-        """Turns Google's errors within it into ours.
+        """Raise Google's errors within the context as cloudtune's.
 
         Args:
             doing: what is being done, as it follows ``while``.
@@ -222,7 +238,7 @@ def _is_plain(endpoint: str | None) -> bool:
 
 
 def _of_emulator() -> Any:
-    """The credentials in the environment, if an emulator of this machine has made them for its clients; else None."""
+    """Return the credentials in the environment, if an emulator of this machine has made them for its clients; else None."""
     path = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
     if not path:
         return None
@@ -240,7 +256,7 @@ def _is_of_emulator(credentials: Any) -> bool:
 
 
 def plain_transport(endpoint: str, credentials: Any) -> "JobServiceGrpcTransport":
-    """The way to an emulator's JobService over gRPC.
+    """Return the transport to an emulator's JobService over gRPC.
 
     Args:
         endpoint: its address, ``http://host:port``; it has no TLS.
@@ -266,7 +282,7 @@ def plain_channel(endpoint: str, credentials: Any) -> Any:
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turns Google's errors within it into ours.
+    """Raise Google's errors within the context as cloudtune's.
 
     Args:
         doing: what is being done, as it follows ``while``.
@@ -298,11 +314,25 @@ def _in_words(error: Exception, doing: str) -> ProviderError:
 
 
 def _is_quota(error: Exception) -> bool:
-    """Whether a quota of machines is used up: it does not pass as a limit of calls a minute does.
+    """Return whether a quota of machines is used up: it does not pass as a limit of calls a minute does.
 
     https://cloud.google.com/vertex-ai/docs/quotas: the names of those quotas begin with ``custom_model_training``.
     """
     return isinstance(error, exceptions.TooManyRequests) and "custom_model_training" in str(error)
+
+
+def message_of(kind: type[M], request: dict[str, Any]) -> M:
+    """Return the message of a request; raise `json_format.ParseError` for one that the SDK does not know."""
+    message: Any = kind()
+    json_format.ParseDict(request, message._pb)  # noqa: SLF001  # proto-plus's own way
+    found: M = message
+    return found
+
+
+def data_of(message: Any) -> dict[str, Any]:
+    """Return a message of the SDK as data for JSON, in camelCase."""
+    found: dict[str, Any] = json_format.MessageToDict(message._pb)  # noqa: SLF001  # proto-plus's own way
+    return found
 
 
 _WHERE = re.compile(r"\s*To find out more about why your job exited please check the logs:.*", re.DOTALL)
@@ -310,13 +340,13 @@ _LONGEST = 500
 
 
 def failure_text(message: str) -> str:
-    """A message of the service on one line, without the address of its console's logs."""
+    """Return a message of the service on one line, 500 characters at most, without the link to the logs in its console."""
     said = " ".join(_WHERE.sub("", message).split())[:_LONGEST]
     return f"{said}; {HINT}" if "denied on resource" in said else said
 
 
 def moment(text: str | None) -> float | None:
-    """Seconds since 1970 from a `google.protobuf.Timestamp` in JSON; None for none."""
+    """Return seconds since 1970 from a `google.protobuf.Timestamp` in JSON; None for none."""
     return None if text is None else datetime.fromisoformat(text).timestamp()
 
 

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format
-
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.polling import JobRunner
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import exceeds
-from cloudtune.errors import ProviderError, TrialError
+from cloudtune.errors import ProviderError, TrialError, ignoring
 from cloudtune.store.records import Report, RunState, Trial, TrialState
-from cloudtune_vertex.client import Google, failure_text, moment, translated
+from cloudtune_vertex.client import GONE, Google, data_of, failure_text, message_of, moment, translated
 from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.kept_machines import KeptMachines
 from cloudtune_vertex.logs import lines_of, of_custom_job
@@ -43,9 +41,6 @@ if TYPE_CHECKING:
 
 METRICS_VARIABLE = "CLOUD_ML_HP_METRIC_FILE"
 """The variable by which the package cloudml-hypertune, and the trial helper, know where to write metrics."""
-
-_FOR_GOOD = frozenset({"InvalidArgument", "BadRequest", "NotFound", "FailedPrecondition"})
-"""Errors that another attempt would get again."""
 
 KEY = "persistentResourceId"
 """The member of a CustomJobSpec that names machines which are kept."""
@@ -85,7 +80,7 @@ class VertexRunner(JobRunner):
         brief: what is asked for the run.
     """
 
-    for_good = _FOR_GOOD
+    for_good = GONE
 
     def __init__(self, google: Google, brief: RunBrief) -> None:
         super().__init__(brief)
@@ -126,7 +121,7 @@ class VertexRunner(JobRunner):
             lambda: self._google.jobs.create_custom_job(
                 request={"parent": self._google.parent, "custom_job": message}, timeout=60.0
             ),
-            lambda: find_custom_job(self._google, labels),
+            lambda: self._google.first(self._google.jobs.list_custom_jobs, filter_of(labels)),
             look_first=False,
         )
         self._names[self.place(trial)] = created.name
@@ -134,11 +129,7 @@ class VertexRunner(JobRunner):
     def _request(self, trial: Trial, metrics: str) -> dict[str, Any]:
         """Return the custom job of one attempt: a folder of the trial's own, its arguments, and where its metrics go."""
         spec = self.template["jobSpec"]
-        own = {
-            "CLOUDTUNE_TRIAL": str(trial.number),
-            "CLOUDTUNE_ATTEMPT": str(trial.attempt),
-            METRICS_VARIABLE: metrics.replace("gs://", "/gcs/", 1),
-        }
+        own = {**self.variables(trial), METRICS_VARIABLE: metrics.replace("gs://", "/gcs/", 1)}
         pools = [_with(pool, arguments_of(self._job, trial), own) for pool in spec["workerPoolSpecs"]]
         output = {"outputUriPrefix": self._folder(trial)}
         return {
@@ -166,7 +157,10 @@ class VertexRunner(JobRunner):
 
     def _found(self, place: str) -> "CustomJob | None":
         with translated(f"looking for trial {place.split('/')[1]}"):
-            return find_custom_job(self._google, labels_of(place))
+            found: CustomJob | None = self._google.first(
+                self._google.jobs.list_custom_jobs, filter_of(labels_of(place))
+            )
+            return found
 
     def stop(self, place: str) -> None:
         name = self._names.get(place)
@@ -177,11 +171,8 @@ class VertexRunner(JobRunner):
             self._cancel(name)
 
     def _cancel(self, name: str) -> None:
-        try:
+        with ignoring(GONE):
             self._google.call(f"stopping {id_of(name)}", self._google.jobs.cancel_custom_job, name=name)
-        except ProviderError as error:
-            if error.code not in _FOR_GOOD:
-                raise
 
     # One poll
 
@@ -217,8 +208,7 @@ class VertexRunner(JobRunner):
         for job in page.custom_jobs:
             place, ended = places.get(job.name), JOB_STATES[job.state.name].ended
             if place is not None and self._jobs[place].end is None and ended:
-                told = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
-                self._jobs[place].end = self._end(place, told)
+                self._jobs[place].end = self._end(place, data_of(job))
             elif place is None and not ended and self._is_late(job.labels):
                 self._cancel(job.name)
 
@@ -306,15 +296,6 @@ def labels_of(place: str) -> dict[str, str]:
 
 def custom_job_message(request: dict[str, Any]) -> "CustomJob":
     """Return the message of a request; raise `json_format.ParseError` for one that the SDK does not know."""
-    from google.cloud.aiplatform_v1 import CustomJob  # noqa: PLC0415
+    from google.cloud.aiplatform_v1 import CustomJob  # noqa: PLC0415  # takes a second
 
-    message: CustomJob = CustomJob()
-    json_format.ParseDict(request, message._pb)  # noqa: SLF001
-    return message
-
-
-def find_custom_job(google: Google, labels: dict[str, str]) -> "CustomJob | None":
-    """Return a custom job with these labels; None if there is none."""
-    request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
-    pages = google.patient(google.jobs.list_custom_jobs)(request=request, timeout=60.0)
-    return next(iter(pages), None)
+    return message_of(CustomJob, request)

@@ -13,12 +13,12 @@ _LONGEST = 63
 
 
 def run_name(name: str, run_id: str) -> str:
-    """A run's name in labels and folders: the job's, and a mark of the run's id."""
+    """Return a run's name in labels and folders: the job's, and a mark of the run's id."""
     return f"{legal(name)[: _LONGEST - 9]}-{mark_of(run_id)}"
 
 
 def mark_of(run_id: str) -> str:
-    """Eight hexadecimal digits that stand for a run."""
+    """Return eight hexadecimal digits that stand for a run."""
     return hashlib.sha256(run_id.encode()).hexdigest()[:8]
 
 
@@ -28,26 +28,26 @@ def machines_name(run_id: str) -> str:
 
 
 def legal(text: str) -> str:
-    """A text as near to the given one as the value of a label may be."""
+    """Return a text as near to the given one as the value of a label may be."""
     return re.sub(r"[^\w-]+", "_", text.lower())[:_LONGEST]
 
 
 def legal_key(text: str) -> str:
-    """A text as near to the given one as the key of a label may be: it begins with a letter."""
+    """Return a text as near to the given one as the key of a label may be: it begins with a letter."""
     key = legal(text).lstrip("_-")
     return key if key[:1].isalpha() else f"tag-{key}"[:_LONGEST]
 
 
 def trial_labels(run: str, number: int, attempt: int) -> dict[str, str]:
-    """The labels of the custom job that one attempt of a driven run's trial is."""
+    """Return the labels of the custom job that one attempt of a driven run's trial is."""
     return {RUN_LABEL: run, TRIAL_LABEL: str(number), ATTEMPT_LABEL: str(attempt)}
 
 
 def filter_of(labels: Mapping[str, str]) -> str:
-    """The filter of a list call that finds jobs by labels (https://google.aip.dev/160)."""
+    """Return the filter of a list call that finds jobs by labels (https://google.aip.dev/160)."""
     return " AND ".join(f'labels.{key}="{value}"' for key, value in labels.items())
 
 
 def id_of(name: str) -> str:
-    """The last part of a resource's name."""
+    """Return the last part of a resource's name."""
     return name.rpartition("/")[2]

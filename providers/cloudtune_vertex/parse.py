@@ -12,12 +12,15 @@ from typing import Any
 from cloudtune.errors import Problem, SpecError
 from cloudtune.interop import legal_names
 from cloudtune.planning.embedded_spec import unpacked_spec
+from cloudtune.planning.reading import read_job, run_name_of, with_native
+from cloudtune.planning.translation import with_environment
+from cloudtune.planning.violations import Violation, refuse
 from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.rules import problems
-from cloudtune_vertex.schema import Violation, normal, seconds_of
-from cloudtune_vertex.space import MERGING, space_of
-from cloudtune_vertex.translate import bare_request, with_values
-from cloudtune_vertex.workload import DEFAULT_MACHINE, SPEC_VARIABLE
+from cloudtune_vertex.schema import normal, seconds_of
+from cloudtune_vertex.space import MERGING, PROVIDER, space_of
+from cloudtune_vertex.translate import bare_request
+from cloudtune_vertex.workload import DEFAULT_MACHINE, SPEC_VARIABLE, VARIABLES
 
 SOURCE = "the Vertex AI request"
 """How messages call what is parsed."""
@@ -36,28 +39,25 @@ _MEASUREMENTS = {"BEST_MEASUREMENT": "best"}
 
 
 def parse(data: Any) -> TuningJob:
-    """The spec of a tuning job.
+    """Return the spec of a tuning job.
 
     Args:
         data: the message as JSON or YAML, in camelCase or snake_case; what the service tells of a live job; or the
             configuration file of gcloud, which leaves the rest to options (their defaults are taken).
 
     Returns:
-        A job whose translation means the same; see `translate.native_request`.
+        A job whose translation means the same; see `CloudProvider.to_native`.
 
     Raises:
         SpecError: it is no such message, or one that the service would refuse; says where in it.
     """
     request = _request(data)
-    spec = travelled(request)
-    neutral = TuningJob.from_data(_neutral(request) if spec is None else spec, SOURCE)
-    if spec is not None:
-        neutral = _with_environment_of(neutral, request)
-    return _with_native(neutral, request)
+    variables = _variables(_pool(request))
+    return _with_native(read_job(travelled(request), lambda: _neutral(request), variables, SOURCE), request)
 
 
 def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
-    """The message with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
+    """Return the message with names that a spec may have, and the new ones by the old; see `Provider.with_legal_names`."""
     request, violations = _form(data)
     if violations:
         return data, {}  # `parse` says what is wrong
@@ -74,27 +74,25 @@ def with_legal_names(data: Any) -> tuple[Any, dict[str, str]]:
 
 
 def _all_of(parameters: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Parameters, and those below them."""
+    """Yield parameters, and those below them."""
     for each in parameters:
         yield each
         yield from _all_of([child.get("parameterSpec", {}) for child in each.get("conditionalParameterSpecs", [])])
 
 
 def _request(data: Any) -> dict[str, Any]:
-    """The message in its normal form, without what only the service says.
+    """Return the message in its normal form, without what only the service says.
 
     Raises:
         SpecError: it is none, or the service would refuse it.
     """
     request, violations = _form(data)
-    found = [Problem(each.path, each.message) for each in violations or problems(request)]
-    if found:
-        raise SpecError(found, SOURCE)
+    refuse(violations or problems(request), SOURCE)
     return request
 
 
 def _form(data: Any) -> tuple[dict[str, Any], list[Violation]]:
-    """The message in its normal form, without what only the service says, and what keeps it from being a message."""
+    """Return the message in its normal form, without what only the service says, and what keeps it from being a message."""
     if not isinstance(data, Mapping):
         raise SpecError([Problem("", "it is no object; give a HyperparameterTuningJob")], SOURCE)
     form, violations = normal(data)
@@ -106,7 +104,7 @@ def _form(data: Any) -> tuple[dict[str, Any], list[Violation]]:
 
 
 def travelled(request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The spec that travels with jobs whose trials start through the trial helper; None for others.
+    """Return the spec that travels with jobs whose trials start through the trial helper; None for others.
 
     Args:
         request: a HyperparameterTuningJob in camelCase.
@@ -129,25 +127,16 @@ def _variables(pool: Mapping[str, Any]) -> dict[str, str]:
     return {each["name"]: each.get("value", "") for each in _program(pool).get("env", [])}
 
 
-def _with_environment_of(job: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """A job that travelled with its values masked, with those of the request, if it has them."""
-    own = _variables(_pool(request))
-    values = {name: own.get(name, value) for name, value in job.trial.environment.items()}
-    return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
-
-
 def _with_native(neutral: TuningJob, request: Mapping[str, Any]) -> TuningJob:
-    """The neutral job with native settings that make its request the given one."""
+    """Return the neutral job with native settings that make its request the given one."""
     own = {} if travelled(request) is not None else _program_of(request)
     job = neutral.model_copy(update={"vertex": own})
-    ours, _ = normal(with_values(bare_request(job), job.trial.environment))
-    native = MERGING.difference(ours, dict(request))
-    assert MERGING.merge(ours, native) == dict(request)
-    return neutral.model_copy(update={"vertex": native})
+    ours, _ = normal(with_environment(bare_request(job), job.trial.environment, VARIABLES))
+    return with_native(neutral, PROVIDER, request, ours, MERGING)
 
 
 def _program_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Native settings that say that the container starts by itself, if it does."""
+    """Return native settings that say that the container starts by itself, if it does."""
     pool = _pool(request)
     named = {"pythonPackageSpec": pool["pythonPackageSpec"]} if "pythonPackageSpec" in pool else {}
     if "command" in pool.get("containerSpec", {}):
@@ -161,7 +150,7 @@ def _program_of(request: Mapping[str, Any]) -> dict[str, Any]:
 def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
     study, spec = request["studySpec"], request["trialJobSpec"]
     data = {
-        "name": _name(request["displayName"]),
+        "name": run_name_of(request["displayName"], _NAME),
         "trial": _trial(_pool(request)),
         "objective": _objectives(study),
         "space": space_of(study["parameters"]),
@@ -178,12 +167,6 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
     if not data["space"]:
         raise SpecError([Problem("studySpec.parameters", "names nothing to search")], SOURCE)
     return {name: value for name, value in data.items() if value not in (None, {})}
-
-
-def _name(display: str) -> str:
-    """A name of a run from a display name, which may be any text."""
-    legal = "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in display)
-    return legal.strip("-_")[:63].strip("-_") or _NAME
 
 
 def _trial(pool: Mapping[str, Any]) -> dict[str, Any]:

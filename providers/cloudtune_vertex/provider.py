@@ -12,8 +12,9 @@ from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.capabilities import SUPPORT
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.space import PROVIDER, codec_of
-from cloudtune_vertex.translate import native_request, translate
+from cloudtune_vertex.translate import translate
 from cloudtune_vertex.words import VertexWords
+from cloudtune_vertex.workload import VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.driver.outputs import RunBrief
@@ -37,6 +38,7 @@ class VertexProvider(CloudProvider):
     support = SUPPORT
     words = VertexWords()
     policy_format = "yaml"
+    variables = VARIABLES
 
     @cached_property
     def _google(self) -> "Google":
@@ -55,9 +57,6 @@ class VertexProvider(CloudProvider):
 
     def codec(self, job: TuningJob) -> "SpaceCodec":
         return codec_of(job)
-
-    def to_native(self, job: TuningJob) -> dict[str, Any]:
-        return native_request(job, self._settings)
 
     @classmethod
     def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:  # noqa: ARG003  # a request names no files

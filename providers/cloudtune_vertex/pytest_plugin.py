@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Make the marker known."""
     config.addinivalue_line("markers", "vertex_emulator(**settings): settings of the fixture's VertexEmulator")
 
 
 @pytest.fixture
 def vertex_emulator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "Iterator[VertexEmulator]":
-    """An emulator of Vertex AI, with the environment and the SDK set so that they find it.
+    """Yield an emulator of Vertex AI, with the environment and the SDK set so that they find it.
 
     The marker of the same name takes settings: ``@pytest.mark.vertex_emulator(images={"*": ["python3", "train.py"]})``.
     """

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from cloudtune_vertex.schema import Violation, join, normal, seconds_of
+from cloudtune.planning.plain_data import join
+from cloudtune.planning.violations import Violation
+from cloudtune_vertex.schema import normal, seconds_of
 
 MAX_DISPLAY_NAME = 128
 """Characters (HyperparameterTuningJob.display_name)."""
@@ -50,7 +52,7 @@ Message = Mapping[str, Any]
 
 
 def problems(data: Any, message: str = "HyperparameterTuningJob") -> list[Violation]:
-    """Every rule that a message breaks; none for one that the service takes, as far as can be known here.
+    """Return every rule that a message breaks; none for one that the service takes, as far as can be known here.
 
     Args:
         data: the message in any spelling that the service takes.

@@ -9,16 +9,18 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from cloudtune.errors import suggest
+from cloudtune.planning.plain_data import join
+from cloudtune.planning.violations import Violation
 from cloudtune_vertex.schema_update import Field, Schema, newer, written
 
 Data = Any
 """Plain data: what JSON can say."""
 
 _BOUNDS = {"StudySpec.ParameterSpec.DoubleValueSpec": 0.0, "StudySpec.ParameterSpec.IntegerValueSpec": 0}
-"""Messages whose bounds are written even where they are 0: nobody reads a missing ``minValue`` as one."""
+"""Messages whose bounds are written even where they are 0: a reader does not take a missing ``minValue`` for 0."""
 
 _DURATION = re.compile(r"-?\d+(\.\d{1,9})?s")
 MAX_SECONDS = 315_576_000_000
@@ -27,21 +29,8 @@ MAX_SECONDS = 315_576_000_000
 _WHOLE = {"int32": 2**31, "int64": 2**63}
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One rule that a message breaks.
-
-    Attributes:
-        path: into the message, e.g. ``studySpec.parameters[0].parameterId``.
-        message: what is wrong with it.
-    """
-
-    path: str
-    message: str
-
-
 def normal(data: Data, message: str = "HyperparameterTuningJob") -> tuple[dict[str, Any], list[Violation]]:
-    """A message in its normal form, and what in the data does not fit it.
+    """Return a message in its normal form, and what in the data does not fit it.
 
     Args:
         data: the message in any spelling that the service takes.
@@ -54,11 +43,6 @@ def normal(data: Data, message: str = "HyperparameterTuningJob") -> tuple[dict[s
         return form, reader.violations
     reader = _Reader(known_better)
     return reader.message(data, message, ""), reader.violations
-
-
-def join(path: str, name: str) -> str:
-    """The path of a field below another."""
-    return f"{path}.{name}" if path else name
 
 
 class _Reader:
@@ -81,7 +65,7 @@ class _Reader:
         self.violations.append(Violation(path, message))
 
     def message(self, data: Data, name: str, path: str) -> dict[str, Any]:
-        """The normal form of a message."""
+        """Return the normal form of a message."""
         if not isinstance(data, Mapping):
             self._refuse(path, f"must be an object ({name})")
             return {}
@@ -104,8 +88,8 @@ class _Reader:
 
     def _unknown(self, path: str, given: str, fields: Mapping[str, Field]) -> None:
         self.unknown = True
-        near = difflib.get_close_matches(_camel_case(given), fields, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(fields)}"
+        near = difflib.get_close_matches(_camel_case(given), fields, n=1)  # `suggest` takes maxTrials for trials
+        hint = f"did you mean {near[0]!r}?" if near else suggest("", fields)
         self._refuse(join(path, given), f"is no field here; {hint}")
 
     def _alone(self, groups: dict[str, str], group: str, key: str, path: str) -> None:
@@ -136,14 +120,12 @@ class _Reader:
         return self._scalars[kind](value, path)
 
     def _enum(self, value: Data, known: tuple[str, ...], path: str) -> str:
-        """The name of an enum's value; "" for its first one, which says nothing."""
+        """Return the name of an enum's value; "" for its first one, which says nothing."""
         numbers = dict(each.split(" ", 1) for each in known)
         text = value if isinstance(value, str) else _said(value)
         name = numbers.get(text, value) if not isinstance(value, bool) else value
         if name not in numbers.values():
-            near = difflib.get_close_matches(text.upper(), numbers.values(), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(numbers.values())}"
-            self._refuse(path, f"has no value {_said(value)}; {hint}")
+            self._refuse(path, f"has no value {_said(value)}; {suggest(text, numbers.values())}")
             return ""
         return "" if name == numbers["0"] else str(name)
 
@@ -187,7 +169,7 @@ class _Reader:
 
 
 def _said(value: Data) -> str:
-    """A value in a message, which a number of thousands of digits cannot stand in."""
+    """Return a value in a message, which a number of thousands of digits cannot stand in."""
     is_huge = isinstance(value, int) and abs(value) > 10**30
     return "a very large number" if is_huge else repr(value)
 
@@ -207,11 +189,11 @@ def _camel_case(name: str) -> str:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as a `google.protobuf.Duration` in JSON, e.g. ``"3600s"`` and ``"0.5s"``."""
+    """Return seconds as a `google.protobuf.Duration` in JSON, e.g. ``"3600s"`` and ``"0.5s"``."""
     whole = int(seconds)
     return f"{whole}s" if whole == seconds else f"{seconds:.9f}".rstrip("0") + "s"
 
 
 def seconds_of(text: str) -> float:
-    """Seconds from a `google.protobuf.Duration` in JSON."""
+    """Return seconds from a `google.protobuf.Duration` in JSON."""
     return float(text.removesuffix("s"))

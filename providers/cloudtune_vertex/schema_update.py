@@ -1,6 +1,6 @@
 """Where the fields of Vertex AI's messages come from: ``python -m cloudtune_vertex.schema_update`` writes them down anew.
 
-The SDK takes a second to import, and a plan shall take milliseconds: so the fields of the messages that a tuning job
+The SDK takes a second to import, and a plan must take milliseconds: so the fields of the messages that a tuning job
 and a custom job are made of stand in ``schema.json`` beside this file. They are the SDK's own, and a test compares
 them with those of the SDK that is installed. A field that is not written down is looked up in the SDK itself where that
 is a newer one, which may know more.
@@ -65,7 +65,7 @@ class Schema:
 
 @cache
 def written() -> Schema:
-    """The schema in the file."""
+    """Return the schema in the file."""
     data = json.loads(FILE.read_text("utf-8"))
     messages = {
         name: {field: Field(*parts) for field, parts in fields.items()} for name, fields in data["messages"].items()
@@ -79,7 +79,7 @@ def written() -> Schema:
 
 
 def newer() -> Schema | None:
-    """The schema of the installed SDK, if that is newer than the one that is written down; None for none.
+    """Return the schema of the installed SDK, if that is newer than the one that is written down; None for none.
 
     What a release says of itself is enough to know: an SDK that knows no more is not imported.
     """
@@ -91,14 +91,14 @@ def newer() -> Schema | None:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers of a version, as far as they are some: (1, 71, 1) of ``1.71.1rc2``."""
+    """Return the numbers of a version, as far as they are some: (1, 71, 1) of ``1.71.1rc2``."""
     found = re.match(r"\d+(?:\.\d+)*", version)
     return tuple(map(int, found[0].split("."))) if found else ()
 
 
 @cache
 def of_sdk() -> Schema:
-    """The schema of the installed SDK; takes a second.
+    """Return the schema of the installed SDK; takes a second.
 
     Raises:
         ImportError: it is not installed.
@@ -132,7 +132,7 @@ def _name(descriptor: Any) -> str:  # protobuf's descriptors have no types of th
 
 
 def _below(field: Any) -> Iterator[Any]:
-    """The message of a field, if it is one of Vertex AI's own."""
+    """Yield the message of a field, if it is one of Vertex AI's own."""
     message = field.message_type
     if message is not None and message.full_name.startswith(_PACKAGE) and not message.GetOptions().map_entry:
         yield message
@@ -149,7 +149,7 @@ def _field(field: Any) -> Field:
 
 
 def _outputs(message: str) -> frozenset[str]:
-    """The fields of a message that the service fills in, by the names in its docstring: its descriptor does not say."""
+    """Return the fields of a message that the service fills in, by the names in its docstring: its descriptor does not say."""
     from google.cloud import aiplatform_v1  # noqa: PLC0415
 
     kind: Any = aiplatform_v1

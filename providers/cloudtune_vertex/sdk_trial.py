@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from cloudtune.space.parameters import Parameter
+from cloudtune.planning.reading import job_with
 from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.parse import parse
 from cloudtune_vertex.translate import bare_request
@@ -29,7 +29,7 @@ _ANY_LIMITS = ("trials", "parallel")
 
 
 def job_of(custom_job: Any, *, objective: Any, space: Mapping[str, Any], **fields: Any) -> TuningJob:
-    """The tuning job whose trials run as a ``CustomJob`` does.
+    """Return the tuning job whose trials run as a ``CustomJob`` does.
 
     The values of a trial follow the job's own arguments, as ``--name=value``: where a name stands twice, argparse and
     absl take the trial's.
@@ -49,12 +49,4 @@ def job_of(custom_job: Any, *, objective: Any, space: Mapping[str, Any], **field
     request |= {name: own[name] for name in ("labels", "encryptionSpec") if name in own}
     data: dict[str, Any] = parse(request).to_data()
     data["limits"] = {name: value for name, value in data["limits"].items() if name not in _ANY_LIMITS}
-    wanted = {"objective": objective, "space": {name: _plain(entry) for name, entry in space.items()}, **fields}
-    for name, value in wanted.items():
-        both = name != "space" and isinstance(value, Mapping) and isinstance(data.get(name), Mapping)
-        data[name] = {**data[name], **value} if both else value
-    return TuningJob.from_data(data, "the custom job")
-
-
-def _plain(entry: Any) -> Any:
-    return entry.model_dump(mode="json") if isinstance(entry, Parameter) else entry
+    return job_with(data, {"objective": objective, "space": space, **fields}, "the custom job")

@@ -1,8 +1,6 @@
 """How a space travels to Vertex AI and back: the parameter specs of a study, and the codecs that they need."""
 
 import itertools
-import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from cloudtune.planning.merge_patch import Merging
-from cloudtune.space.axes import axis_of
 from cloudtune.space.codecs import (
     Codec,
     NormalAsUnit,
@@ -19,12 +16,14 @@ from cloudtune.space.codecs import (
     SteppedAsInt,
     ValuesAsIndex,
     codecs_of_texts,
+    number_in,
     text_of,
 )
+from cloudtune.space.grid import listed_values
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Space, with_parameters
-from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
-from cloudtune.spec.job import TuningJob
+from cloudtune.space.space_codec import EncodedDimension, Nested
+from cloudtune.spec.job import TuningJob, is_parameter_name
 from cloudtune.spec.strategies import Grid
 from cloudtune_vertex.rules import MAX_DISCRETE, MIN_DISTANCE
 
@@ -37,12 +36,12 @@ SCALES = {"linear": "UNIT_LINEAR_SCALE", "log": "UNIT_LOG_SCALE", "reverse_log":
 
 
 def helped(job: TuningJob) -> bool:
-    """Whether trials start through cloudtune's helper, which decodes parameters and reports what the program prints."""
+    """Return whether trials start through cloudtune's helper, which decodes parameters and reports what the program prints."""
     return (job.trial.command is not None or job.trial.function is not None) and not starts_itself(job)
 
 
 def starts_itself(job: TuningJob) -> bool:
-    """Whether the native settings say what the container starts: the user's own way, which stays as it is."""
+    """Return whether the native settings name the program that the container starts (``command``, ``pythonPackageSpec``)."""
     spec = job.native_settings("vertex").get("trialJobSpec")
     pools = spec.get("workerPoolSpecs") if isinstance(spec, dict) else None
     first = pools[0] if isinstance(pools, list) and pools else None
@@ -54,7 +53,7 @@ def starts_itself(job: TuningJob) -> bool:
 
 
 def helper_command(folder: str) -> list[str]:
-    """What starts the trial helper from the mounted bucket; an emulator without mounts names another root.
+    """Return what starts the trial helper from the mounted bucket; an emulator without mounts names another root.
 
     Args:
         folder: bucket and path.
@@ -66,7 +65,7 @@ _FOLDER = re.compile(r"/gcs\}/(.+)/trial\.py")
 
 
 def _starts_helper(command: Any) -> bool:
-    """Whether a native command is the helper's all the same: of a job that was sent, with its own code."""
+    """Return whether a native command starts the helper: that of a job which cloudtune sent, with its own code."""
     found = _FOLDER.search(str(command[2])) if isinstance(command, list) and len(command) > 2 else None
     return found is not None and command == helper_command(found[1])
 
@@ -75,7 +74,7 @@ def _starts_helper(command: Any) -> bool:
 
 
 def codecs_for(parameter: Parameter, *, plain: bool) -> list[type[Codec]]:
-    """The codecs that a parameter needs, the first applied first.
+    """Return the codecs that a parameter needs, the first applied first.
 
     Args:
         parameter: of the spec, with lists of values in the place of steps where the service takes such a list.
@@ -105,7 +104,7 @@ def _stepped(parameter: Int | Float) -> bool:
 
 
 def _is_discrete(parameter: Ordinal) -> bool:
-    """Whether the service takes the values as they are (DiscreteValueSpec)."""
+    """Return whether the service takes the values as they are (DiscreteValueSpec)."""
     values = [value for value in parameter.values if isinstance(value, int | float) and not isinstance(value, bool)]
     return (
         len(values) == len(parameter.values) <= MAX_DISCRETE
@@ -115,22 +114,14 @@ def _is_discrete(parameter: Ordinal) -> bool:
     )
 
 
-class Nested(SpaceCodec):
-    """A space whose conditions the service carries, as far as each hangs on the values of one parameter.
-
-    The others are always sampled, and masked in the trial.
-    """
+class Conditional(Nested):
+    """A space whose conditions the service carries, as far as each depends on the values of one parameter."""
 
     def __init__(self, space: Space, job: TuningJob) -> None:
         super().__init__(space, partial(codecs_for, plain=not helped(job)))
-        self.parents = {travel.sent_as: self._parent(travel) for travel in self.encoded_dimensions}
 
-    def _check(self) -> None:
-        """Every space can be carried."""
-
-    def _parent(self, travel: EncodedDimension) -> EncodedDimension | None:
-        """The parameter below which a conditional one stands; None for none, or where none says all of it."""
-        when = travel.dimension.parameter.when or {}
+    def _parent(self, encoded: EncodedDimension) -> EncodedDimension | None:
+        when = encoded.dimension.parameter.when or {}
         for name, values in when.items():
             found = self._named(name)
             if len(found) == 1 and _decides(found[0].parameter):
@@ -139,21 +130,9 @@ class Nested(SpaceCodec):
                     return found[0] if values else None
         return None
 
-    def condition(self, travel: EncodedDimension) -> tuple[Scalar, ...]:
-        """The parent's values, as they travel, for which a nested parameter exists."""
-        parent = self.parents[travel.sent_as]
-        when = travel.dimension.parameter.when
-        assert parent is not None
-        assert when is not None
-        return tuple(map(parent.encode, when[parent.dimension.name]))
-
-    def masked(self, travel: EncodedDimension) -> bool:
-        """Whether a parameter is sampled where it does not exist."""
-        return bool(travel.dimension.parameter.when) and self.parents[travel.sent_as] is None
-
 
 def _decides(parameter: Parameter) -> bool:
-    """Whether a condition can hang on such a parameter: one with listed or whole values."""
+    """Return whether a condition can depend on a parameter: one with listed or whole values."""
     return isinstance(parameter, Categorical | Ordinal | Int)
 
 
@@ -161,31 +140,22 @@ def _covers(allowed: Sequence[Scalar], implied: Sequence[Scalar] | None) -> bool
     return implied is not None and all(value in allowed for value in implied)
 
 
-def codec_of(job: TuningJob) -> Nested:
-    """How the job's space travels, whoever reads it: the helper in the container, and the client."""
-    return Nested(Space(_listed_entries(job)), job)
-
-
-def _listed_entries(job: TuningJob) -> dict[str, Any]:
-    """The space with lists of values in the place of steps, and of ranges that a grid walks by levels."""
+def codec_of(job: TuningJob) -> Conditional:
+    """Return the codec of a job's space, by which the helper in the container and the client decode the same values."""
     levels = job.strategy.levels if isinstance(job.strategy, Grid) else None
-    return with_parameters(job.space, lambda parameter: _with_values(parameter, levels))
+    return Conditional(Space(with_parameters(job.space, partial(_listed, levels=levels))), job)
 
 
-def _with_values(parameter: Parameter, levels: int | None) -> Parameter:
-    if isinstance(parameter, Categorical | Constant | Ordinal):
-        return parameter
-    axis = axis_of(parameter)
-    if isinstance(parameter, Int) and parameter.step == 1 and parameter.scale == "linear" and levels is None:
-        return parameter
-    if (axis.size is None and levels is None) or (axis.size or levels or 0) > MAX_DISCRETE:
-        return parameter
+def _listed(parameter: Parameter, levels: int | None) -> Parameter:
+    """Return a parameter with a list of values in the place of steps, and of a range that a grid walks by levels."""
     if isinstance(parameter, Int) and parameter.step == 1:
         return parameter  # a range of whole numbers has all of them
     scale = parameter.scale if isinstance(parameter, Int | Float) else "linear"
     if scale == "reverse_log" or (isinstance(parameter, Normal | LogNormal) and levels is None):
         return parameter
-    values = tuple(dict.fromkeys(axis.grid(levels or 1)))
+    values = listed_values(parameter, levels, MAX_DISCRETE)
+    if values is None:
+        return parameter
     listed = Ordinal(values=values, scale=scale, when=parameter.when)
     return listed if _is_discrete(listed) else parameter
 
@@ -208,8 +178,8 @@ class Written:
     places: dict[str, str] = field(default_factory=dict)
 
 
-def write(codec: Nested) -> Written:
-    """The parameter specs of a space, parents with their children inside."""
+def write(codec: Conditional) -> Written:
+    """Return the parameter specs of a space, parents with their children inside."""
     written = Written()
     known: dict[str, tuple[dict[str, Any], str]] = {}
     for travel in codec.encoded_dimensions:
@@ -224,9 +194,9 @@ def write(codec: Nested) -> Written:
         else:
             above, where = known[parent.sent_as]
             children = above.setdefault("conditionalParameterSpecs", [])
-            place = f"{where}.conditionalParameterSpecs[{len(children)}].parameterSpec"
+            place = f"{where}.conditionalParameterSpecs[{len(children)}]"
             children.append({**_condition(above, codec.condition(travel)), "parameterSpec": spec})
-        known[travel.sent_as] = spec, place
+        known[travel.sent_as] = spec, place if parent is None else f"{place}.parameterSpec"
         written.places.setdefault(travel.dimension.name, place)
     return written
 
@@ -239,7 +209,7 @@ def _condition(above: Mapping[str, Any], values: Sequence[Scalar]) -> dict[str, 
 
 
 def spec_of(name: str, parameter: Parameter) -> dict[str, Any]:
-    """The ParameterSpec of a parameter that varies.
+    """Return the ParameterSpec of a parameter that varies.
 
     Args:
         name: the service's.
@@ -263,12 +233,9 @@ def spec_of(name: str, parameter: Parameter) -> dict[str, Any]:
 
 
 def arguments(values: Mapping[str, Scalar]) -> list[str]:
-    """Values as the service passes them to a trial."""
+    """Return values as the service passes them to a trial."""
     return [f"--{name}={text_of(value)}" for name, value in values.items()]
 
-
-_LEGAL = re.compile(r"[^\s{}=\-][^\s{}=]{0,255}\Z")
-"""Names that a space takes (`job.ParameterName`)."""
 
 _KINDS = {"UNIT_LINEAR_SCALE": "linear", "UNIT_LOG_SCALE": "log"}
 _CONDITIONS = ("parentDiscreteValues", "parentIntValues", "parentCategoricalValues")
@@ -278,7 +245,7 @@ Entry = dict[str, Any]
 
 
 def space_of(parameters: Sequence[Mapping[str, Any]]) -> dict[str, Entry]:
-    """The space of a study; what a spec cannot say of it stays in the native settings."""
+    """Return the space of a study; what a spec cannot say of it stays in the native settings."""
     space: dict[str, Entry] = {}
     for parameter in parameters:
         _add(space, parameter, None)
@@ -287,7 +254,7 @@ def space_of(parameters: Sequence[Mapping[str, Any]]) -> dict[str, Entry]:
 
 def _add(space: dict[str, Entry], parameter: Mapping[str, Any], when: Mapping[str, Any] | None) -> None:
     name = parameter["parameterId"]
-    if not _LEGAL.match(name):
+    if not is_parameter_name(name):
         return
     entry = _entry(parameter)
     space[name] = entry if when is None else {**entry, "when": dict(when)}
@@ -314,31 +281,20 @@ def _bounds(spec: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _scaled(entry: Entry, parameter: Mapping[str, Any], low: float) -> Entry:
-    """With a logarithmic scale; the service's reverse one is another than ours, and stays native."""
+    """Return an entry with its logarithmic scale; the service's reverse one differs from ours, and stays native."""
     scale = _KINDS.get(parameter.get("scaleType", ""), "linear")
     return {**entry, "scale": scale} if scale == "log" and low > 0 else entry
 
 
 def _categories(texts: Sequence[str]) -> list[Any]:
-    """Categories: numbers where all are, else the texts as they are."""
-    numbers = [_number(text) for text in texts]
+    """Return categories: numbers where all are, else the texts as they are."""
+    numbers = [number_in(text) for text in texts]
     return list(texts) if any(number is None for number in numbers) else numbers
 
 
-def _number(text: str) -> int | float | None:
-    """The number that a text is, if it is written as we would write it."""
-    try:
-        value = json.loads(text, parse_constant=lambda _: None)
-    except ValueError:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**53:
-        return None
-    return value if json.dumps(value) == text else None
-
-
 def _as_in(parent: Entry, value: Any) -> Any:
-    """A value of a condition as the parent has it."""
+    """Return a value of a condition as the parent has it."""
     if parent["type"] == "categorical":
-        number = _number(value)
+        number = number_in(value)
         return number if number in parent["values"] and not isinstance(number, str) and number is not None else value
     return int(value) if value == int(value) else value

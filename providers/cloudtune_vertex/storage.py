@@ -10,11 +10,12 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from cloudtune.bundle.upload import filled, staged
 from cloudtune.driver.outputs import place_below
 from cloudtune.errors import TrialError
+from cloudtune.planning.translation import with_environment
 from cloudtune.store.secrets import kept_environment
 from cloudtune_vertex.client import Google, translated
 from cloudtune_vertex.names import RUN_LABEL, machines_name, run_name
 from cloudtune_vertex.space import PROVIDER
-from cloudtune_vertex.translate import with_values
+from cloudtune_vertex.workload import VARIABLES
 
 if TYPE_CHECKING:
     from cloudtune.bundle.shipment import Upload
@@ -42,11 +43,11 @@ def final_request(google: Google, run: "RunStore", job: "TuningJob", plan: "Plan
         upload=lambda place, files: upload(google, place, files),
     )
     request["labels"] = {**request.get("labels", {}), RUN_LABEL: name}
-    return with_values(request, kept_environment(run)) if job.trial.environment else request
+    return with_environment(request, kept_environment(run), VARIABLES) if job.trial.environment else request
 
 
 def split(place: str) -> tuple[str, str]:
-    """Bucket and name of a place, ``gs://bucket/name``."""
+    """Return bucket and name of a place, ``gs://bucket/name``."""
     bucket, _, name = place.removeprefix("gs://").partition("/")
     return bucket, name
 

@@ -1,13 +1,15 @@
 """From the spec to Vertex AI's request, and an account of where each field went. Pure: no network, no credentials."""
 
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
-from cloudtune.planning.mode import Mode
-from cloudtune.planning.plan import Beside, Ledger, Plan, Support
+from cloudtune.planning.known_values import Finding
+from cloudtune.planning.mode import Reason
+from cloudtune.planning.plan import Machines, Plan, Support
+from cloudtune.planning.space_account import account_for_space, travel_steps
+from cloudtune.planning.translation import Translation
+from cloudtune.planning.violations import Violation
 from cloudtune.space.codecs import NumberAsText
-from cloudtune.space.space_codec import EncodedDimension, fixed_steps, listed_steps
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid
@@ -20,7 +22,7 @@ from cloudtune_vertex.schema import duration_text, normal
 from cloudtune_vertex.settings import VertexSettings
 from cloudtune_vertex.space import MERGING, PROVIDER, arguments, codec_of, helped, write
 from cloudtune_vertex.values import judged, machines_of, regions, unheeded
-from cloudtune_vertex.workload import JobSpecWriter, encryption_of, with_environment
+from cloudtune_vertex.workload import JobSpecWriter
 
 _GOALS = {"maximize": "MAXIMIZE", "minimize": "MINIMIZE"}
 _MEASUREMENTS = {"last": "LAST_MEASUREMENT", "best": "BEST_MEASUREMENT"}
@@ -28,7 +30,7 @@ _NO_IMAGE = 'no image to run in; give trial.image, or image = "…" in the profi
 
 
 def translate(job: TuningJob, settings: VertexSettings | None = None) -> Plan:
-    """The plan for Vertex AI: the whole request, and a note for each field that is not carried as it stands.
+    """Return the plan for Vertex AI: the whole request, and a note for each field that is not carried exactly.
 
     Args:
         job: the spec.
@@ -43,100 +45,63 @@ def translate(job: TuningJob, settings: VertexSettings | None = None) -> Plan:
 
 
 def bare_request(job: TuningJob, settings: VertexSettings | None = None) -> dict[str, Any]:
-    """The HyperparameterTuningJob as the neutral fields alone say it, without the native settings."""
+    """Return the HyperparameterTuningJob as the neutral fields alone say it, without the native settings."""
     return _Translation(job, settings or VertexSettings()).bare()
 
 
-def native_request(job: TuningJob, settings: VertexSettings | None = None) -> dict[str, Any]:
-    """The request of a job with the values of its environment variables, which a plan masks.
-
-    Raises:
-        UnsupportedError: Vertex AI cannot run the job as it stands.
-    """
-    plan = translate(job, settings)
-    plan.refuse()
-    return with_values(plan.request, job.trial.environment)
-
-
-def with_values(request: Mapping[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
-    """A request with the values of environment variables where a plan has masks."""
-    return {
-        name: with_environment(part, values) if name in ("trialJobSpec", "jobSpec") else part
-        for name, part in request.items()
-    }
-
-
 def arguments_of(job: TuningJob, trial: Trial) -> list[str]:
-    """The arguments of the custom job that a driven trial is."""
+    """Return the arguments of the custom job that runs a driven trial."""
     return arguments(codec_of(job).encode(trial.parameters) if helped(job) else trial.parameters)
 
 
-class _Translation:
-    """One translation of one job."""
+class _Translation(Translation):
+    """One translation of one job to Vertex AI."""
+
+    provider, service, support, merging = PROVIDER, "Vertex AI", SUPPORT, MERGING
+    from_profile: ClassVar[Mapping[str, str]] = {
+        "machineType": "compute.instance",
+        "serviceAccount": "identity",
+        "imageUri": "trial.image",
+    }
 
     def __init__(self, job: TuningJob, settings: VertexSettings) -> None:
-        self._job = job
+        super().__init__(job)
         self._settings = settings
-        self._ledger = Ledger(PROVIDER)
         self._codec = codec_of(job)
-        self._mode = Mode(job, SUPPORT, partial(reasons, job, self._codec))
 
-    def plan(self) -> Plan:
-        self._account_for_the_rest()
-        request = self._custom_job() if self._mode.driven else self._tuning_job()
-        request = self._with_native(request)
-        self._check(request)
-        return self._ledger.close(self._job, self._mode.name, request, machines_of(request))
+    def reasons(self) -> Iterable[Reason]:
+        return reasons(self._job, self._codec)
 
-    def bare(self) -> dict[str, Any]:
-        """See `bare_request`."""
-        return self._tuning_job()
+    def machines(self, request: Mapping[str, Any]) -> Machines | None:
+        return machines_of(request)
 
-    # A custom job a trial
-
-    def _custom_job(self) -> dict[str, Any]:
-        self._mode.note_why_driven(self._ledger)
-        for path in (
-            "objective",
-            "metrics",
-            "strategy",
-            "stopping",
-            "limits",
-            "retries",
-            "warm_start",
-            "space",
-            "mode",
-        ):
-            self._ledger.carry(path, Beside.DRIVER)
+    def plain_job(self) -> dict[str, Any]:
         writer = JobSpecWriter(self._job, self._settings, self._ledger, "jobSpec")
         self._metrics()
-        return self._resource({"jobSpec": writer.write([])})
+        return self._resource({"jobSpec": writer.write([])}, writer)
 
     # A tuning job
 
-    def _tuning_job(self) -> dict[str, Any]:
-        self._mode.note_unsupported(self._ledger)
+    def tuning_job(self) -> dict[str, Any]:
         space = write(self._codec)
         self._account_for_space(space.places)
         study = self._study()
         study["parameters"] = space.specs
         writer = JobSpecWriter(self._job, self._settings, self._ledger, "trialJobSpec")
         self._metrics()
-        self._ledger.carry("mode", Beside.PLAN)
-        if not self._job.retries:
-            self._ledger.carry("retries", Beside.DEFAULT)
         request = {"studySpec": study, **self._limits(study), "trialJobSpec": writer.write(arguments(space.fixed))}
-        return self._resource(request)
+        return self._resource(request, writer)
 
-    def _resource(self, request: dict[str, Any]) -> dict[str, Any]:
-        """A job with what all jobs have."""
+    def _resource(self, request: dict[str, Any], writer: JobSpecWriter) -> dict[str, Any]:
+        """Return a job with what all jobs have."""
         self._ledger.carry("name", "displayName")
-        request = {"displayName": self._job.name, **request}
         labels = self._labels()
-        if labels:
-            request["labels"] = labels
-        encryption = encryption_of(self._job, self._ledger)
-        return request if encryption is None else {**request, "encryptionSpec": encryption}
+        return {
+            "displayName": self._job.name,
+            **request,
+            **({"labels": labels} if labels else {}),
+            **writer.encryption(),
+        }
 
     def _labels(self) -> dict[str, str]:
         labels = {}
@@ -165,7 +130,7 @@ class _Translation:
             message = "the grid's values travel as a list"
             self._ledger.note("strategy.levels", Support.ENCODED, message, "studySpec.parameters")
         if getattr(strategy, "seed", None) is not None:
-            self._ledger.note("strategy.seed", *SUPPORT["strategy.seed"])
+            self.note("strategy.seed")
         self._stopping(study)
         return study
 
@@ -193,42 +158,36 @@ class _Translation:
     def _stopping(self, study: dict[str, Any]) -> None:
         if isinstance(self._job.stopping, Auto):
             study["decayCurveStoppingSpec"] = {}
-            self._ledger.note("stopping", *SUPPORT["stopping.auto"], "studySpec.decayCurveStoppingSpec")
+            self.note("stopping", "stopping.auto", "studySpec.decayCurveStoppingSpec")
         elif isinstance(self._job.stopping, Median):
             study["medianAutomatedStoppingSpec"] = {}
-            self._ledger.note("stopping", *SUPPORT["stopping.median"], "studySpec.medianAutomatedStoppingSpec")
+            self.note("stopping", "stopping.median", "studySpec.medianAutomatedStoppingSpec")
 
     def _metrics(self) -> None:
-        """Accounts for how metrics are found: by the trial helper, or not at all."""
+        """Account for how metrics are found: by the trial helper, or not at all."""
         place = "jobSpec" if self._mode.driven else "trialJobSpec"
         target = f"{place}.workerPoolSpecs[0].containerSpec.command" if helped(self._job) else ""
         row = "objective.regex" if helped(self._job) else "objective.regex.native"
-        for index, objective in enumerate(self._job.objective):
-            if objective.regex is not None:
-                self._ledger.note(f"objective[{index}].regex", *SUPPORT[row], target)
+        self.note_regexes(row, target)
         if self._job.metrics and not self._mode.driven:
-            self._ledger.note("metrics", *SUPPORT["metrics.managed"])
+            self.note("metrics", "metrics.managed")
         elif self._job.metrics:
-            self._ledger.note("metrics", *SUPPORT["metrics" if helped(self._job) else row], target)
+            self.note("metrics", "metrics" if helped(self._job) else row, target)
 
     # Limits
 
     def _limits(self, study: dict[str, Any]) -> dict[str, int]:
         limits = self._job.limits
         trials = limits.trials or self._codec.space.size or 1
-        found = {"maxTrialCount": trials, "parallelTrialCount": min(limits.parallel, trials)}
+        found = {"maxTrialCount": trials, "parallelTrialCount": self.parallel(trials, "parallelTrialCount")}
         self._ledger.carry("limits.trials", "maxTrialCount")
-        few = f"there are {trials} trials in all"
-        self._ledger.carry_if(limits.parallel <= trials, "limits.parallel", "parallelTrialCount", Support.ENCODED, few)
         if limits.failed is not None:
             found["maxFailedTrialCount"] = limits.failed
             self._ledger.carry("limits.failed", "maxFailedTrialCount")
         stopping = self._study_stopping()
         if stopping:
             study["studyStoppingConfig"] = stopping
-        for name in ("target", "cost"):
-            if getattr(limits, name) is not None:
-                self._ledger.note(f"limits.{name}", *SUPPORT[f"limits.{name}"])
+        self.note_given("limits", "target", "cost")
         return found
 
     def _study_stopping(self) -> dict[str, Any]:
@@ -236,27 +195,20 @@ class _Translation:
         stopping: dict[str, Any] = {}
         if limits.time is not None:
             stopping["maximumRuntimeConstraint"] = {"maxDuration": duration_text(limits.time.total_seconds())}
-            self._ledger.note("limits.time", *SUPPORT["limits.time"], f"{place}.maximumRuntimeConstraint.maxDuration")
+            self.note("limits.time", target=f"{place}.maximumRuntimeConstraint.maxDuration")
         if limits.no_improvement is not None:
             stopping["maxNumTrialsNoProgress"] = limits.no_improvement
             target = f"{place}.maxNumTrialsNoProgress"
-            self._ledger.note("limits.no_improvement", *SUPPORT["limits.no_improvement"], target)
+            self.note("limits.no_improvement", target=target)
         return stopping
 
     # The space
 
     def _account_for_space(self, places: Mapping[str, str]) -> None:
-        said: dict[str, list[str]] = {}
-        for travel in self._codec.encoded_dimensions:
-            said.setdefault(travel.dimension.name, []).extend(self._steps(travel))
+        steps = travel_steps(self._job, self._codec)
         fixed = "trialJobSpec.workerPoolSpecs[0].containerSpec.args"
-        for name, place in places.items():
-            steps = list(dict.fromkeys([*said[name], *([] if place else fixed_steps(self._job.space[name]))]))
-            if steps:
-                self._ledger.note(f"space.{name}", Support.ENCODED, "; ".join(steps), place or fixed)
-            else:  # a condition stands beside its parameter
-                self._ledger.carry(f"space.{name}", place.removesuffix(".parameterSpec") or fixed)
-                self._account_for_condition(name, place.removesuffix(".parameterSpec"))
+        for name in account_for_space(self._ledger, self._job, steps, places, fixed):
+            self._account_for_condition(name, places[name])
 
     def _account_for_condition(self, name: str, place: str) -> None:
         """Note a condition whose values do not travel as they stand: they do as those of the parameter that it is on."""
@@ -269,66 +221,36 @@ class _Translation:
             message = f"its values travel as those of {parent.dimension.name}, which {'; '.join(steps)}"
             self._ledger.note(f"space.{name}.when", Support.ENCODED, message, place)
 
-    def _steps(self, travel: EncodedDimension) -> Iterator[str]:
-        """How a parameter that does not travel as it stands does."""
-        if travel.sent_as != travel.dimension.name:
-            yield f"is called {travel.sent_as}"
-        # A number travels as its text and comes back as itself: that is Vertex AI's own way.
-        yield from (codec.describe() for codec in travel.codecs if not isinstance(codec, NumberAsText))
-        grid = isinstance(self._job.strategy, Grid)
-        yield from listed_steps(self._job.space[travel.dimension.name], travel.parameter, grid=grid)
-        if self._codec.masked(travel):
-            waste = ", which wastes trials" if isinstance(self._job.strategy, Bayesian) else ""
-            yield f"is always sampled{waste}; the trial does not see it where its condition does not hold"
-
-    # What stands beside
-
-    def _account_for_the_rest(self) -> None:
-        self._ledger.carry("strict", Beside.PLAN)
-        self._ledger.note_other_natives(self._job, *SUPPORT["native"])
-
     # Native settings, and what the service would say
 
-    def _with_native(self, request: dict[str, Any]) -> dict[str, Any]:
-        own = self._job.native_settings("vertex")
-        if not own:
-            return request
-        patch = self._of_custom_job(own) if self._mode.driven else self._of_tuning_job(own)
-        patched: dict[str, Any] = MERGING.merge(request, patch)
-        return patched
-
-    def _of_tuning_job(self, own: Mapping[str, Any]) -> Mapping[str, Any]:
-        for name in own:
-            self._ledger.carry(f"vertex.{name}", name)
-        return own
-
-    def _of_custom_job(self, own: Mapping[str, Any]) -> dict[str, Any]:
-        """What the native settings say of the trials' jobs holds for a custom job as well."""
+    def native_of_trial(self, own: Mapping[str, Any]) -> dict[str, Any]:
         shared = {"trialJobSpec": "jobSpec", "labels": "labels", "encryptionSpec": "encryptionSpec"}
         patch = {}
         for name, value in own.items():
             if name in shared:
                 patch[shared[name]] = value
-                self._ledger.carry(f"vertex.{name}", shared[name])
+                self.carry_native(name, shared[name])
             else:
-                message = "is a setting of tuning jobs: of no effect in a driven run"
-                self._ledger.note(f"vertex.{name}", Support.APPROXIMATE, message)
+                self.note_native(name)
         return patch
 
-    def _check(self, request: Mapping[str, Any]) -> None:
-        message = "CustomJob" if self._mode.driven else "HyperparameterTuningJob"
-        native = self._job.native_settings("vertex") if not self._mode.driven else {}
-        form, _ = normal(request, message)
-        for target, verdict in (*judged(form), *unheeded(form, native, message)):
-            self._ledger.judge(self._path_of(target), verdict, target)
+    @property
+    def _message(self) -> str:
+        """The name of the request's type."""
+        return "CustomJob" if self._mode.driven else "HyperparameterTuningJob"
+
+    def findings(self, request: dict[str, Any]) -> Iterator[Finding]:
+        native = self._job.native_settings(PROVIDER) if not self._mode.driven else {}
+        form, _ = normal(request, self._message)
+        yield from judged(form)
+        yield from unheeded(form, native, self._message)
         self._ledger.judge("location", regions().judge(self._settings.location))
-        whole = self._with_what_a_profile_gives(request)
-        for violation in problems(whole, message):
-            refused = f"Vertex AI refuses {violation.path}: {violation.message}"
-            self._ledger.note(self._path_of(violation.path), Support.UNSUPPORTED, refused)
+
+    def violations(self, request: dict[str, Any]) -> list[Violation]:
+        return problems(self._with_what_a_profile_gives(request), self._message)
 
     def _with_what_a_profile_gives(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The request with something in the place of an image that nobody gave, which is noted."""
+        """Return the request with a placeholder for a missing image, and note that it is missing."""
         name = "jobSpec" if self._mode.driven else "trialJobSpec"
         spec = request.get(name)
         pools = spec.get("workerPoolSpecs") if isinstance(spec, Mapping) else None
@@ -341,15 +263,5 @@ class _Translation:
         container = pool.get("containerSpec") if isinstance(pool, Mapping) else None
         if not isinstance(container, Mapping) or container.get("imageUri"):
             return pool
-        if "trial.image" not in {path for path, _ in self._ledger.targets()}:
-            self._ledger.note("trial.image", Support.UNSUPPORTED, _NO_IMAGE)
+        self.note_missing("trial.image", _NO_IMAGE)
         return {**pool, "containerSpec": {**container, "imageUri": "missing"}}
-
-    def _path_of(self, target: str) -> str:
-        """The field of the spec that a field of the request came from."""
-        other = _OF_THE_PROFILE.get(target.rpartition(".")[2], f"vertex.{target}")
-        return self._ledger.field_at(self._job, target) or other
-
-
-_OF_THE_PROFILE = {"machineType": "compute.instance", "serviceAccount": "identity", "imageUri": "trial.image"}
-"""Fields of the spec for fields of a request that a profile gives where the spec says nothing."""

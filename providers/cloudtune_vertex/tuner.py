@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format
-
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
 from cloudtune.driver.verdict import exceeds
-from cloudtune.errors import ProviderError, RunNotFound, TrialError
+from cloudtune.errors import RunNotFound, TrialError, ignoring
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
-from cloudtune_vertex.client import Google, failure_text, moment
+from cloudtune_vertex.client import GONE, Google, data_of, failure_text, message_of, moment
 from cloudtune_vertex.container import metric_id
 from cloudtune_vertex.logs import lines_of, of_custom_job
 from cloudtune_vertex.names import RUN_LABEL, filter_of, id_of
@@ -98,18 +96,15 @@ class VertexTuner(Tuner):
             lambda: jobs.create_hyperparameter_tuning_job(
                 request={"parent": parent, "hyperparameter_tuning_job": message}, timeout=60.0
             ),
-            lambda: find_tuning_job(self._google, labels),
+            lambda: self._google.first(jobs.list_hyperparameter_tuning_jobs, filter_of(labels)),
             look_first=again,
         )
         return str(created.name)
 
     def stop(self) -> None:
         doing = f"stopping the tuning job {id_of(self.name)}"
-        try:
+        with ignoring(GONE):
             self._google.call(doing, self._google.jobs.cancel_hyperparameter_tuning_job, name=self.name)
-        except ProviderError as error:
-            if error.code not in {"NotFound", "FailedPrecondition", "InvalidArgument", "BadRequest"}:
-                raise
 
     # One poll
 
@@ -124,18 +119,11 @@ class VertexTuner(Tuner):
         return JobSnapshot(state, moment(job.get("createTime")), _elapsed(job), _reason(job), trials)
 
     def _get(self) -> dict[str, Any]:
-        try:
-            job = self._google.call(
-                f"looking at the tuning job {id_of(self.name)}",
-                self._google.jobs.get_hyperparameter_tuning_job,
-                name=self.name,
-            )
-        except ProviderError as error:
-            if error.code != "NotFound":
-                raise
-            return {"state": "JOB_STATE_CANCELLED", "error": {"message": "the tuning job was deleted"}}
-        found: dict[str, Any] = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
-        return found
+        doing = f"looking at the tuning job {id_of(self.name)}"
+        with ignoring({"NotFound"}):
+            job = self._google.call(doing, self._google.jobs.get_hyperparameter_tuning_job, name=self.name)
+            return data_of(job)
+        return {"state": "JOB_STATE_CANCELLED", "error": {"message": "the tuning job was deleted"}}
 
     def _snapshot(self, number: int, message: Message) -> TrialSnapshot:
         known = self._trials.get(number)
@@ -229,18 +217,9 @@ def _reason(job: Message) -> str:
 
 def tuning_job_message(request: dict[str, Any]) -> "HyperparameterTuningJob":
     """Return the message of a request; raise `json_format.ParseError` for one that the SDK does not know."""
-    from google.cloud.aiplatform_v1 import HyperparameterTuningJob  # noqa: PLC0415
+    from google.cloud.aiplatform_v1 import HyperparameterTuningJob  # noqa: PLC0415  # takes a second
 
-    message: HyperparameterTuningJob = HyperparameterTuningJob()
-    json_format.ParseDict(request, message._pb)  # noqa: SLF001  # proto-plus's own way
-    return message
-
-
-def find_tuning_job(google: Google, labels: dict[str, str]) -> "HyperparameterTuningJob | None":
-    """Return a tuning job with these labels; None if there is none."""
-    request = {"parent": google.parent, "filter": filter_of(labels), "page_size": 1}
-    pages = google.patient(google.jobs.list_hyperparameter_tuning_jobs)(request=request, timeout=60.0)
-    return next(iter(pages), None)
+    return message_of(HyperparameterTuningJob, request)
 
 
 # Tuning jobs that were started elsewhere
@@ -256,16 +235,13 @@ def find(google: Google, name: str) -> tuple[TuningJob, str]:
     Raises:
         RunNotFound: the project has no such job in this location.
     """
-    try:
+    job = None
+    with ignoring({"NotFound", "InvalidArgument", "BadRequest"}):
         job = _get(google, name) if "/" in name or name.isdigit() else _newest(google, name)
-    except ProviderError as error:
-        if error.code not in {"NotFound", "InvalidArgument", "BadRequest"}:
-            raise
-        job = None
     if job is None:
         hint = f"`gcloud ai hp-tuning-jobs list --region={google.settings.location}` lists them"
         raise RunNotFound(f"Vertex AI has no tuning job {name!r} in {google.parent}; {hint}")
-    told = json_format.MessageToDict(job._pb)  # noqa: SLF001  # proto-plus's own way
+    told = data_of(job)
     spec = travelled(told)
     return parse(told) if spec is None else TuningJob.from_data(spec, name), str(job.name)
 
@@ -276,11 +252,5 @@ def _get(google: Google, name: str) -> Any:  # HyperparameterTuningJob, or None
 
 
 def _newest(google: Google, name: str) -> Any:  # HyperparameterTuningJob, or None
-    pages = google.call(
-        f"looking for the tuning job {name}",
-        google.jobs.list_hyperparameter_tuning_jobs,
-        parent=google.parent,
-        filter=f'display_name="{name}"',
-        page_size=1,
-    )
-    return next(iter(pages), None)
+    with google.translated(f"looking for the tuning job {name}"):
+        return google.first(google.jobs.list_hyperparameter_tuning_jobs, f'display_name="{name}"')

@@ -5,14 +5,11 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
-from cloudtune.planning.known_values import IMAGE, Form, Known, Verdict, judge_text
+from cloudtune.planning.known_values import IMAGE, Finding, Form, Known, judge_at
+from cloudtune.planning.plain_data import join, mapping, mappings
 from cloudtune.planning.plan import Machines, Support
 from cloudtune_vertex.machines import machines
-from cloudtune_vertex.schema import join
 from cloudtune_vertex.schema_update import Schema, written
-
-Finding = tuple[str, Verdict]
-"""A place in a request, and what was found there."""
 
 BUCKET = Form(
     "place in Cloud Storage",
@@ -47,27 +44,29 @@ _RETIRED = {"NVIDIA_TESLA_K80": "Google took it out of service (https://cloud.go
 
 
 def regions() -> Known:
-    """The regions that Vertex AI is in."""
+    """Return the regions that Vertex AI is in."""
     return Known("region", written().regions, _REGION, "google-cloud-aiplatform")
 
 
 def judged(request: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what was found of the values of a request; nothing for those that are right as far as can be known."""
     for path, spec in _job_specs(request):
-        yield from _in(ACCOUNT, spec.get("serviceAccount"), join(path, "serviceAccount"))
-        yield from _in(_BOARD, spec.get("tensorboard"), join(path, "tensorboard"))
+        yield from judge_at(ACCOUNT, spec.get("serviceAccount"), join(path, "serviceAccount"))
+        yield from judge_at(_BOARD, spec.get("tensorboard"), join(path, "tensorboard"))
         output = spec.get("baseOutputDirectory")
         if isinstance(output, Mapping):
-            yield from _in(BUCKET, output.get("outputUriPrefix"), join(path, "baseOutputDirectory.outputUriPrefix"))
-        for index, pool in enumerate(_list(spec.get("workerPoolSpecs"))):
+            yield from judge_at(
+                BUCKET, output.get("outputUriPrefix"), join(path, "baseOutputDirectory.outputUriPrefix")
+            )
+        for index, pool in enumerate(mappings(spec.get("workerPoolSpecs"))):
             yield from _of_pool(pool, f"{path}.workerPoolSpecs[{index}]")
 
 
 def machines_of(request: Mapping[str, Any]) -> Machines | None:
-    """What one custom job of a request runs on; None where the request names no machine type."""
+    """Return what one custom job of a request runs on; None where the request names no machine type."""
     for _, spec in _job_specs(request):
-        pools = _list(spec.get("workerPoolSpecs"))
-        kinds = [_mapping(pool.get("machineSpec")).get("machineType") for pool in pools]
+        pools = mappings(spec.get("workerPoolSpecs"))
+        kinds = [mapping(pool.get("machineSpec")).get("machineType") for pool in pools]
         counts = [pool.get("replicaCount") for pool in pools]
         if kinds and isinstance(kinds[0], str):
             return Machines(kinds[0], sum(count for count in counts if isinstance(count, int)) or 1, LONGEST)
@@ -76,11 +75,11 @@ def machines_of(request: Mapping[str, Any]) -> Machines | None:
 
 def _of_pool(pool: Mapping[str, Any], path: str) -> Iterator[Finding]:
     known = machines()
-    machine, disk = _mapping(pool.get("machineSpec")), _mapping(pool.get("diskSpec"))
-    container = _mapping(pool.get("containerSpec"))
-    yield from _in(known.types, machine.get("machineType"), f"{path}.machineSpec.machineType")
-    yield from _in(known.disk_types, disk.get("bootDiskType"), f"{path}.diskSpec.bootDiskType")
-    yield from _in(IMAGE, container.get("imageUri"), f"{path}.containerSpec.imageUri")
+    machine, disk = mapping(pool.get("machineSpec")), mapping(pool.get("diskSpec"))
+    container = mapping(pool.get("containerSpec"))
+    yield from judge_at(known.types, machine.get("machineType"), f"{path}.machineSpec.machineType")
+    yield from judge_at(known.disk_types, disk.get("bootDiskType"), f"{path}.diskSpec.bootDiskType")
+    yield from judge_at(IMAGE, container.get("imageUri"), f"{path}.containerSpec.imageUri")
     kind, count, name = machine.get("acceleratorType"), machine.get("acceleratorCount"), machine.get("machineType")
     if kind in _RETIRED:
         yield f"{path}.machineSpec.acceleratorType", (Support.UNCHECKED, f"{kind} is passed on: {_RETIRED[kind]}")
@@ -88,13 +87,6 @@ def _of_pool(pool: Mapping[str, Any], path: str) -> Iterator[Finding]:
         misfit = known.misfit(name, kind, count)
         if misfit is not None:
             yield f"{path}.machineSpec.acceleratorType", (Support.UNSUPPORTED, f"{misfit}: see compute.instance")
-
-
-def _in(values: Known | Form, value: Any, path: str) -> Iterator[Finding]:
-    """What was found of a value, at its place."""
-    verdict = judge_text(values, value)
-    if verdict is not None:
-        yield path, verdict
 
 
 def unheeded(request: Mapping[str, Any], native: Mapping[str, Any], message: str) -> Iterator[Finding]:
@@ -106,7 +98,7 @@ def unheeded(request: Mapping[str, Any], native: Mapping[str, Any], message: str
         message: the name of the request's type.
     """
     for path, spec in _job_specs(request):
-        scheduling = _mapping(spec.get("scheduling"))
+        scheduling = mapping(spec.get("scheduling"))
         if scheduling.get("maxWaitDuration") and scheduling.get("strategy") != "FLEX_START":
             found = "counts with the strategy FLEX_START alone: of no effect here"
             yield join(path, "scheduling.maxWaitDuration"), (Support.APPROXIMATE, found)
@@ -114,7 +106,7 @@ def unheeded(request: Mapping[str, Any], native: Mapping[str, Any], message: str
             found = "is overridden by disableRetries: of no effect here"
             yield join(path, "scheduling.restartJobOnWorkerRestart"), (Support.APPROXIMATE, found)
     for name in _UNDOCUMENTED:
-        if name in _mapping(native.get("studySpec")):
+        if name in mapping(native.get("studySpec")):
             found = "is passed on; whether tuning jobs heed it is not documented"
             yield f"studySpec.{name}", (Support.UNCHECKED, found)
     for path in _filled_in(native, message, written(), ""):
@@ -122,7 +114,7 @@ def unheeded(request: Mapping[str, Any], native: Mapping[str, Any], message: str
 
 
 def _filled_in(data: Mapping[str, Any], message: str, schema: Schema, path: str) -> Iterator[str]:
-    """The fields of a message that the service writes and does not read."""
+    """Yield the fields of a message that the service writes and does not read."""
     for name, value in data.items():
         field = schema.messages[message].get(name)
         if field is None:
@@ -137,11 +129,3 @@ def _job_specs(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, A
     for name in ("trialJobSpec", "jobSpec"):
         if isinstance(request.get(name), Mapping):
             yield name, request[name]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:  # native settings may have put anything there
-    return value if isinstance(value, Mapping) else {}
-
-
-def _list(value: Any) -> list[Mapping[str, Any]]:
-    return [_mapping(each) for each in value] if isinstance(value, list) else []

@@ -19,10 +19,17 @@ from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_azureml import schema
 from cloudtune_azureml.parse import parse
+from cloudtune_azureml.provider import AzureMlProvider
 from cloudtune_azureml.rest import file_of
 from cloudtune_azureml.rules import problems
 from cloudtune_azureml.settings import AzureMlSettings
-from cloudtune_azureml.translate import native_request, translate
+from cloudtune_azureml.translate import translate
+
+
+def native_request(job: TuningJob, settings: AzureMlSettings | None = None) -> dict[str, Any]:
+    """Return the request of a job with the values of its variables."""
+    said = {} if settings is None else settings.model_dump(exclude_unset=True)
+    return AzureMlProvider(said).to_native(job)
 
 
 @given(sweeps())

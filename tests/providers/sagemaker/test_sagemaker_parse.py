@@ -19,10 +19,17 @@ from cloudtune.planning.plan import Support
 from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_sagemaker.parse import parse
+from cloudtune_sagemaker.provider import SageMakerProvider
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.settings import SageMakerSettings
 from cloudtune_sagemaker.space import MERGING
-from cloudtune_sagemaker.translate import native_request, translate
+from cloudtune_sagemaker.translate import translate
+
+
+def native_request(job: TuningJob, settings: SageMakerSettings | None = None) -> dict[str, Any]:
+    """Return the request of a job with the values of its variables."""
+    said = {} if settings is None else settings.model_dump(exclude_unset=True)
+    return SageMakerProvider(said).to_native(job)
 
 
 @given(request=requests())

@@ -17,10 +17,17 @@ from cloudtune.planning.plan import Support
 from cloudtune.store.secrets import masked
 from cloudtune.testing.specs import jobs
 from cloudtune_vertex.parse import parse
+from cloudtune_vertex.provider import VertexProvider
 from cloudtune_vertex.rules import problems
 from cloudtune_vertex.schema import normal
 from cloudtune_vertex.settings import VertexSettings
-from cloudtune_vertex.translate import native_request, translate
+from cloudtune_vertex.translate import translate
+
+
+def native_request(job: TuningJob, settings: VertexSettings | None = None) -> dict[str, Any]:
+    """Return the request of a job with the values of its variables."""
+    said = {} if settings is None else settings.model_dump(exclude_unset=True)
+    return VertexProvider(said).to_native(job)
 
 
 @given(requests())
