@@ -60,6 +60,11 @@ def trial_cost(trial: "Trial") -> str:
     return "" if trial.cost is None else format_money(trial.cost, trial.charges[0].currency)
 
 
+def trial_charge(trial: "Trial") -> tuple[float, str] | None:
+    """Return what a trial has cost as a number, and the currency, for other tools; None where that is not known."""
+    return None if trial.cost is None else (float(trial.cost), trial.charges[0].currency)
+
+
 def currency_of(trials: "Sequence[Trial]") -> str:
     """Return the currency of the charges; "" where no price is known."""
     return next((charge.currency for trial in trials for charge in trial.charges if charge.currency), "")

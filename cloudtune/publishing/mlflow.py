@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from cloudtune.costs.views import run_cost, trial_charge
 from cloudtune.errors import ConfigError
 from cloudtune.publishing.mlflow_names import (
     LONGEST_PARAM,
@@ -116,8 +117,8 @@ class MlflowTarget(Target):
 
     The run of a trial is created when the trial starts, since MLflow's runs keep the start time of their creation; a
     new attempt replaces the previous one. Its metrics are the learning curves of the attempt; each ends with the
-    metric's final value, except that for objectives measured by their best value this is the curve ``NAME.best``. The
-    parent run has the metrics of the best trial so far by the number of ended trials, at its end the best parameters as
+    metric's final value, except that for objectives measured by their best value this is the curve ``NAME.best``. What
+    was charged is the metric ``cost``, unless the program has one, with tags that say the currency. The parent run has the metrics of the best trial so far by the number of ended trials, at its end the best parameters as
     ``best.NAME``, and the job as an artifact.
 
     Args:
@@ -219,6 +220,9 @@ class MlflowTarget(Target):
         if logged.ended:
             return
         tags = {STATE: trial.state.value, "cloudtune.reason": trial.reason, "cloudtune.place": trial.place}
+        charge = trial_charge(trial)
+        if charge is not None:
+            tags |= _cost_tags(*charge)
         points = points_of(trial, reports, self.job.objective)
         self._log(logged, {} if logged.params else trial.parameters, points, tags)
         self._set_status(logged, TRIAL_STATES[trial.state], trial.ended if trial.state.ended else None)
@@ -235,6 +239,9 @@ class MlflowTarget(Target):
             best = best_trial(self.job.objective, ended)
             params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
         tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
+        cost = run_cost(ended, self.job)
+        if cost is not None:
+            tags |= _cost_tags(float(cost.spent), cost.currency)
         self._log(logged, params, improvements(self.job.objective, ended), tags)
         self._set_status(logged, RUN_STATES[record.state], record.ended if record.state.ended else None)
 
@@ -301,6 +308,10 @@ class MlflowTarget(Target):
         elif status != logged.status:
             self._client.update_run(logged.id, status=status)
         logged.status = status
+
+
+def _cost_tags(cost: float, currency: str) -> dict[str, str]:
+    return {"cloudtune.cost": str(cost), "cloudtune.currency": currency}
 
 
 def _settings(job: "TuningJob", record: "RunRecord") -> dict[str, object]:

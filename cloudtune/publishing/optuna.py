@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cloudtune.costs.views import run_cost, trial_charge
 from cloudtune.errors import ConfigError
 from cloudtune.publishing.points import same_number
 from cloudtune.publishing.target import Target, need
@@ -145,8 +146,9 @@ class OptunaTarget(Target):
             self._update(trial_id, known[1], wanted)
         self._known[trial.number] = trial_id, wanted
 
-    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:  # noqa: ARG002  # trials are updated
-        attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason}
+    def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
+        cost = str(run_cost(ended, self.job) or "")
+        attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason, "cloudtune:cost": cost}
         for key, value in attributes.items():
             if self._study_attributes.get(key, "") != value:
                 self._storage.set_study_user_attr(self._study, key, value)
@@ -203,7 +205,10 @@ class OptunaTarget(Target):
         missing = self._space.missing(trial.parameters)
         if missing:
             self.note(f"not within the space, so user attributes of the trial: {', '.join(sorted(missing))}")
+        cost, currency = trial_charge(trial) or (None, "")
         optional = {
+            "cloudtune:cost": cost,
+            "cloudtune:currency": currency,
             "cloudtune:reason": trial.reason,
             "cloudtune:place": trial.place,
             "cloudtune:started": _text(trial.started),
@@ -213,7 +218,7 @@ class OptunaTarget(Target):
             NUMBER: trial.number,
             "cloudtune:state": trial.state.value,
             "cloudtune:attempt": trial.attempt,
-            **{key: value for key, value in optional.items() if value},
+            **{key: value for key, value in optional.items() if value not in (None, "")},
             **{f"params_{name}": value for name, value in missing.items()},
             **{f"metrics_{name}": _json_number(value) for name, value in trial.metrics.items()},
         }

@@ -4,10 +4,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from cloudtune.costs.views import trial_charge
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import ProgressCounter, keep_counting_values
 from cloudtune.spec.job import Objective
 from cloudtune.store.records import Report, Trial
+
+COST = "cost"
+"""The curve of one point with what a trial was charged, unless its program has a metric of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ def points_of(trial: Trial, reports: Iterable[Report], objectives: Sequence[Obje
     """Return the points of a trial's last attempt in the order of its reports.
 
     Further reports only append points. For an ended trial, the curve of each metric ends with the metric's final value,
-    also if the service gave nothing but that value.
+    also if the service gave nothing but that value; what it was charged is a metric, too.
     """
     kept: dict[str, float] = {}
     found: list[Point] = []
@@ -62,6 +66,9 @@ def _last_points(trial: Trial, found: Sequence[Point], objectives: Sequence[Obje
     step = max((point.step for point in found), default=0)
     moment = trial.ended or trial.started or 0.0
     ends = {counting_name(objectives, metric): value for metric, value in trial.metrics.items()}
+    charge = trial_charge(trial)
+    if charge is not None:
+        ends.setdefault(COST, charge[0])
     return [
         Point(name, step, moment, value)
         for name, value in ends.items()

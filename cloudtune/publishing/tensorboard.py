@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.publishing.points import counting_name, points_of
+from cloudtune.costs.views import currency_of
+from cloudtune.publishing.points import COST, counting_name, points_of
 from cloudtune.publishing.target import Target, need
 
 if TYPE_CHECKING:
@@ -69,6 +70,9 @@ class TensorBoardTarget(Target):
         if not ended and not record.state.ended:
             return  # an open TensorBoard keeps its first list of metrics, which are known from trials
         tags = {metric: counting_name(self.job.objective, metric) for metric in self._metrics}
+        currency = currency_of(ended)
+        if currency and COST not in tags:
+            tags[f"{COST} ({currency})"] = COST
         path = self.folder / f"events.out.tfevents.{record.created:010.0f}.experiment"
         _write(path, self._events.experiment(record, tags))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from late import LATE
-from published_runs import START, StagedRun, fail_at, finished_run, report, stages, trial
+from published_runs import START, StagedRun, charged_run, fail_at, finished_run, report, stages, trial
 
 from cloudtune import TuningJob
 from cloudtune.errors import ConfigError, ProviderError
@@ -393,3 +393,15 @@ def test_what_databases_need_beyond_the_skinny_package_is_named(
     monkeypatch.setitem(sys.modules, "alembic", None)
     with pytest.raises(ConfigError, match=r"sqlite:///mlflow.db needs alembic; .*pip install mlflow"):
         finished_run(tmp_path).publish(mlflow="sqlite:///mlflow.db")
+
+
+def test_what_trials_cost_is_a_metric_of_theirs_with_the_currency(tmp_path: Path, read: Read) -> None:
+    run = charged_run(tmp_path)
+    publish(run, read)
+    trials = read.trials
+    assert [trials[number].data.metrics.get("cost") for number in range(3)] == [0.5, 0.0, None]
+    assert [trials[number].data.tags.get("cloudtune.currency") for number in range(3)] == ["EUR", "EUR", None]
+    assert read.parent.data.tags["cloudtune.cost"] == "0.5"
+    before = read.essence()
+    publish(run, read)
+    assert read.essence() == before

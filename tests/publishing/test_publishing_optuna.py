@@ -19,10 +19,11 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late import LATE
-from published_runs import START, StagedRun, fail_at, finished_run, report, stages, trial
+from published_runs import START, StagedRun, charged_run, fail_at, finished_run, report, stages, trial
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.interop.formats import load_format
 from cloudtune.publishing import publisher_of
 from cloudtune.publishing.optuna import STATES
 from cloudtune.space.space import Space
@@ -404,3 +405,18 @@ def test_the_dashboard_shows_a_live_run(tmp_path: Path, dashboard: Callable[[str
     assert details["best_trials"][0]["values"] == [run.best.metrics["score"]]
     assert details["objective_names"] == ["score"]
     assert details["trials"][0]["params"][0]["param_external_value"] == str(run.trials()[0].parameters["x"])
+
+
+def test_what_trials_cost_are_attributes_and_a_study_with_them_is_imported(tmp_path: Path) -> None:
+    run = charged_run(tmp_path)
+    storage = f"sqlite:///{tmp_path}/study.db"
+    run.publish(optuna=storage)
+    study = load(storage)
+    found = [
+        (each.user_attrs.get("cloudtune:cost"), each.user_attrs.get("cloudtune:currency")) for each in study.trials
+    ]
+    assert found == [(0.5, "EUR"), (0.0, "EUR"), (None, None)]
+    assert study.user_attrs["cloudtune:cost"] == "0.5000 of 5.00 EUR"
+    imported = load_format("optuna").read(storage)
+    assert [each["accuracy"] for each in imported.trials] == [0.5, 0.52]
+    assert {name for each in imported.trials for name in each} == {"accuracy", "lr", "size", "kernel", "degree"}

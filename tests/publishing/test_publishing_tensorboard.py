@@ -11,7 +11,7 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late import LATE
-from published_runs import START, StagedRun, finished_run, report, stages, trial
+from published_runs import START, StagedRun, charged_run, finished_run, report, stages, trial
 
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune.publishing import publisher_of
@@ -232,3 +232,12 @@ def test_tensorboard_that_is_not_installed_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setitem(sys.modules, "tensorboard.plugins.hparams.summary_v2", None)
     with pytest.raises(ConfigError, match=r"pip install .*\[tensorboard\]"):
         finished_run(tmp_path).publish(tensorboard=tmp_path)
+
+
+def test_what_trials_cost_is_a_column_that_says_the_currency(tmp_path: Path, board: Board) -> None:
+    run = charged_run(tmp_path)
+    publish(run, board)
+    board.read()
+    assert board.metrics("trial-0000")["cost (EUR)"] == 0.5
+    assert board.metrics("trial-0001") == {"cost (EUR)": 0.0}
+    assert "cost (EUR)" not in board.metrics("trial-0002")

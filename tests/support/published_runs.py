@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from cloudtune.planning.plan import Ledger
 from cloudtune.provider.interface import Provider
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import Store
 
 START = 1_700_000_000.0
@@ -106,6 +107,16 @@ def finished_run(folder: Path, name: str = "digits-1a2b", **changes: Any) -> Sta
             *(report(3, step, accuracy=0.2 + 0.05 * step, loss=float(step)) for step in (1, 2)),
         ],
     )
+    run.end()
+    return run
+
+
+def charged_run(folder: Path) -> StagedRun:
+    """An ended run with a budget: trial 0 was tried twice, 1 was charged in vain, 2 was not charged at all."""
+    run = StagedRun(folder, limits={"trials": 40, "cost": "EUR 5"})
+    twice = tuple(Charge(attempt, "m", 1, 5.0, Decimal("0.25"), "EUR") for attempt in (1, 2))
+    failed = trial(1, TrialState.FAILED, reason="exit code 3", charges=(Charge(1, "m", 1, 5.0, Decimal(0), "EUR"),))
+    run.tell(trial(0, attempt=2, charges=twice), failed, trial(2))
     run.end()
     return run
 
