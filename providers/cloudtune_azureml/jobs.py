@@ -118,4 +118,6 @@ class AzureMlRunner(JobOutputs, JobRunner):
         if state is TrialState.FAILED and not too_long:
             reason = failure_of(self.azure, place)
         unplaced = bool(_NO_CAPACITY.search(reason))
-        return TrialSnapshot(number, place, state, reason=reason, too_long=too_long, unplaced=unplaced)
+        return TrialSnapshot(
+            number, place, state, started=started, ended=ended, reason=reason, too_long=too_long, unplaced=unplaced
+        )

