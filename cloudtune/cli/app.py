@@ -44,6 +44,7 @@ _COMMANDS = {
     "rm": "cloudtune.cli.removing",
     "gc": "cloudtune.cli.removing",
     "emulate": "cloudtune.cli.emulating",
+    "verify": "cloudtune.cli.verifying",
     "completion": "cloudtune.cli.starting",
 }
 """The module of each command, imported when the command is called or its help is printed."""
@@ -75,6 +76,7 @@ _SUMMARIES = {
     "rm": "Remove runs from this machine.",
     "gc": "Remove what removed and broken runs left behind.",
     "emulate": "Serve a cloud service's API on this machine.",
+    "verify": "Compare a real service with its emulator.",
     "completion": "Print the shell's completion script.",
 }
 

@@ -22,6 +22,7 @@ from cloudtune.store.records import RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from pydantic import JsonValue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from cloudtune.porting import Adapted
     from cloudtune.porting.tables import Tables
     from cloudtune.porting.words import ServiceWords
+    from cloudtune.provider.answers import Listener
     from cloudtune.provider.permissions import Mode
     from cloudtune.spec.job import TuningJob
     from cloudtune.store.store import RunStore
@@ -246,6 +248,14 @@ class Provider(ABC):
 
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
         """Save what a later start or resume needs besides the store. No other method gets the job with its secrets."""
+
+    def listening(self, listener: "Listener") -> "AbstractContextManager[None]":  # noqa: ARG002  # none here
+        """Return a context within which a listener gets every answer that this process gets from the service.
+
+        Raises:
+            ConfigError: the provider asks no service.
+        """
+        raise ConfigError(f"{self.name} asks no service whose answers could be compared")
 
     @abstractmethod
     def start(self, run: "RunStore") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudtune.errors import ProviderError, TrialError
+from cloudtune.errors import CredentialError, ProviderError, TrialError
 
 if TYPE_CHECKING:
     from cloudtune.store.records import Trial
@@ -37,6 +37,8 @@ def keep(
         (folder / "log.txt").write_text(lines, "utf-8", errors="backslashreplace")
         try:
             download(trial, folder / "output")
+        except CredentialError:  # what it left is not known: whoever wants it asks again
+            shutil.rmtree(folder / "output", ignore_errors=True)
         except (TrialError, ProviderError):  # it left nothing; the empty folder records that
             shutil.rmtree(folder / "output", ignore_errors=True)
             (folder / "output").mkdir()

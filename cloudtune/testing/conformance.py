@@ -85,8 +85,8 @@ class ProviderConformance:
                 "objective": {"metric": "score", "goal": "maximize"},
                 "space": {"x": X},
                 "strategy": {"type": "random", "seed": 3},
-                "limits": {"trials": 4, "parallel": 2, **fields.pop("limits", {})},
-                **{name: value for name, value in extras.items() if name != "trial"},
+                "limits": {"trials": 4, "parallel": 2, **extras.get("limits", {}), **fields.pop("limits", {})},
+                **{name: value for name, value in extras.items() if name not in ("trial", "limits")},
                 **fields,
             }
             return TuningJob.from_data(data)

@@ -17,7 +17,10 @@ from cloudtune_azureml.words import AzureMlWords
 from cloudtune_azureml.workload import VARIABLES
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.answers import Listener
     from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
@@ -88,6 +91,11 @@ class AzureMlProvider(CloudProvider):
         from cloudtune_azureml.policy import policies  # noqa: PLC0415
 
         return policies(self._settings, mode)
+
+    def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
+        from cloudtune_azureml.answers import listening  # noqa: PLC0415
+
+        return listening(listener)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_azureml.tuner import find  # noqa: PLC0415

@@ -40,8 +40,8 @@ def _role(aws: Aws, role: str | None) -> Finding:
     try:
         with translated(f"looking at {role}"):
             aws.iam.get_role(RoleName=role.rpartition("/")[2])
-    except CredentialError:
-        return Finding("role", None, f"{role}; whether it is there may not be asked")
+    except CredentialError as error:
+        return Finding("role", None, f"{role}; whether it is there may not be asked: {error}")
     except ProviderError as error:
         return Finding("role", ok=False, message=str(error))
     return Finding("role", ok=True, message=role)
@@ -65,8 +65,8 @@ def _image(aws: Aws, image: str | None) -> Finding:
                     {"imageDigest": place["digest"]} if place["digest"] else {"imageTag": place["tag"] or "latest"}
                 ],
             )
-    except CredentialError:
-        return Finding("image", None, f"{image}; whether it is there may not be asked")
+    except CredentialError as error:
+        return Finding("image", None, f"{image}; whether it is there may not be asked: {error}")
     except ProviderError as error:
         return Finding("image", ok=False, message=str(error))
     return Finding("image", ok=True, message=image)

@@ -18,7 +18,10 @@ from cloudtune_sagemaker.words import SageMakerWords
 from cloudtune_sagemaker.workload import PROVIDER, VARIABLES
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.answers import Listener
     from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
@@ -95,6 +98,11 @@ class SageMakerProvider(CloudProvider):
         from cloudtune_sagemaker.policy import policies  # noqa: PLC0415
 
         return policies(self._settings, mode)
+
+    def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
+        from cloudtune_sagemaker.answers import listening  # noqa: PLC0415
+
+        return listening(listener)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_sagemaker.tuner import find  # noqa: PLC0415

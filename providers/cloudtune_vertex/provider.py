@@ -17,7 +17,10 @@ from cloudtune_vertex.words import VertexWords
 from cloudtune_vertex.workload import VARIABLES
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from cloudtune.driver.outputs import RunBrief
+    from cloudtune.provider.answers import Listener
     from cloudtune.provider.permissions import Mode
     from cloudtune.space.space_codec import SpaceCodec
     from cloudtune.store.store import RunStore
@@ -86,6 +89,11 @@ class VertexProvider(CloudProvider):
         from cloudtune_vertex.policy import policies  # noqa: PLC0415
 
         return policies(self._settings, mode)
+
+    def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
+        from cloudtune_vertex.answers import listening  # noqa: PLC0415
+
+        return listening(listener)
 
     def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
         from cloudtune_vertex.tuner import find  # noqa: PLC0415

@@ -65,7 +65,9 @@ class Uses:
     def _prepared(self, mode: str, script: str | None = None, trials: int = 1) -> Run:
         given = {} if script is None else {"script": script}
         fields = {**copy.deepcopy(dict(self.fields)), "mode": mode, "limits": {"trials": trials, "parallel": 1}}
-        return api.prepare(job_of(self.folder, **given, **fields), self.on, project=self.folder, base=self.folder)
+        job = job_of(self.folder, **given, **fields)
+        (self.folder / "src" / "own.txt").write_text(str(self.folder))  # code that nobody has uploaded before
+        return api.prepare(job, self.on, project=self.folder, base=self.folder)
 
     def _run(self, mode: str) -> Run:
         run = self._prepared(mode)

@@ -1,0 +1,1 @@
+"""Compare what a real service answers with what its emulator answers for the same job."""
