@@ -12,7 +12,7 @@ from cloudtune.spec.job import Compute, TuningJob
 
 
 def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away: bool) -> Plan:
-    """Return a plan with the rates of its machines; with a note if the job has a budget and no price is known. Pure.
+    """Return a plan with the rates of its machines, and notes on what needs a price: a budget, the objective ``cost``. Pure.
 
     Args:
         plan: of the job.
@@ -24,7 +24,8 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away
     if plan.machines is not None and not plan.rates:
         rate = _rate(plan.machines.kind, job.compute, catalogue, region)
         plan = plan if rate is None else replace(plan, rates=(rate,))
-    return _budgeted(plan, job, catalogue, region, away=away)
+    remedy = _remedy(plan, catalogue, region)
+    return _measured(_budgeted(plan, job, remedy, away=away), job, remedy, away=away)
 
 
 def _rate(kind: str, compute: Compute, catalogue: Catalogue, region: str) -> Rate | None:
@@ -59,24 +60,54 @@ def _own(service: str, kind: str, compute: Compute) -> Machine:
     return Machine(service, kind, compute.cpus or 1, compute.memory or 1, _accelerator(compute))
 
 
-def _budgeted(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away: bool) -> Plan:
+def _remedy(plan: Plan, catalogue: Catalogue, region: str) -> tuple[str, str]:
+    """Return what of the plan's machine is not known, and where to say it."""
+    kind = "its machine" if plan.machines is None else plan.machines.kind
+    what = f"{kind} in {region}" if region else f"a {kind}"
+    entry = f'"{kind}" = …' if catalogue.machines else "hour = …"
+    return (
+        f"nothing says what {what} costs",
+        f"say it in cloudtune.toml, below [prices.{plan.provider}]: {entry} (money an hour)",
+    )
+
+
+def _budgeted(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool) -> Plan:
     limit = job.limits.cost
     if limit is None:
         return plan
+    unknown, say_it = remedy
     if not plan.rates:
-        kind = "its machine" if plan.machines is None else plan.machines.kind
-        what = f"{kind} in {region}" if region else f"a {kind}"
-        entry = f'"{kind}" = …' if catalogue.machines else "hour = …"
-        remedy = f"say it in cloudtune.toml, below [prices.{plan.provider}]: {entry} (money an hour)"
         if away:
-            message = f"nothing says what {what} costs: {remedy}, or leave the budget out"
-            return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
-        message = f"of no effect, since nothing says what a {kind} costs; {remedy}"
-        return plan.with_notes([Note("limits.cost", Support.APPROXIMATE, message)])
+            return _noted(plan, "limits.cost", Support.UNSUPPORTED, f"{unknown}: {say_it}, or leave the budget out")
+        return _noted(plan, "limits.cost", Support.APPROXIMATE, f"of no effect, since {unknown}; {say_it}")
     currency = plan.rates[0].currency
     if limit.currency not in ("", currency):
         message = (
             f"the prices are in {currency}: give the budget in {currency}, or prices in {limit.currency} in [prices]"
         )
-        return plan.with_notes([Note("limits.cost", Support.UNSUPPORTED, message)])
+        return _noted(plan, "limits.cost", Support.UNSUPPORTED, message)
     return plan
+
+
+def _measured(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool) -> Plan:
+    """Return a plan with a note that says who reports the objective ``cost``, where that is not the program for sure."""
+    if job.cost_objective is None:
+        return plan
+    path, (unknown, say_it) = f"objective[{job.cost_objective}].metric", remedy
+    if plan.support(path) is Support.UNSUPPORTED:
+        return plan  # which says why
+    if plan.mode == "managed":
+        message = "the service does not know what a trial costs; take it away, or give a regex if the program prints it"
+        return _noted(plan, path, Support.UNSUPPORTED, message)
+    if plan.rates:
+        message = f"cloudtune reports what the trial cost in {plan.rates[0].currency}, unless its program reports it"
+        return _noted(plan, path, Support.UNCHECKED, message)
+    if away:
+        message = f"{unknown}: {say_it}; or give a regex if the program prints it"
+        return _noted(plan, path, Support.UNSUPPORTED, message)
+    message = f"the program has to report it, since {unknown}; if it does not, {say_it}"
+    return _noted(plan, path, Support.APPROXIMATE, message)
+
+
+def _noted(plan: Plan, path: str, support: Support, message: str) -> Plan:
+    return plan.with_notes([Note(path, support, message)])

@@ -6,11 +6,8 @@ from cloudtune.costs.budget import Budget
 from cloudtune.costs.meter import Meter, with_charge
 from cloudtune.planning.plan import Machines
 from cloudtune.planning.rates import Rate
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import COST, TuningJob
 from cloudtune.store.records import Report, Trial
-
-COST = "cost"
-"""The metric that cloudtune itself reports of a trial whose program does not."""
 
 
 class Spending:
@@ -25,7 +22,7 @@ class Spending:
     """
 
     def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
-        self._measured = any(objective.metric == COST for objective in job.objective)
+        self._measured = job.cost_objective is not None
         self._meter = None if machines is None else Meter(machines, rates)
         self._budget = None
         if self._meter is not None and self._meter.known:

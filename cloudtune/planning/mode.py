@@ -9,6 +9,12 @@ from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian
 
+_COST = "objective.cost"
+_OWN_SUPPORT = {
+    _COST: (Support.DRIVEN, "the service does not know what a trial costs: cloudtune's driver reports it"),
+}
+"""Rows for what no service's tuner can do, beside those of the provider's table."""
+
 Reason = tuple[str, str]
 """A path of the spec, and the row of the provider's table of support that says why it needs the driver."""
 
@@ -26,12 +32,13 @@ class Mode:
         self, job: TuningJob, support: Mapping[str, tuple[Support, str]], reasons: Callable[[], Iterable[Reason]]
     ) -> None:
         self._job = job
-        self._support = support
+        self._support = {**_OWN_SUPPORT, **support}
         self._find_reasons = reasons
 
     @cached_property
     def _reasons(self) -> list[Reason]:
-        return list(self._find_reasons())
+        at = self._job.cost_objective
+        return [*self._find_reasons(), *([] if at is None else [(f"objective[{at}]", _COST)])]
 
     @cached_property
     def driven(self) -> bool:

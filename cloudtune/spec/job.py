@@ -115,11 +115,15 @@ class TrialSpec(SpecModel):
         return self
 
 
+COST = "cost"
+"""The metric that cloudtune itself reports of a trial whose program does not: what the trial costs."""
+
+
 class Objective(SpecModel):
     """A metric to be maximized or minimized."""
 
     metric: Text
-    """The metric's name, as the trial reports it."""
+    """The metric's name, as the trial reports it. Beside other objectives, cost is what the trial costs, unless it reports that itself."""
     goal: Literal["maximize", "minimize"]
     """maximize: greater is better; minimize: smaller is better."""
     regex: Text | None = None
@@ -359,6 +363,17 @@ class TuningJob(SpecModel):
     def search_space(self) -> Space:
         """Return the search space: axes and conditions."""
         return Space(self.space)
+
+    @property
+    def cost_objective(self) -> int | None:
+        """The index of the objective ``cost`` that cloudtune measures; None without it.
+
+        A sole objective of that name is the program's own, as is one with a regex.
+        """
+        if len(self.objective) == 1 or COST in self.metrics:
+            return None
+        found = (index for index, each in enumerate(self.objective) if each.metric == COST and each.regex is None)
+        return next(found, None)
 
     def driven(self) -> "TuningJob":
         """Return the job with the mode ``driven``."""

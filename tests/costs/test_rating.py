@@ -97,6 +97,72 @@ def test_spot_costs_what_is_listed_and_at_most_the_full_price(project: Path) -> 
     assert not spot["sagemaker"].rates[0].spot  # whose saving is in the seconds that it bills
 
 
+COSTLY = [{"metric": "loss", "goal": "minimize"}, {"metric": "cost", "goal": "minimize"}]
+REPORTS = "cloudtune reports what the trial cost in USD, unless its program reports it"
+
+
+def notes_of(plan: Plan, path: str) -> list[tuple[str, str]]:
+    return [(note.support.value, note.message) for note in plan.notes if note.path == path]
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_objective_cost_beside_others_is_reported_by_cloudtune_whose_driver_runs_the_job(
+    cloud: str, project: Path
+) -> None:
+    machine = {"compute": {"instance": {cloud: MACHINES[cloud]}}}
+    plan = cloudtune.plan(job_of(objective=COSTLY, **machine), cloud)
+    assert plan.mode == "driven"
+    assert notes_of(plan, "objective[1].metric") == [("unchecked", REPORTS)]
+    assert plan.support("objective[1].metric") in (Support.UNCHECKED, Support.DRIVEN)
+    forced = cloudtune.plan(job_of(objective=COSTLY, mode="managed", **machine), cloud)
+    assert forced.support("objective[1].metric") is Support.UNSUPPORTED
+    assert notes_of(forced, "objective[1]") == [
+        ("unsupported", "the service does not know what a trial costs; take mode: managed away")
+    ]
+    printed = [COSTLY[0], {**COSTLY[1], "regex": "cost=(.*)"}]
+    sole = job_of(objective=COSTLY[1], **machine)
+    assert job_of(objective=printed).cost_objective is sole.cost_objective is None
+    assert cloudtune.plan(sole, cloud).mode == "managed"
+
+
+def test_vertex_takes_several_objectives_of_which_the_program_prints_the_cost(project: Path) -> None:
+    printed = [COSTLY[0], {**COSTLY[1], "regex": "cost=(.*)"}]
+    plan = cloudtune.plan(job_of(objective=printed, compute={"instance": MACHINES["vertex"]}), "vertex")
+    assert plan.mode == "managed"
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_the_objective_cost_without_a_price_is_refused_with_the_line_to_add(cloud: str, project: Path) -> None:
+    config(project, f'[profiles.far]\nprovider = "{cloud}"\nregion = "nowhere-1"\n')
+    plan = cloudtune.plan(job_of(objective=COSTLY, compute={"instance": {cloud: MACHINES[cloud]}}), "far")
+    ((support, message),) = notes_of(plan, "objective[1].metric")
+    assert support == "unsupported"
+    assert f"nothing says what {MACHINES[cloud]} in nowhere-1 costs" in message
+    assert f'[prices.{cloud}]: "{MACHINES[cloud]}" = …' in message
+
+
+def test_on_this_machine_the_program_may_report_its_cost_and_cloudtune_does_where_it_knows_a_price(
+    project: Path,
+) -> None:
+    job = job_of(objective=COSTLY)
+    ((support, message),) = notes_of(cloudtune.plan(job, "local"), "objective[1].metric")
+    assert support == "approximate"
+    assert "[prices.local]: hour = …" in message
+    config(project, "[prices.local]\nhour = 0.4\n")
+    assert notes_of(cloudtune.plan(job, "local"), "objective[1].metric") == [("unchecked", REPORTS)]
+
+
+def test_a_run_here_has_a_front_of_values_and_costs(project: Path) -> None:
+    config(project, '[prices]\ncurrency = "EUR"\n[prices.local]\nhour = 3600\n')
+    job = job_of(objective=COSTLY, trial={"command": "python -c \"print('loss=0.5')\""}, limits={"trials": 2})
+    run = cloudtune.submit(job, "local", project=project)
+    assert run.wait().value == "completed"
+    trials = run.trials()
+    assert [trial.metrics for trial in trials] == [{"loss": 0.5, "cost": float(trial.cost or 0)} for trial in trials]
+    assert {trial.number for trial in run.front} == {min(trials, key=lambda trial: trial.metrics["cost"]).number}
+    assert all(0 < (trial.cost or 0) < 600 for trial in trials)
+
+
 def made(job: TuningJob, per_hour: str = "0.30", count: int = 1) -> Plan:
     return Plan("toy", "driven", {}, machines=Machines("m", count), rates=(Rate("m", Decimal(per_hour), "USD"),))
 
