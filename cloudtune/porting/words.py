@@ -13,7 +13,7 @@ from cloudtune.spec.places import is_remote
 SETTINGS = ("output", "image", "identity", "instance", "region")
 """The settings of a profile that mean the same on every service."""
 
-Kind = Literal["place", "identity", "machine", "image"]
+Kind = Literal["place", "identity", "machine", "image", "accelerator"]
 """What a text of a job may be in one service's words."""
 
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")

@@ -12,6 +12,7 @@ import pytest
 
 from cloudtune import TuningJob, api
 from cloudtune.planning.plan import Support, leaves
+from cloudtune.remote.resolving import resolve
 
 TABLE = Path(__file__).with_name("real_jobs.csv")
 PROFILES = {"sagemaker": "aws", "vertex": "gcp", "azureml": "azure"}
@@ -134,6 +135,15 @@ def test_a_real_job_is_planned_on_each_other_service_by_on_alone(row: dict[str, 
         assert [message for message in refused if not any(each in message for each in why)] == [], service
         assert [each for each in why if not any(each in message for message in refused)] == [], service
         assert plan.missing == ()
+
+
+@pytest.mark.parametrize("row", read(), ids=lambda row: row["job"])
+def test_a_real_job_stays_as_it_is_on_its_own_service(row: dict[str, str], project: Path) -> None:
+    provider, _, _ = resolve(PROFILES[row["service"]], project)
+    adapted = provider.adapt(job_of(row))
+    assert not any("another service's" in note.message or note.support is Support.UNSUPPORTED for note in adapted.notes)
+    assert adapted.job.trial == job_of(row).trial
+    assert adapted.job.data == job_of(row).data
 
 
 def test_so_many_of_the_real_jobs_move() -> None:
