@@ -19,13 +19,15 @@ class Budget:
         limit: of all trials together; None for none, where only what is spent is counted.
         meter: of the run; its prices are known.
         longest: seconds that an attempt may take; None where they are not bounded.
+        tail: seconds for which machines are paid after each attempt, whatever is done.
     """
 
-    def __init__(self, limit: Money | None, meter: Meter, longest: float | None) -> None:
+    def __init__(self, limit: Money | None, meter: Meter, longest: float | None, tail: float = 0.0) -> None:
         self.limit = None if limit is None else limit.amount
         self.spent = Decimal(0)
         self._meter = meter
         self._longest = longest
+        self._tail = tail
         self._seen: float | None = None
         self._running: dict[int, Callable[[], float]] = {}
 
@@ -46,6 +48,10 @@ class Budget:
         """Count an attempt that has ended."""
         self.spent += charge.amount or 0
         self._seen = max(self._seen or 0.0, charge.seconds)
+
+    def correct(self, before: Charge, after: Charge) -> None:
+        """Count another charge of the same attempt in place of one."""
+        self.spent += (after.amount or 0) - (before.amount or 0)
 
     def fits(self) -> bool:
         """Return whether another trial may start."""
@@ -82,4 +88,4 @@ class Budget:
         return min(bounds, default=0.0)
 
     def _cost(self, seconds: float) -> Decimal:
-        return self._meter.amount(max(seconds, 0.0)) or Decimal(0)
+        return self._meter.amount(max(seconds, 0.0) + self._tail) or Decimal(0)

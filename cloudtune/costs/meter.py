@@ -41,18 +41,24 @@ class Meter:
         rate = self._rates.get(machine) if machine else self._usual
         return None if rate is None else rate.amount(seconds, self._machines.count)
 
-    def charge(self, attempt: int, seconds: float, machine: str = "") -> Charge:
+    @property
+    def kept(self) -> float:
+        """Seconds for which machines are kept, and billed, after a trial; inf for those that stay until the run ends."""
+        return self._machines.kept
+
+    def charge(self, attempt: int, seconds: float, machine: str = "", kept: float = 0.0) -> Charge:
         """Return the charge of an attempt that has ended.
 
         Args:
             attempt: which start of the trial.
             seconds: that are billed for each of its machines; a clock that was set back makes none negative.
             machine: the one that it got; "" for the usual one.
+            kept: seconds for which its machines were kept after it.
         """
         used = max(seconds, 0.0)
-        amount = self.amount(used, machine)
+        amount = self.amount(used + kept, machine)
         currency = "" if amount is None else self.currency
-        return Charge(attempt, machine or self._machines.kind, self._machines.count, used, amount, currency)
+        return Charge(attempt, machine or self._machines.kind, self._machines.count, used, amount, currency, kept)
 
 
 def with_charge(trial: Trial, charge: Charge) -> None:

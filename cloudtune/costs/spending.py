@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from cloudtune.costs.budget import Budget
+from cloudtune.costs.kept import KeptMachines
 from cloudtune.costs.meter import Meter, with_charge
 from cloudtune.planning.plan import Machines
 from cloudtune.planning.rates import Rate
 from cloudtune.spec.job import COST, TuningJob
-from cloudtune.store.records import Report, Trial
+from cloudtune.store.records import Charge, Report, Trial
 
 
 class Spending:
@@ -24,10 +25,11 @@ class Spending:
     def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
         self._measured = job.cost_objective is not None
         self._meter = None if machines is None else Meter(machines, rates)
+        self._kept = None if self._meter is None else KeptMachines(self._meter)
         self._budget = None
-        if self._meter is not None and self._meter.known:
+        if self._meter is not None and self._kept is not None and self._meter.known:
             longest = None if job.limits.trial_time is None else job.limits.trial_time.total_seconds()
-            self._budget = Budget(job.limits.cost, self._meter, longest)
+            self._budget = Budget(job.limits.cost, self._meter, longest, self._kept.tail)
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Count what was charged before."""
@@ -36,15 +38,32 @@ class Spending:
                 for charge in trial.charges:
                     self._budget.charge(charge)
 
-    def start(self, trial: Trial, used: Callable[[], float]) -> None:
-        """Count a trial as running.
+    def start(self, trial: Trial, used: Callable[[], float]) -> list[Trial]:
+        """Count a trial as running; it takes machines that are kept, if there are some.
 
         Args:
             trial: the trial.
             used: returns the seconds that are billed for its attempt so far.
+
+        Returns:
+            The trial whose machines were kept until now, with its charge as it is now.
         """
         if self._budget is not None:
             self._budget.start(trial.number, used)
+        taken = None if self._kept is None else self._kept.take()
+        return self._corrected([] if taken is None else [taken])
+
+    def close(self) -> list[Trial]:
+        """Let go of machines that were kept until the run ends; return their trials, with their charges as they are now."""
+        return self._corrected([] if self._kept is None else list(self._kept.let_go()))
+
+    def _corrected(self, changed: Iterable[tuple[Trial, Charge, Charge]]) -> list[Trial]:
+        trials = []
+        for trial, before, after in changed:
+            if self._budget is not None:
+                self._budget.correct(before, after)
+            trials.append(trial)
+        return trials
 
     def end(self, trial: Trial, seconds: float, machine: str = "") -> None:
         """Charge a trial for its attempt, which has ended; set its metric `cost` where that is an objective.
@@ -56,8 +75,10 @@ class Spending:
         """
         if self._meter is None:
             return
-        charge = self._meter.charge(trial.attempt, seconds, machine)
+        charge = self._meter.charge(trial.attempt, seconds, machine, 0.0 if self._kept is None else self._kept.tail)
         with_charge(trial, charge)
+        if self._kept is not None:
+            self._kept.add(trial, charge)
         if self._measured and trial.cost is not None:
             trial.metrics.setdefault(COST, float(trial.cost))
         if self._budget is not None:

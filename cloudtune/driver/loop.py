@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cloudtune.costs.spending import Spending
+from cloudtune.driver.announcer import Announcer
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
@@ -98,7 +99,7 @@ class Driver:
         self._limits = job.limits
         self._run = run
         self._launcher = launcher
-        self._watcher = watcher
+        self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
         self._total = self._search.total
@@ -117,8 +118,6 @@ class Driver:
         self._elapsed_before = 0.0
         self._elapsed_saved = 0.0
         self._next_check = 0.0
-        self._next_progress = 0.0
-        self._messages: list[str] = []
         self._noted_interrupt = 0
         self._learn(known)
 
@@ -232,7 +231,8 @@ class Driver:
 
     def _run_trial(self, trial: Trial) -> _Running:
         """Count a trial as running."""
-        self._spending.start(trial, lambda: self._launcher.billed(trial))
+        for charged in self._spending.start(trial, lambda: self._launcher.billed(trial)):
+            self._work.trial(charged)
         running = self._running[trial.number] = _Running(trial)
         return running
 
@@ -415,6 +415,8 @@ class Driver:
 
     def _finish(self) -> RunState:
         state, reason = self._outcome()
+        for charged in self._spending.close():
+            self._work.trial(charged)
         for repeated in self._counter.failures.repeated():
             self._event(None, repeated)
         self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
@@ -473,27 +475,21 @@ class Driver:
 
     def _event(self, number: int | None, message: str) -> None:
         self._work.event(number, message)
-        if self._watcher is not None:
-            self._messages.append(f"trial {number}: {message}" if number is not None else message)
+        self._announcer.event(number, message)
 
     def _show_progress(self, state: RunState | None = None) -> None:
-        if self._watcher is None or (state is None and time.monotonic() < self._next_progress):
-            return
-        self._next_progress = time.monotonic() + 0.1
-        now = state or (RunState.STOPPING if self._draining else RunState.RUNNING)
+        self._announcer.show(lambda: self._progress(state), last=state is not None)
+
+    def _progress(self, state: RunState | None) -> Progress:
         counts = {each.value: count for each, count in self._counter.counts.items() if count}
         counts[TrialState.RUNNING.value] = len(self._running)
-        self._watcher(
-            Progress(
-                state=now,
-                counts=counts,
-                total=self._total,
-                best=self._counter.best,
-                elapsed=self._elapsed,
-                eta=time_left(sum(self._counter.counts.values()), self._total, self._elapsed, self._limits.time),
-                cost=self._spending.text,
-                running=tuple(running.trial for running in self._running.values()),
-                message="\n".join(self._messages),
-            )
+        return Progress(
+            state=state or (RunState.STOPPING if self._draining else RunState.RUNNING),
+            counts=counts,
+            total=self._total,
+            best=self._counter.best,
+            elapsed=self._elapsed,
+            eta=time_left(sum(self._counter.counts.values()), self._total, self._elapsed, self._limits.time),
+            cost=self._spending.text,
+            running=tuple(running.trial for running in self._running.values()),
         )
-        self._messages = []

@@ -1,5 +1,6 @@
 """Plan what a provider does with each field of a job; no field is dropped silently."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -82,11 +83,14 @@ class Machines:
         kind: the machine type, or a word in its place.
         count: number of machines.
         longest: the service's limit on a trial's time where the job has none; None for no limit.
+        kept: seconds for which they stay, and are billed, after a trial for the next one; inf for those that stay until
+            the run ends, 0 for those that go with their trial.
     """
 
     kind: str
     count: int = 1
     longest: timedelta | None = None
+    kept: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,8 @@ class Plan:
         )
         said = data.get("machines")  # older stores have plans without machines
         longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
-        machines = None if said is None else Machines(said["kind"], said["count"], longest)
+        kept = 0.0 if said is None else float(said.get("kept", 0.0))
+        machines = None if said is None else Machines(said["kind"], said["count"], longest, kept)
         missing = tuple(Missing.from_data(each) for each in data.get("missing", ()))
         rates = tuple(Rate.from_data(each) for each in data.get("rates", ()))
         return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing, rates)
@@ -176,7 +181,8 @@ class Plan:
 
 def _machines_data(machines: Machines) -> dict[str, JsonValue]:
     longest = None if machines.longest is None else machines.longest.total_seconds()
-    return {"kind": machines.kind, "count": machines.count, "longest": longest}
+    kept = "inf" if math.isinf(machines.kept) else machines.kept  # JSON has no such number
+    return {"kind": machines.kind, "count": machines.count, "longest": longest, "kept": kept}
 
 
 class Ledger:

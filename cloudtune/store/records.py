@@ -73,6 +73,7 @@ class Charge:
         seconds: the time that is billed for each of them.
         amount: in `currency`; None where the price is not known.
         currency: an ISO 4217 code; "" without a price.
+        kept: seconds for which its machines were kept for the next trial after it, which are billed, too.
     """
 
     attempt: int
@@ -81,6 +82,7 @@ class Charge:
     seconds: float
     amount: Decimal | None = None
     currency: str = ""
+    kept: float = 0.0
 
 
 @dataclass(slots=True)

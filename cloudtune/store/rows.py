@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, fields
+from dataclasses import asdict, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -72,9 +72,8 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
 
 def charges_text(charges: Sequence[Charge]) -> str:
     """Return the value of the column of charges, amounts as text: JSON has no decimal numbers."""
-    return json.dumps(
-        [[*astuple(each)[:4], "" if each.amount is None else str(each.amount), each.currency] for each in charges]
-    )
+    rows = [{**asdict(each), "amount": "" if each.amount is None else str(each.amount)} for each in charges]
+    return json.dumps([list(row.values()) for row in rows])
 
 
 def charges_of(place: str, text: object) -> tuple[Charge, ...]:
@@ -96,14 +95,15 @@ def charges_of(place: str, text: object) -> tuple[Charge, ...]:
         raise Damage(f"{place} are no list of charges") from None
 
 
-def _charge(  # in the order of the fields
-    place: str, attempt: int, machine: str, machines: int, seconds: float, amount: str, currency: str
+def _charge(  # noqa: PLR0917  # in the order of the fields
+    place: str, attempt: int, machine: str, machines: int, seconds: float, amount: str, currency: str, kept: float = 0.0
 ) -> Charge:
     for value, kind in ((attempt, int), (machine, str), (machines, int), (amount, str), (currency, str)):
         _check(place, value, kind)
-    _check(place, seconds, float, int)
+    for time in (seconds, kept):
+        _check(place, time, float, int)
     try:
-        return Charge(attempt, machine, machines, seconds, Decimal(amount) if amount else None, currency)
+        return Charge(attempt, machine, machines, seconds, Decimal(amount) if amount else None, currency, kept)
     except InvalidOperation:
         raise Damage(f"{place} have the amount {amount!r}") from None
 

@@ -110,7 +110,9 @@ def machines_of(request: Mapping[str, Any]) -> Machines | None:
         if isinstance(own, Mapping) and isinstance(own.get("InstanceType"), str) and isinstance(stopping, Mapping):
             seconds, count = stopping.get("MaxRuntimeInSeconds"), own.get("InstanceCount")
             longest = timedelta(seconds=seconds) if isinstance(seconds, int) else None
-            return Machines(own["InstanceType"], count if isinstance(count, int) else 1, longest)
+            kept = own.get("KeepAlivePeriodInSeconds") if "HyperParameterTuningJobConfig" not in request else None
+            known = kept if isinstance(kept, int) else 0
+            return Machines(own["InstanceType"], count if isinstance(count, int) else 1, longest, float(known))
     return None
 
 

@@ -1,5 +1,6 @@
 """Values of a request that Vertex AI knows and a plan can judge, and settings that it takes and does not heed."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -68,8 +69,10 @@ def machines_of(request: Mapping[str, Any]) -> Machines | None:
         pools = mappings(spec.get("workerPoolSpecs"))
         kinds = [mapping(pool.get("machineSpec")).get("machineType") for pool in pools]
         counts = [pool.get("replicaCount") for pool in pools]
-        if kinds and isinstance(kinds[0], str):
-            return Machines(kinds[0], sum(count for count in counts if isinstance(count, int)) or 1, LONGEST)
+        if kinds and all(isinstance(kind, str) for kind in kinds):
+            several = " and ".join(dict.fromkeys(map(str, kinds)))  # of which no price list has one
+            kept = math.inf if "persistentResourceId" in spec else 0.0
+            return Machines(several, sum(count for count in counts if isinstance(count, int)) or 1, LONGEST, kept)
     return None
 
 

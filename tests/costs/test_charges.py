@@ -1,10 +1,12 @@
 """Charges of attempts, to the cent, and how the store keeps them."""
 
+import json
 import sqlite3
 from decimal import Decimal
 
 import pytest
 
+from cloudtune.costs.kept import KeptMachines
 from cloudtune.costs.meter import Meter, total, with_charge
 from cloudtune.errors import DamagedRun
 from cloudtune.planning.plan import Machines, Plan
@@ -110,3 +112,62 @@ def test_a_plan_keeps_its_rates():
 )
 def test_money_for_people(amount, text):
     assert format_money(Decimal(amount), "USD") == text
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def dollars(kept: float) -> Meter:
+    """A dollar a second."""
+    return Meter(Machines("m", kept=kept), [Rate("m", Decimal(3600), "USD")])
+
+
+def ended(meter, machines, number, seconds):
+    trial = Trial(number, {}, attempt=1)
+    with_charge(trial, charge := meter.charge(1, seconds, kept=machines.tail))
+    machines.add(trial, charge)
+    return trial
+
+
+def test_machines_that_are_kept_for_a_time_are_paid_for_it_until_the_next_trial_takes_them():
+    clock, meter = Clock(), dollars(kept=60)
+    machines = KeptMachines(meter, clock)
+    first = ended(meter, machines, 0, 10)
+    assert first.cost == 70  # nothing else is known yet to take them
+    clock.now = 12.5
+    trial, before, after = machines.take()
+    assert (trial, before.amount, after.amount) == (first, 70, Decimal("22.5"))
+    assert (first.charges[0].seconds, first.charges[0].kept) == (10, 12.5)
+    second = ended(meter, machines, 1, 5)
+    clock.now = 100  # too late: they are gone, and paid
+    assert machines.take() is None
+    assert list(machines.let_go()) == []
+    assert first.cost + second.cost == Decimal("87.5")
+
+
+def test_machines_that_stay_until_the_run_ends_are_paid_until_then():
+    clock, meter = Clock(), dollars(kept=float("inf"))
+    machines = KeptMachines(meter, clock)
+    first, second = (ended(meter, machines, number, 10) for number in range(2))
+    assert first.cost + second.cost == 20
+    clock.now = 30
+    machines.take()
+    clock.now = 50
+    assert [trial for trial, _, _ in machines.let_go()] == [second]
+    assert (first.cost, second.cost) == (40, 60)
+
+
+def test_machines_that_go_with_their_trial_are_not_waited_with():
+    machines = KeptMachines(meter := dollars(kept=0.0), Clock())
+    assert ended(meter, machines, 0, 10).cost == 10
+    assert machines.take() is None
+
+
+@pytest.mark.parametrize("kept", [0.0, 90.0, float("inf")])
+def test_a_plan_knows_how_long_its_machines_stay(kept):
+    plan = Plan("toy", "driven", {}, machines=Machines("m", kept=kept))
+    assert Plan.from_data(json.loads(json.dumps(plan.to_data()))) == plan

@@ -60,7 +60,7 @@ def test_lists_and_looks_say_what_was_spent_and_of_what(project: Path, capsys: p
     assert (first["cost"], second["cost"]) == ("1.25", "0.05")
     assert "trial 0: loss = 0 (1.25 USD)" in said(capsys, "best")
     assert second["charges"] == [
-        {"attempt": 1, "machine": "m", "machines": 2, "seconds": 60.0, "amount": "0.05", "currency": "USD"}
+        {"attempt": 1, "machine": "m", "machines": 2, "seconds": 60.0, "amount": "0.05", "currency": "USD", "kept": 0.0}
     ]
 
 

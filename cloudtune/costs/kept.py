@@ -1,0 +1,63 @@
+"""What machines cost that are kept between trials, for the next one."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from cloudtune.costs.meter import Meter, with_charge
+from cloudtune.store.records import Charge, Trial
+
+
+class KeptMachines:
+    """The machines that wait for a trial. A trial pays for its machines until the next one takes them.
+
+    Machines that are kept for a time are charged for all of it as soon as their trial ends: nothing ends that time but
+    another trial. Those that stay until the run ends are charged once they are taken, or let go.
+
+    Args:
+        meter: of the run.
+        now: the clock, in seconds.
+    """
+
+    def __init__(self, meter: Meter, now: Callable[[], float] = time.time) -> None:
+        self._meter = meter
+        self._now = now
+        self._waiting: deque[tuple[float, Trial, Charge]] = deque()
+
+    @property
+    def tail(self) -> float:
+        """Seconds for which machines are paid after the last trial on them, whatever is done."""
+        return self._meter.kept if math.isfinite(self._meter.kept) else 0.0
+
+    def add(self, trial: Trial, charge: Charge) -> None:
+        """Add the machines of a trial that has ended."""
+        if self._meter.kept:
+            self._waiting.append((self._now(), trial, charge))
+
+    def take(self) -> tuple[Trial, Charge, Charge] | None:
+        """Give the machines that have waited longest to a trial that starts.
+
+        Returns:
+            The trial that they are from, its charge before, and now; None if none wait, or they are gone.
+        """
+        while self._waiting:
+            since, trial, charge = self._waiting.popleft()
+            waited = max(self._now() - since, 0.0)
+            if waited <= self._meter.kept:
+                return self._charged(trial, charge, waited)
+        return None
+
+    def let_go(self) -> Iterator[tuple[Trial, Charge, Charge]]:
+        """Let go of machines that stay until the run ends; yield the trials that they are from, with
+        their charges before, and now."""
+        while self._waiting and math.isinf(self._meter.kept):
+            since, trial, charge = self._waiting.popleft()
+            yield self._charged(trial, charge, max(self._now() - since, 0.0))
+
+    def _charged(self, trial: Trial, charge: Charge, kept: float) -> tuple[Trial, Charge, Charge]:
+        machine = charge.machine if self._meter.amount(0.0, charge.machine) is not None else ""
+        anew = replace(self._meter.charge(charge.attempt, charge.seconds, machine, kept), machine=charge.machine)
+        with_charge(trial, anew)
+        return trial, charge, anew
