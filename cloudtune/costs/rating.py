@@ -22,8 +22,9 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away
         away: whether trials run elsewhere than on this machine, which costs nothing that is said by nobody.
     """
     if plan.machines is not None and not plan.rates:
-        rate = _rate(plan.machines.kind, job.compute, catalogue, region)
-        plan = plan if rate is None else replace(plan, rates=(rate,))
+        kinds = (plan.machines.kind, *plan.machines.others)
+        rates = [_rate(kind, job.compute, catalogue, region) for kind in kinds]
+        plan = plan if rates[0] is None else replace(plan, rates=tuple(rate for rate in rates if rate is not None))
     remedy = _remedy(plan, catalogue, region)
     return _measured(_budgeted(plan, job, remedy, away=away), job, remedy, away=away)
 

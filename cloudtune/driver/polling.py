@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate, finds_no_place
+from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate, finds_no_place
+from cloudtune.driver.machine_choice import MachineChoice
 from cloudtune.driver.outages import OutageTolerance
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import NO_REASON, ran_too_long
-from cloudtune.errors import EmulatorEnded, ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError, QuotaError
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Trial, TrialState
 
@@ -88,6 +89,20 @@ class JobRunner(TrialOutputs):
             ProviderError: the service cannot be reached, or refuses.
         """
         self.template = self.brief.request()
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """The machine types that a trial may get, the preferred one first; () where they are not known."""
+        own = self.brief.plan.machines
+        return () if own is None else (own.kind, *own.others)
+
+    def use_machine(self, machine: str) -> None:
+        """Change `template` so that the jobs to come run on another machine type; called where the plan names several.
+
+        Args:
+            machine: one of `machines`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} knows one machine type")
 
     @abstractmethod
     def place(self, trial: Trial) -> str:
@@ -179,11 +194,13 @@ class _Attempt:
         trial: as the driver has it.
         started: seconds since 1970 at which its program started; None before, or where the service has not said.
         ended: its end, once that is known.
+        machine: the machine type that it was submitted for; "" for that of the plan.
     """
 
     trial: Trial
     started: float | None = None
     ended: Ended | None = None
+    machine: str = ""
 
 
 class JobLauncher(PollingLauncher):
@@ -206,6 +223,8 @@ class JobLauncher(PollingLauncher):
         self.tolerance = OutageTolerance()
         self.once = runner.once
         runner.prepare()
+        self._machines = MachineChoice(runner.machines)
+        self._machine = self._machines.current
 
     def room(self) -> int | None:
         return None if self._runner.ready else 0
@@ -222,13 +241,33 @@ class JobLauncher(PollingLauncher):
     def launch(self, trial: Trial) -> None:
         attempt = self._running[self.place(trial)] = _Attempt(trial)
         try:
-            self._runner.submit(trial)
+            while not self._submit(attempt):
+                pass
         except EmulatorEnded:  # the failure is not the trial's
             raise
         except ProviderError as error:
             retry = error.code not in self._runner.for_good
             unplaced = finds_no_place(error)
             attempt.ended = Ended(trial.number, trial.attempt, str(error), retry=retry, unplaced=unplaced, billed=0.0)
+
+    def _submit(self, attempt: _Attempt) -> bool:
+        """Submit an attempt for the machine type that has room; return False if it has none and another is to be tried."""
+        if self._machines.current != self._machine:
+            self._machine = self._machines.current
+            self._runner.use_machine(self._machine)
+        attempt.machine = self._machine
+        try:
+            self._runner.submit(attempt.trial)
+        except QuotaError as error:
+            if not self._machines.without_room(attempt.machine):
+                raise
+            self._updates.append(self._remark(attempt, str(error)))
+            return False
+        return True
+
+    def _remark(self, attempt: _Attempt, why: str) -> Remark:
+        said = f"{attempt.machine} has no room ({why}); {self._machines.current} is tried next"
+        return Remark(attempt.trial.number, attempt.trial.attempt, said)
 
     def adopt(self, trial: Trial) -> bool:
         if not self._runner.find(trial):
@@ -264,7 +303,8 @@ class JobLauncher(PollingLauncher):
             attempt = self._running[seen.place]
             attempt.started = seen.started or attempt.started
             if seen.state.ended:
-                attempt.ended = replace(self._end(attempt.trial, seen), billed=_billed(attempt, seen))
+                ended = replace(self._end(attempt.trial, seen), billed=_billed(attempt, seen), machine=attempt.machine)
+                attempt.ended = self._elsewhere(attempt, ended) if seen.unplaced else ended
         for place, attempt in list(self._running.items()):
             if attempt.ended is not None:
                 del self._running[place]
@@ -278,6 +318,13 @@ class JobLauncher(PollingLauncher):
             return Ended(trial.number, trial.attempt, ran_too_long(self._runner.brief.job))
         failure = seen.reason or NO_REASON
         return Ended(trial.number, trial.attempt, failure, retry=seen.retry, unplaced=seen.unplaced)
+
+    def _elsewhere(self, attempt: _Attempt, ended: Ended) -> Ended:
+        """Return the end of an attempt that got no machine: the driver starts it again where another type is to be tried."""
+        if not self._machines.without_room(attempt.machine or self._machine):
+            return ended
+        self._updates.append(self._remark(attempt, ended.failure))
+        return replace(ended, lost=True, unplaced=False)
 
     def close(self) -> None:
         """Do nothing: jobs that still run are the service's, and a resumed driver adopts them."""

@@ -26,6 +26,7 @@ class Faults:
         capacity: probability that a job fails for lack of machines before it starts.
         internal: probability that an attempt of a job fails with an internal error of the service before it starts.
         spot: probability that a job on spot machines is interrupted, once, when it reports its first metric.
+        full: machine types that have no room: jobs for them fail before they start.
         services: the services whose calls are hit, by the emulator's names for them.
         operations: the operations that are hit, e.g. ``CreateTrainingJob``; None for all of the services.
         seed: the seed of the random draws.
@@ -40,6 +41,7 @@ class Faults:
     capacity: float = 0.0
     internal: float = 0.0
     spot: float = 0.0
+    full: Collection[str] = ()
     services: Collection[str] = ()
     operations: Collection[str] | None = None
     seed: int = 0
@@ -65,10 +67,15 @@ class Faults:
             draw -= probability
         return ""
 
-    def at_start(self, job: str) -> Literal["", "capacity", "internal"]:
-        """Return the fault that keeps a job from starting; "" for none."""
+    def at_start(self, job: str, machine: str = "") -> Literal["", "capacity", "internal"]:
+        """Return the fault that keeps a job from starting; "" for none.
+
+        Args:
+            job: its name.
+            machine: the machine type that it asks for; "" if it names none.
+        """
         draw = self._draw(f"start {job}")
-        if draw < self.capacity:
+        if draw < self.capacity or machine in self.full:
             self._count("capacity")
             return "capacity"
         if draw - self.capacity < self.internal:

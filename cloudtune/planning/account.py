@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.planning.support import SupportTable
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.job import Settled, TuningJob, alternatives, pick
 
 
 class Account:
@@ -39,11 +39,16 @@ class Account:
             if getattr(getattr(self._job, part), name) not in (None, ()):
                 self.note(f"{part}.{name}", row, target)
 
-    def own(self, path: str, value: str | dict[str, str] | None, target: str) -> str | None:
+    def own(self, path: str, value: Settled, target: str) -> str | None:
         """Return what a setting that may have a value for each provider says here, and carry it if the job gives it."""
         if value is not None:
             self._ledger.carry_per_provider(path, value, target)
         return pick(value, self._ledger.provider)
+
+    def note_several(self, path: str, value: Settled, row: str, target: str = "") -> None:
+        """Note a setting that names several values for this provider, of which the request has the first."""
+        if len(alternatives(value, self._ledger.provider)) > 1:
+            self.note(path, row, target)
 
     def own_path(self, path: str, value: str | dict[str, str]) -> str:
         """Return the path of this provider's value of such a setting."""

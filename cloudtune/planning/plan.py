@@ -85,12 +85,14 @@ class Machines:
         longest: the service's limit on a trial's time where the job has none; None for no limit.
         kept: seconds for which they stay, and are billed, after a trial for the next one; inf for those that stay until
             the run ends, 0 for those that go with their trial.
+        others: further types that a trial may get where `kind` has no room, the preferred one first.
     """
 
     kind: str
     count: int = 1
     longest: timedelta | None = None
     kept: float = 0.0
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ class Plan:
         said = data.get("machines")  # older stores have plans without machines
         longest = None if said is None or said["longest"] is None else timedelta(seconds=said["longest"])
         kept = 0.0 if said is None else float(said.get("kept", 0.0))
-        machines = None if said is None else Machines(said["kind"], said["count"], longest, kept)
+        others = () if said is None else tuple(said.get("others", ()))
+        machines = None if said is None else Machines(said["kind"], said["count"], longest, kept, others)
         missing = tuple(Missing.from_data(each) for each in data.get("missing", ()))
         rates = tuple(Rate.from_data(each) for each in data.get("rates", ()))
         return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing, rates)
@@ -182,7 +185,8 @@ class Plan:
 def _machines_data(machines: Machines) -> dict[str, JsonValue]:
     longest = None if machines.longest is None else machines.longest.total_seconds()
     kept = "inf" if math.isinf(machines.kept) else machines.kept  # JSON has no such number
-    return {"kind": machines.kind, "count": machines.count, "longest": longest, "kept": kept}
+    others: dict[str, JsonValue] = {"others": list(machines.others)} if machines.others else {}
+    return {"kind": machines.kind, "count": machines.count, "longest": longest, "kept": kept, **others}
 
 
 class Ledger:
@@ -216,9 +220,9 @@ class Ledger:
         if verdict is not None:
             self.note(path, *verdict, target)
 
-    def carry_per_provider(self, path: str, value: str | Mapping[str, str], target: str) -> None:
+    def carry_per_provider(self, path: str, value: object, target: str) -> None:
         """Carry a setting that may have a value for each provider; note values for other providers as ineffective."""
-        if isinstance(value, str):
+        if not isinstance(value, Mapping):
             self.carry(path, target)
             return
         self.carry(f"{path}.{self.provider}", target)

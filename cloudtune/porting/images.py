@@ -4,6 +4,7 @@ from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.frameworks import Framework, FrameworkImage, NoImage, NoRegion
 from cloudtune.porting.words import ServiceWords, owner
+from cloudtune.spec.job import alternatives
 
 _PATH = "trial.image"
 
@@ -92,7 +93,7 @@ def _find(change: Change, framework: Framework) -> FrameworkImage | None:
 
 def _has_gpu(change: Change) -> bool:
     compute = change.job.compute
-    instance = change.said(compute.instance) or change.default("instance")
+    instance = next(iter(alternatives(compute.instance, change.words.provider)), change.default("instance"))
     return compute.accelerators is not None or (
         instance is not None and change.words.with_gpu.fullmatch(instance) is not None
     )

@@ -12,7 +12,7 @@ from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.offers import Choice, described
 from cloudtune.porting.words import is_foreign, words_of
-from cloudtune.spec.job import Accelerators, Compute
+from cloudtune.spec.job import Accelerators, Compute, alternatives
 
 _NEEDS = ("accelerators", "cpus", "memory")
 """The fields of `Compute` that say what a machine must have; the first one said bears the reason for the choice."""
@@ -20,19 +20,37 @@ _NEEDS = ("accelerators", "cpus", "memory")
 
 def port_machines(change: Change) -> None:
     """Give the job a machine type of this service: its own, one that has what is needed, or another's equivalent."""
-    value = change.job.compute.instance
-    own = change.said(value)
-    if own is not None and (change.names_service(value) or not is_foreign("machine", own, change.words)):
-        _spell_accelerators(change)
-    elif own is None or _needs_only(change, own):
-        _meet_needs(change, own)
+    named = alternatives(change.job.compute.instance, change.words.provider)
+    own = tuple(name for name in named if not is_foreign("machine", name, change.words))
+    if own:
+        _keep(change, own, named)
+    elif not named or _needs_only(change, named):
+        _meet_needs(change, named)
     else:
-        _replace(change, own)
+        _replace(change, named)
 
 
-def _needs_only(change: Change, own: str) -> bool:
-    """Return whether a job says what it needs beside another service's machine type of which nothing is known."""
-    return bool(_said(change.job.compute)) and _known_elsewhere(own, change.job.compute.accelerators) is None
+def _keep(change: Change, own: tuple[str, ...], named: tuple[str, ...]) -> None:
+    """Keep the machine types of the service's own, without those of others."""
+    if others := [name for name in named if name not in own]:
+        change.note(
+            "compute.instance", Support.APPROXIMATE, f"{', '.join(others)}: another service's, of no effect here"
+        )
+        _name(change, own)
+    _spell_accelerators(change, own[0])
+
+
+def _name(change: Change, types: tuple[str, ...], **fields: object) -> None:
+    """Write machine types into the job for this service; what it says for other services stays."""
+    value, there = change.job.compute.instance, types[0] if len(types) == 1 else types
+    instance = {**value, change.words.provider: there} if isinstance(value, dict) else there
+    change.update("compute", instance=instance, **fields)
+
+
+def _needs_only(change: Change, named: tuple[str, ...]) -> bool:
+    """Return whether a job says what it needs beside other services' machine types of which nothing is known."""
+    beside = change.job.compute.accelerators
+    return bool(_said(change.job.compute)) and all(_known_elsewhere(name, beside) is None for name in named)
 
 
 def _said(compute: Compute) -> list[str]:
@@ -45,11 +63,11 @@ def _leaves(said: list[str]) -> list[str]:
     return [f"compute.{leaf}" for name in said for leaf in parts.get(name, (name,))]
 
 
-def _spell_accelerators(change: Change) -> None:
+def _spell_accelerators(change: Change, own: str) -> None:
     """Write the accelerators beside a machine type of the service's own as the service does."""
-    asked, own = change.job.compute.accelerators, change.said(change.job.compute.instance)
+    asked = change.job.compute.accelerators
     kind = None if asked is None else neutral(asked.type)
-    if asked is None or kind is None or own is None:
+    if asked is None or kind is None:
         return
     machine = change.catalogue.machine(own, accelerator(kind, asked.count))
     if machine is not None and machine.spelling not in ("", asked.type):
@@ -60,7 +78,7 @@ def _spell_accelerators(change: Change) -> None:
 # What a job needs
 
 
-def _meet_needs(change: Change, foreign: str | None) -> None:
+def _meet_needs(change: Change, foreign: tuple[str, ...]) -> None:
     """Choose the cheapest machine that has what the job needs; leave a job that needs nothing to the provider."""
     compute, known = change.job.compute, change.catalogue
     said = _said(compute)
@@ -98,24 +116,29 @@ def _preferred(change: Change, found: list[Offer]) -> list[Offer]:
     return sorted(found, key=lambda offer: offer.machine.name != default)
 
 
-def _rent(change: Change, choice: Choice, said: list[str], foreign: str | None) -> None:
+def _rent(change: Change, choice: Choice, said: list[str], foreign: tuple[str, ...]) -> None:
     machine = choice.offers[0].machine
     reason, *others = _leaves(said)
     change.note(reason, Support.ENCODED, choice.reason(change.default("instance")))
     for path in others:
         change.note(path, Support.ENCODED, f"{machine.name} has {machine.size}")
-    if foreign is not None:
-        message = f"{machine.name} has what the job needs: {foreign} is another service's"
+    if foreign:
+        message = f"{machine.name} has what the job needs: {', '.join(foreign)} is another service's"
         change.note("compute.instance", Support.APPROXIMATE, message)
     _take(change, machine)
 
 
-def _take(change: Change, machine: Machine) -> None:
-    """Write a machine of the service's own into the job, with the accelerators where the service wants them beside it."""
+def _take(change: Change, machine: Machine, names: tuple[str, ...] = ()) -> None:
+    """Write a machine of the service's own into the job, with the accelerators where the service wants them beside it.
+
+    Args:
+        change: the job.
+        machine: the one that bears the accelerators.
+        names: the machine types to write; () for that of `machine`.
+    """
     own = machine.accelerator
     beside = None if own is None or not machine.spelling else Accelerators(type=machine.spelling, count=int(own.count))
-    instance = change.replaced(change.job.compute.instance, machine.name)
-    change.update("compute", instance=instance, accelerators=beside, cpus=None, memory=None)
+    _name(change, names or (machine.name,), accelerators=beside, cpus=None, memory=None)
 
 
 def _refuse_accelerator(change: Change) -> None:
@@ -151,25 +174,45 @@ def _most(known: Catalogue, asked: Accelerator, offered: set[str]) -> str:
 # Another service's machine types
 
 
-def _replace(change: Change, foreign: str) -> None:
-    """Replace another service's machine type by the profile's, or by the nearest equivalent of this service."""
-    wanted = _known_elsewhere(foreign, change.job.compute.accelerators)
+def _replace(change: Change, foreign: tuple[str, ...]) -> None:
+    """Replace other services' machine types by the profile's, or by the nearest equivalents of this service."""
     default = change.default("instance")
-    offer = (
-        None
-        if default or wanted is None
-        else change.catalogue.equivalent(wanted, change.region, spot=change.job.compute.spot)
-    )
-    if offer is not None and wanted is not None:
-        message = f"{described(offer, change.job.compute.spot)} takes the place of {foreign} ({wanted.size}), another service's"
-        change.note("compute.instance", Support.APPROXIMATE, message)
-        for path in _leaves(_said(change.job.compute)):
-            change.note(path, Support.APPROXIMATE, f"{offer.machine.name} has {offer.machine.size}")
-        _take(change, offer.machine)
+    pairs = [] if default else [pair for name in foreign if (pair := _equivalent(change, name)) is not None]
+    if not pairs:
+        _choose(change, foreign, default)
         return
+    first = pairs[0][1].machine
+    spot = change.job.compute.spot
+    said = [
+        f"{described(offer, spot)} takes the place of {name.name} ({name.size}), another service's"
+        for name, offer in pairs
+    ]
+    change.note("compute.instance", Support.APPROXIMATE, "; ".join(said))
+    for path in _leaves(_said(change.job.compute)):
+        change.note(path, Support.APPROXIMATE, f"{first.name} has {first.size}")
+    alike = [offer.machine.name for _, offer in pairs if offer.machine.accelerator == first.accelerator]
+    _take(change, first, tuple(dict.fromkeys(alike)))
+
+
+def _equivalent(change: Change, name: str) -> tuple[Machine, Offer] | None:
+    """Return another service's machine and what takes its place here; None if either is not known."""
+    wanted = _known_elsewhere(name, change.job.compute.accelerators)
+    offer = None if wanted is None else change.catalogue.equivalent(wanted, change.region, spot=change.job.compute.spot)
+    return None if wanted is None or offer is None else (wanted, offer)
+
+
+def _choose(change: Change, foreign: tuple[str, ...], default: str | None) -> None:
+    """Take the profile's machine type, or leave it to the provider."""
     which = f"the machine type that {change.words.service}'s provider chooses" if default is None else f"{default}, the profile's own"  # fmt: skip
-    change.note("compute.instance", Support.APPROXIMATE, f"{which}: {foreign} is another service's")
-    change.update("compute", instance=change.replaced(change.job.compute.instance, default))
+    change.note("compute.instance", Support.APPROXIMATE, f"{which}: {', '.join(foreign)} is another service's")
+    if default is not None:
+        _name(change, (default,))
+        return
+    value = change.job.compute.instance
+    others = (
+        {name: said for name, said in value.items() if name != change.words.provider} if isinstance(value, dict) else {}
+    )
+    change.update("compute", instance=others or None)
 
 
 def _known_elsewhere(name: str, beside: Accelerators | None) -> Machine | None:

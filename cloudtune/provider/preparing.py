@@ -5,13 +5,14 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.interface import Provider
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import TuningJob, alternatives
 from cloudtune.store.records import WRITTEN, RunRecord
 from cloudtune.store.secrets import masked
 from cloudtune.store.store import RunStore, Store
@@ -28,9 +29,17 @@ def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
     from cloudtune.costs.rating import rated  # noqa: PLC0415  # reading a run needs none of it
 
     adapted = provider.adapt(job)
-    plan = adapted.on(provider.plan(adapted.job))
+    plan = _with_others(adapted.on(provider.plan(adapted.job)), adapted.job)
     known = provider.catalogue()
     return adapted.job, rated(plan, adapted.job, known, known.region_of(provider.settings), away=provider.away)
+
+
+def _with_others(plan: Plan, job: TuningJob) -> Plan:
+    """Return a plan with the further machine types that the job names for its provider."""
+    others = alternatives(job.compute.instance, plan.provider)[1:]
+    if plan.machines is None or not others:
+        return plan
+    return replace(plan, machines=replace(plan.machines, others=others))
 
 
 def prepare_in(

@@ -79,6 +79,11 @@ def _by_full_name(value: object) -> object:
 PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1), BeforeValidator(_by_full_name)]
 """One text for every provider, or a text for each provider by its name or alias."""
 
+_Alternatives = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
+
+MachineTypes = _Alternatives | Annotated[dict[str, _Alternatives], Field(min_length=1), BeforeValidator(_by_full_name)]
+"""A machine type, or a list of those that will do, the preferred one first; one for all providers, or one a provider."""
+
 
 def _one_or_list(value: object) -> object:
     return list(value) if isinstance(value, list | tuple) else [value]
@@ -217,8 +222,8 @@ def _accelerators(value: object) -> object:
 class Compute(SpecModel):
     """What one trial runs on."""
 
-    instance: PerProvider | None = None
-    """The machine type; one, or one a provider."""
+    instance: MachineTypes | None = None
+    """The machine type, or a list of those that will do, the preferred one first; one for all, or one a provider."""
     count: Count = 1
     """Machines of one trial; above one the trial is distributed."""
     accelerators: Annotated[Accelerators, BeforeValidator(_accelerators)] | None = None
@@ -468,6 +473,16 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
     yield from ((native_path(type(job), name), name) for name in job.native)
 
 
-def pick(value: "str | dict[str, str] | None", provider: str) -> str | None:
-    """Return the value of a per-provider setting for one provider; None if it has none."""
-    return value.get(provider) if isinstance(value, dict) else value
+Settled = str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None
+"""What a job says by a setting that may have a value, or several, for each provider; None for nothing."""
+
+
+def pick(value: Settled, provider: str) -> str | None:
+    """Return the value of a per-provider setting for one provider, of several the first; None if it has none."""
+    return next(iter(alternatives(value, provider)), None)
+
+
+def alternatives(value: Settled, provider: str) -> tuple[str, ...]:
+    """Return the values of a setting that may name several, such as machine types, the preferred one first; () for none."""
+    own = value.get(provider, ()) if isinstance(value, Mapping) else value or ()
+    return (own,) if isinstance(own, str) else tuple(own)

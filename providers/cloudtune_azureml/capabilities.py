@@ -35,6 +35,8 @@ SUPPORT: SupportTable = {
     "limits.short": (Support.APPROXIMATE, "Azure Machine Learning takes whole seconds, 60 at least; the process that follows the run ends a trial on time"),
     "retries": (Support.DRIVEN, f"Azure Machine Learning's sweep tries nothing again: {_DRIVEN}"),
     "compute.instance": (Support.UNCHECKED, "of a form that sizes or computes have; which there are, only the workspace knows"),
+    "compute.instance.several": (Support.DRIVEN, "driven trials get the next one where the service has no room"),
+    "compute.instance.managed": (Support.APPROXIMATE, "Azure Machine Learning's tuner takes one machine type, the first; mode: driven tries the next where there is no room"),
     "compute.count": (Support.ENCODED, "as many nodes, on each of which MPI starts the trial; azureml: {trial: {distribution: …}} says otherwise"),
     "compute.disk": _TUNER["compute.cpus"],
     "compute.spot": (Support.ENCODED, "as the spot tier of serverless compute; a cluster has its own priority"),

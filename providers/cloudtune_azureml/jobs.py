@@ -69,6 +69,12 @@ class AzureMlRunner(JobOutputs, JobRunner):
     def place(self, trial: Trial) -> str:
         return trial_name(self._name, trial.number, trial.attempt)
 
+    def use_machine(self, machine: str) -> None:
+        if machine.startswith("azureml:"):  # a cluster
+            self.template["compute"] = machine
+        else:
+            self.template["resources"] = {**self.template.get("resources", {}), "instance_type": machine}
+
     def submit(self, trial: Trial) -> None:
         code = self.azure.create(
             self.place(trial), self._request(trial), Path(self.brief.native["base"]), look_first=False

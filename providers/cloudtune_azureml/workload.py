@@ -117,6 +117,8 @@ class JobWriter(Account):
         instance = pick(compute.instance, PROVIDER)
         cluster = instance is not None and instance.startswith("azureml:")
         self.own("compute.instance", compute.instance, "compute" if cluster else "resources.instance_type")
+        row = "compute.instance.managed" if self._at else "compute.instance.several"
+        self.note_several("compute.instance", compute.instance, row)
         resources: dict[str, Any] = {}
         if instance is None and self._settings.compute is None:
             instance = self._settings.instance

@@ -35,6 +35,7 @@ SUPPORT: SupportTable = {
     "limits.no_improvement": (Support.WATCHED, f"SageMaker takes 3 and more: {STOPPED_BY_FOLLOWER}"),
     "warm_start": EXACT,
     "warm_start.table": (Support.DRIVEN, f"SageMaker learns from its own jobs alone: {_DRIVEN}"),
+    "compute.instance.several": (Support.DRIVEN, "driven trials get the next one where the service has no room; a tuning job chooses by itself (InstanceConfigs)"),
     "compute.instance.unknown": (Support.UNCHECKED, "of a form that SageMaker's have, but not among those that botocore knows"),
     "compute.keep.managed": (Support.APPROXIMATE, "SageMaker keeps no machines for a tuning job: of no effect; mode: driven keeps them from trial to trial"),
     "compute.keep.spot": (Support.APPROXIMATE, "SageMaker keeps no spot machines: of no effect"),

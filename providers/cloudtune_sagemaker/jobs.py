@@ -85,6 +85,9 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     def place(self, trial: Trial) -> str:
         return trial_name(self._name, trial.number, trial.attempt)
 
+    def use_machine(self, machine: str) -> None:
+        self.template["ResourceConfig"] = {**self.template["ResourceConfig"], "InstanceType": machine}
+
     def submit(self, trial: Trial) -> None:
         name = self.place(trial)
         request = self._request(trial, name)

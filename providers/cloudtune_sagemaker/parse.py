@@ -8,7 +8,7 @@ our translation of the neutral fields and the request. So the job's own request 
 import copy
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune.errors import Problem, SpecError
@@ -255,13 +255,24 @@ def _compute(definition: Mapping[str, Any]) -> dict[str, Any]:
     disk = resources.get("VolumeSizeInGB") or several[0].get("VolumeSizeInGB") or DEFAULT_DISK
     spot = bool(definition.get("EnableManagedSpotTraining"))
     compute = {
-        "instance": resources.get("InstanceType") or several[0].get("InstanceType"),
+        "instance": resources.get("InstanceType") or _instances(several),
         "count": resources.get("InstanceCount") or several[0].get("InstanceCount") or 1,
         "disk": None if disk == DEFAULT_DISK else f"{disk}GB",
         "spot": spot or None,
         "max_wait": definition["StoppingCondition"].get("MaxWaitTimeInSeconds") if spot else None,
     }
     return {name: value for name, value in compute.items() if value is not None and (name, value) != ("count", 1)}
+
+
+def _instances(several: Sequence[Mapping[str, Any]]) -> str | list[str] | None:
+    """Return the machine types of InstanceConfigs that differ in nothing else; else the first one."""
+    types = [each.get("InstanceType") for each in several]
+    alike = all({**each, "InstanceType": None} == {**several[0], "InstanceType": None} for each in several)
+    return (
+        [str(kind) for kind in types]
+        if alike and len(types) > 1 and "InstanceGroupName" not in several[0]
+        else types[0]
+    )
 
 
 def _data(definition: Mapping[str, Any]) -> dict[str, str]:

@@ -107,6 +107,9 @@ def machines_of(request: Mapping[str, Any]) -> Machines | None:
     for _, definition in _definitions(request):
         own = definition.get("ResourceConfig") or definition.get("HyperParameterTuningResourceConfig")
         stopping = definition.get("StoppingCondition")
+        configs = own.get("InstanceConfigs") if isinstance(own, Mapping) else None
+        if isinstance(configs, list) and configs and isinstance(configs[0], Mapping):
+            own = configs[0]
         if isinstance(own, Mapping) and isinstance(own.get("InstanceType"), str) and isinstance(stopping, Mapping):
             seconds, count = stopping.get("MaxRuntimeInSeconds"), own.get("InstanceCount")
             longest = timedelta(seconds=seconds) if isinstance(seconds, int) else None

@@ -8,7 +8,7 @@ from cloudtune.errors import ConfigError
 from cloudtune.planning.account import Account
 from cloudtune.planning.plain_data import mapping
 from cloudtune.planning.plan import Beside, Ledger, Support
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.job import TuningJob, alternatives, pick
 from cloudtune.spec.metric_patterns import plain_patterns
 from cloudtune.spec.places import bucket_of, is_remote
 from cloudtune.store.secrets import MASK
@@ -30,6 +30,9 @@ CHANNEL = "cloudtune"
 """The channel in which the trial helper travels."""
 
 DEFAULT_INSTANCE = "ml.m5.large"
+FLEXIBLE = "HyperParameterTuningResourceConfig"
+"""The member that takes several machine types, in place of ResourceConfig."""
+
 DEFAULT_DISK = 30
 """GB of each machine's disk (botocore: VolumeSizeInGB)."""
 
@@ -72,7 +75,7 @@ class DefinitionWriter(Account):
             "RoleArn": self._role(),
             "InputDataConfig": self._channels(),
             "OutputDataConfig": self._output(),
-            "ResourceConfig": self._resources(),
+            FLEXIBLE if self._several else "ResourceConfig": self._resources(),
             "StoppingCondition": self._stopping(),
             **self._network(),
             **self._environment(),
@@ -229,20 +232,29 @@ class DefinitionWriter(Account):
         return self.own("identity", self._job.identity, f"{self._at}RoleArn") or self._settings.role
 
     def _resources(self) -> dict[str, Any]:
-        compute, place = self._job.compute, f"{self._at}ResourceConfig"
-        instance = self.own("compute.instance", compute.instance, f"{place}.InstanceType")
+        compute, several = self._job.compute, self._several
+        member = f"{self._at}{FLEXIBLE if several else 'ResourceConfig'}"
+        place = f"{member}.InstanceConfigs" if several else member
+        self.own("compute.instance", compute.instance, place if several else f"{place}.InstanceType")
+        if not several:
+            self.note_several("compute.instance", compute.instance, "compute.instance.several", f"{place}.InstanceType")
         self._ledger.carry("compute.count", f"{place}.InstanceCount")
         exact = DEFAULT_DISK if compute.disk is None else compute.disk / _GB
         disk = self.whole("compute.disk", exact, "SageMaker counts whole GB", f"{place}.VolumeSizeInGB")
         self.note_given("compute", "accelerators", "cpus", "memory", target=f"{place}.InstanceType")
-        resources = {
-            "InstanceType": instance or self._settings.instance or DEFAULT_INSTANCE,
-            "InstanceCount": compute.count,
-            "VolumeSizeInGB": disk,
-        }
+        kinds = alternatives(compute.instance, PROVIDER) or (self._settings.instance or DEFAULT_INSTANCE,)
+        each = [{"InstanceType": kind, "InstanceCount": compute.count, "VolumeSizeInGB": disk} for kind in kinds]
+        resources: dict[str, Any] = (
+            {"AllocationStrategy": "Prioritized", "InstanceConfigs": each} if several else dict(each[0])
+        )
         resources |= self._kept(f"{place}.KeepAlivePeriodInSeconds")
-        key = self._key("volume_key", f"{place}.VolumeKmsKeyId")
+        key = self._key("volume_key", f"{member}.VolumeKmsKeyId")
         return resources if key is None else {**resources, "VolumeKmsKeyId": key}
+
+    @property
+    def _several(self) -> bool:
+        """Whether the service itself chooses among several machine types; for training jobs, the driver does."""
+        return not self._driven and len(alternatives(self._job.compute.instance, PROVIDER)) > 1
 
     def _kept(self, target: str) -> dict[str, int]:
         """Return how long machines are kept after a job ("SageMaker AI managed warm pools", considerations)."""

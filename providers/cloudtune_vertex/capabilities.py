@@ -36,6 +36,8 @@ SUPPORT: SupportTable = {
     "limits.failed": EXACT,
     "limits.time": _WATCHED,
     "limits.no_improvement": _WATCHED,
+    "compute.instance.several": (Support.DRIVEN, "driven trials get the next one where the service has no room"),
+    "compute.instance.managed": (Support.APPROXIMATE, "Vertex AI's tuner takes one machine type, the first; mode: driven tries the next where there is no room"),
     "compute.instance.unknown": (Support.UNCHECKED, "of a form that Google's machine types have, but not among those that are known here"),
     "compute.count": (Support.ENCODED, "as a pool of one machine, the chief, and a second pool of the others"),
     "compute.accelerators": EXACT,

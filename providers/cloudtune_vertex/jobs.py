@@ -112,6 +112,13 @@ class VertexRunner(JobRunner):
     def place(self, trial: Trial) -> str:
         return f"{self._name}/{trial.number}/{trial.attempt}"
 
+    def use_machine(self, machine: str) -> None:
+        spec = self.template["jobSpec"]
+        pools = [
+            {**pool, "machineSpec": {**pool["machineSpec"], "machineType": machine}} for pool in spec["workerPoolSpecs"]
+        ]
+        self.template["jobSpec"] = {**spec, "workerPoolSpecs": pools}
+
     def submit(self, trial: Trial) -> None:
         if not self.ready:
             raise ProviderError("the run's machines are still starting", retryable=True)

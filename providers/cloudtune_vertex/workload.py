@@ -96,6 +96,8 @@ class JobSpecWriter(Account):
     def _machine(self) -> dict[str, Any]:
         compute, place = self._job.compute, f"{self._pool}.machineSpec"
         instance = self.own("compute.instance", compute.instance, f"{place}.machineType")
+        row = "compute.instance.several" if self._at == "jobSpec" else "compute.instance.managed"
+        self.note_several("compute.instance", compute.instance, row, f"{place}.machineType")
         self.note_given("compute", "cpus", "memory", target=f"{place}.machineType")
         machine: dict[str, Any] = {"machineType": instance or self._settings.machine or DEFAULT_MACHINE}
         if compute.accelerators is not None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from cloudtune.driver.launcher import Ended
+from cloudtune.driver.launcher import Ended, Remark
+from cloudtune.driver.machine_choice import MachineChoice
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.polling import JobLauncher, JobRunner
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.errors import EmulatorEnded, ProviderError, QuotaError
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Machines, Plan
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, Trial, TrialState
 
@@ -33,8 +34,13 @@ class Runner(JobRunner):
     once = True
     for_good = frozenset({"400"})
 
-    def __init__(self) -> None:
-        super().__init__(RunBrief("r", JOB, Plan("toy", "driven", {}), {}, 0.0, 0.0, lambda: {"shared": True}))
+    def __init__(self, *machines: str) -> None:
+        own = Machines(machines[0], others=machines[1:]) if machines else None
+        plan = Plan("toy", "driven", {}, machines=own)
+        super().__init__(RunBrief("r", JOB, plan, {}, 0.0, 0.0, lambda: {"shared": True}))
+        self.full: set[str] = set()
+        self.on = machines[0] if machines else ""
+        self.got: list[str] = []
         self.refused: ProviderError | None = None
         self.told: list[list[TrialSnapshot] | ProviderError] = []
         self.asked: list[list[str]] = []
@@ -48,7 +54,13 @@ class Runner(JobRunner):
         assert self.template == {"shared": True}
         if self.refused is not None:
             raise self.refused
+        if self.on in self.full:
+            raise QuotaError(f"the quota of {self.on} is used up")
+        self.got.append(self.on)
         self.jobs.append(self.place(trial))
+
+    def use_machine(self, machine: str) -> None:
+        self.on = machine
 
     def find(self, trial: Trial) -> bool:
         return self.place(trial) in self.jobs
@@ -185,3 +197,70 @@ def test_an_outage_is_tolerated_and_asked_again(runner: Runner, launcher: JobLau
 
 def test_what_a_trial_printed_is_the_runners(launcher: JobLauncher) -> None:
     assert launcher.printed(trial()) == ["of 0-1"]
+
+
+def test_a_machine_type_whose_quota_is_used_up_gives_way_to_the_next() -> None:
+    runner = Runner("large", "middle", "small")
+    launcher = JobLauncher(runner)
+    runner.full = {"large", "middle"}
+    launcher.launch(trial(0))
+    launcher.launch(trial(1))
+    assert runner.got == ["small", "small"]
+    runner.told = [[TrialSnapshot(0, "0-1", TrialState.COMPLETED), TrialSnapshot(1, "1-1", TrialState.COMPLETED)]]
+    remarks = launcher.poll(0.0)
+    said = ["large has no room (the quota of large is used up); middle is tried next",
+            "middle has no room (the quota of middle is used up); small is tried next"]  # fmt: skip
+    assert remarks == [Remark(0, 1, text) for text in said]
+    assert launcher.poll(0.0) == [Ended(number, 1, billed=0.0, machine="small") for number in (0, 1)]
+
+
+def test_where_no_machine_type_has_room_the_attempt_ends_and_the_next_begins_with_the_preferred_one() -> None:
+    runner = Runner("large", "small")
+    launcher = JobLauncher(runner)
+    runner.full = {"large", "small"}
+    launcher.launch(trial(0))
+    [remark] = launcher.poll(0.0)
+    assert isinstance(remark, Remark)
+    [ended] = launcher.poll(0.0)
+    assert ended == Ended(0, 1, "the quota of small is used up", retry=True, unplaced=True, billed=0.0)
+    runner.full.clear()
+    launcher.launch(trial(1))
+    assert runner.got == ["large"]
+
+
+def test_an_attempt_that_got_no_machine_is_started_again_on_the_next_type() -> None:
+    runner = Runner("large", "small")
+    launcher = JobLauncher(runner)
+    launcher.launch(trial(0))
+    runner.told = [[TrialSnapshot(0, "0-1", TrialState.FAILED, reason="CapacityError", unplaced=True)]]
+    remark, ended = launcher.poll(0.0)
+    assert remark == Remark(0, 1, "large has no room (CapacityError); small is tried next")
+    assert ended == Ended(0, 1, "CapacityError", retry=True, lost=True, billed=0.0, machine="large")
+    launcher.launch(trial(0, 2))
+    assert runner.got == ["large", "small"]
+
+
+def test_a_type_that_had_no_room_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("cloudtune.driver.machine_choice.time.monotonic", lambda: now[0])
+    choice = MachineChoice(["large", "small"])
+    assert choice.without_room("large")
+    assert choice.current == "small"
+    now[0] += 901
+    assert choice.current == "large"
+
+
+def test_without_a_choice_nothing_is_tried_elsewhere() -> None:
+    choice = MachineChoice(["only"])
+    assert not choice.without_room("only")
+    assert choice.current == "only"
+    assert MachineChoice([]).current == ""
+
+
+def test_an_outage_is_no_lack_of_room() -> None:
+    runner = Runner("large", "small")
+    launcher = JobLauncher(runner)
+    runner.refused = ProviderError("it is out of order", code="500", retryable=True)
+    launcher.launch(trial(0))
+    assert [update.unplaced for update in launcher.poll(0.0) if isinstance(update, Ended)] == [True]
+    assert runner.on == "large"

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from cloudtune import TuningJob, api
-from cloudtune.errors import UnsupportedError
+from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support
+from cloudtune.provider.interface import load_provider
 
 TOML = """
 [profiles.aws]
@@ -217,3 +218,70 @@ def test_ported_twice_is_ported_once(project: Path) -> None:
     once = provider.adapt(job).job
     assert provider.adapt(once).job == once
     assert provider.adapt(once).notes == ()
+
+
+# Lists of alternatives
+
+
+def test_sagemakers_tuner_chooses_among_several_types(project: Path) -> None:
+    plan = planned(project, "aws", instance=["ml.g5.xlarge", "ml.g4dn.xlarge"], count=2)
+    plan.refuse()
+    definition: Any = plan.request["TrainingJobDefinition"]
+    assert "ResourceConfig" not in definition
+    assert definition["HyperParameterTuningResourceConfig"] == {
+        "AllocationStrategy": "Prioritized",
+        "InstanceConfigs": [
+            {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 30},
+            {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 30},
+        ],
+    }
+    assert plan.machines is not None
+    assert (plan.machines.kind, plan.machines.others) == ("ml.g5.xlarge", ("ml.g4dn.xlarge",))
+    assert [rate.machine for rate in plan.rates] == ["ml.g5.xlarge", "ml.g4dn.xlarge"]
+    assert Plan.from_data(plan.to_data()) == plan
+
+
+def test_a_list_comes_back_from_sagemakers_own_request(project: Path) -> None:
+    request: Any = planned(project, "aws", instance=["ml.g5.xlarge", "ml.g4dn.xlarge"]).request
+    job = load_provider("sagemaker").from_native(dict(request))
+    assert job.compute.instance == ("ml.g5.xlarge", "ml.g4dn.xlarge")
+    assert "InstanceConfigs" not in str(job.native)
+    again: Any = api.plan(job, "aws", project=project).request
+    assert again["TrainingJobDefinition"] == request["TrainingJobDefinition"]
+
+
+@pytest.mark.parametrize(
+    ("on", "types"), [("gcp", ["n1-standard-8", "e2-standard-8"]), ("azure", ["Standard_D8s_v5", "Standard_D8s_v3"])]
+)
+def test_where_the_tuner_takes_one_type_the_plan_says_so(project: Path, on: str, types: list[str]) -> None:
+    plan = planned(project, on, instance=types)
+    assert plan.support("compute.instance") is Support.APPROXIMATE
+    assert kind(plan) == types[0]
+    assert any("mode: driven tries the next" in each.message for each in plan.notes if each.path == "compute.instance")
+
+
+def test_a_list_for_one_provider_and_a_type_for_another(project: Path) -> None:
+    both = {"aws": ["ml.g5.xlarge", "ml.g6.xlarge"], "gcp": "g2-standard-4"}
+    assert kind(planned(project, "aws", instance=both)) == "ml.g5.xlarge"
+    assert kind(planned(project, "gcp", instance=both)) == "g2-standard-4"
+
+
+def test_another_services_list_becomes_a_list_of_equivalents(project: Path) -> None:
+    plan = planned(project, "gcp", instance=["ml.m5.xlarge", "ml.m5.4xlarge"])
+    assert plan.machines is not None
+    assert (plan.machines.kind, plan.machines.others) == ("e2-standard-4", ("e2-standard-16",))
+    messages = [each.message for each in plan.notes if each.path == "compute.instance"]
+    assert any(
+        "takes the place of ml.m5.xlarge" in each and "takes the place of ml.m5.4xlarge" in each for each in messages
+    )
+
+
+def test_other_services_types_in_a_list_are_left_out_and_said(project: Path) -> None:
+    plan = planned(project, "aws", instance=["n1-standard-8", "ml.m5.xlarge"])
+    assert kind(plan) == "ml.m5.xlarge"
+    assert "n1-standard-8: another service's, of no effect here" in note(plan, "compute.instance")
+
+
+def test_an_empty_list_is_refused(project: Path) -> None:
+    with pytest.raises(SpecError, match="compute"):
+        planned(project, "aws", instance=[])

@@ -90,6 +90,9 @@ class CloudRuns(ABC):
     look: ClassVar[str]
     """The operation by which a tuning job is looked at."""
 
+    machines: ClassVar[tuple[str, str]]
+    """Two machine types of the service."""
+
     keeps_the_seed: ClassVar[bool]
     """Whether the service's own tuner, with the same seed, suggests in the emulator what cloudtune does on this machine."""
 
@@ -100,6 +103,23 @@ class CloudRuns(ABC):
     @abstractmethod
     def trial_jobs(self, emulator: Any) -> int:
         """How many jobs there are that were made for driven trials."""
+
+    # Machines
+
+    def test_a_machine_type_without_room_gives_way_to_the_next_without_counting_as_a_failure(
+        self, emulator: Any, submit: Submit, tmp_path: Path
+    ) -> None:
+        full, free = self.machines
+        emulator.faults.full = (full,)
+        job = job_of(tmp_path, mode="driven", compute={"instance": [full, free]}, limits={"trials": 2, "parallel": 1})
+        run = submit(job)
+        assert run.plan.machines is not None
+        assert (run.plan.machines.kind, run.plan.machines.others) == (full, (free,))
+        assert run.wait() is RunState.COMPLETED, run.events()
+        assert {trial.state for trial in run.trials()} == {TrialState.COMPLETED}
+        assert emulator.faults.counts["capacity"] == 1  # the second trial begins with the type that has room
+        said = [event for event in run.events() if f"{free} is tried next" in str(event)]
+        assert len(said) == 1, run.events()
 
     # What comes out
 

@@ -52,7 +52,7 @@ class CommandJob:
         values: Data | None = None,
         on_end: Callable[["CommandJob"], None] | None = None,
     ) -> None:
-        self.run, self._faults, self._on_end = run, faults, on_end
+        self.run, self._faults, self._on_end, self._size = run, faults, on_end, program.size
         self._worker = Worker(
             program,
             run.name,
@@ -67,7 +67,7 @@ class CommandJob:
 
     def start(self) -> None:
         """Runs it; returns at once."""
-        fault = self._faults.at_start(self.run.name)
+        fault = self._faults.at_start(self.run.name, self._size)
         if fault:
             self._ended(Ended("Failed", _AT_START[fault]))
         else:

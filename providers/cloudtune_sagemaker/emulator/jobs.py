@@ -139,12 +139,13 @@ class TrainingJob:
 
     def start(self) -> None:
         """Runs it; returns at once."""
-        fault = self._workshop.faults.at_start(self.name)
+        machine = str((self.request.get("ResourceConfig") or {}).get("InstanceType", ""))
+        fault = self._workshop.faults.at_start(self.name, machine)
         retries = int((self.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0))
         while fault == "internal" and retries > 0:  # "when a training job fails due to an InternalServerError"
             retries -= 1
             self._on_phase("Restarting", "Restarting after an internal error")
-            fault = self._workshop.faults.at_start(self.name)
+            fault = self._workshop.faults.at_start(self.name, machine)
         if fault:
             now = time.time()
             reason = _NO_CAPACITY if fault == "capacity" else _INTERNAL

@@ -123,7 +123,9 @@ class CustomJob:
 
     def start(self) -> None:
         """Runs it; returns at once."""
-        fault = self._shop.faults.at_start(self.request["displayName"])
+        pools = self.request["jobSpec"].get("workerPoolSpecs") or [{}]
+        machine = str((pools[0].get("machineSpec") or {}).get("machineType", ""))
+        fault = self._shop.faults.at_start(self.request["displayName"], machine)
         if fault:
             self._finish("JOB_STATE_FAILED", _FAULTS[fault])
         else:

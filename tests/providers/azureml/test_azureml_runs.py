@@ -50,6 +50,7 @@ def kinds(emulator: AzureMlEmulator) -> list[str]:
 
 class TestRuns(LiveRuns):
     on = "azure"
+    machines = ("Standard_D4s_v5", "Standard_D4s_v3")
     variables = "CLOUDTUNE_AZUREML_"
     look = "GetJob"
     keeps_the_seed = False

@@ -53,6 +53,7 @@ def tuning_jobs() -> list[str]:
 
 class TestSageMaker(CloudRuns):
     on = "aws"
+    machines = ("ml.g5.xlarge", "ml.g4dn.xlarge")
     variables = "CLOUDTUNE_SAGEMAKER_"
     look = "DescribeHyperParameterTuningJob"
     keeps_the_seed = True

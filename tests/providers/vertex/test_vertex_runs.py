@@ -61,6 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 class TestOverGrpc(LiveRuns):
     on = "gcp"
+    machines = ("n2-standard-4", "e2-standard-4")
     variables = "CLOUDTUNE_VERTEX_"
     look = "GetHyperparameterTuningJob"
     keeps_the_seed = False
