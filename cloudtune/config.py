@@ -324,7 +324,7 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
 def _read(path: Path) -> dict[str, Any]:
     try:
         text = read_file(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter below /dev/null, the home of services' users
         return {}
     except SpecError as error:
         raise ConfigError(f"{path} cannot be read: {error.problems[0]}") from None

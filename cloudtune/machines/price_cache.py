@@ -25,7 +25,7 @@ def cached(service: str) -> list[Priced]:
     path = cache_file(service)
     try:
         return list(read_prices(path.read_text("utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter below /dev/null, the home of services' users
         return []
     except (OSError, ValueError) as error:
         hint = "fetch them again with: cloudtune prices update"

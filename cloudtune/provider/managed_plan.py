@@ -49,6 +49,7 @@ MANAGED_SUPPORT: SupportTable = {
     "warm_start": (Support.UNSUPPORTED, "the service learns from no other job; take it away"),
     "mode.driven": (Support.UNSUPPORTED, "the service runs no plain jobs that cloudtune could drive; take it away"),
     "compute.count": (Support.UNSUPPORTED, "a trial has one machine there; take it away"),
+    "compute.keep": (Support.APPROXIMATE, "the service decides how long machines stay"),
     "data.remote": (Support.UNSUPPORTED, "the service cannot read it; give a place of its own under the provider's key, or a folder here"),
     "output": (Support.APPROXIMATE, "outputs stay with the service; `cloudtune fetch` copies them"),
     "network": (Support.APPROXIMATE, "trials stand in the service's own network"),

@@ -144,6 +144,16 @@ def test_fetched_prices_replace_those_of_their_regions_and_keep_the_others() -> 
     assert not [path for path in cache_file("sagemaker").parent.iterdir() if path.suffix != ".csv"]
 
 
+def test_a_user_whose_home_is_no_folder_has_neither_a_config_nor_fetched_prices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = of(tmp_path)
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, "/dev/null/none")
+    assert cached("sagemaker") == []
+    assert of(tmp_path) == expected
+
+
 def test_a_damaged_table_is_said_and_replaced_by_the_next_fetch(tmp_path: Path) -> None:
     keep("sagemaker", [(G5.key, price("1"))])
     cache_file("sagemaker").write_text("what?\n")

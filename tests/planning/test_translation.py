@@ -3,14 +3,18 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from cloudtune import TuningJob
+import pytest
+
 from cloudtune.planning.known_values import Finding
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.mode import Reason, course_reasons, strategy_reasons
 from cloudtune.planning.plan import Beside, Plan, Support
-from cloudtune.planning.support import tuner_support
+from cloudtune.planning.support import DEFAULT_SUPPORT, SupportTable, tuner_support
 from cloudtune.planning.translation import Translation, with_environment
 from cloudtune.planning.violations import Violation
+from cloudtune.provider.driven_plan import DRIVEN_SUPPORT
+from cloudtune.provider.managed_plan import MANAGED_SUPPORT
+from cloudtune.spec.job import Compute, TrialSpec, TuningJob
 from cloudtune.spec.strategies import Random
 
 
@@ -122,3 +126,11 @@ def test_values_take_the_place_of_masks_in_variables_alone() -> None:
         "env": {"KEY": "secret", "B": "***"},
         "pools": [{"env": [{"name": "KEY", "value": "secret"}]}],
     }
+
+
+@pytest.mark.parametrize("table", [DEFAULT_SUPPORT, DRIVEN_SUPPORT, MANAGED_SUPPORT])
+def test_the_tables_that_providers_begin_with_have_every_field_of_the_spec(table: SupportTable) -> None:
+    parts = {"trial": TrialSpec, "compute": Compute}
+    fields = {*TuningJob.model_fields} - {*parts, "native"}
+    fields |= {f"{name}.{field}" for name, part in parts.items() for field in part.model_fields}
+    assert not fields - table.keys()
