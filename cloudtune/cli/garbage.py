@@ -1,5 +1,6 @@
 """Removal of runs, and of unused files of the store and of killed emulators."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,8 +15,9 @@ from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, DamagedRun, RunBusy
 from cloudtune.plugins.entry_points import providers
 from cloudtune.process.orphans import VARIABLE, kill_orphans
-from cloudtune.provider.interface import load_provider
-from cloudtune.store.records import RunRecord, RunState
+from cloudtune.provider.interface import Provider, load_provider
+from cloudtune.remote.resolving import provider_of
+from cloudtune.store.records import RunRecord, RunState, TrialState
 from cloudtune.store.store import RunStore, Store
 
 _OF_EMULATORS = ("trial", "code", "results", "mount")
@@ -67,7 +69,8 @@ def at_the_service(run: RunStore) -> list[str]:
         ]
         some = f"{', '.join(places[:3])}{', …' if len(places) > 3 else ''}"
         found = [f"{len(places)} jobs of its trials on {record.where}: {some}"] if places else []
-    return [*found, "what it put into the storage there"] if found else []
+    kept = [f"{record.native['kept']}, which costs until it is given back"] if "kept" in record.native else []
+    return [*kept, *found, "what it put into the storage there"] if found else kept
 
 
 def _is_away(record: RunRecord) -> bool:
@@ -101,6 +104,52 @@ class Unused:
             shutil.rmtree(self.path, ignore_errors=True)
         else:
             self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Something that a service keeps for the trials of a run that no process drives, and that costs.
+
+    Attributes:
+        run: the run.
+        what: its name.
+        needed: whether trials run on it that a resume would take over.
+        provider: of the run.
+    """
+
+    run: RunStore
+    what: str
+    needed: bool
+    provider: Provider
+
+    @property
+    def why(self) -> str:
+        """The text on why it is there."""
+        state = self.run.record().state.value
+        hint = f", and trials run on it: {self.run.command('resume')}, or {self.run.command('cancel')}"
+        return f"kept for the trials of {self.run.id}, which is {state}{hint if self.needed else ''}"
+
+    def release(self) -> None:
+        """Have the service give it up, unless trials run on it; see `Provider.release` for errors."""
+        if not self.needed:
+            self.provider.release(self.run)
+
+
+def kept_at_services(project: Path) -> Iterator[Kept]:
+    """Yield what services keep for runs that no process drives.
+
+    Raises:
+        StoreError: the store cannot be read.
+        ConfigError: the config is invalid.
+    """
+    store = Store(project)
+    for record in store.records():
+        run = store.run(record.id)
+        if json.loads(record.job).get("compute", {}).get("keep") is None or run.driven:
+            continue
+        provider = provider_of(as_it_is(run), project)
+        needed = bool(run.trials(TrialState.RUNNING))
+        yield from (Kept(run, what, needed, provider) for what in provider.kept(run))
 
 
 def unused_files(project: Path) -> list[Unused]:

@@ -71,21 +71,28 @@ def _emulated(run: "RunStore") -> bool | None:
 def gc(*, dry_run: bool, as_json: bool) -> None:
     """Remove what is no longer needed: folders of runs that are gone, packed code of ended runs, leftovers of killed emulators.
 
+    Machines that a service keeps for runs which nothing drives any more (`compute.keep`) are given back.
+
     Runs themselves, their trials, logs and files stay; `cloudtune rm` removes those.
 
     \b
     Examples:
       cloudtune gc --dry-run
     """
-    from cloudtune.cli.garbage import unused_files  # noqa: PLC0415
+    from cloudtune.cli.garbage import kept_at_services, unused_files  # noqa: PLC0415
 
-    found = unused_files(project_folder())
+    found, kept = unused_files(project_folder()), list(kept_at_services(project_folder()))
     if not dry_run:
         for each in found:
             each.remove()
+        for one in kept:
+            one.release()
     if as_json:
-        print_json([{"path": str(each.path), "why": each.why, "bytes": each.size} for each in found])
+        files = [{"path": str(each.path), "why": each.why, "bytes": each.size} for each in found]
+        print_json([*files, *({"run": one.run.id, "kept": one.what, "why": one.why} for one in kept)])
         return
+    for one in kept:
+        click.echo(f"{one.what}: {one.why}")
     for each in found:
         click.echo(f"{each.path}: {each.why} ({_megabytes(each)})")
     word = "would be" if dry_run else "was"

@@ -158,6 +158,11 @@ class JobRunner(TrialOutputs):
         """
         return True
 
+    @property
+    def kept(self) -> str:
+        """Name what is kept at the service for the jobs of the run, and costs until `release`; "" for nothing."""
+        return ""
+
     def release(self) -> None:  # most keep nothing
         """Give back what is kept at the service for the jobs of the run; nothing where there is no such thing.
 

@@ -217,6 +217,15 @@ class CloudProvider(Service, Provider, Site):
     def fetch(self, run: "RunStore", number: int, target: Path) -> list[Path]:
         return self._run(run).fetch(number, target)
 
+    def kept(self, run: "RunStore") -> list[str]:
+        from cloudtune.provider.driven_run import KEPT  # noqa: PLC0415  # few runs keep anything
+
+        native = run.record().native
+        return [native[KEPT]] if KEPT in native else []
+
+    def release(self, run: "RunStore") -> None:
+        self.driven(run).release()
+
     # A site of driven runs
 
     def launcher(self, run: "RunStore", job: TuningJob) -> "Launcher":  # noqa: ARG002  # the run has it

@@ -1,6 +1,5 @@
 """A run on a service, driven by cloudtune with a plain job for each trial."""
 
-import json
 from collections.abc import Callable
 from functools import cached_property
 
@@ -12,9 +11,11 @@ from cloudtune.errors import ProviderError
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
 from cloudtune.results.progress import Watcher
-from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.store.store import RunStore
+
+KEPT = "kept"
+"""The key of `RunRecord.native` under which stands what is kept at the service for the run's trials, and costs."""
 
 
 class DrivenRun(ServiceRun):
@@ -72,23 +73,32 @@ class DrivenRun(ServiceRun):
     def launcher(self) -> Launcher:
         """Return what launches the run's trials; see `driver_process.Site.launcher`."""
         self.service.reach(self.run)
+        if self.runner.kept:
+            self._note(self.runner.kept)
         return JobLauncher(self.runner)
+
+    def _note(self, kept: str) -> None:
+        """Write down what is kept at the service for the run; "" for nothing more."""
+        native = {name: text for name, text in self.run.record().native.items() if name != KEPT}
+        self.run.write(columns={"native": {**native, **({KEPT: kept} if kept else {})}})
 
     def keep(self) -> None:
         super().keep()
-        self._release()
-
-    def _release(self) -> None:
-        """Give back machines that were kept for the trials, unless trials run that a resume takes over."""
-        record = self.run.record()
-        job = TuningJob.from_data(json.loads(record.job))
-        if job.compute.keep is None or gone(record) or self.run.trials(TrialState.RUNNING):
-            return
         try:
+            self.release()
+        except ProviderError as error:
+            kept = f"{self.runner.kept} is kept and costs until `cloudtune gc` has released it"
+            self.run.write(events=[(None, f"{error}; {kept}")])
+
+    def release(self) -> None:
+        """Give back what is kept for the run's trials; see `Provider.release`."""
+        record = self.run.record()
+        if KEPT not in record.native or self.run.trials(TrialState.RUNNING):
+            return
+        if not gone(record):
             self.service.reach(self.run)
             self.runner.release()
-        except ProviderError as error:
-            self.run.write(events=[(None, f"{error}; machines that were kept for trials may still cost")])
+        self._note("")
 
     def abandon(self) -> None:
         """Ask the jobs of running trials to end; with an emulator they have ended."""

@@ -326,6 +326,17 @@ class Provider(ABC):
         """
         raise TrialError(f"{self.name} keeps no files of trials")
 
+    def kept(self, run: "RunStore") -> list[str]:  # noqa: ARG002  # none here
+        """Return what is kept at a service for a run's trials, and costs until `release`."""
+        return []
+
+    def release(self, run: "RunStore") -> None:  # noqa: B027  # none here
+        """Give back what is kept for a run's trials; nothing while trials run that a resume takes over.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+
     def find(self, name: str) -> "tuple[TuningJob, Mapping[str, str]]":
         """Return a job that already runs on the service, by the service's name for it.
 

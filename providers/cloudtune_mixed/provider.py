@@ -146,6 +146,13 @@ class MixedProvider(DrivenProvider):
         for profile in self._providers:
             self._site(profile).abandon(ProfileRun(run, profile))
 
+    def kept(self, run: "RunStore") -> list[str]:
+        return [each for name, provider in self._providers.items() for each in provider.kept(ProfileRun(run, name))]
+
+    def release(self, run: "RunStore") -> None:
+        for profile, provider in self._providers.items():
+            provider.release(ProfileRun(run, profile))
+
     def keep(self, run: "RunStore") -> None:
         for profile in self._providers:
             self._site(profile).keep(ProfileRun(run, profile))

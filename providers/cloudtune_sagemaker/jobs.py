@@ -118,6 +118,32 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
         with ignoring(GONE), translated(f"stopping {place}"):
             self.aws.sagemaker.stop_training_job(TrainingJobName=place)
 
+    # Warm pools
+
+    @property
+    def kept(self) -> str:
+        request: Any = self.brief.plan.request
+        keeps = (request.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds")
+        return f"machines of {self._name} in warm pools" if keeps else ""
+
+    def release(self) -> None:
+        if not self.kept:
+            return
+        with translated("giving back warm pools"):
+            pages = self.aws.sagemaker.get_paginator("list_training_jobs").paginate(
+                NameContains=f"{self._name}-", WarmPoolStatusEquals="Available", PaginationConfig={"PageSize": 100}
+            )
+            # All are listed before the first is changed, which the filter then leaves out.
+            for name in [row["TrainingJobName"] for page in pages for row in page["TrainingJobSummaries"]]:
+                self._end_pool(name)
+
+    def _end_pool(self, name: str) -> None:
+        try:
+            self.aws.sagemaker.update_training_job(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+        except ClientError as error:
+            if code_of(error) not in _FOR_GOOD:  # its time is over
+                raise
+
     # One poll
 
     @property

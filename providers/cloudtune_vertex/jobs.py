@@ -96,14 +96,17 @@ class VertexRunner(JobRunner):
         self._attempts: dict[str, int] = {}
         self._page = ""
         self._unlisted: set[str] = set()
-        kept = brief.job.compute.keep is not None
+        request: Any = brief.plan.request
+        kept = KEY in request["jobSpec"]
         self._machines = KeptMachines(google, machines_name(brief.id), brief.interval) if kept else None
 
     @property
     def ready(self) -> bool:
-        if self._machines is None or KEY not in self.template.get("jobSpec", {}):
-            return True
-        return self._machines.ready(self.template, self._job.limits.parallel)
+        return self._machines is None or self._machines.ready(self.template, self._job.limits.parallel)
+
+    @property
+    def kept(self) -> str:
+        return "" if self._machines is None else f"the persistent resource {machines_name(self.brief.id)}"
 
     def release(self) -> None:
         if self._machines is not None:

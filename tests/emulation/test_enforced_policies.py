@@ -53,7 +53,9 @@ def _make_image() -> None:
 
 
 SERVICES = {
-    "aws": Service("sagemaker", "moto", {"image": IMAGE}, {"tags": {"team": "a"}}, _make_image),
+    "aws": Service(
+        "sagemaker", "moto", {"image": IMAGE}, {"tags": {"team": "a"}, "compute": {"keep": "5m"}}, _make_image
+    ),
     "gcp": Service(
         "vertex",
         "google.cloud.aiplatform_v1",

@@ -14,6 +14,9 @@ from cloud_runs import job_of
 from late import LATE
 
 from cloudtune import api
+from cloudtune.cli.app import run_app
+from cloudtune.cli.garbage import kept_at_services
+from cloudtune.errors import ProviderError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.interface import load_provider
 from cloudtune.run import Run
@@ -71,7 +74,9 @@ def test_machines_start_once_a_slot_however_many_trials_there_are(
     assert run.wait() is RunState.COMPLETED
     assert len(run.trials()) == trials
     assert emulator.machine_starts.count == (2 if on == "sagemaker" else 1)  # a persistent resource has both slots
-    if on == "vertex":
+    if on == "sagemaker":
+        assert emulator.calls["UpdateTrainingJob"] == 2  # no machines are kept beyond the run's end
+    else:
         assert emulator.calls["CreatePersistentResource"] == emulator.calls["DeletePersistentResource"] == 1
         assert resources(emulator) == []
 
@@ -92,10 +97,37 @@ def test_a_killed_driver_leaves_machines_that_a_cancel_gives_back(
         wait_until(lambda: any(run.reports(trial.number) for trial in run.trials()))
         os.kill(_driver_of(run), signal.SIGKILL)
         wait_until(lambda: run.state is RunState.INTERRUPTED)
+        assert next(iter(kept_at_services(tmp_path))).needed
         assert len(emulator.jobs.resources.list(emulator.parent)) == 1
         run.cancel()
         assert run.state is RunState.CANCELLED
         assert emulator.jobs.resources.list(emulator.parent) == []
+
+
+def test_machines_that_nobody_gave_back_are_listed_and_given_back_by_gc(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with emulated("vertex", monkeypatch) as emulator:
+        run = api.prepare(asha(tmp_path, 1, keep="15m"), "vertex", project=tmp_path, base=tmp_path)
+        with monkeypatch.context() as patch:
+            patch.setattr("cloudtune_vertex.kept_machines.KeptMachines.release", _refuse)
+            assert run.wait() is RunState.COMPLETED
+        assert "costs until `cloudtune gc` has released it" in "\n".join(said for _, _, said in run.events())
+        assert len(emulator.jobs.resources.list(emulator.parent)) == 1
+        monkeypatch.chdir(tmp_path)
+        assert run_app(["gc", "--dry-run"]) in (0, None)
+        said = capsys.readouterr().out
+        assert said.startswith("the persistent resource cloudtune-")
+        assert f"kept for the trials of {run.id}, which is completed" in said
+        assert run_app(["gc"]) in (0, None)
+        assert emulator.jobs.resources.list(emulator.parent) == []
+        capsys.readouterr()
+        assert run_app(["gc", "--json"]) in (0, None)
+        assert "kept" not in capsys.readouterr().out
+
+
+def _refuse(_: object) -> None:
+    raise ProviderError("Google cannot be reached")
 
 
 def _driver_of(run: Run) -> int:

@@ -220,6 +220,8 @@ class TrainingJob:
                     self.request[name] = {**self.request.get(name, {}), **request[name]}
             if "ProfilerRuleConfigurations" in request:
                 self.request["ProfilerRuleConfigurations"] = request["ProfilerRuleConfigurations"]
+            if "ResourceConfig" in request:
+                self.pool.update()
             self._timeline.put(replace(self.state(), modified=time.time()))
 
     # What is told of it

@@ -25,6 +25,8 @@ class WarmPool:
     def __init__(self, request: Mapping[str, Any]) -> None:
         self._request = request
         self._reused: tuple[str, float] | None = None
+        self._kept = bool(self._seconds)
+        self._given_up: float | None = None
 
     @property
     def _seconds(self) -> float:
@@ -39,7 +41,7 @@ class WarmPool:
         Returns:
             An empty one for a job that keeps no machines.
         """
-        if not self._seconds:
+        if not self._kept:
             return {}
         if ended is None:
             return {"Status": "InUse"}
@@ -47,9 +49,16 @@ class WarmPool:
             name, at = self._reused
             billed = math.floor(at - ended)
             return {"Status": "Reused", "ReusedByJob": name, "ResourceRetainedBillableTimeInSeconds": billed}
-        if time.time() - ended < self._seconds:
+        end = ended + self._seconds if self._given_up is None else max(ended, self._given_up)
+        if time.time() < end:
             return {"Status": "Available"}
-        return {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": math.floor(self._seconds)}
+        return {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": math.floor(end - ended)}
+
+    def update(self) -> None:
+        """Take over what UpdateTrainingJob has changed: of a period of 0 seconds the pool ends now."""
+        self._kept = self._kept or bool(self._seconds)
+        if not self._seconds:
+            self._given_up = time.time()
 
     def fits(self, request: Mapping[str, Any]) -> bool:
         """Whether a job with this request can take the machines over."""
