@@ -134,15 +134,12 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
                 NameContains=f"{self._name}-", WarmPoolStatusEquals="Available", PaginationConfig={"PageSize": 100}
             )
             # All are listed before the first is changed, which the filter then leaves out.
-            for name in [row["TrainingJobName"] for page in pages for row in page["TrainingJobSummaries"]]:
-                self._end_pool(name)
-
-    def _end_pool(self, name: str) -> None:
-        try:
-            self.aws.sagemaker.update_training_job(TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0})
-        except ClientError as error:
-            if code_of(error) not in _FOR_GOOD:  # its time is over
-                raise
+            names = [row["TrainingJobName"] for page in pages for row in page["TrainingJobSummaries"]]
+        for name in names:
+            with ignoring(GONE), translated(f"giving back the warm pool of {name}"):
+                self.aws.sagemaker.update_training_job(
+                    TrainingJobName=name, ResourceConfig={"KeepAlivePeriodInSeconds": 0}
+                )
 
     # One poll
 

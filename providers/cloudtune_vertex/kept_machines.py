@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
-from cloudtune.errors import ProviderError, QuotaError
+from cloudtune.errors import ProviderError, QuotaError, ignoring
 from cloudtune_vertex.client import Google
 
 if TYPE_CHECKING:
@@ -63,16 +63,13 @@ class KeptMachines:
         return bool(resource.state.name == "RUNNING")
 
     def _found(self) -> "PersistentResource | None":
-        try:
-            doing = f"looking for the run's machines ({self._id})"
+        doing = f"looking for the run's machines ({self._id})"
+        with ignoring({"NotFound"}):
             found: PersistentResource = self._google.call(
                 doing, self._google.resources.get_persistent_resource, name=self._name
             )
-        except ProviderError as error:
-            if error.code == "NotFound":
-                return None
-            raise
-        return found
+            return found
+        return None
 
     def _create(self, job: dict[str, Any], parallel: int) -> None:
         from google.cloud.aiplatform_v1 import PersistentResource  # noqa: PLC0415  # takes a second
@@ -98,12 +95,9 @@ class KeptMachines:
             ProviderError: the service cannot be reached, or refuses.
         """
         self._ready = False
-        try:
-            doing = f"releasing the run's machines ({self._id})"
+        doing = f"releasing the run's machines ({self._id})"
+        with ignoring({"NotFound"}):
             self._google.call(doing, self._google.resources.delete_persistent_resource, name=self._name)
-        except ProviderError as error:
-            if error.code != "NotFound":
-                raise
 
 
 def resource_of(job: dict[str, Any], parallel: int) -> dict[str, Any]:
