@@ -44,18 +44,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, SpecError, nearest
-from cloudtune.machines.catalogue import Catalogue, catalogue
-from cloudtune.machines.own_prices import PriceTables
-from cloudtune.machines.prices import Prices
 from cloudtune.plugins.entry_points import DEFAULT, aliases, pools, providers
-from cloudtune.porting.places import Place, Places
-from cloudtune.porting.reading import read_places
-from cloudtune.porting.tables import Tables
 from cloudtune.spec.text.files import read_file
 from cloudtune.store.projects import FILE
+
+if TYPE_CHECKING:
+    from cloudtune.machines.catalogue import Catalogue
+    from cloudtune.machines.own_prices import PriceTables
+    from cloudtune.porting.places import Places
+    from cloudtune.porting.tables import Tables
 
 _KEYS = ("default", "confirm_above", "profiles", "places", "mounts", "prices")
 
@@ -132,7 +132,7 @@ def _merged(project: Path, near: Path | None) -> dict[str, dict[str, Any]]:
     return merged
 
 
-def places(project: Path, near: Path | None = None) -> Places:
+def places(project: Path, near: Path | None = None) -> "Places":
     """Return the places that hold the same data on several services; the nearer file wins.
 
     Args:
@@ -142,6 +142,9 @@ def places(project: Path, near: Path | None = None) -> Places:
     Raises:
         ConfigError: a file is not TOML, or its places are not valid.
     """
+    from cloudtune.porting.places import Place, Places  # noqa: PLC0415  # profiles are read where nothing is ported
+    from cloudtune.porting.reading import read_places  # noqa: PLC0415
+
     found: list[Place] = []
     for path in _files(project, near):
         if "places" in (data := _read(path)):
@@ -149,7 +152,7 @@ def places(project: Path, near: Path | None = None) -> Places:
     return Places(found)
 
 
-def tables(profile: Profile, project: Path, near: Path | None = None, base: Path | None = None) -> Tables:
+def tables(profile: Profile, project: Path, near: Path | None = None, base: Path | None = None) -> "Tables":
     """Return what the config says that a job for a profile can be ported by.
 
     Args:
@@ -161,6 +164,8 @@ def tables(profile: Profile, project: Path, near: Path | None = None, base: Path
     Raises:
         ConfigError: a file is not TOML, or its places are not valid.
     """
+    from cloudtune.porting.tables import Tables  # noqa: PLC0415  # profiles are read where nothing is ported
+
     known = tuple(_merged(project, near))
     find = partial(catalogue_of, profile, project, near)
     return Tables(places(project, near), profile.name, known, profile.settings, base, find)
@@ -185,7 +190,7 @@ def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def price_tables(project: Path, near: Path | None = None) -> PriceTables:
+def price_tables(project: Path, near: Path | None = None) -> "PriceTables":
     """Return the prices of the user's own; the nearer file wins.
 
     Args:
@@ -195,6 +200,8 @@ def price_tables(project: Path, near: Path | None = None) -> PriceTables:
     Raises:
         ConfigError: a file is not TOML, or its prices are not valid.
     """
+    from cloudtune.machines.own_prices import PriceTables  # noqa: PLC0415  # few commands look at prices
+
     tables = PriceTables()
     for path in _files(project, near):
         if "prices" in (data := _read(path)):
@@ -202,7 +209,7 @@ def price_tables(project: Path, near: Path | None = None) -> PriceTables:
     return tables
 
 
-def catalogue_of(profile: Profile, project: Path, near: Path | None = None) -> Catalogue:
+def catalogue_of(profile: Profile, project: Path, near: Path | None = None) -> "Catalogue":
     """Return the machines of a profile's service, with what they cost this user.
 
     Args:
@@ -213,6 +220,9 @@ def catalogue_of(profile: Profile, project: Path, near: Path | None = None) -> C
     Raises:
         ConfigError: a file's prices are not valid, or those that were fetched are damaged.
     """
+    from cloudtune.machines.catalogue import catalogue  # noqa: PLC0415  # few commands look at machines
+    from cloudtune.machines.prices import Prices  # noqa: PLC0415
+
     own = price_tables(project, near).of((profile.provider, profile.name))
     return catalogue(profile.provider, Prices.listed(profile.provider, own))
 

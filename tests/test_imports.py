@@ -55,6 +55,17 @@ def test_the_help_loads_no_spec(tmp_path: Path) -> None:
     assert "importlib.metadata" not in loaded
 
 
+def test_profiles_are_read_without_places_and_machines(tmp_path: Path) -> None:
+    (tmp_path / "cloudtune.toml").write_text(
+        '[profiles.team]\nprovider = "local"\n[places]\n"s3://b" = {local = "./b"}\n'
+    )
+    loaded = _loaded_by("import pathlib, cloudtune.config as c; c.load_profile('team', pathlib.Path())", tmp_path)
+    assert "tomllib" in loaded
+    assert not ({"numpy"} | _OPTIONAL) & _packages(loaded)
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("cloudtune.")}
+    assert not {"porting", "machines", "planning"} & rooms
+
+
 _FUNCTION = """
 import json, sys
 

@@ -14,7 +14,7 @@ from cloudtune.store.records import RunState
 from cloudtune.store.secrets import keep_environment
 
 if TYPE_CHECKING:
-    from cloudtune.porting import Adapted
+    from cloudtune.porting.adapting import Adapted
     from cloudtune.store.store import RunStore
 
 

@@ -7,7 +7,7 @@ from cloudtune.config import mounted
 from cloudtune.planning.missing import PLACES, Missing
 from cloudtune.planning.plan import Note, Support
 from cloudtune.plugins.entry_points import DEFAULT
-from cloudtune.porting import Adapted
+from cloudtune.porting.adapting import Adapted
 from cloudtune.porting.words import is_local
 from cloudtune.spec.job import TuningJob, pick
 

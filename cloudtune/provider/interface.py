@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cloudtune.errors import Problem
     from cloudtune.machines.catalogue import Catalogue
     from cloudtune.planning.plan import Plan, Support
-    from cloudtune.porting import Adapted
+    from cloudtune.porting.adapting import Adapted
     from cloudtune.porting.tables import Tables
     from cloudtune.porting.words import ServiceWords
     from cloudtune.provider.answers import Listener
@@ -120,7 +120,7 @@ class Provider(ABC):
 
     def adapt(self, job: "TuningJob") -> "Adapted":
         """Return a job in the words of this service, by the tables of the config. Pure, as `plan` is."""
-        from cloudtune.porting import Adapted, adapt  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.porting.adapting import Adapted, adapt  # noqa: PLC0415  # reading a run needs none of it
         from cloudtune.porting.tables import Tables  # noqa: PLC0415
 
         if self.words is None:

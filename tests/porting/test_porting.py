@@ -12,7 +12,7 @@ from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import UnsupportedError
 from cloudtune.planning.plan import Plan, Support, leaves
-from cloudtune.porting import adapt
+from cloudtune.porting.adapting import adapt
 from cloudtune.porting.places import Place, Places
 from cloudtune.porting.tables import Tables
 from cloudtune.provider.interface import load_provider
