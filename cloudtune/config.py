@@ -371,6 +371,8 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
             f"{path}: confirm_above is an amount of money in the currency of the prices, e.g. confirm_above = 10"
         )
     if "prices" in data:
+        from cloudtune.machines.own_prices import PriceTables  # noqa: PLC0415  # few projects have prices of their own
+
         PriceTables().add(data["prices"], str(path), aliases())
     tables = data.get("profiles", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
