@@ -1,5 +1,7 @@
 """Share this machine out to the trials of a run: each gets a lease of what it needs, or waits."""
 
+from collections.abc import Callable
+
 from cloudtune.driver.launcher import Ended
 from cloudtune.process.leases import SUPPORTED, Lease, Needs, Resources, lease
 from cloudtune.spec.job import TuningJob
@@ -18,13 +20,15 @@ class Sharing:
     Args:
         resources: of this machine.
         needs: of each trial; where these are none, nothing is leased.
+        say: takes a message when no trial runs since other runs have what one needs; once for each such wait.
 
     Attributes:
         active: whether trials need leases.
     """
 
-    def __init__(self, resources: Resources, needs: Needs) -> None:
-        self._resources, self._needs = resources, needs
+    def __init__(self, resources: Resources, needs: Needs, say: Callable[[str], None] = lambda _: None) -> None:
+        self._resources, self._needs, self._say = resources, needs, say
+        self._said = False
         self._spare: Lease | None = None
         self._reserved: dict[int, Lease] = {}
         self.active = bool(needs) and SUPPORTED
@@ -33,11 +37,18 @@ class Sharing:
         """Return how many trials fit on this machine at once, up to a number."""
         return self._resources.room(self._needs, parallel) if self.active else parallel
 
-    def room(self) -> int | None:
-        """Return 1 if there is room for a trial now, which is kept until `reserve` or `let_go`, else 0; None for no limit."""
+    def room(self, *, busy: bool = True) -> int | None:
+        """Return 1 if there is room for a trial now, which is kept until `reserve` or `let_go`, else 0; None for no limit.
+
+        Args:
+            busy: whether trials of this run have what there is no room for.
+        """
         if not self.active:
             return None
         self._spare = self._spare or lease(self._resources, self._needs)
+        if self._spare is None and not busy and not self._said:
+            self._say("trials wait: other runs on this machine have the GPUs, processors or memory that one needs")
+        self._said = self._spare is None and (self._said or not busy)
         return int(self._spare is not None)
 
     def reserve(self, number: int) -> None:

@@ -75,6 +75,7 @@ class DrivenRun(ServiceRun):
         self.service.reach(self.run)
         if self.runner.kept:
             self._note(self.runner.kept)
+            self.run.write(events=[(None, f"uses {self.runner.kept}, given back when the run ends")])
         return JobLauncher(self.runner)
 
     def _note(self, kept: str) -> None:

@@ -61,7 +61,7 @@ class PoolLauncher(Launcher):
         return keeper
 
     def room(self) -> int | None:
-        return 1 if self._sharing.active and self._unplaced_idle() else self._sharing.room()
+        return 1 if self._sharing.active and self._unplaced_idle() else self._sharing.room(busy=bool(self._workers))
 
     def _unplaced_idle(self) -> bool:
         """Return whether a worker is idle for which no trial is on its way; it has what its next trial needs."""

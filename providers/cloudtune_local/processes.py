@@ -65,7 +65,7 @@ class ProcessLauncher(Launcher):
         return keeper
 
     def room(self) -> int | None:
-        return self._sharing.room()
+        return self._sharing.room(busy=bool(self._running))
 
     def place(self, trial: Trial) -> str:
         self._sharing.reserve(trial.number)

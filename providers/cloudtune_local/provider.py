@@ -96,7 +96,9 @@ class LocalProvider(DrivenProvider):
         setting = _setting(run, job, native)
         _end_orphans(run, setting)  # before this run has a keeper, which would be ended as well
         needs = needs_of(job)
-        return _launcher(setting, Sharing(resources_for(job, self._profile, setting.environment), needs), run, native)
+        resources = resources_for(job, self._profile, setting.environment)
+        sharing = Sharing(resources, needs, lambda text: run.write(events=[(None, text)]))
+        return _launcher(setting, sharing, run, native)
 
     def abandon(self, run: "RunStore") -> None:
         kill_orphans(run.folder, set())

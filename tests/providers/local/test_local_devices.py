@@ -13,11 +13,14 @@ from support.gpus import held, holding, make_up, messages, most_at_once, t4s
 from cloudtune import api
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support
+from cloudtune.process.leases import lease
+from cloudtune.process.sharing import needs_of
 from cloudtune.provider.interface import load_provider
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
+from cloudtune_local.machine import LocalProfile, resources_for
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +96,19 @@ def test_two_runs_at_the_same_time_do_not_share_a_gpu(tmp_path: Path, monkeypatc
     assert first.wait() is second.wait() is RunState.COMPLETED
     assert len(held(tmp_path)) == 6
     assert most_at_once(tmp_path) == 1
+
+
+def test_a_run_says_that_it_waits_for_what_another_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = {"compute": {"accelerators": "T4:2"}, "limits": {"trials": 1}}
+    job = TuningJob.from_data(holding(tmp_path, monkeypatch, **fields))
+    resources = resources_for(job, LocalProfile(), os.environ)
+    other = lease(resources, needs_of(job))
+    assert other is not None
+    made = api.submit(job, "local", project=tmp_path, base=tmp_path)
+    wait_until(lambda: "trials wait: other runs on this machine have the GPUs" in messages(made))
+    other.close()
+    assert made.wait() is RunState.COMPLETED
+    assert messages(made).count("trials wait") == 1
 
 
 def test_what_a_trial_holds_that_is_taken_over_from_a_killed_driver_is_not_given_twice(
