@@ -23,6 +23,7 @@ from cloudtune.bundle.upload import Put, staged
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.support import EXACT, SupportTable
+from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.job import TuningJob, pick
 from cloudtune.spec.places import is_remote
@@ -110,17 +111,6 @@ def inputs(ledger: Ledger, job: TuningJob, store: str, target: str, table: Suppo
     return found
 
 
-def with_environment(request: Mapping[str, Any], values: Mapping[str, str], target: str) -> dict[str, Any]:
-    """Return an experiment with the values of environment variables where its plan has masks.
-
-    Args:
-        request: with variables by their names at `target`.
-        values: of the job's own variables.
-        target: the member of the request.
-    """
-    return {**request, target: {name: values.get(name, said) for name, said in request[target].items()}}
-
-
 def final_request(run: "RunStore", job: TuningJob, plan: Plan, upload: Put, target: str) -> dict[str, Any]:
     """Return the plan's request without anything left open, after code and data have been uploaded.
 
@@ -135,7 +125,9 @@ def final_request(run: "RunStore", job: TuningJob, plan: Plan, upload: Put, targ
         ProviderError: the service refused, or cannot be reached.
     """
     request = staged(plan.request, run, job, provider=plan.provider, bucket=lambda: "", upload=upload)
-    return with_environment(request, kept_environment(run) if job.trial.environment else {}, target)
+    values = kept_environment(run) if job.trial.environment else {}
+    final: dict[str, Any] = with_environment(request, values, target)
+    return final
 
 
 def note_space(ledger: Ledger, job: TuningJob, codec: SpaceCodec, target: str) -> None:

@@ -11,10 +11,11 @@ from cloudtune.driver.outputs import RunBrief, followed, saved
 from cloudtune.driver.snapshots import JobSnapshot, TrialSnapshot
 from cloudtune.errors import RunNotFound
 from cloudtune.planning.plan import Plan
+from cloudtune.planning.translation import with_environment
 from cloudtune.provider.cloud import CloudProvider
 from cloudtune.provider.http_api import HttpApi, HttpSettings
 from cloudtune.provider.interface import Finding
-from cloudtune.provider.managed_plan import final_request, with_environment
+from cloudtune.provider.managed_plan import final_request
 from cloudtune.provider.managed_run import Tuner
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
@@ -41,7 +42,7 @@ class KilnProvider(CloudProvider):
     def to_native(self, job: TuningJob) -> dict[str, Any]:
         plan = self.plan(job)
         plan.refuse()
-        return with_environment(plan.request, job.trial.environment, "env")
+        return dict(with_environment(plan.request, job.trial.environment, "env"))
 
     @classmethod
     def from_native(cls, data: object, folder: Path | None = None) -> TuningJob:

@@ -7,6 +7,7 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.planning.embedded_spec import packed_spec, unpacked_spec
 from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.plan import Ledger, Plan, Support
+from cloudtune.planning.translation import with_environment
 from cloudtune.provider import managed_plan
 from cloudtune.space.parameters import Constant, Float, Int, Parameter
 from cloudtune.space.space_codec import Flattened, linear_codecs
@@ -81,7 +82,7 @@ def parse(data: Any) -> TuningJob:
     job = TuningJob.from_data(dict(_neutral(data, variables)) if spec is None else spec, SOURCE)
     values = {name: variables.get(name, value) for name, value in job.trial.environment.items()}
     job = job.model_copy(update={"trial": job.trial.model_copy(update={"environment": values})})
-    ours = managed_plan.with_environment(bare_request(job, Ledger(NAME)), values, "env")
+    ours = with_environment(bare_request(job, Ledger(NAME)), values, "env")
     return job.model_copy(update={NAME: _MERGING.difference(ours, dict(data))})
 
 
