@@ -168,7 +168,8 @@ def check(on: str | None, *, as_json: bool, policy: bool, principal: str | None,
       cloudtune check --on team --policy --for caller --mode driven
     """
     from cloudtune.config import load_profile, profiles  # noqa: PLC0415
-    from cloudtune.provider.interface import Finding, load_provider  # noqa: PLC0415
+    from cloudtune.provider.interface import Finding  # noqa: PLC0415
+    from cloudtune.remote.resolving import provider_for  # noqa: PLC0415
 
     if policy:
         return _print_policy(on, principal, mode)
@@ -180,7 +181,7 @@ def check(on: str | None, *, as_json: bool, policy: bool, principal: str | None,
     for name in names:
         try:
             profile = load_profile(name, project)
-            findings[name] = load_provider(profile.provider)(profile.settings).check()
+            findings[name] = provider_for(profile, project, None).check()
         except ConfigError as error:
             if on:
                 raise

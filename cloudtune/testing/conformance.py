@@ -160,6 +160,27 @@ class ProviderConformance:
             assert note.message.strip()
             assert note.path
 
+    @given(job=jobs())
+    @settings(max_examples=8, **_GENERATED)
+    def test_a_job_is_ported_once_and_no_field_is_lost(self, provider: Provider, job: TuningJob) -> None:
+        with _no_network():
+            adapted = provider.adapt(job)
+        assert provider.adapt(adapted.job).job == adapted.job
+        plan = adapted.on(provider.plan(adapted.job))
+        lost = [path for path, _ in leaves(job) if plan.support(path) is None]
+        assert not lost, f"changed by `adapt` without a note: {lost}"
+
+    def test_a_service_knows_its_own_words(self, provider: Provider) -> None:
+        words = provider.words
+        if words is None:
+            pytest.skip("jobs are taken as they are written")
+        assert words.provider == provider.name
+        place = words.examples["place"].replace("…", "corp")
+        assert words.reads(place)
+        assert words.writes(place)
+        assert words.knows("place", place)
+        assert words.examples["image"]
+
     def test_no_value_of_the_environment_is_in_a_plan_or_in_the_store(
         self, job: Any, finish: Any, provider: Provider
     ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
-from cloudtune.errors import UnsupportedError
+from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support, leaves
 from cloudtune.porting.adapting import adapt
 from cloudtune.porting.places import Place, Places
@@ -243,3 +243,46 @@ identity: arn:aws:iam::123456789012:role/train   # whose
     out, told = capsys.readouterr()
     assert "train: s3://elsewhere/train   # big" in out
     assert told.endswith('[places]\n"s3://elsewhere/train" = {vertex = "gs://…/train"}\n')
+
+
+@pytest.mark.parametrize(
+    ("provider", "said", "own"),
+    [
+        ("sagemaker", {"identity": ROLE, "instance": "ml.m5.xlarge"}, {"role": ROLE, "instance": "ml.m5.xlarge"}),
+        ("vertex", {"identity": "a@b.c", "instance": "n1-standard-8", "region": "europe-west4"}, {"service_account": "a@b.c", "machine": "n1-standard-8", "location": "europe-west4"}),
+        ("azureml", {"image": "azureml:x@latest"}, {"environment": "azureml:x@latest"}),
+    ],
+)  # fmt: skip
+def test_a_profile_may_say_things_by_names_that_mean_the_same_everywhere(
+    provider: str, said: dict[str, str], own: dict[str, str]
+) -> None:
+    made = load_provider(provider)
+    common = {"output": "azureml://datastores/x/paths/y"} if provider == "azureml" else {"output": f"{'gs' if provider == 'vertex' else 's3'}://b/x"}  # fmt: skip
+    job = job_with()
+    plan = made({**common, **said}).plan(job)
+    assert plan == made({**common, **own}).plan(job)
+    assert common["output"] in json.dumps(plan.request)
+    assert all(value in json.dumps(plan.request) for name, value in own.items() if name != "location")
+    for name, value in said.items():
+        alias = made.words.settings.get(name, name) if made.words is not None else name
+        if alias != name:
+            with pytest.raises(ConfigError, match=f"says '{alias}' twice, once as '{name}'"):
+                made({name: value, alias: value})
+
+
+def test_azures_profile_says_identity_and_machine_size() -> None:
+    settings = {"identity": "managed", "instance": "Standard_DS3_v2", "image": "azureml:x@latest"}
+    request: Any = load_provider("azureml")(settings).plan(job_with()).request
+    assert request["identity"] == {"type": "managed_identity"}
+    assert request["resources"]["instance_type"] == "Standard_DS3_v2"
+    request = load_provider("azureml")({**settings, "compute": "cpu"}).plan(job_with()).request
+    assert (request["compute"], "resources" in request) == ("azureml:cpu", False)
+
+
+def test_check_tells_of_mistakes_in_places(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    (project / "cloudtune.toml").write_text(
+        '[profiles.own]\nprovider = "local"\n[places]\n"s3://b" = {gpc = "gs://b"}\n'
+    )
+    monkeypatch.chdir(project)
+    assert run_app(["check"]) == 1
+    assert "did you mean 'gcp'" in capsys.readouterr().out
