@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
 from cloudtune.driver.standing import lost_emulators, revive
 from cloudtune.errors import (
@@ -168,6 +169,11 @@ class Run(RunHandle):
     def front(self) -> list[Trial]:
         """The completed trials that no other beats in every objective, by number."""
         return pareto_front(self.job.objective, self.trials())
+
+    @property
+    def cost(self) -> RunCost | None:
+        """What its trials have cost so far, as far as prices are known; None where nothing is."""
+        return run_cost(self.trials(), self.job)
 
     def resume(self) -> "Run":
         """Resume an interrupted run, without waiting for it; finished trials are kept, none is run twice.

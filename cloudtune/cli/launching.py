@@ -18,7 +18,6 @@ from cloudtune.cli.output import (
 )
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
-from cloudtune.costs.views import run_cost
 from cloudtune.errors import CloudtuneError
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command
@@ -206,7 +205,7 @@ def _stopped_watching(made: "Run") -> int:
 
 
 def _result(made: "Run", written: Path | None) -> dict[str, Any]:
-    best, record, cost = made.best, made.record, run_cost(made.trials(), made.job)
+    best, record, cost = made.best, made.record, made.cost
     return {
         **run_data(record),
         "cost": cost and cost.to_data(),
@@ -228,7 +227,7 @@ def _summary(made: "Run", written: Path | None) -> None:
     reason = as_read_here(record.reason, made.id, made.project)
     why = f": {escape(reason)}" if reason else ""
     out.print(f"[{style}]{record.state.value}[/]{why}", soft_wrap=True)
-    cost = run_cost(made.trials(), made.job)
+    cost = made.cost
     spent = "" if cost is None else f", {cost}"
     out.print(f"[dim]{counts_text(made.counts())} in {brief_duration(record.elapsed)}{spent}[/]", soft_wrap=True)
     best = made.best

@@ -22,7 +22,7 @@ from cloudtune.cli.output import (
     seen_text,
     trial_data,
 )
-from cloudtune.costs.views import currency_of, run_cost, trial_cost
+from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.plugins.entry_points import pools
 from cloudtune.spec.units import brief_duration
@@ -149,7 +149,7 @@ def _print_runs(
 ) -> None:
     rows: list[tuple[object, ...]] = []
     for run in runs:
-        record, cost = run.record, run_cost(run.trials(), run.job)
+        record, cost = run.record, run.cost
         notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
         notes += [str(run.project)] if all_projects else []
         when, took = moment(record.created), brief_duration(record.elapsed)
@@ -188,7 +188,7 @@ def show(run_id: str, *, as_json: bool) -> None:
     """
     made, trouble = _attach_and_refresh(run_id)
     record, counts, best = made.record, made.counts(), made.best
-    cost = run_cost(made.trials(), made.job)
+    cost = made.cost
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
         data = {
