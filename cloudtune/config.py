@@ -42,7 +42,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +166,11 @@ def tables(profile: Profile, project: Path, near: Path | None = None, base: Path
     from cloudtune.porting.tables import Tables  # noqa: PLC0415  # profiles are read where nothing is ported
 
     known = tuple(_merged(project, near))
-    find = partial(catalogue_of, profile, project, near)
+    planned = {each.name: each for each in (profile, *profile.members)}
+
+    def find(name: str) -> "Catalogue":
+        return catalogue_of(planned[name], project, near)
+
     return Tables(places(project, near), profile.name, known, profile.settings, base, find)
 
 

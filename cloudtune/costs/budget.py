@@ -12,7 +12,8 @@ class Budget:
     """What a run may spend, what its ended attempts have cost, and what those that run will.
 
     An attempt is expected to take as long as the longest that has ended, and at first as long as one may. A trial starts
-    only if what is spent, what is expected of those that run, and what is expected of it fit together; one may always run.
+    only if what is spent, what is expected of those that run, and what is expected of it on the dearest machine that it may
+    get fit together; one may always run.
     So the limit is exceeded only by attempts that take longer than all before them, and these are ended when it is reached.
 
     Args:
@@ -29,16 +30,17 @@ class Budget:
         self._longest = longest
         self._tail = tail
         self._seen: float | None = None
-        self._running: dict[int, Callable[[], float]] = {}
+        self._running: dict[int, tuple[Callable[[], float], str]] = {}
 
-    def start(self, number: int, used: Callable[[], float]) -> None:
+    def start(self, number: int, used: Callable[[], float], machine: str = "") -> None:
         """Count a trial that starts, or runs already.
 
         Args:
             number: of the trial.
             used: returns the seconds that are billed for it so far.
+            machine: the one that it has; "" for the usual one.
         """
-        self._running[number] = used
+        self._running[number] = used, machine
 
     def end(self, number: int) -> None:
         """Count a trial as one that runs no more."""
@@ -46,8 +48,9 @@ class Budget:
 
     def charge(self, charge: Charge) -> None:
         """Count an attempt that has ended."""
-        self.spent += charge.amount or 0
-        self._seen = max(self._seen or 0.0, charge.seconds)
+        if charge.amount is not None:
+            self.spent += charge.amount
+            self._seen = max(self._seen or 0.0, charge.seconds)
 
     def correct(self, before: Charge, after: Charge) -> None:
         """Count another charge of the same attempt in place of one."""
@@ -58,8 +61,8 @@ class Budget:
         if self.limit is None or not (self._running or self.spent):
             return True
         expected = self._expected
-        running = sum((self._cost(max(used(), expected)) for used in self._running.values()), Decimal(0))
-        return self.spent < self.limit and self.spent + running + self._cost(expected) <= self.limit
+        running = self._of_running(lambda used: max(used, expected))
+        return self.spent < self.limit and self.spent + running + self._meter.most(expected + self._tail) <= self.limit
 
     def reached(self, ahead: float = 0.0) -> bool:
         """Return whether the limit is reached by what is spent and what the running trials have used.
@@ -71,7 +74,7 @@ class Budget:
 
     def in_flight(self, ahead: float = 0.0) -> Decimal:
         """Return what the running trials have used so far, and will within so many seconds."""
-        return sum((self._cost(used() + ahead) for used in self._running.values()), Decimal(0))
+        return self._of_running(lambda used: used + ahead)
 
     def __str__(self) -> str:
         return cost_text(self.spent + self.in_flight(), self.limit, self._meter.currency)
@@ -87,5 +90,10 @@ class Budget:
         bounds = [each for each in (self._seen, self._longest) if each is not None]
         return min(bounds, default=0.0)
 
-    def _cost(self, seconds: float) -> Decimal:
-        return self._meter.amount(max(seconds, 0.0) + self._tail) or Decimal(0)
+    def _of_running(self, until: Callable[[float], float]) -> Decimal:
+        """Return what the running trials cost by a time, which follows from what each has used so far, in seconds."""
+        amounts = (
+            self._meter.amount(max(until(used()), 0.0) + self._tail, machine)
+            for used, machine in self._running.values()
+        )
+        return sum((amount for amount in amounts if amount is not None), Decimal(0))

@@ -38,8 +38,13 @@ class Meter:
             seconds: that are billed for each of its machines.
             machine: the one that it got; "" for the usual one.
         """
-        rate = self._rates.get(machine) if machine else self._usual
-        return None if rate is None else rate.amount(seconds, self._machines.count)
+        rate = self._rate(machine)
+        return None if rate is None else rate.amount(seconds, rate.count or self._machines.count)
+
+    def most(self, seconds: float) -> Decimal:
+        """Return what a trial costs at most that runs so long, whichever machine it gets; 0 where no price is known."""
+        amounts = (self.amount(seconds, machine) for machine in self._rates)
+        return max((amount for amount in amounts if amount is not None), default=Decimal(0))
 
     @property
     def kept(self) -> float:
@@ -55,10 +60,14 @@ class Meter:
             machine: the one that it got; "" for the usual one.
             kept: seconds for which its machines were kept after it.
         """
-        used = max(seconds, 0.0)
+        used, rate = max(seconds, 0.0), self._rate(machine)
         amount = self.amount(used + kept, machine)
         currency = "" if amount is None else self.currency
-        return Charge(attempt, machine or self._machines.kind, self._machines.count, used, amount, currency, kept)
+        count = (None if rate is None else rate.count) or self._machines.count
+        return Charge(attempt, machine or self._machines.kind, count, used, amount, currency, kept)
+
+    def _rate(self, machine: str) -> Rate | None:
+        return self._rates.get(machine) if machine else self._usual
 
 
 def with_charge(trial: Trial, charge: Charge) -> None:

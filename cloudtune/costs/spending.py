@@ -38,18 +38,19 @@ class Spending:
                 for charge in trial.charges:
                     self._budget.charge(charge)
 
-    def start(self, trial: Trial, used: Callable[[], float]) -> list[Trial]:
+    def start(self, trial: Trial, used: Callable[[], float], machine: str = "") -> list[Trial]:
         """Count a trial as running; it takes machines that are kept, if there are some.
 
         Args:
             trial: the trial.
             used: returns the seconds that are billed for its attempt so far.
+            machine: the one that it has; "" for that of the plan.
 
         Returns:
             The trial whose machines were kept until now, with its charge as it is now.
         """
         if self._budget is not None:
-            self._budget.start(trial.number, used)
+            self._budget.start(trial.number, used, machine)
         taken = None if self._kept is None else self._kept.take()
         return self._corrected([] if taken is None else [taken])
 
@@ -85,16 +86,17 @@ class Spending:
             self._budget.end(trial.number)
             self._budget.charge(charge)
 
-    def lose(self, trial: Trial, reports: Iterable[Report]) -> None:
+    def lose(self, trial: Trial, reports: Iterable[Report], machine: str = "") -> None:
         """Charge a trial for an attempt that ended unseen, up to its last sign of life.
 
         Args:
             trial: in the attempt that was lost.
             reports: of the trial.
+            machine: the one that it had; "" for that of the plan.
         """
         if trial.started is not None:
             last = max((each.time for each in reports if each.attempt == trial.attempt), default=trial.started)
-            self.end(trial, last - trial.started)
+            self.end(trial, last - trial.started, machine)
 
     def may_start(self) -> bool:
         """Return whether another trial fits what is left."""

@@ -96,6 +96,10 @@ class Launcher(ABC):
         """Return the seconds that are billed so far for each machine of a running trial; those since its launch by default."""
         return 0.0 if trial.started is None else time.time() - trial.started
 
+    def machine(self, trial: Trial) -> str:  # noqa: ARG002  # most launchers have one kind of machine
+        """Return the machine type that a running trial has, as `Ended.machine` will say it; "" for that of the plan."""
+        return ""
+
     @abstractmethod
     def launch(self, trial: Trial) -> None:
         """Start an attempt at a trial; return at once.

@@ -195,7 +195,7 @@ class Driver:
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
-            self._spending.lose(trial, self._run.reports(trial.number))
+            self._spending.lose(trial, self._run.reports(trial.number), self._launcher.machine(trial))
             if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1
@@ -231,7 +231,8 @@ class Driver:
 
     def _run_trial(self, trial: Trial) -> _Running:
         """Count a trial as running."""
-        for charged in self._spending.start(trial, lambda: self._launcher.billed(trial)):
+        machine = self._launcher.machine(trial)
+        for charged in self._spending.start(trial, lambda: self._launcher.billed(trial), machine):
             self._work.trial(charged)
         running = self._running[trial.number] = _Running(trial)
         return running

@@ -19,6 +19,7 @@ class Rate:
         spot: whether it is the price of capacity that may be taken away.
         source: where the price is from, with its date.
         estimated: whether it was derived rather than read.
+        count: number of such machines of a trial; None for that of the plan's machines.
     """
 
     machine: str
@@ -27,6 +28,7 @@ class Rate:
     spot: bool = False
     source: str = ""
     estimated: bool = False
+    count: int | None = None
 
     def amount(self, seconds: float, machines: int = 1) -> Decimal:
         """Return what machines cost for a time, exact: rounding is for those who show it."""
@@ -41,6 +43,7 @@ class Rate:
             "spot": self.spot,
             "source": self.source,
             "estimated": self.estimated,
+            "count": self.count,
         }
 
     @classmethod

@@ -20,7 +20,7 @@ class Tables:
         profiles: the names of the profiles that config files have.
         settings: of the profile.
         base: the folder that the job's relative paths start from; None for the working folder.
-        find_catalogue: returns the machines of the profile's service with the user's prices; None for the listed ones.
+        find_catalogue: returns the machines of a profile's service with the user's prices; None for the listed ones.
     """
 
     places: Places = field(default_factory=Places)
@@ -28,7 +28,7 @@ class Tables:
     profiles: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     base: Path | None = None
-    find_catalogue: Callable[[], Catalogue] | None = None
+    find_catalogue: Callable[[str], Catalogue] | None = None
 
     @property
     def configured(self) -> bool:
@@ -37,7 +37,7 @@ class Tables:
 
     def catalogue(self, provider: str) -> Catalogue:
         """Return the machines of a service; read when they are needed, which few jobs do."""
-        found = None if self.find_catalogue is None else self.find_catalogue()
+        found = None if self.find_catalogue is None else self.find_catalogue(self.profile)
         return found if found is not None and found.service == provider else catalogue(provider)
 
     def of_profile(self, profile: str, settings: Mapping[str, Any]) -> Self:

@@ -133,6 +133,21 @@ class Provider(ABC):
 
         return (self.tables or Tables(settings=self.settings)).catalogue(self.name)
 
+    def rated(self, plan: "Plan", job: "TuningJob") -> "Plan":
+        """Return a plan with the prices of its machines, and notes on what in the job needs them. Pure, but for price lists.
+
+        Args:
+            plan: of the job.
+            job: in the words of the service.
+
+        Raises:
+            ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
+        """
+        from cloudtune.costs.rating import rated  # noqa: PLC0415  # reading a run needs none of it
+
+        known = self.catalogue()
+        return rated(plan, job, known, known.region_of(self.settings), away=self.away)
+
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":
         """Return the request for a job, and notes about its fields. Pure: no network, no credentials, no files.

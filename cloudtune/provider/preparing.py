@@ -26,12 +26,9 @@ def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
     Raises:
         ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
     """
-    from cloudtune.costs.rating import rated  # noqa: PLC0415  # reading a run needs none of it
-
     adapted = provider.adapt(job)
     plan = _with_others(adapted.on(provider.plan(adapted.job)), adapted.job)
-    known = provider.catalogue()
-    return adapted.job, rated(plan, adapted.job, known, known.region_of(provider.settings), away=provider.away)
+    return adapted.job, provider.rated(plan, adapted.job)
 
 
 def _with_others(plan: Plan, job: TuningJob) -> Plan:

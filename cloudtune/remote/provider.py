@@ -92,6 +92,9 @@ class RemoteDriver(Provider):
     def plan(self, job: TuningJob) -> Plan:
         return self._target.plan(job.driven())
 
+    def rated(self, plan: Plan, job: TuningJob) -> Plan:
+        return self._target.rated(plan, job)
+
     def check(self) -> list[Finding]:
         return [*self._target.check(), *self._driver_provider.check()]
 

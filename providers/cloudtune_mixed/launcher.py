@@ -68,16 +68,23 @@ class MixedLauncher(Launcher):
 
     Args:
         run: gets an event when a profile has no room, with the reason.
-        makers: make the launchers; by the profile's name, in the order of the settings.
+        makers: make the launchers; by the profile's name, in the order in which trials go to them.
         parallel: trials at once, all profiles together.
         settings: of the profile that consists of several.
+        machines: the names by which the profiles' machines are charged, also of profiles that the run no longer has.
     """
 
     def __init__(
-        self, run: "RunStore", makers: Mapping[str, Callable[[], Launcher]], parallel: int, settings: MixedSettings
+        self,
+        run: "RunStore",
+        makers: Mapping[str, Callable[[], Launcher]],
+        parallel: int,
+        settings: MixedSettings,
+        machines: Mapping[str, str],
     ) -> None:
         self._run = run
         self._settings = settings
+        self._machines = machines
         self._happened: queue.SimpleQueue[tuple[str, News]] = queue.SimpleQueue()
         strays = Strays(run.folder)
         self._profiles = {
@@ -115,9 +122,9 @@ class MixedLauncher(Launcher):
 
     def _choose(self) -> str:
         free = [name for name, each in self._profiles.items() if each.free]
-        if self._settings.order == "first":
-            return free[0]
-        return min(free, key=lambda name: len(self._profiles[name].trials) / self._profiles[name].most)
+        if self._settings.order == "even":
+            return min(free, key=lambda name: len(self._profiles[name].trials) / self._profiles[name].most)
+        return free[0]
 
     def outlives(self, trial: Trial) -> bool:
         return self._worker_of(trial).outlives(within(trial))
@@ -127,6 +134,12 @@ class MixedLauncher(Launcher):
 
     def printed(self, trial: Trial) -> Sequence[str]:
         return self._worker_of(trial).printed(within(trial))
+
+    def billed(self, trial: Trial) -> float:
+        return self._worker_of(trial).billed(within(trial))
+
+    def machine(self, trial: Trial) -> str:
+        return self._machines[profile_of(trial.place)]
 
     def adopt(self, trial: Trial) -> bool:
         profile = self._profiles.get(profile_of(trial.place))
@@ -181,13 +194,15 @@ class MixedLauncher(Launcher):
 
     def _ended(self, name: str, ended: Ended) -> Ended:
         place = ended.place and place_in(name, ended.place)
+        machine = place_in(name, ended.machine) if ended.machine else self._machines[name]
+        ended = replace(ended, place=place, machine=machine)
         if ended.unplaced:
             self._rest(name, f"has no room: {ended.failure}")
-            return replace(ended, place=place, failure=f"no room on {name}", lost=True, unplaced=False)
+            return replace(ended, failure=f"no room on {name}", lost=True, unplaced=False)
         if ended.lost:
-            return replace(ended, place=place, failure=f"on {name}: {ended.failure}")
+            return replace(ended, failure=f"on {name}: {ended.failure}")
         self._profiles[name].failures = 0
-        return replace(ended, place=place)
+        return ended
 
     def _rest(self, name: str, why: str, *, for_good: bool = False) -> None:
         """Launch nothing more on a profile for a while, or for good."""

@@ -7,6 +7,7 @@ from typing import Any
 from cloudtune.planning.plan import Beside, Machines, Note, Plan, Support
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.native import own_keys
+from cloudtune_mixed.prices import notes_on_prices, rates_of
 
 _PER_PROVIDER = re.compile(
     r"(?:trial\.image|compute\.instance|output|identity|encryption\.(?:volume_)?key|data\.[^.]+)\.([^.]+)"
@@ -20,14 +21,14 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
     Args:
         job: the spec.
         name: of the provider of the returned plan.
-        plans: by the profile's name.
+        plans: by the profile's name, in the order in which trials go to them.
     """
     notes: dict[str, list[tuple[str, Note]]] = {}
     for profile, plan in plans.items():
         for note in plan.notes:
             if _concerns(note.path, plan.provider, plans):
                 notes.setdefault(note.path, []).append((profile, note))
-    found = [_worst(path, told) for path, told in notes.items()]
+    found = [*(_worst(path, told) for path, told in notes.items()), *notes_on_prices(job, plans)]
     if job.mode == "managed":
         found.append(
             Note("mode", Support.UNSUPPORTED, "several profiles have no tuner in common; take it away, or name one profile")
@@ -39,7 +40,7 @@ def merged(job: TuningJob, name: str, plans: Mapping[str, Plan]) -> Plan:
     }
     request: dict[str, Any] = {profile: plan.to_data() for profile, plan in plans.items()}
     missing = tuple(dict.fromkeys(each for plan in plans.values() for each in plan.missing))
-    return Plan(name, "driven", request, carried, tuple(found), _machines(plans), missing)
+    return Plan(name, "driven", request, carried, tuple(found), _machines(plans), missing, rates_of(plans))
 
 
 def _machines(plans: Mapping[str, Plan]) -> Machines | None:

@@ -17,6 +17,7 @@ from cloudtune.provider.preparing import planned
 from cloudtune.spec.job import TuningJob
 from cloudtune_mixed.part import ProfileRun, profile_of
 from cloudtune_mixed.plans import merged
+from cloudtune_mixed.prices import by_price, machine_on
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
 
@@ -80,7 +81,14 @@ class MixedProvider(DrivenProvider):
         return Adapted(job)  # for each profile in its own way: see `plan`
 
     def plan(self, job: TuningJob) -> Plan:
-        return merged(job, NAME, {name: planned(each, job.driven())[1] for name, each in self._providers.items()})
+        plans = {name: planned(each, job.driven())[1] for name, each in self._providers.items()}
+        if self._settings.order == "cheapest":
+            rented = {name: each.away for name, each in self._providers.items()}
+            plans = {name: plans[name] for name in by_price(plans, rented)}
+        return merged(job, NAME, plans)
+
+    def rated(self, plan: Plan, job: TuningJob) -> Plan:  # noqa: ARG002  # the plan of each profile is
+        return plan
 
     def check(self) -> list[Finding]:
         return [
@@ -136,8 +144,10 @@ class MixedProvider(DrivenProvider):
             # Called in the profile's own thread, for which its part of the run needs its own connection.
             return lambda: self._launcher(ProfileRun(run, profile).elsewhere(), profile)
 
-        makers = {profile: maker(profile) for profile in self._providers}
-        return MixedLauncher(run, makers, job.limits.parallel, self._settings)
+        request: Mapping[str, Mapping[str, Any]] = json.loads(run.record().plan)["request"]
+        makers = {profile: maker(profile) for profile in request if profile in self._providers}
+        machines = {profile: machine_on(profile, Plan.from_data(part)) for profile, part in request.items()}
+        return MixedLauncher(run, makers, job.limits.parallel, self._settings, machines)
 
     def _launcher(self, part: ProfileRun, profile: str) -> "Launcher":
         return self._site(profile).launcher(part, TuningJob.from_data(json.loads(part.record().job)))

@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -95,6 +96,12 @@ class Worker:
     def printed(self, trial: Trial) -> Sequence[str]:
         """Return lines of a trial's output; see `Launcher.printed`."""
         return () if self._launcher is None else self._launcher.printed(trial)
+
+    def billed(self, trial: Trial) -> float:
+        """Return the seconds that are billed so far; see `Launcher.billed`. Those since its launch before the worker is ready."""
+        if self._launcher is not None:
+            return self._launcher.billed(trial)
+        return 0.0 if trial.started is None else time.time() - trial.started
 
     def outlives(self, trial: Trial) -> bool:
         """Return whether a trial may continue after the worker is closed; True if the profile cannot be reached."""

@@ -46,6 +46,18 @@ def test_then_as_long_as_the_longest_so_far():
     assert not one.fits()
 
 
+def test_a_trial_is_expected_to_cost_as_much_as_on_the_dearest_machine_and_then_what_its_own_costs():
+    rates = [Rate("m", Decimal(3600), "USD"), Rate("big", Decimal(3600), "USD", count=3)]
+    one = Budget(Money(Decimal(10)), Meter(Machines("m"), rates), 2)
+    one.start(0, lambda: 2.0, "m")
+    assert one.fits()  # 2 + 6
+    one.start(1, lambda: 1.0, "big")
+    assert one.in_flight() == 5
+    assert not one.fits()
+    one.start(2, lambda: 100.0, "of which no price is known")
+    assert one.in_flight() == 5
+
+
 def test_the_limit_is_reached_by_what_runs_too():
     one = budget(10)
     one.charge(A_DOLLAR_A_SECOND.charge(1, 4))

@@ -4,17 +4,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cloudtune.config import load_profile
+from cloudtune.config import load_profile, tables
+from cloudtune.costs.spending import Spending
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.driver.loop import Driver
 from cloudtune.errors import ConfigError, ProviderError
-from cloudtune.planning.plan import Support
+from cloudtune.planning.plan import Machines, Plan, Support
+from cloudtune.planning.rates import Rate
 from cloudtune.provider.interface import load_provider
+from cloudtune.provider.preparing import planned
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
@@ -28,7 +32,7 @@ from cloudtune_mixed.strays import Strays
 class Place:
     """A service with so much room, which may be down; what runs there stays although the launcher is forgotten."""
 
-    def __init__(self, room: int = 100, *, holds: bool = False) -> None:
+    def __init__(self, room: int = 100, *, holds: bool = False, seconds: float = 0.0) -> None:
         self.room = room
         self.holds = threading.Event()  # trials end once it is set
         self.down = False
@@ -37,6 +41,7 @@ class Place:
         self.launched: list[tuple[int, int]] = []
         self.stopped: list[tuple[int, int]] = []
         self.most = 0
+        self.seconds = seconds
         if not holds:
             self.holds.set()
 
@@ -99,6 +104,9 @@ class PlaceLauncher(Launcher):
             del self.known[key]
             self.told.append(Ended(*key, "it was stopped", retry=True))
 
+    def billed(self, trial: Trial) -> float:
+        return self.at.seconds
+
     def close(self) -> None:
         self.known.clear()
 
@@ -127,13 +135,16 @@ def launcher(run: RunStore, places: Mapping[str, Place], at_once: int = 4, **set
         {name: maker(place) for name, place in places.items()},
         at_once,
         MixedSettings(profiles={name: ("local", {}) for name in places}, **{"pause": 0.02, **settings}),
+        {name: f"{name}:m" for name in places},
     )
 
 
-def drive(run: RunStore, job: TuningJob, places: Mapping[str, Place], **settings: Any) -> RunState:
+def drive(
+    run: RunStore, job: TuningJob, places: Mapping[str, Place], spending: Spending | None = None, **settings: Any
+) -> RunState:
     with_ = launcher(run, places, job.limits.parallel, **settings)
     try:
-        return Driver(job, run, with_, seed=1).run()
+        return Driver(job, run, with_, seed=1, spending=spending).run()
     finally:
         with_.close()
 
@@ -345,4 +356,96 @@ def test_mistakes_in_a_profile_of_several_are_told(config: str, named: str, said
 
 def provider_of(on: str, project: Path) -> Any:
     profile = load_profile(on, project)
-    return load_provider(profile.provider)(profile.settings)
+    made = load_provider(profile.provider)(profile.settings)
+    made.tables = tables(profile, project)
+    return made
+
+
+# What trials cost
+
+RATES = (Rate("a:m", Decimal(3600), "USD", count=2), Rate("b:m", Decimal(7200), "USD", count=1))
+"""Two dollars a second of a trial, both."""
+
+
+def test_each_attempt_is_charged_at_the_machine_that_ran_it(run: RunStore) -> None:
+    places = {"a": Place(seconds=1.5), "b": Place(seconds=4.0), "c": Place(seconds=9.0)}
+    drive(run, job_of(9, 3), places, Spending(job_of(), Machines("m or n", 2), RATES))
+    cost = {"a": Decimal(3), "b": Decimal(8), "c": None}  # of c nothing is known
+    assert set(whereabouts(run)) == {"a", "b", "c"}
+    for trial in run.trials():
+        assert trial.cost == cost[profile_of(trial.place)]
+        assert [charge.machine for charge in trial.charges] == [f"{profile_of(trial.place)}:m"]
+
+
+def test_a_budget_is_that_of_all_profiles_together(run: RunStore) -> None:
+    job = job_of(50, 2, limits={"trials": 50, "parallel": 2, "cost": 40})
+    spending = Spending(job, Machines("m", 2), RATES)
+    assert drive(run, job, {"a": Place(seconds=1.5), "b": Place(seconds=4.0)}, spending) is RunState.COMPLETED
+    assert run.record().reason.startswith("the budget is spent")
+    trials = run.trials()
+    spent = sum((trial.cost or Decimal(0) for trial in trials), Decimal(0))
+    assert Decimal(30) < spent <= Decimal(40)  # the next might have cost 8
+    assert len({profile_of(trial.place) for trial in trials}) == 2
+
+
+COSTLY = [{"metric": "loss", "goal": "minimize"}, {"metric": "cost", "goal": "minimize"}]
+
+
+def priced(
+    prices: Mapping[str, str], tmp_path: Path, order: str = "even", currency: str = "USD", **fields: Any
+) -> Plan:
+    """The plan for this machine, where it has a price, and two profiles of AWS."""
+    own = "".join(f"[prices.{name}]\n{line}\n" for name, line in prices.items())
+    profiles = "".join(f'[profiles.{name}]\nprovider = "sagemaker"\n' for name in ("one", "two"))
+    pool = f'[profiles.m]\nprovider = "mixed"\nprofiles = ["one", "local", "two"]\norder = "{order}"\n'
+    (tmp_path / "cloudtune.toml").write_text(f'{profiles}{pool}[prices]\ncurrency = "{currency}"\n{own}')
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
+    trial = {"command": "true", "image": image}
+    return planned(provider_of("m", tmp_path), job_of(compute={"instance": "ml.m5.xlarge"}, trial=trial, **fields))[1]
+
+
+OWN = {"one": '"ml.m5.xlarge" = 0.3', "two": '"ml.m5.xlarge" = 0.1'}
+
+
+def test_a_plan_has_the_prices_of_all_profiles_as_each_of_them_pays(tmp_path: Path) -> None:
+    plan = priced({**OWN, "local": "hour = 0.2"}, tmp_path)
+    here = "local:process of this machine"
+    found = [(rate.machine, str(rate.per_hour), rate.count) for rate in plan.rates]
+    assert found == [("one:ml.m5.xlarge", "0.3", 1), (here, "0.2", 1), ("two:ml.m5.xlarge", "0.1", 1)]
+    assert Plan.from_data(plan.to_data()).rates == plan.rates
+    assert not [note for note in plan.notes if note.path == "limits.cost"]
+
+
+@pytest.mark.parametrize(
+    ("here", "order"),
+    [({"local": "hour = 0.2"}, ["two", "local", "one"]), ({}, ["local", "two", "one"])],  # one's own, which is paid for
+)
+def test_the_cheapest_profile_is_the_first_to_get_trials_if_the_pool_says_so(
+    here: Mapping[str, str], order: list[str], tmp_path: Path
+) -> None:
+    plan = priced({**OWN, **here}, tmp_path, "cheapest")
+    assert list(plan.request) == order
+    assert plan.rates[0].machine == next(f"{name}:ml.m5.xlarge" for name in order if name != "local")
+
+
+def test_what_is_not_known_of_a_profiles_prices_is_said(tmp_path: Path) -> None:
+    (note,) = [note for note in priced(OWN, tmp_path).notes if note.path == "limits.cost"]
+    assert note.support is Support.UNCHECKED
+    assert note.message.startswith("nothing says what trials cost on local")
+    asked = priced(OWN, tmp_path, limits={"trials": 8, "cost": 5})
+    (note,) = [note for note in asked.notes if note.path == "limits.cost"]
+    assert note.support is Support.APPROXIMATE
+    assert note.message.startswith("on local: of no effect, since nothing says what a process of this machine costs")
+
+
+def test_prices_in_several_currencies_are_no_price_and_keep_no_budget(tmp_path: Path) -> None:
+    mine = {"one": '"ml.m5.xlarge" = 0.3'}  # in euros, and what two costs is listed in dollars
+    message = "the prices of one in EUR, those of two in USD: give them in one currency in [prices]"
+    plan = priced(mine, tmp_path, currency="EUR")
+    assert plan.rates == ()
+    assert [str(note) for note in plan.notes if message in note.message] == [
+        f"limits.cost: unchecked: what the run costs is not known, since {message}"
+    ]
+    plan = priced(mine, tmp_path, currency="EUR", limits={"trials": 8, "cost": 5}, objective=COSTLY)
+    refused = {note.path for note in plan.notes if note.support is Support.UNSUPPORTED and note.message == message}
+    assert refused == {"limits.cost", "objective[1].metric"}
