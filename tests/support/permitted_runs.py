@@ -11,6 +11,7 @@ from cloud_runs import job_of
 
 from cloudtune import api
 from cloudtune.errors import CloudtuneError
+from cloudtune.provider.permissions import HINT
 from cloudtune.remote.resolving import resolve
 from cloudtune.run import Run
 from cloudtune.store.records import RunState, TrialState
@@ -75,6 +76,8 @@ class Uses:
             run.start()
         state = run.wait()
         assert state is RunState.COMPLETED, _why(run)
+        refused = [message for _, _, message in run.events() if HINT in message]
+        assert not refused, "; ".join(refused)
         return run
 
     def _attach(self, run: Run) -> None:

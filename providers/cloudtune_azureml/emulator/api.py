@@ -50,7 +50,7 @@ class Api:
         workspace: what it serves.
         tokens: what lets in.
         faults: what goes wrong on purpose.
-        served: is told of every call: its operation.
+        served: called with the operation of every call.
         url: gives its own address.
     """
 
@@ -141,7 +141,7 @@ def _missing(request: Request) -> Answer:
 
 
 def not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
-    """Answers a request of somebody who may not use the emulator."""
+    """Answer a request without valid credentials."""
     if str(environ.get("PATH_INFO", "")).startswith((PREFIX, ACCOUNT_PREFIX)):
         return blob_error(403, "AuthenticationFailed")(environ, respond)
     status, code = (403, "AuthorizationFailed") if refusal.kind == "foreign" else (401, "InvalidAuthenticationToken")

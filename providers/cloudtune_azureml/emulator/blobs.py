@@ -58,7 +58,7 @@ class Blobs:
         folder.mkdir(parents=True, exist_ok=True)
 
     def file(self, container: str, name: str) -> Path:
-        """Where a blob is, or would be.
+        """Return where a blob is, or would be.
 
         Raises:
             ValueError: the name leads out of the container.
@@ -69,19 +69,19 @@ class Blobs:
         return self.folder.joinpath(*(part for part in parts if part))
 
     def at(self, url: str) -> Path:
-        """The file or folder behind a URL of this storage."""
+        """Return the file or folder behind a URL of this storage."""
         path = unquote(urlsplit(url).path).removeprefix(PREFIX)
         container, _, name = path.partition("/")
         return self.file(container, name)
 
     def put(self, container: str, name: str, content: bytes) -> None:
-        """Writes a blob."""
+        """Write a blob."""
         path = self.file(container, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
     def copy(self, source: Path, container: str, name: str) -> None:
-        """Copies a file or folder of this machine."""
+        """Copy a file or folder of this machine."""
         target = self.file(container, name)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
@@ -92,7 +92,7 @@ class Blobs:
     # The API
 
     def answer(self, request: Request) -> Response:
-        """Answers a request of the Blob service."""
+        """Answer a request of the Blob service."""
         container, _, name = request.path.removeprefix(ACCOUNT_PREFIX).removeprefix(PREFIX).partition("/")
         of_container = request.args.get("restype") == "container"
         is_list = request.args.get("comp") == "list" or (of_container and request.method == "GET")
@@ -111,7 +111,7 @@ class Blobs:
             return blob_error(400, "InvalidResourceName")
 
     def _named(self, container: str, name: str, *, whole: bool) -> Path:
-        """The place of a container, or of a blob if the name is to be whole.
+        """Return the place of a container, or of a blob if the name is to be whole.
 
         Raises:
             ValueError: it cannot be kept as a file.
@@ -164,7 +164,7 @@ class Blobs:
         return Response(status=201, headers=_state(path))
 
     def _refusal(self, path: Path, request: Request, part: str | None) -> Response | None:
-        """What is in the way of a request that writes; None for nothing."""
+        """Return what is in the way of a request that writes; None for nothing."""
         if part == "metadata":
             return None if path.is_file() else blob_error(404, "BlobNotFound")
         if part not in (None, "block", "blocklist"):
@@ -197,7 +197,7 @@ class Blobs:
             before.unlink(missing_ok=True)
 
     def _join(self, path: Path, body: Path) -> bool:
-        """Puts the blocks that a list names into its place, and forgets them; whether all of them are there."""
+        """Put the blocks that a list names into its place, and forget them; whether all of them are there."""
         if body.stat().st_size > _MOST_OF_LIST:
             return False
         names = re.findall("<(?:Latest|Uncommitted)>([^<]+)</", body.read_text("utf-8", "replace"))
@@ -249,7 +249,7 @@ class Blobs:
 
 
 def _escaped(text: str) -> str:
-    """A text as XML has it; what it may not have at all is left out."""
+    """Return a text as XML has it; what it may not have at all is left out."""
     return escape(_NOT_IN_XML.sub("", text))
 
 
@@ -266,7 +266,7 @@ class BlobHandler(SilentHandler):
     """Passes on a blob's metadata whose names have underscores: WSGI has no place for such headers."""
 
     def make_environ(self) -> Environ:
-        """The request, with its metadata under a key of its own."""
+        """Return the request, with its metadata under a key of its own."""
         sent = {name.lower(): value for name, value in self.headers.items()}
         own = {name.removeprefix(_META): value for name, value in sent.items() if name.startswith(_META)}
         return {**super().make_environ(), _METADATA: own}

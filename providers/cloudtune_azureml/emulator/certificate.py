@@ -13,7 +13,7 @@ _DAYS = 7
 
 
 def throw_away(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A certificate that signs itself, as what a server needs, and the file that its clients trust.
+    """Return a certificate that signs itself, as what a server needs, and the file that its clients trust.
 
     Args:
         folder: for the files.

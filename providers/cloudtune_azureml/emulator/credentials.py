@@ -57,7 +57,7 @@ class Tokens:
         return f"sig={self.signature}"
 
     def of_run(self, name: str) -> str:
-        """The token of a job's own program."""
+        """Return the token of a job's own program."""
         own = hmac.new(self._of_runs.encode(), name.encode(), hashlib.sha256).hexdigest()
         return f"{RUN_PREFIX}{name}.{own}"
 
@@ -80,7 +80,7 @@ class Tokens:
     # Signing in
 
     def environment(self, url: str) -> Mapping[str, str]:
-        """Variables by which ``azure.identity`` signs in here.
+        """Return variables by which ``azure.identity`` signs in here.
 
         Args:
             url: the emulator's address.
@@ -93,11 +93,11 @@ class Tokens:
         }
 
     def signs_in(self, path: str) -> bool:
-        """Whether a path is one of those by which clients sign in."""
+        """Return whether a path is one of those by which clients sign in."""
         return path in (_DISCOVERY, _TOKEN)
 
     def sign_in(self, request: Request, url: str) -> Response:
-        """Tells where to sign in, or gives the access token for the secret (RFC 6749, section 4.4)."""
+        """Tell where to sign in, or give the access token for the secret (RFC 6749, section 4.4)."""
         if request.path == _DISCOVERY:
             places = {"authorization_endpoint": f"{url}/{TENANT}/oauth2/authorize", "token_endpoint": f"{url}{_TOKEN}"}
             return _json({**places, "issuer": f"{url}/{TENANT}"})

@@ -12,7 +12,7 @@ from cloudtune_azureml.emulator.server import AzureMlEmulator
 
 @contextmanager
 def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[AzureMlEmulator]:
-    """An emulator that cloudtune and MLflow find while the test runs, and that `AzureMlEmulator.ml_client` leads to.
+    """Yield an emulator that cloudtune and MLflow find while the test runs, and that `AzureMlEmulator.ml_client` leads to.
 
     Args:
         monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.

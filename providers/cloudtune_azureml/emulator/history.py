@@ -24,7 +24,7 @@ class History:
 
     Args:
         runs: all of them.
-        faults: how far what is told lags behind.
+        faults: how far answers lag behind.
         url: gives the service's address.
         blobs: where what they printed lies.
         tokens: what lets in.
@@ -34,7 +34,7 @@ class History:
         self._runs, self._faults, self._url, self._blobs, self._tokens = runs, faults, url, blobs, tokens
 
     def answer(self, request: Request) -> Answer:
-        """Answers ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details``, ``…/runs/ID/token`` and ``…/rundata``."""
+        """Answer ``…/runs/ID``, ``…/runs/ID/children``, ``…/runs/ID/details``, ``…/runs/ID/token`` and ``…/rundata``."""
         if request.path.endswith("/rundata"):
             return self._run_data(str(as_mapping(request.get_json(silent=True)).get("runId")))
         found = re.search(r"/runs/([^/]+?)(?:/(children|details|token))?$", request.path)
@@ -70,7 +70,7 @@ class History:
         }
 
     def _modified(self, run: Run, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """A run with further tags and properties, or archived, which the run history calls hidden."""
+        """Return a run with further tags and properties, or archived, which the run history calls hidden."""
         run.tag(changes.get("tags") or {})
         run.change(properties={**run.status().properties, **(changes.get("properties") or {})})
         if changes.get("hidden") is not None:

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 Data = Mapping[str, Any]
 
 _AT_START = {"capacity": "Insufficient capacity: no nodes are to be had.", "internal": "InternalServerError"}
-"""What is told of jobs that do not start."""
+"""The errors of jobs that do not start."""
 
 
 class CommandJob:
@@ -39,7 +39,7 @@ class CommandJob:
         run: which tells its states.
         workshop: what it runs with.
         values: of a trial's parameters.
-        on_end: is told of its end.
+        on_end: called at its end.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class CommandJob:
         run.outputs = self._worker.outputs()
 
     def start(self) -> None:
-        """Runs it; returns at once."""
+        """Run it; return at once."""
         fault = self._faults.at_start(self.run.name, self._size)
         if fault:
             self._ended(Ended("Failed", _AT_START[fault]))
@@ -75,13 +75,13 @@ class CommandJob:
             self._worker.start()
 
     def cancel(self) -> None:
-        """Ends it early; nothing if it has ended."""
+        """End it early; nothing if it has ended."""
         if self.run.status().state not in TERMINAL:
             self._move("CancelRequested")
             self._worker.stop()
 
     def close(self) -> None:
-        """Ends its processes at once, and tells nothing any more."""
+        """End its processes at once, and report nothing any more."""
         self._worker.close()
 
     def _move(self, state: str, **changes: Any) -> None:
@@ -121,11 +121,11 @@ class SweepJob(ThreadedLauncher):
         self._thread = threading.Thread(target=self._tune, name=f"sweep {run.name}", daemon=True)
 
     def start(self) -> None:
-        """Tunes; returns at once."""
+        """Tune; return at once."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ends it and its trials early; nothing if it has ended."""
+        """End it and its trials early; nothing if it has ended."""
         if self.run.status().state not in TERMINAL:
             self.run.change(state="CancelRequested")
             self.run.tag({"_aml_system_cancellation_requested": "true"})
@@ -133,18 +133,18 @@ class SweepJob(ThreadedLauncher):
             self.wake()
 
     def close(self) -> None:
-        """Ends its trials' processes."""
+        """End its trials' processes."""
         for trial in list(self.trials):
             trial.close()
 
     def shut(self) -> None:
-        """Ends it at once, and tells nothing any more."""
+        """End it at once, and report nothing any more."""
         self.abandon()
         self._thread.join()
         self.close()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits for its end, at most so many seconds."""
+        """Wait for its end, at most so many seconds."""
         self._thread.join(timeout)
 
     # What the driver asks for

@@ -21,7 +21,7 @@ class Process:
 
     Attributes:
         node: its node, from 0.
-        environment: what only it is told.
+        environment: variables of its own.
     """
 
     node: int
@@ -29,7 +29,7 @@ class Process:
 
 
 def processes_of(program: Program) -> list[Process]:
-    """The processes of a command job, the first of which reports.
+    """Return the processes of a command job, the first of which reports.
 
     Args:
         program: its distribution and nodes count.
@@ -72,7 +72,7 @@ def _task(cluster: Mapping[str, Sequence[str]], kind: str, index: int) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
+    """Return free ports of 127.0.0.1."""
     taken = [socket.create_server((_HOST, 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in taken]
     for each in taken:

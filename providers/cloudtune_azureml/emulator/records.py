@@ -31,7 +31,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is told of a run at one moment; times are seconds since 1970.
+    """What the service reports of a run at one moment; times are seconds since 1970.
 
     Attributes:
         state: of the service.
@@ -63,7 +63,7 @@ class Run:
         kind: ``sweep``, ``command`` or ``mlflow``.
         parent: the id of its sweep; "" for none.
         tags: at the start.
-        on_metric: is told of every logged value.
+        on_metric: called with every logged value.
 
     Attributes:
         hidden: whether it is archived.
@@ -91,11 +91,11 @@ class Run:
         self._timeline = Timeline(Status(tags=dict(tags or {})))
 
     def status(self, lag: float = 0.0) -> Status:
-        """Its state so many seconds ago."""
+        """Return its state so many seconds ago."""
         return self._timeline.at(lag)
 
     def change(self, **changes: Any) -> Status:  # fields of Status
-        """Goes over to another state; one that has ended stays as it is."""
+        """Go over to another state; one that has ended stays as it is."""
         with self._lock:
             now = self._timeline.now
             if now.state in TERMINAL:
@@ -104,19 +104,19 @@ class Run:
             return self._timeline.now
 
     def log(self, metric: Metric) -> None:
-        """Takes a value that was logged."""
+        """Take a value that was logged."""
         with self._lock:
             self.change(metrics=(*self._timeline.now.metrics, metric))
         if self._on_metric is not None:
             self._on_metric(metric)
 
     def tag(self, tags: Mapping[str, str]) -> None:
-        """Adds tags."""
+        """Add tags."""
         with self._lock:
             self.change(tags={**self._timeline.now.tags, **tags})
 
     def param(self, params: Mapping[str, str]) -> None:
-        """Adds parameters."""
+        """Add parameters."""
         with self._lock:
             self.change(params={**self._timeline.now.params, **params})
 
@@ -129,26 +129,26 @@ class Runs:
         self._lock = threading.Lock()
 
     def add(self, run: Run) -> Run:
-        """Keeps a new run."""
+        """Keep a new run."""
         with self._lock:
             self._runs[run.name] = run
         return run
 
     def get(self, name: str) -> Run | None:
-        """A run by its id; None for none."""
+        """Return a run by its id; None for none."""
         return self._runs.get(name)
 
     def children(self, parent: str) -> list[Run]:
-        """The trials of a sweep, in their order."""
+        """Return the trials of a sweep, in their order."""
         with self._lock:
             return [run for run in self._runs.values() if run.parent == parent]
 
     def all(self) -> list[Run]:
-        """All runs, the oldest first."""
+        """Return all runs, the oldest first."""
         with self._lock:
             return list(self._runs.values())
 
     def remove(self, name: str) -> None:
-        """Forgets a run."""
+        """Forget a run."""
         with self._lock:
             self._runs.pop(name, None)

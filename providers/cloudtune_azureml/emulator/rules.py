@@ -139,7 +139,7 @@ def _is_whole(value: Any) -> bool:
 
 
 def _has_power(exponent: float) -> bool:
-    """Whether e to the power is a float above 0."""
+    """Return whether e to the power is a float above 0."""
     try:
         return math.exp(exponent) > 0
     except OverflowError:

@@ -95,7 +95,7 @@ def _value(node: Any, values: Mapping[str, Scalar]) -> Any:
 
 
 def _entry(distribution: Any) -> Entry:
-    """Return the parameter of a distribution without branches; rounding to q is done where a value is told."""
+    """Return the parameter of a distribution without branches; rounding to q is done where a value is answered."""
     match distribution.type:
         case "choice":
             values = {

@@ -102,7 +102,7 @@ class AzureMlEmulator(Emulator[Faults]):
         return self
 
     def stop(self) -> None:
-        """Ends all jobs with their processes and threads, and closes the port."""
+        """End all jobs with their processes and threads, and close the port."""
         self._server.stop()
         self.jobs.close()
         self._workplace.close()
@@ -156,14 +156,14 @@ class AzureMlEmulator(Emulator[Faults]):
         return {"REQUESTS_CA_BUNDLE": str(self.certificate), "MLFLOW_TRACKING_SERVER_CERT_PATH": str(self.certificate)}
 
     def ml_client(self) -> Any:  # azure.ai.ml.MLClient
-        """The SDK's client for the workspace, in a process that has the variables of `environment`."""
+        """Return the SDK's client for the workspace, in a process that has the variables of `environment`."""
         allow_import()
         from azure.ai.ml import MLClient  # noqa: PLC0415  # takes seconds
 
         return MLClient(self.credential, self.subscription, self.resource_group, self.workspace, **cloud_at(self.url))
 
     def wait(self, job: str, timeout: float | None = None) -> str:
-        """Waits for the end of a job, at most so many seconds, and returns its state.
+        """Wait for the end of a job, at most so many seconds, and return its state.
 
         Raises:
             Refused: there is no such job.
@@ -173,7 +173,7 @@ class AzureMlEmulator(Emulator[Faults]):
     # Inside
 
     def _of_job(self, name: str, experiment: str) -> dict[str, str]:
-        """Variables of a job: those by which MLflow finds its own run."""
+        """Return variables of a job: those by which MLflow finds its own run."""
         return {
             **self._trusted,
             "MLFLOW_TRACKING_URI": self.tracking_uri,

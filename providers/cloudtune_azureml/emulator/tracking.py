@@ -24,7 +24,7 @@ class MlflowApi:
 
     Args:
         runs: all of them.
-        faults: how far what is told lags behind.
+        faults: how far answers lag behind.
     """
 
     def __init__(self, runs: Runs, faults: Faults) -> None:
@@ -46,7 +46,7 @@ class MlflowApi:
         }
 
     def answer(self, operation: str, request: Request) -> Answer:
-        """Answers a call by its path below ``/api/2.0/mlflow/``."""
+        """Answer a call by its path below ``/api/2.0/mlflow/``."""
         call = self._calls.get(operation)
         if call is None:
             raise Refused(404, "ENDPOINT_NOT_FOUND", f"the emulator has no {operation} of MLflow")

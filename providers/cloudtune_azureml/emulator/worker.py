@@ -4,11 +4,9 @@ The emulator has no Docker: this machine's Python and packages play the environm
 it: "Access data in a job", "Use environment variables", the reference of command jobs, and CommandJob of its SDK.
 """
 
-import atexit
 import json
 import re
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -16,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cloudtune.emulation.job_thread import JobThread
 from cloudtune.emulation.output import Allowance, last_words
 from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
-from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune_azureml.emulator.blobs import Blobs
 from cloudtune_azureml.emulator.model import Place, Program
 from cloudtune_azureml.emulator.nodes import processes_of
@@ -75,7 +73,7 @@ class JobFailure(Exception):
     """A command job cannot be started; the message says why."""
 
 
-class Worker:
+class Worker(JobThread[Ended]):
     """Runs one command job.
 
     Args:
@@ -84,7 +82,7 @@ class Worker:
         experiment: the experiment that it is in.
         values: what stands for ``${{search_space.x}}``, for a trial of a sweep.
         workshop: what it runs with.
-        on_running: is told when the program starts.
+        on_running: called when the program starts.
         on_line: takes each line that it prints.
         on_end: takes the end, as the last of all. None of these is called once `close` has begun.
     """
@@ -101,6 +99,7 @@ class Worker:
         on_line: Callable[[str], None],
         on_end: Callable[[Ended], None],
     ) -> None:
+        super().__init__(f"command job {name}")
         self._program, self._name, self._experiment, self._values = program, name, experiment, values
         self._shop = workshop
         self._on_running, self._on_line, self._on_end = on_running, on_line, on_end
@@ -109,40 +108,19 @@ class Worker:
         self._logs: list[Path] = []
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._allowance = Allowance()
-        self._stop_requests = StopRequests()
-        self._thread = threading.Thread(target=self._run, name=f"command job {name}", daemon=True)
 
-    def start(self) -> None:
-        """Starts the job; returns at once."""
-        atexit.register(self.close)
-        self._thread.start()
+    # In its thread
 
-    def stop(self) -> None:
-        """Asks the program to end (SIGTERM), and makes it after the grace time."""
-        self._stop_requests.request("stop")
+    def _job(self) -> Ended:
+        return Ended("Canceled", "") if self._stop_requests.pending == "stop" else self._train()
 
-    def close(self) -> None:
-        """Ends everything at once; no callback is called any more. May be called twice."""
-        self._stop_requests.request("close")
-        if self._thread.ident is None:
-            self._stop_requests.close()
-        elif threading.current_thread() is not self._thread:
-            self._thread.join()
+    def _failed(self, error: Exception) -> Ended:
+        if isinstance(error, JobFailure):
+            return Ended("Failed", str(error))
+        return Ended("Failed", f"the emulator failed: {type(error).__name__}: {error}")
 
-    # The thread
-
-    def _run(self) -> None:
-        try:
-            ended = Ended("Canceled", "") if self._stop_requests.pending == "stop" else self._train()
-        except JobFailure as error:
-            ended = Ended("Failed", str(error))
-        except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
-            ended = Ended("Failed", f"the emulator failed: {type(error).__name__}: {error}")
-        finally:
-            atexit.unregister(self.close)
-            self._stop_requests.close()
-        if self._stop_requests.pending != "close":
-            self._on_end(ended)
+    def _report(self, ended: Ended) -> None:
+        self._on_end(ended)
 
     def _train(self) -> Ended:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -200,7 +178,7 @@ class Worker:
         return starts
 
     def _work(self, node: int) -> Path:
-        """The folder that a node's processes start in, with the code."""
+        """Return the folder that a node's processes start in, with the code."""
         work = self._folder / f"node-{node}" / "wd"
         code = self._program.code
         self._need("read")
@@ -221,7 +199,7 @@ class Worker:
             raise JobFailure(denial)
 
     def _variables(self) -> dict[str, str]:
-        """What all of the job's processes are told."""
+        """Return what all of the job's processes are told."""
         return {
             **self._shop.environment(self._name, self._experiment),
             "AZUREML_RUN_ID": self._name,
@@ -240,7 +218,7 @@ class Worker:
         return str(self._input(name) if part == "inputs" else self._output(name))
 
     def _input(self, name: str) -> Path | str:
-        """The file or folder of an input, or its value."""
+        """Return the file or folder of an input, or its value."""
         given = self._program.inputs.get(name)
         if not isinstance(given, Place):
             return _text(given)
@@ -251,7 +229,7 @@ class Worker:
         return found
 
     def outputs(self) -> dict[str, str]:
-        """Where the outputs go: ``DATASTORE/paths/PATH`` by their names."""
+        """Return where the outputs go: ``DATASTORE/paths/PATH`` by their names."""
         found = {}
         for name, declared in self._program.outputs.items():
             place = declared.path or "azureml://datastores/workspaceblobstore/paths/azureml/${{name}}/${{output_name}}"
@@ -260,7 +238,7 @@ class Worker:
         return found
 
     def _output(self, name: str) -> Path:
-        """The folder of an output, in the storage account."""
+        """Return the folder of an output, in the storage account."""
         self._need("write")
         declared = self._program.outputs.get(name)
         folder = self._shop.place_of(f"azureml://datastores/{self.outputs().get(name)}")
@@ -272,7 +250,7 @@ class Worker:
 
 
 def _text(value: Any) -> str:
-    """A value as it stands in a command: a branch as JSON."""
+    """Return a value as it stands in a command: a branch as JSON."""
     if isinstance(value, Mapping):
         return json.dumps(value)
     return value if isinstance(value, str) else json.dumps(value)

@@ -97,13 +97,13 @@ class Workspace:
     # Versions of code, environments and data
 
     def put_version(self, path: str, body: Body) -> Body:
-        """Keeps a version of something, e.g. ``codes/NAME/versions/1``."""
+        """Keep a version of something, e.g. ``codes/NAME/versions/1``."""
         whole = {**body, "id": f"{self.arm_id}/{path}", "name": path.rpartition("/")[2], "type": "version"}
         self._versions[path] = whole
         return whole
 
     def version(self, path: str) -> Body:
-        """A version; an environment that nobody made is there all the same, as curated ones are.
+        """Return a version; an environment that was never made exists all the same, as curated ones do.
 
         Raises:
             Refused: there is none.
@@ -116,18 +116,18 @@ class Workspace:
         raise not_found(path)
 
     def versions(self, path: str) -> list[Body]:
-        """All versions of something, e.g. of ``codes/NAME/versions``."""
+        """Return all versions of something, e.g. of ``codes/NAME/versions``."""
         found = [body for name, body in self._versions.items() if name.startswith(f"{path}/")]
         return found or ([self.version(f"{path}/1")] if path.startswith("environments/") else [])
 
     def upload_place(self, path: str, url: str) -> Body:
-        """Where the content of a version is uploaded to."""
+        """Return where the content of a version is uploaded to."""
         place = f"{url}{PREFIX}uploads/{uuid4().hex}"
         credential = {"credentialType": "SAS", "sasUri": f"{place}?{self._tokens.shared_access}"}
         return {"pendingUploadId": path, "pendingUploadType": "TemporaryBlobReference", "blobReferenceForConsumption": {"blobUri": place, "storageAccountArmId": "/emulated", "credential": credential}}  # fmt: skip
 
     def _place_of(self, reference: str) -> Path | None:
-        """The folder or file of an asset's version or of a URL; None for none."""
+        """Return the folder or file of an asset's version or of a URL; None for none."""
         if reference.startswith(("http://", "https://")):
             return self.blobs.at(reference) if "://127.0.0.1:" in reference else None
         stored = DATASTORE.fullmatch(reference)
@@ -145,7 +145,7 @@ class Workspace:
     # Jobs
 
     def put_job(self, name: str, body: Body) -> tuple[Body, bool]:
-        """Makes a job, and returns it with whether it is new; one that is there stays, with what may be changed of it.
+        """Make a job, and return it with whether it is new; one that is there stays, with what may be changed of it.
 
         Raises:
             Refused: it is not valid, or there is another one of this name.
@@ -178,7 +178,7 @@ class Workspace:
             raise Refused(400, "UserError", f"Unknown compute target '{name}'. (This emulated workspace has {known}.)")
 
     def has_compute(self, name: str) -> bool:
-        """Whether there is a compute target."""
+        """Return whether there is a compute target."""
         return name in self._computes or "*" in self._computes
 
     @property
@@ -208,7 +208,7 @@ class Workspace:
         return SweepJob(asked.sweep, asked.program, run, self.runs, self._shop, self._faults, folder)
 
     def _changed(self, name: str, known: Body, body: Body) -> Body:
-        """A job that is put again: name, description, tags and archiving may change."""
+        """Return a job that is put again: name, description, tags and archiving may change."""
         old, new = known["properties"], body.get("properties", {})
         fixed = ("jobType", "searchSpace", "trial", "objective", "command", "limits")
         if any(part in new and new[part] != old.get(part) for part in fixed):
@@ -221,7 +221,7 @@ class Workspace:
         return self.job(name)
 
     def job(self, name: str) -> Body:
-        """A job's body, or a trial's.
+        """Return a job's body, or a trial's.
 
         Raises:
             Refused: there is none.
@@ -245,7 +245,7 @@ class Workspace:
         return {**body, "id": f"{self.arm_id}/jobs/{name}", "name": name, "type": "Microsoft.MachineLearningServices/workspaces/jobs", "properties": own, "systemData": {"createdAt": made, "createdBy": "you", "createdByType": "User"}}  # fmt: skip
 
     def _of_trial(self, run: Run) -> Body:
-        """The body of a sweep's trial: a command job."""
+        """Return the body of a sweep's trial: a command job."""
         parent = self._bodies.get(run.parent)
         if parent is None:
             raise not_found(f"The job {run.name}")
@@ -253,7 +253,7 @@ class Workspace:
         return {"properties": {"jobType": "Command", "displayName": run.name, "experimentName": run.experiment, "command": trial["command"], "codeId": trial.get("codeId"), "environmentId": trial.get("environmentId"), "computeId": parent["properties"].get("computeId"), "inputs": {}, "outputs": {}}}  # fmt: skip
 
     def jobs(self, view: str | None, kind: str | None, tag: str | None) -> list[Body]:
-        """The bodies of jobs but trials, the newest first.
+        """Return the bodies of jobs but trials, the newest first.
 
         Args:
             view: ``ActiveOnly`` (as None), ``ArchivedOnly`` or ``All``.
@@ -271,7 +271,7 @@ class Workspace:
         ]
 
     def cancel(self, name: str) -> None:
-        """Asks a job or trial to end; nothing if it has.
+        """Ask a job or trial to end; nothing if it has.
 
         Raises:
             Refused: there is none.
@@ -279,7 +279,7 @@ class Workspace:
         self._any(name).cancel()
 
     def delete(self, name: str) -> None:
-        """Forgets a job that has ended.
+        """Forget a job that has ended.
 
         Raises:
             Refused: there is none, or it runs.
@@ -307,7 +307,7 @@ class Workspace:
         return found[0]
 
     def datastore(self, name: str, url: str) -> Body:
-        """A datastore of blobs.
+        """Return a datastore of blobs.
 
         Raises:
             Refused: there is none.
@@ -320,7 +320,7 @@ class Workspace:
         return {"id": f"{self.arm_id}/datastores/{name}", "name": name, "properties": own}
 
     def resolved(self, data: Mapping[str, Any]) -> Body:
-        """Where outputs are: ``azureml://…/datastores/NAME/paths/PATH`` for each id ``RUN/OUTPUT``."""
+        """Return where outputs are: ``azureml://…/datastores/NAME/paths/PATH`` for each id ``RUN/OUTPUT``."""
         found = {}
         for each in data.get("values") or ():
             name, _, output = str(each).rpartition("/")
@@ -341,7 +341,7 @@ class Workspace:
     # What the emulator asks for
 
     def wait(self, name: str, timeout: float | None) -> str:
-        """Waits for the end of a job, at most so many seconds, and returns its state.
+        """Wait for the end of a job, at most so many seconds, and return its state.
 
         Raises:
             Refused: there is none.
@@ -352,7 +352,7 @@ class Workspace:
         return run.status().state
 
     def close(self) -> None:
-        """Ends all jobs at once."""
+        """End all jobs at once."""
         with self._lock:
             jobs = list(self._jobs.values())
         for job in jobs:

@@ -27,12 +27,12 @@ _RULES = {
 
 
 def moment(seconds: float) -> datetime:
-    """A time since 1970 as the service answers with it, to the millisecond."""
+    """Return a time since 1970 as the service answers with it, to the millisecond."""
     return datetime.fromtimestamp(round(seconds, 3), UTC)
 
 
 def described(job: "TrainingJob", lag: float) -> dict[str, Any]:
-    """The answer of DescribeTrainingJob.
+    """Return the answer of DescribeTrainingJob.
 
     Args:
         job: the training job.
@@ -60,7 +60,7 @@ def described(job: "TrainingJob", lag: float) -> dict[str, Any]:
 
 
 def summarized(job: "TrainingJob", lag: float) -> dict[str, Any]:
-    """The job in the answer of ListTrainingJobs."""
+    """Return the job in the answer of ListTrainingJobs."""
     state = job.state(lag)
     row: dict[str, Any] = {
         "TrainingJobName": job.name,
@@ -80,7 +80,7 @@ def summarized(job: "TrainingJob", lag: float) -> dict[str, Any]:
 
 
 def _filled_in(request: Mapping[str, Any]) -> dict[str, Any]:
-    """The members that have defaults."""
+    """Return the members that have defaults."""
     answer: dict[str, Any] = {
         "StoppingCondition": {"MaxRuntimeInSeconds": 86400, **(request.get("StoppingCondition") or {})},
         "EnableNetworkIsolation": bool(request.get("EnableNetworkIsolation")),
@@ -109,7 +109,7 @@ def _profiled(request: Mapping[str, Any]) -> bool:
 
 
 def _rules(request: Mapping[str, Any], state: "TrainingState") -> dict[str, Any]:
-    """Debugger's rules; nothing evaluates them here, which is told when the job has ended."""
+    """Return Debugger's rules; nothing evaluates them here, as the answer says when the job has ended."""
     answer: dict[str, Any] = {}
     for member, statuses in _RULES.items():
         if member not in request:
@@ -125,7 +125,7 @@ def _rules(request: Mapping[str, Any], state: "TrainingState") -> dict[str, Any]
 
 
 def _progress(state: "TrainingState") -> dict[str, Any]:
-    """What is told only from a certain moment on."""
+    """Return the members that are answered only from a certain moment on."""
     answer: dict[str, Any] = {}
     if state.started is not None:
         answer["TrainingStartTime"] = moment(state.started)

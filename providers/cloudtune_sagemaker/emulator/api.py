@@ -30,12 +30,12 @@ class SageMakerOperations(SageMakerResponse):
     """The jobs by account and region."""
 
     served: ClassVar[Callable[[str], None]]
-    """Is told of every operation that came in otherwise than through the emulator's own server."""
+    """Called with every operation that came in otherwise than through the emulator's own server."""
 
     # How moto calls
 
     def parse_parameters(self, request: Request) -> None:
-        """Reads the request by botocore's model; a value of the wrong type is told by `call_action`."""
+        """Read the request by botocore's model; `call_action` answers for a value of the wrong type."""
         self._unreadable = ""
         try:
             super().parse_parameters(request)
@@ -44,7 +44,7 @@ class SageMakerOperations(SageMakerResponse):
             self._unreadable = str(error)
 
     def call_action(self) -> TYPE_RESPONSE:
-        """Answers the request that has been read."""
+        """Answer the request that has been read."""
         operation = self._get_action()
         if not self.normalized_request.from_wsgi_server:
             type(self).served(operation)
@@ -62,7 +62,7 @@ class SageMakerOperations(SageMakerResponse):
             return _plainly(500, "InternalFailure", f"the emulator failed: {type(error).__name__}: {error}")
 
     def _is_ours(self) -> bool:
-        """Whether the operation is one of ours, and not what moto makes of it."""
+        """Return whether the operation is one of ours, and not what moto makes of it."""
         return camelcase_to_underscores(self._get_action()) in SageMakerOperations.__dict__
 
     @property
@@ -185,7 +185,7 @@ class SageMakerOperations(SageMakerResponse):
 
 
 def _known_to_moto(call: Callable[[], ActionResult]) -> ActionResult:
-    """What moto answers; for a resource that it does not have it stumbles, and the service would find none."""
+    """Return what moto answers; for a resource that it does not have it stumbles, and the service would find none."""
     try:
         return call()
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -193,7 +193,7 @@ def _known_to_moto(call: Callable[[], ActionResult]) -> ActionResult:
 
 
 def _plainly(status: int, code: str, message: str) -> TYPE_RESPONSE:
-    """An error that the service's model does not have, so that moto cannot put it into words."""
+    """Return an error that the service's model does not have, so that moto cannot put it into words."""
     return status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps({"__type": code, "message": message})
 
 
@@ -202,11 +202,11 @@ def _page(member: str, rows: list[Mapping[str, Any]], token: str | None) -> Acti
 
 
 def operations_on(backends: "BackendDict[Jobs]", served: Callable[[str], None]) -> type[SageMakerOperations]:
-    """The operations of one emulator.
+    """Return the operations of one emulator.
 
     Args:
         backends: its jobs by account and region.
-        served: is told of every operation that came in otherwise than through the emulator's own server.
+        served: called with every operation that came in otherwise than through the emulator's own server.
     """
     members = {"backends": backends, "served": staticmethod(served)}
     return type("SageMakerOperationsOfEmulator", (SageMakerOperations,), members)

@@ -22,7 +22,7 @@ _FAST = 1  # of gzip's levels: models are mostly numbers, which hardly shrink
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """The paths of files, links and folders below a folder, relative to it and in a fixed order."""
+    """Yield the paths of files, links and folders below a folder, relative to it and in a fixed order."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name) if folder.is_dir() else ():
         if entry.is_dir(follow_symlinks=False):
             yield entry.name
@@ -32,7 +32,7 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 def write_tar(folders: Sequence[Path], target: Path) -> bool:
-    """Packs the contents of folders into one tar.gz, the same bytes for the same contents.
+    """Pack the contents of folders into one tar.gz, the same bytes for the same contents.
 
     Args:
         folders: where two have a file of the same path, that of the first is taken.
@@ -73,7 +73,7 @@ def _add(tar: tarfile.TarFile, source: Path, path: str) -> None:
 
 
 def upload_results(training: Training, rooms: Sequence[Room], cloud: Cloud, *, model: str) -> str:
-    """Puts the model and the other output where OutputDataConfig says.
+    """Put the model and the other output where OutputDataConfig says.
 
     Args:
         training: the job.
@@ -115,7 +115,7 @@ def _upload_model(
 
 
 def _upload_plain(models: Sequence[Path], cloud: Cloud, uri: str, *, always: bool) -> str:
-    """The model as it is, file by file (OutputCompressionType NONE)."""
+    """Return the model as it is, file by file (OutputCompressionType NONE)."""
     uploaded = 0
     for model in reversed(models):  # the first host's files win
         uploaded += upload_folder(model, cloud, uri)
@@ -123,7 +123,7 @@ def _upload_plain(models: Sequence[Path], cloud: Cloud, uri: str, *, always: boo
 
 
 def upload_folder(folder: Path, cloud: Cloud, uri: str) -> int:
-    """Puts the files below a folder below an address in S3; returns how many.
+    """Put the files below a folder below an address in S3; return how many.
 
     Raises:
         ProviderError: there is no such bucket.
@@ -150,7 +150,7 @@ class Checkpoints:
         self._cloud = cloud
 
     def restore(self, room: Room) -> None:
-        """Brings what an earlier start, or another job, has saved.
+        """Bring what an earlier start, or another job, has saved.
 
         Raises:
             JobFailure: the place in S3 or the folder cannot be used.
@@ -164,7 +164,7 @@ class Checkpoints:
                 raise JobFailure(f"ClientError: Checkpoint download failed:{error}") from error
 
     def save(self, room: Room) -> None:
-        """Keeps what the program has saved.
+        """Keep what the program has saved.
 
         Raises:
             JobFailure: the place in S3 cannot be used.

@@ -33,7 +33,7 @@ class Item:
 
 
 def channel_items(channel: Mapping[str, Any], cloud: Cloud, host: int, hosts: int) -> list[Item]:
-    """The objects of a channel for one machine; with ``ShardedByS3Key`` each machine has its share.
+    """Return the objects of a channel for one machine; with ``ShardedByS3Key`` each machine has its share.
 
     Raises:
         JobFailure: the source names nothing, or is none that the emulator has (a file system).
@@ -64,14 +64,14 @@ def _items(source: Mapping[str, Any], cloud: Cloud) -> list[Item]:
 
 
 def _below(prefix: str, key: str) -> str:
-    """The path of an object below its channel: what follows the last folder that the prefix names."""
+    """Return the path of an object below its channel: what follows the last folder that the prefix names."""
     if key.startswith(f"{prefix.rstrip('/')}/") and prefix:
         return key[len(prefix.rstrip("/")) + 1 :]
     return key[prefix.rfind("/") + 1 :]
 
 
 def _manifest(entries: object, cloud: Cloud) -> list[Item]:
-    """The objects of a manifest: ``[{"prefix": "s3://bucket/folder/"}, "relative/path", …]``."""
+    """Return the objects of a manifest: ``[{"prefix": "s3://bucket/folder/"}, "relative/path", …]``."""
     prefix = (
         entries[0].get("prefix") if isinstance(entries, list) and entries and isinstance(entries[0], dict) else None
     )
@@ -87,7 +87,7 @@ def _manifest(entries: object, cloud: Cloud) -> list[Item]:
 
 
 def download(channel: Mapping[str, Any], training: Training, room: Room, cloud: Cloud) -> None:
-    """Copies a channel's objects to ``/opt/ml/input/data/<channel>``.
+    """Copy a channel's objects to ``/opt/ml/input/data/<channel>``.
 
     Raises:
         JobFailure: there are none, or a key would leave the channel's folder, or a file cannot be written.
@@ -108,7 +108,7 @@ def download(channel: Mapping[str, Any], training: Training, room: Room, cloud: 
 
 
 def download_prefix(uri: str, cloud: Cloud, folder: Path) -> int:
-    """Copies what is below an address in S3 into a folder; returns how many objects there were.
+    """Copy what is below an address in S3 into a folder; return how many objects there were.
 
     Raises:
         ProviderError: there is no such bucket, or it is no address.
@@ -126,7 +126,7 @@ def download_prefix(uri: str, cloud: Cloud, folder: Path) -> int:
 
 
 def records(channel: Mapping[str, Any], cloud: Cloud, host: int, hosts: int, epoch: int) -> list[Item | bytes]:
-    """What a pipe carries in one epoch, in order: objects, or texts of an augmented manifest.
+    """Return what a pipe carries in one epoch, in order: objects, or texts of an augmented manifest.
 
     Raises:
         JobFailure: as `channel_items`.
@@ -152,7 +152,7 @@ def _shuffle(things: list[Any], channel: Mapping[str, Any], epoch: int) -> None:
 
 
 def _augmented(source: Mapping[str, Any], cloud: Cloud) -> list[list[Item | bytes]]:
-    """The attributes of each line of an augmented manifest; one whose name ends in ``-ref`` names an object."""
+    """Return the attributes of each line of an augmented manifest; one whose name ends in ``-ref`` names an object."""
     try:
         text = cloud.read(*split_uri(source["S3Uri"])).decode()
         return [_attributes(json.loads(line), source["AttributeNames"]) for line in text.splitlines() if line.strip()]

@@ -7,9 +7,7 @@ The emulator has no Docker: this machine's Python and packages play the image's 
 program's credentials, not its network. All machines of a training cluster are this one.
 """
 
-import atexit
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +17,12 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.job_thread import JobThread
+from cloudtune.emulation.launcher import Closed
 from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing
 from cloudtune.emulation.processes import Limit, Processes, Why
-from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune.errors import ProviderError
 from cloudtune_sagemaker.emulator import channels, definitions, machine, toolkit
 from cloudtune_sagemaker.emulator.algorithms import algorithm_of
@@ -54,7 +53,7 @@ class Ended:
         state: the job's status.
         failure: the FailureReason; "" unless it failed.
         artifacts: the address of the model in S3; "" if there is none.
-        why: what ended it: "time" MaxRuntimeInSeconds, "spot" MaxWaitTimeInSeconds, "stop" somebody; "" its program.
+        why: what ended it: "time" MaxRuntimeInSeconds, "spot" MaxWaitTimeInSeconds, "stop" a request; "" its program.
         exit_code: of the program that failed first, else of the first machine's; 128 and more for a signal; None if
             none was started.
         started: seconds since 1970, when the machines began.
@@ -70,10 +69,6 @@ class Ended:
     started: float
     ended: float
     metrics: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-
-
-class _Closed(Exception):
-    """The emulator ends: nothing is to be kept or told any more."""
 
 
 @dataclass(slots=True)
@@ -100,7 +95,7 @@ class _Outcome:
         return next((number for number, code in enumerate(self.codes) if code), 0)
 
 
-class Container:
+class Container(JobThread[Ended]):
     """Runs one training job.
 
     Args:
@@ -136,13 +131,13 @@ class Container:
         on_metric: Callable[[str, float, float], None],
         on_end: Callable[[Ended], None],
     ) -> None:
+        super().__init__(f"training {request['TrainingJobName']}")
         self._training = Training(request, arn, cloud.region)
         self._cloud, self._images, self._grace, self._environment = cloud, images, grace, dict(environment)
         self._folder = folder.absolute()
         self._way = way
         self._machine_starts = machine_starts
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
-        self._stop_requests = StopRequests()
         self._finder = MetricFinder(definitions.read_from_output(self._training))
         self._escaped = algorithm_of(self._training.algorithm) is not None
         self._allowance = Allowance()
@@ -152,54 +147,21 @@ class Container:
         self._streams: list[LogStream] = []
         self._rooms: list[Room] = []
         self._started = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"training {self._training.name}", daemon=True)
 
-    # What others ask of it
+    # In its thread
 
-    def start(self) -> None:
-        """Starts the job; returns at once."""
-        atexit.register(self.close)
-        self._thread.start()
+    def _failed(self, error: Exception) -> Ended:
+        if isinstance(error, JobFailure):
+            return self._failure(str(error))
+        return self._failure(f"InternalServerError: the emulator failed: {type(error).__name__}: {error}")
 
-    def stop(self) -> None:
-        """Asks the programs to end (SIGTERM), and makes them after the grace time; what they saved is uploaded."""
-        self._stop_requests.request("stop")
-
-    def interrupt(self) -> None:
-        """Takes the machines away, as an interruption of spot machines does: the job starts anew, with its checkpoints."""
-        self._stop_requests.request("interrupt")
-
-    def close(self) -> None:
-        """Ends everything at once; nothing is uploaded, and no callback is called any more. May be called twice."""
-        self._stop_requests.request("close")
-        if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    # The thread
-
-    def _run(self) -> None:
-        begun = time.monotonic()
-        try:
-            ended = self._job(begun)
-        except _Closed:
-            return
-        except JobFailure as error:
-            ended = self._failed(str(error))
-        except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
-            ended = self._failed(f"InternalServerError: the emulator failed: {type(error).__name__}: {error}")
-        finally:
-            atexit.unregister(self.close)
-            self._stop_requests.close()
-        self._tell_end(ended)
-
-    def _tell_end(self, ended: Ended) -> None:
+    def _report(self, ended: Ended) -> None:
         last = LAST.get(ended.why, ended.state)
-        if self._stop_requests.pending != "close":
-            self._on_phase(last, MESSAGES[last])
-            self._on_end(ended)
+        self._on_phase(last, MESSAGES[last])
+        self._on_end(ended)
 
-    def _job(self, begun: float) -> Ended:
-        trained = 0.0
+    def _job(self) -> Ended:
+        begun, trained = time.monotonic(), 0.0
         max_wait = self._training.max_wait
         while True:
             self._prepare()
@@ -212,7 +174,7 @@ class Container:
             outcome = self._train(limits)
             trained += time.monotonic() - now
             if outcome.why == "close":
-                raise _Closed
+                raise Closed
             for room in self._rooms:
                 self._checkpoints.save(room)
             if outcome.why != "interrupt":
@@ -224,7 +186,7 @@ class Container:
         return Checkpoints(self._training, self._cloud)
 
     def _prepare(self) -> None:
-        """Makes the machines: folders, checkpoints, input data."""
+        """Make the machines: folders, checkpoints, input data."""
         self._phase("Starting")
         self._begin()
         if self._machine_starts is not None:
@@ -313,7 +275,7 @@ class Container:
             self._search()
 
     def _search(self) -> None:
-        """Looks for metrics in the lines that have come, many at once."""
+        """Look for metrics in the lines that have come, many at once."""
         lines, self._unsearched = self._unsearched, []
         if self._stop_requests.pending == "close" or not lines:
             return
@@ -323,7 +285,7 @@ class Container:
             self._on_metric(name, value, now)
 
     def _tick(self) -> float | None:
-        """Searches new lines, and sends those that have waited long enough; returns when to look again."""
+        """Search new lines, and send those that have waited long enough; return when to look again."""
         self._search()
         now = time.monotonic()
         for stream in self._streams:
@@ -339,7 +301,7 @@ class Container:
 
     def _phase(self, status: str) -> None:
         if self._stop_requests.pending == "close":
-            raise _Closed
+            raise Closed
         self._on_phase(status, MESSAGES[status])
 
     # Ends
@@ -349,7 +311,7 @@ class Container:
             self._phase("Stopping")
         elif outcome.code:
             upload_results(self._training, self._rooms, self._cloud, model="never")
-            return self._failed(self._reason(outcome), outcome.code)
+            return self._failure(self._reason(outcome), outcome.code)
         self._phase("Uploading")
         model = "if any" if outcome.why else "always"
         artifacts = upload_results(self._training, self._rooms, self._cloud, model=model)
@@ -361,7 +323,7 @@ class Container:
         self._phase("Stopping")
         return self._end("Stopped", why="stop")
 
-    def _failed(self, reason: str, code: int | None = None) -> Ended:
+    def _failure(self, reason: str, code: int | None = None) -> Ended:
         return self._end("Failed", failure=shorten(reason), code=code)
 
     def _end(
@@ -377,7 +339,7 @@ class Container:
         return Ended(state, failure, artifacts, why, code, started, time.time(), dict(self._metrics))
 
     def _reason(self, outcome: _Outcome) -> str:
-        """The FailureReason: what the program wrote to its failure file, or the end of its output."""
+        """Return the FailureReason: what the program wrote to its failure file, or the end of its output."""
         room, program = self._rooms[outcome.number], outcome.programs[outcome.number]
         output = list(self._output[outcome.number])
         written = _read_failure(room.root / "output" / "failure")

@@ -45,18 +45,18 @@ class Room:
         return self.base == BASE
 
     def inside(self, path: str) -> Path | None:
-        """Where the file of a path below the base is; None for a path elsewhere, which only an image has."""
+        """Return where the file of a path below the base is; None for a path elsewhere, which only an image has."""
         below = Path(self.seen(path))
         if not below.is_relative_to(self.base) or ".." in below.parts:
             return None
         return self.root / below.relative_to(self.base)
 
     def seen(self, text: str) -> str:
-        """A text with its paths below ``/opt/ml`` as the program can open them."""
+        """Return a text with its paths below ``/opt/ml`` as the program can open them."""
         return text if self.mounted else whole(BASE).sub(lambda _: self.base, text)
 
     def prepare(self, training: Training) -> None:
-        """Makes the folders, empty, and the files of ``input/config``."""
+        """Make the folders, empty, and the files of ``input/config``."""
         shutil.rmtree(self.root, ignore_errors=True)
         for folder in _FOLDERS:
             (self.root / folder).mkdir(parents=True)
@@ -70,7 +70,7 @@ class Room:
 
 
 def decoded(hyperparameters: Mapping[str, str]) -> dict[str, Any]:
-    """Hyperparameters as the toolkit reads them: each value from JSON, or as it stands where it is none."""
+    """Return hyperparameters as the toolkit reads them: each value from JSON, or as it stands where it is none."""
     return {name: _decode(text) for name, text in hyperparameters.items()}
 
 
@@ -89,7 +89,7 @@ def for_the_program(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments(values: Mapping[str, Any]) -> list[str]:
-    """The toolkit's command line: ``--name value``, sorted by name; ``-n value`` for a name of one letter."""
+    """Return the toolkit's command line: ``--name value``, sorted by name; ``-n value`` for a name of one letter."""
     words: list[str] = []
     for name, value in sorted(values.items()):
         words += [f"--{name}" if len(name) > 1 else f"-{name}", _word(value)]
@@ -103,7 +103,7 @@ def _word(value: object) -> str:
 
 
 def variables(training: Training, room: Room) -> dict[str, str]:
-    """The environment that the contract gives to the program on one machine."""
+    """Return the environment that the contract gives to the program on one machine."""
     given = decoded({name: room.seen(value) for name, value in training.hyperparameters.items()})
     facts = _facts(training, room, given)
     listed = {
@@ -127,7 +127,7 @@ _ONLY_IN_TRAINING_ENV = (
 
 
 def _facts(training: Training, room: Room, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the toolkit knows of its environment, by the toolkit's names (SM_TRAINING_ENV)."""
+    """Return what the toolkit knows of its environment, by the toolkit's names (SM_TRAINING_ENV)."""
     resources = training.resource_config(room.host)
     groups = {group["instance_group_name"]: group for group in resources["instance_groups"]}
     program = given.get("sagemaker_program") or training.environment.get("SAGEMAKER_PROGRAM") or ""
@@ -183,7 +183,7 @@ def _framework_parameters(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _service_variables(training: Training, room: Room) -> dict[str, str]:
-    """What the service itself sets for every container, and the toolkit's base folder where that is another."""
+    """Return what the service itself sets for every container, and the toolkit's base folder where that is another."""
     named = {
         "TRAINING_JOB_NAME": training.name,
         "TRAINING_JOB_ARN": training.arn,
@@ -197,7 +197,7 @@ def _service_variables(training: Training, room: Room) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    """A value as the toolkit writes it into the environment."""
+    """Return a value as the toolkit writes it into the environment."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -13,7 +13,7 @@ OBJECTIVE_MARK = "_tuning_objective_metric"
 
 
 def completed(specification: Mapping[str, Any], objective: str = "") -> dict[str, Any]:
-    """An AlgorithmSpecification as the service keeps it.
+    """Return an AlgorithmSpecification as the service keeps it.
 
     Args:
         specification: as it was requested.
@@ -29,7 +29,7 @@ def completed(specification: Mapping[str, Any], objective: str = "") -> dict[str
 
 
 def check_override(specification: Mapping[str, Any]) -> None:
-    """Refuses metrics of one's own for an algorithm of the service.
+    """Refuse metrics of one's own for an algorithm of the service.
 
     Raises:
         SagemakerClientError: a ValidationException in the service's words.
@@ -43,7 +43,7 @@ def check_override(specification: Mapping[str, Any]) -> None:
 
 
 def check_objective(specification: Mapping[str, Any], objective: str) -> None:
-    """Refuses an objective that no metric of the training jobs is.
+    """Refuse an objective that no metric of the training jobs is.
 
     Raises:
         SagemakerClientError: a ValidationException.
@@ -53,7 +53,7 @@ def check_objective(specification: Mapping[str, Any], objective: str) -> None:
     algorithm = algorithm_of(specification)
     if algorithm is None:
         if specification.get("AlgorithmName"):
-            return  # its metrics stand with the algorithm, which nobody has here
+            return  # its metrics stand with the algorithm, which is not here
         raise errors.invalid(
             "A metric is required for this hyperparameter tuning job objective. Provide a metric in the metric "
             f"definitions: none of them is named {objective!r}."
@@ -68,7 +68,7 @@ def check_objective(specification: Mapping[str, Any], objective: str) -> None:
 
 
 def read_from_output(training: Training) -> Sequence[Mapping[str, str]]:
-    """The definitions by which a training job's output is read.
+    """Return the definitions by which a training job's output is read.
 
     A program that stands in for one of the service's algorithms may print ``validation:auc=0.9``, too: it does not
     have to know how the algorithm prints.
@@ -83,7 +83,7 @@ def read_from_output(training: Training) -> Sequence[Mapping[str, str]]:
 
 
 def stands_in(training: Training) -> bool:
-    """Whether the program of an image plays one of the service's algorithms: it is no script of the user's own."""
+    """Return whether the program of an image plays one of the service's algorithms: it is no script of the user's own."""
     return (
         algorithm_of(training.algorithm) is not None
         and not training.algorithm.get("ContainerEntrypoint")

@@ -13,7 +13,7 @@ from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
 
 
 def described(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, Any]:
-    """The answer of DescribeHyperParameterTuningJob.
+    """Return the answer of DescribeHyperParameterTuningJob.
 
     Args:
         tuning: the job.
@@ -45,7 +45,7 @@ def described(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, An
 
 
 def summarized(tuning: HyperParameterTuningJob, lag: float = 0.0) -> dict[str, Any]:
-    """The job in the answer of ListHyperParameterTuningJobs."""
+    """Return the job in the answer of ListHyperParameterTuningJobs."""
     state, config = tuning.state(lag), tuning.request["HyperParameterTuningJobConfig"]
     row = {
         "HyperParameterTuningJobName": tuning.name,
@@ -87,7 +87,7 @@ def _definition(tuning: HyperParameterTuningJob, number: int) -> dict[str, Any]:
 
 
 def _abridged(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Members of a definition without what the service takes and does not tell again, as Terraform's tests found out."""
+    """Return members of a definition without what the service takes and does not tell again, as Terraform's tests found out."""
     answer: dict[str, Any] = {
         "OutputDataConfig": {
             name: value

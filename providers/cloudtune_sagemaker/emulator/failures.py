@@ -11,12 +11,12 @@ class JobFailure(CloudtuneError, RuntimeError):
 
 
 def shorten(reason: str) -> str:
-    """A FailureReason within its greatest length."""
+    """Return a FailureReason within its greatest length."""
     return reason if len(reason) <= LONGEST else reason[: LONGEST - 1] + "…"
 
 
 def algorithm_error(text: str, code: int, hint: str = "") -> str:
-    """The FailureReason of a program that ended with an exit code: ``AlgorithmError: …, exit code: 1``."""
+    """Return the FailureReason of a program that ended with an exit code: ``AlgorithmError: …, exit code: 1``."""
     end = f", exit code: {code}" + (f" ({hint})" if hint else "")
     room = LONGEST - len("AlgorithmError: ") - len(end)
     return f"AlgorithmError: {text[:room]}{end}"

@@ -13,7 +13,7 @@ from cloudtune_sagemaker.emulator.server import SageMakerEmulator
 
 @contextmanager
 def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[SageMakerEmulator]:
-    """An emulator that every client of AWS in this process, and in those that it starts, finds while the test runs.
+    """Yield an emulator that every client of AWS in this process, and in those that it starts, finds while the test runs.
 
     Args:
         monkeypatch: of the test, which takes the variables away in one order with what the test itself sets.
@@ -29,7 +29,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[SageM
 
 
 def _forget_clients() -> None:
-    """Lets ``boto3.client`` and SageMaker's SDK, which keep sessions and clients, make them of the environment anew."""
+    """Let ``boto3.client`` and SageMaker's SDK, which keep sessions and clients, make them of the environment anew."""
     import boto3  # noqa: PLC0415  # the emulator itself needs it, through moto
 
     boto3.DEFAULT_SESSION = None

@@ -137,7 +137,7 @@ class Server(LoopbackServer):
             return _refused(service, *_ANSWERS["error"][:2], message, respond)
 
     def _lost(self, environ: Environ) -> Iterable[bytes]:
-        """Does what is asked, and closes the connection."""
+        """Do what is asked, and close the connection."""
         answer = self._app(environ, lambda *_: lambda _: None)
         for _ in answer:
             pass  # only its effect counts
@@ -146,7 +146,7 @@ class Server(LoopbackServer):
 
 
 def _called(environ: Environ) -> tuple[str, str]:
-    """The service that a request is signed for, and the operation it names: for S3 and the like the HTTP method."""
+    """Return the service that a request is signed for, and the operation it names: for S3 and the like the HTTP method."""
     signed = _SIGNED.search(environ.get("HTTP_AUTHORIZATION", ""))
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     operation = target.rpartition(".")[2] or environ.get("REQUEST_METHOD", "")
@@ -165,7 +165,7 @@ def _denied(service: str) -> tuple[str, str]:
 
 
 def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:
-    """Status, code and message of a fault, as the service has them."""
+    """Return status, code and message of a fault, as the service has them."""
     if service == "s3" and fault == "throttle":
         return "503 Slow Down", "SlowDown", "Please reduce your request rate."
     status, code, message = _ANSWERS[fault]
@@ -173,7 +173,7 @@ def _faulty(service: str, fault: Fault) -> tuple[str, str, str]:
 
 
 def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
-    """Answers a request of somebody who may not use the emulator."""
+    """Answer a request without valid credentials."""
     service, _ = _called(environ)
     status, in_json, in_xml = _REFUSED[refusal.kind]
     speaks_json = service not in _WITH_XML if service else "HTTP_X_AMZ_TARGET" in environ

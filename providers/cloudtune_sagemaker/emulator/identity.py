@@ -11,7 +11,7 @@ from cloudtune_sagemaker.emulator.signatures import Key
 
 
 def given_out(account: str, region: str, name: str) -> Key | None:
-    """The pair of keys that a client had made for a user (CreateAccessKey) or a role (AssumeRole); None for none.
+    """Return the pair of keys that a client had made for a user (CreateAccessKey) or a role (AssumeRole); None for none.
 
     Args:
         account: twelve digits.

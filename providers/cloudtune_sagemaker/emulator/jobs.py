@@ -54,7 +54,7 @@ class Workshop:
 
 
 class Follower(Protocol):
-    """Is told what happens to a training job, in the thread of its container."""
+    """Receives what happens to a training job, in the thread of its container."""
 
     def measured(self, job: "TrainingJob", name: str, value: float, at: float) -> None:
         """A metric was printed, at so many seconds since 1970."""
@@ -65,7 +65,7 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """What is told of a training job at one moment; times are seconds since 1970.
+    """What the service reports of a training job at one moment; times are seconds since 1970.
 
     Attributes:
         status: of botocore's enum TrainingJobStatus.
@@ -93,7 +93,7 @@ class TrainingState:
         return self.transitions[-1][0]
 
     def metric(self, name: str) -> float | None:
-        """The last value of a metric, if it is a number."""
+        """Return the last value of a metric, if it is a number."""
         value = (self.metrics or {}).get(name, (math.nan, 0.0))[0]
         return value if math.isfinite(value) else None
 
@@ -106,7 +106,7 @@ class TrainingJob:
         arn: of the job.
         workshop: what it runs with.
         tuning_arn: of the tuning job that it is a trial of; "" for none.
-        follower: is told what happens.
+        follower: receives what happens.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class TrainingJob:
     # What others ask of it
 
     def start(self) -> None:
-        """Runs it; returns at once."""
+        """Run it; return at once."""
         machine = str((self.request.get("ResourceConfig") or {}).get("InstanceType", ""))
         fault = self._workshop.faults.at_start(self.name, machine)
         retries = int((self.request.get("RetryStrategy") or {}).get("MaximumRetryAttempts", 0))
@@ -177,7 +177,7 @@ class TrainingJob:
                 container.stop()
 
     def stop(self) -> None:
-        """Ends it early, keeping what it saved.
+        """End it early, keeping what it saved.
 
         Raises:
             SagemakerClientError: it has ended.
@@ -194,7 +194,7 @@ class TrainingJob:
                 self._container.stop()
 
     def interrupt(self) -> None:
-        """Takes its machines away, as an interruption of spot machines does.
+        """Take its machines away, as an interruption of spot machines does.
 
         Raises:
             SagemakerClientError: it does not run on spot machines.
@@ -206,14 +206,14 @@ class TrainingJob:
                 self._container.interrupt()
 
     def close(self) -> None:
-        """Ends its programs at once; nothing more is told of it, and it cannot be started any more."""
+        """End its programs at once; it reports nothing more, and cannot be started any more."""
         with self._lock:
             self._closed = True
         if self._container is not None:
             self._container.close()
 
     def update(self, request: Mapping[str, Any]) -> None:
-        """Takes over members of UpdateTrainingJob, each into what it had under that name."""
+        """Take over members of UpdateTrainingJob, each into what it had under that name."""
         with self._lock:
             for name in ("ProfilerConfig", "ResourceConfig", "RemoteDebugConfig"):
                 if name in request:
@@ -224,14 +224,14 @@ class TrainingJob:
                 self.pool.update()
             self._timeline.put(replace(self.state(), modified=time.time()))
 
-    # What is told of it
+    # What the service reports of it
 
     def state(self, lag: float = 0.0) -> TrainingState:
-        """Its state so many seconds ago."""
+        """Return its state so many seconds ago."""
         return self._timeline.at(lag)
 
     def warm_pool(self, lag: float = 0.0) -> dict[str, Any]:
-        """The WarmPoolStatus; an empty one for a job that keeps no machines, as those of tuning jobs never do."""
+        """Return the WarmPoolStatus; an empty one for a job that keeps no machines, as those of tuning jobs never do."""
         return {} if self.tuning_arn else self.pool.status(self.state(lag).ended)
 
     # What its container tells
@@ -280,12 +280,12 @@ class TrainingJob:
             self._follower.ended(self)
 
     def _say(self, state: TrainingState, message: str) -> None:
-        """Changes what is said with the present secondary status."""
+        """Change what is said with the present secondary status."""
         *before, (name, start, end, _) = state.transitions
         self._timeline.amend(replace(state, transitions=(*before, (name, start, end, message))))
 
     def _put(self, state: TrainingState, status: str, message: str) -> None:
-        """Goes over to a secondary status; a terminal one has its end already."""
+        """Go over to a secondary status; a terminal one has its end already."""
         now = time.time()
         before = state.transitions[:-1]
         name, start, _, said = state.transitions[-1]
@@ -298,7 +298,7 @@ _LAST = frozenset({"Completed", "Failed", "Stopped", "MaxRuntimeExceeded", "MaxW
 
 
 def take_over(job: TrainingJob, others: Sequence[TrainingJob]) -> None:
-    """Gives a new job the machines of one that has ended, if any are kept that fit."""
+    """Give a new job the machines of one that has ended, if any are kept that fit."""
     if not job.warm_pool():
         return
     for other in others:

@@ -26,7 +26,7 @@ def listed(
     keys: Mapping[str, Callable[[Row], Any]],
     status_last: bool = False,
 ) -> tuple[list[Row], str | None]:
-    """A page of the rows that a list request asks for.
+    """Return a page of the rows that a list request asks for.
 
     Args:
         rows: all there are.
@@ -79,7 +79,7 @@ def _within(row: Row, request: Mapping[str, Any], member: str) -> bool:
 
 
 def as_moment(value: float | str | datetime) -> datetime:
-    """A timestamp of a request: seconds since 1970, or a text in ISO 8601."""
+    """Return a timestamp of a request: seconds since 1970, or a text in ISO 8601."""
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     if isinstance(value, str):
@@ -88,7 +88,7 @@ def as_moment(value: float | str | datetime) -> datetime:
 
 
 def _page(placed: Sequence[tuple[Any, str, Row]], request: Mapping[str, Any]) -> tuple[list[Row], str | None]:
-    """The rows behind the one that the token names: they do not shift when rows are added before it."""
+    """Return the rows behind the one that the token names: they do not shift when rows are added before it."""
     token, size = request.get("NextToken"), request.get("MaxResults") or PAGE
     if token:
         behind = operator.lt if request.get("SortOrder") == "Descending" else operator.gt

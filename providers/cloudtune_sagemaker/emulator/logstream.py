@@ -33,7 +33,7 @@ class LogStream:
         self._since = 0.0
 
     def add(self, line: str) -> None:
-        """Takes a line; an empty one is left out, as CloudWatch Logs takes none."""
+        """Take a line; an empty one is left out, as CloudWatch Logs takes none."""
         with self._lock:
             self._last = max(self._last, time.time_ns() // 1_000_000)
             if not self._lines:
@@ -50,7 +50,7 @@ class LogStream:
         return self._since + DELAY if self._lines else None
 
     def flush(self) -> None:
-        """Sends what waits."""
+        """Send what waits."""
         with self._lock:
             lines, self._lines = self._lines, []
             if lines:

@@ -33,7 +33,7 @@ class Program:
 
 
 def program_of(training: Training, room: Room, images: Images, cloud: Cloud) -> Program:
-    """What to run on a machine; in script mode its code is unpacked.
+    """Return what to run on a machine; in script mode its code is unpacked.
 
     As on the service the request's entrypoint comes first; then script mode, for which the emulator itself does what
     the toolkit in a framework image does; then the program that its user gave for the image.
@@ -64,7 +64,7 @@ def program_of(training: Training, room: Room, images: Images, cloud: Cloud) -> 
 def start_of(
     training: Training, room: Room, program: Program, way: Mounting, given: Mapping[str, str], mark: Path
 ) -> Start:
-    """How to start a program on a machine.
+    """Return how to start a program on a machine.
 
     Args:
         training: the job.
@@ -95,12 +95,12 @@ def start_of(
 
 
 def _handed_in(training: Training, given: Mapping[str, str]) -> dict[str, str]:
-    """The user's variables; with EnableNetworkIsolation the container has no way to AWS, as on the service."""
+    """Return the user's variables; with EnableNetworkIsolation the container has no way to AWS, as on the service."""
     return {name: value for name, value in given.items() if not (training.isolated and name.startswith("AWS_"))}
 
 
 def write_hosts(training: Training, mark: Path) -> None:
-    """Writes the ``/etc/hosts`` of the job: the machine's own, and each host at an address of this machine."""
+    """Write the ``/etc/hosts`` of the job: the machine's own, and each host at an address of this machine."""
     lines = [f"127.0.{1 + host.number // 250}.{1 + host.number % 250} {host.name}" for host in training.hosts]
     try:
         lines.append(Path("/etc/hosts").read_text(encoding="utf-8", errors="replace"))

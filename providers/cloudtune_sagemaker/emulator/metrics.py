@@ -34,7 +34,7 @@ class MetricFinder:
                 self.problems.append(f"the regex of the metric {definition['Name']!r} is not valid: {error}")
 
     def find(self, *lines: str) -> Iterator[tuple[str, float]]:
-        """The names and values in lines, in each by the order of the definitions; nan and infinities are values, too."""
+        """Yield the names and values in lines, in each by the order of the definitions; nan and infinities are values, too."""
         if not self._regexes:
             return
         found, slow = SEARCH.find(self._regexes, [part for line in lines for part in parts_of(line)])
@@ -49,7 +49,7 @@ class MetricFinder:
 
 
 def compile_regex(regex: str) -> re.Pattern[str]:
-    """A pattern from a regex as the service (Java) knows it: a named group is ``(?<name>…)`` there.
+    """Return a pattern from a regex as the service (Java) knows it: a named group is ``(?<name>…)`` there.
 
     Raises:
         re.error: it is no regex, or uses what only Java knows.

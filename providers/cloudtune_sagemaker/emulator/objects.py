@@ -206,7 +206,7 @@ class Upload(FakeMultipart):
         self._file = None
 
     def _own(self, chunks: Iterable[bytes]) -> Stored:
-        """The same in the file of this upload."""
+        """Return the same in the file of this upload."""
         with self._writing:
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115  # the object's

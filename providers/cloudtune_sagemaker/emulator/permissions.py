@@ -131,7 +131,7 @@ def _of_ecr(request: Request) -> Iterator[Ask]:
 
 
 def _of_query(request: Request) -> Iterator[Ask]:
-    """The actions of a service whose operation is a parameter of a form or of the query."""
+    """Yield the actions of a service whose operation is a parameter of a form or of the query."""
     text = request.environ.get("QUERY_STRING") or request.body.decode("utf-8", "replace")
     fields = {name: values[0] for name, values in parse_qs(text).items()}
     action = f"{request.service}:{fields.get('Action', request.operation)}"

@@ -42,7 +42,7 @@ class Pipe:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the feeding; the programs that read it are to be gone."""
+        """End the feeding; the programs that read it are to be gone."""
         self._stopping.set()
         while self._thread.is_alive():
             with contextlib.suppress(OSError):  # whoever waits for a reader gets one, and sees that it is to end

@@ -33,7 +33,7 @@ class WarmPool:
         return float((self._request.get("ResourceConfig") or {}).get("KeepAlivePeriodInSeconds") or 0)
 
     def status(self, ended: float | None) -> dict[str, Any]:
-        """The WarmPoolStatus.
+        """Return the WarmPoolStatus.
 
         Args:
             ended: when the job ended; None while it runs.
@@ -61,12 +61,12 @@ class WarmPool:
             self._given_up = time.time()
 
     def fits(self, request: Mapping[str, Any]) -> bool:
-        """Whether a job with this request can take the machines over."""
+        """Return whether a job with this request can take the machines over."""
         ours, theirs = self._request.get("ResourceConfig") or {}, request.get("ResourceConfig") or {}
         return all(ours.get(name) == theirs.get(name) for name in _ALIKE) and all(
             (self._request.get(name) or None) == (request.get(name) or None) for name in _SHARED
         )
 
     def hand_over(self, name: str) -> None:
-        """Gives the machines to a job of that name."""
+        """Give the machines to a job of that name."""
         self._reused = (name, time.time())

@@ -174,7 +174,7 @@ def _events(environ: Environ, boundary: bytes, most: int) -> Iterator[Event]:
 
 
 def _fields(events: Iterator[Event]) -> tuple[dict[str, str], str]:
-    """The fields before the file, and its name.
+    """Return the fields before the file, and its name.
 
     Raises:
         ValueError: it is no form, has no file, or says a thing twice.
@@ -211,7 +211,7 @@ _Condition = tuple[str, Any, Any]
 
 
 def _policy(encoded: str) -> tuple[float, list[_Condition]] | Refusal:
-    """The end of a policy, in seconds since 1970, and its conditions."""
+    """Return the end of a policy, in seconds since 1970, and its conditions."""
     try:
         policy = json.loads(base64.b64decode(encoded, validate=True))
         until = datetime.fromisoformat(policy["expiration"])
@@ -263,7 +263,7 @@ def _put(environ: Environ, bucket: str, fields: Mapping[str, str]) -> None:
 
 
 def _tags(text: str) -> str:
-    """Tags in XML as the header has them."""
+    """Return tags in XML as the header has them."""
     tags = ET.fromstring(text).iterfind(".//{*}Tag")  # noqa: S314  # of whom the emulator gave keys
     return urlencode([(tag.findtext("{*}Key", ""), tag.findtext("{*}Value", "")) for tag in tags])
 
@@ -298,7 +298,7 @@ class Answering:
 def _answer(
     bucket: str, fields: Mapping[str, str], etag: str, location: str
 ) -> tuple[str, list[tuple[str, str]], bytes]:
-    """Status, headers and body for a form whose object is there."""
+    """Return status, headers and body for a form whose object is there."""
     key, headers = fields["key"], [("ETag", etag), ("Location", location)]
     redirect = urlsplit(fields.get("success_action_redirect", ""))
     if redirect.scheme in ("http", "https") and redirect.netloc:

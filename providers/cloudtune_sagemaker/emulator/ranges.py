@@ -42,11 +42,11 @@ class Range:
     parameter: Parameter
 
     def write(self, value: Scalar) -> str:
-        """A value as the training job gets it."""
+        """Return a value as the training job gets it."""
         return repr(value) if isinstance(value, float) else str(value)
 
     def read(self, text: str) -> Scalar:
-        """The value that a training job of this or another tuning job got.
+        """Return the value that a training job of this or another tuning job got.
 
         Raises:
             ValueError: it is no number, and has to be one.
@@ -57,7 +57,7 @@ class Range:
 
 
 def ranges_of(declared: Mapping[str, Any]) -> list[Range]:
-    """The ranges in the order integer, continuous, categorical, automatic.
+    """Return the ranges in the order integer, continuous, categorical, automatic.
 
     Args:
         declared: ParameterRanges.
@@ -90,7 +90,7 @@ def _scale(declared: Mapping[str, Any], low: float, high: float) -> Literal["lin
 
 
 def _around(hint: str) -> Parameter:
-    """The range that Autotune gives a parameter of which only a good value is known."""
+    """Return the range that Autotune gives a parameter of which only a good value is known."""
     try:
         value = float(hint)
     except ValueError:
@@ -109,7 +109,7 @@ def _key(name: str) -> str:
 
 
 def free_name(wanted: str, taken: Sequence[str]) -> str:
-    """A name that none of the others is."""
+    """Return a name that none of the others is."""
     while wanted in taken:
         wanted += "'"
     return wanted

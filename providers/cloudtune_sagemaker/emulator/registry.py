@@ -56,7 +56,7 @@ class Jobs(BaseBackend):
         self._made = 0
 
     def reset(self) -> None:
-        """Forgets all jobs and ends them; called by moto, which holds a lock that the jobs may need to end."""
+        """Forget all jobs and end them; called by moto, which holds a lock that the jobs may need to end."""
         with self._lock:
             training, tuning = list(self._training.values()), list(self._tuning.values())
             self._training, self._tuning = {}, {}
@@ -76,13 +76,13 @@ class Jobs(BaseBackend):
         return self.workshop.faults.slow
 
     def arn(self, kind: str, name: str) -> str:
-        """The ARN of a ``training-job`` or ``hyper-parameter-tuning-job``."""
+        """Return the ARN of a ``training-job`` or ``hyper-parameter-tuning-job``."""
         return f"arn:{self.partition}:sagemaker:{self.region_name}:{self.account_id}:{kind}/{name}"
 
     # Training jobs
 
     def create_training_job(self, request: Mapping[str, Any]) -> TrainingJob:
-        """Makes and starts a training job.
+        """Make and start a training job.
 
         Raises:
             SagemakerClientError: the request is not valid, its name is taken, or a quota is used up.
@@ -108,7 +108,7 @@ class Jobs(BaseBackend):
         return job
 
     def training_job(self, name: str) -> TrainingJob:
-        """A training job by its name.
+        """Return a training job by its name.
 
         Raises:
             SagemakerClientError: there is none. It is a ValidationException, though botocore's model knows
@@ -120,7 +120,7 @@ class Jobs(BaseBackend):
             raise errors.invalid("Requested resource not found.") from None
 
     def delete_training_job(self, name: str) -> None:
-        """Forgets a training job that has ended.
+        """Forget a training job that has ended.
 
         Raises:
             SagemakerClientError: there is none, or it has not ended.
@@ -132,7 +132,7 @@ class Jobs(BaseBackend):
             self._training.pop(name, None)
 
     def list_training_jobs(self, request: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str | None]:
-        """A page of the training jobs, and the token for the next one."""
+        """Return a page of the training jobs, and the token for the next one."""
         return listed(
             [answers.summarized(job, self.lag) for job in list(self._training.values())],
             request,
@@ -149,7 +149,7 @@ class Jobs(BaseBackend):
     # Tuning jobs
 
     def create_tuning_job(self, request: Mapping[str, Any]) -> HyperParameterTuningJob:
-        """Makes and starts a tuning job.
+        """Make and start a tuning job.
 
         Raises:
             SagemakerClientError: the request is not valid, its name is taken, a parent cannot be used, or a quota is
@@ -196,7 +196,7 @@ class Jobs(BaseBackend):
         return TunedJob(self._add(job), definition, tuned, tuning.name)
 
     def tuning_job(self, name: str) -> HyperParameterTuningJob:
-        """A tuning job by its name.
+        """Return a tuning job by its name.
 
         Raises:
             SagemakerClientError: there is none.
@@ -208,7 +208,7 @@ class Jobs(BaseBackend):
             raise errors.not_found(f"Amazon SageMaker can't find a tuning job with ARN {arn}") from None
 
     def delete_tuning_job(self, name: str) -> None:
-        """Forgets a tuning job that has ended; its training jobs stay.
+        """Forget a tuning job that has ended; its training jobs stay.
 
         Raises:
             SagemakerClientError: there is none, or it has not ended.
@@ -223,7 +223,7 @@ class Jobs(BaseBackend):
             self._tuning.pop(name, None)
 
     def list_tuning_jobs(self, request: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str | None]:
-        """A page of the tuning jobs, and the token for the next one."""
+        """Return a page of the tuning jobs, and the token for the next one."""
         return listed(
             [summarized(job, self.lag) for job in list(self._tuning.values())],
             request,
@@ -237,7 +237,7 @@ class Jobs(BaseBackend):
         )
 
     def list_trials(self, request: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], str | None]:
-        """A page of the training jobs of a tuning job, and the token for the next one.
+        """Return a page of the training jobs of a tuning job, and the token for the next one.
 
         Sorted by FinalObjectiveMetricValue, "any training jobs that did not return an objective metric are not listed".
 
@@ -263,7 +263,7 @@ class Jobs(BaseBackend):
     # What both have
 
     def records(self, resource: str) -> list[dict[str, Any]] | None:
-        """All jobs of a kind as Search tells them; None for a kind that is not ours."""
+        """Return all jobs of a kind as Search tells them; None for a kind that is not ours."""
         if resource == "TrainingJob":
             return [{**answers.described(job, self.lag), "Tags": job.tags} for job in list(self._training.values())]
         if resource == "HyperParameterTuningJob":
@@ -271,7 +271,7 @@ class Jobs(BaseBackend):
         return None
 
     def by_arn(self, arn: str) -> TrainingJob | HyperParameterTuningJob | None:
-        """The job with an ARN; None for something else's, which moto may know.
+        """Return the job with an ARN; None for something else's, which moto may know.
 
         Raises:
             SagemakerClientError: it is a job's, but there is no such job.
@@ -304,7 +304,7 @@ def _trial_name(tuning_job: str, mark: str, number: int) -> str:
 
 
 def _machines(resources: Mapping[str, Any]) -> dict[str, int]:
-    """How many machines of each type a ResourceConfig asks for."""
+    """Return how many machines of each type a ResourceConfig asks for."""
     found: dict[str, int] = {}
     for group in resources.get("InstanceGroups") or [resources]:
         if "InstanceType" in group:

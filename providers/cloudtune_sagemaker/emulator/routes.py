@@ -40,7 +40,7 @@ def routed(operations: Operations) -> Iterator[None]:
 
 
 def application(service: SERVICE_NAMES, operations: Operations) -> Flask:
-    """Moto's application of one service for a server, with these operations; moto itself stays as it is."""
+    """Return Moto's application of one service for a server, with these operations; moto itself stays as it is."""
     app = create_backend_app(service)
     if service in operations:
         for view in app.view_functions.values():

@@ -51,14 +51,14 @@ class S3Operations(S3Response):
 
 
 def _withheld(environ: Environ) -> tuple[IO[bytes], int]:
-    """The body of a request and its size, which from now on has none."""
+    """Return the body of a request and its size, which from now on has none."""
     body, size = environ["wsgi.input"], int(environ.get("CONTENT_LENGTH") or 0)
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(), "0"
     return body, size
 
 
 def _content(body: IO[bytes], size: int, environ: Environ) -> Stored | bytes:
-    """What a request uploads; its checksum is then among the headers, if it names an algorithm.
+    """Return what a request uploads; its checksum is then among the headers, if it names an algorithm.
 
     Raises:
         S3ClientError: it is not what the headers say.
@@ -84,7 +84,7 @@ def _content(body: IO[bytes], size: int, environ: Environ) -> Stored | bytes:
 
 
 def _without_frames(body: IO[bytes], environ: Environ) -> IO[bytes]:
-    """The content of a body of the encoding ``aws-chunked``; what follows it joins the headers if it is a checksum.
+    """Return the content of a body of the encoding ``aws-chunked``; what follows it joins the headers if it is a checksum.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
     """
@@ -103,7 +103,7 @@ def _without_frames(body: IO[bytes], environ: Environ) -> IO[bytes]:
 
 
 def _frames(body: IO[bytes]) -> Iterator[bytes]:
-    """What is in the frames of a body, up to the last one.
+    """Yield what is in the frames of a body, up to the last one.
 
     Raises:
         ValueError: there are none, or not whole ones.

@@ -20,7 +20,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def searched(records: Sequence[Mapping[str, Any]], request: Mapping[str, Any], member: str) -> dict[str, Any]:
-    """The answer of Search.
+    """Return the answer of Search.
 
     Args:
         records: as Search tells them.
@@ -54,7 +54,7 @@ def _start(token: Any) -> int:
 
 
 def _comparable(value: Any) -> tuple[int, Any]:
-    """A key by which numbers, times and texts can stand in one list."""
+    """Return a key by which numbers, times and texts can stand in one list."""
     if isinstance(value, datetime):
         return 1, value
     number = _number(value)
@@ -69,7 +69,7 @@ def _number(value: Any) -> float | None:
 
 
 def values_at(record: Mapping[str, Any], path: str) -> Iterator[Any]:
-    """What a record has at a property's name: ``HyperParameters.eta``, ``Metrics.loss``, ``Tags.team``, or a member's path."""
+    """Yield what a record has at a property's name: ``HyperParameters.eta``, ``Metrics.loss``, ``Tags.team``, or a member's path."""
     kind, _, name = path.partition(".")
     if kind == "Tags":
         yield from (tag["Value"] for tag in record.get("Tags", ()) if tag["Key"] == name)
@@ -101,7 +101,7 @@ def _fits(record: Mapping[str, Any], expression: Mapping[str, Any]) -> bool:
 
 
 def _nested(record: Mapping[str, Any], nested: Mapping[str, Any]) -> bool:
-    """Whether one item of a list passes all the filters."""
+    """Return whether one item of a list passes all the filters."""
     path = nested["NestedPropertyName"]
     items = list(_items(record, path.split(".")))
     inner = [{**each, "Name": each["Name"].removeprefix(f"{path}.")} for each in nested["Filters"]]

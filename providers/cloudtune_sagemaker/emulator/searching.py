@@ -143,7 +143,7 @@ class Search:
         return self._config.get("TrainingJobEarlyStoppingType") == "Auto" and self._config["Strategy"] != "Hyperband"
 
     def _space(self) -> dict[str, Entry]:
-        """The ranges; of several definitions each one's under the condition that it is chosen."""
+        """Return the ranges; of several definitions each one's under the condition that it is chosen."""
         if len(self.definitions) == 1:
             return {each.key: each.parameter for each in self.definitions[0].ranges}
         variants: dict[str, list[Any]] = {}
@@ -194,17 +194,17 @@ class Search:
     # Trials
 
     def chosen(self, values: Mapping[str, Scalar]) -> Definition:
-        """The definition that a trial is of."""
+        """Return the definition that a trial is of."""
         name = values.get(self._choice)
         return next((each for each in self.definitions if each.name == name), self.definitions[0])
 
     def tuned(self, values: Mapping[str, Scalar]) -> dict[str, str]:
-        """A trial's tuned hyperparameters, as its training job gets them."""
+        """Return a trial's tuned hyperparameters, as its training job gets them."""
         ranges = self.chosen(values).ranges
         return {each.name: each.write(values[each.key]) for each in ranges if each.key in values}
 
     def values(self, definition: str, tuned: Mapping[str, str]) -> dict[str, Scalar]:
-        """A trial of another tuning job in the space of this one, as far as the values can be read.
+        """Return a trial of another tuning job in the space of this one, as far as the values can be read.
 
         Args:
             definition: the name of its definition.
@@ -221,5 +221,5 @@ class Search:
         return found
 
     def counted(self, definition: Definition, value: float) -> float:
-        """A trial's objective as the search compares it: definitions may aim the other way."""
+        """Return a trial's objective as the search compares it: definitions may aim the other way."""
         return value if definition.maximize == self.definitions[0].maximize else -value

@@ -146,7 +146,7 @@ class SageMakerEmulator(Emulator[Faults]):
         return self
 
     def stop(self) -> None:
-        """Ends all jobs with their processes and threads, and closes the port; moto forgets what it held for it."""
+        """End all jobs with their processes and threads, and close the port; moto forgets what it held for it."""
         self._server.stop()
         self._serving = False
         self._end_jobs()
@@ -237,7 +237,7 @@ class SageMakerEmulator(Emulator[Faults]):
         return self._backends[self.account][self.region]
 
     def wait(self, tuning_job: str, timeout: float | None = None) -> str:
-        """Waits for the end of a tuning job, at most so many seconds, and returns its status.
+        """Wait for the end of a tuning job, at most so many seconds, and return its status.
 
         Raises:
             SagemakerClientError: there is no such job (an exception of moto).
@@ -247,7 +247,7 @@ class SageMakerEmulator(Emulator[Faults]):
         return job.state().status
 
     def interrupt(self, training_job: str) -> None:
-        """Takes the machines of a spot training job away, as SageMaker does when the capacity is needed.
+        """Take the machines of a spot training job away, as SageMaker does when the capacity is needed.
 
         Raises:
             SagemakerClientError: there is no such job, or it is not on spot machines (an exception of moto).
@@ -257,7 +257,7 @@ class SageMakerEmulator(Emulator[Faults]):
     # Inside
 
     def _furnish(self) -> None:
-        """Makes the role, the bucket and what is mounted."""
+        """Make the role, the bucket and what is mounted."""
         iam = get_backend("iam")[self.account][get_partition(self.region)]
         if not any(role.name == "cloudtune-emulator" for role in iam.roles.values()):
             iam.create_role(

@@ -125,7 +125,7 @@ class TokenOperations(TokenResponse):
         return ActionResult({**told, "Credentials": credentials})
 
     def _seconds(self, default: int, most: int) -> int:
-        """DurationSeconds, which must be in a range."""
+        """Return DurationSeconds, which must be in a range."""
         seconds = int(self._get_param("DurationSeconds", default))
         if _SHORTEST <= seconds <= most:
             return seconds

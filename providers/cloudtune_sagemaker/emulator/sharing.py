@@ -16,14 +16,14 @@ class Sharing:
         self._ours = False
 
     def enter(self, user: object) -> None:
-        """Notes a user. What moto holds from here on is the emulators', unless it held something before."""
+        """Note a user. What moto holds from here on is the emulators', unless it held something before."""
         with self._lock:
             if not self._users:
                 self._ours = not BackendDict._instances  # type: ignore[misc]  # noqa: SLF001  # moto has no other way to tell
             self._users.add(user)
 
     def leave(self, user: object) -> None:
-        """Forgets a user; with the last of them goes what moto holds, if it is the emulators'."""
+        """Forget a user; with the last of them goes what moto holds, if it is the emulators'."""
         with self._lock:
             self._users.discard(user)
             if self._users or not self._ours:

@@ -128,7 +128,7 @@ class Signatures:
             return Refusal("size", "The request is larger than may be.")
 
     def _admit_form(self, environ: Environ) -> Refusal | None:
-        """The same for a form, which a policy allows that is signed in advance; its file is then the request's body."""
+        """Return the same for a form, which a policy allows that is signed in advance; its file is then the request's body."""
         form = posts.Form.begun(environ, _MOST_OF_OBJECT)
         if isinstance(form, Refusal):
             return form
@@ -150,7 +150,7 @@ class Signatures:
         return None if -_SKEW <= age <= most else _EXPIRED
 
     def _admit_old(self, environ: Environ, authorization: str, query: Mapping[str, str]) -> Refusal | None:
-        """The same for version 2, with which boto3 still signs addresses of S3 in advance."""
+        """Return the same for version 2, with which boto3 still signs addresses of S3 in advance."""
         found = _OLD_HEADER.fullmatch(authorization)
         name, signature = (query.get("AWSAccessKeyId", ""), query.get("Signature", "")) if found is None else found.groups()  # fmt: skip
         environ[SIGNER] = name
@@ -190,7 +190,7 @@ def _of_policy(fields: Mapping[str, str], name: str, key: Key) -> Refusal | None
 
 
 def _claim(environ: Environ, authorization: str, query: Mapping[str, str]) -> _Claim | None:
-    """What a request says of its signature; None where it says nothing that can be read."""
+    """Return what a request says of its signature; None where it says nothing that can be read."""
     found = _HEADER.fullmatch(authorization)
     expires = None
     if found is not None:
@@ -223,7 +223,7 @@ def _of_signature(environ: Environ, claim: _Claim, key: Key) -> Refusal | None:
 
 
 def _signed(environ: Environ, claim: _Claim, key: Key, hashed: str) -> str:
-    """The signature that the request should have; "" where what was to be signed is not all there."""
+    """Return the signature that the request should have; "" where what was to be signed is not all there."""
     sent = EnvironHeaders(environ)
     if "host" not in claim.headers or not all(name in sent for name in claim.headers):
         return ""
@@ -290,7 +290,7 @@ class _OldSigner(HmacV1Auth):
 
 
 def _target(environ: Environ) -> str:
-    """The path and the query of a request, as they were sent."""
+    """Return the path and the query of a request, as they were sent."""
     sent = str(environ["REQUEST_URI"])
     if sent.startswith("/"):
         return sent

@@ -44,7 +44,7 @@ class Script:
 
 
 def script_of(training: Training, room: Room) -> Script | None:
-    """The script that a job's hyperparameters name; None for a job that is not in script mode."""
+    """Return the script that a job's hyperparameters name; None for a job that is not in script mode."""
     given = decoded({name: room.seen(value) for name, value in training.hyperparameters.items()})
     program = training.environment.get("SAGEMAKER_PROGRAM") or given.get("sagemaker_program")
     source = given.get("sagemaker_submit_directory") or training.environment.get("SAGEMAKER_SUBMIT_DIRECTORY")
@@ -55,7 +55,7 @@ def script_of(training: Training, room: Room) -> Script | None:
 
 
 def install(script: Script, room: Room, cloud: Cloud) -> None:
-    """Puts the script's code into ``/opt/ml/code``.
+    """Put the script's code into ``/opt/ml/code``.
 
     Raises:
         JobFailure: there is no such code, or it is no archive, or it would leave its folder.
@@ -102,7 +102,7 @@ def _copy(path: str, code: Path, room: Room) -> None:
 
 
 def unpack(archive: Path, target: Path) -> None:
-    """Unpacks a tar file into a folder.
+    """Unpack a tar file into a folder.
 
     Raises:
         tarfile.TarError: it is none, or an entry would leave the folder or is no plain file, folder or link.
@@ -112,7 +112,7 @@ def unpack(archive: Path, target: Path) -> None:
 
 
 def command(script: Script, room: Room) -> list[str]:
-    """What the toolkit executes in ``/opt/ml/code``: a program of Python, a module of a package, or a shell's."""
+    """Return what the toolkit executes in ``/opt/ml/code``: a program of Python, a module of a package, or a shell's."""
     code = room.root / "code"
     if script.program.endswith(".sh"):
         return _shell(script, code)
@@ -129,13 +129,13 @@ def _shell(script: Script, code: Path) -> list[str]:
 
 
 def environment(room: Room, given: Mapping[str, str]) -> dict[str, str]:
-    """What script mode adds to the environment: the code is importable from everywhere."""
+    """Return what script mode adds to the environment: the code is importable from everywhere."""
     path = [f"{room.base}/code", *filter(None, [given.get("PYTHONPATH")])]
     return {"PYTHONPATH": ":".join(path)}
 
 
 def remarks(script: Script, room: Room) -> list[str]:
-    """What the emulator does otherwise than a framework image, as lines for the job's log."""
+    """Return what the emulator does otherwise than a framework image, as lines for the job's log."""
     lines = [
         f"emulator: {name} is not heeded: one process runs on each host, without a launcher"
         for name in script.launchers
@@ -150,7 +150,7 @@ def remarks(script: Script, room: Room) -> list[str]:
 
 
 def missing_requirements(file: Path) -> list[str]:
-    """The packages of a requirements file that this Python has not, whatever their version."""
+    """Return the packages of a requirements file that this Python has not, whatever their version."""
     if not file.is_file():
         return []
     names: list[str] = []
@@ -170,7 +170,7 @@ def _installed(name: str) -> bool:
 
 
 def failure(words: list[str], code: int, output: str) -> str:
-    """The failure that the toolkit describes (errors.ExecuteUserScriptError)."""
+    """Return the failure that the toolkit describes (errors.ExecuteUserScriptError)."""
     detail: dict[str, Any] = {"ErrorMessage": output, "Command": shlex.join(words)}
     lines = [f'{name} "{text}"' for name, text in detail.items()]
     return "\n".join(["ExecuteUserScriptError:", f"ExitCode {code}", *lines])

@@ -115,7 +115,7 @@ class Training:
 
 
 def network_interface() -> str:
-    """The interface that reaches the other machines, which all are this one: ``eth0`` as on the service, or loopback."""
+    """Return the interface that reaches the other machines, which all are this one: ``eth0`` as on the service, or loopback."""
     try:
         names = [name for _, name in socket.if_nameindex()]
     except OSError:
@@ -125,5 +125,5 @@ def network_interface() -> str:
 
 
 def processors() -> int:
-    """How many CPUs a training sees."""
+    """Return how many CPUs a training sees."""
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""The training jobs of a tuning job: their requests, and what is told of them there."""
+"""The training jobs of a tuning job: their requests, and what the service reports of them there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _ALIKE = (
 
 
 def request_of(definition: Definition, name: str, tuned: Mapping[str, str]) -> dict[str, Any]:
-    """The CreateTrainingJob request of a trial.
+    """Return the CreateTrainingJob request of a trial.
 
     Args:
         definition: what the tuning request says.
@@ -40,12 +40,12 @@ def request_of(definition: Definition, name: str, tuned: Mapping[str, str]) -> d
 
 
 def static_of(definition: Definition) -> dict[str, str]:
-    """The hyperparameters that all trials share, with the one that the service adds."""
+    """Return the hyperparameters that all trials share, with the one that the service adds."""
     return {OBJECTIVE_MARK: definition.metric, **(definition.request.get("StaticHyperParameters") or {})}
 
 
 def resources_of(declared: Mapping[str, Any]) -> dict[str, Any]:
-    """The ResourceConfig; of several InstanceConfigs the first, which is preferred and always to be had here."""
+    """Return the ResourceConfig; of several InstanceConfigs the first, which is preferred and always to be had here."""
     flexible = declared.get("HyperParameterTuningResourceConfig")
     if not flexible:
         return dict(declared.get("ResourceConfig") or {})
@@ -70,7 +70,7 @@ class TunedJob:
     tuning_job: str
 
     def objective(self, lag: float = 0.0) -> float | None:
-        """The final value of its objective; None before its end, and where there is no finite one."""
+        """Return the final value of its objective; None before its end, and where there is no finite one."""
         state = self.job.state(lag)
         return state.metric(self.definition.metric) if state.status in ("Completed", "Stopped") else None
 
@@ -81,13 +81,13 @@ class TunedJob:
         return "Failed" if self.objective(lag) is None else "Succeeded"
 
     def trial_state(self) -> TrialState:
-        """How it ended, as a later search learns from it."""
+        """Return how it ended, as a later search learns from it."""
         if self.objective() is None:
             return TrialState.FAILED
         return TrialState.COMPLETED if self.job.state().status == "Completed" else TrialState.PRUNED
 
     def summary(self, lag: float = 0.0, *, named: bool = False) -> dict[str, Any]:
-        """The HyperParameterTrainingJobSummary.
+        """Return the HyperParameterTrainingJobSummary.
 
         Args:
             lag: seconds that it may be out of date.

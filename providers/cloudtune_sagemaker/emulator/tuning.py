@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TuningState:
-    """What is told of a tuning job itself at one moment; times are seconds since 1970.
+    """What the service reports of a tuning job itself at one moment; times are seconds since 1970.
 
     Attributes:
         status: of botocore's enum HyperParameterTuningJobStatus.
@@ -93,11 +93,11 @@ class HyperParameterTuningJob:
     # What others ask of it
 
     def start(self) -> None:
-        """Tunes; returns at once."""
+        """Tune; return at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it and its training jobs early.
+        """End it and its training jobs early.
 
         Raises:
             SagemakerClientError: it has ended.
@@ -117,12 +117,12 @@ class HyperParameterTuningJob:
         self._launcher.wake()
 
     def close(self) -> None:
-        """Makes its thread leave, and waits for it; its training jobs are ended by whoever owns them."""
+        """Make its thread leave, and wait for it; its training jobs are ended by their owner."""
         self._launcher.abandon()
         self.join()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits for its end, at most so many seconds; returns whether it has ended."""
+        """Wait for its end, at most so many seconds; return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -142,14 +142,14 @@ class HyperParameterTuningJob:
             self._halt()
         self._launcher.ended(job)
 
-    # What is told of it
+    # What the service reports of it
 
     def state(self, lag: float = 0.0) -> TuningState:
-        """Its own state so many seconds ago."""
+        """Return its own state so many seconds ago."""
         return self._timeline.at(lag)
 
     def best(self, lag: float = 0.0, among: Sequence[TunedJob] | None = None) -> TunedJob | None:
-        """The training job with the best final objective, the first of equals; its own, or among those given."""
+        """Return the training job with the best final objective, the first of equals; its own, or among those given."""
         maximize = self.search.definitions[0].maximize
         found: TunedJob | None = None
         least = math.inf
@@ -160,7 +160,7 @@ class HyperParameterTuningJob:
         return found
 
     def without_progress(self, lag: float = 0.0) -> int:
-        """How many training jobs in a row, those that ended last, brought no better objective."""
+        """Return how many training jobs in a row, those that ended last, brought no better objective."""
         maximize = self.search.definitions[0].maximize
         over = [trial for trial in self.trials if trial.job.state(lag).ended is not None]
         best, count = math.inf, 0
@@ -230,7 +230,7 @@ class HyperParameterTuningJob:
         return tuned
 
     def _conclude(self, outcome: RunState) -> None:
-        """Ends the job as the service would."""
+        """End the job as the service would."""
         hopeless = not any(trial.objective_status() == "Succeeded" for trial in self.trials)
         if self.state().status == "Stopping":
             self._end("Stopped")
@@ -250,7 +250,7 @@ class HyperParameterTuningJob:
 
 
 def _why_hopeless(trials: Sequence[TunedJob], *, gave_up: bool) -> str:
-    """The FailureReason of a job without any objective."""
+    """Return the FailureReason of a job without any objective."""
     if any(trial.job.state().status == "Completed" for trial in trials):
         return (
             f"No objective metrics found after running {len(trials)} training jobs. Please ensure that the custom "

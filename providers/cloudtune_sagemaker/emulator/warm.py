@@ -9,7 +9,7 @@ from cloudtune_sagemaker.emulator.tuning import HyperParameterTuningJob
 
 
 def check_parents(search: Search, known: Mapping[str, HyperParameterTuningJob]) -> list[HyperParameterTuningJob]:
-    """The parents that a request names.
+    """Return the parents that a request names.
 
     Raises:
         SagemakerClientError: one does not exist, has not ended, or is not alike enough.

@@ -52,7 +52,7 @@ _URLS = Map(_rules())
 
 
 def called(request: Request) -> tuple[str, str]:
-    """The service, and the name of the call that a request is; "" for none."""
+    """Return the service, and the name of the call that a request is; "" for none."""
     try:
         endpoint, _ = _URLS.bind_to_environ(request.environ).match()
     except HTTPException:
@@ -96,7 +96,7 @@ def _version(request: Request) -> str:
 
 
 def _data(request: Request, name: str) -> dict[str, Any]:
-    """The fields of the call's request: of the path, the query and the body."""
+    """Return the fields of the call's request: of the path, the query and the body."""
     resource = request.path.removeprefix(f"/{_version(request)}/").partition(":")[0]
     query = {key: value for key, value in request.args.items() if not key.startswith("$")}
     if name.startswith("Create"):

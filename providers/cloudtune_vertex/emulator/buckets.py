@@ -74,7 +74,7 @@ class Buckets:
     # Buckets
 
     def make(self, bucket: str) -> None:
-        """Makes a bucket; nothing if it is there.
+        """Make a bucket; nothing if it is there.
 
         Raises:
             ValueError: the name cannot be a bucket's.
@@ -82,15 +82,15 @@ class Buckets:
         self._bucket_folder(bucket).mkdir(exist_ok=True)
 
     def exists(self, bucket: str) -> bool:
-        """Whether there is such a bucket."""
+        """Return whether there is such a bucket."""
         return self._bucket_folder(bucket).is_dir()
 
     def names(self) -> list[str]:
-        """The names of all buckets."""
+        """Return the names of all buckets."""
         return sorted(path.name for path in self._objects.iterdir() if path.is_dir())
 
     def remove(self, bucket: str) -> None:
-        """Removes an empty bucket.
+        """Remove an empty bucket.
 
         Raises:
             OSError: it holds objects.
@@ -109,7 +109,7 @@ class Buckets:
     # Objects
 
     def file(self, bucket: str, name: str) -> Path:
-        """Where an object is, or would be.
+        """Return where an object is, or would be.
 
         Raises:
             BucketMissing: there is no such bucket.
@@ -126,7 +126,7 @@ class Buckets:
         return folder.joinpath(*parts)
 
     def path(self, uri: str) -> Path:
-        """The file of a place, ``gs://bucket/name``.
+        """Return the file of a place, ``gs://bucket/name``.
 
         Raises:
             ValueError: it is no such place, or its name cannot be a file's.
@@ -138,7 +138,7 @@ class Buckets:
         return self.file(bucket, name)
 
     def get(self, bucket: str, name: str) -> Stored | None:
-        """An object; None if there is none.
+        """Return an object; None if there is none.
 
         Raises:
             BucketMissing, ValueError: see `file`.
@@ -167,7 +167,7 @@ class Buckets:
             path.unlink(missing_ok=True)
 
     def put(self, bucket: str, name: str, content: bytes | Path, metadata: dict[str, Any]) -> Stored:
-        """Makes or replaces an object, at once and whole.
+        """Make or replace an object, at once and whole.
 
         Args:
             bucket: the bucket's name.
@@ -199,12 +199,12 @@ class Buckets:
             return self._stored(bucket, name, path)
 
     def say(self, stored: Stored, metadata: dict[str, Any]) -> Stored:
-        """Gives an object other metadata."""
+        """Give an object other metadata."""
         self._write_said(stored.bucket, stored.name, metadata)
         return self._stored(stored.bucket, stored.name, stored.path)
 
     def delete(self, stored: Stored) -> None:
-        """Removes an object, and the folders that are empty without it."""
+        """Remove an object, and the folders that are empty without it."""
         with self._lock:
             if stored.path.is_dir():
                 stored.path.rmdir()
@@ -218,7 +218,7 @@ class Buckets:
                 parent.rmdir()
 
     def listed(self, bucket: str, prefix: str = "") -> Iterator[Stored]:
-        """The objects whose names begin so, by name.
+        """Yield the objects whose names begin so, by name.
 
         Raises:
             BucketMissing: there is no such bucket.
@@ -246,12 +246,12 @@ class Buckets:
                 yield name
 
     def uris(self, place: str) -> list[str]:
-        """The places of all objects below one."""
+        """Return the places of all objects below one."""
         bucket, _, prefix = place.removeprefix("gs://").partition("/")
         return [f"gs://{bucket}/{stored.name}" for stored in self.listed(bucket, prefix)]
 
     def taken(self, stored: Stored) -> Iterator[bytes]:
-        """The content of an object, piece by piece."""
+        """Yield the content of an object, piece by piece."""
         with stored.path.open("rb") as file:
             while piece := file.read(_PIECE):
                 yield piece
@@ -276,7 +276,7 @@ class Buckets:
 
 
 def _encoded(name: str) -> bytes:
-    """A name as a file has it.
+    """Return a name as a file has it.
 
     Raises:
         ValueError: it is none (UnicodeEncodeError): it holds half a character.

@@ -46,7 +46,7 @@ class Machine:
 
 
 def machines_of(spec: Mapping[str, Any]) -> list[Machine]:
-    """The machines of a CustomJobSpec; a pool that is left out has none."""
+    """Return the machines of a CustomJobSpec; a pool that is left out has none."""
     return [
         Machine(number, index, pool)
         for number, pool in enumerate(spec["workerPoolSpecs"])
@@ -56,7 +56,7 @@ def machines_of(spec: Mapping[str, Any]) -> list[Machine]:
 
 
 def addresses(count: int) -> list[str]:
-    """Where so many machines can listen: all of them are this one, so each has a free port of its own.
+    """Return where so many machines can listen: all of them are this one, so each has a free port of its own.
 
     On the service each has a name of its own and port 2222, but here jobs run side by side.
     """
@@ -91,7 +91,7 @@ class Facts:
 
 
 def variables(facts: Facts, machine: Machine) -> dict[str, str]:
-    """The variables of one machine, the request's own among them."""
+    """Return the variables of one machine, the request's own among them."""
     service = {
         "CLOUD_ML_PROJECT_ID": facts.project,
         "CLOUD_ML_JOB_ID": facts.job,
@@ -116,7 +116,7 @@ def _folders(output: str) -> dict[str, str]:
 
 
 def _expanded(declared: Sequence[Mapping[str, str]], service: Mapping[str, str]) -> dict[str, str]:
-    """The request's variables: ``$(NAME)`` stands for one of the service or one before it (EnvVar.value)."""
+    """Return the request's variables: ``$(NAME)`` stands for one of the service or one before it (EnvVar.value)."""
     found: dict[str, str] = {}
 
     def expand(reference: re.Match[str]) -> str:
@@ -154,12 +154,12 @@ def _trial(facts: Facts) -> dict[str, str]:
 
 
 def arguments(parameters: Mapping[str, str | float]) -> list[str]:
-    """A trial's parameters as its program gets them: ``--name=value``."""
+    """Return a trial's parameters as its program gets them: ``--name=value``."""
     return [f"--{name}={_text(value)}" for name, value in parameters.items()]
 
 
 def _text(value: str | float) -> str:
-    """A value as a word.
+    """Return a value as a word.
 
     A whole number has no ``.0``, though it is a double inside: the service's samples read discrete parameters with
     ``type=int`` (num_units of hyperparameter_tuning_tensorflow.ipynb in vertex-ai-samples).

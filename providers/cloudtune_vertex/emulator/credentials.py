@@ -2,7 +2,7 @@
 
 Google's clients are given a file of credentials, as ``gcloud`` leaves one for users of other identity providers: with
 it they ask for an access token, here at the emulator's own address. Clients of Cloud Storage that heed
-STORAGE_EMULATOR_HOST ask nobody for credentials; they find a password in that address.
+STORAGE_EMULATOR_HOST ask for no credentials; they find a password in that address.
 """
 
 import base64
@@ -61,11 +61,11 @@ class Tokens:
         return IDENTITY if same(given, self.storage) else CALLER
 
     def admits(self, authorization: str) -> bool:
-        """Whether a header ``Authorization`` has the access token."""
+        """Return whether a header ``Authorization`` has the access token."""
         return same(bearer(authorization), self.access)
 
     def answer(self, environ: Environ, respond: Any) -> Any:
-        """Gives an access token for the refresh token: a WSGI application (RFC 6749, section 6)."""
+        """Give an access token for the refresh token: a WSGI application (RFC 6749, section 6)."""
         request = Request(environ)
         request.max_form_memory_size = request.max_content_length = 65_536
         given = request.form.get("refresh_token", "") if request.method == "POST" else ""
@@ -75,7 +75,7 @@ class Tokens:
         return _json(told)(environ, respond)
 
     def of_client(self, url: str) -> dict[str, str]:
-        """The content of a file of credentials for Google's clients.
+        """Return the content of a file of credentials for Google's clients.
 
         Args:
             url: the emulator's address.
@@ -90,7 +90,7 @@ class Tokens:
         }
 
     def write(self, path: Path, url: str) -> None:
-        """Writes the file that GOOGLE_APPLICATION_CREDENTIALS names; nobody else may read it."""
+        """Write the file that GOOGLE_APPLICATION_CREDENTIALS names; readable by its owner alone."""
         path.unlink(missing_ok=True)
         path.touch(0o600)
         path.write_text(json.dumps(self.of_client(url)))
@@ -100,12 +100,12 @@ class Tokens:
         return f"http://{_USER}:{self.access}@{urlsplit(url).netloc}"
 
     def storage_host(self, url: str) -> str:
-        """The address of Cloud Storage with its password, for STORAGE_EMULATOR_HOST."""
+        """Return the address of Cloud Storage with its password, for STORAGE_EMULATOR_HOST."""
         return f"http://{_USER}:{self.storage}@{urlsplit(url).netloc}"
 
 
 def _password(authorization: str) -> str:
-    """The password of a header ``Authorization`` of the kind ``Basic``, or the token of the kind ``Bearer``."""
+    """Return the password of a header ``Authorization`` of the kind ``Basic``, or the token of the kind ``Bearer``."""
     kind, _, encoded = authorization.strip().partition(" ")
     if kind.lower() != "basic":
         return bearer(authorization)

@@ -30,7 +30,7 @@ _FAILED = 3
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """What is told of a job at one moment; times are seconds since 1970.
+    """What the service reports of a job at one moment; times are seconds since 1970.
 
     Attributes:
         state: of the service's enum JobState.
@@ -47,7 +47,7 @@ class JobStatus:
     error: tuple[int, str] | None = None
 
     def fields(self) -> dict[str, Any]:
-        """The fields of the job's message."""
+        """Return the fields of the job's message."""
         found: dict[str, Any] = {"state": self.state, "updateTime": stamp(self.updated)}
         if self.started is not None:
             found["startTime"] = stamp(self.started)
@@ -81,7 +81,7 @@ class CustomJob:
         trial: its id, for a job of a tuning job; else "".
         parameters: what the trial is called with.
         output: the folder of its files, for a trial; else that of the request.
-        follower: is told what happens.
+        follower: receives what happens.
     """
 
     kind = "CustomJob"
@@ -122,7 +122,7 @@ class CustomJob:
     # What others ask of it
 
     def start(self) -> None:
-        """Runs it; returns at once."""
+        """Run it; return at once."""
         pools = self.request["jobSpec"].get("workerPoolSpecs") or [{}]
         machine = str((pools[0].get("machineSpec") or {}).get("machineType", ""))
         fault = self._shop.faults.at_start(self.request["displayName"], machine)
@@ -132,7 +132,7 @@ class CustomJob:
             self._worker.start()
 
     def cancel(self) -> None:
-        """Ends it early; nothing if it has ended."""
+        """End it early; nothing if it has ended."""
         with self._lock:
             if self.status().state in TERMINAL:
                 return
@@ -140,14 +140,14 @@ class CustomJob:
         self._worker.stop()
 
     def preempt(self) -> None:
-        """Takes its machines away."""
-        self._worker.preempt()
+        """Take its machines away."""
+        self._worker.interrupt()
 
     def close(self) -> None:
-        """Ends its processes at once, and tells nothing any more."""
+        """End its processes at once, and report nothing any more."""
         self._worker.close()
 
-    # What is told of it
+    # What the service reports of it
 
     @property
     def listed(self) -> bool:
@@ -155,11 +155,11 @@ class CustomJob:
         return self._follower is None
 
     def status(self, lag: float = 0.0) -> JobStatus:
-        """Its state so many seconds ago."""
+        """Return its state so many seconds ago."""
         return self._timeline.at(lag)
 
     def message(self, lag: float = 0.0) -> dict[str, Any]:
-        """The resource in JSON."""
+        """Return the resource in JSON."""
         return {**self.request, "name": self.name, "createTime": stamp(self.created), **self.status(lag).fields()}
 
     # What its worker tells
@@ -176,12 +176,12 @@ class CustomJob:
         if self._follower is not None:
             self._follower.running(self)
         elif self._preemptible and self._shop.faults.interrupts(self.name):
-            self._worker.preempt()
+            self._worker.interrupt()
 
     def _on_measurement(self, measurement: Measurement) -> None:
         if self._preemptible and self._shop.faults.interrupts(self.name):
             self._preemptible = False  # once
-            self._worker.preempt()
+            self._worker.interrupt()
         if self._follower is not None:
             self._follower.measured(self, measurement)
 

@@ -21,7 +21,7 @@ class LogEntries:
         self._last = 0
 
     def add(self, line: str, *, project: str, job: str, task: str, trial: str = "", severity: str = "INFO") -> None:
-        """Takes a line of a custom job, as the service writes it down.
+        """Take a line of a custom job, as the service writes it down.
 
         Args:
             line: what was printed.
@@ -42,7 +42,7 @@ class LogEntries:
         self.write(entry)
 
     def write(self, entry: Entry) -> None:
-        """Takes an entry, and gives it a time and an id where it has none."""
+        """Take an entry, and give it a time and an id where it has none."""
         with self._lock:
             self._last = max(
                 self._last + 1_000, time.time_ns()
@@ -53,7 +53,7 @@ class LogEntries:
             self._entries.append({**own, **entry})
 
     def matching(self, holds: Callable[[Entry], bool]) -> list[Entry]:
-        """The entries of which something holds, by their times."""
+        """Return the entries of which something holds, by their times."""
         with self._lock:
             found = list(self._entries)
         return sorted((entry for entry in found if holds(entry)), key=lambda entry: entry["timestamp"])

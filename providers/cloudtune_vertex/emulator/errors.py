@@ -41,7 +41,7 @@ class Refused(Exception):  # an answer, not an error of ours
 
 
 def not_found(kind: str, name: str) -> Refused:
-    """The answer where there is no such job."""
+    """Return the answer where there is no such job."""
     return Refused("NOT_FOUND", f"The {kind} does not exist: {name}")
 
 

@@ -13,7 +13,7 @@ from cloudtune_vertex.emulator.server import VertexEmulator
 
 @contextmanager
 def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[VertexEmulator]:
-    """An emulator that cloudtune, Cloud Storage's client and the SDK of this process find while the test runs.
+    """Yield an emulator that cloudtune, Cloud Storage's client and the SDK of this process find while the test runs.
 
     Vertex AI's SDK has no variable for its address: `aiplatform.init` is called here, so that code which names its
     project and location alone reaches the emulator. It speaks REST; gRPC would need TLS there.
@@ -43,7 +43,7 @@ def emulated(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Iterator[Verte
 
 
 def shorten_waits(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Has the SDK look at its jobs more often than every few seconds."""
+    """Have the SDK look at its jobs more often than every few seconds."""
     for name, module in list(sys.modules.items()):
         if name.startswith("google.cloud.aiplatform") and hasattr(module, "_JOB_WAIT_TIME"):
             monkeypatch.setattr(module, "_JOB_WAIT_TIME", seconds)

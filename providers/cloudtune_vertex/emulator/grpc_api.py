@@ -32,7 +32,7 @@ class GrpcServer:
         services: what it serves.
         admits: says whether a call's ``authorization`` lets in.
         faults: what goes wrong on purpose.
-        served: is told of every call: its name.
+        served: called with the name of every call.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class GrpcServer:
         self._port = 0
 
     def start(self, port: int = 0) -> None:
-        """Serves from now on.
+        """Serve from now on.
 
         Args:
             port: of 127.0.0.1; 0 for a free one.
@@ -63,7 +63,7 @@ class GrpcServer:
         self._server.start()
 
     def stop(self) -> None:
-        """Closes the port, and waits until no call is being answered."""
+        """Close the port, and wait until no call is being answered."""
         self._server.stop(grace=0).wait()
 
     @property

@@ -30,7 +30,7 @@ class HttpServer(LoopbackServer):
         port: of 127.0.0.1; 0 for a free one.
         tokens: what lets in.
         faults: what goes wrong on purpose.
-        served: is told of every call that is not hit by a fault: its operation.
+        served: called with the operation of every call.
     """
 
     def __init__(self, port: int, *, tokens: Tokens, faults: Faults, served: Callable[[str], None]) -> None:
@@ -39,7 +39,7 @@ class HttpServer(LoopbackServer):
         self._mounted: list[tuple[str, Application, Called]] = []
 
     def mount(self, prefix: str, application: Application, called: Called) -> None:
-        """Serves an application for all paths that begin so.
+        """Serve an application for all paths that begin so.
 
         Args:
             prefix: e.g. ``/storage/``.
@@ -65,7 +65,7 @@ class HttpServer(LoopbackServer):
 
 
 def _not_admitted(environ: Environ, refusal: Refusal, respond: Any) -> Iterable[bytes]:
-    """Answers a request of somebody who may not use the emulator."""
+    """Answer a request without valid credentials."""
     status, code = (403, "PERMISSION_DENIED") if refusal.kind == "foreign" else (401, "UNAUTHENTICATED")
     return _answer(status, code, refusal.message)(environ, respond)
 
@@ -80,7 +80,7 @@ def _answer(status: int, code: str, message: str) -> Response:
 
 
 def _lost(application: Application, environ: Environ) -> Iterable[bytes]:
-    """Does what is asked, and closes the connection."""
+    """Do what is asked, and close the connection."""
     for _ in application(environ, lambda *_: lambda _: None):
         pass  # only its effect counts
     cut(environ)

@@ -49,7 +49,7 @@ class MetricsFile:
         self._remarked = False
 
     def read(self, *, final: bool = False) -> list[Measurement]:
-        """The measurements that are complete: of the last step another metric may follow, until the next look.
+        """Return the measurements that are complete: of the last step another metric may follow, until the next look.
 
         Args:
             final: whether nothing follows any more; then a last line that is not ended counts, too.
@@ -85,7 +85,7 @@ class MetricsFile:
         return fresh
 
     def _measured(self, line: str) -> Measurement | None:
-        """The measurement in a line; None for a line of another kind."""
+        """Return the measurement in a line; None for a line of another kind."""
         try:
             told: dict[str, Any] = json.loads(line)
             step = int(float(told.get("global_step") or 0))

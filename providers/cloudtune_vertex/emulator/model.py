@@ -1,4 +1,4 @@
-"""What a request says, as Google's messages of protobuf have read it; they are plain data for what is told again."""
+"""What a request says, as Google's messages of protobuf have read it; they are plain data for answers."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime

@@ -16,7 +16,7 @@ class JobFailure(CloudtuneError, RuntimeError):
 
 
 def words_of(machine: Machine, extra: Sequence[str], images: Images) -> list[str]:
-    """The program and its arguments.
+    """Return the program and its arguments.
 
     Args:
         machine: of the job.
@@ -43,7 +43,7 @@ def words_of(machine: Machine, extra: Sequence[str], images: Images) -> list[str
 
 
 def unpack(uris: Sequence[str], buckets: Buckets, folder: Path) -> list[Path]:
-    """Unpacks the packages of a PythonPackageSpec, which the service would install.
+    """Unpack the packages of a PythonPackageSpec, which the service would install.
 
     Nothing is built or installed: what a package needs must be among this machine's own packages.
 
@@ -70,7 +70,7 @@ def unpack(uris: Sequence[str], buckets: Buckets, folder: Path) -> list[Path]:
 
 
 def _unpack(package: Path, target: Path) -> list[Path]:
-    """Unpacks one package and returns where its modules are."""
+    """Unpack one package and return where its modules are."""
     if package.suffix == ".whl":
         with zipfile.ZipFile(package) as wheel:
             wheel.extractall(target)  # noqa: S202  # zipfile keeps all names within the folder

@@ -31,7 +31,7 @@ class BadQuery(ValueError):
 
 
 def compiled(query: str) -> Holds:
-    """A function that says whether a query holds for an object.
+    """Return a function that says whether a query holds for an object.
 
     Args:
         query: the text; an empty one holds for all.
@@ -64,7 +64,7 @@ class _Parser:
             position = found.end()
 
     def _next(self, *texts: str) -> bool:
-        """Takes the next token if it is one of these."""
+        """Take the next token if it is one of these."""
         if self.left and self.left[0][0] != "quoted" and self.left[0][1] in texts:
             self.left.pop(0)
             return True
@@ -118,7 +118,7 @@ class _Parser:
         return lambda data: _compare(data, path, operator, value)
 
     def _path(self) -> list[str]:
-        """A field's names; a quoted one may hold dots: ``labels."a.b/c"``."""
+        """Return a field's names; a quoted one may hold dots: ``labels."a.b/c"``."""
         path: list[str] = []
         while True:
             quoted = bool(self.left) and self.left[0][0] == "quoted"
@@ -139,7 +139,7 @@ def _compare(data: Any, path: list[str], operator: str, wanted: str) -> bool:
 
 
 def _member(data: Any, name: str) -> Any:
-    """A field by its name in camelCase or snake_case."""
+    """Return a field by its name in camelCase or snake_case."""
     if not isinstance(data, Mapping):
         return None
     if name in data:

@@ -48,7 +48,7 @@ class Jobs:
     # The service's operations
 
     def create(self, kind: str, parent: str, message: Message) -> dict[str, Any]:
-        """Makes and starts a job.
+        """Make and start a job.
 
         Args:
             kind: ``CustomJob`` or ``HyperparameterTuningJob``.
@@ -77,7 +77,7 @@ class Jobs:
         return TuningJob(plain(message), name, search=search, folder=folder, seed=self._seed, create=self._trial)
 
     def _trial(self, tuning: TuningJob, number: int, arguments: Mapping[str, str | float]) -> CustomJob:
-        """The custom job of a trial: of its own name, and with a folder of its own in the job's."""
+        """Return the custom job of a trial: of its own name, and with a folder of its own in the job's."""
         spec = tuning.request["trialJobSpec"]
         root = spec.get("baseOutputDirectory", {}).get("outputUriPrefix", "")
         request = {
@@ -104,7 +104,7 @@ class Jobs:
             return f"{parent}/{COLLECTIONS[kind]}/{self._last}"
 
     def job(self, kind: str, name: str) -> Job:
-        """A job by its name.
+        """Return a job by its name.
 
         Raises:
             Refused: there is none.
@@ -115,7 +115,7 @@ class Jobs:
         return job
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """A job in JSON.
+        """Return a job in JSON.
 
         Raises:
             Refused: there is none.
@@ -123,7 +123,7 @@ class Jobs:
         return self.job(kind, name).message(self._lag)
 
     def list(self, kind: str, request: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
-        """A page of jobs, the newest first, and the token of the next one; "" for none.
+        """Return a page of jobs, the newest first, and the token of the next one; "" for none.
 
         Raises:
             Refused: the filter or the token cannot be read.
@@ -144,7 +144,7 @@ class Jobs:
         return found[begin : begin + size], more
 
     def cancel(self, kind: str, name: str) -> None:
-        """Asks a job to end; nothing if it has.
+        """Ask a job to end; nothing if it has.
 
         Raises:
             Refused: there is none.
@@ -152,7 +152,7 @@ class Jobs:
         self.job(kind, name).cancel()
 
     def delete(self, kind: str, name: str) -> None:
-        """Forgets a job that has ended.
+        """Forget a job that has ended.
 
         Raises:
             Refused: there is none, or it has not ended.
@@ -172,7 +172,7 @@ class Jobs:
     # What the emulator asks for
 
     def preempt(self, name: str) -> None:
-        """Takes the machines of a custom job away.
+        """Take the machines of a custom job away.
 
         Raises:
             Refused: there is none.
@@ -182,7 +182,7 @@ class Jobs:
         job.preempt()
 
     def wait(self, name: str, timeout: float | None) -> str:
-        """Waits for the end of a tuning job, and returns its state.
+        """Wait for the end of a tuning job, and return its state.
 
         Raises:
             Refused: there is none.
@@ -193,7 +193,7 @@ class Jobs:
         return job.status().state
 
     def close(self) -> None:
-        """Ends all jobs at once."""
+        """End all jobs at once."""
         with self._lock:
             jobs, self._jobs = list(self._jobs.values()), {}
         closing: list[Callable[[], None]] = [job.shut for job in jobs if isinstance(job, TuningJob)]

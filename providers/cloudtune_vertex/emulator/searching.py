@@ -36,13 +36,13 @@ class _Axis:
     mirror: float | None = None
 
     def told(self, value: Scalar) -> str | float:
-        """A value as the service tells it: numbers are doubles."""
+        """Return a value as the service tells it: numbers are doubles."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value if self.mirror is None else self.mirror - value)
         return str(value)
 
     def argument(self, value: Scalar) -> str | float:
-        """A value as the trial gets it: whole numbers for integers, doubles for discrete ones."""
+        """Return a value as the trial gets it: whole numbers for integers, doubles for discrete ones."""
         told = self.told(value)
         return int(told) if isinstance(self.parameter, Int) else told
 
@@ -78,7 +78,7 @@ class Search:
             self._add(child.parameter_spec, {axis.key: tuple(condition.values)})
 
     def told(self, values: Mapping[str, Scalar]) -> list[dict[str, Any]]:
-        """A trial's parameters as the service tells them (Trial.parameters)."""
+        """Return a trial's parameters as the service tells them (Trial.parameters)."""
         return [
             {"parameterId": axis.name, "value": axis.told(values[axis.key])}
             for axis in self._axes
@@ -86,7 +86,7 @@ class Search:
         ]
 
     def arguments(self, values: Mapping[str, Scalar]) -> dict[str, str | float]:
-        """A trial's parameters as its program gets them."""
+        """Return a trial's parameters as its program gets them."""
         return {axis.name: axis.argument(values[axis.key]) for axis in self._axes if axis.key in values}
 
     # The job
@@ -119,7 +119,7 @@ class Search:
         return known.get(self._study.Algorithm.Name(self._study.algorithm), Bayesian())
 
     def _stopping(self) -> Stopping | None:
-        """The rule that is nearest to the service's, whose grace and confidence are not documented."""
+        """Return the rule that is nearest to the service's, whose grace and confidence are not documented."""
         if len(self._study.metrics) > 1:
             return None  # "Automated stopping is not supported for multi-objective studies" in Vizier
         rule = self._study.WhichOneof("automated_stopping_spec")

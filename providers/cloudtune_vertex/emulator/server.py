@@ -112,7 +112,7 @@ class VertexEmulator(Emulator[Faults]):
         return self
 
     def stop(self) -> None:
-        """Ends all jobs with their processes and threads, and closes the ports."""
+        """End all jobs with their processes and threads, and close the ports."""
         if self._grpc is not None:
             self._grpc.stop()
         self._http.stop()
@@ -195,7 +195,7 @@ class VertexEmulator(Emulator[Faults]):
         return self._jobs
 
     def wait(self, tuning_job: str, timeout: float | None = None) -> str:
-        """Waits for the end of a tuning job, at most so many seconds, and returns its state.
+        """Wait for the end of a tuning job, at most so many seconds, and return its state.
 
         Raises:
             Refused: there is no such job.
@@ -203,7 +203,7 @@ class VertexEmulator(Emulator[Faults]):
         return self.jobs.wait(tuning_job, timeout)
 
     def preempt(self, custom_job: str) -> None:
-        """Takes the machines of a custom job away, as happens to spot machines.
+        """Take the machines of a custom job away, as happens to spot machines.
 
         Raises:
             Refused: there is no such job.
@@ -213,7 +213,7 @@ class VertexEmulator(Emulator[Faults]):
     # Inside
 
     def _furnish(self) -> None:
-        """Makes the bucket and what is mounted."""
+        """Make the bucket and what is mounted."""
         self._buckets.make(self.bucket)
         for uri, folder in self._mounted():
             bucket, _, prefix = uri.removeprefix("gs://").partition("/")

@@ -294,7 +294,7 @@ class StorageApi:
             return _json(_object(self._buckets.put(bucket, name, content, kept)))
 
     def _begin(self, request: Request, bucket: str) -> Response:
-        """Begins a resumable upload; its chunks come to the address in the answer."""
+        """Begin a resumable upload; its chunks come to the address in the answer."""
         said = _resource(request)
         name = _text(said.get("name") or request.args.get("name", ""))
         self._buckets.file(bucket, name)
@@ -347,7 +347,7 @@ class _Upload:
         return self.body.stat().st_size
 
     def take(self, request: Request, first: int) -> None:
-        """Takes a chunk, in the place of what came from there on."""
+        """Take a chunk, in the place of what came from there on."""
         with self.body.open("r+b") as target:
             target.truncate(first)
             target.seek(first)
@@ -355,7 +355,7 @@ class _Upload:
 
 
 def _parts(request: Request) -> tuple[dict[str, Any], bytes, str]:
-    """The metadata and the content of a multipart upload, and the content's type.
+    """Return the metadata and the content of a multipart upload, and the content's type.
 
     Raises:
         ValueError: they are not there.
@@ -372,7 +372,7 @@ def _parts(request: Request) -> tuple[dict[str, Any], bytes, str]:
 
 
 def _resource(request: Request) -> dict[str, Any]:
-    """The object in a request's body; an empty one where there is none."""
+    """Return the object in a request's body; an empty one where there is none."""
     at_hand(request.environ, _MOST_OF_PARTS)
     found = Request(request.environ).get_json(silent=True)
     return found if isinstance(found, dict) else {}
@@ -394,7 +394,7 @@ _CONDITIONS: Mapping[str, Callable[[int, int], bool]] = {
 
 
 def _check(request: Request, generation: int, *, reading: bool) -> None:
-    """Compares an object's generation, 0 for none, with what the request asks for."""
+    """Compare an object's generation, 0 for none, with what the request asks for."""
     for name, holds in _CONDITIONS.items():
         wanted = request.args.get(name)
         if wanted is not None and not holds(generation, int(wanted)):
@@ -442,7 +442,7 @@ class _Hashes(NamedTuple):
 
 
 def _hashes(path: Path | None) -> _Hashes:
-    """The hashes of a file, read piece by piece; of nothing where there is none."""
+    """Return the hashes of a file, read piece by piece; of nothing where there is none."""
     if path is None:
         return _hashes_of(io.BytesIO())
     with path.open("rb") as file:
@@ -450,7 +450,7 @@ def _hashes(path: Path | None) -> _Hashes:
 
 
 def _hashes_of(content: BinaryIO) -> _Hashes:
-    """The hashes of what an open file holds, which is read to its end."""
+    """Return the hashes of what an open file holds, which is read to its end."""
     md5, crc32c = hashlib.md5(usedforsecurity=False), google_crc32c.Checksum()  # type: ignore[no-untyped-call]
     while piece := content.read(_PIECE):
         md5.update(piece)

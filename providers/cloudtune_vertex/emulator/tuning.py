@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrialStatus:
-    """What is told of a trial at one moment; times are seconds since 1970.
+    """What the service reports of a trial at one moment; times are seconds since 1970.
 
     Attributes:
         state: of the service's enum Trial.State.
@@ -69,17 +69,17 @@ class TunedTrial:
         self._lock = threading.Lock()
 
     def status(self, lag: float = 0.0) -> TrialStatus:
-        """Its state so many seconds ago."""
+        """Return its state so many seconds ago."""
         return self._timeline.at(lag)
 
     def change(self, **changes: Any) -> TrialStatus:  # fields of TrialStatus
-        """Goes over to another state."""
+        """Go over to another state."""
         with self._lock:
             self._timeline.put(replace(self._timeline.now, **changes))
             return self._timeline.now
 
     def message(self, search: Search, lag: float) -> dict[str, Any]:
-        """The Trial in JSON."""
+        """Return the Trial in JSON."""
         status = self.status(lag)
         found: dict[str, Any] = {
             "id": str(self.number + 1),
@@ -99,7 +99,7 @@ class TunedTrial:
         return found
 
     def final(self, search: Search) -> Measurement:
-        """The measurement that counts: the last values, or the best (StudySpec.measurement_selection_type)."""
+        """Return the measurement that counts: the last values, or the best (StudySpec.measurement_selection_type)."""
         measurements = self._timeline.now.measurements
         counting: dict[str, float] = {}
         for each in measurements:
@@ -160,11 +160,11 @@ class TuningJob(ThreadedLauncher):
     # What others ask of it
 
     def start(self) -> None:
-        """Tunes; returns at once."""
+        """Tune; return at once."""
         self._thread.start()
 
     def cancel(self) -> None:
-        """Ends it and its trials early; nothing if it has ended."""
+        """End it and its trials early; nothing if it has ended."""
         with self._lock:
             if self.status().state in TERMINAL:
                 return
@@ -173,29 +173,29 @@ class TuningJob(ThreadedLauncher):
         self.wake()
 
     def close(self) -> None:
-        """Makes its thread leave, and ends its trials' processes; may be called by the driver or by the emulator."""
+        """Make its thread leave, and end its trials' processes; may be called by the driver or by the emulator."""
         for trial in list(self.trials):
             trial.job.close()
 
     def shut(self) -> None:
-        """Ends it at once, and tells nothing any more."""
+        """End it at once, and report nothing any more."""
         self.abandon()
         self.join()
         self.close()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits for its end, at most so many seconds; returns whether it has ended."""
+        """Wait for its end, at most so many seconds; return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    # What is told of it
+    # What the service reports of it
 
     def status(self, lag: float = 0.0) -> JobStatus:
-        """Its state so many seconds ago."""
+        """Return its state so many seconds ago."""
         return self._timeline.at(lag)
 
     def message(self, lag: float = 0.0) -> dict[str, Any]:
-        """The resource in JSON, with its trials."""
+        """Return the resource in JSON, with its trials."""
         trials = [trial.message(self._search, lag) for trial in list(self.trials)]
         own = {"name": self.name, "createTime": stamp(self.created), "trials": trials}
         return {**self.request, **own, **self.status(lag).fields()}
@@ -225,20 +225,20 @@ class TuningJob(ThreadedLauncher):
     # What the custom jobs tell, in their workers' threads
 
     def running(self, job: CustomJob) -> None:
-        """See `Follower`."""
+        """Note it; see `Follower`."""
         trial = self.trials[self._numbers[job.name]]
         if trial.status().state == "REQUESTED":
             trial.change(state="ACTIVE", started=time.time())
 
     def measured(self, job: CustomJob, measurement: Measurement) -> None:
-        """See `Follower`."""
+        """Note it; see `Follower`."""
         trial = self.trials[self._numbers[job.name]]
         trial.change(measurements=(*trial.status().measurements, measurement))
         at = (trial.status().started or time.time()) + measurement.elapsed
         self.tell(Report(trial.number, 1, measurement.step, at, measurement.metrics))
 
     def ended(self, job: CustomJob) -> None:
-        """See `Follower`."""
+        """Note it; see `Follower`."""
         trial = self.trials[self._numbers[job.name]]
         failure = self._failure(trial)
         state = "INFEASIBLE" if failure else "SUCCEEDED"
@@ -248,7 +248,7 @@ class TuningJob(ThreadedLauncher):
         self.tell(Ended(trial.number, 1, failure=failure if failed else ""))
 
     def _failure(self, trial: TunedTrial) -> str:
-        """Why a trial that has ended counts as infeasible; "" if it does not."""
+        """Return why a trial that has ended counts as infeasible; "" if it does not."""
         status = trial.job.status()
         if self._interrupt.level:
             return "The job was cancelled."

@@ -8,9 +8,7 @@ Machines are always to be had, so maxWaitDuration has nothing to wait for; all m
 together, so restartJobOnWorkerRestart changes nothing.
 """
 
-import atexit
 import shutil
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +19,13 @@ from typing import Any, Literal
 
 from cloudtune.emulation.authority import IDENTITY, Authority
 from cloudtune.emulation.images import Images
+from cloudtune.emulation.job_thread import JobThread
+from cloudtune.emulation.launcher import Closed
 from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.mounting import Mounting, mounting
 from cloudtune.emulation.output import Allowance, last_words, speaks_of_missing, whole
 from cloudtune.emulation.processes import Limit, Processes, Start, Why
 from cloudtune.emulation.starting import environment_of, with_the_emulator
-from cloudtune.emulation.stop_requests import StopRequests
 from cloudtune_vertex.emulator import contract, programs
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.contract import Facts, Machine
@@ -107,11 +106,7 @@ class Workshop:
     way: Mounting | None = None
 
 
-class _Closed(Exception):
-    """The emulator ends: nothing is to be kept or told any more."""
-
-
-class Worker:
+class Worker(JobThread[Ended]):
     """Runs one custom job.
 
     Args:
@@ -121,7 +116,7 @@ class Worker:
         parameters: what the trial is called with.
         output: the ``gs://`` folder of its files; "" for none.
         workshop: what it runs with.
-        on_running: is told when the programs start, the first time.
+        on_running: called when the programs start, the first time.
         on_measurement: takes each measurement of a tuning job's trial.
         on_end: takes the end, as the last of all. None of these is called once `close` has begun; all of them are
             called from the worker's own thread.
@@ -140,6 +135,7 @@ class Worker:
         on_measurement: Callable[[Measurement], None],
         on_end: Callable[[Ended], None],
     ) -> None:
+        super().__init__(f"custom job {name.rpartition('/')[2]}")
         self._parameters = dict(parameters)
         self._shop = workshop
         self._on_running, self._on_measurement, self._on_end = on_running, on_measurement, on_end
@@ -149,54 +145,20 @@ class Worker:
         metrics = self._folder / "hypertune" / "output.metrics" if trial else None
         self._facts = Facts(spec, self._project, self._id, trial, output, metrics, contract.machines_of(spec), ())
         self._scheduling: Mapping[str, Any] = spec.get("scheduling", {})
-        self._stop_requests = StopRequests()
         self._allowance = Allowance()
         self._output: list[deque[str]] = []
         self._started = 0.0
         self._limits: list[Limit] = []
-        self._thread = threading.Thread(target=self._run, name=f"custom job {self._id}", daemon=True)
 
-    # What others ask of it
+    # In its thread
 
-    def start(self) -> None:
-        """Starts the job; returns at once."""
-        atexit.register(self.close)
-        self._thread.start()
+    def _failed(self, error: Exception) -> Ended:
+        if isinstance(error, programs.JobFailure):
+            return self._ended("failed", str(error))
+        said = f"Internal error occurred: the emulator failed: {type(error).__name__}: {error}"
+        return self._ended("failed", said)
 
-    def stop(self) -> None:
-        """Asks the programs to end (SIGTERM), and makes them after the grace time."""
-        self._stop_requests.request("stop")
-
-    def preempt(self) -> None:
-        """Takes the machines away, as happens to spot machines: the job starts anew, unless it says disableRetries."""
-        self._stop_requests.request("interrupt")
-
-    def close(self) -> None:
-        """Ends everything at once; no callback is called any more. May be called twice."""
-        self._stop_requests.request("close")
-        if self._thread.ident is None:  # it never began, so it gives nothing back
-            self._stop_requests.close()
-        elif threading.current_thread() is not self._thread:
-            self._thread.join()
-
-    # The thread
-
-    def _run(self) -> None:
-        try:
-            ended = self._job()
-        except _Closed:
-            return
-        except programs.JobFailure as error:
-            ended = self._ended("failed", str(error))
-        except Exception as error:  # noqa: BLE001  # a job must end for those who wait, whatever went wrong
-            ended = self._ended(
-                "failed", f"Internal error occurred: the emulator failed: {type(error).__name__}: {error}"
-            )
-        finally:
-            atexit.unregister(self.close)
-            self._stop_requests.close()
-        if self._stop_requests.pending == "close":
-            return
+    def _report(self, ended: Ended) -> None:
         if ended.failure:
             self._say(ended.failure, "service", severity="ERROR")
         self._on_end(ended)
@@ -206,7 +168,7 @@ class Worker:
         return Ended(state, failure, self._started or now, now)
 
     def _job(self) -> Ended:
-        """Runs the programs until they have ended for good."""
+        """Run the programs until they have ended for good."""
         lenient = not self._scheduling.get("disableRetries")
         retries = _RETRIES if lenient else 0
         while self._stop_requests.pending != "stop":
@@ -230,9 +192,9 @@ class Worker:
         return self._ended("cancelled")
 
     def _train(self) -> tuple[list[int], Why, int | None]:
-        """Runs the programs once; returns their exit codes, why they were ended, and which failed before the others."""
+        """Run the programs once; returns their exit codes, why they were ended, and which failed before the others."""
         if self._stop_requests.pending == "close":
-            raise _Closed
+            raise Closed
         machines = self._shop.resources.take(self._parent, self._facts.spec, self._stop_requests)
         try:
             return self._train_on_machines()
@@ -241,7 +203,7 @@ class Worker:
 
     def _train_on_machines(self) -> tuple[list[int], Why, int | None]:
         if self._stop_requests.pending == "close":
-            raise _Closed
+            raise Closed
         starts = self._prepare()
         if not self._started:
             self._started = time.time()
@@ -253,7 +215,7 @@ class Worker:
         processes = self._processes(starts)
         codes, why = processes.run(self._limits, lambda: self._tick(metrics))
         if why == "close":
-            raise _Closed
+            raise Closed
         self._tell(metrics, final=True)
         if why == "interrupt":
             self._stop_requests.clear("interrupt")
@@ -296,7 +258,7 @@ class Worker:
         return self._shop.way or mounting(BASE)
 
     def _seen(self, text: str) -> str:
-        """A text with its paths below ``/gcs`` as programs can open them."""
+        """Return a text with its paths below ``/gcs`` as programs can open them."""
         if self._mounting().works:
             return text
         return whole(BASE).sub(lambda _: str(self._shop.buckets.folder), text)
@@ -329,7 +291,7 @@ class Worker:
             self._say(kept, self._facts.machines[number].task)
 
     def _remark(self, text: str) -> None:
-        """Says something of the emulator's own in the log of the first machine."""
+        """Say something of the emulator's own in the log of the first machine."""
         self._say(f"emulator: {text}", self._facts.machines[0].task)
 
     def _say(self, line: str, task: str, *, severity: str = "INFO") -> None:
@@ -347,7 +309,7 @@ class Worker:
                 self._on_measurement(measurement)
 
     def _failure(self, number: int, code: int) -> str:
-        """The message of the error, as the service words it; the end of the output says what it was."""
+        """Return the message of the error, as the service words it; the end of the output says what it was."""
         task, lines = self._facts.machines[number].task, list(self._output[number])
         said = last_words(lines)[-_LONGEST:]
         if not self._mounting().works and speaks_of_missing(lines, BASE):

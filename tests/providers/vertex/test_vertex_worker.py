@@ -366,13 +366,13 @@ def test_machines_that_are_taken_away_start_the_job_anew(place: Place) -> None:
     )
     job = place.start(code)
     wait(lambda: job.lines() == ["first"])
-    job.worker.preempt()
+    job.worker.interrupt()
     assert job.end().state == "succeeded"
     assert job.lines()[-1] == "second"
     (place.folder / "mark").unlink()
     last = place.start(code, spec={"scheduling": {"disableRetries": True}})
     wait(lambda: last.lines() == ["first"])
-    last.worker.preempt()
+    last.worker.interrupt()
     assert "preempted" in last.end().failure
 
 
