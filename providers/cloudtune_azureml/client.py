@@ -322,6 +322,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
+_OF_STORAGE = re.compile("using this permission|permission to alter this storage account")
+"""How storage, and the SDK in its place, tell that a data action is denied: without its name."""
+
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
@@ -401,7 +404,7 @@ def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
     if isinstance(error, ClientAuthenticationError) or status == 401:
         todo = "log in again (az login)"
         return CredentialError(f"Azure refused while {doing}: {said}; {todo}", code=code)
-    if status == 403:
+    if status == 403 or _OF_STORAGE.search(said):
         return CredentialError(f"Azure refused while {doing}: {said}; {_needed(said)}{HINT}", code=code)
     if "quota" in said.lower():
         return QuotaError(f"a limit of the subscription is reached while {doing}: {said}", code=code)
@@ -412,7 +415,7 @@ def _in_words(wrapped: BaseException, doing: str) -> ProviderError:
 
 def _needed(said: str) -> str:
     """Return the data actions that a refusal of the Blob service is about, which it does not name."""
-    if "using this permission" not in said:
+    if not _OF_STORAGE.search(said):
         return ""
     from cloudtune_azureml.policy import data_actions  # noqa: PLC0415  # few calls are refused
 

@@ -12,11 +12,16 @@ import pytest
 from late import LATE
 
 from cloudtune.emulation.authority import Ask
+from cloudtune.errors import CredentialError
+from cloudtune.provider.permissions import HINT
 from cloudtune_azureml.policy import data_actions, policies
 from cloudtune_azureml.settings import AzureMlSettings
 
 if LATE:
     pytest.importorskip("azure.ai.ml")
+    from azure.core.exceptions import HttpResponseError
+
+    from cloudtune_azureml.client import translated
     from cloudtune_azureml.emulator import AzureMlEmulator
     from cloudtune_azureml.emulator.permissions import AzurePolicy, asks_of
 
@@ -106,3 +111,17 @@ def test_a_denied_request_is_answered_as_each_service_does(denying: AzureMlEmula
 
 def test_a_signed_address_takes_no_role(denying: AzureMlEmulator) -> None:
     assert answer(denying, f"/blob/azureml/there?{denying._tokens.shared_access}", token=False) == (200, "1")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This request is not authorized to perform this operation using this permission.",
+        "You don't have permission to alter this storage account. Ensure that you have been assigned both roles.",
+    ],
+)
+def test_what_storage_refuses_is_told_with_the_data_actions_that_it_does_not_name(said: str) -> None:
+    with pytest.raises(CredentialError) as refused, translated("making a job"):
+        raise HttpResponseError(said)
+    assert f"{BLOBS}/read and {BLOBS}/write" in str(refused.value)
+    assert HINT in str(refused.value)
