@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class Service:
         fields: of jobs.
         package: without which its tests are skipped.
         furnish: makes what a profile needs there.
+        forget: takes away what an earlier run has made for later ones.
     """
 
     provider: str
@@ -42,6 +44,7 @@ class Service:
     profile: Mapping[str, str] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
     furnish: Callable[[], None] = lambda: None
+    forget: Callable[[], None] = lambda: None
 
 
 def _make_image() -> None:
@@ -52,9 +55,20 @@ def _make_image() -> None:
     )
 
 
+def _forget_logs() -> None:
+    logs = boto3.client("logs")
+    with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+        logs.delete_log_group(logGroupName="/aws/sagemaker/TrainingJobs")
+
+
 SERVICES = {
     "aws": Service(
-        "sagemaker", "moto", {"image": IMAGE}, {"tags": {"team": "a"}, "compute": {"keep": "5m"}}, _make_image
+        "sagemaker",
+        "moto",
+        {"image": IMAGE},
+        {"tags": {"team": "a"}, "compute": {"keep": "5m"}},
+        furnish=_make_image,
+        forget=_forget_logs,
     ),
     "gcp": Service(
         "vertex",
@@ -156,6 +170,8 @@ def test_without_any_line_of_the_printed_policy_something_fails(
         printed = _printed(name, emulator)
         for index, line in enumerate(lines_of(printed)):
             smaller, permission = without(printed, line)
+            emulator.enforce(None)
+            SERVICES[name].forget()
             emulator.enforce(smaller)
             folder = project / str(index)
             folder.mkdir()
