@@ -13,30 +13,31 @@ class Meter:
 
     Args:
         machines: of one trial.
-        rates: of the machines that a trial may get, the first one unless another is named; all in one currency.
+        rates: of the machines that a trial may get, all in one currency. Where it is not said which one a trial got, the
+            dearest counts.
     """
 
     def __init__(self, machines: Machines, rates: Sequence[Rate]) -> None:
         self._machines = machines
-        self._rates = {rate.machine: rate for rate in reversed(rates)}
-        self._usual = rates[0] if rates else None
+        self._rates = {rate.machine: rate for rate in rates}
+        self._dearest = max(rates, key=lambda rate: rate.per_hour, default=None)
 
     @property
     def currency(self) -> str:
         """The currency of the prices; "" where none is known."""
-        return "" if self._usual is None else self._usual.currency
+        return "" if self._dearest is None else self._dearest.currency
 
     @property
     def known(self) -> bool:
         """Whether the price of a trial is known."""
-        return self._usual is not None
+        return self._dearest is not None
 
     def amount(self, seconds: float, machine: str = "") -> Decimal | None:
         """Return what a trial costs that runs so long; None where the price is not known.
 
         Args:
             seconds: that are billed for each of its machines.
-            machine: the one that it got; "" for the usual one.
+            machine: the one that it got; "" where that is not said.
         """
         rate = self._rate(machine)
         return None if rate is None else rate.amount(seconds, rate.count or self._machines.count)
@@ -57,7 +58,7 @@ class Meter:
         Args:
             attempt: which start of the trial.
             seconds: that are billed for each of its machines; a clock that was set back makes none negative.
-            machine: the one that it got; "" for the usual one.
+            machine: the one that it got; "" where that is not said.
             kept: seconds for which its machines were kept after it.
         """
         used, rate = max(seconds, 0.0), self._rate(machine)
@@ -67,7 +68,7 @@ class Meter:
         return Charge(attempt, machine or self._machines.kind, count, used, amount, currency, kept)
 
     def _rate(self, machine: str) -> Rate | None:
-        return self._rates.get(machine) if machine else self._usual
+        return self._rates.get(machine) if machine else self._dearest
 
 
 def with_charge(trial: Trial, charge: Charge) -> None:

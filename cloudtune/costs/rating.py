@@ -1,6 +1,7 @@
 """Put the prices of a plan's machines into it, and refuse a budget that no price can be held against."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cloudtune.machines.accelerators import accelerator, neutral
@@ -21,12 +22,23 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away
         region: whose prices count.
         away: whether trials run elsewhere than on this machine, which costs nothing that is said by nobody.
     """
+    unpriced = "its machine"
     if plan.machines is not None and not plan.rates:
         kinds = (plan.machines.kind, *plan.machines.others)
-        rates = [_rate(kind, job.compute, catalogue, region) for kind in kinds]
-        plan = plan if rates[0] is None else replace(plan, rates=tuple(rate for rate in rates if rate is not None))
-    remedy = _remedy(plan, catalogue, region)
+        rates = {kind: _rate(kind, job.compute, catalogue, region) for kind in kinds}
+        known = _of_one_currency(rates.values())
+        unpriced = next((kind for kind, rate in rates.items() if rate not in known), kinds[0])
+        needed = job.limits.cost is not None or job.cost_objective is not None
+        if len(known) == len(rates) or not needed:
+            plan = replace(plan, rates=known)
+    remedy = _remedy(unpriced, plan.provider, catalogue, region)
     return _measured(_budgeted(plan, job, remedy, away=away), job, remedy, away=away)
+
+
+def _of_one_currency(rates: Iterable[Rate | None]) -> tuple[Rate, ...]:
+    """Return the rates that are known, in the currency of the first: no others can be added to them."""
+    known = [rate for rate in rates if rate is not None]
+    return tuple(rate for rate in known if rate.currency == known[0].currency)
 
 
 def _rate(kind: str, compute: Compute, catalogue: Catalogue, region: str) -> Rate | None:
@@ -61,14 +73,13 @@ def _own(service: str, kind: str, compute: Compute) -> Machine:
     return Machine(service, kind, compute.cpus or 1, compute.memory or 1, _accelerator(compute))
 
 
-def _remedy(plan: Plan, catalogue: Catalogue, region: str) -> tuple[str, str]:
-    """Return what of the plan's machine is not known, and where to say it."""
-    kind = "its machine" if plan.machines is None else plan.machines.kind
+def _remedy(kind: str, provider: str, catalogue: Catalogue, region: str) -> tuple[str, str]:
+    """Return what is not known of a machine, and where to say it."""
     what = f"{kind} in {region}" if region else f"a {kind}"
     entry = f'"{kind}" = …' if catalogue.machines else "hour = …"
     return (
         f"nothing says what {what} costs",
-        f"say it in cloudtune.toml, below [prices.{plan.provider}]: {entry} (money an hour)",
+        f"say it in cloudtune.toml, below [prices.{provider}]: {entry} (money an hour)",
     )
 
 

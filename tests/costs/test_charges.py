@@ -36,8 +36,8 @@ def test_a_second_costs_a_second():
 
 
 def test_the_machine_that_a_trial_got_is_the_one_it_pays_for():
-    meter = Meter(Machines("ml.g4dn.xlarge"), [GPU, CPU])
-    assert meter.charge(1, 3600).amount == Decimal("0.7364")
+    meter = Meter(Machines("ml.g4dn.xlarge"), [CPU, GPU])
+    assert meter.charge(1, 3600).amount == Decimal("0.7364")  # not said: the dearest
     assert meter.charge(1, 3600, "ml.m5.xlarge") == Charge(1, "ml.m5.xlarge", 1, 3600, Decimal("0.23"), "USD")
 
 

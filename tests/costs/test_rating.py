@@ -16,6 +16,7 @@ from cloudtune.planning.plan import Machines, Plan, Support
 from cloudtune.planning.rates import Rate
 from cloudtune.planning.summary import summary
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.money import parse_money
 from cloudtune.store.records import RunRecord, Trial, TrialState
 from cloudtune.store.store import Store
 
@@ -71,6 +72,15 @@ def test_a_budget_without_a_price_is_refused_with_the_line_to_add(cloud: str, pr
     (note,) = [note for note in plan.notes if note.path == "limits.cost" and note.support is Support.UNSUPPORTED]
     assert f"nothing says what {MACHINES[cloud]} in nowhere-1 costs" in note.message
     assert f'[prices.{cloud}]: "{MACHINES[cloud]}" = …' in note.message
+
+
+def test_a_budget_needs_the_price_of_every_machine_that_a_trial_may_get(project: Path) -> None:
+    job = job_of(compute={"instance": ["ml.m5.xlarge", "ml.unheard.xlarge"]}, mode="driven")
+    assert [rate.machine for rate in cloudtune.plan(job, "sagemaker").rates] == ["ml.m5.xlarge"]
+    budgeted = job.model_copy(update={"limits": job.limits.model_copy(update={"cost": parse_money(5)})})
+    plan = cloudtune.plan(budgeted, "sagemaker")
+    assert plan.rates == ()
+    assert any("nothing says what ml.unheard.xlarge in us-east-1 costs" in note.message for note in plan.notes)
 
 
 def test_a_budget_in_another_currency_than_the_prices_is_refused(project: Path) -> None:
