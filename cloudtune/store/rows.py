@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -72,8 +72,16 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
 
 def charges_text(charges: Sequence[Charge]) -> str:
     """Return the value of the column of charges, amounts as text: JSON has no decimal numbers."""
-    rows = [{**asdict(each), "amount": "" if each.amount is None else str(each.amount)} for each in charges]
-    return json.dumps([list(row.values()) for row in rows])
+    return json.dumps(
+        [
+            (each.attempt, each.machine, each.machines, each.seconds, _text(each.amount), each.currency, each.kept)
+            for each in charges
+        ]
+    )
+
+
+def _text(amount: Decimal | None) -> str:
+    return "" if amount is None else str(amount)
 
 
 def charges_of(place: str, text: object) -> tuple[Charge, ...]:
