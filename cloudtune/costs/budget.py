@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from cloudtune.costs.meter import Meter
-from cloudtune.spec.money import Money, cost_text
+from cloudtune.spec.money import Money, cost_text, format_money
 from cloudtune.store.records import Charge
 
 
@@ -82,7 +82,10 @@ class Budget:
     @property
     def message(self) -> str:
         """Why the run ends."""
-        return f"the budget is spent: {self} (limits.cost)"
+        if self.reached() or self._running:
+            return f"the budget is spent: {self} (limits.cost)"
+        another = format_money(self._meter.most(self._expected + self._tail), self._meter.currency)
+        return f"the budget is spent: {self}, and another trial may cost {another} (limits.cost)"
 
     @property
     def _expected(self) -> float:

@@ -67,6 +67,8 @@ def test_the_limit_is_reached_by_what_runs_too():
     assert one.message == "the budget is spent: 9.90 of 10.00 USD (limits.cost)"
     one.end(0)
     assert not one.reached(ahead=100)
+    one.charge(A_DOLLAR_A_SECOND.charge(2, 5.9))
+    assert one.message == "the budget is spent: 9.90 of 10.00 USD, and another trial may cost 5.90 USD (limits.cost)"
 
 
 @settings(max_examples=200)
