@@ -331,7 +331,17 @@ def _profile(name: str, settings: Mapping[str, Any]) -> Profile:
         )
     prefix = f"CLOUDTUNE_{provider.upper()}_"
     said = {key.removeprefix(prefix).lower(): value for key, value in os.environ.items() if key.startswith(prefix)}
-    return Profile(name, provider, {**own, **said})
+    return Profile(name, provider, {**(_not_said(own, said, provider) if said else own), **said})
+
+
+def _not_said(own: Mapping[str, Any], said: Mapping[str, str], provider: str) -> dict[str, Any]:
+    """Return a profile's settings without those that the environment says, be it by another name of the same."""
+    from cloudtune.porting.words import words_of  # noqa: PLC0415  # few settings come from the environment
+
+    words = words_of(provider)
+    names = {} if words is None else words.settings
+    given = {names.get(key, key) for key in said}
+    return {key: value for key, value in own.items() if names.get(key, key) not in given}
 
 
 def _read(path: Path) -> dict[str, Any]:

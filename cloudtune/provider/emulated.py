@@ -11,6 +11,7 @@ from cloudtune.config import load_profile, mounts
 from cloudtune.emulation.emulator import Emulator
 from cloudtune.plugins.entry_points import EMULATORS, emulators
 from cloudtune.plugins.loading import load
+from cloudtune.porting.words import words_of
 from cloudtune.store.projects import project_folder
 
 
@@ -58,7 +59,7 @@ def emulated(
     with contextlib.ExitStack() as stack:
         variables: dict[str, str] = {}
         for name in emulators_for(on, driver, folder, near):
-            variables |= stack.enter_context(emulator_of(name).standing_in(mounts(folder, near))).environment
+            variables |= stack.enter_context(emulator_of(name).standing_in(_mounts_of(name, folder, near))).environment
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         leading_there.update(variables)
@@ -70,6 +71,12 @@ def emulated(
             for name, value in before.items():
                 os.environ.pop(name)
                 os.environ.update({} if value is None else {name: value})
+
+
+def _mounts_of(provider: str, project: Path, near: Path | None) -> dict[str, Path]:
+    """Return the mounts at places of a provider's own service: those at another's are no places of its storage."""
+    words = words_of(provider)
+    return {place: folder for place, folder in mounts(project, near).items() if words is None or words.writes(place)}
 
 
 def emulators_for(on: str | None, driver: str | None, project: Path, near: Path | None) -> list[str]:

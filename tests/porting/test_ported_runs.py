@@ -14,6 +14,12 @@ provider = "vertex"
 project = "p"
 image = "gcr.io/p/train:1"
 
+[profiles.aws]
+provider = "sagemaker"
+region = "us-west-2"
+identity = "arn:aws:iam::123456789012:role/tuning"
+image = "123456789012.dkr.ecr.us-west-2.amazonaws.com/driver:1"
+
 [places]
 "s3://corp/train" = {gcp = "gs://corp-train", local = "./data"}
 """
@@ -37,9 +43,16 @@ print(f"score={number + parser.parse_args().x}")
 """
 
 
-@pytest.mark.parametrize("on", ["gcp", pytest.param("gcp,local", marks=pytest.mark.complete)])
+@pytest.mark.parametrize(
+    ("on", "driver"),
+    [
+        ("gcp", ()),
+        pytest.param("gcp,local", (), marks=pytest.mark.complete),
+        pytest.param("gcp", ("--driver", "aws"), marks=pytest.mark.complete),
+    ],
+)
 def test_a_job_reads_the_data_where_it_lies_on_the_service_that_it_runs_on(
-    on: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    on: str, driver: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "cloudtune.toml").write_text(TOML)
     (tmp_path / "job.yaml").write_text(JOB)
@@ -47,7 +60,7 @@ def test_a_job_reads_the_data_where_it_lies_on_the_service_that_it_runs_on(
     (tmp_path / "data" / "part").mkdir(parents=True)
     (tmp_path / "data" / "part" / "number.txt").write_text("2.5")
     monkeypatch.chdir(tmp_path)
-    assert run_app(["run", "job.yaml", "--on", on, "--emulate", "--quiet", "--yes"]) == 0
+    assert run_app(["run", "job.yaml", "--on", on, *driver, "--emulate", "--quiet", "--yes"]) == 0
     run = api.attach(project=tmp_path)
     assert run.best is not None
     assert 2.5 <= run.best.metrics["score"] <= 3.5

@@ -45,6 +45,14 @@ def test_the_environment_wins_over_files_and_an_argument_over_both(
     assert load_profile("laptop", project).settings["color"] == "environment"
 
 
+def test_the_environment_wins_by_whatever_name_the_file_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cloudtune.toml").write_text('[profiles.gcp]\nprovider = "vertex"\nidentity = "a@b.c"\nimage = "i"\n')
+    monkeypatch.setenv("CLOUDTUNE_VERTEX_SERVICE_ACCOUNT", "x@y.z")
+    assert load_profile("gcp", tmp_path).settings == {"service_account": "x@y.z", "image": "i"}
+
+
 def test_without_a_config_jobs_run_here(tmp_path: Path) -> None:
     profile = load_profile(None, tmp_path)
     assert (profile.name, profile.provider, dict(profile.settings)) == ("local", "local", {})
