@@ -204,8 +204,13 @@ def check(on: str | None, *, as_json: bool, policy: bool, principal: str | None,
 
 def _print_policy(on: str | None, principal: str | None, mode: "Mode | None") -> int:
     """Print the least permissions of a profile in the form that the service's own tools read."""
+    from cloudtune.config import load_profile  # noqa: PLC0415
     from cloudtune.remote.resolving import resolve  # noqa: PLC0415
 
+    members = load_profile(on, project_folder()).members
+    if members:
+        each = " and ".join(f"--on {member.name}" for member in members)
+        raise ConfigError(f"the profile is several, each with permissions of its own: ask for {each}")
     provider, _, _ = resolve(on, project_folder())
     policies = provider.policy(mode)
     if principal is not None and principal not in policies:

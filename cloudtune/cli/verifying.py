@@ -66,7 +66,8 @@ def verify(on: str | None, *, mode: str, cost: str, yes: bool, output: Path | No
         emulator = answers_to(job, profile, project)
     service = answers_to(job, profile, project)
     found = differences(service, emulator)
-    facts = {"mode": mode, "versions": _versions(provider)}
+    asked = len({answer.operation for answer in service})
+    facts = {"mode": mode, "versions": _versions(provider), "operations compared": str(asked)}
     answers = "answers otherwise than" if found else "answers as"
     text = report(found, f"The emulator of {provider.name} {answers} the service", facts)
     if output is None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloudtune.errors import ConfigError
 from cloudtune.provider.permissions import PRINCIPALS, Mode, permissions, read_needs
 from cloudtune_azureml.settings import AzureMlSettings
 
@@ -34,16 +35,14 @@ def policies(settings: AzureMlSettings, mode: Mode | None = None) -> dict[str, A
     Returns:
         ``caller``: a role for the resource group, and one for the quotas of the subscription. ``identity``: a role for jobs
         with a managed identity; other jobs use the workspace's own credentials.
+
+    Raises:
+        ConfigError: the profile does not say all of the workspace.
     """
-    needs = read_needs(_TABLE)
-    subscription = (
-        f"/subscriptions/{settings.subscription or os.environ.get('AZURE_SUBSCRIPTION_ID') or 'SUBSCRIPTION'}"
-    )
-    scopes = {
-        "group": f"{subscription}/resourceGroups/{settings.resource_group or 'GROUP'}",
-        "subscription": subscription,
-    }
-    place = f"the workspace {settings.workspace or 'WORKSPACE'}"
+    needs, (subscription, group, workspace) = read_needs(_TABLE), _workspace(settings)
+    scopes = {"subscription": f"/subscriptions/{subscription}"}
+    scopes["group"] = f"{scopes['subscription']}/resourceGroups/{group}"
+    place = f"the workspace {workspace}"
     return {
         principal: [
             _role("quotas" if kind == "subscription" else principal, place, names, scopes[kind])
@@ -51,6 +50,20 @@ def policies(settings: AzureMlSettings, mode: Mode | None = None) -> dict[str, A
         ]
         for principal in PRINCIPALS
     }
+
+
+def _workspace(settings: AzureMlSettings) -> tuple[str, str, str]:
+    """Return the subscription, resource group and name of the profile's workspace."""
+    own = {
+        "subscription": settings.subscription or os.environ.get("AZURE_SUBSCRIPTION_ID"),
+        "resource_group": settings.resource_group,
+        "workspace": settings.workspace,
+    }
+    missing = ", ".join(f'{name} = "…"' for name, value in own.items() if not value)
+    if missing:
+        raise ConfigError(f"roles are for a workspace: write {missing} in the profile")
+    subscription, group, workspace = (str(value) for value in own.values())
+    return subscription, group, workspace
 
 
 def data_actions() -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cloudtune.errors import ConfigError
 from cloudtune.provider.permissions import PRINCIPALS, Mode, Need, Principal, permissions, read_needs
 from cloudtune_vertex.settings import VertexSettings
 
@@ -71,8 +72,14 @@ def _roles(principal: Principal, needed: Mapping[str, Sequence[str]], places: Ma
 
 
 def _places(settings: VertexSettings) -> dict[str, str]:
-    """Return the resource of each kind; "" for a kind that the profile's runs do not touch."""
-    name = settings.project or os.environ.get("GOOGLE_CLOUD_PROJECT") or "PROJECT"
+    """Return the resource of each kind; "" for a kind that the profile's runs do not touch.
+
+    Raises:
+        ConfigError: the project is not known without credentials.
+    """
+    name = settings.project or os.environ.get("GOOGLE_CLOUD_PROJECT")
+    if not name:
+        raise ConfigError('roles are for a project: write project = "…" in the profile, or set GOOGLE_CLOUD_PROJECT')
     project = f"projects/{name}"
     account = settings.service_account
     return {

@@ -26,6 +26,8 @@ bucket = "tuning"
 
 @pytest.fixture(autouse=True)
 def _project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GOOGLE_CLOUD_PROJECT", "AZURE_SUBSCRIPTION_ID"):
+        monkeypatch.delenv(name, raising=False)
     (tmp_path / "cloudtune.toml").write_text(PROFILES)
     monkeypatch.chdir(tmp_path)
 
@@ -51,6 +53,12 @@ def test_what_has_no_policy_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert "runs on local take no permissions of a cloud service" in capsys.readouterr().err
     assert run_app(["check", "--on", "google", "--policy", "--for", "identity"]) == 2
     assert "needs no policy for its identity" in capsys.readouterr().err
+    assert run_app(["check", "--on", "team,google", "--policy"]) == 2
+    assert "ask for --on team and --on google" in capsys.readouterr().err
+    assert run_app(["check", "--on", "gcp", "--policy"]) == 2
+    assert 'write project = "…" in the profile' in capsys.readouterr().err
+    assert run_app(["check", "--on", "azure", "--policy"]) == 2
+    assert 'write subscription = "…", resource_group = "…", workspace = "…"' in capsys.readouterr().err
     assert run_app(["check", "--on", "team", "--mode", "driven"]) == 2
     assert "--for and --mode go with --policy" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -41,6 +42,9 @@ def test_a_service_like_the_emulator_gives_no_difference(
     assert run_app(["verify", "--on", "team", "--yes", "--mode", mode]) == 0
     told = capsys.readouterr()
     assert "No differences in keys, types, states and errors." in told.out
+    compared = re.search(r"operations compared: (\d+)", told.out)
+    assert compared is not None
+    assert int(compared[1]) >= 5
     assert "2 trials" in told.err
     assert "it ends after 30 minutes at the latest" in told.err
 
