@@ -98,6 +98,22 @@ def test_two_runs_at_the_same_time_do_not_share_a_gpu(tmp_path: Path, monkeypatc
     assert most_at_once(tmp_path) == 1
 
 
+def test_of_several_profiles_together_each_gets_as_many_trials_as_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cloudtune.toml").write_text(
+        "".join(f'[profiles.{name}]\nprovider = "local"\ngpus = ["{gpu}"]\n' for name, gpu in (("a", 0), ("b", 1)))
+    )
+    job = TuningJob.from_data(
+        holding(tmp_path, monkeypatch, compute={"accelerators": "T4"}, limits={"trials": 4, "parallel": 4})
+    )
+    made = api.prepare(job, "a,b", project=tmp_path, base=tmp_path)
+    assert made.wait() is RunState.COMPLETED
+    assert {row[0] for row in held(tmp_path)} == {"0", "1"}
+    assert most_at_once(tmp_path) == 1
+    assert "has no room" not in messages(made)
+
+
 def test_a_run_says_that_it_waits_for_what_another_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"compute": {"accelerators": "T4:2"}, "limits": {"trials": 1}}
     job = TuningJob.from_data(holding(tmp_path, monkeypatch, **fields))
