@@ -25,6 +25,7 @@ from cloudtune.store.records import RunState
 from cloudtune.testing.conformance import wait_until
 
 if LATE:
+    from cloudtune_azureml.emulator import fixture as azureml
     from cloudtune_sagemaker.emulator import fixture as sagemaker
     from cloudtune_vertex.emulator import fixture as vertex
 
@@ -35,15 +36,17 @@ START = 0.2
 @contextmanager
 def emulated(on: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An emulator whose machines take time to start, found by the provider."""
-    made = sagemaker if on == "sagemaker" else vertex
-    with made.emulated(monkeypatch, machine_start=START) as emulator:
+    with {"sagemaker": sagemaker, "vertex": vertex, "azureml": azureml}[on].emulated(
+        monkeypatch, machine_start=START
+    ) as emulator:
         monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
         monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_POLL", "0.1")
         monkeypatch.setenv("CLOUDTUNE_VERTEX_POLL", "0.1")
+        monkeypatch.setenv("CLOUDTUNE_AZUREML_POLL", "0.1")
         yield emulator
 
 
-@pytest.fixture(params=["sagemaker", "vertex"])
+@pytest.fixture(params=["sagemaker", "vertex", "azureml"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
     """A service with machines that can be kept, and its emulator."""
     with emulated(request.param, monkeypatch) as emulator:
@@ -70,19 +73,23 @@ def test_machines_start_once_a_slot_however_many_trials_there_are(
     place: tuple[str, Any], trials: int, tmp_path: Path
 ) -> None:
     on, emulator = place
-    run = api.prepare(asha(tmp_path, trials, keep="15m"), on, project=tmp_path, base=tmp_path)
+    own = {"instance": "azureml:cpu-cluster"} if on == "azureml" else {"keep": "15m"}  # a cluster has its own idle time
+    run = api.prepare(asha(tmp_path, trials, **own), on, project=tmp_path, base=tmp_path)
     assert run.wait() is RunState.COMPLETED
     assert len(run.trials()) == trials
-    assert emulator.machine_starts.count == (2 if on == "sagemaker" else 1)  # a persistent resource has both slots
+    assert emulator.machine_starts.count == (1 if on == "vertex" else 2)  # a persistent resource has both slots
     if on == "sagemaker":
         assert emulator.calls["UpdateTrainingJob"] == 2  # no machines are kept beyond the run's end
-    else:
+    elif on == "vertex":
         assert emulator.calls["CreatePersistentResource"] == emulator.calls["DeletePersistentResource"] == 1
         assert resources(emulator) == []
 
 
-def test_without_that_they_start_for_each_trial(place: tuple[str, Any], tmp_path: Path) -> None:
+def test_without_that_they_start_for_each_trial(
+    place: tuple[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     on, emulator = place
+    monkeypatch.setenv("CLOUDTUNE_AZUREML_COMPUTE", "")  # serverless
     assert api.prepare(asha(tmp_path, 3), on, project=tmp_path, base=tmp_path).wait() is RunState.COMPLETED
     assert emulator.machine_starts.count == 3
 

@@ -42,6 +42,7 @@ class Program:
         variables: of the environment.
         distribution: ``type`` in lower case, and its settings by the names of the SDK; empty for none.
         nodes: machines, from 1.
+        cluster: the compute cluster that it runs on; "" for serverless machines.
         size: of each machine; "" where the job names none.
         inputs: a `Place` or a literal value, by their names.
         outputs: by their names.
@@ -55,6 +56,7 @@ class Program:
     variables: Mapping[str, str]
     distribution: Data
     nodes: int
+    cluster: str
     size: str
     inputs: Data
     outputs: Mapping[str, Place]
@@ -157,6 +159,7 @@ def _program(job: Any, own: Any) -> Program:
         variables={name: str(value) for name, value in (own.environment_variables or {}).items()},
         distribution={**distribution, "type": str(distribution["type"]).lower()} if distribution else {},
         nodes=int(_member(resources, "instance_count") or 1),
+        cluster=str(job.compute or "").rpartition("/")[2].removeprefix("azureml:"),
         size=str(_member(resources, "instance_type") or ""),
         inputs={name: _input(each) for name, each in (job.inputs or {}).items()},
         outputs={name: _place(each) for name, each in (job.outputs or {}).items() if name != "default"},

@@ -12,6 +12,7 @@ from cloudtune_azureml.emulator.api import Api, not_admitted
 from cloudtune_azureml.emulator.blobs import PREFIX, BlobHandler, Blobs
 from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.clients import EmulatorCredential, allow_import, cloud_at
+from cloudtune_azureml.emulator.clusters import Clusters
 from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.faults import Faults
 from cloudtune_azureml.emulator.permissions import AzurePolicy
@@ -44,6 +45,7 @@ class AzureMlEmulator(Emulator[Faults]):
         workspace: its name.
         computes: names of its compute targets, to which clients may add; ``*`` for any name.
         grace: seconds that a program has between SIGTERM and SIGKILL.
+        machine_start: seconds that machines take to start for a job, unless its cluster has idle ones.
     """
 
     def __init__(
@@ -60,13 +62,14 @@ class AzureMlEmulator(Emulator[Faults]):
         workspace: str = "emulated",
         computes: Collection[str] = ("cpu-cluster", "gpu-cluster"),
         grace: float = 2.0,
+        machine_start: float = 0.0,
     ) -> None:
         if images:
             raise ConfigError(
                 "Azure Machine Learning runs commands, not images' own programs: nothing can stand for one"
             )
         self.subscription, self.resource_group, self.workspace = subscription, resource_group, workspace
-        super().__init__("azureml", folder, mounts, Faults() if faults is None else faults, policy)
+        super().__init__("azureml", folder, mounts, Faults() if faults is None else faults, policy, machine_start)
         self.blobs = Blobs(self.folder / "storage")
         self._tokens = Tokens()
         context, self.certificate = throw_away(self.folder / "tls")
@@ -78,6 +81,7 @@ class AzureMlEmulator(Emulator[Faults]):
             runs=Runs(),
             blobs=self.blobs,
             faults=self.faults,
+            clusters=Clusters(self.machine_starts),
             folder=self.folder,
             grace=grace,
             environment=self._of_job,

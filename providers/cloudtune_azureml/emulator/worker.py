@@ -10,15 +10,17 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from cloudtune.emulation.job_thread import JobThread
+from cloudtune.emulation.machine_starts import MachineStarts
 from cloudtune.emulation.output import Allowance, last_words
 from cloudtune.emulation.processes import Limit, Processes, Start
 from cloudtune.emulation.starting import environment_of, with_the_emulator
 from cloudtune_azureml.emulator.blobs import Blobs
+from cloudtune_azureml.emulator.clusters import Clusters
 from cloudtune_azureml.emulator.model import Place, Program
 from cloudtune_azureml.emulator.nodes import processes_of
 
@@ -45,6 +47,7 @@ class Workshop:
         grace: seconds between SIGTERM and SIGKILL.
         environment: variables for the programs, by which they find MLflow.
         place_of: the folder or file of an asset, of a place in a datastore, or of a URL.
+        clusters: the machines.
         denial: returns why a job with an identity of its own may not ``read`` or ``write`` blobs; "" if it may.
     """
 
@@ -54,6 +57,7 @@ class Workshop:
     environment: Callable[[str, str], Mapping[str, str]]
     place_of: Callable[[str], Path | None]
     denial: Callable[[str], str]
+    clusters: Clusters = field(default_factory=lambda: Clusters(MachineStarts()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,14 @@ class Worker(JobThread[Ended]):
         self._on_end(ended)
 
     def _train(self) -> Ended:
+        cluster, nodes = self._program.cluster, self._program.nodes
+        self._shop.clusters.take(cluster, nodes, self._stop_requests)
+        try:
+            return self._train_on_nodes()
+        finally:
+            self._shop.clusters.give_back(cluster, nodes)
+
+    def _train_on_nodes(self) -> Ended:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
         starts = self._starts()

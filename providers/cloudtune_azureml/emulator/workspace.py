@@ -13,6 +13,7 @@ from werkzeug.wrappers import Request
 from cloudtune.emulation.authority import CALLER, IDENTITY, Ask, Authority
 from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
+from cloudtune_azureml.emulator.clusters import Clusters
 from cloudtune_azureml.emulator.credentials import Tokens
 from cloudtune_azureml.emulator.errors import Refused, not_found
 from cloudtune_azureml.emulator.faults import Faults
@@ -36,6 +37,7 @@ class Workspace:
         faults: what goes wrong on purpose.
         folder: for what jobs leave on this machine.
         grace: seconds between SIGTERM and SIGKILL.
+        clusters: the machines of its compute clusters.
         environment: variables of a job, by its name and experiment.
         url: gives the service's address.
         tokens: what lets in.
@@ -55,6 +57,7 @@ class Workspace:
         faults: Faults,
         folder: Path,
         grace: float,
+        clusters: Clusters,
         environment: Callable[[str, str], Mapping[str, str]],
         url: Callable[[], str],
     ) -> None:
@@ -62,7 +65,7 @@ class Workspace:
         self._computes = dict.fromkeys(computes)
         self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
         self._authority = authority
-        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of, self._denial)
+        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of, self._denial, clusters)
         self._lock = threading.RLock()
         self._bodies: dict[str, Body] = {}
         self._jobs: dict[str, SweepJob | CommandJob] = {}
