@@ -50,6 +50,8 @@ def port(job_file: Path, target: str, output: Path | None) -> int:
     provider = resolve(target, None, job_file.parent)[0]
     adapted = provider.adapt(job)
     notes = [str(note) for note in adapted.notes]
+    if output is not None and output.resolve().parent != job_file.resolve().parent:
+        notes.append(f"its relative paths start from the folder of {job_file}; move it there")
     text = commented(notes, f"Made of {job_file} for {target}") + _text(job_file, job, adapted)
     write_text(text, notes, output)
     if adapted.missing:

@@ -47,7 +47,7 @@ class Adapted:
 
 def _covered(note: Note, paths: list[str]) -> bool:
     """Return whether a note is about one of the fields that are refused here already."""
-    return any(covers(path, note.path) or covers(note.path, path) for path in paths)
+    return any(covers(path, note.path) for path in paths)
 
 
 def adapt(job: TuningJob, words: ServiceWords, tables: Tables) -> Adapted:

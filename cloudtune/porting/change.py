@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping
 from functools import cached_property
 
+from cloudtune.errors.masking import masked_text
 from cloudtune.machines.catalogue import Catalogue
 from cloudtune.planning.missing import PLACES, Missing
 from cloudtune.planning.plan import Note, Support
+from cloudtune.porting.places import without_query
 from cloudtune.porting.tables import Tables
 from cloudtune.porting.words import ServiceWords
 from cloudtune.spec.job import TuningJob
@@ -72,14 +74,16 @@ class Change:
         self.job = self.job.model_copy(update=fields)
 
     def note(self, path: str, support: Support, message: str) -> None:
-        """Note what a field of the job as written became."""
-        self.notes.append(Note(path, support, message))
+        """Note what a field of the job as written became; a secret in it, such as the signature of a URL, is masked."""
+        self.notes.append(Note(path, support, masked_text(message)))
 
     def miss_place(self, path: str, place: str, message: str) -> None:
         """Refuse a field whose place is not known on this service, and list the line that would say it."""
         self.note(path, Support.UNSUPPORTED, message)
         example = self.words.examples["place"].replace("NAME", _last(place))
-        self.missing.append(Missing(path, PLACES, place.rstrip("/"), example, service=self.words.provider))
+        self.missing.append(
+            Missing(path, PLACES, without_query(place).rstrip("/"), example, service=self.words.provider)
+        )
 
     def miss_setting(self, path: str, name: str, example: str, message: str) -> None:
         """Refuse a field that the profile has to give a default for, and list the line that would.
@@ -98,4 +102,4 @@ class Change:
 
 def _last(place: str) -> str:
     """Return the last part of a place, as a suggestion for its name elsewhere."""
-    return re.split(r"[/:\\]", place.rstrip("/"))[-1] or "data"
+    return re.split(r"[/:\\]", without_query(place).rstrip("/"))[-1] or "data"

@@ -57,7 +57,7 @@ class Places:
         Returns:
             The place there, with what `place` has below the known one; None where nothing is said.
         """
-        sought = absolute(local_path(place), base) if is_local(place) else place
+        sought = absolute(local_path(place), base) if is_local(place) else without_query(place)
         found = [
             (len(name), f"{there.rstrip('/')}{sought[len(name) :]}")
             for known in reversed(self._known.values())
@@ -75,6 +75,11 @@ class Places:
             for name in known.all()
             if not is_local(name)
         }
+
+
+def without_query(place: str) -> str:
+    """Return a place without the query of its URL, which holds a signature, if anything."""
+    return place if is_local(place) else place.partition("?")[0]
 
 
 def absolute(path: str, base: Path | None = None) -> str:

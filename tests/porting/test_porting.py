@@ -286,3 +286,21 @@ def test_check_tells_of_mistakes_in_places(project: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(project)
     assert run_app(["check"]) == 1
     assert "did you mean 'gcp'" in capsys.readouterr().out
+
+
+def test_the_signature_of_a_url_is_no_part_of_a_place_and_in_no_message(project: Path) -> None:
+    signed = "https://corp.blob.core.windows.net/train/part?sv=2024&sig=c2VjcmV0c2VjcmV0c2VjcmV0"
+    plan = api.plan(job_with(data={"train": signed}), "gcp", project=project)
+    assert [each.key for each in plan.missing] == ["https://corp.blob.core.windows.net/train/part"]
+    assert not any("c2VjcmV0" in note.message for note in plan.notes if note.path == "data.train")
+    text = TOML + '"https://corp.blob.core.windows.net/train" = {gcp = "gs://corp-train"}\n'
+    (project / "cloudtune.toml").write_text(text)
+    ported = api.prepare(job_with(data={"train": signed}), "gcp", project=project, base=project)
+    assert ported.job.data == {"train": "gs://corp-train/part"}
+
+
+def test_what_else_is_wrong_is_told_beside_what_is_missing(tmp_path: Path) -> None:
+    mine = "123456789012.dkr.ecr.us-west-2.amazonaws.com/mine:1"
+    plan = api.plan(job_with(trial={"image": mine}), "azure", project=tmp_path)
+    said = [note.path for note in plan.notes if note.support is Support.UNSUPPORTED]
+    assert sorted(said) == ["trial", "trial.image"]
