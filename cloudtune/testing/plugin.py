@@ -49,6 +49,8 @@ def _agree(config: pytest.Config) -> None:
     from cloudtune.spec.money import parse_money  # noqa: PLC0415
     from cloudtune.store.projects import project_folder  # noqa: PLC0415
 
+    if config.getoption("numprocesses", None):
+        raise pytest.UsageError("--live runs one test after the other, so that the budget holds for all: leave out -n")
     try:
         budget = parse_money(config.getoption("live_budget"))
         profile = load_profile(config.getoption("live"), project_folder())

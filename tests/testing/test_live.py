@@ -40,6 +40,7 @@ def test_without_the_option_its_tests_are_left_out(project: Path) -> None:
     [
         ({"live": "team"}, "start them without asking with --live-yes"),
         ({"live": "teem", "live_yes": True}, "teem"),
+        ({"live": "team", "live_yes": True, "numprocesses": 2}, "leave out -n"),
         ({"live": "team", "live_yes": True, "live_budget": "much"}, "is no amount of money"),
     ],
 )
@@ -48,7 +49,8 @@ def test_it_starts_only_if_somebody_agrees_and_the_profile_and_budget_are_there(
 ) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    config: Any = SimpleNamespace(getoption={"live_budget": "USD 5", "live_yes": False, **options}.get)
+    given = {"live_budget": "USD 5", "live_yes": False, "numprocesses": None, **options}
+    config: Any = SimpleNamespace(getoption=lambda name, default=None: given.get(name, default))
     with pytest.raises(pytest.UsageError, match=said):
         plugin._agree(config)
 

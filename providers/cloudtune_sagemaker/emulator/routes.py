@@ -26,7 +26,7 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def routed(operations: Operations) -> Iterator[None]:
-    """Moto, everywhere in this process, answers with these operations, until the context ends."""
+    """Have moto answer with these operations, everywhere in this process, until the context ends."""
     with _lock:
         before = {service: _MODULES[service].url_paths[_PATH] for service in operations}
         for service, answering in operations.items():

@@ -211,7 +211,7 @@ class SageMakerEmulator(Emulator[Faults]):
 
     @contextlib.contextmanager
     def installed(self) -> Iterator[Self]:
-        """Makes boto3 under ``moto.mock_aws`` use the emulator's jobs, without a server, while the context lasts."""
+        """Make boto3 under ``moto.mock_aws`` use the emulator's jobs, without a server, while the context lasts."""
         with routed(self._operations):
             try:
                 self._furnish()

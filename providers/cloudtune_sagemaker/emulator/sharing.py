@@ -1,4 +1,4 @@
-"""Moto's state, which is one for the whole process: whoever comes first finds out whether it is ours to throw away."""
+"""Moto's state, which the whole process shares: the first emulator finds out whether it may be thrown away."""
 
 import threading
 import weakref

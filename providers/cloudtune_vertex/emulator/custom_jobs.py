@@ -59,7 +59,7 @@ class JobStatus:
 
 
 class Follower(Protocol):
-    """Is told what happens to a custom job, in the thread of its worker."""
+    """Receives what happens to a custom job, in the thread of its worker."""
 
     def running(self, job: "CustomJob") -> None:
         """Its programs began."""
