@@ -20,15 +20,13 @@ class Budget:
         limit: of all trials together; None for none, where only what is spent is counted.
         meter: of the run; its prices are known.
         longest: seconds that an attempt may take; None where they are not bounded.
-        tail: seconds for which machines are paid after each attempt, whatever is done.
     """
 
-    def __init__(self, limit: Money | None, meter: Meter, longest: float | None, tail: float = 0.0) -> None:
+    def __init__(self, limit: Money | None, meter: Meter, longest: float | None) -> None:
         self.limit = None if limit is None else limit.amount
         self.spent = Decimal(0)
         self._meter = meter
         self._longest = longest
-        self._tail = tail
         self._seen: float | None = None
         self._running: dict[int, tuple[Callable[[], float], str]] = {}
 
@@ -62,7 +60,7 @@ class Budget:
             return True
         expected = self._expected
         running = self._of_running(lambda used: max(used, expected))
-        return self.spent < self.limit and self.spent + running + self._meter.most(expected + self._tail) <= self.limit
+        return self.spent < self.limit and self.spent + running + self._meter.most(expected) <= self.limit
 
     def reached(self, ahead: float = 0.0) -> bool:
         """Return whether the limit is reached by what is spent and what the running trials have used.
@@ -84,7 +82,7 @@ class Budget:
         """Why the run ends."""
         if self.reached() or self._running:
             return f"the budget is spent: {self} (limits.cost)"
-        another = format_money(self._meter.most(self._expected + self._tail), self._meter.currency)
+        another = format_money(self._meter.most(self._expected), self._meter.currency)
         return f"the budget is spent: {self}, and another trial may cost {another} (limits.cost)"
 
     @property
@@ -96,7 +94,7 @@ class Budget:
     def _of_running(self, until: Callable[[float], float]) -> Decimal:
         """Return what the running trials cost by a time, which follows from what each has used so far, in seconds."""
         amounts = (
-            self._meter.amount(max(until(used()), 0.0) + self._tail, machine)
+            self._meter.amount(max(until(used()), 0.0) + self._meter.tail(machine), machine)
             for used, machine in self._running.values()
         )
         return sum((amount for amount in amounts if amount is not None), Decimal(0))

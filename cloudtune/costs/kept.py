@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -24,37 +23,40 @@ class KeptMachines:
     def __init__(self, meter: Meter, now: Callable[[], float] = time.time) -> None:
         self._meter = meter
         self._now = now
-        self._waiting: deque[tuple[float, Trial, Charge]] = deque()
-
-    @property
-    def tail(self) -> float:
-        """Seconds for which machines are paid after the last trial on them, whatever is done."""
-        return self._meter.kept if math.isfinite(self._meter.kept) else 0.0
+        self._waiting: list[tuple[float, Trial, Charge]] = []
 
     def add(self, trial: Trial, charge: Charge) -> None:
         """Add the machines of a trial that has ended."""
-        if self._meter.kept:
+        if self._meter.kept(charge.machine):
             self._waiting.append((self._now(), trial, charge))
 
-    def take(self) -> tuple[Trial, Charge, Charge] | None:
+    def take(self, machine: str = "") -> tuple[Trial, Charge, Charge] | None:
         """Give the machines that have waited longest to a trial that starts.
+
+        Args:
+            machine: the one that the trial has; "" where that is not said.
 
         Returns:
             The trial that they are from, its charge before, and now; None if none wait, or they are gone.
         """
-        while self._waiting:
-            since, trial, charge = self._waiting.popleft()
+        while (first := self._first(machine)) is not None:
+            since, trial, charge = self._waiting.pop(first)
             waited = max(self._now() - since, 0.0)
-            if waited <= self._meter.kept:
+            if waited <= self._meter.kept(charge.machine):
                 return self._charged(trial, charge, waited)
         return None
+
+    def _first(self, machine: str) -> int | None:
+        places = (place for place, (_, _, charge) in enumerate(self._waiting) if machine in ("", charge.machine))
+        return next(places, None)
 
     def let_go(self) -> Iterator[tuple[Trial, Charge, Charge]]:
         """Let go of machines that stay until the run ends; yield the trials that they are from, with
         their charges before, and now."""
-        while self._waiting and math.isinf(self._meter.kept):
-            since, trial, charge = self._waiting.popleft()
-            yield self._charged(trial, charge, max(self._now() - since, 0.0))
+        waiting, self._waiting = self._waiting, []
+        for since, trial, charge in waiting:
+            if math.isinf(self._meter.kept(charge.machine)):
+                yield self._charged(trial, charge, max(self._now() - since, 0.0))
 
     def _charged(self, trial: Trial, charge: Charge, kept: float) -> tuple[Trial, Charge, Charge]:
         machine = charge.machine if self._meter.amount(0.0, charge.machine) is not None else ""

@@ -1,5 +1,6 @@
 """Count what the attempts of a run use, and what that costs."""
 
+import math
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
@@ -43,14 +44,22 @@ class Meter:
         return None if rate is None else rate.amount(seconds, rate.count or self._machines.count)
 
     def most(self, seconds: float) -> Decimal:
-        """Return what a trial costs at most that runs so long, whichever machine it gets; 0 where no price is known."""
-        amounts = (self.amount(seconds, machine) for machine in self._rates)
+        """Return what a trial costs at most that runs so long, whichever machine it gets, with the time after it.
+
+        That is 0 where no price is known.
+        """
+        amounts = (self.amount(seconds + self.tail(machine), machine) for machine in self._rates)
         return max((amount for amount in amounts if amount is not None), default=Decimal(0))
 
-    @property
-    def kept(self) -> float:
-        """Seconds for which machines are kept, and billed, after a trial; inf for those that stay until the run ends."""
-        return self._machines.kept
+    def kept(self, machine: str = "") -> float:
+        """Return the seconds for which machines are kept, and billed, after a trial; inf for those that stay until the run ends."""
+        rate = self._rate(machine)
+        return self._machines.kept if rate is None or rate.kept is None else rate.kept
+
+    def tail(self, machine: str = "") -> float:
+        """Return the seconds for which machines are paid after the last trial on them, whatever is done."""
+        kept = self.kept(machine)
+        return kept if math.isfinite(kept) else 0.0
 
     def charge(self, attempt: int, seconds: float, machine: str = "", kept: float = 0.0) -> Charge:
         """Return the charge of an attempt that has ended.

@@ -27,9 +27,9 @@ class Spending:
         self._meter = None if machines is None else Meter(machines, rates)
         self._kept = None if self._meter is None else KeptMachines(self._meter)
         self._budget = None
-        if self._meter is not None and self._kept is not None and self._meter.known:
+        if self._meter is not None and self._meter.known:
             longest = None if job.limits.trial_time is None else job.limits.trial_time.total_seconds()
-            self._budget = Budget(job.limits.cost, self._meter, longest, self._kept.tail)
+            self._budget = Budget(job.limits.cost, self._meter, longest)
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Count what was charged before."""
@@ -51,7 +51,7 @@ class Spending:
         """
         if self._budget is not None:
             self._budget.start(trial.number, used, machine)
-        taken = None if self._kept is None else self._kept.take()
+        taken = None if self._kept is None else self._kept.take(machine)
         return self._corrected([] if taken is None else [taken])
 
     def close(self) -> list[Trial]:
@@ -76,7 +76,7 @@ class Spending:
         """
         if self._meter is None:
             return
-        charge = self._meter.charge(trial.attempt, seconds, machine, 0.0 if self._kept is None else self._kept.tail)
+        charge = self._meter.charge(trial.attempt, seconds, machine, self._meter.tail(machine))
         with_charge(trial, charge)
         if self._kept is not None:
             self._kept.add(trial, charge)

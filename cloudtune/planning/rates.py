@@ -1,5 +1,6 @@
 """What the machines of a plan cost an hour."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -20,6 +21,7 @@ class Rate:
         source: where the price is from, with its date.
         estimated: whether it was derived rather than read.
         count: number of such machines of a trial; None for that of the plan's machines.
+        kept: seconds for which they stay, and are billed, after a trial, as `Machines.kept`; None for that of the plan's.
     """
 
     machine: str
@@ -29,6 +31,7 @@ class Rate:
     source: str = ""
     estimated: bool = False
     count: int | None = None
+    kept: float | None = None
 
     def amount(self, seconds: float, machines: int = 1) -> Decimal:
         """Return what machines cost for a time, exact: rounding is for those who show it."""
@@ -44,9 +47,11 @@ class Rate:
             "source": self.source,
             "estimated": self.estimated,
             "count": self.count,
+            "kept": "inf" if self.kept is not None and math.isinf(self.kept) else self.kept,  # JSON has no such number
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Return the rate for data from `to_data`."""
-        return cls(**{**data, "per_hour": Decimal(data["per_hour"])})
+        kept = data.get("kept")  # older stores have rates without it
+        return cls(**{**data, "per_hour": Decimal(data["per_hour"]), "kept": None if kept is None else float(kept)})

@@ -26,13 +26,10 @@ def rates_of(plans: Mapping[str, Plan]) -> tuple[Rate, ...]:
     if len(_currencies(plans)) > 1:
         return ()
     return tuple(
-        replace(
-            rate,
-            machine=machine_on(profile, plan, rate.machine),
-            count=None if plan.machines is None else plan.machines.count,
-        )
+        replace(rate, machine=machine_on(profile, plan, rate.machine), count=machines.count, kept=machines.kept)
         for profile, plan in plans.items()
         for rate in plan.rates
+        if (machines := plan.machines) is not None
     )
 
 

@@ -128,7 +128,7 @@ def dollars(kept: float) -> Meter:
 
 def ended(meter, machines, number, seconds):
     trial = Trial(number, {}, attempt=1)
-    with_charge(trial, charge := meter.charge(1, seconds, kept=machines.tail))
+    with_charge(trial, charge := meter.charge(1, seconds, kept=meter.tail()))
     machines.add(trial, charge)
     return trial
 
@@ -159,6 +159,24 @@ def test_machines_that_stay_until_the_run_ends_are_paid_until_then():
     clock.now = 50
     assert [trial for trial, _, _ in machines.let_go()] == [second]
     assert (first.cost, second.cost) == (40, 60)
+
+
+def test_of_several_machines_those_are_taken_that_the_trial_has_each_for_as_long_as_it_is_kept():
+    rates = [Rate("a", Decimal(3600), "USD", kept=60.0), Rate("b", Decimal(7200), "USD", kept=float("inf"), count=2)]
+    meter = Meter(Machines("a or b"), [*rates, Rate("c", Decimal(1), "USD")])
+    machines, trials = KeptMachines(meter, clock := Clock()), [Trial(number, {}, attempt=1) for number in range(3)]
+    for trial, machine in zip(trials, "abc", strict=True):
+        with_charge(trial, charge := meter.charge(1, 10, machine, meter.tail(machine)))
+        machines.add(trial, charge)
+    assert [trial.cost for trial in trials[:2]] == [70, 40]
+    clock.now = 20
+    assert machines.take("c") is None
+    assert machines.take("a")[0] is trials[0]
+    assert machines.take("a") is None
+    assert [trial for trial, _, _ in machines.let_go()] == [trials[1]]
+    assert [trial.cost for trial in trials[:2]] == [30, 120]
+    assert [Rate.from_data(json.loads(json.dumps(rate.to_data()))) for rate in rates] == rates
+    assert meter.most(1) == 61
 
 
 def test_machines_that_go_with_their_trial_are_not_waited_with():

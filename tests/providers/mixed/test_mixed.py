@@ -401,7 +401,8 @@ def priced(
     (tmp_path / "cloudtune.toml").write_text(f'{profiles}{pool}[prices]\ncurrency = "{currency}"\n{own}')
     image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
     trial = {"command": "true", "image": image}
-    return planned(provider_of("m", tmp_path), job_of(compute={"instance": "ml.m5.xlarge"}, trial=trial, **fields))[1]
+    usual = {"compute": {"instance": "ml.m5.xlarge"}, "trial": trial}
+    return planned(provider_of("m", tmp_path), job_of(**{**usual, **fields}))[1]
 
 
 OWN = {"one": '"ml.m5.xlarge" = 0.3', "two": '"ml.m5.xlarge" = 0.1'}
@@ -413,6 +414,8 @@ def test_a_plan_has_the_prices_of_all_profiles_as_each_of_them_pays(tmp_path: Pa
     found = [(rate.machine, str(rate.per_hour), rate.count) for rate in plan.rates]
     assert found == [("one:ml.m5.xlarge", "0.3", 1), (here, "0.2", 1), ("two:ml.m5.xlarge", "0.1", 1)]
     assert Plan.from_data(plan.to_data()).rates == plan.rates
+    kept = priced(OWN, tmp_path, compute={"instance": "ml.m5.xlarge", "keep": "15m"})
+    assert [rate.kept for rate in kept.rates] == [900.0, 900.0]
     assert not [note for note in plan.notes if note.path == "limits.cost"]
 
 
