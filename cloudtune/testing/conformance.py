@@ -388,8 +388,8 @@ class ProviderConformance:
             assert trial.metrics == {"score": 49.0}
 
     def test_several_objectives_give_a_front(self, job: Any, finish: Any) -> None:
-        script = "import cloudtune.trial as t\nx = t.params()['x']\nt.report(score=x, cost=x * x)\n"
-        objective = [{"metric": "score", "goal": "maximize"}, {"metric": "cost", "goal": "minimize"}]
+        script = "import cloudtune.trial as t\nx = t.params()['x']\nt.report(score=x, size=x * x)\n"
+        objective = [{"metric": "score", "goal": "maximize"}, {"metric": "size", "goal": "minimize"}]
         run = finish(job(script, objective=objective))
         assert run.best is None
         assert [trial.number for trial in run.front] == [0, 1, 2, 3]

@@ -202,8 +202,8 @@ def test_an_object_whose_name_leads_out_of_its_folder_is_not_downloaded(
 
 
 def test_several_objectives_have_a_front(submit: Submit, tmp_path: Path) -> None:
-    script = "import cloudtune.trial as t\nx = t.params()['x']\nt.report(gain=x, cost=x * x)\n"
-    objectives = [{"metric": "gain", "goal": "maximize"}, {"metric": "cost", "goal": "minimize"}]
+    script = "import cloudtune.trial as t\nx = t.params()['x']\nt.report(gain=x, size=x * x)\n"
+    objectives = [{"metric": "gain", "goal": "maximize"}, {"metric": "size", "goal": "minimize"}]
     run = submit(job_of(tmp_path, script, objective=objectives))
     assert run.plan.mode == "managed"
     assert run.wait() is RunState.COMPLETED, run.events()
