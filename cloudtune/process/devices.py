@@ -4,6 +4,7 @@ NVIDIA's GPUs are found by ``nvidia-smi``, AMD's by ``rocm-smi``. What the user'
 that the makers' runtimes read (CUDA_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES) bound what is found.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 CUDA, HIP, ROCR = "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 
@@ -218,6 +220,14 @@ def cpus_here() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container finds the limit of its memory: of cgroups' second version, and of their first (see cgroups(7))."""
+
+
 def memory_here() -> int:
-    """Return the memory of this machine in bytes."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Return the memory in bytes that this machine has, or that this process's container may use of it."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no container, or ``max``
+            limits.append(int(Path(path).read_text()))
+    return min(limits)

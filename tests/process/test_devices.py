@@ -1,11 +1,12 @@
 """Which GPUs a machine has for trials: by their makers' programs, by the user's variables, and by what is said of them."""
 
+import os
 from pathlib import Path
 
 import pytest
 from support.gpus import make_up, t4s
 
-from cloudtune.process.devices import Device, Gpus, gpus_here, is_of_kind
+from cloudtune.process.devices import Device, Gpus, gpus_here, is_of_kind, memory_here
 
 MIG = """\
 GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5b)
@@ -86,6 +87,17 @@ def test_where_no_program_finds_them_what_is_said_counts(tmp_path: Path) -> None
         "CUDA_VISIBLE_DEVICES": "2", "HIP_VISIBLE_DEVICES": "2",
     }  # fmt: skip
     assert ids(gpus_here(1, {**alone, "CUDA_VISIBLE_DEVICES": "4,5"})) == ["4"]
+
+
+@pytest.mark.parametrize(("said", "expected"), [("1000000\n", 1_000_000), ("max\n", None), (None, None)])
+def test_a_container_has_the_memory_that_it_may_use(
+    said: str | None, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if said is not None:
+        (tmp_path / "memory.max").write_text(said)
+    monkeypatch.setattr("cloudtune.process.devices._LIMITS", (str(tmp_path / "memory.max"),))
+    assert memory_here() == (expected or whole)
 
 
 @pytest.mark.parametrize(
