@@ -119,9 +119,10 @@ class Server(LoopbackServer):
             self._served(operation)
         fault = self._faults.of_call(service, operation)
         try:
-            denied = "" if fault else self._principals.denial(environ, service, operation, _region(environ))
+            asked = service or "s3"  # what is signed in advance, by its address or in a form
+            denied = "" if fault else self._principals.denial(environ, asked, operation, _region(environ))
             if denied:
-                return _refused(service, *_denied(service), denied, respond)
+                return _refused(asked, *_denied(asked), denied, respond)
             if not fault:
                 return self._app(environ, respond)
             return self._lost(environ) if fault == "lost" else _refused(service, *_faulty(service, fault), respond)

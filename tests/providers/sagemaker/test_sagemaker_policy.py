@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -246,3 +248,17 @@ def test_programs_of_jobs_have_the_roles_keys(denying: SageMakerEmulator) -> Non
     as_role = boto3.client("s3", **{**denying.of_client, **keys})
     assert "assumed-role/cloudtune-emulator/SageMaker" in refusal(as_role.list_buckets)[2]
     assert boto3.client("s3", **denying.of_client).list_buckets()["Buckets"]
+
+
+def test_an_address_that_is_signed_in_advance_takes_what_its_signer_may(denying: SageMakerEmulator) -> None:
+    s3 = boto3.client("s3", **denying.of_client)
+    address = s3.generate_presigned_url("get_object", Params={"Bucket": denying.bucket, "Key": "there"})
+    reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{denying.bucket}/*"}
+    denying.enforce({"caller": {"Version": "2012-10-17", "Statement": reads}})
+    assert urllib.request.urlopen(address).read() == b"1"
+    reads["Resource"] = "arn:aws:s3:::other/*"
+    denying.enforce({"caller": {"Version": "2012-10-17", "Statement": reads}})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(address)
+    assert refused.value.code == 403
+    assert b"s3:GetObject on resource" in refused.value.read()
