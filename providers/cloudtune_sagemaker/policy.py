@@ -72,23 +72,32 @@ def _places(settings: SageMakerSettings) -> Mapping[str, Sequence[str]]:
     jobs = f"arn:{partition}:sagemaker:{region}:{account}"
     logs = f"arn:{partition}:logs:{region}:{account}:log-group:{LOG_GROUP}"
     image = _image(settings.image, partition)
+    folders = [f"{bucket}/{settings.prefix}", *([] if settings.output is None else [_in_s3(settings.output)])]
     return {
         "all": ["*"],
         "tuning-job": [f"{jobs}:hyper-parameter-tuning-job/*"],
         "training-job": [f"{jobs}:training-job/*"],
         "role": [role],
         "passed-role": [role],
-        "bucket": [f"arn:{partition}:s3:::{bucket}"],
-        "objects": [f"arn:{partition}:s3:::{bucket}/{settings.prefix}/*"],
+        "bucket": list(dict.fromkeys(f"arn:{partition}:s3:::{folder.partition('/')[0]}" for folder in folders)),
+        "objects": [f"arn:{partition}:s3:::{folder}/*" for folder in folders],
         "logs": [f"{logs}*"],  # the group as it is, and as ``GROUP:log-stream:…``
         "image": image,
         "registry": ["*"] if image else [],
     }
 
 
+def _in_s3(place: str) -> str:
+    """Return the bucket and folder of ``s3://bucket/folder/``."""
+    return place.removeprefix("s3://").rstrip("/")
+
+
 def _image(image: str | None, partition: str) -> list[str]:
-    """Return the repository of an image; every one where a job may name any, none where it is in no registry of AWS."""
-    if not image or "://" in image:
+    """Return the repository of an image; none where it is in no registry of AWS.
+
+    Every one where a job may name any, or where the name is no address: that of a framework, which SageMaker looks up.
+    """
+    if not image or "." not in image.partition("/")[0] or "/" not in image:
         return [f"arn:{partition}:ecr:*:*:repository/*"]
     place = IMAGE.fullmatch(image)
     return [f"arn:{partition}:ecr:{place['region']}:{place['account']}:repository/{place['name']}"] if place else []

@@ -55,24 +55,26 @@ def _needs(settings: VertexSettings) -> list[Need]:
     return [need for need in needs if not (settings.bucket and need.call == "buckets.insert")]
 
 
-def _roles(principal: Principal, needed: Mapping[str, Sequence[str]], places: Mapping[str, str]) -> dict[str, Any]:
+def _roles(
+    principal: Principal, needed: Mapping[str, Sequence[str]], places: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
     return {
-        places[kind]: {
+        place: {
             "predefined": list(_PREDEFINED[principal][kind]),
             "role": {
                 "title": f"cloudtune {principal}, {kind.replace('-', ' ')}",
-                "description": f"What cloudtune's {principal} needs on {places[kind]}",
+                "description": f"What cloudtune's {principal} needs on {place}",
                 "stage": "GA",
                 "includedPermissions": list(names),
             },
         }
         for kind, names in needed.items()
-        if places[kind]
+        for place in places[kind]
     }
 
 
-def _places(settings: VertexSettings) -> dict[str, str]:
-    """Return the resource of each kind; "" for a kind that the profile's runs do not touch.
+def _places(settings: VertexSettings) -> dict[str, list[str]]:
+    """Return the resources of each kind; none of a kind that the profile's runs do not touch.
 
     Raises:
         ConfigError: the project is not known without credentials.
@@ -82,8 +84,11 @@ def _places(settings: VertexSettings) -> dict[str, str]:
         raise ConfigError('roles are for a project: write project = "…" in the profile, or set GOOGLE_CLOUD_PROJECT')
     project = f"projects/{name}"
     account = settings.service_account
+    buckets = [settings.bucket or f"{name}-vertex-staging-{settings.location}"]
+    if settings.output is not None:
+        buckets.append(settings.output.removeprefix("gs://").partition("/")[0])
     return {
-        "project": project,
-        "bucket": f"gs://{settings.bucket or f'{name}-vertex-staging-{settings.location}'}",
-        "service-account": f"{project}/serviceAccounts/{account}" if account else "",
+        "project": [project],
+        "bucket": [f"gs://{bucket}" for bucket in dict.fromkeys(buckets)],
+        "service-account": [f"{project}/serviceAccounts/{account}"] if account else [],
     }

@@ -60,9 +60,25 @@ def test_what_the_profile_does_not_say_is_any() -> None:
     assert china["TrainingJob"]["Resource"] == "arn:aws-cn:sagemaker:cn-north-1:*:training-job/*"
 
 
-def test_an_image_of_another_registry_takes_no_permission_of_ecr() -> None:
-    text = json.dumps(policies(SageMakerSettings(image="docker.io/own:1")))
-    assert "ecr:" not in text
+def test_outputs_of_the_profile_may_be_elsewhere() -> None:
+    found = statements(policies(SageMakerSettings(bucket="corp", output="s3://results/a/"))["identity"])
+    assert found["Objects"]["Resource"] == ["arn:aws:s3:::corp/cloudtune/*", "arn:aws:s3:::results/a/*"]
+    assert found["Bucket"]["Resource"] == ["arn:aws:s3:::corp", "arn:aws:s3:::results"]
+
+
+@pytest.mark.parametrize(
+    ("image", "repository"),
+    [
+        ("docker.io/own:1", None),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com/own:1", "arn:aws:ecr:eu-west-1:123456789012:repository/own"),
+        ("pytorch:2.6", "arn:aws:ecr:*:*:repository/*"),
+        (None, "arn:aws:ecr:*:*:repository/*"),
+    ],
+)
+def test_images_take_permissions_of_the_registry_that_they_are_in(image: str | None, repository: str | None) -> None:
+    found = statements(policies(SageMakerSettings(image=image))["identity"])
+    assert found.get("Image", {}).get("Resource") == repository
+    assert ("Registry" in found) == (repository is not None)
 
 
 @pytest.mark.parametrize(("mode", "there", "gone"), [("managed", "HyperParameterTuningJob", "CreateTrainingJob"), ("driven", "CreateTrainingJob", "CreateHyperParameterTuningJob")])  # fmt: skip

@@ -51,6 +51,11 @@ def test_a_profile_without_a_bucket_makes_one_and_the_services_own_agent_needs_n
     assert set(found["caller"]) == {"projects/corp", "gs://corp-vertex-staging-us-central1"}
 
 
+def test_outputs_of_the_profile_may_be_in_another_bucket() -> None:
+    found = policies(VertexSettings(project="corp", bucket="one", output="gs://two/x", service_account=ACCOUNT))
+    assert included(found["identity"], "gs://one") == included(found["identity"], "gs://two")
+
+
 def test_a_mode_has_its_own_permissions() -> None:
     managed, driven = (policies(VertexSettings(project="corp"), mode)["caller"] for mode in ("managed", "driven"))
     assert "aiplatform.customJobs.create" not in included(managed, "projects/corp")
