@@ -2,13 +2,14 @@
 
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloudtune.errors import NotLaunched
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from cloudtune.costs.estimate import Estimate
@@ -38,12 +39,20 @@ def cost_line(job: "TuningJob", plan: "Plan", project: "Path") -> str:
     return f"the price of {plan.machines.kind} is not known" if _is_paid(plan) and plan.machines is not None else ""
 
 
-def _is_paid(plan: "Plan") -> bool:
-    """Return whether trials run on machines that a service rents out, or may."""
+def _is_paid(plan: "Plan", emulated: "Collection[str]" = ()) -> bool:
+    """Return whether trials run on machines that a service rents out, or may.
+
+    Args:
+        plan: of the job; that of several profiles has the plan of each in its request.
+        emulated: the provider, or those of several profiles, for which an emulator answers.
+    """
     from cloudtune.machines.data import machine_data  # noqa: PLC0415
     from cloudtune.plugins.entry_points import pools  # noqa: PLC0415
 
-    return machine_data(plan.provider) is not None or (plan.provider in pools() and bool(plan.rates))
+    whose: Mapping[str, Any] = {plan.provider: {"provider": plan.provider}}
+    if plan.provider in pools():
+        whose = plan.request
+    return any(machine_data(part["provider"]) is not None for name, part in whose.items() if name not in emulated)
 
 
 def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
@@ -62,7 +71,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
     from cloudtune.config import confirm_above  # noqa: PLC0415
 
     plan = made.plan
-    if made.record.emulated or not _is_paid(plan):
+    if not _is_paid(plan, made.record.emulators):
         return
     found = estimate_of(job, plan, made.project)
     click.echo(cost_line(job, plan, made.project), err=True)

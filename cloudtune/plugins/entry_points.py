@@ -124,7 +124,10 @@ def aliases() -> dict[str, str]:
 
 
 def pools() -> list[str]:
-    """Return the names of the installed providers that run several profiles together; the first is the default one."""
+    """Return the names of the installed providers that run several profiles together; the first is the default one.
+
+    The request of their plans has the plan of each profile by its name, as data.
+    """
     return list(installed(POOLS))
 
 

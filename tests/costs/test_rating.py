@@ -4,17 +4,21 @@ import io
 import json
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 import cloudtune
 from cloudtune.cli.app import run_app
+from cloudtune.cli.spending import ask_before_spending
 from cloudtune.costs.estimate import estimate
 from cloudtune.costs.history import earlier_durations
+from cloudtune.errors import NotLaunched
 from cloudtune.planning.plan import Machines, Plan, Support
 from cloudtune.planning.rates import Rate
 from cloudtune.planning.summary import summary
+from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.money import parse_money
 from cloudtune.store.records import RunRecord, Trial, TrialState
@@ -242,6 +246,26 @@ def test_without_a_terminal_a_job_that_nothing_bounds_is_not_launched(
     assert "Standard_DS3_v2 at 0.2930 USD an hour" in said
     assert "nothing bounds what the job costs" in said
     assert Store(project).records() == []  # it is as if it had not been asked for
+
+
+def test_a_run_over_several_profiles_is_paid_if_one_of_them_is_real_whatever_is_known_of_prices(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    config(project, '[profiles.far]\nprovider = "azureml"\nregion = "nowhere-1"\n')
+    job = TuningJob.from_yaml(ENDLESS)
+    plan = cloudtune.plan(job, "local,far", project=project)
+    assert plan.rates == ()
+    for emulated in ({}, {"local": {}}, {"far": {}}):
+        made = SimpleNamespace(
+            plan=plan, project=project, record=SimpleNamespace(profile="local,far", emulators=emulated)
+        )
+        if "far" in emulated:
+            ask_before_spending(cast("Run", made), job, yes=False)
+            continue
+        with pytest.raises(NotLaunched, match="nothing bounds what the job costs"):
+            ask_before_spending(cast("Run", made), job, yes=False)
+        assert "the price of process of this machine or Standard_DS3_v2 is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
