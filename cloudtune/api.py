@@ -18,7 +18,7 @@ from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
 from cloudtune.provider.preparing import planned, prepare_in
-from cloudtune.remote.resolving import CONFIG, config_folder, driven_elsewhere, provider_of, resolve
+from cloudtune.remote.resolving import CONFIG, REGION, config_folder, driven_elsewhere, provider_of, resolve
 from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
 from cloudtune.space.parameters import Parameter
@@ -43,7 +43,8 @@ def plan(job: TuningJob, on: str | None = None, *, project: Path | None = None, 
     Raises:
         ConfigError: there is no such profile or provider.
     """
-    provider, _, _ = resolve(on, project, base)
+    provider = resolve(on, project, base)[0]
+    provider = provider.in_region(provider.region_of(job))
     ported, made = planned(provider, job)
     return made if base is None else made.with_notes(provider.survey(ported, base).all_notes())
 
@@ -79,6 +80,8 @@ def prepare(
     provider, profile, folder = resolve(on, project, base)
     near = None if base is None else config_near(base, folder)
     notes = {CONFIG: str(near)} if near is not None else {}
+    if (region := provider.region_of(job)) is not None:
+        provider, notes[REGION] = provider.in_region(region), region
     if driver is not None:
         provider = driven_elsewhere(provider, profile, driver, folder, near)
         notes[ELSEWHERE] = driver

@@ -188,6 +188,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
         see = f"{see} {path_word(job_file)}"
         raise ConfigError(f"{provider.name} has no requests of its own; what it does with each field says: {see}")
     beside = Path() if output is None else output.parent
+    provider = provider.in_region(provider.region_of(job))
     adapted = provider.adapt(job)
     adapted.refuse(provider.name)
     own = adapted.job

@@ -48,6 +48,7 @@ def port(job_file: Path, target: str, output: Path | None) -> int:
 
     job = load_job(job_file, [])
     provider = resolve(target, None, job_file.parent)[0]
+    provider = provider.in_region(provider.region_of(job))
     adapted = provider.adapt(job)
     notes = [str(note) for note in adapted.notes]
     if output is not None and output.resolve().parent != job_file.resolve().parent:

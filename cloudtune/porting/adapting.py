@@ -10,11 +10,12 @@ from cloudtune.porting.identities import port_identity
 from cloudtune.porting.images import port_image
 from cloudtune.porting.inputs import port_data, port_output
 from cloudtune.porting.machines import port_machines
+from cloudtune.porting.regions import port_region
 from cloudtune.porting.tables import Tables
 from cloudtune.porting.words import ServiceWords
 from cloudtune.spec.job import TuningJob
 
-_STEPS = (port_data, port_output, port_machines, port_image, port_identity)
+_STEPS = (port_data, port_output, port_machines, port_image, port_identity, port_region)
 """In this order: an image is chosen by the machine."""
 
 

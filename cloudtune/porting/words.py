@@ -52,6 +52,9 @@ class ServiceWords:
     settings: ClassVar[Mapping[str, str]] = {}
     """The service's own names of `SETTINGS` in a profile, where they differ."""
 
+    fixed_region: ClassVar[str] = ""
+    """Why a job cannot choose the region, in words; "" where it can."""
+
     def reads(self, place: str) -> bool:
         """Return whether trials can read a place as it stands: one of the service's, or of this machine to be uploaded."""
         return is_local(place) or place.startswith((*self.schemes, *self.readable))

@@ -1,6 +1,7 @@
 """The base of providers without a tuner: a process of this machine drives, watches and ends each run."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +23,13 @@ class DrivenProvider(Provider, driver_process.Site):
     """A provider without a tuner: a subclass launches trials, and cloudtune drives them."""
 
     def adapt(self, job: TuningJob) -> "Adapted":
-        """Return the job as it is; inputs in the cloud for which no folder is said are missing."""
-        from cloudtune.provider.inputs_here import with_missing_inputs  # noqa: PLC0415  # reading a run needs none of it
+        """Return the job without its region; inputs in the cloud for which no folder is said are missing."""
+        from cloudtune.porting.regions import without_region  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.provider.inputs_here import with_missing_inputs  # noqa: PLC0415
 
-        return with_missing_inputs(job, self.name, self.mounts)
+        here, notes = without_region(job)
+        adapted = with_missing_inputs(here, self.name, self.mounts)
+        return replace(adapted, notes=(*notes, *adapted.notes))
 
     def verify(self, job: TuningJob, base: Path) -> list[Problem]:
         return search_problems(job, base)

@@ -118,13 +118,31 @@ class Provider(ABC):
         """
         return {}
 
+    def region_of(self, job: "TuningJob") -> str | None:
+        """Return the region of this service that a job names; None for none, or where there is none to choose."""
+        if self.words is None or job.region is None:
+            return None
+        from cloudtune.porting.regions import named_region  # noqa: PLC0415  # few jobs name one
+
+        return named_region(job, self.words)
+
+    def in_region(self, region: str | None) -> Self:
+        """Return this provider for another region than the profile's; itself for None."""
+        if self.words is None or region is None:
+            return self
+        settings = {**self.settings, self.words.settings.get("region", "region"): region}
+        made = type(self)(settings, self.mounts)
+        made.tables = None if self.tables is None else self.tables.of_profile(self.tables.profile, settings)
+        return made
+
     def adapt(self, job: "TuningJob") -> "Adapted":
         """Return a job in the words of this service, by the tables of the config. Pure, as `plan` is."""
         from cloudtune.porting.adapting import Adapted, adapt  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.porting.regions import without_region  # noqa: PLC0415
         from cloudtune.porting.tables import Tables  # noqa: PLC0415
 
         if self.words is None:
-            return Adapted(job)
+            return Adapted(*without_region(job))
         return adapt(job, self.words, self.tables or Tables(settings=self.settings))
 
     def catalogue(self) -> "Catalogue":

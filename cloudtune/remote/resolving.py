@@ -13,6 +13,10 @@ CONFIG = "config"
 """Key of a run's notes: the folder of a config that is nearer to its job than the project's."""
 
 
+REGION = "region"
+"""Key of a run's notes: the region that its job names, in the place of the profile's."""
+
+
 def resolve(on: str | None, project: Path | None, base: Path | None = None) -> tuple[Provider, str, Path]:
     """Return the provider of a profile, the profile's name, and the project's folder.
 
@@ -69,6 +73,7 @@ def provider_of(record: RunRecord, project: Path) -> Provider:
     except ConfigError as error:
         return MissingProvider(error)
     provider = provider_for(Profile(record.profile, record.provider, settings), project, near)
+    provider = provider.in_region(record.native.get(REGION))
     if ELSEWHERE in record.native:
         return driven_elsewhere(provider, record.profile, record.native[ELSEWHERE], project, near)
     return provider

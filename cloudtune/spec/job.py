@@ -324,6 +324,8 @@ class TuningJob(SpecModel):
     """Where outputs go: a folder or a bucket; one, or one a provider."""
     network: Network | None = None
     """The network of the trials' machines."""
+    region: PerProvider | None = None
+    """The region that trials run in; one, or one a provider. Null: the profile's."""
     identity: PerProvider | None = None
     """The role or service account that trials run as; one, or one a provider."""
     encryption: Encryption | None = None
@@ -463,6 +465,7 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
         "compute.instance": compute.instance,
         **{f"data.{name}": place for name, place in job.data.items()},
         "output": job.output,
+        "region": job.region,
         "identity": job.identity,
         "encryption.key": encryption.key,
         "encryption.volume_key": encryption.volume_key,

@@ -404,7 +404,7 @@ def _trials(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[T
 def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[Compute]:
     return st.builds(
         Compute,
-        instance=st.none() | per_provider,
+        instance=st.none() | per_provider | st.lists(words, min_size=2, max_size=3, unique=True).map(tuple),
         count=st.integers(1, 16),
         accelerators=st.none() | st.builds(Accelerators, type=words, count=st.integers(1, 8)),
         cpus=st.none() | st.floats(0.1, 128),

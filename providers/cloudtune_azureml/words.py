@@ -36,6 +36,7 @@ class AzureMlWords(ServiceWords):
     }
     with_gpu = _GPUS
     examples = {"place": "azureml://datastores/…/paths/NAME", "image": "azureml:…@latest"}
+    fixed_region = "trials run where the workspace stands"
     settings = {"image": "environment"}
     images = AzureMlImages()
 

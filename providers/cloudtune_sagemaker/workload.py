@@ -234,10 +234,11 @@ class DefinitionWriter(Account):
     def _resources(self) -> dict[str, Any]:
         compute, several = self._job.compute, self._several
         member = f"{self._at}{FLEXIBLE if several else 'ResourceConfig'}"
-        place = f"{member}.InstanceConfigs" if several else member
-        self.own("compute.instance", compute.instance, place if several else f"{place}.InstanceType")
+        place = f"{member}.InstanceConfigs[0]" if several else member  # the others differ in their type alone
+        target = f"{member}.InstanceConfigs" if several else f"{member}.InstanceType"
+        self.own("compute.instance", compute.instance, target)
         if not several:
-            self.note_several("compute.instance", compute.instance, "compute.instance.several", f"{place}.InstanceType")
+            self.note_several("compute.instance", compute.instance, "compute.instance.several", target)
         self._ledger.carry("compute.count", f"{place}.InstanceCount")
         exact = DEFAULT_DISK if compute.disk is None else compute.disk / _GB
         disk = self.whole("compute.disk", exact, "SageMaker counts whole GB", f"{place}.VolumeSizeInGB")

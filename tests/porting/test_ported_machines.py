@@ -1,6 +1,7 @@
 """What a job needs becomes a machine type of each service; a machine type of one service becomes its equivalent on another."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cloudtune import TuningJob, api
 from cloudtune.errors import SpecError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.interface import load_provider
+from cloudtune.remote.resolving import provider_of, resolve
 
 TOML = """
 [profiles.aws]
@@ -38,7 +40,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def planned(project: Path, on: str, *, more: str = "", **compute: Any) -> Plan:
+def planned(project: Path, on: str, *, more: str = "", region: object = None, **compute: Any) -> Plan:
     if more:
         (project / "cloudtune.toml").write_text(TOML + more)
     job = TuningJob.from_data(
@@ -49,6 +51,7 @@ def planned(project: Path, on: str, *, more: str = "", **compute: Any) -> Plan:
             "space": {"x": {"type": "float", "low": 0, "high": 1}},
             "limits": {"trials": 2},
             "compute": compute,
+            "region": region,
         }
     )
     return api.plan(job, on, project=project)
@@ -202,8 +205,6 @@ def test_what_is_not_known_of_another_services_type_is_met_by_what_the_job_needs
 
 
 def test_ported_twice_is_ported_once(project: Path) -> None:
-    from cloudtune.remote.resolving import resolve
-
     provider, _, _ = resolve("gcp", project)
     job = TuningJob.from_data(
         {
@@ -285,3 +286,47 @@ def test_other_services_types_in_a_list_are_left_out_and_said(project: Path) -> 
 def test_an_empty_list_is_refused(project: Path) -> None:
     with pytest.raises(SpecError, match="compute"):
         planned(project, "aws", instance=[])
+
+
+# The region
+
+
+def test_the_jobs_region_takes_the_place_of_the_profiles(project: Path) -> None:
+    plan = planned(project, "aws", region="eu-central-1", accelerators="T4")
+    assert plan.support("region") is Support.ENCODED
+    assert "0.9205 USD an hour" in note(plan, "compute.accelerators.type")
+    assert "in eu-central-1" in note(plan, "compute.accelerators.type")
+    assert plan.rates[0].per_hour == Decimal("0.9205")
+
+
+def test_a_region_a_provider_and_one_of_another_service(project: Path) -> None:
+    both = {"aws": "eu-west-1", "gcp": "europe-west4"}
+    assert "in europe-west4" in note(planned(project, "gcp", region=both, cpus=4), "compute.cpus")
+    assert note(planned(project, "gcp", region=both), "region.sagemaker") == "said for sagemaker: of no effect here"
+    foreign = planned(project, "gcp", region="eu-west-1", cpus=4)
+    assert "eu-west-1 is another service's region" in note(foreign, "region")
+    assert "in us-central1" in note(foreign, "compute.cpus")
+
+
+def test_where_the_region_is_fixed_or_there_is_none_the_plan_says_so(project: Path) -> None:
+    fixed = planned(project, "azure", region="westeurope", accelerators="T4")
+    assert "trials run where the workspace stands; the prices are those of westeurope" in note(fixed, "region")
+    assert "0.658 USD" in note(fixed, "compute.accelerators.type")
+    assert "no region to choose" in note(planned(project, "local", region="eu-west-1"), "region")
+
+
+def test_a_run_keeps_the_region_of_its_job(project: Path) -> None:
+    job = TuningJob.from_data(
+        {
+            "name": "there",
+            "trial": {"command": "python train.py"},
+            "objective": {"metric": "score", "goal": "maximize"},
+            "space": {"x": {"type": "float", "low": 0, "high": 1}},
+            "limits": {"trials": 2},
+            "region": "europe-west4",
+        }
+    )
+    run = api.prepare(job, "gcp", project=project, base=project)
+    again = provider_of(run.record, project)
+    assert again.settings["location"] == "europe-west4"
+    assert run._provider.settings["location"] == "europe-west4"
