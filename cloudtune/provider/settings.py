@@ -31,7 +31,7 @@ class Settings(SpecModel):
         try:
             return cls.model_validate(_by_own_names(said, provider, neutral or {}))
         except ValidationError as error:
-            problems = (cls._in_words(problem, provider) for problem in error.errors())
+            problems = (cls._in_words(problem, provider, neutral or {}) for problem in error.errors())
             raise ConfigError("; ".join(problems)) from None
 
     @classmethod

@@ -270,6 +270,11 @@ def test_a_profile_may_say_things_by_names_that_mean_the_same_everywhere(
                 made({name: value, alias: value})
 
 
+def test_a_slip_in_such_a_name_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="the vertex profile has no setting 'idenity'; did you mean 'identity'"):
+        load_provider("vertex")({"idenity": "a@b.c"})
+
+
 def test_azures_profile_says_identity_and_machine_size() -> None:
     settings = {"identity": "managed", "instance": "Standard_DS3_v2", "image": "azureml:x@latest"}
     request: Any = load_provider("azureml")(settings).plan(job_with()).request
