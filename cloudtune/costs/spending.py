@@ -69,6 +69,8 @@ class Spending:
     def end(self, trial: Trial, seconds: float, machine: str = "") -> None:
         """Charge a trial for its attempt, which has ended; set its metric `cost` where that is an objective.
 
+        The metric is without the time for which machines are kept after it, since that is up to the next trial.
+
         Args:
             trial: whose charges and metrics are changed.
             seconds: that are billed for each of its machines.
@@ -80,8 +82,9 @@ class Spending:
         with_charge(trial, charge)
         if self._kept is not None:
             self._kept.add(trial, charge)
-        if self._measured and trial.cost is not None:
-            trial.metrics.setdefault(COST, float(trial.cost))
+        used = [each.used for each in trial.charges if each.used is not None]
+        if self._measured and len(used) == len(trial.charges):
+            trial.metrics.setdefault(COST, float(sum(used)))
         if self._budget is not None:
             self._budget.end(trial.number)
             self._budget.charge(charge)

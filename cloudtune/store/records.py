@@ -84,6 +84,13 @@ class Charge:
     currency: str = ""
     kept: float = 0.0
 
+    @property
+    def used(self) -> Decimal | None:
+        """What the attempt itself costs, without the time for which its machines were kept; None where that is not known."""
+        if self.amount is None or not self.kept:
+            return self.amount
+        return self.amount * Decimal(repr(self.seconds)) / Decimal(repr(self.seconds + self.kept))
+
 
 @dataclass(slots=True)
 class Trial:

@@ -258,6 +258,20 @@ def test_the_cost_of_a_trial_is_a_metric_unless_its_program_reports_one() -> Non
     assert (mine.metrics, own.metrics) == ({"cost": 2.5}, {"cost": 3.0})
 
 
+def test_the_metric_cost_is_without_the_time_for_which_machines_wait_for_the_next_trial() -> None:
+    several = [{"metric": "loss", "goal": "minimize"}, {"metric": "cost", "goal": "minimize"}]
+    spending = Spending(job_of(objective=several), Machines("m", 2, kept=900.0), [RATE])
+    trial = Trial(0, {}, attempt=1)
+    spending.end(trial, 2.5)
+    assert (trial.cost, trial.metrics) == (Decimal("902.5"), {"cost": 2.5})
+    spending.start(Trial(1, {}, attempt=1), lambda: 0.0)
+    assert trial.cost is not None
+    assert trial.cost < 900  # as it was taken before
+    trial.metrics, trial.attempt = {}, 2
+    spending.end(trial, 1.0)
+    assert trial.metrics == {"cost": pytest.approx(3.5)}
+
+
 def test_a_trial_that_launchers_say_nothing_of_is_billed_since_its_launch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launching, "time", SimpleNamespace(time=lambda: 112.0))
     assert Launcher.billed(Simulated([]), Trial(0, {}, started=100.0)) == 12.0
