@@ -319,6 +319,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         )
         for trial in found
     ]  # fmt: skip
+    spent = "cost" if "cost" not in (*metrics, *names) else "spent"
     columns = (
         "trial",
         *(["on"] if several else []),
@@ -326,10 +327,10 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         *metrics,
         *names,
         "took",
-        *(["cost"] if currency else []),
+        *([spent] if currency else []),
         "why",
     )
-    print_table(columns, rows, right=("trial", *metrics, "took", "cost"))
+    print_table(columns, rows, right=("trial", *metrics, "took", spent))
 
 
 @click.command()

@@ -36,9 +36,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def store(project: Path, *trials: Trial) -> None:
+def store(project: Path, *trials: Trial, **fields: object) -> None:
     record = RunRecord(
-        "r-1", "digits", "local", "local", json.dumps(JOB), json.dumps(PLAN), RunState.COMPLETED, created=1.0
+        "r-1",
+        "digits",
+        "local",
+        "local",
+        json.dumps({**JOB, **fields}),
+        json.dumps(PLAN),
+        RunState.COMPLETED,
+        created=1.0,
     )
     Store(project).create(record).write(trials=trials)
 
@@ -62,6 +69,18 @@ def test_lists_and_looks_say_what_was_spent_and_of_what(project: Path, capsys: p
     assert second["charges"] == [
         {"attempt": 1, "machine": "m", "machines": 2, "seconds": 60.0, "amount": "0.05", "currency": "USD", "kept": 0.0}
     ]
+
+
+def test_money_beside_an_objective_cost_has_a_name_of_its_own(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    objectives = [{"metric": "loss", "goal": "minimize"}, {"metric": "cost", "goal": "minimize"}]
+    trial = charged(0, "0.25")
+    trial.metrics["cost"] = 0.2
+    store(project, trial, objective=objectives)
+    heading, row, *_ = said(capsys, "trials").splitlines()
+    assert heading.split() == ["trial", "state", "loss", "cost", "x", "took", "spent", "why"]
+    assert "0.2500 USD" in row
 
 
 def test_a_price_that_was_not_known_makes_the_sum_a_lower_bound(
