@@ -1,7 +1,7 @@
 """What this machine has for a job's trials, and what a plan says where that is not what the job asks for."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -12,8 +12,7 @@ from cloudtune.process.devices import Device, gpus_here, is_of_kind
 from cloudtune.process.leases import SUPPORTED, Resources, resources_here
 from cloudtune.process.sharing import needs_of
 from cloudtune.provider.settings import Settings
-from cloudtune.spec.job import TuningJob
-from cloudtune.spec.units import format_size
+from cloudtune.spec.job import Accelerators, TuningJob
 
 
 def _words(said: object) -> object:
@@ -62,31 +61,38 @@ def _in_words(devices: tuple[Device, ...]) -> str:
     return ", ".join(f"{count} × {kind}" for kind, count in kinds.items()) or "no GPU"
 
 
+def _gigabytes(memory: int) -> str:
+    return f"{memory / 1e9:,.1f} GB"
+
+
 def note_machine(ledger: Ledger, job: TuningJob, here: Resources, support: Mapping[str, tuple[Support, str]]) -> None:
     """Note where this machine has not what a job's trials need, and where fewer of them fit than may run at once."""
-    compute, needs = job.compute, needs_of(job)
-
-    def note(path: str, row: str, has: str) -> None:
+    for path, row, has in _missing(job, here):
         word, message = support[row]
         ledger.note(path, word, f"{message} ({has})", path.removeprefix("compute."))
+    needs, parallel = needs_of(job), job.limits.parallel
+    room = here.room(needs, parallel) if SUPPORTED else parallel
+    if room < parallel:
+        parts = [f"{len(here.cpus)} processors", f"{_gigabytes(here.memory)} of memory"]
+        has = ", ".join([*parts, _in_words(here.gpus.devices)] if needs.gpus else parts)
+        message = f"{room} at once: no more fit on this machine ({has})"
+        ledger.note("limits.parallel", Support.APPROXIMATE, message, "limits.parallel")
 
+
+def _missing(job: TuningJob, here: Resources) -> Iterator[tuple[str, str, str]]:
+    """Yield the fields of which this machine has less or others, their rows in the table of support, and what it has."""
+    compute = job.compute
     if compute.cpus is not None and compute.cpus > len(here.cpus):
-        note("compute.cpus", "compute.cpus.fewer", f"{len(here.cpus)} processors")
+        yield "compute.cpus", "compute.cpus.fewer", f"{len(here.cpus)} processors"
     if compute.memory is not None and compute.memory > here.memory:
-        note("compute.memory", "compute.memory.less", format_size(here.memory))
+        yield "compute.memory", "compute.memory.less", _gigabytes(here.memory)
     if compute.accelerators is not None:
-        devices, row = here.gpus.devices, "compute.accelerators.other"
-        if not devices or not is_of_kind(devices[0], compute.accelerators.type):
-            note("compute.accelerators", row, _in_words(devices))
-        elif compute.accelerators.count > len(devices):
-            note("compute.accelerators.count", row, _in_words(devices))
-    room = here.room(needs, job.limits.parallel) if SUPPORTED else job.limits.parallel
-    if room < job.limits.parallel:
-        has = f"{len(here.cpus)} processors, {format_size(here.memory)} of memory, {_in_words(here.gpus.devices)}"
-        message = f"{room} at once: no more fit on this machine"
-        ledger.note(
-            "limits.parallel",
-            Support.APPROXIMATE,
-            f"{message} ({has})" if needs.gpus else f"{message} ({has.rpartition(', ')[0]})",
-            "limits.parallel",
-        )
+        for part in _missing_of_gpus(compute.accelerators, here.gpus.devices):
+            yield f"compute.accelerators{part}", "compute.accelerators.other", _in_words(here.gpus.devices)
+
+
+def _missing_of_gpus(asked: Accelerators, devices: tuple[Device, ...]) -> list[str]:
+    if not devices:
+        return [""]
+    other, fewer = not is_of_kind(devices[0], asked.type), asked.count > len(devices)
+    return [part for part, missing in ((".type", other), (".count", fewer)) if missing]

@@ -162,7 +162,7 @@ def notes(planned: Plan) -> dict[str, str]:
 def test_a_plan_says_what_this_machine_has_instead() -> None:
     assert notes(plan(compute={"accelerators": "T4:2"})) == {}
     other = "approximate: this machine has not got them: trials get what it has instead (2 × Tesla T4)"
-    assert notes(plan(compute={"accelerators": "A100"})) == {"compute.accelerators": other}
+    assert notes(plan(compute={"accelerators": "A100"})) == {"compute.accelerators.type": other}
     assert notes(plan(compute={"accelerators": "T4:8"})) == {"compute.accelerators.count": other}
     assert notes(plan({"gpus": 0}, compute={"accelerators": "T4"}))["compute.accelerators"].endswith("(no GPU)")
     assert plan(compute={"accelerators": "T4"}).support("compute.accelerators.count") is Support.EXACT
