@@ -35,11 +35,11 @@ class Settings(SpecModel):
             raise ConfigError("; ".join(problems)) from None
 
     @classmethod
-    def _in_words(cls, problem: Any, provider: str) -> str:  # pydantic's ErrorDetails
+    def _in_words(cls, problem: Any, provider: str, neutral: Mapping[str, str]) -> str:  # pydantic's ErrorDetails
         name = str(problem["loc"][0])
         if problem["type"] != "extra_forbidden":
             return f"the setting {name!r} of the {provider} profile: {problem['msg']}"
-        return f"the {provider} profile has no setting {name!r}; {suggest(name, cls.model_fields)}"
+        return f"the {provider} profile has no setting {name!r}; {suggest(name, [*cls.model_fields, *neutral])}"
 
 
 class ServiceSettings(Settings):
