@@ -1,5 +1,6 @@
 """Say before a launch what a job costs at most, and what it will probably cost."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -22,7 +23,7 @@ class Estimate:
         rate: of the machines that its trials will probably get.
         parallel: how many trials run at once.
         machines: number of machines of a trial.
-        hours: greatest machine time in hours; None without a bound.
+        hours: greatest machine time in hours, with that for which machines wait for trials; None without a bound.
         most: the greatest cost; None without a bound.
         expected: what it will probably cost; None where nothing is known to tell it by.
         basis: what `expected` follows from; "" without it.
@@ -84,15 +85,37 @@ def estimate(
     if not plan.rates:
         return None
     dearest = max(plan.rates, key=lambda rate: rate.per_hour)
-    bounds = [] if summary.machine_hours is None else [dearest.amount(summary.machine_hours * 3600)]
+    parallel = min(job.limits.parallel, summary.trials or job.limits.parallel)
+    hours = _hours(job, plan, summary, parallel * summary.machines)
+    bounds = [] if hours is None else [dearest.amount(hours * 3600)]
     if job.limits.cost is not None:
         bounds.append(job.limits.cost.amount)
-    parallel = min(job.limits.parallel, summary.trials or job.limits.parallel)
     most = min(bounds, default=None)
     expected, basis = _expected(plan.rates[0], summary, earlier, whose)
     if expected is not None and most is not None:
         expected = min(expected, most)
-    return Estimate(plan.rates[0], parallel, summary.machines, summary.machine_hours, most, expected, basis)
+    return Estimate(plan.rates[0], parallel, summary.machines, hours, most, expected, basis)
+
+
+def _hours(job: TuningJob, plan: Plan, summary: Summary, at_once: int) -> float | None:
+    """Return the greatest machine time in hours, with that for which machines are kept for the next trial.
+
+    Args:
+        job: the spec.
+        plan: of the job.
+        summary: of the plan.
+        at_once: greatest number of machines at once.
+    """
+    usual = 0.0 if plan.machines is None else plan.machines.kept
+    kept = max(usual if rate.kept is None else rate.kept for rate in plan.rates)
+    if not kept or summary.machine_hours is None:
+        return summary.machine_hours
+    until = math.inf if job.limits.time is None else job.limits.time.total_seconds()
+    bounds = [at_once * (until if math.isinf(kept) else until + kept) / 3600]
+    if summary.trials is not None and not math.isinf(kept):
+        bounds.append(summary.machine_hours + summary.trials * (1 + job.retries) * summary.machines * kept / 3600)
+    most = min(bounds)
+    return None if math.isinf(most) else most
 
 
 def _expected(rate: Rate, summary: Summary, earlier: Sequence[float], whose: str) -> tuple[Decimal | None, str]:

@@ -1,6 +1,5 @@
 """What machines cost that are kept between trials, for the next one."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,8 +11,8 @@ from cloudtune.store.records import Charge, Trial
 class KeptMachines:
     """The machines that wait for a trial. A trial pays for its machines until the next one takes them.
 
-    Machines that are kept for a time are charged for all of it as soon as their trial ends: nothing ends that time but
-    another trial. Those that stay until the run ends are charged once they are taken, or let go.
+    Machines that are kept for a time are charged for all of it as soon as their trial ends, and for what it was when
+    another trial takes them, or the run gives them back. Those that stay until the run ends are charged once that is so.
 
     Args:
         meter: of the run.
@@ -51,12 +50,12 @@ class KeptMachines:
         return next(places, None)
 
     def let_go(self) -> Iterator[tuple[Trial, Charge, Charge]]:
-        """Let go of machines that stay until the run ends; yield the trials that they are from, with
-        their charges before, and now."""
+        """Give back the machines that still wait; yield the trials that they are from, with their charges before, and now."""
         waiting, self._waiting = self._waiting, []
         for since, trial, charge in waiting:
-            if math.isinf(self._meter.kept(charge.machine)):
-                yield self._charged(trial, charge, max(self._now() - since, 0.0))
+            waited = max(self._now() - since, 0.0)
+            if waited <= self._meter.kept(charge.machine):
+                yield self._charged(trial, charge, waited)
 
     def _charged(self, trial: Trial, charge: Charge, kept: float) -> tuple[Trial, Charge, Charge]:
         machine = charge.machine if self._meter.amount(0.0, charge.machine) is not None else ""

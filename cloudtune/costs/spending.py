@@ -55,7 +55,7 @@ class Spending:
         return self._corrected([] if taken is None else [taken])
 
     def close(self) -> list[Trial]:
-        """Let go of machines that were kept until the run ends; return their trials, with their charges as they are now."""
+        """Give back the machines that wait for a trial; return the trials that they are from, with their charges as they are now."""
         return self._corrected([] if self._kept is None else list(self._kept.let_go()))
 
     def _corrected(self, changed: Iterable[tuple[Trial, Charge, Charge]]) -> list[Trial]:

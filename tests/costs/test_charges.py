@@ -161,6 +161,17 @@ def test_machines_that_stay_until_the_run_ends_are_paid_until_then():
     assert (first.cost, second.cost) == (40, 60)
 
 
+def test_machines_that_are_given_back_at_the_runs_end_are_paid_until_then():
+    clock, meter = Clock(), dollars(kept=60)
+    machines = KeptMachines(meter, clock)
+    early = ended(meter, machines, 0, 10)
+    clock.now = 70  # these have gone
+    late = ended(meter, machines, 1, 10)
+    clock.now = 75
+    assert [trial for trial, _, _ in machines.let_go()] == [late]
+    assert (early.cost, late.cost) == (70, 15)
+
+
 def test_of_several_machines_those_are_taken_that_the_trial_has_each_for_as_long_as_it_is_kept():
     rates = [Rate("a", Decimal(3600), "USD", kept=60.0), Rate("b", Decimal(7200), "USD", kept=float("inf"), count=2)]
     meter = Meter(Machines("a or b"), [*rates, Rate("c", Decimal(1), "USD")])

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,6 +200,28 @@ def test_the_most_that_a_job_costs_by_hand(limits: dict[str, Any], count: int, m
     assert found is not None
     assert found.most == (None if most is None else Decimal(most))
     assert ("no bound on the cost" in str(found)) == (most is None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept", "most"),
+    [
+        ({}, 900.0, "4.50"),  # 20 × (0.5 h + 0.25 h) × 0.30
+        ({"time": "1h"}, 900.0, "1.50"),  # 4 at once × 1.25 h × 0.30
+        ({"time": "1h"}, math.inf, "1.20"),
+        ({}, math.inf, None),  # nothing says how long the run takes, and they stay as long
+    ],
+)
+def test_machines_that_are_kept_between_trials_are_in_the_most_that_a_job_costs(
+    limits: dict[str, Any], kept: float, most: str | None
+) -> None:
+    job, plan = job_of(limits=limits), made(job_of())
+    for each in (
+        replace(plan, machines=Machines("m", kept=kept)),
+        replace(plan, rates=(replace(plan.rates[0], kept=kept),)),
+    ):
+        found = estimate(job, each, summary(job, each))
+        assert found is not None
+        assert found.most == (None if most is None else Decimal(most))
 
 
 def test_what_earlier_trials_of_the_program_took_says_what_is_expected(tmp_path: Path) -> None:
