@@ -1,6 +1,7 @@
 """One job file on all providers: the same space, the same trial contract, one table; each result within its service's semantics."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,9 @@ def test_one_file_runs_on_every_provider(project: Path, capsys: pytest.CaptureFi
         assert result["best"]["number"] == best["number"], place
         told(capsys, "fetch", result["id"], "-o", f"model-{place}")
         assert json.loads((project / f"model-{place}" / "model.json").read_text()) == best["parameters"], place
-    rows = [line.replace(" (emulated)", "*").split() for line in told(capsys, "ls").splitlines()[1:]]
-    assert [(row[1], row[2], row[-4], row[-3]) for row in rows] == [
-        (place if place == "local" else f"{place}*", "completed", "5", "score") for place in reversed(PLACES)
+    rows = [re.split(r"\s{2,}", line) for line in told(capsys, "ls").splitlines()[1:]]
+    assert [(row[1], row[2], row[5], row[-1].split()[0]) for row in rows] == [
+        (place if place == "local" else f"{place} (emulated)", "completed", "5", "score") for place in reversed(PLACES)
     ]
 
 
@@ -135,7 +136,13 @@ def test_two_inputs_of_one_variable_are_refused(project: Path, capsys: pytest.Ca
 def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--set", "trial.image=own:1", "--set", "identity.sagemaker=arn:aws:iam::123456789012:role/own"]
     assert run_app(["plan", "job.yaml", "--on", ",".join(PLACES), *given, "--set", "data={}", "--all"]) == 0
-    header, modes, *rows = capsys.readouterr().out.splitlines()[len(PLACES) :]
+    said = capsys.readouterr().out.splitlines()
+    first = next(index for index, line in enumerate(said) if line.startswith("field "))
+    summaries = [
+        line.partition(":")[0] for line in said[:first] if not line.startswith(" ")
+    ]  # each with its price below
+    assert summaries == list(PLACES)
+    header, modes, *rows = said[first:]
     assert header.split() == ["field", "value", *PLACES]
     assert modes.split() == ["mode", "auto", "driven", "managed", "managed", "managed"]
     support = {row.split()[0]: row.split()[-4:] for row in rows}

@@ -19,7 +19,7 @@ trial: {source: ., command: python train.py, image: IMAGE}
 objective: {metric: score, goal: maximize}
 space: {x: {type: float, low: 0, high: 1}}
 strategy: {type: random}
-limits: {trials: 2}
+limits: {trials: 2, trial_time: 5m}
 """
 SCRIPT = "import cloudtune.trial as t\nt.report(score=t.params()['x'])\n"
 
