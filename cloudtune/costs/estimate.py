@@ -27,6 +27,7 @@ class Estimate:
         most: the greatest cost; None without a bound.
         expected: what it will probably cost; None where nothing is known to tell it by.
         basis: what `expected` follows from; "" without it.
+        others: the rates of other machines that its trials may get.
     """
 
     rate: Rate
@@ -36,15 +37,19 @@ class Estimate:
     most: Decimal | None
     expected: Decimal | None = None
     basis: str = ""
+    others: tuple[Rate, ...] = ()
 
     def __str__(self) -> str:
-        rate = self.rate
-        kind = "spot" if rate.spot else "on demand"
+        machines = ", or ".join(self._priced(rate) for rate in (self.rate, *self.others))
+        return f"{machines}, {self.parallel} at once; {self._most()}{self._expected()}"
+
+    def _priced(self, rate: Rate) -> str:
+        count = rate.count or self.machines
+        each = f"{count} × {rate.machine}" if count > 1 else rate.machine
         about = "about " if rate.estimated else ""
-        each = f"{self.machines} × {rate.machine}" if self.machines > 1 else rate.machine
-        price = f"{about}{format_money(rate.per_hour, rate.currency)} an hour {kind}"
         source = f" ({rate.source})" if rate.source else ""
-        return f"{each} at {price}{source}, {self.parallel} at once; {self._most()}{self._expected()}"
+        kind = "spot" if rate.spot else "on demand"
+        return f"{each} at {about}{format_money(rate.per_hour, rate.currency)} an hour {kind}{source}"
 
     def _most(self) -> str:
         if self.most is None:
@@ -67,6 +72,7 @@ class Estimate:
             "most": None if self.most is None else str(self.most),
             "expected": None if self.expected is None else str(self.expected),
             "basis": self.basis,
+            "others": [rate.to_data() for rate in self.others],
         }
 
 
@@ -94,7 +100,8 @@ def estimate(
     expected, basis = _expected(plan.rates[0], summary, earlier, whose)
     if expected is not None and most is not None:
         expected = min(expected, most)
-    return Estimate(plan.rates[0], parallel, summary.machines, hours, most, expected, basis)
+    first, *others = plan.rates
+    return Estimate(first, parallel, summary.machines, hours, most, expected, basis, tuple(others))
 
 
 def _hours(job: TuningJob, plan: Plan, summary: Summary, at_once: int) -> float | None:

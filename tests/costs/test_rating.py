@@ -202,6 +202,17 @@ def test_the_most_that_a_job_costs_by_hand(limits: dict[str, Any], count: int, m
     assert ("no bound on the cost" in str(found)) == (most is None)
 
 
+def test_all_machines_that_a_trial_may_get_are_said_with_their_prices() -> None:
+    job, plan = job_of(), made(job_of())
+    several = replace(plan, rates=(*plan.rates, Rate("n", Decimal(2), "USD", spot=True, estimated=True, count=3)))
+    found = estimate(job, several, summary(job, several))
+    assert str(found).startswith(
+        "m at 0.3000 USD an hour on demand, or 3 × n at about 2.00 USD an hour spot, 4 at once; "
+    )
+    assert found is not None
+    assert found.most == 20  # 20 × 0.5 h × 2.00
+
+
 @pytest.mark.parametrize(
     ("limits", "kept", "most"),
     [
