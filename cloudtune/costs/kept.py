@@ -50,10 +50,12 @@ class KeptMachines:
         return next(places, None)
 
     def let_go(self) -> Iterator[tuple[Trial, Charge, Charge]]:
-        """Let go of all machines, as a run's end does; yield the trials that they are from, their charges before, and now."""
-        while self._waiting:
-            since, trial, charge = self._waiting.popleft()
-            yield self._charged(trial, charge, min(max(self._now() - since, 0.0), self._meter.kept))
+        """Give back the machines that still wait; yield the trials that they are from, with their charges before, and now."""
+        waiting, self._waiting = self._waiting, []
+        for since, trial, charge in waiting:
+            waited = max(self._now() - since, 0.0)
+            if waited <= self._meter.kept(charge.machine):
+                yield self._charged(trial, charge, waited)
 
     def _charged(self, trial: Trial, charge: Charge, kept: float) -> tuple[Trial, Charge, Charge]:
         machine = charge.machine if self._meter.amount(0.0, charge.machine) is not None else ""

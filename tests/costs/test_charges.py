@@ -149,16 +149,6 @@ def test_machines_that_are_kept_for_a_time_are_paid_for_it_until_the_next_trial_
     assert first.cost + second.cost == Decimal("87.5")
 
 
-def test_a_runs_end_gives_back_machines_that_would_wait_longer():
-    clock, meter = Clock(), dollars(kept=60)
-    machines = KeptMachines(meter, clock)
-    trial = ended(meter, machines, 0, 10)
-    assert trial.cost == 70
-    clock.now = 4
-    assert [after.kept for _, _, after in machines.let_go()] == [4]
-    assert trial.cost == 14
-
-
 def test_machines_that_stay_until_the_run_ends_are_paid_until_then():
     clock, meter = Clock(), dollars(kept=float("inf"))
     machines = KeptMachines(meter, clock)
