@@ -19,6 +19,7 @@ DEFAULT_SUPPORT: SupportTable = {
         ),
         EXACT,
     ),
+    "region": (Support.ENCODED, "trials run there, in the place of the profile's own region"),
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),
 }  # fmt: skip
 """Every field, as a provider carries it that has a field of its own for each."""

@@ -30,7 +30,7 @@ _OF_THE_DRIVER = (
 _OF_THE_TRIAL = ("source", "ignore", "command", "function", "environment")
 _OF_MACHINES = (
     "trial.image", "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
-    "compute.spot", "compute.max_wait", "compute.keep", "network", "identity", "encryption", "tags",
+    "compute.spot", "compute.max_wait", "compute.keep", "network", "region", "identity", "encryption", "tags",
 )  # fmt: skip
 
 DRIVEN_SUPPORT: SupportTable = {
@@ -55,6 +55,7 @@ DRIVEN_SUPPORT: SupportTable = {
     "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
     "network": (Support.APPROXIMATE, "trials use the network of their machine"),
     "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their machine; take isolated away"),
+    "region": (Support.APPROXIMATE, "of no effect: there is no region to choose here"),
     "identity": (Support.APPROXIMATE, "trials run as the user that they are started as"),
     "encryption": (Support.APPROXIMATE, "files are as safe as the machines' disks"),
     "tags": (Support.APPROXIMATE, "kept with the run, but no service sees them"),

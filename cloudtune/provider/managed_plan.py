@@ -55,6 +55,7 @@ MANAGED_SUPPORT: SupportTable = {
     "output": (Support.APPROXIMATE, "outputs stay with the service; `cloudtune fetch` copies them"),
     "network": (Support.APPROXIMATE, "trials stand in the service's own network"),
     "network.isolated": (Support.UNSUPPORTED, "trials reach the network there; take it away"),
+    "region": (Support.APPROXIMATE, "the profile decides where trials run"),
     "identity": (Support.APPROXIMATE, "trials run as whom the service runs them"),
     "encryption": (Support.APPROXIMATE, "the service has keys of its own"),
     "native": (Support.APPROXIMATE, "settings of another provider: of no effect here"),

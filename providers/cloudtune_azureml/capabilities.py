@@ -34,6 +34,7 @@ SUPPORT: SupportTable = {
     "stopping.steps": (Support.EXACT, "a step is a logged value of the metric"),
     "limits.short": (Support.APPROXIMATE, "Azure Machine Learning takes whole seconds, 60 at least; the process that follows the run ends a trial on time"),
     "retries": (Support.DRIVEN, f"Azure Machine Learning's sweep tries nothing again: {_DRIVEN}"),
+    "region": (Support.APPROXIMATE, "trials run where the workspace stands; it counts for prices"),
     "compute.instance": (Support.UNCHECKED, "of a form that sizes or computes have; which there are, only the workspace knows"),
     "compute.instance.several": (Support.DRIVEN, "driven trials get the next one where the service has no room"),
     "compute.instance.managed": (Support.APPROXIMATE, "Azure Machine Learning's tuner takes one machine type, the first; mode: driven tries the next where there is no room"),

@@ -58,6 +58,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml)"),
     "network": (_NOT_HERE, "trials use the network of this machine"),
     "network.isolated": (Support.UNSUPPORTED, "trials here can reach the network; run without isolated, or in a container of your own"),
+    "region": (_NOT_HERE, "of no effect: there is no region to choose here"),
     "identity": (_NOT_HERE, "trials run as the user who started cloudtune"),
     "encryption": (_NOT_HERE, "files are as safe as this machine's disk"),
     "tags": (_NOT_HERE, "kept with the run, but no service sees them"),

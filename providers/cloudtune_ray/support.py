@@ -46,6 +46,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "output.mounted": (Support.APPROXIMATE, "goes to the folder that stands for it (mounts in cloudtune.toml), which all nodes must see"),
     "network": (_NOT_HERE, "trials use the network of their node"),
     "network.isolated": (Support.UNSUPPORTED, "trials can reach the network of their node; take isolated away, or isolate the cluster"),
+    "region": (_NOT_HERE, "of no effect: there is no region to choose here"),
     "identity": (_NOT_HERE, "trials run as the user of the node's Ray"),
     "encryption": (_NOT_HERE, "keys and traffic are the cluster's (RAY_USE_TLS)"),
     "tags": (_NOT_HERE, "kept with the run, but the cluster does not see them"),
