@@ -4,6 +4,7 @@ The processors, memory and accelerators that a job asks for are met by the cheap
 them; what it would cost, and which come next, the plan says.
 """
 
+from cloudtune.errors import suggest
 from cloudtune.machines.accelerators import accelerator, kinds, neutral
 from cloudtune.machines.catalogue import Catalogue, Needs, Offer, catalogue
 from cloudtune.machines.data import services
@@ -38,6 +39,17 @@ def _keep(change: Change, own: tuple[str, ...], named: tuple[str, ...]) -> None:
         )
         _name(change, own)
     _spell_accelerators(change, own[0])
+    for name in own:
+        _check(change, name)
+
+
+def _check(change: Change, name: str) -> None:
+    """Refuse a machine type of the service's own that neither its SDK nor its catalogue has."""
+    types, newer = change.words.machine_types()
+    if not types or name in types or change.catalogue.machine(name) is not None:
+        return
+    hint = f"{suggest(name, types)}; if it is new, {newer} may know it"
+    change.note("compute.instance", Support.UNSUPPORTED, f"{change.words.service} has no machine type {name!r}; {hint}")
 
 
 def _name(change: Change, types: tuple[str, ...], **fields: object) -> None:

@@ -1,7 +1,7 @@
 """What a provider says of its service's own words, so that a job in another service's words can be ported to it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from cloudtune.errors import PluginError
@@ -62,6 +62,10 @@ class ServiceWords:
     def writes(self, place: str) -> bool:
         """Return whether outputs can go to a place as it stands."""
         return place.startswith(self.schemes)
+
+    def machine_types(self) -> tuple[Sequence[str], str]:
+        """Return all machine types by the service's SDK, and what of it to renew for newer ones; none where it has no list."""
+        return (), ""
 
     def kept_machines(self, settings: Mapping[str, Any]) -> str | None:  # noqa: ARG002  # most services keep none
         """Return the name of the machines that a profile keeps ready, so that no type is to be chosen; None for none."""

@@ -1,6 +1,7 @@
 """SageMaker's own words for places, roles, machine types and images."""
 
 import re
+from collections.abc import Sequence
 
 from cloudtune.porting.words import ServiceWords
 from cloudtune_sagemaker.images import SageMakerImages
@@ -33,3 +34,9 @@ class SageMakerWords(ServiceWords):
     }
     settings = {"identity": "role"}
     images = SageMakerImages()
+
+    def machine_types(self) -> tuple[Sequence[str], str]:
+        from cloudtune_sagemaker.values import machines  # noqa: PLC0415  # reads the service's model
+
+        known = machines()
+        return known.values, f"a newer boto3 than that with {known.source}"

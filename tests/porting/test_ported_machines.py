@@ -330,3 +330,20 @@ def test_a_run_keeps_the_region_of_its_job(project: Path) -> None:
     again = provider_of(run.record, project)
     assert again.settings["location"] == "europe-west4"
     assert run._provider.settings["location"] == "europe-west4"
+
+
+# Types that do not exist
+
+
+def test_a_type_that_neither_the_sdk_nor_the_catalogue_has_is_refused_with_the_nearest(project: Path) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"has no machine type 'ml.g5.3xlarge'; did you mean 'ml.g5.*if it is new, a newer boto3"
+    ):
+        planned(project, "aws", instance=["ml.g5.xlarge", "ml.g5.3xlarge"]).refuse()
+
+
+def test_a_type_that_the_sdk_alone_knows_passes(project: Path) -> None:
+    plan = planned(project, "aws", instance="ml.trn2.48xlarge")
+    plan.refuse()
+    assert plan.support("compute.instance") is Support.EXACT
+    assert plan.rates == ()
