@@ -32,7 +32,7 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away
         if len(known) == len(rates) or not needed:
             plan = replace(plan, rates=known)
     remedy = _remedy(unpriced, plan.provider, catalogue, region)
-    return _measured(_budgeted(plan, job, remedy, away=away), job, remedy, away=away)
+    return _measured(_budgeted(plan, job, remedy, away=away), job, remedy)
 
 
 def _of_one_currency(rates: Iterable[Rate | None]) -> tuple[Rate, ...]:
@@ -101,7 +101,7 @@ def _budgeted(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool
     return plan
 
 
-def _measured(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool) -> Plan:
+def _measured(plan: Plan, job: TuningJob, remedy: tuple[str, str]) -> Plan:
     """Return a plan with a note that says who reports the objective ``cost``, where that is not the program for sure."""
     if job.cost_objective is None:
         return plan
@@ -114,9 +114,6 @@ def _measured(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool
     if plan.rates:
         message = f"cloudtune reports what the trial cost in {plan.rates[0].currency}, unless its program reports it"
         return _noted(plan, path, Support.UNCHECKED, message)
-    if away:
-        message = f"{unknown}: {say_it}; or give a regex if the program prints it"
-        return _noted(plan, path, Support.UNSUPPORTED, message)
     message = f"the program has to report it, since {unknown}; if it does not, {say_it}"
     return _noted(plan, path, Support.APPROXIMATE, message)
 
