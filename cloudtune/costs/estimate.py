@@ -48,8 +48,9 @@ class Estimate:
         each = f"{count} × {rate.machine}" if count > 1 else rate.machine
         about = "about " if rate.estimated else ""
         source = f" ({rate.source})" if rate.source else ""
-        kind = "spot" if rate.spot else "on demand"
-        return f"{each} at {about}{format_money(rate.per_hour, rate.currency)} an hour {kind}{source}"
+        kind, other = ("spot", "on demand") if rate.spot else ("on demand", "spot")
+        otherwise = "" if rate.otherwise is None else f", {format_money(rate.otherwise, rate.currency)} {other}"
+        return f"{each} at {about}{format_money(rate.per_hour, rate.currency)} an hour {kind}{otherwise}{source}"
 
     def _most(self) -> str:
         if self.most is None:

@@ -59,7 +59,8 @@ def _rate_of(kind: str, price: Price, spot: bool) -> Rate | None:
     if hourly is None:
         return None
     source = price.described(dt.datetime.now(dt.UTC).date())
-    return Rate(kind, hourly, price.currency, spot, source, price.estimated)
+    otherwise = price.hourly(spot=not spot)
+    return Rate(kind, hourly, price.currency, spot, source, price.estimated, otherwise=otherwise)
 
 
 def _accelerator(compute: Compute) -> Accelerator | None:

@@ -22,6 +22,7 @@ class Rate:
         estimated: whether it was derived rather than read.
         count: number of such machines of a trial; None for that of the plan's machines.
         kept: seconds for which they stay, and are billed, after a trial, as `Machines.kept`; None for that of the plan's.
+        otherwise: an hour of the same machine on demand where this is spot, and the other way round; None if it is not known.
     """
 
     machine: str
@@ -32,6 +33,7 @@ class Rate:
     estimated: bool = False
     count: int | None = None
     kept: float | None = None
+    otherwise: Decimal | None = None
 
     def amount(self, seconds: float, machines: int = 1) -> Decimal:
         """Return what machines cost for a time, exact: rounding is for those who show it."""
@@ -48,10 +50,18 @@ class Rate:
             "estimated": self.estimated,
             "count": self.count,
             "kept": "inf" if self.kept is not None and math.isinf(self.kept) else self.kept,  # JSON has no such number
+            "otherwise": None if self.otherwise is None else str(self.otherwise),
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Return the rate for data from `to_data`."""
-        kept = data.get("kept")  # older stores have rates without it
-        return cls(**{**data, "per_hour": Decimal(data["per_hour"]), "kept": None if kept is None else float(kept)})
+        kept, otherwise = data.get("kept"), data.get("otherwise")  # older stores have rates without them
+        return cls(
+            **{
+                **data,
+                "per_hour": Decimal(data["per_hour"]),
+                "kept": None if kept is None else float(kept),
+                "otherwise": None if otherwise is None else Decimal(otherwise),
+            }
+        )

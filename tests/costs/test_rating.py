@@ -110,6 +110,8 @@ def test_spot_costs_what_is_listed_and_at_most_the_full_price(project: Path) -> 
     full = cloudtune.plan(job_of(compute={"instance": {"vertex": MACHINES["vertex"]}}), "vertex").rates[0]
     assert spot["vertex"].rates[0].spot
     assert spot["vertex"].rates[0].per_hour < full.per_hour
+    assert spot["vertex"].rates[0].otherwise == full.per_hour  # either way both are said
+    assert full.otherwise == spot["vertex"].rates[0].per_hour
     assert not spot["sagemaker"].rates[0].spot  # whose saving is in the seconds that it bills
 
 
