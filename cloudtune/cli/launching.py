@@ -131,7 +131,7 @@ def run(  # noqa: PLR0913  # one for each option
     with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
         with _how_to_go_on(made), made.unless_refused():
-            ask_before_spending(made, job, yes=yes)
+            ask_before_spending(made, job, yes=yes, quiet=quiet)
             if detach:
                 return _detach(made, as_json=as_json)
             return _follow(made, job, quiet=quiet, as_json=as_json, report=report)

@@ -36,7 +36,7 @@ def cost_line(job: "TuningJob", plan: "Plan", project: "Path") -> str:
     found = estimate_of(job, plan, project)
     if found is not None:
         return str(found)
-    return f"the price of {plan.machines.kind} is not known" if _is_paid(plan) and plan.machines is not None else ""
+    return f"{plan.machines.kind} at a price that is not known" if _is_paid(plan) and plan.machines is not None else ""
 
 
 def _is_paid(plan: "Plan", emulated: "Collection[str]" = ()) -> bool:
@@ -55,7 +55,7 @@ def _is_paid(plan: "Plan", emulated: "Collection[str]" = ()) -> bool:
     return any(machine_data(part["provider"]) is not None for name, part in whose.items() if name not in emulated)
 
 
-def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
+def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool) -> None:
     """Say what a run on a paid service costs, and ask whether to launch it where that is more than the config's limit.
 
     Without a terminal nothing is asked: a job is launched if its cost, or its time on machines, has a bound.
@@ -64,6 +64,7 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
         made: the run, which has not started.
         job: the spec.
         yes: whether the user has agreed already.
+        quiet: whether to say what it costs only where that is asked about.
 
     Raises:
         NotLaunched: the user said no, or there is no terminal and nothing bounds the job.
@@ -74,8 +75,10 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool) -> None:
     if not _is_paid(plan, made.record.emulators):
         return
     found = estimate_of(job, plan, made.project)
-    click.echo(cost_line(job, plan, made.project), err=True)
-    if yes or _is_little(found, confirm_above(made.project)):
+    agreed = yes or _is_little(found, confirm_above(made.project))
+    if not (agreed and quiet):
+        click.echo(cost_line(job, plan, made.project), err=True)
+    if agreed:
         return
     if not _is_terminal():
         if _is_endless(job, plan):

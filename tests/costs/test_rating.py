@@ -304,7 +304,7 @@ def test_a_run_over_several_profiles_is_paid_if_one_of_them_is_real_whatever_is_
             continue
         with pytest.raises(NotLaunched, match="nothing bounds what the job costs"):
             ask_before_spending(cast("Run", made), job, yes=False)
-        assert "the price of process of this machine or Standard_DS3_v2 is not known" in capsys.readouterr().err
+        assert "process of this machine or Standard_DS3_v2 at a price that is not known" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
