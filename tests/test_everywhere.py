@@ -97,7 +97,7 @@ def test_one_file_runs_on_every_provider(project: Path, capsys: pytest.CaptureFi
         assert result["best"]["number"] == best["number"], place
         told(capsys, "fetch", result["id"], "-o", f"model-{place}")
         assert json.loads((project / f"model-{place}" / "model.json").read_text()) == best["parameters"], place
-    rows = [re.split(r"\s{2,}", line) for line in told(capsys, "ls").splitlines()[1:]]
+    rows = [re.split(r"\s{2,}", line.rstrip()) for line in told(capsys, "ls").splitlines()[1:]]
     assert [(row[1], row[2], row[5], row[-1].split()[0]) for row in rows] == [
         (place if place == "local" else f"{place} (emulated)", "completed", "5", "score") for place in reversed(PLACES)
     ]

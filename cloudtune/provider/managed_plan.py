@@ -25,7 +25,7 @@ from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.job import TuningJob, alternatives, pick
 from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
@@ -72,10 +72,12 @@ def carry_fields(ledger: Ledger, job: TuningJob, places: Mapping[str, str]) -> N
         places: paths of the request by the paths of fields, such as ``trial.image``; of objectives that of their list.
     """
     for path, target in places.items():
-        value = reduce(getattr, path.split("."), job)
+        value: Any = reduce(getattr, path.split("."), job)
         if path == "objective":
             for index in range(len(job.objective)):
                 ledger.carry(f"objective[{index}]", f"{target}[{index}]")
+        elif path == "compute.instance" and len(alternatives(value, ledger.provider)) > 1:
+            ledger.note(path, Support.APPROXIMATE, "the service takes one machine type: the first", target)
         elif isinstance(value, Mapping) and path in ("trial.image", "compute.instance", "output", "identity"):
             ledger.carry_per_provider(path, value, target)
         else:

@@ -21,7 +21,7 @@ from cloudtune.plugins.entry_points import aliases
 from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel, no_text
 from cloudtune.space.space import Space
 from cloudtune.spec.consistency import Found, refuse, search_problems
-from cloudtune.spec.money import MONEY_HELP, Money, parse_money
+from cloudtune.spec.money import MONEY_HELP, Money, money_data, parse_money
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.stopping import Stopping
 from cloudtune.spec.strategies import Grid, Random, Strategy
@@ -42,7 +42,7 @@ Size = Annotated[
 Cost = Annotated[
     Money,
     BeforeValidator(parse_money),
-    PlainSerializer(str, return_type=str),
+    PlainSerializer(money_data, return_type=str | int | float),
     WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]

@@ -28,9 +28,19 @@ class Money:
     amount: Decimal
     currency: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", self.amount.normalize())  # one spelling of each amount: 12.50 is 12.5
+
     def __str__(self) -> str:
-        amount = f"{self.amount.normalize():f}"
+        amount = f"{self.amount:f}"
         return f"{self.currency} {amount}" if self.currency else amount
+
+
+def money_data(money: Money) -> str | int | float:
+    """Return what `parse_money` reads as the same amount: a number, where it has no currency and a float is exact."""
+    if money.currency or Decimal(repr(float(money.amount))) != money.amount:
+        return str(money)
+    return int(money.amount) if money.amount == int(money.amount) else float(money.amount)
 
 
 def parse_money(value: Any) -> Money:

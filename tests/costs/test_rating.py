@@ -300,10 +300,10 @@ def test_a_run_over_several_profiles_is_paid_if_one_of_them_is_real_whatever_is_
             plan=plan, project=project, record=SimpleNamespace(profile="local,far", emulators=emulated)
         )
         if "far" in emulated:
-            ask_before_spending(cast("Run", made), job, yes=False)
+            ask_before_spending(cast("Run", made), job, yes=False, quiet=False)
             continue
         with pytest.raises(NotLaunched, match="nothing bounds what the job costs"):
-            ask_before_spending(cast("Run", made), job, yes=False)
+            ask_before_spending(cast("Run", made), job, yes=False, quiet=False)
         assert "process of this machine or Standard_DS3_v2 at a price that is not known" in capsys.readouterr().err
 
 

@@ -49,7 +49,7 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 TOP_LEVEL_KEYS = (
     "name, trial, objective, metrics, space, strategy, stopping, limits, retries, warm_start, mode, strict, "
-    "compute, data, output, network, identity, encryption, tags, native, azureml, local, "
+    "compute, data, output, network, region, identity, encryption, tags, native, azureml, local, "
     "mixed, ray, sagemaker, vertex"
 )
 KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
