@@ -143,7 +143,7 @@ BREAKS: dict[str, tuple[Patch, type[BaseException]]] = {
 
 
 def cells() -> Iterator[Any]:
-    by_default = {"process on Ray": "observe", "worker on Ray": "no memory", "sagemaker": "a full disk"}
+    by_default = {"process on Ray": "observe", "worker on Ray": "", "sagemaker": "a full disk"}
     by_default |= {"vertex": "SystemExit", "azureml": "suggest", "mixed": "RecursionError"}
     for kind, each in KINDS.items():
         for way in BREAKS:

@@ -442,19 +442,10 @@ def test_callbacks_of_a_process_that_is_gone_are_not_called(tmp_path: Path) -> N
     assert tasks.of(0, 0, 2) == {}
 
 
-LONG = (
-    "test_search_cv_sample_weight_equivalence[estimator0]",
-    "test_cv_results_dtype_issue_29074",
-    "test_random_search_cv_results_multimetric",
-    "test_search_with_2d_array",
-)
-"""Four of scikit-learn's 127 tests take two fifths of the time; they run in the complete suite."""
-
-
+@pytest.mark.complete
 @pytest.mark.timeout(600)
-def test_scikit_learns_own_tests_of_its_searches_pass(request: pytest.FixtureRequest) -> None:
+def test_scikit_learns_own_tests_of_its_searches_pass() -> None:
     tests, root = "tests/sklearn/sklearn_upstream.py", Path(__file__).parents[2]
-    left_out = () if request.config.getoption("complete") else [f"--deselect={tests}::{name}" for name in LONG]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", *left_out, tests]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", tests]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-20_000:]
