@@ -97,8 +97,8 @@ def test_a_provider_of_others_passes_its_suite_with_the_wheels(built: Built, tmp
     _run(sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(wheels), str(EXAMPLE))
     python = _environment(tmp_path / "venv", built.wheel, *wheels.iterdir())
     words = ["-p", "no:cacheprovider", "-p", "no:randomly", "--rootdir", str(EXAMPLE), str(EXAMPLE / "tests")]
-    said = _run(str(python), "-P", "-m", "pytest", "-q", *words, cwd=tmp_path)
-    if " skipped" in said:
+    said = _run(str(python), "-P", "-m", "pytest", "-q", "-rs", *words, cwd=tmp_path)
+    if "there is no sshd" in said:
         pytest.skip("there is no sshd; apt-get install openssh-server")
     assert " passed" in said
 
