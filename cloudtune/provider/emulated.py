@@ -5,17 +5,19 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.config import load_profile, mounts
-from cloudtune.emulation.emulator import Emulator
 from cloudtune.plugins.entry_points import EMULATORS, emulators
 from cloudtune.plugins.loading import load
 from cloudtune.porting.words import words_of
 from cloudtune.store.projects import project_folder
 
+if TYPE_CHECKING:
+    from cloudtune.emulation.emulator import Emulator
 
-def emulator_of(provider: str) -> type[Emulator[Any]]:
+
+def emulator_of(provider: str) -> "type[Emulator[Any]]":
     """Return the emulator of a provider's service.
 
     Args:
@@ -25,6 +27,8 @@ def emulator_of(provider: str) -> type[Emulator[Any]]:
         ConfigError: there is none.
         PluginError: it cannot be loaded, or what it needs is not installed.
     """
+    from cloudtune.emulation.emulator import Emulator  # noqa: PLC0415  # most runs start none
+
     return load(EMULATORS, provider, Emulator)  # type: ignore[type-abstract]
 
 

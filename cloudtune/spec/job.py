@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     JsonValue,
     PlainSerializer,
+    PlainValidator,
     StringConstraints,
     WithJsonSchema,
     field_validator,
@@ -41,7 +42,7 @@ Size = Annotated[
 ]
 Cost = Annotated[
     Money,
-    BeforeValidator(parse_money),
+    PlainValidator(parse_money),
     PlainSerializer(money_data, return_type=str | int | float),
     WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
 ]
