@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument
-from cloudtune.cli.output import force_option, new_path
+from cloudtune.cli.output import force_option, new_path, output_file_option
 from cloudtune.errors import ConfigError
 from cloudtune.store.commands import path_word
 
@@ -38,13 +38,7 @@ def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> "l
 @click.option(
     "--from", "origin", metavar="FORMAT", required=True, help="What it is; see above.", shell_complete=_complete
 )
-@click.option(
-    "--output",
-    "-o",
-    callback=new_path,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The job file; default: standard output.",
-)
+@output_file_option("The job file; default: standard output.")
 @click.option("--study", metavar="NAME", help="Which study or experiment, where the source holds several.")
 @click.option(
     "--trials",
@@ -144,13 +138,7 @@ def _with_table(imported: "Imported", table: Path, output: Path | None) -> "Tuni
     "--to", "target", metavar="FORMAT", required=True, help="A profile or provider, or katib.", shell_complete=_complete
 )
 @click.option("--set", "overrides", metavar="PATH=VALUE", multiple=True, help="Override a field; repeatable.")
-@click.option(
-    "--output",
-    "-o",
-    callback=new_path,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file; default: standard output.",
-)
+@output_file_option("The file; default: standard output.")
 @click.option(
     "--upload", is_flag=True, help="Upload code and data and say where they are, so that other tools can launch it."
 )

@@ -14,6 +14,7 @@ from cloudtune.cli.output import (
     force_option,
     moment,
     new_path,
+    output_file_option,
     parameters,
     print_json,
     print_table,
@@ -422,13 +423,7 @@ def _interesting(made: "Run") -> int:
 
 @click.command()
 @run_argument
-@click.option(
-    "--output",
-    "-o",
-    callback=new_path,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The file; default RUN.html.",
-)
+@output_file_option("The file; default RUN.html.")
 @json_option
 @force_option
 def report(run_id: str, output: Path | None, *, as_json: bool) -> None:

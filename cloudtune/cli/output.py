@@ -5,11 +5,11 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from cloudtune.spec.job import Objective
     from cloudtune.store.records import RunRecord, Trial
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 STATE_STYLES = {
     "waiting": "dim", "running": "cyan", "stopping": "yellow", "interrupted": "yellow",
@@ -85,6 +87,16 @@ def new_or_own_report(ctx: click.Context, param: click.Parameter, value: Path | 
 def _is_no_loss(path: Path) -> bool:
     """Return whether writing to an existing path loses nothing: an empty folder, or a device such as /dev/null."""
     return not any(path.iterdir()) if path.is_dir() else path.exists() and not path.is_file()
+
+
+def output_file_option(text: str) -> "Callable[[F], F]":
+    """Return the option ``--output`` of a command that writes a file.
+
+    Args:
+        text: its help.
+    """
+    file = click.Path(path_type=Path, dir_okay=False)
+    return click.option("--output", "-o", callback=new_path, type=file, help=text)
 
 
 def print_json(data: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.launching import complete_profiles, job_argument, on_option
-from cloudtune.cli.output import force_option, new_path, print_json, print_table
+from cloudtune.cli.output import force_option, output_file_option, print_json, print_table
 from cloudtune.cli.plugin_troubles import of_all_but_providers, of_kinds, tell
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.errors.masking import masked_data, masked_text
@@ -262,9 +262,7 @@ def providers(*, as_json: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--output", "-o", callback=new_path, type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file."
-)
+@output_file_option("Write it to this file.")
 @force_option
 def schema(output: Path | None) -> None:
     """Print the JSON Schema of a job.

@@ -7,7 +7,7 @@ import click
 
 from cloudtune.cli.exchange import commented, write_text
 from cloudtune.cli.launching import complete_profiles, job_argument
-from cloudtune.cli.output import force_option, new_path
+from cloudtune.cli.output import force_option, output_file_option
 from cloudtune.errors import UnsupportedError
 from cloudtune.planning.missing import lines_to_add
 
@@ -24,13 +24,7 @@ _FIELDS = ("data", "output", "identity", "trial", "compute")
 @click.option(
     "--to", "target", metavar="PROFILE", required=True, help="A profile or provider.", shell_complete=complete_profiles
 )
-@click.option(
-    "--output",
-    "-o",
-    callback=new_path,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The job file; default: standard output.",
-)
+@output_file_option("The job file; default: standard output.")
 @force_option
 def port(job_file: Path, target: str, output: Path | None) -> int:
     """Write a job in the words of another service: its places, images, identities and machine types.

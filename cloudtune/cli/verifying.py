@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cloudtune.cli.launching import on_option
-from cloudtune.cli.output import force_option, new_path
+from cloudtune.cli.output import force_option, output_file_option
 from cloudtune.errors import ConfigError, suggest
 from cloudtune.plugins.version import __version__
 from cloudtune.store.projects import project_folder
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
     help="What the job may cost at most, where the machine's price is known.",
 )
 @click.option("--yes", is_flag=True, help="Start the job without asking.")
-@click.option(
-    "--output", "-o", callback=new_path, type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file."
-)
+@output_file_option("Write it to this file.")
 @force_option
 def verify(on: str | None, *, mode: str, cost: str, yes: bool, output: Path | None) -> int:
     """Run the smallest job there is on a real service, and say where its emulator answers otherwise.
