@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -135,3 +139,24 @@ def right(emulator: Any) -> Callable[[requests.PreparedRequest], requests.Prepar
         return prepared
 
     return sign
+
+
+@contextlib.contextmanager
+def served_by_the_command(*words: str) -> Iterator[Mapping[str, str]]:
+    """Run ``cloudtune emulate`` with these words, and give the variables that it prints; it ends well when interrupted."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cloudtune", "emulate", *words, "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            text += process.stdout.readline()
+        variables: Mapping[str, str] = json.loads(text)
+        yield variables
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0

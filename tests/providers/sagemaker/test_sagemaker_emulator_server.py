@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from emulator_requests import served_by_the_command
 from late import LATE
 from sagemaker_emulation import ECHO, Used, eventually, training, tuning
 
@@ -146,25 +144,10 @@ def test_the_fixture_sets_the_environment(sagemaker_emulator: SageMakerEmulator)
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    words = ["emulate", "sagemaker", "--json", "--mount", f"s3://data/x={tmp_path}", "--image", f"*={ECHO}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloudtune", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        text = ""
-        while not text.endswith("}\n"):
-            text += process.stdout.readline()
-        variables: Mapping[str, str] = json.loads(text)
+    with served_by_the_command("sagemaker", "--mount", f"s3://data/x={tmp_path}", "--image", f"*={ECHO}") as variables:
         keys = {name.lower(): variables[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
         s3 = boto3.client("s3", endpoint_url=variables["AWS_ENDPOINT_URL"], region_name="us-east-1", **keys)
         assert s3.get_object(Bucket="data", Key="x/a.txt")["Body"].read() == b"a"
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
 
 
 @pytest.mark.parametrize(

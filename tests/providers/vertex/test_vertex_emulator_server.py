@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import requests
+from emulator_requests import served_by_the_command
 from late import LATE
 from vertex_emulation import Used, X, eventually, request
 
@@ -156,22 +152,7 @@ def test_answers_are_messages_of_the_sdk(shared: Used) -> None:
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    words = ["emulate", "vertex", "--json", "--mount", f"gs://data/x={tmp_path}", "--image", "*=true"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cloudtune", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        assert process.stdout is not None
-        text = ""
-        while not text.endswith("}\n"):
-            text += process.stdout.readline()
-        variables: Mapping[str, str] = json.loads(text)
+    with served_by_the_command("vertex", "--mount", f"gs://data/x={tmp_path}", "--image", "*=true") as variables:
         options = ClientOptions(api_endpoint=variables["STORAGE_EMULATOR_HOST"])
         client = storage.Client(project="p", credentials=AnonymousCredentials(), client_options=options)
         assert client.bucket("data").blob("x/a.txt").download_as_bytes() == b"a"
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
