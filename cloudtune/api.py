@@ -22,7 +22,8 @@ from cloudtune.remote.resolving import CONFIG, REGION, config_folder, driven_els
 from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
 from cloudtune.space.parameters import Parameter
-from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import Objective
 from cloudtune.store.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
 from cloudtune.store.projects import project_folder, remember
 from cloudtune.store.records import ELSEWHERE, RunRecord, RunState

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.bundle.package import add_files, plain
 from cloudtune.bundle.source import source_tree
 from cloudtune.bundle.tree import File, tree_of
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.store.secrets import masked

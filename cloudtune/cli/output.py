@@ -19,7 +19,7 @@ from cloudtune.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cloudtune.spec.job import Objective
+    from cloudtune.spec.objective import Objective
     from cloudtune.store.records import RunRecord, Trial
 
 F = TypeVar("F", bound="Callable[..., Any]")

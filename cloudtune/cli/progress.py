@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from cloudtune.spec.job import Objective
+    from cloudtune.spec.objective import Objective
 
 _SHOWN_TRIALS = 6
 _LINE_INTERVAL = 1.0

@@ -9,7 +9,8 @@ from cloudtune.machines.catalogue import Catalogue
 from cloudtune.machines.machine import Accelerator, Machine, Price
 from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.planning.rates import Rate
-from cloudtune.spec.job import Compute, TuningJob
+from cloudtune.spec.compute import Compute
+from cloudtune.spec.job import TuningJob
 
 
 def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away: bool) -> Plan:

@@ -7,7 +7,8 @@ from cloudtune.costs.kept import KeptMachines
 from cloudtune.costs.meter import Meter, with_charge
 from cloudtune.planning.plan import Machines
 from cloudtune.planning.rates import Rate
-from cloudtune.spec.job import COST, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import COST
 from cloudtune.store.records import Charge, Report, Trial
 
 

@@ -5,7 +5,8 @@ from typing import ClassVar
 
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.planning.support import SupportTable
-from cloudtune.spec.job import Settled, TuningJob, alternatives, pick
+from cloudtune.spec.fields import Settled, alternatives, pick
+from cloudtune.spec.job import TuningJob
 
 
 class Account:

@@ -4,7 +4,7 @@ from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.frameworks import Framework, FrameworkImage, NoImage, NoRegion
 from cloudtune.porting.words import ServiceWords, owner
-from cloudtune.spec.job import alternatives
+from cloudtune.spec.fields import alternatives
 
 _PATH = "trial.image"
 

@@ -13,7 +13,8 @@ from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.offers import Choice, described
 from cloudtune.porting.words import is_foreign, words_of
-from cloudtune.spec.job import Accelerators, Compute, alternatives
+from cloudtune.spec.compute import Accelerators, Compute
+from cloudtune.spec.fields import alternatives
 
 _NEEDS = ("accelerators", "cpus", "memory")
 """The fields of `Compute` that say what a machine must have; the first one said bears the reason for the choice."""

@@ -5,7 +5,8 @@ from cloudtune.machines.prices import shipped
 from cloudtune.planning.plan import Note, Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.words import ServiceWords
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 
 
 def named_region(job: TuningJob, words: ServiceWords) -> str | None:

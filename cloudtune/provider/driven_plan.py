@@ -20,7 +20,8 @@ from pydantic import JsonValue
 from cloudtune.config import mounted
 from cloudtune.planning.plan import Ledger, Support, covers, leaves
 from cloudtune.planning.support import DEFAULT_SUPPORT, EXACT, SupportTable
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.stopping import Auto
 

@@ -9,7 +9,8 @@ from cloudtune.planning.plan import Note, Support
 from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.porting.adapting import Adapted
 from cloudtune.porting.words import is_local
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 
 
 def with_missing_inputs(job: TuningJob, provider: str, mounts: Mapping[str, Path]) -> Adapted:

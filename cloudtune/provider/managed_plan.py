@@ -25,7 +25,8 @@ from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
-from cloudtune.spec.job import TuningJob, alternatives, pick
+from cloudtune.spec.fields import alternatives, pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable

@@ -12,7 +12,8 @@ from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.interface import Provider
-from cloudtune.spec.job import TuningJob, alternatives
+from cloudtune.spec.fields import alternatives
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import WRITTEN, RunRecord
 from cloudtune.store.secrets import masked
 from cloudtune.store.store import RunStore, Store

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cloudtune.costs.views import trial_charge
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import ProgressCounter, keep_counting_values
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Report, Trial
 
 COST = "cost"

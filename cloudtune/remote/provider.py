@@ -27,7 +27,9 @@ from cloudtune.remote.journal import Reader, copy
 from cloudtune.remote.program import STORE
 from cloudtune.results.progress import Watcher
 from cloudtune.space.parameters import Int
-from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import Limits, TrialSpec, TuningJob
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import RunState
 from cloudtune.store.secrets import kept_environment
 from cloudtune.store.store import RunStore, Store

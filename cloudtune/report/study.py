@@ -11,7 +11,8 @@ from cloudtune.planning.plan import Plan
 from cloudtune.results.importance import importance
 from cloudtune.results.objectives import best_trial, losses, pareto_front
 from cloudtune.space.space import Space
-from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 
 if TYPE_CHECKING:

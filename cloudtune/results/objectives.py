@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Trial, TrialState
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from cloudtune.results.failures import Failures
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import RunState, Trial, TrialState
 
 

@@ -16,7 +16,9 @@ from cloudtune.search.strategy import Observation, UnsuitableStrategy
 from cloudtune.space.parameters import Count, Scalar, SpecModel
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.consistency import refuse, search_problems
-from cloudtune.spec.job import Objective, Objectives, SpaceEntries, TuningJob
+from cloudtune.spec.fields import SpaceEntries
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import Objective, Objectives
 from cloudtune.spec.stopping import Stopping, StoppingSpec
 from cloudtune.spec.strategies import Seed, Strategy, StrategySpec
 from cloudtune.store.records import TrialState

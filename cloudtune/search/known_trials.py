@@ -7,7 +7,7 @@ from cloudtune.results.objectives import losses
 from cloudtune.search.strategy import Observation
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Dimension, Space, Values
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import TrialState
 
 

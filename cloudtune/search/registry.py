@@ -7,7 +7,8 @@ from cloudtune.plugins.loading import load
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.search.strategy import Strategy
 from cloudtune.space.space import Space
-from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
 

@@ -1,8 +1,6 @@
 """The spec: one tuning job and its parts, the same in Python and in YAML."""
 
-import re
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -10,84 +8,20 @@ from pydantic import (
     BeforeValidator,
     Field,
     JsonValue,
-    PlainSerializer,
-    PlainValidator,
     StringConstraints,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from cloudtune.plugins.entry_points import aliases
-from cloudtune.space.parameters import Count, Entry, Integer, Number, Positive, SpecModel, no_text
+from cloudtune.space.parameters import Count, Integer, Number, SpecModel
 from cloudtune.space.space import Space
+from cloudtune.spec.compute import Compute, Encryption, Network
 from cloudtune.spec.consistency import Found, refuse, search_problems
-from cloudtune.spec.money import MONEY_HELP, Money, money_data, parse_money
+from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, SpaceEntries, Text
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
+from cloudtune.spec.objective import COST, Objectives, check_regex
 from cloudtune.spec.stopping import Stopping
 from cloudtune.spec.strategies import Grid, Random, Strategy
-from cloudtune.spec.units import DURATION_HELP, SIZE_HELP, format_duration, format_size, parse_duration, parse_size
-
-Duration = Annotated[
-    timedelta,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": DURATION_HELP}),
-]
-Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    PlainSerializer(format_size, return_type=str),
-    WithJsonSchema({"type": ["string", "integer"], "exclusiveMinimum": 0, "description": SIZE_HELP}),
-]
-Cost = Annotated[
-    Money,
-    PlainValidator(parse_money),
-    PlainSerializer(money_data, return_type=str | int | float),
-    WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
-]
-Text = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$")]
-_PARAMETER_NAME = r"^[^\s{}=\-][^\s{}=]*$"
-ParameterName = Annotated[str, StringConstraints(pattern=_PARAMETER_NAME, max_length=256)]
-SpaceEntries = Annotated[dict[ParameterName, Entry], Field(min_length=1)]
-"""Parameters, or lists of variants, by name."""
-
-
-def is_parameter_name(name: str) -> bool:
-    """Return whether a parameter of a space may have this name."""
-    return len(name) <= 256 and re.fullmatch(_PARAMETER_NAME[1:-1], name) is not None
-
-
-def _by_full_name(value: object) -> object:
-    """Replace aliases of providers, such as ``aws``, by their names.
-
-    Raises:
-        ValueError: two keys mean one provider.
-    """
-    if not isinstance(value, Mapping):
-        return value
-    named: dict[object, object] = {}
-    full = aliases()
-    for key, part in value.items():
-        name = full.get(key, key) if isinstance(key, str) else key
-        if name in named:
-            raise ValueError(f"says something for {name!r} twice, once by its alias; keep one")
-        named[name] = part
-    return named
-
-
-PerProvider = Text | Annotated[dict[str, Text], Field(min_length=1), BeforeValidator(_by_full_name)]
-"""One text for every provider, or a text for each provider by its name or alias."""
-
-_Alternatives = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
-
-MachineTypes = _Alternatives | Annotated[dict[str, _Alternatives], Field(min_length=1), BeforeValidator(_by_full_name)]
-"""A machine type, or a list of those that will do, the preferred one first; one for all providers, or one a provider."""
-
-
-def _one_or_list(value: object) -> object:
-    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _environment_text(value: object) -> object:
@@ -121,47 +55,6 @@ class TrialSpec(SpecModel):
         return self
 
 
-COST = "cost"
-"""The metric that cloudtune itself reports of a trial whose program does not: what the trial costs."""
-
-
-class Objective(SpecModel):
-    """A metric to be maximized or minimized."""
-
-    metric: Text
-    """The metric's name, as the trial reports it. Beside other objectives, cost is what the trial costs, unless it reports that itself."""
-    goal: Literal["maximize", "minimize"]
-    """maximize: greater is better; minimize: smaller is better."""
-    regex: Text | None = None
-    """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
-    measurement: Literal["last", "best"] = "last"
-    """Which of the reported values counts for the trial."""
-
-    @field_validator("regex")
-    @classmethod
-    def _compiles(cls, regex: str | None) -> str | None:
-        return None if regex is None else check_regex(regex)
-
-
-Objectives = Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
-"""One objective, or a list."""
-
-
-def check_regex(regex: str) -> str:
-    """Return a regex.
-
-    Raises:
-        ValueError: it does not compile, or has no group for the number.
-    """
-    try:
-        groups = re.compile(regex).groups
-    except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
-    if not groups:
-        raise ValueError("needs a group ( ) around the number")
-    return regex
-
-
 class Limits(SpecModel):
     """When the job ends, and how much of it runs at once."""
 
@@ -183,66 +76,6 @@ class Limits(SpecModel):
     """What all trials together may cost; the job ends before more is spent."""
 
 
-def _whole_or_part(value: object) -> object:
-    no_text(value)
-    if isinstance(value, int | float):
-        if 0.01 <= value < 1:
-            return value
-        if value >= 1 and float(value).is_integer():
-            return int(value)
-    raise ValueError(f"must be a whole number from 1, or a part of one from 0.01, such as 0.5; not {value!r}")
-
-
-DeviceCount = Annotated[
-    int | float,
-    BeforeValidator(_whole_or_part),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "number", "minimum": 0.01, "exclusiveMaximum": 1}]}
-    ),
-]
-
-
-class Accelerators(SpecModel):
-    """Accelerators of one trial."""
-
-    type: Text
-    """The service's name of the accelerator."""
-    count: DeviceCount = 1
-    """How many; 0.5 for two trials on each one, where trials run beside each other: on this machine, on hosts and on Ray."""
-
-
-def _accelerators(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    kind, _, count = value.rpartition(":")
-    if not kind or not re.fullmatch(r"\d+(\.\d+)?", count):
-        return {"type": value}
-    return {"type": kind, "count": float(count) if "." in count else int(count)}
-
-
-class Compute(SpecModel):
-    """What one trial runs on."""
-
-    instance: MachineTypes | None = None
-    """The machine type, or a list of those that will do, the preferred one first; one for all, or one a provider."""
-    count: Count = 1
-    """Machines of one trial; above one the trial is distributed."""
-    accelerators: Annotated[Accelerators, BeforeValidator(_accelerators)] | None = None
-    """Accelerators; also written "TYPE:COUNT"."""
-    cpus: Positive | None = None
-    """Processor cores, on services where the machine type does not determine them."""
-    memory: Size | None = None
-    """Memory that a trial may use."""
-    disk: Size | None = None
-    """Disk space of each machine."""
-    spot: bool = False
-    """Whether to use cheaper capacity that the service may reclaim."""
-    max_wait: Duration | None = None
-    """Longest time to wait for spot capacity, including the trial's own."""
-    keep: Duration | None = None
-    """How long a trial's machines stay for the next trial, so that it need not wait for their start; they cost the same meanwhile."""
-
-
 class WarmStart(SpecModel):
     """Known trials that the strategy learns from: of earlier runs, or of a table."""
 
@@ -258,30 +91,6 @@ class WarmStart(SpecModel):
         if not self.runs and self.table is None:
             raise ValueError("names nothing to learn from; give runs, a table, or both")
         return self
-
-
-class Network(SpecModel):
-    """The network of the trials' machines."""
-
-    name: Text | None = None
-    """The virtual network, on services that take its name."""
-    subnets: tuple[Text, ...] = ()
-    """Subnets of the trials' machines."""
-    security_groups: tuple[Text, ...] = ()
-    """Security groups of the trials' machines."""
-    isolated: bool = False
-    """Whether trials have no access to any network."""
-
-
-class Encryption(SpecModel):
-    """Keys for data at rest, and whether traffic between a trial's machines is encrypted."""
-
-    key: PerProvider | None = None
-    """The key of outputs."""
-    volume_key: PerProvider | None = None
-    """The key of the machines' disks; null for the service's own."""
-    traffic: bool = False
-    """Whether to encrypt the traffic between the machines of one trial."""
 
 
 class TuningJob(SpecModel):
@@ -475,18 +284,3 @@ def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from ((f"{path}.{name}", name) for name in value)
     yield from ((native_path(type(job), name), name) for name in job.native)
-
-
-Settled = str | tuple[str, ...] | Mapping[str, str | tuple[str, ...]] | None
-"""What a job says by a setting that may have a value, or several, for each provider; None for nothing."""
-
-
-def pick(value: Settled, provider: str) -> str | None:
-    """Return the value of a per-provider setting for one provider, of several the first; None if it has none."""
-    return next(iter(alternatives(value, provider)), None)
-
-
-def alternatives(value: Settled, provider: str) -> tuple[str, ...]:
-    """Return the values of a setting that may name several, such as machine types, the preferred one first; () for none."""
-    own = value.get(provider, ()) if isinstance(value, Mapping) else value or ()
-    return (own,) if isinstance(own, str) else tuple(own)

@@ -5,7 +5,7 @@ The grammar and the search are in `cloudtune.trial`, which travels with the tria
 
 from collections.abc import Mapping, Sequence
 
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.trial.printed_metrics import metric_regex
 
 

@@ -31,18 +31,10 @@ from cloudtune.space.parameters import (
     scalar_key,
 )
 from cloudtune.space.space import Space
-from cloudtune.spec.job import (
-    Accelerators,
-    Compute,
-    Encryption,
-    Limits,
-    Network,
-    Objective,
-    TrialSpec,
-    TuningJob,
-    WarmStart,
-)
+from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
+from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
 from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
 

@@ -11,7 +11,8 @@ from cloudtune.planning.account import Account
 from cloudtune.planning.embedded_spec import packed_spec
 from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.space.space_codec import safe_names
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
 from cloudtune.trial.container import HELPER

@@ -12,7 +12,8 @@ from cloudtune.process.devices import Device, gpus_here, is_of_kind
 from cloudtune.process.leases import SUPPORTED, Resources, resources_here
 from cloudtune.process.sharing import needs_of
 from cloudtune.provider.settings import Settings
-from cloudtune.spec.job import Accelerators, TuningJob
+from cloudtune.spec.compute import Accelerators
+from cloudtune.spec.job import TuningJob
 
 
 def _words(said: object) -> object:

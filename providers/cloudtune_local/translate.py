@@ -11,7 +11,8 @@ from cloudtune.process.leases import Resources
 from cloudtune.process.setting import LOG_SIZE
 from cloudtune.provider.driven_plan import driven_request
 from cloudtune.space.parameters import SpecModel
-from cloudtune.spec.job import Size, TuningJob
+from cloudtune.spec.fields import Size
+from cloudtune.spec.job import TuningJob
 from cloudtune_local.machine import note_machine
 
 PROVIDER = "local"

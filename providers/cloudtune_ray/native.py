@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from cloudtune.process.setting import LOG_SIZE
 from cloudtune.space.parameters import SpecModel
-from cloudtune.spec.job import Duration, Size
+from cloudtune.spec.fields import Duration, Size
 from cloudtune.spec.units import parse_duration
 
 RUNTIME_ENV = (

@@ -14,7 +14,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 
 OBJECTIVE_METRIC = "ObjectiveMetric"
 """The metric that the service adds to those of a tuning job's training jobs: the objective once more."""

@@ -7,7 +7,8 @@ from cloudtune.planning.plan import Support
 from cloudtune.planning.support import EXACT, STOPPED_BY_FOLLOWER, SupportTable, tuner_support
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
 from cloudtune.space.space_codec import SpaceCodec
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random
 from cloudtune_sagemaker.algorithms import algorithm_of_image

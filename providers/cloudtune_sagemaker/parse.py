@@ -16,7 +16,8 @@ from cloudtune.interop import legal_names
 from cloudtune.planning.reading import read_job, with_native
 from cloudtune.planning.translation import with_environment
 from cloudtune.planning.violations import refuse
-from cloudtune.spec.job import TuningJob, check_regex
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import check_regex
 from cloudtune_sagemaker.algorithms import OBJECTIVE_METRIC, algorithm_of
 from cloudtune_sagemaker.rules import problems
 from cloudtune_sagemaker.schema import members, response_members

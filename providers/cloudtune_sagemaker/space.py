@@ -36,7 +36,8 @@ from cloudtune.space.parameters import (
 )
 from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, Flattened, SpaceCodec, fixed_steps
-from cloudtune.spec.job import TuningJob, is_parameter_name
+from cloudtune.spec.fields import is_parameter_name
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian, Grid, Random
 from cloudtune_sagemaker.rules import MAX_PARAMETERS, MAX_TEXT, MAX_VALUES
 

@@ -8,7 +8,8 @@ from cloudtune.errors import ConfigError
 from cloudtune.planning.account import Account
 from cloudtune.planning.plain_data import mapping
 from cloudtune.planning.plan import Beside, Ledger, Support
-from cloudtune.spec.job import TuningJob, alternatives, pick
+from cloudtune.spec.fields import alternatives, pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import plain_patterns
 from cloudtune.spec.places import bucket_of, is_remote
 from cloudtune.store.secrets import MASK

@@ -23,7 +23,8 @@ from cloudtune.space.grid import listed_values
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
 from cloudtune.space.space import Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, Nested
-from cloudtune.spec.job import TuningJob, is_parameter_name
+from cloudtune.spec.fields import is_parameter_name
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Grid
 from cloudtune_vertex.rules import MAX_DISCRETE, MIN_DISTANCE
 

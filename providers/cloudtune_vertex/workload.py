@@ -6,7 +6,8 @@ from typing import Any
 from cloudtune.planning.account import Account
 from cloudtune.planning.embedded_spec import packed_spec
 from cloudtune.planning.plan import Beside, Ledger
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.places import bucket_of, is_remote
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable

@@ -24,7 +24,7 @@ from cloudtune.interop.katib.reading import parse
 from cloudtune.interop.katib.spaces import entry_of
 from cloudtune.space.axes import axis_of
 from cloudtune.space.parameters import LogNormal
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 
 if LATE:
     from scipy import stats

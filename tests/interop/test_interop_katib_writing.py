@@ -26,7 +26,9 @@ from cloudtune.interop.katib.writing import plan
 from cloudtune.planning.plan import Support, leaves
 from cloudtune.space.axes import axis_of
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter
-from cloudtune.spec.job import Compute, Objective, TrialSpec
+from cloudtune.spec.compute import Compute
+from cloudtune.spec.job import TrialSpec
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Median
 from cloudtune.spec.strategies import Evolutionary, Hyperband, HyperoptTpe, OptunaSampler, Random
 from cloudtune.testing.specs import TEXTS, jobs, parameters

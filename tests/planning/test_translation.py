@@ -14,7 +14,8 @@ from cloudtune.planning.translation import Translation, with_environment
 from cloudtune.planning.violations import Violation
 from cloudtune.provider.driven_plan import DRIVEN_SUPPORT
 from cloudtune.provider.managed_plan import MANAGED_SUPPORT
-from cloudtune.spec.job import Compute, TrialSpec, TuningJob
+from cloudtune.spec.compute import Compute
+from cloudtune.spec.job import TrialSpec, TuningJob
 from cloudtune.spec.strategies import Random
 
 

@@ -18,7 +18,7 @@ from cloudtune.publishing import Publisher, publisher, publisher_of
 from cloudtune.publishing.address import masked_address, without_secrets
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 
 

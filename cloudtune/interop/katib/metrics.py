@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cloudtune.interop.katib.model import MetricsCollectorSpec
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 
 NUMBER = r"[+-]?\d*(\.\d+)?([Ee][+-]?\d+)?"
 DEFAULT = rf"([\w|-]+)\s*=\s*({NUMBER})"

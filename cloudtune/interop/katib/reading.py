@@ -39,7 +39,8 @@ from cloudtune.interop.katib.templates import (
     places_in,
 )
 from cloudtune.interop.katib.writing import plan
-from cloudtune.spec.job import Objective, TuningJob
+from cloudtune.spec.job import TuningJob
+from cloudtune.spec.objective import Objective
 
 ENDLESS = 100
 """The number of trials for an experiment without a limit."""

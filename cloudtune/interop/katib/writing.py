@@ -18,7 +18,8 @@ from cloudtune.interop.katib.templates import GPU, MERGING, cores, filled, resol
 from cloudtune.planning.plan import Ledger, Plan, Support
 from cloudtune.space.codecs import text_of
 from cloudtune.space.parameters import Categorical, Constant, Int, Ordinal, Parameter
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Grid, Hyperband
 from cloudtune.trial import data_variable
 

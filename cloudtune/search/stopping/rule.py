@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.store.records import TrialState
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Self
 
 from cloudtune.search.stopping.rule import StoppingRule
-from cloudtune.spec.job import Objective
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Median, StoppingSpec, Truncation
 from cloudtune.store.records import TrialState
 

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Scalar
-from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob, WarmStart
+from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Auto
 from cloudtune.spec.strategies import Bayesian, Grid, Hyperband, Random, Strategy
 from cloudtune_sagemaker.emulator import errors

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
-from cloudtune.spec.job import Limits, Objective, TrialSpec, TuningJob
+from cloudtune.spec.job import Limits, TrialSpec, TuningJob
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Curve, Median, Stopping
 from cloudtune.spec.strategies import Bayesian, Grid, Random, Strategy
 from cloudtune_vertex.emulator.errors import Refused

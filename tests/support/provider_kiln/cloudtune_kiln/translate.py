@@ -11,7 +11,8 @@ from cloudtune.planning.translation import with_environment
 from cloudtune.provider import managed_plan
 from cloudtune.space.parameters import Constant, Float, Int, Parameter
 from cloudtune.space.space_codec import Flattened, linear_codecs
-from cloudtune.spec.job import TuningJob, pick
+from cloudtune.spec.fields import pick
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Random
 from cloudtune.store.secrets import MASK
 
