@@ -26,6 +26,7 @@ from cloudtune.provider.handle import RunHandle
 from cloudtune.publishing import publisher_of
 from cloudtune.remote.resolving import config_folder, provider_of
 from cloudtune.report import write_report
+from cloudtune.results.constraints import nearest_trial
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
 from cloudtune.spec.job import TuningJob
@@ -162,13 +163,21 @@ class Run(RunHandle):
 
     @property
     def best(self) -> Trial | None:
-        """The completed trial with the best objective; None before the first, and for several objectives."""
-        return best_trial(self.job.objective, self.trials())
+        """The feasible trial with the best objective; None before the first, and for several objectives.
+
+        A trial is feasible if it completed and keeps every constraint of the job.
+        """
+        return best_trial(self.job.objective, self.job.constraints, self.trials())
 
     @property
     def front(self) -> list[Trial]:
-        """The completed trials that no other beats in every objective, by number."""
-        return pareto_front(self.job.objective, self.trials())
+        """The feasible trials that no other beats in every objective, by number."""
+        return pareto_front(self.job.objective, self.job.constraints, self.trials())
+
+    @property
+    def nearest(self) -> Trial | None:
+        """Where no trial is feasible, the completed one that violates the constraints least; else None."""
+        return nearest_trial(self.job.constraints, self.trials())
 
     @property
     def cost(self) -> RunCost | None:

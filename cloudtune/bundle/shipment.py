@@ -99,7 +99,7 @@ def _job_file(job: TuningJob, codec: "SpaceCodec", base: Path, provider: str) ->
         "command": command if command is None or isinstance(command, str) else list(command),
         "function": job.trial.function,
         "metric": job.objective[0].metric,
-        "patterns": metric_patterns(job.objective, job.metrics),
+        "patterns": metric_patterns(job.measured, job.metrics),
         "spec": masked(job).to_data(portable=True),
         "data": {name: _file_below(place, base) for name, place in local.items()}
         | dict.fromkeys(job.data.keys() - local.keys(), ""),

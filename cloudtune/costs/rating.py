@@ -29,7 +29,7 @@ def rated(plan: Plan, job: TuningJob, catalogue: Catalogue, region: str, *, away
         rates = {kind: _rate(kind, job.compute, catalogue, region) for kind in kinds}
         known = _of_one_currency(rates.values())
         unpriced = next((kind for kind, rate in rates.items() if rate not in known), kinds[0])
-        needed = job.limits.cost is not None or job.cost_objective is not None
+        needed = job.limits.cost is not None or job.cost_place is not None
         if len(known) == len(rates) or not needed:
             plan = replace(plan, rates=known)
     remedy = _remedy(unpriced, plan.provider, catalogue, region)
@@ -104,10 +104,10 @@ def _budgeted(plan: Plan, job: TuningJob, remedy: tuple[str, str], *, away: bool
 
 
 def _measured(plan: Plan, job: TuningJob, remedy: tuple[str, str]) -> Plan:
-    """Return a plan with a note that says who reports the objective ``cost``, where that is not the program for sure."""
-    if job.cost_objective is None:
+    """Return a plan with a note that says who reports the metric ``cost`` of an objective or constraint, where that is not the program for sure."""
+    if job.cost_place is None:
         return plan
-    path, (unknown, say_it) = f"objective[{job.cost_objective}].metric", remedy
+    path, (unknown, say_it) = f"{job.cost_place}.metric", remedy
     if plan.support(path) is Support.UNSUPPORTED:
         return plan  # which says why
     if plan.mode == "managed":

@@ -24,7 +24,7 @@ class Spending:
     """
 
     def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
-        self._measured = job.cost_objective is not None
+        self._measured = job.cost_place is not None
         self._meter = None if machines is None else Meter(machines, rates)
         self._kept = None if self._meter is None else KeptMachines(self._meter)
         self._budget = None

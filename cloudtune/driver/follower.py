@@ -79,7 +79,7 @@ class RunFollower:
         self._run = run
         self._objective = job.objective
         self._total = job.limits.trials
-        self._counter = ProgressCounter(job.objective)
+        self._counter = ProgressCounter(job.objective, job.constraints)
         self._running: dict[int, Trial] = {}
         self._costs: dict[int, Decimal] = {}
         self._limit = None if job.limits.cost is None else job.limits.cost.amount
@@ -106,6 +106,7 @@ class RunFollower:
             counts=counts,
             total=self._total,
             best=self._counter.best,
+            nearest=self._counter.nearest,
             elapsed=record.elapsed,
             eta=time_left(sum(self._counter.counts.values()), self._total, record.elapsed),
             running=tuple(self._running.values()),

@@ -105,7 +105,7 @@ class Driver:
         self._total = self._search.total
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
-        self._counter = ProgressCounter(job.objective)
+        self._counter = ProgressCounter(job.objective, job.constraints)
         self._spending = spending or Spending(job)
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
@@ -489,6 +489,7 @@ class Driver:
             counts=counts,
             total=self._total,
             best=self._counter.best,
+            nearest=self._counter.nearest,
             elapsed=self._elapsed,
             eta=time_left(sum(self._counter.counts.values()), self._total, self._elapsed, self._limits.time),
             cost=self._spending.text,

@@ -37,8 +37,8 @@ class Mode:
 
     @cached_property
     def _reasons(self) -> list[Reason]:
-        at = self._job.cost_objective
-        return [*self._find_reasons(), *([] if at is None else [(f"objective[{at}]", _COST)])]
+        at = self._job.cost_place
+        return [*self._find_reasons(), *([] if at is None else [(at, _COST)])]
 
     @cached_property
     def driven(self) -> bool:
@@ -77,6 +77,12 @@ def strategy_reasons(job: TuningJob, strategies: tuple[type, ...]) -> Iterator[R
         yield "strategy", "strategy.driven"
     elif isinstance(job.strategy, Bayesian) and job.strategy.startup is not None:
         yield "strategy.startup", "strategy.driven"
+
+
+def constraint_reasons(job: TuningJob) -> Iterator[Reason]:
+    """Yield the constraints, which most services' tuners do not know."""
+    if job.constraints:
+        yield "constraints", "constraints"
 
 
 def course_reasons(job: TuningJob, rules: tuple[type, ...]) -> Iterator[Reason]:

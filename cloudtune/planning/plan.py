@@ -13,7 +13,7 @@ from cloudtune.errors import Problem, UnsupportedError, suggest
 from cloudtune.planning.missing import Missing, lines_to_add
 from cloudtune.planning.rates import Rate
 from cloudtune.plugins.entry_points import aliases, formats, providers
-from cloudtune.spec.job import TuningJob, per_provider
+from cloudtune.spec.job import TuningJob, per_provider, regex_paths
 from cloudtune.spec.native import FIELD, native_path
 from cloudtune.trial import data_variable
 
@@ -283,12 +283,12 @@ class Ledger:
         self._refuse_unknown_providers(job)
         self._refuse_one_variable_for_two(job)
         self._try_regexes(job)
-        plan = Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
         known = self._carried.keys() | {note.path for note in self._notes}
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
-        return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines) if lost else plan
+        self._note_constraints(job, mode)  # after the leaves were counted, which it accounts for none of
+        return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
 
     def _refuse_unknown_providers(self, job: TuningJob) -> None:
         """Note values for providers that do not exist as unsupported: such a name is a typing error."""
@@ -313,14 +313,24 @@ class Ledger:
 
     def _try_regexes(self, job: TuningJob) -> None:
         """Note regexes that would match another number than is printed, or take too long."""
-        places = {f"objective[{index}].regex": each.regex for index, each in enumerate(job.objective)}
-        places |= {f"metrics.{name}": regex for name, regex in job.metrics.items()}
+        places = regex_paths(job) | {f"metrics.{name}": regex for name, regex in job.metrics.items()}
         for path, regex in places.items():
-            if regex is not None:
-                from cloudtune.spec.regex_check import findings  # noqa: PLC0415  # few jobs have a regex
+            from cloudtune.spec.regex_check import findings  # noqa: PLC0415  # few jobs have a regex
 
-                for finding in findings(regex):
-                    self.note(path, Support.UNSUPPORTED if finding.fatal else Support.APPROXIMATE, finding.message)
+            for finding in findings(regex):
+                self.note(path, Support.UNSUPPORTED if finding.fatal else Support.APPROXIMATE, finding.message)
+
+    def _note_constraints(self, job: TuningJob, mode: str) -> None:
+        """Note what bounds with a unit are compared with, and a strategy that does not learn from violations."""
+        found = [
+            Note(f"constraints[{index}]", Support.ENCODED, each.meaning)
+            for index, each in enumerate(job.constraints)
+            if each.meaning
+        ]
+        learns = job.strategy.suggesting.on_constraints if job.constraints and mode == "driven" else ""
+        if learns:
+            found.append(Note("strategy", Support.APPROXIMATE, learns))
+        self._notes += [note for note in found if note not in self._notes]
 
 
 def covers(path: str, leaf: str) -> bool:

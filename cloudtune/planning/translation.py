@@ -27,14 +27,14 @@ from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.mode import Mode, Reason
 from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.violations import Violation
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.native import native_path
 from cloudtune.store.secrets import MASK
 
 Request = dict[str, Any]
 
 _OF_THE_DRIVER = (
-    "name", "objective", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode",
+    "name", "objective", "constraints", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode",
 )  # fmt: skip
 
 
@@ -173,10 +173,9 @@ class Translation(Account):
         return min(limit, trials)
 
     def note_regexes(self, row: str, target: str) -> None:
-        """Note the regexes of objectives, by a row of the table."""
-        for index, objective in enumerate(self._job.objective):
-            if objective.regex is not None:
-                self.note(f"objective[{index}].regex", row, target)
+        """Note the regexes of objectives and constraints, by a row of the table."""
+        for path in regex_paths(self._job):
+            self.note(path, row, target)
 
 
 def with_environment(part: Any, values: Mapping[str, str], member: str) -> Any:

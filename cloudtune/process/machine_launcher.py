@@ -94,7 +94,7 @@ class MachineLauncher(PollingLauncher):
         self._gpus, self._needs = gpus or {}, needs_of(setting.job)
         self._slots = {machine.name: self._most_on(machine, slots) for machine in machines}
         self.most = sum(self._slots.values())
-        self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
+        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics)
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Running] = {}

@@ -26,7 +26,7 @@ from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.stopping import Auto
 
 _OF_THE_DRIVER = (
-    "name", "objective", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode", "strict",
+    "name", "objective", "constraints", "metrics", "space", "strategy", "stopping", "limits", "retries", "warm_start", "mode", "strict",
 )  # fmt: skip
 _OF_THE_TRIAL = ("source", "ignore", "command", "function", "environment")
 _OF_MACHINES = (
@@ -78,7 +78,7 @@ def driven_request(
         support: the provider's table, with the rows of `DRIVEN_SUPPORT`.
         mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
     """
-    account = _Account(ledger, job, support, mounts)
+    account = _Account(ledger, job, {**DRIVEN_SUPPORT, **support}, mounts)
     account.search()
     account.machines()
     account.other_providers()

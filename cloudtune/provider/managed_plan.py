@@ -26,7 +26,7 @@ from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.fields import alternatives, pick
-from cloudtune.spec.job import TuningJob
+from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.places import is_remote
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
@@ -47,6 +47,7 @@ MANAGED_SUPPORT: SupportTable = {
     **dict.fromkeys(("compute.accelerators", "compute.cpus", "compute.memory", "compute.disk"), _MACHINE),
     **dict.fromkeys(("compute.spot", "compute.max_wait"), _ONE_KIND),
     "stopping": (Support.UNSUPPORTED, "the service ends no trial early; take it away"),
+    "constraints": (Support.UNSUPPORTED, "the service's tuner knows no constraints; take them away"),
     "retries": (Support.UNSUPPORTED, "the service tries no trial again; take it away"),
     "warm_start": (Support.UNSUPPORTED, "the service learns from no other job; take it away"),
     "mode.driven": (Support.UNSUPPORTED, "the service runs no plain jobs that cloudtune could drive; take it away"),
@@ -175,9 +176,8 @@ def close(
     if job.trial.command is None and job.trial.function is None and not own:
         message = "an image's own program is not started; give a command or a function"
         ledger.note("trial.image", Support.UNSUPPORTED, message)
-    for index, objective in enumerate(job.objective):
-        if objective.regex is not None:
-            ledger.note(f"objective[{index}].regex", *table["objective.regex"])
+    for path in regex_paths(job):
+        ledger.note(path, *table["objective.regex"])
     if job.mode == "driven":
         ledger.note("mode", *table["mode.driven"])
     ledger.note_other_natives(job, *table["native"])

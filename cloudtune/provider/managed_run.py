@@ -115,7 +115,7 @@ class ManagedRun(ServiceRun):
         self._job = job
         self._watched = {note.path for note in plan.notes if note.support is Support.WATCHED}
         self._work = UnitOfWork(run)
-        self._counter = ProgressCounter(job.objective)
+        self._counter = ProgressCounter(job.objective, job.constraints)
         self._spending = Spending(job, plan.machines, plan.rates)
         self._known: dict[int, _Known] = {}
         self._restored = False

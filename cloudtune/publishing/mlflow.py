@@ -236,20 +236,20 @@ class MlflowTarget(Target):
         self._log_spec(logged)
         params = {} if logged.params else _settings(self.job, record)
         if record.state.ended:
-            best = best_trial(self.job.objective, ended)
+            best = best_trial(self.job.objective, self.job.constraints, ended)
             params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
         tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
         cost = run_cost(ended, self.job)
         if cost is not None:
             tags |= _cost_tags(float(cost.spent), cost.currency)
-        self._log(logged, params, improvements(self.job.objective, ended), tags)
+        self._log(logged, params, improvements(self.job.objective, self.job.constraints, ended), tags)
         self._set_status(logged, RUN_STATES[record.state], record.ended if record.state.ended else None)
 
     def _best_tags(self, ended: "Sequence[Trial]") -> dict[str, str]:
         if len(self.job.objective) > 1:
-            front = pareto_front(self.job.objective, ended)
+            front = pareto_front(self.job.objective, self.job.constraints, ended)
             return {"cloudtune.front": ", ".join(str(trial.number) for trial in front)}
-        best = best_trial(self.job.objective, ended)
+        best = best_trial(self.job.objective, self.job.constraints, ended)
         if best is None:
             return {}
         return {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from cloudtune.costs.views import trial_charge
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import ProgressCounter, keep_counting_values
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Report, Trial
 
@@ -76,14 +77,17 @@ def _last_points(trial: Trial, found: Sequence[Point], objectives: Sequence[Obje
     ]
 
 
-def improvements(objectives: Sequence[Objective], ended: Iterable[Trial]) -> list[Point]:
+def improvements(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], ended: Iterable[Trial]
+) -> list[Point]:
     """Return the metrics of each trial that became the best so far; the step is the number of ended trials, from 1.
 
     Args:
         objectives: the job's objectives; with several there is no best trial.
+        constraints: the job's constraints, without which no trial is the best.
         ended: the ended trials in the order in which their ends were stored.
     """
-    counter, best = ProgressCounter(objectives), None
+    counter, best = ProgressCounter(objectives, constraints), None
     found: list[Point] = []
     for step, trial in enumerate(ended, 1):
         counter.add(trial, losses(objectives, trial.metrics))

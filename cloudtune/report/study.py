@@ -68,13 +68,13 @@ class Study:
 
     @cached_property
     def best(self) -> Trial | None:
-        """The best trial; None for several objectives."""
-        return best_trial(self.job.objective, self.trials)
+        """The best feasible trial; None for several objectives."""
+        return best_trial(self.job.objective, self.job.constraints, self.trials)
 
     @cached_property
     def front(self) -> list[Trial]:
-        """The trials on the Pareto front, by number."""
-        return pareto_front(self.job.objective, self.trials)
+        """The trials on the Pareto front of the feasible ones, by number."""
+        return pareto_front(self.job.objective, self.job.constraints, self.trials)
 
     @cached_property
     def counts(self) -> Counter[TrialState]:

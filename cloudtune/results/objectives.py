@@ -1,10 +1,12 @@
-"""Losses of trials, the best trial, and the Pareto front."""
+"""Losses of trials, the best feasible trial, and the Pareto front of feasible ones."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from cloudtune.results.constraints import is_feasible
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
-from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.records import Trial
 
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
@@ -18,17 +20,21 @@ def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tup
     )
 
 
-def best_trial(objectives: Sequence[Objective], trials: Iterable[Trial]) -> Trial | None:
-    """Return the completed trial with the lowest loss, the first of equals; None for none or several objectives."""
+def best_trial(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
+) -> Trial | None:
+    """Return the feasible trial with the lowest loss, the first of equals; None for none or several objectives."""
     if len(objectives) > 1:
         return None
-    ranked = [(loss, trial.number, trial) for trial, loss in _completed(objectives, trials)]
+    ranked = [(loss, trial.number, trial) for trial, loss in _feasible(objectives, constraints, trials)]
     return min(ranked)[2] if ranked else None
 
 
-def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[Trial]:
-    """Return the completed trials that no other dominates (as good in all objectives, better in one), by number."""
-    points = sorted(_completed(objectives, trials), key=lambda pair: (pair[1], pair[0].number))
+def pareto_front(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
+) -> list[Trial]:
+    """Return the feasible trials that no other dominates (as good in all objectives, better in one), by number."""
+    points = sorted(_feasible(objectives, constraints, trials), key=lambda pair: (pair[1], pair[0].number))
     front: list[tuple[Trial, tuple[float, ...]]] = []
     for trial, point in points:  # a trial that dominates a point comes before it in this order
         if not any(_dominates(other, point) for _, other in front):
@@ -36,8 +42,10 @@ def pareto_front(objectives: Sequence[Objective], trials: Iterable[Trial]) -> li
     return sorted((trial for trial, _ in front), key=lambda trial: trial.number)
 
 
-def _completed(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[tuple[Trial, tuple[float, ...]]]:
-    pairs = [(trial, losses(objectives, trial.metrics)) for trial in trials if trial.state is TrialState.COMPLETED]
+def _feasible(
+    objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
+) -> list[tuple[Trial, tuple[float, ...]]]:
+    pairs = [(trial, losses(objectives, trial.metrics)) for trial in trials if is_feasible(constraints, trial)]
     return [(trial, point) for trial, point in pairs if point is not None]
 
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from cloudtune.results.constraints import total_violation, violations
 from cloudtune.results.failures import Failures
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import RunState, Trial, TrialState
 
@@ -18,11 +20,12 @@ class Progress:
         state: the run's state.
         counts: how many trials there are in each state, by the state's name.
         total: how many trials there will be; None where that is not known.
-        best: the best trial so far; None before the first good one, and for several objectives.
+        best: the best feasible trial so far; None before the first good one, and for several objectives.
         elapsed: seconds since the run was started, pauses left out.
         eta: seconds that the rest will take at the pace so far; None where that is not known.
         running: the running trials, in the order in which they started.
         message: the events since the previous snapshot, one per line; "" for none.
+        nearest: the completed trial that violates the constraints least; None where one is feasible, or none is known.
         cost: what has been spent, with the budget if there is one: ``1.20 of 5.00 USD``; "" where nothing is known of it.
     """
 
@@ -35,6 +38,7 @@ class Progress:
     running: tuple[Trial, ...] = ()
     message: str = ""
     cost: str = ""
+    nearest: Trial | None = None
 
 
 Watcher = Callable[[Progress], None]
@@ -57,9 +61,24 @@ def time_left(done: int, total: int | None, elapsed: float, limit: timedelta | N
 
 
 class ProgressCounter:
-    """Counts of ended trials, and the best of them."""
+    """Counts of ended trials, and the best feasible one of them.
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
+    Args:
+        objectives: of the job.
+        constraints: of the job.
+
+    Attributes:
+        counts: the ended trials by state.
+        best: the best feasible trial; None for none, and for several objectives.
+        best_loss: its loss; infinite for none.
+        since_best: completed trials in a row, up to the last, that brought no better feasible one. Before the first
+            feasible one, a trial that violates the constraints less than all before it counts as better.
+        failures: how trials failed.
+    """
+
+    def __init__(self, objectives: Sequence[Objective], constraints: Sequence[Constraint]) -> None:
+        self._constraints = constraints
+        self._nearest: tuple[float, int, Trial] | None = None
         self._single = len(objectives) == 1
         self._metric = objectives[0].metric
         self.counts = {state: 0 for state in TrialState if state.ended}
@@ -84,13 +103,28 @@ class ProgressCounter:
         return False
 
     def _rank(self, trial: Trial, values: tuple[float, ...] | None) -> None:
-        if trial.state is not TrialState.COMPLETED or values is None or not self._single:
+        if trial.state is not TrialState.COMPLETED or values is None:
+            return
+        violation = total_violation(violations(self._constraints, trial.metrics))
+        nearer = self._nearest is None or (violation, trial.number) < self._nearest[:2]
+        if nearer:
+            self._nearest = violation, trial.number, trial
+        if not self._single:
+            return
+        if violation > 0:
+            self.since_best = 0 if nearer else self.since_best + 1
             return
         if (values[0], trial.number) < (self.best_loss, self.best.number if self.best else math.inf):
             self.since_best = 0 if values[0] < self.best_loss else self.since_best + 1
             self.best, self.best_loss = trial, values[0]
         else:
             self.since_best += 1
+
+    @property
+    def nearest(self) -> Trial | None:
+        """The completed trial that violates the constraints least; None where one is feasible, or none is known."""
+        known = self._nearest
+        return None if known is None or not 0 < known[0] < math.inf else known[2]
 
     @property
     def best_value(self) -> float | None:

@@ -1,5 +1,6 @@
 """Ask and tell: the search for the next trial, apart from anything that runs trials."""
 
+import math
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import Any, Self
 from pydantic import model_validator
 
 from cloudtune.errors import Problem, SpecError
+from cloudtune.results.constraints import bound_count, total_violation, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.search.known_trials import KnownTrial, observations
@@ -15,7 +17,8 @@ from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.strategy import Observation, UnsuitableStrategy
 from cloudtune.space.parameters import Count, Scalar, SpecModel
 from cloudtune.space.space import Space, Values
-from cloudtune.spec.consistency import refuse, search_problems
+from cloudtune.spec.consistency import constraint_problems, refuse, search_problems
+from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import SpaceEntries
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objective, Objectives
@@ -45,11 +48,19 @@ class Result:
         number: of its suggestion.
         parameters: its values by name.
         metrics: its values of the metrics by name, finite for every objective.
+        violations: by how much it violates each bound of the constraints, relative to the bound; above 0 is violated,
+            infinite where it has no value. Empty without constraints.
     """
 
     number: int
     parameters: Values
     metrics: Mapping[str, float]
+    violations: tuple[float, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether it keeps every constraint."""
+        return all(violation <= 0 for violation in self.violations)
 
 
 class Search:
@@ -98,6 +109,20 @@ class Search:
     >>> sorted({state.value for state in states})
     ['completed', 'pruned']
 
+    With constraints the best trial is the best of those that keep them all:
+
+    >>> search = Search(
+    ...     {"x": Float(low=0, high=1)},
+    ...     {"metric": "accuracy", "goal": "maximize"},
+    ...     seed=1,
+    ...     trials=20,
+    ...     constraints={"metric": "latency_ms", "max": 50},
+    ... )
+    >>> while (trial := search.ask()) is not None:
+    ...     _ = search.tell(trial, {"accuracy": trial.parameters["x"], "latency_ms": 100 * trial.parameters["x"]})
+    >>> 0.45 < search.best.parameters["x"] <= 0.5
+    True
+
     Args:
         space: the parameters by name: models such as ``Float(low=1e-4, high=1, scale="log")``, or mappings such as
             ``{"type": "int", "low": 1, "high": 8}``; a list under a name holds variants for different conditions.
@@ -109,10 +134,13 @@ class Search:
             strategy (hyperband), or else none.
         trials: the number of trials that `ask` suggests, at least 1; None for no end but the strategy's own. Some
             strategies spend their trials better when they know.
+        constraints: bounds on metrics such as ``{"metric": "latency_ms", "max": 50}``, or a list of several; trials that
+            violate one are never the `best`.
 
     Attributes:
         space: what is searched.
         objectives: what is optimised.
+        constraints: the bounds on metrics.
         seed: the seed of the suggestions.
 
     Raises:
@@ -128,6 +156,7 @@ class Search:
         seed: int | None = None,
         stopping: str | Mapping[str, Any] | StoppingSpec | None = None,
         trials: int | None = None,
+        constraints: Constraint | Mapping[str, Any] | Iterable[Constraint | Mapping[str, Any]] = (),
     ) -> None:
         from cloudtune.spec.text import from_data  # noqa: PLC0415  # a driver's job is validated already
 
@@ -140,6 +169,9 @@ class Search:
                 "stopping": {"type": stopping} if isinstance(stopping, str) else stopping,
                 "seed": seed,
                 "trials": trials,
+                "constraints": constraints
+                if isinstance(constraints, Constraint | Mapping | str)
+                else list(constraints),
             },
             type(self).__name__,
         )
@@ -165,9 +197,16 @@ class Search:
         self.seed: int = secrets.randbelow(2**31) if own_seed is None else own_seed
         self.space = Space(asked.space)
         self.objectives = asked.objective
-        count = len(self.objectives)
+        self.constraints = asked.constraints
         try:
-            self._strategy = strategy_of(asked.strategy, self.space, objectives=count, seed=self.seed, budget=trials)
+            self._strategy = strategy_of(
+                asked.strategy,
+                self.space,
+                objectives=len(self.objectives),
+                seed=self.seed,
+                budget=trials,
+                constraints=bound_count(self.constraints),
+            )
         except UnsuitableStrategy as error:
             raise SpecError([Problem("strategy", str(error))], type(self).__name__) from error
         self._rule = rule_of(asked.strategy, asked.stopping, self.objectives)
@@ -177,6 +216,7 @@ class Search:
         self._pending: dict[int, Values] = {}
         self._reported: dict[int, dict[str, float]] = {}
         self._front: list[tuple[tuple[float, ...], Result]] = []
+        self._nearest: Result | None = None
 
     @property
     def total(self) -> int | None:
@@ -196,13 +236,18 @@ class Search:
 
     @property
     def best(self) -> Result | None:
-        """The best completed trial, the first of equal ones; None before the first, and for several objectives."""
+        """The best feasible trial, the first of equal ones; None before the first, and for several objectives."""
         return self._front[0][1] if self._front and len(self.objectives) == 1 else None
 
     @property
     def front(self) -> list[Result]:
-        """The completed trials that no other is at least as good as in every objective, by number."""
+        """The feasible trials that no other is at least as good as in every objective, by number."""
         return sorted((result for _, result in self._front), key=lambda result: result.number)
+
+    @property
+    def nearest(self) -> Result | None:
+        """Where no trial is feasible, the one that violates the constraints least; else None."""
+        return None if self._front else self._nearest
 
     def ask(self) -> Suggestion | None:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
@@ -282,7 +327,7 @@ class Search:
         """
         if self._next:
             raise ValueError("known trials come before the first trial; call learn right after making the search")
-        found = observations(known, self.space, self.objectives, transfer=transfer)
+        found = observations(known, self.space, self.objectives, self.constraints, transfer=transfer)
         for observation in found:
             if transfer:
                 self._strategy.hint(observation)
@@ -294,6 +339,8 @@ class Search:
         """Take in what a pending trial reports on its way, and return whether the stopping rule ends it now.
 
         Then stop the trial, and tell its state ``pruned``. Without a stopping rule the answer is always False.
+        The rule judges the objective alone. A report of a trial that violates a constraint by what it has reported so
+        far is not passed to the rule: it ends no trial, and others are not compared with it.
 
         Args:
             trial: the suggestion, or its number.
@@ -306,9 +353,12 @@ class Search:
         """
         number = self._number_of(trial)
         reported = self._named(metrics)
-        keep_counting_values(self.objectives, self._reported.setdefault(number, {}), reported)
-        loss = losses(self.objectives[:1], reported) if self._rule is not None else None
-        return loss is not None and self._rule is not None and self._rule.observe(number, step, loss[0])
+        kept = self._reported.setdefault(number, {})
+        keep_counting_values(self.objectives, kept, reported)
+        if self._rule is None or any(0 < each < math.inf for each in violations(self.constraints, kept)):
+            return False
+        loss = losses(self.objectives[:1], reported)
+        return loss is not None and self._rule.observe(number, step, loss[0])
 
     def tell(
         self,
@@ -346,11 +396,12 @@ class Search:
             ended = TrialState.FAILED
         parameters = self._pending.pop(number)
         self._reported.pop(number, None)
-        self._strategy.observe(Observation(number, parameters, ended, found))
+        beyond = violations(self.constraints, values) if ended is TrialState.COMPLETED else ()
+        self._strategy.observe(Observation(number, parameters, ended, found, violations=beyond))
         if self._rule is not None:
             self._rule.ended(number, ended)
         if ended is TrialState.COMPLETED and found is not None:
-            self._rank(found, Result(number, parameters, values))
+            self._rank(found, Result(number, parameters, values, beyond))
         return ended
 
     def _number_of(self, trial: Suggestion | int) -> int:
@@ -369,6 +420,11 @@ class Search:
         return {self.objectives[0].metric: float(metrics)}
 
     def _rank(self, found: tuple[float, ...], result: Result) -> None:
+        if not result.feasible:
+            total = total_violation(result.violations)
+            best = math.inf if self._nearest is None else total_violation(self._nearest.violations)
+            self._nearest = result if total < best else self._nearest
+            return
         for other, known in self._front:
             if _no_worse(other, found) and (other != found or known.number < result.number):
                 return
@@ -389,9 +445,10 @@ class _Arguments(SpecModel):
     stopping: Stopping | None = None
     seed: Seed | None = None
     trials: Count | None = None
+    constraints: Constraints = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if problems := search_problems(self):
+        if problems := [*search_problems(self), *constraint_problems(self)]:
             refuse(type(self).__name__, problems)
         return self

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from cloudtune.results.constraints import violations
 from cloudtune.results.objectives import losses
 from cloudtune.search.strategy import Observation
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import TrialState
 
@@ -29,7 +31,12 @@ class KnownTrial:
 
 
 def observations(
-    known: Iterable[KnownTrial], space: Space, objectives: Sequence[Objective], *, transfer: bool
+    known: Iterable[KnownTrial],
+    space: Space,
+    objectives: Sequence[Objective],
+    constraints: Sequence[Constraint] = (),
+    *,
+    transfer: bool,
 ) -> list[Observation]:
     """Return what a strategy can learn from known trials, numbered -1, -2, …
 
@@ -37,6 +44,7 @@ def observations(
         known: the trials.
         space: that is searched now.
         objectives: of the search.
+        constraints: of the search.
         transfer: whether the trials are of related experiments, and so hints, also where a parameter is missing or out
             of range. Else they count as the search's own, and those that are no trials of its space are left out.
     """
@@ -46,7 +54,8 @@ def observations(
         if values if transfer else space.contains(values):
             lost = losses(objectives, trial.metrics) if trial.state is not TrialState.FAILED else None
             origin = (trial.origin or "another experiment") if transfer else ""
-            found.append(Observation(-len(found) - 1, values, trial.state, lost, origin))
+            beyond = violations(constraints, trial.metrics) if trial.state is TrialState.COMPLETED else ()
+            found.append(Observation(-len(found) - 1, values, trial.state, lost, origin, beyond))
     return found
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from cloudtune.plugins.entry_points import STOPPING, STRATEGIES
 from cloudtune.plugins.loading import load
+from cloudtune.results.constraints import bound_count
 from cloudtune.search.stopping.rule import StoppingRule
-from cloudtune.search.strategy import Strategy
+from cloudtune.search.strategy import Strategy, StrategyContext
 from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objective
@@ -13,7 +14,9 @@ from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
 
 
-def strategy_of(spec: StrategySpec, space: Space, *, objectives: int, seed: int, budget: int | None) -> Strategy:
+def strategy_of(
+    spec: StrategySpec, space: Space, *, objectives: int, seed: int, budget: int | None, constraints: int = 0
+) -> Strategy:
     """Return the strategy that a spec asks for.
 
     Args:
@@ -22,13 +25,17 @@ def strategy_of(spec: StrategySpec, space: Space, *, objectives: int, seed: int,
         objectives: the number of objectives.
         seed: from 0 to 2^31 - 1; a seed in the spec is not looked at.
         budget: the number of trials that will be asked for; None where that is not known.
+        constraints: the number of violations of a completed trial's observation.
 
     Raises:
         UnsuitableStrategy: it cannot search this space or these objectives, or needs a package that is not installed.
     """
     suggesting = spec.suggesting
     found = load(STRATEGIES, suggesting.type, Strategy)  # type: ignore[type-abstract]
-    return found.from_spec(suggesting, space, objectives=objectives, seed=seed, budget=budget)
+    context = StrategyContext(objectives=objectives, seed=seed, budget=budget)
+    if constraints:
+        context["constraints"] = constraints
+    return found.from_spec(suggesting, space, **context)
 
 
 def rule_of(
@@ -47,7 +54,14 @@ def rule_of(
 
 def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
     """Return the strategy that a job asks for; see `strategy_of`."""
-    return strategy_of(job.strategy, space, objectives=len(job.objective), seed=seed, budget=job.limits.trials)
+    return strategy_of(
+        job.strategy,
+        space,
+        objectives=len(job.objective),
+        seed=seed,
+        budget=job.limits.trials,
+        constraints=bound_count(job.constraints),
+    )
 
 
 def rule_for(job: TuningJob) -> StoppingRule | None:

@@ -25,6 +25,9 @@ class Observation:
         state: completed, pruned, failed or cancelled.
         losses: one per objective, lower is better whatever the goal; None where the trial has no usable value.
             A pruned trial has the losses that it last reported.
+        violations: how far a completed trial is beyond each bound, relative to the bound (see
+            `cloudtune.results.constraints.violations`): above 0 is violated, infinite where it told no value. Empty
+            without constraints, and for trials that did not complete.
         origin: "" for a trial of this search; else the name of a related experiment, whose losses are hints
             and cannot be compared with this search's. Parameters may be missing from such a trial's values.
     """
@@ -34,6 +37,12 @@ class Observation:
     state: TrialState
     losses: tuple[float, ...] | None
     origin: str = ""
+    violations: tuple[float, ...] = ()
+
+    @property
+    def feasible(self) -> bool:
+        """Whether no constraint is violated."""
+        return all(violation <= 0 for violation in self.violations)
 
 
 class StrategyContext(TypedDict, total=False):
@@ -42,6 +51,7 @@ class StrategyContext(TypedDict, total=False):
     objectives: int
     seed: int
     budget: int | None
+    constraints: int
 
 
 class Strategy(ABC):
@@ -68,6 +78,7 @@ class Strategy(ABC):
         objectives: the number of losses of an observation, at least 1.
         seed: from 0 to 2^31 - 1.
         budget: the number of trials that will be asked for; None where that is not known.
+        constraints: the number of violations of a completed trial's observation.
 
     Raises:
         UnsuitableStrategy: the strategy cannot search this space or these objectives, or needs a package that is not
@@ -80,11 +91,14 @@ class Strategy(ABC):
     needs_history: ClassVar[bool] = True
     """Whether suggestions depend on the observations; False saves memory."""
 
-    def __init__(self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None) -> None:
+    def __init__(
+        self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None, constraints: int = 0
+    ) -> None:
         self.space = space
         self.objectives = objectives
         self.seed = seed
         self.budget = budget
+        self.constraints = constraints
         self.pending: dict[int, Values] = {}
         self.observed: dict[int, Observation] = {}
 

@@ -1,6 +1,6 @@
 """Check that the parts of a search agree: the space, the objectives, the strategy and the stopping rule."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
@@ -22,6 +22,27 @@ class Named(Protocol):
         """The metric's name."""
 
 
+class Bounded(Protocol):
+    """A constraint, as far as it is checked here."""
+
+    @property
+    def metric(self) -> str:
+        """The metric's name."""
+
+    @property
+    def regex(self) -> str | None:
+        """The regex of its own."""
+
+
+class ConstrainedParts(Protocol):
+    """The fields of a job and of a search that name metrics."""
+
+    @property
+    def objective(self) -> Sequence[Named]: ...
+    @property
+    def constraints(self) -> Sequence[Bounded]: ...
+
+
 class SearchParts(Protocol):
     """The fields that a job and a search have in common."""
 
@@ -38,6 +59,29 @@ class SearchParts(Protocol):
 def search_problems(parts: SearchParts) -> list[Found]:
     """Return all problems of the parts of a search, in the order of the fields."""
     return [*_space_problems(parts), *_objective_problems(parts.objective), *_stopping_problems(parts)]
+
+
+def constraint_problems(parts: ConstrainedParts, metrics: Collection[str] = ()) -> list[Found]:
+    """Return the problems of constraints: a metric that has two, or a second regex.
+
+    Args:
+        parts: a job or a search.
+        metrics: names of the further metrics, which have a regex each.
+    """
+    problems: list[Found] = []
+    seen: set[str] = set()
+    objectives = {each.metric for each in parts.objective}
+    for index, constraint in enumerate(parts.constraints):
+        metric = constraint.metric
+        if metric in seen:
+            message = f"the metric {metric!r} has a constraint already; write max and min in one"
+            problems.append((("constraints", index, "metric"), message))
+        seen.add(metric)
+        place = "objective" if metric in objectives else "metrics" if metric in metrics else ""
+        if place and constraint.regex is not None:
+            message = f"the metric {metric!r} stands under {place} already: give its regex there alone"
+            problems.append((("constraints", index, "regex"), message))
+    return problems
 
 
 def refuse(title: str, problems: Iterable[Found]) -> NoReturn:

@@ -1,6 +1,6 @@
 """The spec: one tuning job and its parts, the same in Python and in YAML."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -16,10 +16,11 @@ from pydantic import (
 from cloudtune.space.parameters import Count, Integer, Number, SpecModel
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Compute, Encryption, Network
-from cloudtune.spec.consistency import Found, refuse, search_problems
+from cloudtune.spec.consistency import Found, constraint_problems, refuse, search_problems
+from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, SpaceEntries, Text
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
-from cloudtune.spec.objective import COST, Objectives, check_regex
+from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
 from cloudtune.spec.stopping import Stopping
 from cloudtune.spec.strategies import Grid, Random, Strategy
 
@@ -102,6 +103,8 @@ class TuningJob(SpecModel):
     """What one trial runs."""
     objective: Objectives
     """What is optimised: one objective, or a list."""
+    constraints: Constraints = ()
+    """Bounds on metrics that a trial must keep to be the best: one, or a list."""
     metrics: dict[Text, Text] = {}
     """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
     space: SpaceEntries
@@ -163,7 +166,7 @@ class TuningJob(SpecModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if problems := [*search_problems(self), *self._limit_problems()]:
+        if problems := [*search_problems(self), *constraint_problems(self, self.metrics), *self._limit_problems()]:
             refuse(type(self).__name__, problems)
         return self
 
@@ -182,15 +185,24 @@ class TuningJob(SpecModel):
         return Space(self.space)
 
     @property
-    def cost_objective(self) -> int | None:
-        """The index of the objective ``cost`` that cloudtune measures; None without it.
+    def measured(self) -> tuple[Objective | Constraint, ...]:
+        """The objectives and constraints by whose names and regexes metrics are recorded, each metric once."""
+        known = {*(each.metric for each in self.objective), *self.metrics}
+        return (*self.objective, *(each for each in self.constraints if each.metric not in known))
+
+    @property
+    def cost_place(self) -> str | None:
+        """The path of the objective or constraint ``cost`` that cloudtune measures; None without it.
 
         A sole objective of that name is the program's own, as is one with a regex.
         """
-        if len(self.objective) == 1 or COST in self.metrics:
-            return None
-        found = (index for index, each in enumerate(self.objective) if each.metric == COST and each.regex is None)
-        return next(found, None)
+        own = [each.metric for each in self.objective] == [COST] or COST in self.metrics
+        named: list[tuple[str, Objective | Constraint]] = [
+            (f"objective[{index}]", each) for index, each in enumerate(self.objective)
+        ]
+        named += [(f"constraints[{index}]", each) for index, each in enumerate(self.constraints)]
+        first = next(((path, each) for path, each in named if each.metric == COST), None)
+        return None if own or first is None or first[1].regex is not None else first[0]
 
     def driven(self) -> "TuningJob":
         """Return the job with the mode ``driven``."""
@@ -265,6 +277,20 @@ class TuningJob(SpecModel):
         from cloudtune.spec.text import to_data  # noqa: PLC0415
 
         return to_data(self, portable=portable)
+
+
+def regex_paths(job: TuningJob) -> dict[str, str]:
+    """Return the regexes of a job's objectives and constraints by their paths."""
+    named: list[tuple[str, Sequence[Objective | Constraint]]] = [
+        ("objective", job.objective),
+        ("constraints", job.constraints),
+    ]
+    return {
+        f"{field}[{index}].regex": each.regex
+        for field, listed in named
+        for index, each in enumerate(listed)
+        if each.regex is not None
+    }
 
 
 def per_provider(job: TuningJob) -> Iterator[tuple[str, str]]:

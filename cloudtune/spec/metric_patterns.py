@@ -5,29 +5,30 @@ The grammar and the search are in `cloudtune.trial`, which travels with the tria
 
 from collections.abc import Mapping, Sequence
 
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 from cloudtune.trial.printed_metrics import metric_regex
 
 
-def metric_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str]) -> dict[str, str | None]:
+def metric_patterns(measured: Sequence[Objective | Constraint], metrics: Mapping[str, str]) -> dict[str, str | None]:
     """Return for each metric its own regex, or None for `metric_regex`.
 
     Args:
-        objectives: of the job.
+        measured: objectives and constraints of the job; see `TuningJob.measured`.
         metrics: the job's further metrics, with their regexes.
     """
-    return {**{objective.metric: objective.regex for objective in objectives}, **metrics}
+    return {**{each.metric: each.regex for each in measured}, **metrics}
 
 
-def plain_patterns(objectives: Sequence[Objective], metrics: Mapping[str, str], most: int) -> dict[str, str]:
+def plain_patterns(measured: Sequence[Objective | Constraint], metrics: Mapping[str, str], most: int) -> dict[str, str]:
     """Return for each metric the regex for a service that searches the output itself.
 
     Args:
-        objectives: of the job.
+        measured: objectives and constraints of the job; see `TuningJob.measured`.
         metrics: the job's further metrics, with their regexes.
         most: greatest length of a regex on the service, in characters; see `service_regex`.
     """
-    patterns = metric_patterns(objectives, metrics)
+    patterns = metric_patterns(measured, metrics)
     return {name: service_regex(name, most) if regex is None else regex for name, regex in patterns.items()}
 
 

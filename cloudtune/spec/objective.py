@@ -13,7 +13,8 @@ from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.fields import Text
 
 
-def _one_or_list(value: object) -> object:
+def one_or_list(value: object) -> object:
+    """Return a list of what is one, or a list already."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -39,7 +40,7 @@ class Objective(SpecModel):
         return None if regex is None else check_regex(regex)
 
 
-Objectives = Annotated[tuple[Objective, ...], BeforeValidator(_one_or_list), Field(min_length=1)]
+Objectives = Annotated[tuple[Objective, ...], BeforeValidator(one_or_list), Field(min_length=1)]
 """One objective, or a list."""
 
 

@@ -18,6 +18,11 @@ from cloudtune.space.parameters import Count, Integer, SpecModel, no_text
 from cloudtune.spec.kinds import Kinds
 from cloudtune.spec.stopping import Asha, StoppingSpec
 
+_PENALISED = (
+    "{} knows no constraints: a trial that violates one counts as worse than every feasible one, and the more the "
+    "more it violates"
+)
+
 Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
 
 
@@ -46,8 +51,24 @@ class StrategySpec(SpecModel):
         """The stopping rule that belongs to the strategy, so that the job may have no other; None for none."""
         return None
 
+    @property
+    def on_constraints(self) -> str:
+        """What a plan says where a job has constraints: how the strategy differs from one that learns from violations.
 
-class Grid(StrategySpec):
+        "" where it learns from `cloudtune.search.Observation.violations`, or from no result at all.
+        """
+        return f"whether {self.type} learns from violations is not known: the best trial is a feasible one in any case"
+
+
+class _OwnStrategy(StrategySpec):
+    """The base of cloudtune's own strategies."""
+
+    @property
+    def on_constraints(self) -> str:
+        return ""
+
+
+class Grid(_OwnStrategy):
     """Every combination of the values, in a fixed order (the last parameter varies fastest)."""
 
     type: Literal["grid"] = "grid"
@@ -55,7 +76,7 @@ class Grid(StrategySpec):
     """Number of equally spaced values of a parameter without a step; null if every axis is finite."""
 
 
-class Random(StrategySpec):
+class Random(_OwnStrategy):
     """Independent draws from the space's distribution; a finite space is drawn without repetition."""
 
     type: Literal["random"] = "random"
@@ -63,7 +84,7 @@ class Random(StrategySpec):
     """Makes the run repeatable; null draws one."""
 
 
-class Sobol(StrategySpec):
+class Sobol(_OwnStrategy):
     """A scrambled Sobol sequence: spreads more evenly than random."""
 
     type: Literal["sobol"] = "sobol"
@@ -71,7 +92,7 @@ class Sobol(StrategySpec):
     """Makes the run repeatable; null draws one."""
 
 
-class Bayesian(StrategySpec):
+class Bayesian(_OwnStrategy):
     """Bayesian optimization: a Gaussian process models the objective, and the next trial maximizes an acquisition function."""
 
     type: Literal["bayesian"] = "bayesian"
@@ -81,7 +102,7 @@ class Bayesian(StrategySpec):
     """Quasi-random trials before the model is used; null chooses a number by the space and the budget."""
 
 
-class Hyperband(StrategySpec):
+class Hyperband(_OwnStrategy):
     """Many short trials, of which the best continue (asynchronous successive halving, arXiv 1810.05934)."""
 
     type: Literal["hyperband"] = "hyperband"
@@ -117,7 +138,7 @@ class Hyperband(StrategySpec):
         return Asha(min_resource=self.min_resource, max_resource=self.max_resource, eta=self.eta)
 
 
-class Evolutionary(StrategySpec):
+class Evolutionary(_OwnStrategy):
     """An evolutionary algorithm: new trials are bred from the best of a population."""
 
     type: Literal["evolutionary"] = "evolutionary"
@@ -127,7 +148,7 @@ class Evolutionary(StrategySpec):
     """Members of a generation; null chooses a number by the space."""
 
 
-class OptunaSampler(StrategySpec):
+class OptunaSampler(_OwnStrategy):
     """A sampler of Optuna, which comes with the extra ``optuna``."""
 
     type: Literal["optuna"] = "optuna"
@@ -138,8 +159,12 @@ class OptunaSampler(StrategySpec):
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
 
+    @property
+    def on_constraints(self) -> str:
+        return _PENALISED.format("CmaEsSampler") if self.sampler == "CmaEsSampler" else ""
 
-class HyperoptTpe(StrategySpec):
+
+class HyperoptTpe(_OwnStrategy):
     """The tree of Parzen estimators of HyperOpt, which comes with the extra ``hyperopt``."""
 
     type: Literal["hyperopt"] = "hyperopt"
@@ -151,6 +176,10 @@ class HyperoptTpe(StrategySpec):
     """The share of the trials that count as good, times the square root of their number."""
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
+
+    @property
+    def on_constraints(self) -> str:
+        return _PENALISED.format("HyperOpt")
 
 
 _Own = Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe

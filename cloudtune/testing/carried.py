@@ -28,6 +28,7 @@ Key = str | int
 _DRIVER_FIELDS = (
     "name",
     "objective",
+    "constraints",
     "metrics",
     "space",
     "strategy",
@@ -39,7 +40,9 @@ _DRIVER_FIELDS = (
 )
 _PLAN_FIELDS = ("strict", "mode")
 _CODE_FIELDS = ("trial.source", "trial.ignore", "trial.command", "trial.function", "metrics", "objective")
-_DERIVED = re.compile(r"(objective\[\d+\]\.regex|metrics\..*|space\..*\.step|compute\.accelerators\.type)")
+_DERIVED = re.compile(
+    r"((objective|constraints)\[\d+\]\.regex|metrics\..*|space\..*\.step|compute\.accelerators\.type)"
+)
 """Leaves that the service gets in a form of its own, such as a pattern in its dialect."""
 
 

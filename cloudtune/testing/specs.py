@@ -32,6 +32,7 @@ from cloudtune.space.parameters import (
 )
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
 from cloudtune.spec.objective import Objective
@@ -316,6 +317,18 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     return TuningJob(**chosen)
 
 
+def _constraints(words: Texts) -> SearchStrategy[Constraint]:
+    """Generate constraints on metrics that are neither objectives nor further metrics."""
+    low, high = st.floats(-1e6, 0), st.floats(0, 1e6) | st.sampled_from(["8GB", "512MiB", "50ms", "2h"])
+    bounds = st.one_of(st.tuples(low, high), st.tuples(st.none(), high), st.tuples(low, st.none()))
+    return st.builds(
+        lambda name, ends, regex: Constraint(metric=f"bounded {name}", min=ends[0], max=ends[1], regex=regex),
+        words,
+        bounds,
+        st.none() | st.sampled_from(_REGEXES),
+    )
+
+
 @st.composite
 def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
     counts = st.none() | st.integers(1, 200)
@@ -340,6 +353,7 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
     return {
         "name": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,20}[A-Za-z0-9])?", fullmatch=True),
         "trial": _trials(words, per_provider),
+        "constraints": st.lists(_constraints(words), max_size=3, unique_by=lambda each: each.metric).map(tuple),
         "metrics": st.dictionaries(words, st.sampled_from(_REGEXES), max_size=3),
         "retries": st.integers(0, 5),
         "warm_start": st.builds(

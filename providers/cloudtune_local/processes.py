@@ -45,7 +45,7 @@ class ProcessLauncher(Launcher):
         self._sharing = sharing
         self.most = sharing.most(setting.job.limits.parallel)
         self._load = load
-        self._patterns = metric_patterns(setting.job.objective, setting.job.metrics)
+        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics)
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Process] = {}

@@ -27,6 +27,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.image": (_NOT_HERE, "no container: trials run as processes of this machine, in the Python that runs cloudtune"),
     "trial.environment": (Support.EXACT, ""),
     "objective": (Support.EXACT, ""),
+    "constraints": (Support.EXACT, ""),
     "metrics": (Support.EXACT, ""),
     "space": (Support.EXACT, ""),
     "strategy": (Support.EXACT, ""),

@@ -42,8 +42,8 @@ def notes_on_prices(job: TuningJob, plans: Mapping[str, Plan]) -> Iterator[Note]
         asked = job.limits.cost is not None
         unknown = "" if asked else "what the run costs is not known, since "
         yield Note("limits.cost", Support.UNSUPPORTED if asked else Support.UNCHECKED, unknown + message)
-        if job.cost_objective is not None:
-            yield Note(f"objective[{job.cost_objective}].metric", Support.UNSUPPORTED, message)
+        if job.cost_place is not None:
+            yield Note(f"{job.cost_place}.metric", Support.UNSUPPORTED, message)
     unpriced = [profile for profile, plan in plans.items() if not plan.rates]
     if currencies and unpriced and job.limits.cost is None:
         message = f"nothing says what trials cost on {', '.join(unpriced)}: what the run costs is known but for those"

@@ -16,6 +16,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.image": (_NOT_HERE, "no container: trials run in the Python of the node's Ray, or in what ray: {runtime_env: …} makes"),
     "trial.environment": (Support.EXACT, ""),
     "objective": (Support.EXACT, ""),
+    "constraints": (Support.EXACT, ""),
     "metrics": (Support.EXACT, ""),
     "space": (Support.EXACT, ""),
     "strategy": (Support.EXACT, ""),

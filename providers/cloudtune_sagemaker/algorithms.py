@@ -14,6 +14,7 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 
 OBJECTIVE_METRIC = "ObjectiveMetric"
@@ -113,13 +114,15 @@ def _table() -> Mapping[str, Any]:
     return table
 
 
-def as_printed(objectives: Sequence[Objective], specification: Mapping[str, Any]) -> list[Objective]:
-    """Return objectives with the regexes of the algorithm that prints them, where they have none of their own."""
+def as_printed(
+    measured: Sequence[Objective | Constraint], specification: Mapping[str, Any]
+) -> list[Objective | Constraint]:
+    """Return objectives and constraints with the regexes of the algorithm that prints them, where they have none of their own."""
     algorithm = algorithm_of(specification)
     if algorithm is None or not algorithm.own:
-        return list(objectives)
+        return list(measured)
     known = {**algorithm.metrics, **algorithm.others}
-    return [each.model_copy(update={"regex": each.regex or known.get(each.metric)}) for each in objectives]
+    return [each.model_copy(update={"regex": each.regex or known.get(each.metric)}) for each in measured]
 
 
 def with_objective(definitions: Sequence[Mapping[str, str]], objective: str) -> list[Mapping[str, str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cloudtune.planning.mode import Reason, course_reasons, plain_space_reasons, strategy_reasons
+from cloudtune.planning.mode import Reason, constraint_reasons, course_reasons, plain_space_reasons, strategy_reasons
 from cloudtune.planning.plan import Support
 from cloudtune.planning.support import EXACT, STOPPED_BY_FOLLOWER, SupportTable, tuner_support
 from cloudtune.space.parameters import Categorical, Float, Int, LogNormal, Normal, Ordinal, Parameter
@@ -58,6 +58,7 @@ def reasons(job: TuningJob, codec: SpaceCodec, branches: list[Branch]) -> Iterat
         if objective.measurement == "best":
             yield f"objective[{index}].measurement", "objective.measurement"
     yield from _of_strategy(job, branches)
+    yield from constraint_reasons(job)
     yield from course_reasons(job, (Auto, Median))
     if job.warm_start is not None and job.warm_start.table is not None:
         yield "warm_start.table", "warm_start.table"

@@ -74,7 +74,7 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
         request: Any = brief.plan.request
         self.aws = aws
         self._name = run_name(brief.job.name, brief.id)
-        printed = as_printed(brief.job.objective, request.get("AlgorithmSpecification") or {})
+        printed = as_printed(brief.job.measured, request.get("AlgorithmSpecification") or {})
         self._patterns = metric_patterns(printed, brief.job.metrics)
         self._jobs: dict[str, _Known] = {}
         self._logs = LogStreams(aws, f"{self._name}-", brief.created)

@@ -97,7 +97,7 @@ class SageMakerTuner(TrainingJobOutputs, Tuner):
         self.aws = aws
         self._job = brief.job
         self._codec = codec_of(brief.job)
-        self._patterns = metric_patterns(as_printed(brief.job.objective, _specification(request)), brief.job.metrics)
+        self._patterns = metric_patterns(as_printed(brief.job.measured, _specification(request)), brief.job.metrics)
         self._trials: dict[int, _Known] = {}
         self._logs = LogStreams(aws, f"{name}-", brief.created)
         self._early: dict[int, list[Line]] = {}

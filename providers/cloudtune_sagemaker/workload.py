@@ -8,9 +8,11 @@ from cloudtune.errors import ConfigError
 from cloudtune.planning.account import Account
 from cloudtune.planning.plain_data import mapping
 from cloudtune.planning.plan import Beside, Ledger, Support
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.fields import alternatives, pick
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import plain_patterns
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.places import bucket_of, is_remote
 from cloudtune.store.secrets import MASK
 from cloudtune.trial import data_variable
@@ -136,18 +138,26 @@ class DefinitionWriter(Account):
             self.note(f"trial.{name}", target=f"{self._at}StaticHyperParameters.sagemaker_program")
 
     def _metrics(self, place: str) -> list[dict[str, str]]:
-        patterns = plain_patterns(self._job.objective, self._job.metrics, LONGEST_REGEX)
+        patterns = plain_patterns(self._job.measured, self._job.metrics, LONGEST_REGEX)
         for index, objective in enumerate(self._job.objective):
-            if objective.regex is None and patterns[objective.metric] != metric_regex(objective.metric):
-                row = SUPPORT["objective.metric.long"]
-                self._ledger.note(f"objective[{index}].metric", *row, f"{place}.MetricDefinitions[{index}].Regex")
+            self._note_length(f"objective[{index}]", objective, patterns, f"{place}.MetricDefinitions[{index}].Regex")
             if objective.regex is not None and objective.metric in self._job.metrics:
                 message = "metrics has a pattern of this name, too, which is the one that counts"
                 self._ledger.note(f"objective[{index}].regex", Support.APPROXIMATE, message)
             elif objective.regex is not None:
                 self._ledger.carry(f"objective[{index}].regex", f"{place}.MetricDefinitions[{index}].Regex")
+        for index, constraint in enumerate(self._job.constraints):
+            self._note_length(f"constraints[{index}]", constraint, patterns, f"{place}.MetricDefinitions")
         self._ledger.carry("metrics", f"{place}.MetricDefinitions")
         return [{"Name": name, "Regex": regex} for name, regex in patterns.items()]
+
+    def _note_length(
+        self, path: str, measured: Objective | Constraint, patterns: Mapping[str, str], target: str
+    ) -> None:
+        """Note where the regex of a metric's name is too long for the service."""
+        own = patterns[measured.metric]
+        if measured.regex is None and measured.metric not in self._job.metrics and own != metric_regex(measured.metric):
+            self._ledger.note(f"{path}.metric", *SUPPORT["objective.metric.long"], target)
 
     def _check_metrics(self, algorithm: Algorithm) -> None:
         """Account for metrics of an algorithm that brings its own: the service takes no definitions for it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cloudtune.planning.mode import Reason, course_reasons, plain_space_reasons, strategy_reasons
+from cloudtune.planning.mode import Reason, constraint_reasons, course_reasons, plain_space_reasons, strategy_reasons
 from cloudtune.planning.plan import Support
 from cloudtune.planning.support import EXACT, STOPPED_BY_FOLLOWER, SupportTable, tuner_support
 from cloudtune.space.codecs import NumberAsText, ValuesAsText
@@ -69,6 +69,7 @@ def reasons(job: TuningJob, codec: Conditional) -> Iterator[Reason]:
     if len({objective.measurement for objective in job.objective}) > 1:
         yield "objective", "objective.measurement"
     yield from _of_strategy(job, codec)
+    yield from constraint_reasons(job)
     yield from course_reasons(job, (Auto, Median))
     if job.warm_start is not None:
         yield "warm_start", "warm_start"

@@ -89,8 +89,8 @@ class VertexRunner(JobRunner):
         self._google = google
         self._job = brief.job
         self._name = run_name(brief.job.name, brief.id)
-        objectives = [objective.metric for objective in brief.job.objective]
-        self._metrics = {metric_id(name): name for name in (*objectives, *brief.job.metrics)}
+        measured = [each.metric for each in brief.job.measured]
+        self._metrics = {metric_id(name): name for name in (*measured, *brief.job.metrics)}
         self._jobs: dict[str, _Known] = {}
         self._names: dict[str, str] = {}
         self._attempts: dict[str, int] = {}

@@ -139,7 +139,7 @@ def test_the_objective_cost_beside_others_is_reported_by_cloudtune_whose_driver_
     ]
     printed = [COSTLY[0], {**COSTLY[1], "regex": "cost=(.*)"}]
     sole = job_of(objective=COSTLY[1], **machine)
-    assert job_of(objective=printed).cost_objective is sole.cost_objective is None
+    assert job_of(objective=printed).cost_place is sole.cost_place is None
     assert cloudtune.plan(sole, cloud).mode == "managed"
 
 

@@ -20,10 +20,10 @@ _LOOKING_AROUND = re.compile(r"\(\?(?:<?[=!]|P=|\()|\\[1-9]")
 """Syntax that Go's regexes do not support: look-around, references and conditions."""
 
 
-def filters_of(objective: Objective, metrics: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def filters_of(objective: Objective, metrics: Mapping[str, str | None]) -> tuple[list[str], list[str]]:
     """Return the filters for a job's metrics, and the names of metrics without a possible filter."""
     wanted = {objective.metric: objective.regex, **metrics}
-    filters = [_default_filter(objective.metric)] if wanted[objective.metric] is None else []
+    filters = [_default_filter(name) for name, regex in wanted.items() if regex is None]
     lost = []
     for name, regex in wanted.items():
         named = None if regex is None else _with_name(regex, name)

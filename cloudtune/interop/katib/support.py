@@ -13,6 +13,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "trial.environment.native": (Support.APPROXIMATE, "the trial has the environment of the native template"),
     "objective.several": (Support.UNSUPPORTED, "Katib optimises one metric: keep one objective and move the others to metrics"),
     "objective.regex": (Support.UNSUPPORTED, "Katib takes a metric's name from the line that it reads: write the regex with the name in it, before the number and without look-around, or print name=number"),
+    "constraints": (Support.APPROXIMATE, "Katib knows no constraints: it optimises the objective alone, and its best trial may violate them; their metrics are recorded"),
     "strategy.native": (Support.APPROXIMATE, "the native settings name Katib's algorithm; the strategy is for other places"),
     "limits.time": (Support.APPROXIMATE, "Katib has no limit on the whole: end the experiment yourself"),
     "limits.no_improvement": (Support.APPROXIMATE, "Katib has no such limit"),

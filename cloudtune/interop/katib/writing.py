@@ -136,17 +136,27 @@ class Writer:
         found: dict[str, Data] = {"type": objective.goal, "objectiveMetricName": objective.metric}
         if job.limits.target is not None:
             found["goal"] = job.limits.target
-        if further := [name for name in job.metrics if name != objective.metric]:
+        if job.constraints:
+            ledger.note("constraints", *SUPPORT["constraints"], "spec.objective.additionalMetricNames")
+        if further := [name for name in self._further() if name != objective.metric]:
             found["additionalMetricNames"] = further
         if objective.measurement == "last":  # by default Katib takes the best value
             found["metricStrategies"] = [{"name": objective.metric, "value": "latest"}]
         return found
 
+    def _further(self) -> dict[str, str | None]:
+        """Return the metrics beside the objectives by name: those of constraints, and further ones with their regexes."""
+        constrained = self._job.measured[len(self._job.objective) :]
+        return {**{each.metric: each.regex for each in constrained}, **self._job.metrics}
+
     def _collector(self) -> dict[str, Data]:
         objective = self._job.objective[0]
-        filters, lost = filters_of(objective, self._job.metrics)
+        filters, lost = filters_of(objective, self._further())
         read = "metricsCollectorSpec" not in self._own.member("spec")
         paths = {f"metrics.{name}": name for name in self._job.metrics}
+        for index, constraint in enumerate(self._job.constraints):
+            if constraint.regex is not None and constraint.metric in lost and read:
+                self._ledger.note(f"constraints[{index}].regex", *SUPPORT["objective.regex"])
         for path, name in {"objective[0].regex": objective.metric, **paths}.items():
             if name in lost and read:
                 self._ledger.note(path, *SUPPORT["objective.regex"])

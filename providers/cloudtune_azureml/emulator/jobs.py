@@ -209,7 +209,7 @@ class SweepJob(ThreadedLauncher):
             seed = getattr(self._search.job.strategy, "seed", None)
             seed = secrets.randbelow(2**31) if seed is None else seed
             outcome = Driver(self._search.job, run, self, seed=seed, interrupt=self._interrupt).run()
-            return outcome, best_trial(self._search.job.objective, run.trials())
+            return outcome, best_trial(self._search.job.objective, (), run.trials())
 
     def _conclude(self, outcome: RunState, best: Trial | None) -> None:
         self.run.tag({"_aml_system_all_jobs_generated": "true"})

@@ -1,0 +1,70 @@
+"""Whether trials keep a job's constraints, by how much they miss them, and which misses them least."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from cloudtune.spec.constraint import Constraint, bound_number, bound_text
+from cloudtune.store.records import Trial, TrialState
+
+Constraints = Sequence[Constraint]
+
+
+def violations(constraints: Constraints, metrics: Mapping[str, float]) -> tuple[float, ...]:
+    """Return for each bound of the constraints by how much a completed trial violates it; 0 and below: not at all.
+
+    That is the distance beyond the bound as a share of the bound, so that those of different metrics can be added; of
+    a bound of 0 the distance itself. Infinite where the trial has no number for the metric: such a trial is not
+    feasible.
+    """
+    found = []
+    for constraint in constraints:
+        value = metrics.get(constraint.metric, math.nan)
+        for comparison, bound in constraint.bounds:
+            number = bound_number(bound)
+            beyond = value - number if comparison == "<=" else number - value
+            found.append(math.inf if not math.isfinite(value) else beyond / (abs(number) or 1.0))
+    return tuple(found)
+
+
+def bound_count(constraints: Constraints) -> int:
+    """Return the number of `violations` of a trial."""
+    return sum(len(constraint.bounds) for constraint in constraints)
+
+
+def total_violation(found: Iterable[float]) -> float:
+    """Return the sum of what is violated; 0 for a feasible trial."""
+    return sum(max(each, 0.0) for each in found)
+
+
+def is_feasible(constraints: Constraints, trial: Trial) -> bool:
+    """Return whether a trial completed and keeps every constraint."""
+    kept = total_violation(violations(constraints, trial.metrics)) == 0 if constraints else True
+    return trial.state is TrialState.COMPLETED and kept
+
+
+def why_infeasible(constraints: Constraints, metrics: Mapping[str, float]) -> str:
+    """Return which constraints a completed trial does not keep, e.g. ``latency_ms = 61.2, not <= 50``; "" for none."""
+    said = []
+    for constraint in constraints:
+        value = metrics.get(constraint.metric, math.nan)
+        if not math.isfinite(value):
+            said.append(f"no value of {constraint.metric}")
+            continue
+        broken = [
+            f"{comparison} {bound_text(bound)}"
+            for comparison, bound in constraint.bounds
+            if (value > bound_number(bound) if comparison == "<=" else value < bound_number(bound))
+        ]
+        said += [f"{constraint.metric} = {value:.6g}, not {each}" for each in broken]
+    return "; ".join(said)
+
+
+def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | None:
+    """Return the completed trial that violates the constraints least, the first of equals.
+
+    None where a trial is feasible, or none completed with a value for every constraint.
+    """
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    ranked = [(total_violation(violations(constraints, trial.metrics)), trial.number, trial) for trial in completed]
+    least = min(ranked, default=None)
+    return None if least is None or not 0 < least[0] < math.inf else least[2]
