@@ -28,6 +28,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in its background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # as nohup has it
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A worker holds some millions of objects, of its tests and of SDKs: to look through them all takes a second each time.
 gc.set_threshold(100_000, 50, 100)
@@ -100,6 +102,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what takes long and shows what others show, too, unless all of it is wanted."""
+    for item in items:
+        left = {name for mark in item.iter_markers("complete_are") for name in mark.args}
+        if left & {item.name, getattr(item, "originalname", "")}:
+            item.add_marker("complete")
     if not config.getoption("complete"):
         long = [item for item in items if item.get_closest_marker("complete")]
         config.hook.pytest_deselected(items=long)
@@ -146,4 +152,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "complete"
         )  # new examples each time; by default the same ones, so that a change is what fails
     config.addinivalue_line("markers", "complete: takes long and is run with --complete")
+    config.addinivalue_line(
+        "markers", "complete_are(*names): the tests of a class, most often inherited, that are run with --complete"
+    )
     config.addinivalue_line("markers", "thread_unsafe: of scikit-learn's own tests")

@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cloud_runs import job_of
+from command_server import served_commands
 from places import profile_of, write_profiles
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
+
+pytestmark = pytest.mark.xdist_group("commands")  # whose server is started once
 
 JOB = """\
 name: line
@@ -94,15 +97,31 @@ class Shell:
         return True
 
 
+LOADED = (
+    *("cloudtune.cli.launching", "cloudtune.cli.looking", "cloudtune.cli.jobfile", "cloudtune.cli.progress"),
+    *("cloudtune.report", "cloudtune.process.tail", "cloudtune_local.provider", "cloudtune_local.processes"),
+    *("cloudtune_sagemaker.provider", "cloudtune_sagemaker.translate", "cloudtune_sagemaker.tuner"),
+    *("cloudtune_sagemaker.emulator.server", "numpy", "boto3", "moto.backends"),
+)
+"""What the commands here load."""
+
+
+@pytest.fixture(scope="module")
+def commands() -> Iterator[Path]:
+    """The folder of the command ``cloudtune``, which need not import everything each time."""
+    with served_commands(*LOADED) as folder:
+        yield folder
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
+def shell(tmp_path: Path, commands: Path) -> Shell:
     folder = tmp_path / "my tuning"
     folder.mkdir()
     (folder / "job.yaml").write_text(JOB)
     (folder / "train.py").write_text(SCRIPT)
     temporary = tmp_path / "for a while"
     temporary.mkdir()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = os.pathsep.join([str(commands), str(Path(sys.executable).parent), os.environ["PATH"]])
     return Shell(folder, {**os.environ, "PATH": path, "TMPDIR": str(temporary), "NO_COLOR": "1"})
 
 

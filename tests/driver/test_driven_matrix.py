@@ -1,7 +1,7 @@
 """Every strategy with every stopping rule on every provider: it runs to its end, or the plan refuses it and says why.
 
-By default every strategy and every rule really runs on this machine, and some combinations on every other provider, so
-that each runs on several; ``pytest --complete`` runs all combinations.
+By default every strategy and every rule really runs on this machine, and one or two combinations on every other
+provider, another on each; ``pytest --complete`` runs all combinations.
 """
 
 import re
@@ -44,6 +44,9 @@ RULES: dict[str, dict[str, Any]] = {
     "auto": {},
 }
 PROVIDERS = list(providers())
+
+SLOW = ("ray", "azureml")
+"""Providers whose trials or calls take seconds of computing."""
 
 INDEPENDENT = ("random", "sobol", "grid")
 """Strategies whose suggestions depend on no result."""
@@ -175,14 +178,14 @@ def all_cells() -> list[tuple[str, str]]:
 
 
 def few(provider: str) -> list[tuple[str, str]]:
-    """Return every strategy once and every rule once for this machine, else three of these cells, in turns; on Ray one.
+    """Return every strategy once and every rule once for this machine, else two of these cells, in turns; on Ray and Azure one.
 
     Which strategy meets which rule differs from provider to provider.
     """
     shift = PROVIDERS.index(provider)
     turned = [list(RULES)[(shift + index) % len(RULES)] for index in range(len(RULES))]
     cells = list(zip(STRATEGIES, [*turned, "none"], strict=True))
-    many = 1 if provider == "ray" else 3  # a cluster takes seconds to start, and its driver is this machine's
+    many = 1 if provider in SLOW else 2
     return cells if provider == "local" else [cells[(3 * shift + index) % len(cells)] for index in range(many)]
 
 

@@ -202,6 +202,7 @@ def training_jobs(but: str = "") -> Counter[str]:
     return Counter(job["TrainingJobStatus"] for job in found if not (but and job["TrainingJobName"].startswith(but)))
 
 
+@pytest.mark.complete
 @on_aws
 def test_who_follows_may_leave_and_come_back(emulated: str, tmp_path: Path) -> None:
     run = api.submit(
@@ -278,6 +279,7 @@ def test_a_driver_that_cannot_be_is_refused(
     assert api.runs(project=tmp_path) == []
 
 
+@pytest.mark.complete
 def test_the_command_line_starts_a_driver_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

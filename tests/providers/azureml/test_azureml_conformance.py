@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from late import LATE
+from shown_elsewhere import LIMITS_AND_HANDLES
 
 from cloudtune.testing import ProviderConformance
 
@@ -37,6 +38,7 @@ def profile_for(emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.Mo
     return "emulated"
 
 
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:

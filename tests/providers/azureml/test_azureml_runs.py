@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from azureml_sweeps import LOG_BY_REST
 from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
 from late import LATE
+from shown_elsewhere import DRIVERS_OF_THEIR_OWN, SAME_FOR_PLAIN_JOBS, WITH_MANY_CALLS
 from tenacity import wait_none
 
 from cloudtune import api
@@ -48,6 +50,7 @@ def kinds(emulator: AzureMlEmulator) -> list[str]:
     return ["trial" if run.parent else run.kind for run in emulator.jobs.runs.all()]
 
 
+@pytest.mark.complete_are(*SAME_FOR_PLAIN_JOBS, *DRIVERS_OF_THEIR_OWN, *WITH_MANY_CALLS)
 class TestRuns(LiveRuns):
     on = "azure"
     machines = ("Standard_D4s_v5", "Standard_D4s_v3")
@@ -67,26 +70,6 @@ class TestRuns(LiveRuns):
     def trial_jobs(self, emulator: AzureMlEmulator) -> int:
         return kinds(emulator).count("command")
 
-    # What runs on another service show, of code that is the same here: each costs a process with Azure's SDK, or many trials
-
-    @pytest.mark.complete
-    def test_a_killed_driver_is_resumed_with_the_jobs_that_run(self, emulator: Any, tmp_path: Path) -> None:
-        super().test_a_killed_driver_is_resumed_with_the_jobs_that_run(emulator, tmp_path)
-
-    @pytest.mark.complete
-    def test_who_follows_may_be_killed_and_another_goes_on(self, emulator: Any, tmp_path: Path) -> None:
-        super().test_who_follows_may_be_killed_and_another_goes_on(emulator, tmp_path)
-
-    @pytest.mark.complete
-    def test_an_earlier_run_warms_a_driven_one(self, submit: Submit, tmp_path: Path) -> None:
-        super().test_an_earlier_run_warms_a_driven_one(submit, tmp_path)
-
-    @pytest.mark.complete
-    def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        super().test_the_command_line_runs_a_job_in_an_emulator_of_its_own(tmp_path, capsys, monkeypatch)
-
 
 def test_every_state_of_the_service_is_mapped() -> None:
     from azure.ai.ml.operations._run_history_constants import JobStatus
@@ -101,7 +84,7 @@ def test_a_look_costs_two_calls_and_one_for_each_trial_that_logged(
     emulator: AzureMlEmulator, submit: Submit, tmp_path: Path
 ) -> None:
     earlier = emulator.calls["metrics/get-history"]
-    run = submit(job_of(tmp_path, SLOW, limits={"trials": 8, "parallel": 2}))
+    run = submit(job_of(tmp_path, SLOW, limits={"trials": 4, "parallel": 1}))
     watch = run._provider.managed(run._store)
     watch.look()
     costs = []
@@ -112,9 +95,10 @@ def test_a_look_costs_two_calls_and_one_for_each_trial_that_logged(
         if state.ended:
             break
         costs.append(asked.get("GetJob", 0) + asked.get("runs/search", 0))
+        threading.Event().wait(0.05)
     assert len(costs) > 5
     assert set(costs) == {2}
-    assert emulator.calls["metrics/get-history"] - earlier == 8
+    assert emulator.calls["metrics/get-history"] - earlier == 4
 
 
 @pytest.mark.usefixtures("impatient")
@@ -176,7 +160,7 @@ def test_a_job_of_another_client_is_taken_in(emulator: AzureMlEmulator, tmp_path
     assert run.best.number == 0
 
 
-@pytest.mark.parametrize("mode", ["managed", "driven"])
+@pytest.mark.parametrize("mode", ["managed", pytest.param("driven", marks=pytest.mark.complete)])
 def test_a_job_may_have_capitals_in_its_name(mode: str, submit: Submit, tmp_path: Path) -> None:
     job = job_of(tmp_path, mode=mode, limits={"trials": 2}).model_copy(update={"name": "My_Job"})
     run = submit(job)
@@ -195,7 +179,7 @@ def test_only_the_first_of_many_processes_reports(emulator: AzureMlEmulator, sub
     assert sorted(file.read_text().splitlines()[0] for file in logs.glob("*")) == [f"rank {n} of 4" for n in range(4)]
 
 
-@pytest.mark.parametrize("mode", ["managed", "driven"])
+@pytest.mark.parametrize("mode", [pytest.param("managed", marks=pytest.mark.complete), "driven"])
 def test_capacity_that_is_not_there_fails_the_trials_and_says_so(
     mode: str, emulator: AzureMlEmulator, submit: Submit, tmp_path: Path
 ) -> None:

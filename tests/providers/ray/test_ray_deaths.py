@@ -19,7 +19,7 @@ def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
     waiting: Any, made: Any, project: Path, cluster: Any
 ) -> None:
     doomed = ray_clusters.add_node(cluster, "doomed", cpus=2)
-    limits = {"trials": 8, "parallel": 6}
+    limits = {"trials": 6, "parallel": 6}
     run = made(waiting(limits=limits, ray={"scheduling_strategy": "SPREAD"}))
     with driven_beside(run, project):
         wait_until(lambda: len(begun(project)) == 6)
@@ -27,7 +27,7 @@ def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
         wait_until(lambda: "its node" in messages(run))
         (project / "go").touch()
     trials = run.trials()
-    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 8, [trial.reason for trial in trials]
+    assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 6, [trial.reason for trial in trials]
     lost = [trial for trial in trials if trial.attempt > 1]
     assert 1 <= len(lost) <= 2
     assert all(f"{trial.number}: attempt 1 was lost (its node" in messages(run) for trial in lost)
@@ -37,7 +37,10 @@ def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
     assert not actors_of(run)
 
 
-@pytest.mark.parametrize("program", [{}, {"trial": {"function": "train:train"}, "ray": {"isolate": False}}])
+WORKERS = {"trial": {"function": "train:train"}, "ray": {"isolate": False}}
+
+
+@pytest.mark.parametrize("program", [{}, pytest.param(WORKERS, marks=pytest.mark.complete)])
 def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(
     program: dict[str, Any], waiting: Any, made: Any, project: Path
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_cancel_ends_what_a_dead_driver_left(waiting: Any, made: Any, project:
     wait_until(lambda: not _processes_in(project))
 
 
+@pytest.mark.complete
 def test_a_slot_without_a_driver_goes_when_its_trial_has_ended(waiting: Any, made: Any, project: Path) -> None:
     run = made(waiting(ray={"linger": "1s"}))
     with driver_of_its_own(run, project) as driver:
@@ -116,6 +120,7 @@ def test_a_keeper_that_dies_takes_its_trial_along(waiting: Any, made: Any, proje
     assert "its keeper was killed" in messages(run)
 
 
+@pytest.mark.complete
 def test_a_trial_that_kills_its_slot_each_time_fails_in_the_end(
     job: Any, finish: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
 # Whom trials share the cluster with
 
 
+@pytest.mark.complete
 def test_two_runs_of_one_id_do_not_disturb_each_other(
     waiting: Any, made: Any, job: Any, project: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -42,6 +43,7 @@ def test_two_runs_of_one_id_do_not_disturb_each_other(
     assert [trial.attempt for trial in run.trials()] == [1, 1]
 
 
+@pytest.mark.complete
 def test_more_trials_at_once_than_the_cluster_holds_wait_for_their_turn(job: Any, finish: Any) -> None:
     run = finish(job(limits={"trials": 4, "parallel": 4}, compute={"cpus": 2}))
     assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 4
@@ -75,6 +77,7 @@ def test_what_no_node_can_give_is_told_at_once(job: Any, made: Any) -> None:
     assert run.state is RunState.INTERRUPTED
 
 
+@pytest.mark.complete
 def test_a_cluster_that_grows_is_waited_for(job: Any, made: Any, project: Path, cluster: Any) -> None:
     run = made(job(ray={"resources": {"late": 1}, "wait": "60s"}))
     with driven_beside(run, project):
@@ -156,6 +159,7 @@ def test_outputs_come_back_and_checkpoints_go_on(job: Any, finish: Any, tmp_path
     assert os.access(files["sub/run.sh"], os.X_OK)
 
 
+@pytest.mark.complete
 def test_outputs_lie_in_a_folder_that_all_nodes_see(job: Any, finish: Any, project: Path) -> None:
     script = """
         import os, pathlib
@@ -172,6 +176,7 @@ def test_outputs_lie_in_a_folder_that_all_nodes_see(job: Any, finish: Any, proje
 # Limits, and programs of all kinds
 
 
+@pytest.mark.complete
 def test_a_trial_that_takes_too_much_memory_is_ended(job: Any, finish: Any) -> None:
     script = "import time; hoard = bytearray(300_000_000); print('has it', flush=True); time.sleep(60)"
     (trial,) = finish(job(script, compute={"memory": "150MB"})).trials()
@@ -226,6 +231,7 @@ def test_functions_run_in_processes_of_their_own_or_in_workers(
     assert same is not isolate
 
 
+@pytest.mark.complete
 def test_a_pruned_worker_makes_room_for_the_next(job: Any, finish: Any, project: Path) -> None:
     tuning = job(
         "",
@@ -290,6 +296,7 @@ def test_check_tells_nodes_and_resources(project: Path, cluster: Any) -> None:
     assert all(finding.ok for finding in findings.values())
 
 
+@pytest.mark.complete
 def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, project: Path) -> None:
     run = made(waiting())
     with driver_of_its_own(run, project) as driver:
@@ -302,7 +309,7 @@ def test_a_signal_to_the_driver_still_is_the_drivers(waiting: Any, made: Any, pr
     assert not actors_of(run)
 
 
-@pytest.mark.parametrize("isolate", [True, False])
+@pytest.mark.parametrize("isolate", [pytest.param(True, marks=pytest.mark.complete), False])
 def test_a_function_keeps_as_much_of_its_output_as_a_program(
     isolate: bool, job: Any, finish: Any, project: Path
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from late import LATE
+from shown_elsewhere import LIMITS_AND_HANDLES, OF_DRIVEN_JOBS
 
 from cloudtune.testing import ProviderConformance
 
@@ -37,6 +38,7 @@ def profile_for(emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.
     return "emulated"
 
 
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: SageMakerEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -47,6 +49,7 @@ class TestManaged(ProviderConformance):
         return {"trial": {"image": IMAGE}}
 
 
+@pytest.mark.complete_are(*OF_DRIVEN_JOBS)
 class TestDriven(TestManaged):
     @pytest.fixture
     def extras(self) -> dict[str, Any]:

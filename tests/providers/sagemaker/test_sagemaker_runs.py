@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cloud_runs import SLOW, CloudRuns, Submit, job_of, submitting
 from late import LATE
+from shown_elsewhere import SAME_FOR_PLAIN_JOBS
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
@@ -51,6 +53,7 @@ def tuning_jobs() -> list[str]:
     return [summary["HyperParameterTuningJobName"] for summary in summaries]
 
 
+@pytest.mark.complete_are(*SAME_FOR_PLAIN_JOBS)
 class TestSageMaker(CloudRuns):
     on = "aws"
     machines = ("ml.g5.xlarge", "ml.g4dn.xlarge")
@@ -74,7 +77,7 @@ def test_every_state_of_the_service_is_mapped() -> None:
 def test_a_look_costs_two_calls_at_any_number_of_trials(
     emulator: SageMakerEmulator, submit: Submit, tmp_path: Path
 ) -> None:
-    run = submit(job_of(tmp_path, SLOW, limits={"trials": 16, "parallel": 4}))
+    run = submit(job_of(tmp_path, SLOW, limits={"trials": 6, "parallel": 2}))
     watch = run._provider.managed(run._store)
     costs = []
     while True:
@@ -83,9 +86,10 @@ def test_a_look_costs_two_calls_at_any_number_of_trials(
         if state.ended:
             break
         costs.append(emulator.calls.total() - before)
+        threading.Event().wait(0.05)
     assert len(costs) > 5
     assert set(costs) == {2}
-    assert len(run.trials()) == 16
+    assert len(run.trials()) == 6
 
 
 def test_lines_that_come_before_their_trial_is_listed_count(
@@ -101,14 +105,12 @@ def test_lines_that_come_before_their_trial_is_listed_count(
 
 def test_a_look_at_driven_trials_costs_two_calls(emulator: SageMakerEmulator, submit: Submit, tmp_path: Path) -> None:
     run = submit(
-        job_of(
-            tmp_path, "raise SystemExit(1)" + SLOW, mode="driven", limits={"trials": 12, "parallel": 6, "failed": 20}
-        )
+        job_of(tmp_path, "raise SystemExit(1)" + SLOW, mode="driven", limits={"trials": 8, "parallel": 4, "failed": 20})
     )
     run.wait()
     asked = emulator.calls
     assert asked["FilterLogEvents"] <= asked["ListTrainingJobs"] + 2  # beside each read a list, or questions left over
-    assert asked["CreateTrainingJob"] == 12
+    assert asked["CreateTrainingJob"] == 8
 
 
 def test_a_job_of_another_client_is_taken_in(emulator: SageMakerEmulator, tmp_path: Path) -> None:

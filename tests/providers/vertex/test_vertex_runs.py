@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cloud_runs import SLOW, LiveRuns, Submit, job_of, submitting
 from late import LATE
+from shown_elsewhere import DRIVERS_OF_THEIR_OWN
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
@@ -59,6 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vertex_storage, "RETRY", vertex_storage.RETRY.with_delay(initial=0.001, maximum=0.01))
 
 
+@pytest.mark.complete_are(*DRIVERS_OF_THEIR_OWN)
 class TestOverGrpc(LiveRuns):
     on = "gcp"
     machines = ("n2-standard-4", "e2-standard-4")
@@ -78,27 +81,11 @@ class TestOverGrpc(LiveRuns):
     def trial_jobs(self, emulator: VertexEmulator) -> int:
         return len(custom_jobs(emulator))
 
-    # What runs on another service show, of code that is the same here: each costs a process with Google's SDK
-
-    @pytest.mark.complete
-    def test_a_killed_driver_is_resumed_with_the_jobs_that_run(self, emulator: Any, tmp_path: Path) -> None:
-        super().test_a_killed_driver_is_resumed_with_the_jobs_that_run(emulator, tmp_path)
-
-    @pytest.mark.complete
-    def test_who_follows_may_be_killed_and_another_goes_on(self, emulator: Any, tmp_path: Path) -> None:
-        super().test_who_follows_may_be_killed_and_another_goes_on(emulator, tmp_path)
-
-    @pytest.mark.complete
-    def test_the_command_line_runs_a_job_in_an_emulator_of_its_own(
-        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        super().test_the_command_line_runs_a_job_in_an_emulator_of_its_own(tmp_path, capsys, monkeypatch)
-
     def test_conditions_are_also_those_of_the_tuner_that_learns(self, submit: Submit, tmp_path: Path) -> None:
         self.see_conditions_kept(submit, tmp_path, "bayesian")
 
 
-@pytest.mark.parametrize("mode", ["managed", "driven"])
+@pytest.mark.parametrize("mode", ["managed", pytest.param("driven", marks=pytest.mark.complete)])
 @pytest.mark.usefixtures("impatient")
 def test_a_run_gets_through_over_rest_too(
     mode: str, emulator: VertexEmulator, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -130,7 +117,7 @@ def test_every_state_of_the_service_is_mapped() -> None:
 def test_a_look_costs_one_call_at_any_number_of_trials(
     emulator: VertexEmulator, submit: Submit, tmp_path: Path
 ) -> None:
-    run = submit(job_of(tmp_path, SLOW, limits={"trials": 12, "parallel": 4}))
+    run = submit(job_of(tmp_path, SLOW, limits={"trials": 6, "parallel": 2}))
     watch = run._provider.managed(run._store)
     costs = []
     while True:
@@ -139,9 +126,10 @@ def test_a_look_costs_one_call_at_any_number_of_trials(
         if state.ended:
             break
         costs.append(emulator.calls.total() - before)
+        threading.Event().wait(0.05)
     assert len(costs) > 5
     assert set(costs) == {1}
-    assert len(run.trials()) == 12
+    assert len(run.trials()) == 6
 
 
 @pytest.mark.usefixtures("impatient")

@@ -1,0 +1,62 @@
+"""Which tests of the classes that all providers inherit are left to the complete suite, and for which providers.
+
+Their subject is code of the core, which is the same on each of these providers; by default one of them shows it. What
+is left to a provider by default is what its own code takes part in.
+"""
+
+LIMITS_AND_HANDLES = (
+    "test_too_many_failures_fail_the_run",
+    "test_a_reached_target_ends_the_run",
+    "test_no_improvement_ends_the_run",
+    "test_an_attached_run_is_the_same_run",
+    "test_submitting_twice_under_one_id_makes_one_run",
+    "test_several_objectives_give_a_front",
+    "test_the_same_seed_gives_the_same_trials",
+)
+"""Of the conformance suite: what the core does beside a service's own tuner. Vertex AI's tests show it."""
+
+DRIVEN = (
+    *LIMITS_AND_HANDLES,
+    "test_a_script_that_knows_nothing_of_cloudtune_works",
+    "test_a_trial_without_a_usable_objective_has_failed",
+    "test_every_report_is_kept_in_order",
+    "test_strict_refuses_whatever_is_below_encoded",
+)
+"""Of the conformance suite: what the core does for trials that it drives. This machine's tests show it."""
+
+OF_DRIVEN_JOBS = (
+    *DRIVEN,
+    "test_a_plan_is_pure_and_is_plain_data",
+    "test_a_note_says_something_and_is_never_exact",
+    "test_a_job_is_ported_once_and_no_field_is_lost",
+    "test_what_a_plan_carries_exactly_is_in_the_request",
+    "test_the_trial_sees_exactly_the_parameters_of_the_spec",
+    "test_the_source_folder_travels",
+    "test_data_reaches_the_trial",
+    "test_check_says_what_is_there_and_what_is_not",
+)
+"""Of the conformance suite, for a service's plain jobs: what its tuning jobs show as well, or this machine's trials."""
+
+SAME_FOR_PLAIN_JOBS = (
+    "test_throttling_and_lost_answers_make_no_job_twice[driven]",
+    "test_what_a_trial_left_comes_back[driven]",
+    "test_first_trials_that_fail_in_the_same_way_end_a_managed_job",
+)
+"""Of `cloud_runs.CloudRuns`: what Vertex AI's tests show, of code that all services share."""
+
+DRIVERS_OF_THEIR_OWN = (
+    "test_a_killed_driver_is_resumed_with_the_jobs_that_run",
+    "test_who_follows_may_be_killed_and_another_goes_on",
+    "test_the_command_line_runs_a_job_in_an_emulator_of_its_own",
+)
+"""Of `cloud_runs.CloudRuns`: what needs a process with the service's SDK, which takes seconds to load; SageMaker's tests show it."""
+
+WITH_MANY_CALLS = (
+    "test_an_earlier_run_warms_a_driven_one",
+    "test_another_machine_takes_a_job_in_by_its_name",
+    "test_the_same_trials_as_on_this_machine",
+    "test_what_is_printed_is_read_as_on_this_machine[driven]",
+    "test_an_outage_is_sat_out",
+    "test_values_of_the_environment_reach_the_trial_and_nothing_that_is_kept",
+)
+"""Of `cloud_runs.CloudRuns`: what the tests of the two other services show; a call to Azure's emulator takes thrice as long."""
