@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
+from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
+from cloudtune.driver.warm_start import learn
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values, time_left
@@ -102,7 +104,6 @@ class Driver:
         self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
-        self._total = self._search.total
         self._running: dict[int, _Running] = {}
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective, job.constraints)
@@ -110,6 +111,7 @@ class Driver:
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
+        self._intake = Intake(run, self._search, self._work, self._event)
         self._to_launch: deque[Trial] = deque()
         self._updates: deque[TrialUpdate] = deque()
         self._broken = False
@@ -119,7 +121,8 @@ class Driver:
         self._elapsed_saved = 0.0
         self._next_check = 0.0
         self._noted_interrupt = 0
-        self._learn(known)
+        if known:
+            self._event(None, learn(self._search, job, known))
 
     def run(self) -> RunState:
         """Run trials until the job is done; return the run's state, INTERRUPTED if it can be resumed.
@@ -156,12 +159,6 @@ class Driver:
 
     # What the strategy knows at the start
 
-    def _learn(self, known: Sequence[KnownTrial]) -> None:
-        warm = self._job.warm_start
-        count = self._search.learn(known, transfer=warm is not None and warm.kind == "transfer")
-        if known:
-            self._event(None, f"learnt from {count} of {len(known)} trials of earlier runs")
-
     def _restore(self) -> None:
         """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
@@ -169,7 +166,7 @@ class Driver:
         told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
         self._retried.update(number for number in told if number is not None)
         for trial in sorted(history, key=lambda trial: trial.number):
-            self._search.restore(trial.number, trial.parameters)
+            self._search.restore(trial.number, trial.parameters, trial.origin)
         if self._stops_early:
             for report in self._run.reports():
                 self._judge(report)
@@ -210,12 +207,11 @@ class Driver:
 
     def _has_more(self) -> bool:
         """Return whether a trial waits, or the search may suggest another."""
-        if self._waiting:
-            return True
-        return not self._search.exhausted
+        return bool(self._waiting) or not self._search.exhausted
 
     def _fill_slots(self) -> None:
         since = time.perf_counter()
+        self._intake.read()
         while self._may_launch():
             trial = self._waiting.popleft() if self._waiting else self._suggest()
             if trial is None:
@@ -243,7 +239,10 @@ class Driver:
 
     def _suggest(self) -> Trial | None:
         suggestion = self._search.ask()
-        return None if suggestion is None else Trial(suggestion.number, suggestion.parameters)
+        if suggestion is None:
+            return None
+        self._intake.suggested(suggestion)
+        return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin)
 
     def _commit(self) -> None:
         """Write what happened and what will be launched, if there is anything to write."""
@@ -423,6 +422,7 @@ class Driver:
         self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
+        self._intake.note_left(state)
         self._show_progress(state)
         return state
 
@@ -487,11 +487,11 @@ class Driver:
         return Progress(
             state=state or (RunState.STOPPING if self._draining else RunState.RUNNING),
             counts=counts,
-            total=self._total,
+            total=self._search.total,
             best=self._counter.best,
             nearest=self._counter.nearest,
             elapsed=self._elapsed,
-            eta=time_left(sum(self._counter.counts.values()), self._total, self._elapsed, self._limits.time),
+            eta=time_left(sum(self._counter.counts.values()), self._search.total, self._elapsed, self._limits.time),
             cost=self._spending.text,
             running=tuple(running.trial for running in self._running.values()),
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.results.objectives import losses
-from cloudtune.search.known_trials import KnownTrial, on_axis
+from cloudtune.search import KnownTrial, Search
+from cloudtune.space.completing import on_axis, why_impossible
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Space
 from cloudtune.spec.job import TuningJob, WarmStart
@@ -21,7 +22,7 @@ _READERS = (".csv", ".json", ".jsonl")
 
 
 def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
-    """Return the known trials that the job's ``warm_start`` names.
+    """Return the known trials that the job's ``warm_start`` names; those of a table without results are WAITING.
 
     Args:
         job: the spec.
@@ -30,7 +31,7 @@ def known_trials(job: TuningJob, project: Path, base: Path) -> list[KnownTrial]:
 
     Raises:
         RunNotFound: there is no such run.
-        SpecError: the table cannot be read, or has no column for an objective.
+        SpecError: the table cannot be read, has no column for an objective, or a row without a result cannot be run.
     """
     if job.warm_start is None:
         return []
@@ -58,6 +59,15 @@ def kept(folder: Path) -> list[KnownTrial]:
     return [KnownTrial(**{**row, "state": TrialState(row["state"])}) for row in rows]
 
 
+def learn(search: Search, job: TuningJob, known: Sequence[KnownTrial]) -> str:
+    """Have a search learn from the known trials of a job, and begin with those that were not run; return what it did."""
+    count = search.learn(known, transfer=job.warm_start is not None and job.warm_start.kind == "transfer")
+    ended = sum(trial.state.ended for trial in known)
+    begun = f"begins with the {len(known) - ended} trials of the table that have no result"
+    learnt = f"learnt from {count} of {ended} trials of earlier runs"
+    return "; ".join([learnt] * (ended > 0) + [begun] * (ended < len(known)))
+
+
 # Tables
 
 
@@ -80,15 +90,54 @@ def _of_table(job: TuningJob, base: Path) -> list[KnownTrial]:
     space = job.search_space()
     metrics = [objective.metric for objective in job.objective]
     known: list[KnownTrial] = []
-    for line, row in _rows(base / table):
-        missing = [metric for metric in metrics if metric not in row]
-        if missing:
-            message = f"{line} of {table} has no {missing[0]!r}, which is an objective"
-            raise SpecError([Problem("warm_start.table", message)], "the job")
+    rows = list(_rows(base / table))
+    _refuse_without_metrics(table, rows, metrics)
+    for line, row in rows:
+        if all(row.get(metric) in (None, "") for metric in metrics):
+            known.append(KnownTrial(_to_run(space, line, table, row), {}, TrialState.WAITING, table))
+            continue
         numbers = {metric: _number(row[metric]) for metric in metrics}
         state = TrialState.COMPLETED if losses(job.objective, numbers) is not None else TrialState.FAILED
         known.append(KnownTrial(_parameters(space, row), numbers, state, table))
     return known
+
+
+def _refuse_without_metrics(
+    table: str, rows: Sequence[tuple[str, Mapping[str, Scalar]]], metrics: Sequence[str]
+) -> None:
+    """Raise SpecError for an objective that no row knows, or that one with the result of another objective lacks."""
+    for metric in metrics:
+        lacking = [line for line, row in rows if metric not in row and any(other in row for other in metrics)]
+        if lacking or (rows and not any(metric in row for _, row in rows)):
+            message = f"{(lacking or [rows[0][0]])[0]} of {table} has no {metric!r}, which is an objective"
+            raise SpecError([Problem("warm_start.table", message)], "the job")
+
+
+def _to_run(space: Space, line: str, table: str, row: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """Return the parameters of a row without a result, which is a trial to run.
+
+    Raises:
+        SpecError: a cell is no value of its parameter, or no trial of the space has these values.
+    """
+    given = {name: _meant(space, name, row[name]) for name in space.names if _is_given(space, name, row.get(name, ""))}
+    why = [f"{name}: {message}" for name, message in why_impossible(space, given)] if given else ["it gives no value"]
+    if why:
+        message = f"{line} of {table} has no result, and cannot be run: {'; '.join(why)}"
+        raise SpecError([Problem("warm_start.table", message)], "the job")
+    return given
+
+
+def _is_given(space: Space, name: str, cell: Scalar) -> bool:
+    """Return whether a cell says something: an empty one does not, nor null unless it is a value of the parameter."""
+    nothing = any(on_axis(each, None) is not None for each in space.dimensions if each.name == name)
+    return cell != "" and (cell is not None or nothing)
+
+
+def _meant(space: Space, name: str, cell: Scalar) -> Scalar:
+    """Return the value of a parameter that a cell denotes; another meaning of the cell where it denotes none."""
+    meanings = list(_meanings(cell))
+    found = (on_axis(each, meaning) for each in space.dimensions if each.name == name for meaning in meanings)
+    return next((value[0] for value in found if value is not None), meanings[-1])
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Scalar]]]:

@@ -86,7 +86,7 @@ def constraint_reasons(job: TuningJob) -> Iterator[Reason]:
 
 
 def course_reasons(job: TuningJob, rules: tuple[type, ...]) -> Iterator[Reason]:
-    """Yield a stopping rule that is none of a tuner's, and attempts after failures.
+    """Yield a stopping rule that is none of a tuner's, attempts after failures, and trials to begin with.
 
     Args:
         job: the spec.
@@ -96,6 +96,8 @@ def course_reasons(job: TuningJob, rules: tuple[type, ...]) -> Iterator[Reason]:
         yield "stopping", "stopping"
     if job.retries:
         yield "retries", "retries"
+    if job.first:
+        yield "first", "first"
 
 
 def plain_space_reasons(

@@ -316,7 +316,7 @@ def _cost_tags(cost: float, currency: str) -> dict[str, str]:
 
 def _settings(job: "TuningJob", record: "RunRecord") -> dict[str, object]:
     """Return the fields of the job that describe the search, flat: ``strategy.type``, ``limits.trials``."""
-    chosen = ("objective", "strategy", "stopping", "limits", "retries", "mode", "warm_start")
+    chosen = ("objective", "strategy", "first", "stopping", "limits", "retries", "mode", "warm_start")
     flat = _flat("", {key: value for key, value in job.to_data().items() if key in chosen})
     return {"provider": record.provider, "profile": record.profile, "strategy.type": job.strategy.type, **flat}
 

@@ -48,9 +48,10 @@ class Journal(RunStore):
         reports: Iterable[Report] = (),
         events: Iterable[tuple[int | None, str]] = (),
         columns: Mapping[str, object] | None = None,
+        taken: Iterable[int] = (),
     ) -> None:
         changed, new, happened = list(trials), list(reports), list(events)
-        super().write(trials=changed, reports=new, events=happened, columns=columns)
+        super().write(trials=changed, reports=new, events=happened, columns=columns, taken=taken)
         for reported in _batches(new):
             self._enter(reports=[asdict(report) for report in reported])
         for some in _batches(changed):

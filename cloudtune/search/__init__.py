@@ -15,11 +15,12 @@ Packages add strategies and stopping rules of their own by entry points of the g
 Importing this package loads neither numpy nor scipy: a strategy that needs them loads them.
 """
 
-from cloudtune.search.ask_tell import Result, Search, Suggestion
+from cloudtune.search.ask_tell import Search
 from cloudtune.search.known_trials import KnownTrial
 from cloudtune.search.registry import rule_for, strategy_for
 from cloudtune.search.stopping import StoppingRule
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
+from cloudtune.search.suggestion import Result, Suggestion
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
 

@@ -2,65 +2,28 @@
 
 import math
 import secrets
+from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
-
-from pydantic import model_validator
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.results.constraints import bound_count, total_violation, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
+from cloudtune.search.arguments import SearchArguments
 from cloudtune.search.known_trials import KnownTrial, observations
 from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.strategy import Observation, UnsuitableStrategy
-from cloudtune.space.parameters import Count, Scalar, SpecModel
+from cloudtune.search.suggestion import Result, Suggestion
+from cloudtune.space.completing import why_impossible
+from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Space, Values
-from cloudtune.spec.consistency import constraint_problems, refuse, search_problems
-from cloudtune.spec.constraint import Constraint, Constraints
-from cloudtune.spec.fields import SpaceEntries
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.objective import Objective, Objectives
-from cloudtune.spec.stopping import Stopping, StoppingSpec
-from cloudtune.spec.strategies import Seed, Strategy, StrategySpec
-from cloudtune.store.records import TrialState
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A trial to run.
-
-    Attributes:
-        number: from 0, in the order of the suggestions.
-        parameters: its values by name, without those that do not exist under its conditions.
-    """
-
-    number: int
-    parameters: Values
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A completed trial.
-
-    Attributes:
-        number: of its suggestion.
-        parameters: its values by name.
-        metrics: its values of the metrics by name, finite for every objective.
-        violations: by how much it violates each bound of the constraints, relative to the bound; above 0 is violated,
-            infinite where it has no value. Empty without constraints.
-    """
-
-    number: int
-    parameters: Values
-    metrics: Mapping[str, float]
-    violations: tuple[float, ...] = ()
-
-    @property
-    def feasible(self) -> bool:
-        """Whether it keeps every constraint."""
-        return all(violation <= 0 for violation in self.violations)
+from cloudtune.spec.objective import Objective
+from cloudtune.spec.stopping import StoppingSpec
+from cloudtune.spec.strategies import StrategySpec
+from cloudtune.store.records import FIRST, TRIED, TrialState
 
 
 class Search:
@@ -136,6 +99,8 @@ class Search:
             strategies spend their trials better when they know.
         constraints: bounds on metrics such as ``{"metric": "latency_ms", "max": 50}``, or a list of several; trials that
             violate one are never the `best`.
+        first: trials to suggest before those of the strategy, as mappings of some or all values by name; the strategy
+            chooses the values that are not given. They count among `trials`.
 
     Attributes:
         space: what is searched.
@@ -157,11 +122,12 @@ class Search:
         stopping: str | Mapping[str, Any] | StoppingSpec | None = None,
         trials: int | None = None,
         constraints: Constraint | Mapping[str, Any] | Iterable[Constraint | Mapping[str, Any]] = (),
+        first: Iterable[Mapping[str, Scalar]] = (),
     ) -> None:
         from cloudtune.spec.text import from_data  # noqa: PLC0415  # a driver's job is validated already
 
         asked = from_data(
-            _Arguments,
+            SearchArguments,
             {
                 "space": space,
                 "objective": objective if isinstance(objective, Objective | Mapping | str) else list(objective),
@@ -172,6 +138,7 @@ class Search:
                 "constraints": constraints
                 if isinstance(constraints, Constraint | Mapping | str)
                 else list(constraints),
+                "first": [dict(given) for given in first],
             },
             type(self).__name__,
         )
@@ -192,7 +159,7 @@ class Search:
         search._set_up(job, job.limits.trials, seed)  # noqa: SLF001  # made by its own class
         return search
 
-    def _set_up(self, asked: "TuningJob | _Arguments", trials: int | None, seed: int | None) -> None:
+    def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:
         own_seed = seed if seed is not None else getattr(asked.strategy, "seed", None)
         self.seed: int = secrets.randbelow(2**31) if own_seed is None else own_seed
         self.space = Space(asked.space)
@@ -213,6 +180,8 @@ class Search:
         self._trials = trials
         self._next = 0
         self._nothing_left = False
+        self._first = deque(dict(given) for given in asked.first)
+        self._enqueued: deque[Values] = deque()
         self._pending: dict[int, Values] = {}
         self._reported: dict[int, dict[str, float]] = {}
         self._front: list[tuple[tuple[float, ...], Result]] = []
@@ -227,7 +196,9 @@ class Search:
     @property
     def exhausted(self) -> bool:
         """Whether `ask` returned None, or would for having suggested all `trials`."""
-        return self._nothing_left or (self._trials is not None and self._next >= self._trials)
+        if self._trials is not None and self._next >= self._trials:
+            return True
+        return self._nothing_left and not self._first and not self._enqueued
 
     @property
     def pending(self) -> dict[int, Values]:
@@ -252,11 +223,48 @@ class Search:
     def ask(self) -> Suggestion | None:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
 
-        The trial is pending until `tell`: a strategy suggests something else meanwhile.
+        The first trials come first, then those of `enqueue`, then the strategy's. The trial is pending until `tell`: a
+        strategy suggests something else meanwhile.
         """
-        values = None if self.exhausted else self._strategy.suggest(self._next)
+        if self.exhausted:
+            return None
+        for origin, given in ((FIRST, self._first), (TRIED, self._enqueued)):
+            if given:
+                return self._begin(self._strategy.complete(self._next, given.popleft()), origin)
+        values = self._strategy.suggest(self._next)
         self._nothing_left = values is None
         return None if values is None else self._begin(values)
+
+    def enqueue(self, parameters: Mapping[str, Scalar]) -> None:
+        """Have `ask` return a trial with these values before it asks the strategy again.
+
+        It comes after the first trials and those that were enqueued before, and counts among `trials`.
+
+        >>> from cloudtune.search import Search
+        >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
+        >>> search.enqueue({"x": 0.25})
+        >>> search.ask()
+        Suggestion(number=0, parameters={'x': 0.25}, origin='tried')
+
+        Args:
+            parameters: values by name, some or all of a trial; when its turn comes the strategy chooses the others.
+
+        Raises:
+            ValueError: no trial of the space has these values; says why.
+        """
+        self._enqueued.append(self._possible(parameters))
+
+    @property
+    def enqueued(self) -> list[Values]:
+        """The given values of the trials that `ask` returns before it asks the strategy, in this order."""
+        return [dict(given) for given in (*self._first, *self._enqueued)]
+
+    def _possible(self, parameters: Mapping[str, Scalar]) -> Values:
+        given = dict(parameters)
+        problems = why_impossible(self.space, given)
+        if problems or not given:
+            raise ValueError("; ".join(f"{name}: {message}" for name, message in problems) or "it gives no value")
+        return given
 
     def attach(self, parameters: Mapping[str, Scalar]) -> Suggestion:
         """Return a trial of your own choice, such as the settings of today, as if the strategy had suggested it.
@@ -264,7 +272,7 @@ class Search:
         >>> from cloudtune.search import Search
         >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
         >>> search.attach({"x": 0.25})
-        Suggestion(number=0, parameters={'x': 0.25})
+        Suggestion(number=0, parameters={'x': 0.25}, origin='tried')
 
         Args:
             parameters: a value for each parameter that exists under the trial's conditions.
@@ -276,15 +284,15 @@ class Search:
         if not self.space.contains(values):
             raise ValueError(f"no trial of the space has the parameters {values}")
         self._strategy.restore(self._next, values)
-        return self._begin(values)
+        return self._begin(values, TRIED)
 
-    def _begin(self, values: Values) -> Suggestion:
-        suggestion = Suggestion(self._next, values)
+    def _begin(self, values: Values, origin: str = "") -> Suggestion:
+        suggestion = Suggestion(self._next, values, origin)
         self._pending[self._next] = values
         self._next += 1
         return suggestion
 
-    def restore(self, number: int, parameters: Mapping[str, Scalar]) -> None:
+    def restore(self, number: int, parameters: Mapping[str, Scalar], origin: str = "") -> None:
         """Make a trial pending that a search with the same arguments suggested before.
 
         `ask` goes on after the highest number.
@@ -292,6 +300,7 @@ class Search:
         Args:
             number: of the suggestion.
             parameters: of the suggestion.
+            origin: of the suggestion. Each one of ``first`` is the next of the search's first trials.
 
         Raises:
             ValueError: the number was suggested or restored already, or the space has no such parameter.
@@ -305,6 +314,8 @@ class Search:
         self._strategy.restore(number, values)
         self._pending[number] = values
         self._next = number + 1
+        if origin == FIRST and self._first:
+            self._first.popleft()
 
     def learn(self, known: Iterable[KnownTrial], *, transfer: bool = False) -> int:
         """Learn from trials that were run before the search; call it once, before the first trial.
@@ -315,19 +326,24 @@ class Search:
         1
 
         Args:
-            known: the trials. They get no number here, and are never the `best` one.
+            known: the trials. They get no number here, and are never the `best` one. Those whose state is WAITING have
+                not been run: they come after the search's first trials, as further ones.
             transfer: False where the same program ran on the same data, so that the trials count as the search's own;
                 True for related experiments, whose losses are hints alone.
 
         Returns:
-            The number of trials that were used. Trials outside the space are not, unless `transfer` is True.
+            The number of trials that were learnt from. Trials outside the space are not, unless `transfer` is True.
 
         Raises:
-            ValueError: a trial was suggested or restored already.
+            ValueError: a trial was suggested or restored already, or one that was not run is none of the space.
         """
         if self._next:
             raise ValueError("known trials come before the first trial; call learn right after making the search")
-        found = observations(known, self.space, self.objectives, self.constraints, transfer=transfer)
+        trials = list(known)
+        for trial in trials:
+            if not trial.state.ended:
+                self._first.append(self._possible(trial.parameters))
+        found = observations(trials, self.space, self.objectives, self.constraints, transfer=transfer)
         for observation in found:
             if transfer:
                 self._strategy.hint(observation)
@@ -434,21 +450,3 @@ class Search:
 
 def _no_worse(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return all(left <= right for left, right in zip(one, other, strict=True))
-
-
-class _Arguments(SpecModel):
-    """The arguments of a search, by which they are validated as the fields of a job are."""
-
-    space: SpaceEntries
-    objective: Objectives
-    strategy: Strategy
-    stopping: Stopping | None = None
-    seed: Seed | None = None
-    trials: Count | None = None
-    constraints: Constraints = ()
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if problems := [*search_problems(self), *constraint_problems(self)]:
-            refuse(type(self).__name__, problems)
-        return self

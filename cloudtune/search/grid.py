@@ -1,19 +1,21 @@
 """Grid search: every combination once, each computed from its number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Unpack
 
 from cloudtune.search.strategy import Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.axes import ListedAxis, SteppedAxis
-from cloudtune.space.parameters import Scalar, scalar_key
+from cloudtune.space.parameters import Scalar, same_scalar, scalar_key
 from cloudtune.space.space import Dimension, Space, Values
 from cloudtune.spec.strategies import Grid
 
 
 class GridSearch(Strategy):
     """Suggests every combination of the axes' values, once; the last parameter turns fastest.
+
+    A combination that was run as a trial of the user's own is not suggested again.
 
     The combination of a number is computed from the number: below each choice of a parent stand as many
     combinations as its children have, so a conditional parameter multiplies only the branches in which it exists.
@@ -39,6 +41,9 @@ class GridSearch(Strategy):
         self._dimensions = space.dimensions
         self._values = [dimension.axis.grid(levels or 1) for dimension in space.dimensions]
         self._counts: dict[tuple[object, ...], int] = {}
+        self._next = 0
+        self._tried: set[int] = set()
+        self._outside = 0
 
     @cached_property
     def size(self) -> int:
@@ -47,7 +52,7 @@ class GridSearch(Strategy):
 
     @property
     def total(self) -> int:
-        return self.size
+        return self.size + self._outside
 
     def all(self) -> Iterator[Values]:
         """Yield all combinations in their order."""
@@ -72,8 +77,47 @@ class GridSearch(Strategy):
                 number -= count * width
         return {name: values[name] for name in self.space.names if name in values}
 
-    def _propose(self, number: int) -> Values | None:
-        return self.at(number)
+    def index(self, values: Values) -> int | None:
+        """Return the number of a combination, so that ``at(index(values)) == values``; None for any other trial."""
+        number, known = 0, {}
+        for index, dimension in enumerate(self._dimensions):
+            if not dimension.active(values):
+                continue
+            place = _index_of(dimension, self._values[index], values.get(dimension.name))
+            if place is None:
+                return None
+            for first, count in self._stretches[index]:
+                known[dimension.name] = self._values[index][first]
+                width = self._below(index + 1, known)
+                number += min(count, place - first) * width
+                if place < first + count:
+                    break
+            known[dimension.name] = self._values[index][place]
+        return number
+
+    def restore(self, number: int, parameters: Values) -> None:
+        super().restore(number, parameters)
+        index = self.index(parameters)
+        if index is None or index < self._next or index in self._tried:
+            self._outside += 1
+        else:
+            self._tried.add(index)
+            self._skip()
+
+    def _propose(self, number: int) -> Values | None:  # noqa: ARG002  # the combinations are counted apart
+        values = self.at(self._next)
+        self._next += values is not None
+        self._skip()
+        return values
+
+    def _preferred(self, number: int) -> Values:  # noqa: ARG002  # as for `_propose`
+        return self.at(self._next) or {}
+
+    def _skip(self) -> None:
+        """Go on to the next combination that was not tried."""
+        while self._next in self._tried:
+            self._tried.remove(self._next)
+            self._next += 1
 
     def _below(self, index: int, values: Values) -> int:
         """Count the combinations of the dimensions from `index` on, given the values of those before."""
@@ -139,6 +183,15 @@ class GridSearch(Strategy):
             for parent, values in (dimension.parameter.when or {}).items():
                 named.setdefault(parent, set()).update(map(scalar_key, values))
         return named
+
+
+def _index_of(dimension: Dimension, axis: Sequence[Scalar], value: Scalar) -> int | None:
+    """Return the index of a value among those of a dimension that the grid has; None if it is none of them."""
+    if isinstance(dimension.axis, ListedAxis | SteppedAxis):
+        with suppress(ValueError):
+            return dimension.axis.index(value)
+        return None
+    return next((index for index, known in enumerate(axis) if same_scalar(known, value)), None)
 
 
 def _indices(dimension: Dimension, values: list[Scalar]) -> list[int]:

@@ -81,7 +81,10 @@ class HyperoptSearch(Strategy):
         (document,) = hyperopt.Trials().new_trial_docs([tid], [None], [result], [misc])
         return dict(document)
 
-    def _propose(self, number: int) -> Values | None:
+    def _preferred(self, number: int) -> Values:
+        return self._propose(number)
+
+    def _propose(self, number: int) -> Values:
         trials = hyperopt.Trials()
         documents = [*self._documents]
         for values in self.pending.values():

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from cloudtune.results.constraints import violations
 from cloudtune.results.objectives import losses
 from cloudtune.search.strategy import Observation
+from cloudtune.space.completing import on_axis
 from cloudtune.space.parameters import Scalar
-from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.space.space import Space, Values
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import TrialState
@@ -20,7 +21,7 @@ class KnownTrial:
     Attributes:
         parameters: its values by name, as far as they are known.
         metrics: what it reported, by name.
-        state: how it ended.
+        state: how it ended; WAITING for one that has not been run, which the search suggests first.
         origin: the experiment that it belongs to: a run, a table. Losses compare only within one.
     """
 
@@ -50,6 +51,8 @@ def observations(
     """
     found: list[Observation] = []
     for trial in known:
+        if not trial.state.ended:
+            continue  # it is one of the first trials
         values = project(space, trial.parameters)
         if values if transfer else space.contains(values):
             lost = losses(objectives, trial.metrics) if trial.state is not TrialState.FAILED else None
@@ -68,11 +71,3 @@ def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
             if value is not None:
                 values[dimension.name] = value[0]
     return values
-
-
-def on_axis(dimension: Dimension, value: Scalar) -> tuple[Scalar] | None:
-    """Return the value as a dimension's axis has it, in a tuple since it may be None; None where it has none."""
-    try:
-        return (dimension.axis.at(dimension.axis.position(value)),)
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -169,7 +169,10 @@ class OptunaSearch(Strategy):
 
     # Suggestions
 
-    def _propose(self, number: int) -> Values | None:
+    def _preferred(self, number: int) -> Values:
+        return self._propose(number)
+
+    def _propose(self, number: int) -> Values:
         with _quiet():
             study = copy.deepcopy(self._told)  # the next suggestion must not see what is stored with this one
             for waiting in self.pending.values():

@@ -25,7 +25,10 @@ class SobolSearch(Strategy):
             raise UnsuitableStrategy(f"a Sobol sequence has at most {qmc.Sobol.MAXDIM} dimensions; use random")
         self._engine = qmc.Sobol(len(space.dimensions), scramble=True, seed=self.seed)
 
-    def _propose(self, number: int) -> Values | None:
+    def _preferred(self, number: int) -> Values:
+        return self._propose(number)
+
+    def _propose(self, number: int) -> Values:
         ahead = number - self._engine.num_generated
         if ahead < 0:
             self._engine.reset()

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict, Unpack
 
+from cloudtune.space.completing import complete
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.strategies import StrategySpec
 from cloudtune.store.records import TrialState
@@ -133,6 +134,23 @@ class Strategy(ABC):
         """Make a trial pending that was suggested before a resume."""
         self.pending[number] = parameters
 
+    def complete(self, number: int, given: Values) -> Values:
+        """Return a trial with the given values, which is pending from now on; the strategy chooses the others.
+
+        Args:
+            number: the trial's.
+            given: values by name, which some trial of the space has.
+
+        Raises:
+            ValueError: the space has no such trial.
+        """
+        positions = [self.generator(number, dimension.key).random() for dimension in self.space.dimensions]
+        values = complete(self.space, given, positions, self._preferred(number))
+        if values is None:
+            raise ValueError(f"no trial of the space has the values {given}")
+        self.restore(number, values)
+        return values
+
     def observe(self, observation: Observation) -> None:
         """Learn how a trial ended.
 
@@ -148,6 +166,14 @@ class Strategy(ABC):
     @abstractmethod
     def _propose(self, number: int) -> Values | None:
         """Return the values of the trial with this number, or None when nothing is left."""
+
+    def _preferred(self, number: int) -> Values:  # noqa: ARG002  # at random by default
+        """Return the values that the strategy likes best for the parameters of a trial that are not given.
+
+        Nothing is pending by that. Parameters without a value here, or that cannot have it beside the given ones, are
+        drawn at random.
+        """
+        return {}
 
     def generator(self, number: int, salt: str = "") -> random.Random:
         """Return a source of randomness that depends on the seed, the trial's number and the salt alone."""

@@ -40,6 +40,9 @@ class UniqueStrategy(Strategy):
             self._note(number, values)
         return values
 
+    def _preferred(self, number: int) -> Values:
+        return self._choose(number) or {}
+
     @abstractmethod
     def _choose(self, number: int) -> Values | None:
         """Return the values that the strategy would choose; None for a random trial."""

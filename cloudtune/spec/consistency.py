@@ -1,12 +1,14 @@
 """Check that the parts of a search agree: the space, the objectives, the strategy and the stopping rule."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Entries, Space, SpaceError
+from cloudtune.spec.first import first_problems
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import Grid, StrategySpec
 
@@ -52,6 +54,8 @@ class SearchParts(Protocol):
     def objective(self) -> Sequence[Named]: ...
     @property
     def strategy(self) -> StrategySpec: ...
+    @property
+    def first(self) -> Sequence[Mapping[str, Scalar]]: ...
     @property
     def stopping(self) -> StoppingSpec | None: ...
 
@@ -107,11 +111,12 @@ def _space_problems(parts: SearchParts) -> list[Found]:
         space = Space(parts.space)
     except SpaceError as error:
         return [(("space", *_as_location(path)), message) for path, message in error.problems]
+    problems: list[Found] = []
     if isinstance(parts.strategy, Grid) and parts.strategy.levels is None:
         message = "a grid needs a finite axis: give it a step, or set strategy.levels"
         infinite = [dimension for dimension in space.dimensions if dimension.axis.size is None]
-        return [(("space", *_as_location(dimension.key)), message) for dimension in infinite]
-    return []
+        problems += [(("space", *_as_location(dimension.key)), message) for dimension in infinite]
+    return [*problems, *first_problems(space, parts.first)]
 
 
 def _objective_problems(objectives: Sequence[Named]) -> list[Found]:

@@ -19,6 +19,7 @@ from cloudtune.spec.compute import Compute, Encryption, Network
 from cloudtune.spec.consistency import Found, constraint_problems, refuse, search_problems
 from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, SpaceEntries, Text
+from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
 from cloudtune.spec.stopping import Stopping
@@ -83,7 +84,7 @@ class WarmStart(SpecModel):
     runs: tuple[Text, ...] = ()
     """Ids of earlier runs."""
     table: Text | None = None
-    """A file of known trials, .csv, .json or .jsonl: a column a parameter and one an objective's metric. Relative to the job file."""
+    """A file of known trials, .csv, .json or .jsonl: a column a parameter and one an objective's metric; a row without a value of it is run first. Relative to the job file."""
     kind: Literal["identical", "transfer"] = "identical"
     """identical: same data and program, so its trials count as this run's; transfer: a similar problem, so its trials are only a prior."""
 
@@ -111,6 +112,8 @@ class TuningJob(SpecModel):
     """The parameters by name; a list under a name holds variants of it for different conditions."""
     strategy: Strategy = Random.model_construct()
     """How the next trial is chosen."""
+    first: FirstTrials = ()
+    """Trials to run before those that the strategy chooses: some or all values of each; the strategy chooses the others."""
     stopping: Stopping | None = None
     """The rule by which trials are stopped early."""
     limits: Limits = Limits.model_construct()
@@ -175,6 +178,9 @@ class TuningJob(SpecModel):
         limits = self.limits
         if limits.trials is None and not isinstance(self.strategy, Grid):
             message = f"how many trials? A {self.strategy.type} search has no end of its own"
+            problems.append((("limits", "trials"), message))
+        if limits.trials is not None and len(self.first) > limits.trials:
+            message = f"{limits.trials} trials are fewer than the {len(self.first)} of first"
             problems.append((("limits", "trials"), message))
         if limits.target is not None and len(self.objective) > 1:
             problems.append((("limits", "target"), "a target needs a single objective"))

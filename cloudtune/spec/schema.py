@@ -141,6 +141,7 @@ def _allow_short_forms(job: Schema, parts: Schema) -> None:
     """Add the short forms that validators expand."""
     job["objective"] = _also(job["objective"], job["objective"]["items"])
     job["constraints"] = _also(job["constraints"], job["constraints"]["items"])
+    job["first"] = _also(job["first"], job["first"]["items"])
     job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
     compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]
     compute["accelerators"] = _also(compute["accelerators"], _TEXT)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cloudtune.errors import StoreError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -24,7 +24,7 @@ CREATE TABLE trials (
     run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, state TEXT NOT NULL,
     parameters TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
     started REAL, ended REAL, place TEXT NOT NULL, revision INTEGER NOT NULL, charges TEXT NOT NULL DEFAULT '[]',
-    PRIMARY KEY (run, number)
+    origin TEXT NOT NULL DEFAULT '', PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE INDEX trials_by_revision ON trials (run, revision);
 CREATE TABLE reports (
@@ -34,16 +34,26 @@ CREATE TABLE reports (
 CREATE INDEX reports_by_trial ON reports (run, number);
 CREATE TABLE events (run TEXT NOT NULL, time REAL NOT NULL, number INTEGER, message TEXT NOT NULL);
 CREATE INDEX events_by_run ON events (run);
+CREATE TABLE enqueued (id INTEGER PRIMARY KEY, run TEXT NOT NULL, parameters TEXT NOT NULL, time REAL NOT NULL);
+CREATE INDEX enqueued_by_run ON enqueued (run)
 """
 
 _MIGRATIONS = {
     0: _SCHEMA,
     1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
     2: "ALTER TABLE trials ADD COLUMN charges TEXT NOT NULL DEFAULT '[]'",
+    3: "ALTER TABLE trials ADD COLUMN origin TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE enqueued (id INTEGER PRIMARY KEY, run TEXT NOT NULL, parameters TEXT NOT NULL, time REAL NOT NULL);"
+    "CREATE INDEX enqueued_by_run ON enqueued (run)",
 }
 """Statements that raise a store of a schema version to the next one, and a file without tables (0) to the current one."""
 
-ADDED = {"emulators": "'{}' AS emulators", "seen": "NULL AS seen", "charges": "'[]' AS charges"}
+ADDED = {
+    "emulators": "'{}' AS emulators",
+    "seen": "NULL AS seen",
+    "charges": "'[]' AS charges",
+    "origin": "'' AS origin",
+}
 """Columns that older versions lack: expressions that replace them where the store cannot be migrated."""
 
 

@@ -55,6 +55,12 @@ class TrialState(StrEnum):
         return self not in (TrialState.WAITING, TrialState.RUNNING)
 
 
+FIRST = "first"
+"""Origin of a trial that the job gives, or a table without its result; see `Trial.origin`."""
+
+TRIED = "tried"
+"""Origin of a trial that a user enqueued while the run went on, or before a resume."""
+
 ELSEWHERE = "driver"
 """Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
@@ -107,6 +113,7 @@ class Trial:
         ended: seconds since 1970; None before.
         place: the provider's name for it: a folder, a training job's name; "" where it has none.
         charges: one for each attempt that has ended, where the run's machines are known.
+        origin: "" for the strategy, else `FIRST` or `TRIED`: who chose its values, some or all of them.
     """
 
     number: int
@@ -119,6 +126,7 @@ class Trial:
     ended: float | None = None
     place: str = ""
     charges: tuple[Charge, ...] = ()
+    origin: str = ""
 
     @property
     def cost(self) -> Decimal | None:

@@ -48,17 +48,17 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
     Raises:
         Damage: says which trial is damaged, and where.
     """
-    number, parameters, state, metrics, reason, attempt, started, ended, place, charges = row
+    number, parameters, state, metrics, reason, attempt, started, ended, place, charges, origin = row
     _check("number", number, int)
     where = f"trial {number}"
     _check(f"{where}: attempt", attempt, int)
-    for name, value in (("reason", reason), ("place", place)):
+    for name, value in (("reason", reason), ("place", place), ("origin", origin)):
         _check(f"{where}: {name}", value, str)
     for name, value in (("started", started), ("ended", ended)):
         _check(f"{where}: {name}", value, float, int, type(None))
     return Trial(
         number,
-        _scalars(f"{where}: parameters", parameters),
+        scalars(f"{where}: parameters", parameters),
         _state(TrialState, state),
         _numbers(f"{where}: metrics", metrics),
         reason,
@@ -67,6 +67,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
         ended,
         place,
         charges_of(f"{where}: charges", charges),
+        origin,
     )
 
 
@@ -165,7 +166,12 @@ def _mapping(place: str, text: object) -> Mapping[str, Any]:
     return mapping
 
 
-def _scalars(place: str, text: object) -> dict[str, Any]:
+def scalars(place: str, text: object) -> dict[str, Any]:
+    """Return the values of parameters that a text holds as JSON.
+
+    Raises:
+        Damage: it holds something else; names the place.
+    """
     found = dict(_mapping(place, text))
     for name, value in found.items():
         _check(f"{place}.{name}", value, str, int, float, bool, type(None))

@@ -325,16 +325,23 @@ class RunStore:
         reports: Iterable[Report] = (),
         events: Iterable[tuple[int | None, str]] = (),
         columns: Mapping[str, object] | None = None,
+        taken: Iterable[int] = (),
     ) -> None:
         """Write changed trials, new reports and events, and columns of the run, in one transaction.
 
-        The trials' revisions follow the order given here.
+        Args:
+            trials: whose revisions follow the order given here.
+            reports: of trials.
+            events: a trial's number, or None for the run itself, and a message each.
+            columns: of the run's record, by name.
+            taken: ids of enqueued trials that are among the trials now, and enqueued no more.
         """
         database = self.store.database
         with store_errors(self.path):
             database.execute("BEGIN IMMEDIATE")
             try:
                 self._write_trials(database, trials)
+                database.executemany("DELETE FROM enqueued WHERE id = ?", [(each,) for each in taken])
                 database.executemany(
                     "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)",
                     [
@@ -362,6 +369,7 @@ class RunStore:
             (
                 self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _masked(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place, charges_text(trial.charges) if trial.charges else "[]",
+                trial.origin,
             )
             for trial in trials
         ]  # fmt: skip
@@ -371,8 +379,8 @@ class RunStore:
             ).fetchone()[0]
             database.executemany(
                 "INSERT OR REPLACE INTO trials"
-                " (run, number, state, parameters, metrics, reason, attempt, started, ended, place, charges, revision)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (run, number, state, parameters, metrics, reason, attempt, started, ended, place, charges, origin, revision)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, revision + offset) for offset, row in enumerate(rows, 1)],
             )
 
@@ -394,7 +402,13 @@ class RunStore:
             database = self.store.database
             database.execute("BEGIN IMMEDIATE")
             try:
-                for table, column in (("events", "run"), ("reports", "run"), ("trials", "run"), ("runs", "id")):
+                for table, column in (
+                    ("enqueued", "run"),
+                    ("events", "run"),
+                    ("reports", "run"),
+                    ("trials", "run"),
+                    ("runs", "id"),
+                ):
                     database.execute(f"DELETE FROM {table} WHERE {column} = ?", [self.id])  # noqa: S608
             except BaseException:
                 database.execute("ROLLBACK")

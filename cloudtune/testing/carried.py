@@ -32,6 +32,7 @@ _DRIVER_FIELDS = (
     "metrics",
     "space",
     "strategy",
+    "first",
     "stopping",
     "limits",
     "retries",

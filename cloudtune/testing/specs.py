@@ -202,6 +202,19 @@ def spaces(draw: DrawFn, *, max_size: int = 5, texts: Texts = TEXTS) -> dict[str
     return space
 
 
+@st.composite
+def first_trials(draw: DrawFn, space: Mapping[str, Entry], *, most: int) -> tuple[dict[str, Scalar], ...]:
+    """Generate trials of a space to begin with, with some or all of their values; at most so many."""
+    searched = Space(space)
+    size = len(searched.dimensions)
+    trials = []
+    for positions in draw(st.lists(st.lists(st.floats(0, 1), min_size=size, max_size=size), max_size=most)):
+        values = searched.at(positions)
+        names = draw(st.lists(st.sampled_from(list(values)), min_size=1, unique=True))
+        trials.append({name: values[name] for name in names})
+    return tuple(trials)
+
+
 def _values_of_parent(entry: Entry) -> list[Scalar]:
     """Return some values that a parent can take; none for a continuous one."""
     match entry[0] if isinstance(entry, tuple) else entry:
@@ -310,7 +323,9 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     search = choose("strategy", strategies(finite=finite))
     single = isinstance(aim := choose("objective", objectives(texts)), Objective) or len(aim) == 1
     choose("stopping", st.none() if isinstance(search, Hyperband) else st.none() | stopping_rules())
-    choose("limits", _limits(endless=isinstance(search, Grid), single=single))
+    limits = choose("limits", _limits(endless=isinstance(search, Grid), single=single))
+    if draw(st.booleans()):
+        choose("first", first_trials(space, most=min(3, limits.trials or 3)))
     for name, strategy in _independent(texts).items():
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)

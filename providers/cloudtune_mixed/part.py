@@ -86,11 +86,12 @@ class ProfileRun(RunStore):
         reports: Iterable[Report] = (),
         events: Iterable[tuple[int | None, str]] = (),
         columns: Mapping[str, object] | None = None,
+        taken: Iterable[int] = (),
     ) -> None:
         if columns is not None and "native" in columns:
             native = {**super().record().native, self._note: json.dumps(columns["native"])}
             columns = {**columns, "native": native}
-        super().write(trials=trials, reports=reports, events=events, columns=columns)
+        super().write(trials=trials, reports=reports, events=events, columns=columns, taken=taken)
 
     @property
     def lock(self) -> Path:

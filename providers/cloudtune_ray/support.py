@@ -20,6 +20,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "metrics": (Support.EXACT, ""),
     "space": (Support.EXACT, ""),
     "strategy": (Support.EXACT, ""),
+    "first": (Support.EXACT, ""),
     "stopping": (Support.EXACT, ""),
     "stopping.auto": (Support.APPROXIMATE, "there is no service whose own rule could be taken: the median rule is used"),
     "limits": (Support.EXACT, ""),

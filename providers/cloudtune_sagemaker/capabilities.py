@@ -29,6 +29,7 @@ SUPPORT: SupportTable = {
     "objective.measurement": (Support.DRIVEN, f"SageMaker's tuner takes the last value: {_DRIVEN}"),
     "strategy.seed.bayesian": (Support.APPROXIMATE, "SageMaker's Bayesian search draws alike with the same seed, not the same; mode: driven repeats a run"),
     "strategy.hyperband.eta": (Support.APPROXIMATE, "SageMaker's Hyperband chooses it itself"),
+    "first": (Support.DRIVEN, f"SageMaker's tuner tries no values of yours first, and learns from tuning jobs alone, not from training jobs: {_DRIVEN}"),
     "stopping.auto": EXACT,
     "stopping.median": (Support.APPROXIMATE, "SageMaker stops by the median of running averages from when it sees fit: grace and interval are its own"),
     "limits.time": (Support.WATCHED, f"SageMaker takes 2 minutes to 182 days: {STOPPED_BY_FOLLOWER}"),

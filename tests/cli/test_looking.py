@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from cloud_runs import job_of
+from older_stores import lower
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
@@ -218,13 +219,7 @@ def test_a_new_run_survives_the_loss_of_the_write_ahead_log(tmp_path: Path) -> N
 
 def test_a_store_of_the_version_before_is_brought_up_to_date(tmp_path: Path) -> None:
     run_id = finished(tmp_path)
-    database = sqlite3.connect(tmp_path / ".cloudtune" / "store.db")
-    for column in ("emulators", "seen"):
-        database.execute(f"ALTER TABLE runs DROP COLUMN {column}")
-    database.execute("ALTER TABLE trials DROP COLUMN charges")
-    database.execute("PRAGMA user_version = 1")
-    database.commit()
-    database.close()
+    lower(tmp_path / ".cloudtune" / "store.db", 1)
     (tmp_path / ".cloudtune").chmod(0o755)
     record = api.attach(run_id, project=tmp_path).record
     assert (record.emulators, record.seen, record.state) == ({}, None, RunState.COMPLETED)

@@ -1,10 +1,10 @@
 """Charges of attempts, to the cent, and how the store keeps them."""
 
 import json
-import sqlite3
 from decimal import Decimal
 
 import pytest
+from older_stores import lower
 
 from cloudtune.costs.kept import KeptMachines
 from cloudtune.costs.meter import Meter, total, with_charge
@@ -77,10 +77,7 @@ def test_the_store_keeps_charges(run):
 def test_a_store_of_before_is_raised_and_read_where_it_cannot_be(run, monkeypatch):
     run.write(trials=[Trial(0, {"x": 1})])
     run.store.close()
-    with sqlite3.connect(run.path) as database:
-        database.execute("ALTER TABLE trials DROP COLUMN charges")
-        database.execute("PRAGMA user_version = 2")
-    database.close()
+    lower(run.path, 2)
     with monkeypatch.context() as patch:
         patch.setattr("cloudtune.store.database.is_writable", lambda path: False)
         assert run.trials()[0].charges == ()

@@ -1,6 +1,7 @@
 """Warm start: what is learnt from earlier runs and from tables of known trials, and what is told of mistakes."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def test_a_table_of_known_trials_is_read_with_its_types(suffix: str, tmp_path: P
     rows = [
         {"lr": 0.01, "layers": 3, "norm": "batch", "momentum": 0.5, "loss": 0.25, "note": "x"},
         {"lr": 1e-3, "layers": 2, "norm": None, "momentum": None, "loss": 0.75, "note": ""},
-        {"lr": 0.5, "layers": 1, "norm": True, "momentum": None, "loss": None, "note": "diverged"},
+        {"lr": 0.5, "layers": 1, "norm": True, "momentum": None, "loss": math.nan, "note": "diverged"},
+        {"lr": 0.25, "layers": None, "norm": "batch", "momentum": None, "loss": None, "note": "not run yet"},
     ]
     path = tmp_path / f"known.{suffix}"
     if suffix == "csv":
@@ -96,8 +98,9 @@ def test_a_table_of_known_trials_is_read_with_its_types(suffix: str, tmp_path: P
         {"lr": 0.01, "layers": 3, "norm": "batch", "momentum": 0.5},
         {"lr": 1e-3, "layers": 2, "norm": None},
         {"lr": 0.5, "layers": 1, "norm": True},
+        {"lr": 0.25, "norm": "batch"},
     ]
-    assert [trial.state for trial in found] == [TrialState.COMPLETED, TrialState.COMPLETED, TrialState.FAILED]
+    assert [trial.state.value for trial in found] == ["completed", "completed", "failed", "waiting"]
     assert [trial.metrics["loss"] for trial in found[:2]] == [0.25, 0.75]
     assert type(found[0].parameters["layers"]) is int
 
@@ -108,6 +111,12 @@ def test_a_table_of_known_trials_is_read_with_its_types(suffix: str, tmp_path: P
         ("known.csv", "lr,layers\n0.1,2\n", "line 2 of known.csv has no 'loss', which is an objective"),
         ("known.json", '{"lr": 1}', r"known.json is no list of trials; write \[\{parameter: value"),
         ("known.jsonl", '{"lr": 1}\n{nonsense}', "known.jsonl cannot be read: Expecting property name"),
+        (
+            "known.csv",
+            "lr,loss\n0.1,\n7,\n",
+            "line 3 of known.csv has no result, and cannot be run: lr: 7.* is outside",
+        ),
+        ("known.csv", "lr,norm,loss\n,,\n", "line 2 of known.csv has no result, and cannot be run: it gives no value"),
         ("known.txt", "", "'known.txt' is none of .csv, .json, .jsonl"),
         ("missing.csv", None, "there is no file 'missing.csv' in"),
     ],

@@ -33,6 +33,7 @@ class _Account:
             "limits.time",
             "limits.no_improvement",
             "limits.cost",
+            "first",
             "warm_start",
             "encryption",
             "network",

@@ -20,6 +20,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "limits.cost": (Support.APPROXIMATE, "Katib counts no cost"),
     "limits.trial_time": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "retries": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
+    "first": (Support.APPROXIMATE, "Katib's algorithms choose every trial: left out"),
     "warm_start": (Support.UNSUPPORTED, "Katib learns from no earlier trials; take warm_start away"),
     "mode.driven": (Support.UNSUPPORTED, "Katib's own services choose the trials; take mode: driven away"),
     "compute.instance": (Support.APPROXIMATE, "a cluster has nodes, and no machine types to order: choose them by a nodeSelector in native: {katib: …}"),
