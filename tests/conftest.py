@@ -112,12 +112,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in long]
     items.sort(key=_seconds, reverse=True)  # what takes longest begins first, so that no worker is left alone with it
     for item in items:
-        if item.path.parent.name in _SDKS and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.parent.name))
+        group = _GROUPS.get(item.path.parent.name) or _GROUPS.get(item.path.stem)
+        if group is not None and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
-_SDKS = ("azureml", "sagemaker", "vertex")
-"""Folders whose tests one worker runs: else all would load the SDKs, which take seconds, and start the emulators."""
+_GROUPS = {
+    **{name: name for name in ("azureml", "remote", "sagemaker", "vertex")},
+    **dict.fromkeys(("emulation", "mixed"), "services"),
+    **dict.fromkeys(("test_everywhere", "test_export_launch", "test_refused_runs", "test_warm_machines"), "services"),
+}
+"""Folders and files whose tests one worker runs, by its group: else all would load the SDKs, which take seconds."""
 
 
 def _seconds(item: pytest.Item) -> float:
@@ -133,8 +138,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"the {minutes:g} minutes are over")
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave what was collected out of all garbage collections: it stays as long as the process."""
+    session.config.stash[late.COLLECTED] = frozenset(sys.modules)
     gc.freeze()
 
 

@@ -151,7 +151,7 @@ def cells() -> Iterator[Any]:
             yield pytest.param(
                 kind,
                 way,
-                marks=[group_of(each.provider, "places"), *([] if shown else [pytest.mark.complete])],
+                marks=[group_of(each.provider, "services"), *([] if shown else [pytest.mark.complete])],
                 id=f"{kind}, {way}",
             )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import others_in, profile_of, write_profiles
+from places import group_of, others_in, profile_of, write_profiles
 
 from cloudtune import TuningJob, api
 from cloudtune.emulation.faults import Fault, Faults
@@ -279,7 +279,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def on(service: str, *, complete: bool = False) -> Any:
     """Return the parameter of a service; one worker runs all of its tests, since each would start its emulator and drivers."""
-    marks = [pytest.mark.xdist_group(f"kills on {service}"), *([pytest.mark.complete] if complete else [])]
+    marks = [group_of(service, "kills"), *([pytest.mark.complete] if complete else [])]
     return pytest.param(service, marks=marks)
 
 

@@ -399,7 +399,7 @@ class Scene:
         return path.read_text(errors="replace") if path.is_file() else ""
 
 
-@pytest.mark.xdist_group("places")
+@pytest.mark.xdist_group("services")
 @pytest.mark.parametrize("at", list(parameters()))
 def test_nothing_is_lost_run_twice_or_called_failed(at: Point, places: Places, tmp_path: Path) -> None:
     kind = KINDS[at.kind]

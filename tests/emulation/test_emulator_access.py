@@ -27,9 +27,6 @@ if LATE:
     from cloudtune_vertex.emulator import VertexEmulator
 
 
-pytestmark = pytest.mark.xdist_group("emulators")  # which are started once
-
-
 @pytest.fixture(params=CLASSES)
 def emulator(request: pytest.FixtureRequest, emulators: Mapping[str, Any]) -> Any:
     return emulators[request.param]

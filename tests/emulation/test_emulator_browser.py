@@ -24,8 +24,6 @@ if LATE:
     import boto3
 
 
-pytestmark = pytest.mark.xdist_group("emulators")  # which are started once
-
 PAGE = """<!doctype html><body><script>
 const attacks = %s, seen = {};
 async function attempt(name, url, options) {

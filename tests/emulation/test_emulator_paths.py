@@ -27,8 +27,6 @@ if LATE:
     from cloudtune_vertex.emulator import VertexEmulator
 
 
-pytestmark = pytest.mark.xdist_group("emulators")  # which are started once
-
 UP = ("..", "%2e%2e", "%2E.", ".%2e", "..%00", "%252e%252e", "..;", "...", "%c0%ae%c0%ae", "..%5c")
 SEPARATORS = ("/", "%2f", "%5c", "//", "%2f%2f", "\\", "%255c", "/./", "%c0%af")
 ENDS = ("secret", "etc/passwd", "", "%00", "a.txt")

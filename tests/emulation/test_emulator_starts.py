@@ -23,9 +23,6 @@ if LATE:
     pytest.importorskip("azure.ai.ml")
 
 
-pytestmark = pytest.mark.xdist_group("emulators")  # which are started once
-
-
 @pytest.mark.parametrize("service", CLASSES)
 def test_a_port_that_is_taken_is_told(service: str, emulators: Mapping[str, Any]) -> None:
     port = urlsplit(address(emulators[service])).port

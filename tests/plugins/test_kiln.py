@@ -11,6 +11,7 @@ import pytest
 import yaml
 from made_up import install_project
 from places import profile_of, write_profiles
+from shown_elsewhere import LIMITS_AND_HANDLES
 
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
@@ -50,6 +51,7 @@ def on(emulator: Any, project: Path) -> str:
     return "there"
 
 
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
 class TestKiln(ProviderConformance):
     @pytest.fixture
     def on(self, on: str) -> str:

@@ -46,7 +46,7 @@ def emulated(on: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield emulator
 
 
-@pytest.fixture(params=["sagemaker", "vertex", "azureml"])
+@pytest.fixture(params=["sagemaker", "vertex", pytest.param("azureml", marks=pytest.mark.complete)])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
     """A service with machines that can be kept, and its emulator."""
     with emulated(request.param, monkeypatch) as emulator:

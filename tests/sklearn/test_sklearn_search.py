@@ -101,6 +101,7 @@ def test_a_search_of_a_classifier_passes_scikit_learns_own_checks() -> None:
     check_estimator(TuneSearchCV(RidgeClassifier(), {"alpha": [0.1, 1.0]}, cv=2))
 
 
+@pytest.mark.complete
 @pytest.mark.filterwarnings("ignore")
 def test_a_search_of_a_regressor_passes_scikit_learns_own_checks() -> None:
     space = {"alpha": Float(low=0.1, high=10.0, scale="log")}
@@ -126,16 +127,16 @@ def both(estimator: Any, grid: Any, **options: Any) -> tuple[TuneSearchCV, GridS
 
 
 def test_the_random_forests_results_are_identical() -> None:
-    grid = {"n_estimators": [2, 4, 6], "max_depth": [None, 10, 20, 30], "min_samples_split": [2, 5, 10]}
+    grid = {"n_estimators": [2, 4, 6], "max_depth": [None, 10], "min_samples_split": [2, 10]}
     ours, theirs = both(
         RandomForestClassifier(random_state=42), grid, cv=3, n_jobs=2, data=load_breast_cancer(return_X_y=True)
     )
-    assert len(ours.cv_results_["params"]) == 36
+    assert len(ours.cv_results_["params"]) == 12
     assert repr(ours.best_estimator_) == repr(theirs.best_estimator_)
     data, target = load_breast_cancer(return_X_y=True)
     assert (ours.predict_proba(data) == theirs.predict_proba(data)).all()
     assert ours.score(data, target) == theirs.score(data, target)
-    assert ours.run_.counts() == {"completed": 36}
+    assert ours.run_.counts() == {"completed": 12}
     assert ours.run_.best.metrics["mean_test_score"] == pytest.approx(ours.best_score_)
 
 

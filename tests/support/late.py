@@ -4,11 +4,16 @@ import ast
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 LATE = True
 """Is the condition of the blocks that `run_late_blocks` runs: ``if LATE:`` at the top of a test file, with its slow imports.
 
 It is false while pytest collects, and true in a worker of a run that imports a test file for an object in it.
 """
+
+COLLECTED = pytest.StashKey[frozenset[str]]()
+"""Of pytest's configuration: the modules that were loaded when all tests had been collected."""
 
 
 def run_late_blocks(module: ModuleType) -> None:

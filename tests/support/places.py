@@ -56,9 +56,10 @@ def group_of(provider: str, tests: str) -> pytest.MarkDecorator:
 
     Args:
         provider: its name.
-        tests: what they are called; those on Ray belong to the tests of Ray itself, which have a cluster already.
+        tests: what they are called; those on Ray belong to the tests of Ray itself, which have a cluster already, those on a
+            service to its own, which have loaded its SDK.
     """
-    return pytest.mark.xdist_group("ray" if provider == "ray" else tests)
+    return pytest.mark.xdist_group(provider if provider in ("ray", *emulators()) else tests)
 
 
 def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:

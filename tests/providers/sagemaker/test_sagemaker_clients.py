@@ -100,6 +100,7 @@ def test_the_aws_cli_tunes(sagemaker_emulator: SageMakerEmulator, tmp_path: Path
     assert tarfile.is_tarfile(tmp_path / "model.tar.gz")
 
 
+@pytest.mark.complete
 @needs_cli
 @pytest.mark.sagemaker_emulator(images={"*": "sleep 60"}, grace=0.2)
 def test_the_aws_cli_stops(sagemaker_emulator: SageMakerEmulator, tmp_path: Path) -> None:
