@@ -61,7 +61,7 @@ def test_the_forest_grid_finds_what_grid_search_cv_finds(tmp_path: Path) -> None
 
 @pytest.mark.timeout(300)
 def test_the_digits_search_finds_a_good_machine(tmp_path: Path) -> None:
-    run = run_example(tmp_path, "digits/job.yaml", trials=3)
+    run = run_example(tmp_path, "digits/job.yaml", trials=4)
     assert run.state is RunState.COMPLETED
     assert run.best.metrics["accuracy"] >= 0.97
     report = run.report(tmp_path / "report.html").read_text()
