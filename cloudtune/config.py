@@ -142,11 +142,12 @@ def places(project: Path, near: Path | None = None) -> "Places":
         ConfigError: a file is not TOML, or its places are not valid.
     """
     from cloudtune.porting.places import Place, Places  # noqa: PLC0415  # profiles are read where nothing is ported
-    from cloudtune.porting.reading import read_places  # noqa: PLC0415
 
     found: list[Place] = []
     for path in _files(project, near):
         if "places" in (data := _read(path)):
+            from cloudtune.porting.reading import read_places  # noqa: PLC0415  # loads the words of services
+
             found += read_places(data["places"], path, read_file(path))
     return Places(found)
 
@@ -171,7 +172,8 @@ def tables(profile: Profile, project: Path, near: Path | None = None, base: Path
     def find(name: str) -> "Catalogue":
         return catalogue_of(planned[name], project, near)
 
-    return Tables(places(project, near), profile.name, known, profile.settings, base, find)
+    own_prices = any("prices" in _read(path) for path in _files(project, near))
+    return Tables(places(project, near), profile.name, known, profile.settings, base, find, own_prices)
 
 
 def mounts(project: Path, near: Path | None = None) -> dict[str, Path]:

@@ -40,6 +40,7 @@ def test_the_job_loads_what_its_models_need_and_builds_no_schema(tmp_path: Path)
     assert "pydantic.main" in loaded
     unneeded = {"numpy", "yaml", "rich", "click", "email", "zipfile", "difflib", "sqlite3", "psutil", "tomllib"}
     assert not (unneeded | _OPTIONAL) & _packages(loaded)
+    assert not {"difflib", "statistics"} & loaded
     assert "importlib.metadata" not in loaded  # pydantic reads its plugins by it when a schema is built
     rooms = {name.split(".")[1] for name in loaded if name.startswith("cloudtune.")}
     assert rooms == {"plugins", "space", "spec"}
@@ -96,8 +97,12 @@ def test_a_simple_search_here_loads_nothing_of_the_others(tmp_path: Path, strate
         tmp_path,
     )
     assert "cloudtune.driver.loop" in driver
-    of_other_jobs = {"numpy", "pathspec", "tomllib", "psutil"}  # models of a search, sources, configs, leftovers
+    # models of a search, sources, configs, leftovers, data, mistakes
+    of_other_jobs = {"numpy", "pathspec", "tomllib", "psutil", "tarfile", "difflib"}
     assert not (of_other_jobs | _OPTIONAL) & _packages(driver)
+    places = {"cloudtune.porting.words", "cloudtune.porting.adapting", "cloudtune.porting.reading"}
+    assert not {name for name in driver if name.startswith("cloudtune.machines")} | places & driver
+    assert not {"cloudtune.process.leases", "cloudtune.process.devices", "cloudtune.costs.rating"} & driver
     assert not {"cloudtune.report.page", "cloudtune.report.charts"} & driver
     if kind == "function":
         in_trial = set(json.loads((tmp_path / "trial.json").read_text()))

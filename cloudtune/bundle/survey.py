@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import islice
@@ -141,6 +140,8 @@ def _listed(names: Iterable[str]) -> str:
 
 def near(word: str, words: Iterable[str]) -> str:
     """Return ``did you mean …?`` for the most similar of some words; "" if none is similar."""
+    from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
+
     known = list(words)
     by_name = {posixpath.basename(each): each for each in reversed(known)}
     same = [by_name[posixpath.basename(word)]] if posixpath.basename(word) in by_name else []

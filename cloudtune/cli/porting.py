@@ -12,7 +12,7 @@ from cloudtune.errors import UnsupportedError
 from cloudtune.planning.missing import lines_to_add
 
 if TYPE_CHECKING:
-    from cloudtune.porting.adapting import Adapted
+    from cloudtune.porting.adapted import Adapted
     from cloudtune.spec.job import TuningJob
 
 _FIELDS = ("data", "output", "identity", "trial", "compute")

@@ -46,13 +46,12 @@ def _is_paid(plan: "Plan", emulated: "Collection[str]" = ()) -> bool:
         plan: of the job; that of several profiles has the plan of each in its request.
         emulated: the provider, or those of several profiles, for which an emulator answers.
     """
-    from cloudtune.machines.data import machine_data  # noqa: PLC0415
-    from cloudtune.plugins.entry_points import pools  # noqa: PLC0415
+    from cloudtune.plugins.entry_points import pools, rents_machines  # noqa: PLC0415
 
     whose: Mapping[str, Any] = {plan.provider: {"provider": plan.provider}}
     if plan.provider in pools():
         whose = plan.request
-    return any(machine_data(part["provider"]) is not None for name, part in whose.items() if name not in emulated)
+    return any(rents_machines(part["provider"]) for name, part in whose.items() if name not in emulated)
 
 
 def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool) -> None:

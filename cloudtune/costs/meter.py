@@ -51,6 +51,11 @@ class Meter:
         amounts = (self.amount(seconds + self.tail(machine), machine) for machine in self._rates)
         return max((amount for amount in amounts if amount is not None), default=Decimal(0))
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the machines of any trial are kept after it."""
+        return bool(self._machines.kept) or any(rate.kept for rate in self._rates.values())
+
     def kept(self, machine: str = "") -> float:
         """Return the seconds for which machines are kept, and billed, after a trial; inf for those that stay until the run ends."""
         rate = self._rate(machine)
@@ -71,10 +76,11 @@ class Meter:
             kept: seconds for which its machines were kept after it.
         """
         used, rate = max(seconds, 0.0), self._rate(machine)
-        amount = self.amount(used + kept, machine)
-        currency = "" if amount is None else self.currency
-        count = (None if rate is None else rate.count) or self._machines.count
-        return Charge(attempt, machine or self._machines.kind, count, used, amount, currency, kept)
+        if rate is None:
+            return Charge(attempt, machine or self._machines.kind, self._machines.count, used, kept=kept)
+        count = rate.count or self._machines.count
+        amount = rate.amount(used + kept, count)
+        return Charge(attempt, machine or self._machines.kind, count, used, amount, self.currency, kept)
 
     def _rate(self, machine: str) -> Rate | None:
         return self._rates.get(machine) if machine else self._dearest
@@ -82,7 +88,7 @@ class Meter:
 
 def with_charge(trial: Trial, charge: Charge) -> None:
     """Add a charge to a trial; one of the same attempt is replaced, since it was read again."""
-    others = (each for each in trial.charges if each.attempt != charge.attempt)
+    others = [each for each in trial.charges if each.attempt != charge.attempt] if trial.charges else ()
     trial.charges = (*others, charge)
 
 

@@ -26,7 +26,7 @@ class Spending:
     def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
         self._measured = job.cost_place is not None
         self._meter = None if machines is None else Meter(machines, rates)
-        self._kept = None if self._meter is None else KeptMachines(self._meter)
+        self._kept = KeptMachines(self._meter) if self._meter is not None and self._meter.keeps else None
         self._budget = None
         if self._meter is not None and self._meter.known:
             longest = None if job.limits.trial_time is None else job.limits.trial_time.total_seconds()
@@ -53,7 +53,7 @@ class Spending:
         if self._budget is not None:
             self._budget.start(trial.number, used, machine)
         taken = None if self._kept is None else self._kept.take(machine)
-        return self._corrected([] if taken is None else [taken])
+        return [] if taken is None else self._corrected([taken])
 
     def close(self) -> list[Trial]:
         """Give back the machines that wait for a trial; return the trials that they are from, with their charges as they are now."""
@@ -79,16 +79,22 @@ class Spending:
         """
         if self._meter is None:
             return
-        charge = self._meter.charge(trial.attempt, seconds, machine, self._meter.tail(machine))
+        tail = 0.0 if self._kept is None else self._meter.tail(machine)
+        charge = self._meter.charge(trial.attempt, seconds, machine, tail)
         with_charge(trial, charge)
         if self._kept is not None:
             self._kept.add(trial, charge)
-        used = [each.used for each in trial.charges if each.used is not None]
-        if self._measured and len(used) == len(trial.charges):
-            trial.metrics.setdefault(COST, float(sum(used)))
+        if self._measured:
+            self._measure(trial)
         if self._budget is not None:
             self._budget.end(trial.number)
             self._budget.charge(charge)
+
+    @staticmethod
+    def _measure(trial: Trial) -> None:
+        used = [each.used for each in trial.charges if each.used is not None]
+        if len(used) == len(trial.charges):
+            trial.metrics.setdefault(COST, float(sum(used)))
 
     def lose(self, trial: Trial, reports: Iterable[Report], machine: str = "") -> None:
         """Charge a trial for an attempt that ended unseen, up to its last sign of life.

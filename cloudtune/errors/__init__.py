@@ -5,7 +5,6 @@ wrong, where, and what to do, and never holds a secret, a token or the value of 
 """
 
 import contextlib
-import difflib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -182,8 +181,11 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
     lowered = {each.lower(): each for each in words}
     sought = word.lower()
     longer = sorted((each for each in lowered if len(sought) > 2 and sought in each), key=len)
-    near = longer or difflib.get_close_matches(sought, lowered, n=1)
-    return lowered[near[0]] if near else None
+    if not longer:
+        from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
+
+        longer = get_close_matches(sought, lowered, n=1)
+    return lowered[longer[0]] if longer else None
 
 
 def suggest(word: str, words: Iterable[str]) -> str:

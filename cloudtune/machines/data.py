@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.machines.rows import Priced
+from cloudtune.plugins.entry_points import MACHINES
 from cloudtune.plugins.installed import entry_points
 
 if TYPE_CHECKING:
     from cloudtune.machines.fetching import Fetcher
-
-GROUP = "cloudtune.machines"
 
 PriceList = Callable[["Fetcher", Iterable[str], Mapping[str, Any]], Iterable[Priced]]
 """Yields the present prices of a service's machines, from its public price list.
@@ -47,7 +46,7 @@ class MachineData:
 
 def machine_data(service: str) -> MachineData | None:
     """Return what a provider's package knows of its service's machines; None if it ships nothing."""
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=MACHINES):
         if point.name == service:
             loaded: MachineData = point.load()
             return loaded
@@ -56,4 +55,4 @@ def machine_data(service: str) -> MachineData | None:
 
 def services() -> list[str]:
     """Return the names of the providers whose packages ship a catalogue."""
-    return sorted(point.name for point in entry_points(group=GROUP))
+    return sorted(point.name for point in entry_points(group=MACHINES))

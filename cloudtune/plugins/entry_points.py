@@ -33,6 +33,9 @@ STOPPING = "cloudtune.stopping"
 TARGETS = "cloudtune.targets"
 """The group of entry points of targets to publish to: ``board = "cloudtune_board:BoardTarget"``."""
 
+MACHINES = "cloudtune.machines"
+"""The group of entry points of what is known of a service's machines, by its provider's name; see `cloudtune.machines.data`."""
+
 DEFAULT = "local"
 """The provider that runs a job where neither the caller nor a config file names one: this machine."""
 
@@ -121,6 +124,11 @@ def aliases() -> dict[str, str]:
     known = providers()
     said = {name: point.value for name, point in installed(ALIASES).items()}
     return {alias: name for alias, name in said.items() if name in known and alias not in known}
+
+
+def rents_machines(provider: str) -> bool:
+    """Return whether a provider's package says which machines its service rents out, so that they have a price."""
+    return any(point.name == provider for point in entry_points(group=MACHINES))
 
 
 def pools() -> list[str]:

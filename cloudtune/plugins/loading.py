@@ -57,7 +57,8 @@ def load(group: str, name: str, base: type[Base]) -> type[Base]:
         known = suggest(name, sorted(installed(group)))
         others = f"those of other packages have to be installed: entry points {group}"
         raise ConfigError(f"there is no {_NOUNS[group]} {name!r}; {known} ({others})")
-    if not is_own(point) and (rival := next(iter(rivals(group, point)), None)) is not None:
+    rival = next(iter(rivals(group, point)), None)
+    if rival is not None and not is_own(point):  # in this order: whose it is takes reading a distribution's metadata
         both = f"pip uninstall {_owner(point)}, or pip uninstall {_owner(rival)}"
         raise broken(point, f"has the name of another, of {_owner(rival)}", f"keep one of them: {both}")
     found = _imported(point)

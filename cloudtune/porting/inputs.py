@@ -2,7 +2,7 @@
 
 from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change, Said
-from cloudtune.porting.words import is_local
+from cloudtune.spec.places import is_local
 
 _SAME = "which [places] of cloudtune.toml say holds the same as"
 

@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cloudtune.plugins.entry_points import DEFAULT
-from cloudtune.porting.words import ServiceWords, is_local
-from cloudtune.spec.places import local_path
+from cloudtune.spec.places import is_local, local_path
+
+if TYPE_CHECKING:
+    from cloudtune.porting.words import ServiceWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Place:
         yield self.key
         yield from self.elsewhere.values()
 
-    def on(self, words: ServiceWords) -> str | None:
+    def on(self, words: "ServiceWords") -> str | None:
         """Return where it lies on a service; None where that is not said."""
         said = self.elsewhere.get(words.provider)
         return said or next((each for each in self.all() if words.writes(each)), None)
@@ -46,7 +49,7 @@ class Places:
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def on(self, words: ServiceWords, place: str, base: Path | None = None) -> str | None:
+    def on(self, words: "ServiceWords", place: str, base: Path | None = None) -> str | None:
         """Return where the data of a place lies on a service.
 
         Args:

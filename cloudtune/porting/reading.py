@@ -8,8 +8,8 @@ from typing import Any
 from cloudtune.errors import ConfigError, suggest
 from cloudtune.plugins.entry_points import aliases, providers
 from cloudtune.porting.places import Place, absolute
-from cloudtune.porting.words import is_local, words_of
-from cloudtune.spec.places import local_path
+from cloudtune.porting.words import words_of
+from cloudtune.spec.places import is_local, local_path
 
 
 def read_places(table: object, path: Path, text: str) -> Iterator[Place]:

@@ -2,7 +2,7 @@
 
 from cloudtune.machines.data import services
 from cloudtune.machines.prices import shipped
-from cloudtune.planning.plan import Note, Support
+from cloudtune.planning.plan import Support
 from cloudtune.porting.change import Change
 from cloudtune.porting.words import ServiceWords
 from cloudtune.spec.fields import pick
@@ -19,15 +19,6 @@ def named_region(job: TuningJob, words: ServiceWords) -> str | None:
 
 def _regions(service: str) -> set[str]:
     return {region for _, region in shipped(service)}
-
-
-def without_region(job: TuningJob) -> tuple[TuningJob, tuple[Note, ...]]:
-    """Return a job for a place that has no regions, and what became of the job's."""
-    if job.region is None:
-        return job, ()
-    said = ["region"] if isinstance(job.region, str) else [f"region.{name}" for name in job.region]
-    message = "of no effect: there is no region to choose here"
-    return job.model_copy(update={"region": None}), tuple(Note(path, Support.APPROXIMATE, message) for path in said)
 
 
 def port_region(change: Change) -> None:

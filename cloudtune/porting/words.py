@@ -8,15 +8,13 @@ from cloudtune.errors import PluginError
 from cloudtune.plugins.entry_points import PROVIDERS, providers
 from cloudtune.plugins.loading import load
 from cloudtune.porting.frameworks import FrameworkImages
-from cloudtune.spec.places import is_remote
+from cloudtune.spec.places import is_local
 
 SETTINGS = ("output", "image", "identity", "instance", "region")
 """The settings of a profile that mean the same on every service."""
 
 Kind = Literal["place", "identity", "machine", "image", "accelerator"]
 """What a text of a job may be in one service's words."""
-
-_SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 
 
 class ServiceWords:
@@ -75,11 +73,6 @@ class ServiceWords:
         """Return whether a text has the form that the service's own have."""
         form = self.forms.get(kind)
         return form is not None and form.fullmatch(text) is not None
-
-
-def is_local(place: str) -> bool:
-    """Return whether a place is a path of this machine: it begins with no scheme, such as ``s3://`` or ``azureml:``."""
-    return not is_remote(place) and _SCHEME.match(place) is None
 
 
 def is_foreign(kind: Kind, text: str, words: ServiceWords) -> bool:

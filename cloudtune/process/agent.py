@@ -14,7 +14,8 @@ from typing import Any
 
 from cloudtune.process.attempts import begin, begun, news_of, refuse, stop_adopted
 from cloudtune.process.keeper_client import trial_environment
-from cloudtune.process.leases import SUPPORTED, Lease, Needs, lease, resources_here, thread_limits
+from cloudtune.process.leases import SUPPORTED, Lease, lease, resources_here
+from cloudtune.process.needs import Needs, thread_limits
 from cloudtune.process.setting import TrialFiles
 
 

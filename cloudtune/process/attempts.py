@@ -10,14 +10,16 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.process.groups import process_exists, signal_group, start_ticks
 from cloudtune.process.keeper import append
 from cloudtune.process.keeper_client import KeeperClient
-from cloudtune.process.leases import Lease
 from cloudtune.process.log_file import CHUNK, LogReader
 from cloudtune.process.setting import TrialFiles
+
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Lease
 
 _BEGIN_TIMEOUT = 10.0
 """Seconds to wait for a keeper's record of what it started."""
@@ -36,7 +38,7 @@ def begin(
     folder: Path,
     seconds: float | None = None,
     grace: float = 10.0,
-    lease: Lease | None = None,
+    lease: "Lease | None" = None,
 ) -> None:
     """Start an attempt with a keeper of its own, so that it outlives this process; do nothing if it was started before.
 

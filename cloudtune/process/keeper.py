@@ -157,9 +157,7 @@ class Keeper:
     def _start(self, request: dict[str, Any]) -> None:
         lease = self._descriptors.pop(0) if request.get("lease") else None
         try:
-            with on_processors(request.get("cpus")), inherited(lease):
-                child = self._started(request)
-            child.lease = lease
+            child = self._started(request) if lease is None else self._started_with(lease, request)
             self._children[child.pid] = child
             if child.record is not None:
                 append(child.record, f"{child.pid} {start_ticks(child.pid)}\n{self._name}\n")
@@ -171,6 +169,13 @@ class Keeper:
             self._failed_to_start(request, str(error))
         if lease is not None and all(child.lease != lease for child in self._children.values()):
             os.close(lease)
+
+    def _started_with(self, lease: int, request: dict[str, Any]) -> Child:
+        """Start a process that holds a lease, on its processors."""
+        with on_processors(request["cpus"]), inherited(lease):
+            child = self._started(request)
+        child.lease = lease
+        return child
 
     def _started(self, request: dict[str, Any]) -> Child:
         match request["do"]:

@@ -16,6 +16,7 @@ from math import floor
 from pathlib import Path
 
 from cloudtune.process.devices import Device, Gpus, cpus_here, gpus_here, is_of_kind, memory_here
+from cloudtune.process.needs import Needs
 
 SHARES = 10_000
 """The parts of a device or a processor that can be leased apart."""
@@ -26,30 +27,9 @@ _GPUS = 1 << 60
 
 _FLOCK = "hhqqixxxx"  # struct flock: type, whence, start, length, pid
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables by which numeric libraries bound their threads."""
-
 
 class _Taken(Exception):
     """There is no room now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What one trial needs of a machine; None for whatever there is, shared with all.
-
-    Attributes:
-        cpus: processors, or a part of one.
-        memory: bytes.
-        gpus: how many, or what part of one.
-    """
-
-    cpus: float | None = None
-    memory: int | None = None
-    gpus: float | None = None
-
-    def __bool__(self) -> bool:
-        return self != Needs()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +140,6 @@ def lease(resources: Resources, needs: Needs) -> Lease | None:
     os.utime(descriptor)  # what is never changed is taken for forgotten where old files of /tmp are removed
     shown = resources.gpus.environment([resources.gpus.devices[index] for index in gpus]) if needs.gpus else {}
     return Lease(descriptor, tuple(resources.cpus[index] for index in cpus), shown)
-
-
-def thread_limits(needs: Needs, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that bound the threads of a trial, apart from those that its environment has."""
-    if needs.cpus is None:
-        return {}
-    return {name: str(max(1, -int(-needs.cpus // 1))) for name in THREADS if name not in environ}
 
 
 def _file() -> str:

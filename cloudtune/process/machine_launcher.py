@@ -17,8 +17,8 @@ from cloudtune.process.leases import fitting
 from cloudtune.process.logs import sample
 from cloudtune.process.machine import Machine
 from cloudtune.process.mirror import Mirror
+from cloudtune.process.needs import needs_of
 from cloudtune.process.setting import Setting
-from cloudtune.process.sharing import needs_of
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command

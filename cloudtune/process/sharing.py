@@ -1,24 +1,21 @@
 """Share this machine out to the trials of a run: each gets a lease of what it needs, or waits."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cloudtune.driver.launcher import Ended
-from cloudtune.process.leases import SUPPORTED, Lease, Needs, Resources, lease
-from cloudtune.spec.job import TuningJob
+from cloudtune.process.needs import Needs
 from cloudtune.store.records import Trial
 
-
-def needs_of(job: TuningJob) -> Needs:
-    """Return what one trial of a job needs of its machine."""
-    compute = job.compute
-    return Needs(compute.cpus, compute.memory, None if compute.accelerators is None else compute.accelerators.count)
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Lease, Resources
 
 
 class Sharing:
     """Leases what trials need of this machine, which all runs of the user share.
 
     Args:
-        resources: of this machine.
+        resources: of this machine; None where trials need nothing of it in particular.
         needs: of each trial; where these are none, nothing is leased.
         say: takes a message when no trial runs since other runs have what one needs; once for each such wait.
 
@@ -26,16 +23,19 @@ class Sharing:
         active: whether trials need leases.
     """
 
-    def __init__(self, resources: Resources, needs: Needs, say: Callable[[str], None] = lambda _: None) -> None:
-        self._resources, self._needs, self._say = resources, needs, say
+    def __init__(
+        self, resources: "Resources | None", needs: Needs, say: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self._resources = resources if needs and _are_supported() else None
+        self._needs, self._say = needs, say
         self._said = False
         self._spare: Lease | None = None
         self._reserved: dict[int, Lease] = {}
-        self.active = bool(needs) and SUPPORTED
+        self.active = self._resources is not None
 
     def most(self, parallel: int) -> int:
         """Return how many trials fit on this machine at once, up to a number."""
-        return self._resources.room(self._needs, parallel) if self.active else parallel
+        return parallel if self._resources is None else self._resources.room(self._needs, parallel)
 
     def room(self, *, busy: bool = True) -> int | None:
         """Return 1 if there is room for a trial now, which is kept until `reserve` or `let_go`, else 0; None for no limit.
@@ -43,8 +43,10 @@ class Sharing:
         Args:
             busy: whether trials of this run have what there is no room for.
         """
-        if not self.active:
+        if self._resources is None:
             return None
+        from cloudtune.process.leases import lease  # noqa: PLC0415  # most trials need none
+
         self._spare = self._spare or lease(self._resources, self._needs)
         if self._spare is None and not busy and not self._said:
             self._say("trials wait: other runs on this machine have the GPUs, processors or memory that one needs")
@@ -57,7 +59,7 @@ class Sharing:
             assert self._spare is not None
             self._reserved[number], self._spare = self._spare, None
 
-    def take(self, number: int) -> Lease | None:
+    def take(self, number: int) -> "Lease | None":
         """Return a trial's lease, for the caller to close; None if there is no room, or if trials need none."""
         if self.active and number not in self._reserved:
             self.reserve(number)
@@ -74,6 +76,12 @@ class Sharing:
         self.let_go()
         for reserved in self._reserved.values():
             reserved.close()
+
+
+def _are_supported() -> bool:
+    from cloudtune.process.leases import SUPPORTED  # noqa: PLC0415  # most trials need none
+
+    return SUPPORTED
 
 
 def no_room(trial: Trial) -> Ended:

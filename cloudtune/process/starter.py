@@ -29,7 +29,7 @@ _DEFAULT_SIGNALS = (
 
 
 @contextlib.contextmanager
-def on_processors(cpus: list[int] | None) -> Iterator[None]:
+def on_processors(cpus: list[int]) -> Iterator[None]:
     """Let processes that are started meanwhile run on some processors alone; on all where none are given."""
     if not cpus:
         yield
@@ -43,11 +43,8 @@ def on_processors(cpus: list[int] | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def inherited(descriptor: int | None) -> Iterator[None]:
+def inherited(descriptor: int) -> Iterator[None]:
     """Let programs that are started meanwhile inherit a descriptor."""
-    if descriptor is None:
-        yield
-        return
     os.set_inheritable(descriptor, True)
     try:
         yield

@@ -15,7 +15,7 @@ from cloudtune.store.records import RunState
 from cloudtune.store.secrets import keep_environment
 
 if TYPE_CHECKING:
-    from cloudtune.porting.adapting import Adapted
+    from cloudtune.porting.adapted import Adapted
     from cloudtune.store.store import RunStore
 
 
@@ -24,7 +24,7 @@ class DrivenProvider(Provider, driver_process.Site):
 
     def adapt(self, job: TuningJob) -> "Adapted":
         """Return the job without its region; inputs in the cloud for which no folder is said are missing."""
-        from cloudtune.porting.regions import without_region  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.porting.adapted import without_region  # noqa: PLC0415  # reading a run needs none of it
         from cloudtune.provider.inputs_here import with_missing_inputs  # noqa: PLC0415
 
         here, notes = without_region(job)

@@ -97,6 +97,29 @@ def driven_request(
     }
 
 
+def place_here(value: str | dict[str, str], provider: str, mounts: Mapping[str, Path]) -> str | None:
+    """Return the place on this machine that a setting names, or that stands for it; None where there is none.
+
+    Args:
+        value: one place, or one a provider.
+        provider: the trials' provider.
+        mounts: folders that stand for places in the cloud; see `cloudtune.config.mounts`.
+    """
+    own = _own_place(value, provider, mounts)
+    if own is not None:
+        return own
+    places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != provider]
+    found = (mounted(place, mounts) for place in places)
+    return next((str(folder) for folder in found if folder is not None), None)
+
+
+def _own_place(value: str | dict[str, str], provider: str, mounts: Mapping[str, Path]) -> str | None:
+    """Return the path of this machine that a setting names for a provider, if nothing stands for it."""
+    place = pick(value, provider)
+    found = place is not None and not is_remote(place) and mounted(place, mounts) is None
+    return local_path(place) if place is not None and found else None
+
+
 class _Account:
     """Accounts for the fields of one job; see `driven_request`."""
 
@@ -151,26 +174,17 @@ class _Account:
 
     def _place(self, path: str, row: str, value: str | dict[str, str]) -> str | None:
         """Return the place on this machine that a setting names, or that stands for it; None where there is none."""
-        place = pick(value, self._ledger.provider)
-        if place is not None and not is_remote(place) and mounted(place, self._mounts) is None:
-            own = path if isinstance(value, str) else f"{path}.{self._ledger.provider}"
-            self._put(own, path, row)
-            for other in value.keys() - {self._ledger.provider} if isinstance(value, dict) else ():
+        provider = self._ledger.provider
+        own, folder = _own_place(value, provider, self._mounts), place_here(value, provider, self._mounts)
+        if own is not None:
+            self._put(path if isinstance(value, str) else f"{path}.{provider}", path, row)
+            for other in value.keys() - {provider} if isinstance(value, dict) else ():
                 self._ledger.note(f"{path}.{other}", Support.APPROXIMATE, f"said for {other}: of no effect here")
-            return local_path(place)
-        folder = self._mounted(value)
-        if folder is not None:
+        elif folder is not None:
             self._ledger.note(path, *self._support[f"{row}.mounted"], path)
         else:
             self._ledger.note(path, *self._support[f"{row}.remote"])
         return folder
-
-    def _mounted(self, value: str | dict[str, str]) -> str | None:
-        """Return the folder that stands for one of the places in the cloud that a setting names."""
-        own = self._ledger.provider
-        places = [value] if isinstance(value, str) else [place for name, place in value.items() if name != own]
-        found = (mounted(place, self._mounts) for place in places)
-        return next((str(folder) for folder in found if folder is not None), None)
 
     def _put(self, path: str, target: str, row: str) -> None:
         if self._support[row] == EXACT:

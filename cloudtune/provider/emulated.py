@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.config import load_profile, mounts
 from cloudtune.plugins.entry_points import EMULATORS, emulators
 from cloudtune.plugins.loading import load
-from cloudtune.porting.words import words_of
 from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
@@ -79,6 +78,8 @@ def emulated(
 
 def _mounts_of(provider: str, project: Path, near: Path | None) -> dict[str, Path]:
     """Return the mounts at places of a provider's own service: those at another's are no places of its storage."""
+    from cloudtune.porting.words import words_of  # noqa: PLC0415  # most runs start none
+
     words = words_of(provider)
     return {place: folder for place, folder in mounts(project, near).items() if words is None or words.writes(place)}
 

@@ -7,10 +7,10 @@ from cloudtune.config import mounted
 from cloudtune.planning.missing import PLACES, Missing
 from cloudtune.planning.plan import Note, Support
 from cloudtune.plugins.entry_points import DEFAULT
-from cloudtune.porting.adapting import Adapted
-from cloudtune.porting.words import is_local
+from cloudtune.porting.adapted import Adapted
 from cloudtune.spec.fields import pick
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.places import is_local
 
 
 def with_missing_inputs(job: TuningJob, provider: str, mounts: Mapping[str, Path]) -> Adapted:

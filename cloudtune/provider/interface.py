@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from cloudtune.errors import ConfigError, ProviderError, RunNotFound, TrialError
 from cloudtune.errors.masking import masked_text
-from cloudtune.plugins.entry_points import PROVIDERS
+from cloudtune.plugins.entry_points import PROVIDERS, rents_machines
 from cloudtune.plugins.loading import load
 from cloudtune.results.progress import Watcher
 from cloudtune.store.records import RunState
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cloudtune.errors import Problem
     from cloudtune.machines.catalogue import Catalogue
     from cloudtune.planning.plan import Plan, Support
-    from cloudtune.porting.adapting import Adapted
+    from cloudtune.porting.adapted import Adapted
     from cloudtune.porting.tables import Tables
     from cloudtune.porting.words import ServiceWords
     from cloudtune.provider.answers import Listener
@@ -137,12 +137,13 @@ class Provider(ABC):
 
     def adapt(self, job: "TuningJob") -> "Adapted":
         """Return a job in the words of this service, by the tables of the config. Pure, as `plan` is."""
-        from cloudtune.porting.adapting import Adapted, adapt  # noqa: PLC0415  # reading a run needs none of it
-        from cloudtune.porting.regions import without_region  # noqa: PLC0415
-        from cloudtune.porting.tables import Tables  # noqa: PLC0415
+        from cloudtune.porting.adapted import Adapted, without_region  # noqa: PLC0415  # reading a run needs none of it
 
         if self.words is None:
             return Adapted(*without_region(job))
+        from cloudtune.porting.adapting import adapt  # noqa: PLC0415
+        from cloudtune.porting.tables import Tables  # noqa: PLC0415
+
         return adapt(job, self.words, self.tables or Tables(settings=self.settings))
 
     def catalogue(self) -> "Catalogue":
@@ -161,10 +162,18 @@ class Provider(ABC):
         Raises:
             ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
         """
-        from cloudtune.costs.rating import rated  # noqa: PLC0415  # reading a run needs none of it
+        needed = job.limits.cost is not None or job.cost_place is not None
+        if not needed and not self._priced:
+            return plan
+        from cloudtune.costs.rating import rated  # noqa: PLC0415  # loads machines and prices, which this machine has not
 
         known = self.catalogue()
         return rated(plan, job, known, known.region_of(self.settings), away=self.away)
+
+    @property
+    def _priced(self) -> bool:
+        """Whether anything may say what the machines cost: the provider's package, or the user."""
+        return rents_machines(self.name) or (self.tables is not None and self.tables.own_prices)
 
     @abstractmethod
     def plan(self, job: "TuningJob") -> "Plan":

@@ -17,7 +17,7 @@ from cloudtune.driver.process import Site, end_cancelled, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.machines.catalogue import Catalogue
 from cloudtune.planning.plan import Plan
-from cloudtune.porting.adapting import Adapted
+from cloudtune.porting.adapted import Adapted
 from cloudtune.provider.emulated import leading_there
 from cloudtune.provider.handle import RunHandle
 from cloudtune.provider.interface import Finding, Provider

@@ -5,7 +5,6 @@ from pathlib import Path
 from cloudtune.config import Profile, config_near, load_profile, mounts, tables
 from cloudtune.errors import ConfigError
 from cloudtune.provider.interface import Provider, load_provider
-from cloudtune.remote.missing import MissingProvider
 from cloudtune.store.projects import project_folder
 from cloudtune.store.records import ELSEWHERE, RunRecord
 
@@ -71,6 +70,8 @@ def provider_of(record: RunRecord, project: Path) -> Provider:
     try:
         load_provider(record.provider)
     except ConfigError as error:
+        from cloudtune.remote.missing import MissingProvider  # noqa: PLC0415  # few runs have lost theirs
+
         return MissingProvider(error)
     provider = provider_for(Profile(record.profile, record.provider, settings), project, near)
     provider = provider.in_region(record.native.get(REGION))

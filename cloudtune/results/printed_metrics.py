@@ -1,6 +1,5 @@
 """Hints from a trial's output for a missing objective: the names printed with numbers, and what its regex matched."""
 
-import difflib
 import keyword
 import re
 from collections import deque
@@ -77,10 +76,12 @@ def _written(metric: str, lines: Sequence[str]) -> str:
 
 
 def _nearest(metric: str, names: Sequence[str]) -> str:
+    from difflib import get_close_matches  # noqa: PLC0415  # only mistakes need it
+
     by_folded = {name.casefold(): name for name in reversed(names)}
     folded = metric.casefold()
     ends = [name for name in names if folded in re.split(r"[/:._ -]", name.casefold())]
-    close = difflib.get_close_matches(folded, list(by_folded), n=1, cutoff=0.5)
+    close = get_close_matches(folded, list(by_folded), n=1, cutoff=0.5)
     found = ends[:1] or [by_folded[one] for one in close]
     return f" (the nearest is {found[0]})" if found else ""
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from statistics import NormalDist
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
 from cloudtune.space.parameters import (
     Categorical,
@@ -25,6 +25,9 @@ from cloudtune.space.parameters import (
     same_scalar,
 )
 
+if TYPE_CHECKING:
+    from statistics import NormalDist
+
 SIGNIFICANT_DIGITS = 12
 """Significant digits kept of a real value: more than a training script needs, fewer than log and exp distort."""
 
@@ -34,7 +37,12 @@ TAIL = 1e-7
 NORMAL_DIGITS = 7
 """Digits kept of a deviation: converting to a probability near 1 and back distorts the tenth digit."""
 
-_STANDARD_NORMAL = NormalDist()
+
+@cache
+def _standard_normal() -> "NormalDist":
+    from statistics import NormalDist  # noqa: PLC0415  # loads fractions and random, and few spaces need it
+
+    return NormalDist()
 
 
 class Axis(Protocol):
@@ -303,7 +311,7 @@ class NormalAxis:
         return otherwise if cut is None else normal_mass(cut, self._mean, self._std, log=self._log)
 
     def _quantile(self, mass: float) -> float:
-        point = self._mean + self._std * _STANDARD_NORMAL.inv_cdf(min(max(mass, TAIL), 1 - TAIL))
+        point = self._mean + self._std * _standard_normal().inv_cdf(min(max(mass, TAIL), 1 - TAIL))
         return math.exp(point) if self._log else point
 
     def _stepped_value(self, index: int) -> float:
@@ -331,7 +339,7 @@ def normal_mass(value: float, mean: float, std: float, *, log: bool) -> float:
     """Return the probability below a value of a normal (if `log`, lognormal) number, in [`TAIL`, 1 - `TAIL`]."""
     if log:
         value = math.log(value) if value > 0 else -math.inf
-    return min(max(_STANDARD_NORMAL.cdf((value - mean) / std), TAIL), 1 - TAIL)
+    return min(max(_standard_normal().cdf((value - mean) / std), TAIL), 1 - TAIL)
 
 
 def _decimals(width: float) -> int:

@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import (
     BeforeValidator,
     Field,
+    GetPydanticSchema,
     PlainSerializer,
-    PlainValidator,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic_core import core_schema
 
 from cloudtune.plugins.entry_points import aliases
 from cloudtune.space.parameters import Entry
@@ -31,10 +32,17 @@ Size = Annotated[
     PlainSerializer(format_size, return_type=str),
     WithJsonSchema({"type": ["string", "integer"], "exclusiveMinimum": 0, "description": SIZE_HELP}),
 ]
+
+
+def _money_schema(_source: object, _handler: object) -> core_schema.CoreSchema:
+    """Return the schema of an amount, without that of the class, which would take longer than all the rest of it."""
+    dumped = core_schema.plain_serializer_function_ser_schema(money_data)
+    return core_schema.no_info_plain_validator_function(parse_money, serialization=dumped)
+
+
 Cost = Annotated[
     Money,
-    PlainValidator(parse_money),
-    PlainSerializer(money_data, return_type=str | int | float),
+    GetPydanticSchema(_money_schema),
     WithJsonSchema({"type": ["string", "number"], "exclusiveMinimum": 0, "description": MONEY_HELP}),
 ]
 Text = Annotated[str, StringConstraints(min_length=1)]

@@ -1,11 +1,19 @@
 """Distinguish the places that a spec names: folders and files of this machine, and URLs."""
 
+import re
+
 _FILE = "file://"
+_SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 
 
 def is_remote(place: str) -> bool:
     """Return whether a place is a URL and not a path of this machine."""
     return "://" in place and not place.startswith(_FILE)
+
+
+def is_local(place: str) -> bool:
+    """Return whether a place is a path of this machine: it begins with no scheme, such as ``s3://`` or ``azureml:``."""
+    return not is_remote(place) and _SCHEME.match(place) is None
 
 
 def local_path(place: str) -> str:

@@ -11,6 +11,8 @@ from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, 
 RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
 TRIAL_COLUMNS = tuple(column.name for column in fields(Trial))
 
+_dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
 _JSON_COLUMNS = ("native", "emulators")
 _TEXTS = ("id", "name", "provider", "profile", "job", "plan", "reason")
 _MOMENTS = ("started", "ended", "seen")
@@ -73,12 +75,11 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
 
 def charges_text(charges: Sequence[Charge]) -> str:
     """Return the value of the column of charges, amounts as text: JSON has no decimal numbers."""
-    return json.dumps(
-        [
-            (each.attempt, each.machine, each.machines, each.seconds, _text(each.amount), each.currency, each.kept)
-            for each in charges
-        ]
-    )
+    rows = [
+        (each.attempt, each.machine, each.machines, each.seconds, _text(each.amount), each.currency, each.kept)
+        for each in charges
+    ]
+    return _dumps(rows)
 
 
 def _text(amount: Decimal | None) -> str:

@@ -10,7 +10,7 @@ from cloudtune.errors import ConfigError
 from cloudtune.planning.plan import Ledger, Support
 from cloudtune.process.devices import Device, gpus_here, is_of_kind
 from cloudtune.process.leases import SUPPORTED, Resources, resources_here
-from cloudtune.process.sharing import needs_of
+from cloudtune.process.needs import needs_of
 from cloudtune.provider.settings import Settings
 from cloudtune.spec.compute import Accelerators
 from cloudtune.spec.job import TuningJob

@@ -11,17 +11,19 @@ import socket
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
-from cloudtune.process.leases import Lease
 from cloudtune.process.logs import lines_of_slice
 from cloudtune.process.setting import Setting
 from cloudtune.process.sharing import Sharing, no_room
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.store.records import Report, Trial
+
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Lease
 
 
 class PoolLauncher(Launcher):
@@ -95,17 +97,19 @@ class PoolLauncher(Launcher):
 
     def _worker_for(self, trial: Trial) -> "_Worker | None":
         """Return an idle worker or a new one; None if there is no room for that."""
-        placed = trial.number in self._placed or not self._sharing.active
-        self._placed.discard(trial.number)
-        if self._idle and placed:
+        if not self._sharing.active:
+            return self._idle.pop() if self._idle else self._start_worker(None)
+        if self._idle and trial.number in self._placed:
+            self._placed.discard(trial.number)
             return self._idle.pop()
+        self._placed.discard(trial.number)
         lease = self._sharing.take(trial.number)
         if lease is None:
-            return None if self._sharing.active else self._start_worker(None)
+            return None
         with contextlib.closing(lease):  # the keeper has it then
             return self._start_worker(lease)
 
-    def _start_worker(self, lease: Lease | None) -> "_Worker":
+    def _start_worker(self, lease: "Lease | None") -> "_Worker":
         ours, theirs = socket.socketpair()
         name = str(self._next_name)
         self._next_name += 1

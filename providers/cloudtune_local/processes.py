@@ -1,6 +1,5 @@
 """Trials as processes: each with its own process group, folder, log and limits."""
 
-import contextlib
 import json
 import selectors
 import signal
@@ -8,14 +7,13 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
 from cloudtune.errors import StoreError
 from cloudtune.process.attempts import ending_of, signal_attempt, stop_adopted, watched
 from cloudtune.process.endings import ended_of
 from cloudtune.process.keeper_client import KeeperClient
-from cloudtune.process.leases import Lease
 from cloudtune.process.logs import sample
 from cloudtune.process.setting import Setting, TrialFiles
 from cloudtune.process.sharing import Sharing, no_room
@@ -23,6 +21,9 @@ from cloudtune.process.tail import Tail
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
+
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Lease
 
 _NOT_ITS_OWN = ("stopped", "system")
 """Ends of an attempt that the trial did not cause: its driver stopped it, or the machine could not start it."""
@@ -76,12 +77,13 @@ class ProcessLauncher(Launcher):
         if lease is None and self._sharing.active:
             self._happened.append(no_room(trial))
             return
-        with contextlib.ExitStack() as held:  # here until the keeper has it
-            if lease is not None:
-                held.callback(lease.close)
+        try:
             self._launch(trial, lease)
+        finally:
+            if lease is not None:
+                lease.close()  # the keeper has it
 
-    def _launch(self, trial: Trial, lease: Lease | None) -> None:
+    def _launch(self, trial: Trial, lease: "Lease | None") -> None:
         files = self._setting.files(trial)
         self._launched.add(trial.number)
         self._running[trial.number] = _Process(trial, files, self._patterns, adopted=False)

@@ -13,22 +13,23 @@ from cloudtune.errors import TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.process.attempts import kept_pid
 from cloudtune.process.keeper_client import trial_environment
-from cloudtune.process.leases import thread_limits
+from cloudtune.process.needs import needs_of, thread_limits
 from cloudtune.process.orphans import kill_orphans
 from cloudtune.process.setting import Setting
-from cloudtune.process.sharing import Sharing, needs_of
+from cloudtune.process.sharing import Sharing
 from cloudtune.provider.driven import DrivenProvider
+from cloudtune.provider.driven_plan import place_here
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
-from cloudtune_local.machine import LocalProfile, gpus_in_words, resources_for
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
+    from cloudtune.process.leases import Resources
     from cloudtune.store.store import RunStore
 
 
@@ -40,27 +41,39 @@ class LocalProvider(DrivenProvider):
     support = SUPPORT
 
     def plan(self, job: TuningJob) -> Plan:
-        return translate(job, self.mounts, resources_for(job, self._profile, os.environ) if needs_of(job) else None)
+        return translate(job, self.mounts, self._resources(job, os.environ))
 
-    @property
-    def _profile(self) -> LocalProfile:
-        return LocalProfile.of(self.settings, PROVIDER)
+    def _resources(self, job: TuningJob, environ: Mapping[str, str]) -> "Resources | None":
+        """Return what this machine has for a job's trials; None if they need nothing of it in particular.
+
+        Raises:
+            ConfigError: a setting of the profile is invalid.
+        """
+        if not (self.settings or needs_of(job)):
+            return None
+        from cloudtune_local.machine import LocalProfile, resources_for  # noqa: PLC0415  # most jobs need nothing
+
+        profile = LocalProfile.of(self.settings, PROVIDER)
+        return resources_for(job, profile, environ) if needs_of(job) else None
 
     def where(self, job: TuningJob) -> "Where":
         from cloudtune.bundle.survey import Where  # noqa: PLC0415  # reading a run looks at no files
 
-        places: Any = self.plan(job).request["data"]
+        found = {name: place_here(value, PROVIDER, self.mounts) for name, value in job.data.items()}
+        inputs = {name: place for name, place in found.items() if place is not None}
         python = job.native_settings("local").get("python")
-        return Where(remote=False, inputs=places, python=python if isinstance(python, str) else None)
+        return Where(remote=False, inputs=inputs, python=python if isinstance(python, str) else None)
 
     def check(self) -> list[Finding]:
+        from cloudtune_local.machine import LocalProfile, gpus_in_words  # noqa: PLC0415
+
         free = shutil.disk_usage(Path.cwd()).free
         systems = ("Linux", "Darwin")
         return [
             Finding("system", platform.system() in systems, f"{platform.system()} {platform.machine()}; trials need Linux or macOS (on Windows: WSL)"),
             Finding("python", True, f"{platform.python_version()} at {sys.executable}"),
             Finding("processors", None, f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} for all trials together"),
-            Finding("gpus", None, gpus_in_words(self._profile)),
+            Finding("gpus", None, gpus_in_words(LocalProfile.of(self.settings, PROVIDER))),
             Finding("disk", free > 1_000_000_000, f"{free / 1e9:,.1f} GB free for logs and outputs below {Path.cwd()}"),
             Finding("store", os.access(Path.cwd(), os.W_OK), f"{'may' if os.access(Path.cwd(), os.W_OK) else 'may not'} write to {Path.cwd()}"),
         ]  # fmt: skip
@@ -76,6 +89,8 @@ class LocalProvider(DrivenProvider):
 
     def _keep_views(self, run: "RunStore", job: TuningJob, base: Path) -> None:
         """Link the files of each input that would be uploaded to a service, so that local trials see the same ones."""
+        if not job.data:
+            return
         from cloudtune.bundle.package import view_of  # noqa: PLC0415  # only jobs with data need it
 
         for name, place in self.where(job).inputs.items():
@@ -95,9 +110,8 @@ class LocalProvider(DrivenProvider):
         native = run.record().native
         setting = _setting(run, job, native)
         _end_orphans(run, setting)  # before this run has a keeper, which would be ended as well
-        needs = needs_of(job)
-        resources = resources_for(job, self._profile, setting.environment)
-        sharing = Sharing(resources, needs, lambda text: run.write(events=[(None, text)]))
+        resources = self._resources(job, setting.environment)
+        sharing = Sharing(resources, needs_of(job), lambda text: run.write(events=[(None, text)]))
         return _launcher(setting, sharing, run, native)
 
     def abandon(self, run: "RunStore") -> None:

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, ValidationError
 
 from cloudtune.planning.plan import Ledger, Machines, Plan, Support
-from cloudtune.process.leases import Resources
 from cloudtune.process.setting import LOG_SIZE
 from cloudtune.provider.driven_plan import driven_request
 from cloudtune.space.parameters import SpecModel
 from cloudtune.spec.fields import Size
 from cloudtune.spec.job import TuningJob
-from cloudtune_local.machine import note_machine
+
+if TYPE_CHECKING:
+    from cloudtune.process.leases import Resources
 
 PROVIDER = "local"
 
@@ -84,7 +85,7 @@ class LocalSettings(SpecModel):
     """The interpreter that commands find as ``python`` (its folder comes first in PATH); null for the one that runs cloudtune."""
 
 
-def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None, here: Resources | None = None) -> Plan:
+def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None, here: "Resources | None" = None) -> Plan:
     """Return the plan for this machine: all that the launcher needs to know as plain data, and where each leaf of the job went.
 
     Args:
@@ -98,6 +99,8 @@ def translate(job: TuningJob, mounts: Mapping[str, Path] | None = None, here: Re
     for field in ("accelerators", "cpus", "memory"):
         ledger.carry(f"compute.{field}", field)
     if here is not None:
+        from cloudtune_local.machine import note_machine  # noqa: PLC0415  # most jobs need nothing of it in particular
+
         note_machine(ledger, job, here, SUPPORT)
     settings = _settings(ledger, job).model_dump(mode="json")
     request |= {**compute, "memory": job.compute.memory, "settings": settings}

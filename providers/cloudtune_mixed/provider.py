@@ -10,7 +10,7 @@ from cloudtune.bundle.survey import Survey
 from cloudtune.driver.process import Site
 from cloudtune.errors import ConfigError, Problem, TrialError
 from cloudtune.planning.plan import Plan, Support
-from cloudtune.porting.adapting import Adapted
+from cloudtune.porting.adapted import Adapted
 from cloudtune.provider.driven import DrivenProvider, keep_earlier
 from cloudtune.provider.interface import Finding, Provider, load_provider
 from cloudtune.provider.preparing import planned

@@ -8,7 +8,8 @@ from late import LATE
 from cloudtune import TuningJob
 from cloudtune.errors import UnsupportedError
 from cloudtune.planning.plan import Support
-from cloudtune.porting.adapting import Adapted, adapt
+from cloudtune.porting.adapted import Adapted
+from cloudtune.porting.adapting import adapt
 from cloudtune.porting.frameworks import Framework, NoRegion
 from cloudtune.porting.tables import Tables
 from cloudtune.porting.words import ServiceWords

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloudtune.process.devices import Device, Gpus
-from cloudtune.process.leases import Lease, Needs, Resources, fitting, lease, thread_limits
+from cloudtune.process.leases import Lease, Resources, fitting, lease
+from cloudtune.process.needs import Needs, thread_limits
 from cloudtune.process.sharing import Sharing
 
 GB = 1_000_000_000

@@ -14,7 +14,7 @@ from cloudtune import api
 from cloudtune.errors import ConfigError, UnsupportedError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.process.leases import lease
-from cloudtune.process.sharing import needs_of
+from cloudtune.process.needs import needs_of
 from cloudtune.provider.interface import load_provider
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
