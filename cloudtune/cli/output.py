@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 STATE_STYLES = {
-    "waiting": "dim", "running": "cyan", "stopping": "yellow", "interrupted": "yellow",
+    "waiting": "dim", "running": "cyan", "paused": "dim", "stopping": "yellow", "interrupted": "yellow",
     "completed": "green", "pruned": "blue", "failed": "red", "cancelled": "magenta", "damaged": "red",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from cloudtune.errors import StoreError, in_one_line
 from cloudtune.planning.plan import Plan
 from cloudtune.results.objectives import losses
-from cloudtune.results.progress import Progress, ProgressCounter, Watcher, time_left
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.money import cost_text
 from cloudtune.store.records import Trial, TrialState
@@ -81,6 +81,7 @@ class RunFollower:
         self._total = job.limits.trials
         self._counter = ProgressCounter(job.objective, job.constraints)
         self._running: dict[int, Trial] = {}
+        self._paused: set[int] = set()
         self._costs: dict[int, Decimal] = {}
         self._limit = None if job.limits.cost is None else job.limits.cost.amount
         self._rates = Plan.from_data(json.loads(run.record().plan)).rates
@@ -94,22 +95,20 @@ class RunFollower:
         self._revision, changed = self._run.changes(self._revision)
         for trial in changed:
             self._running.pop(trial.number, None)
+            self._paused.discard(trial.number)
             self._costs[trial.number] = trial.cost or Decimal(0)
             if trial.state is TrialState.RUNNING:
                 self._running[trial.number] = trial
+            elif trial.state is TrialState.PAUSED:
+                self._paused.add(trial.number)
             elif trial.state.ended:
                 self._counter.add(trial, losses(self._objective, trial.metrics))
-        counts = {state.value: count for state, count in self._counter.counts.items() if count}
-        counts |= {TrialState.RUNNING.value: len(self._running)} if self._running else {}
-        return Progress(
-            state=record.state,
-            counts=counts,
-            total=self._total,
-            best=self._counter.best,
-            nearest=self._counter.nearest,
-            elapsed=record.elapsed,
-            eta=time_left(sum(self._counter.counts.values()), self._total, record.elapsed),
+        return self._counter.snapshot(
+            record.state,
             running=tuple(self._running.values()),
+            paused=len(self._paused),
+            total=self._total,
+            elapsed=record.elapsed,
             message="\n".join(
                 message if number is None else f"trial {number}: {message}" for _, number, message in events
             ),

@@ -85,6 +85,14 @@ class Launcher(ABC):
         """Return how many more trials can be launched now; None for no limit but the job's own."""
         return None
 
+    def has_room_for(self, trial: Trial) -> bool:  # noqa: ARG002  # most launchers run any trial anywhere
+        """Return whether a trial can be launched now, where there is room for any.
+
+        Args:
+            trial: PAUSED where it goes on from a checkpoint, which may lie where there is no room at the moment.
+        """
+        return True
+
     def printed(self, trial: Trial) -> Sequence[str]:  # noqa: ARG002  # a launcher may be unable to read them
         """Return lines that an ended trial printed, a few hundred at most; none where they cannot be read.
 

@@ -9,20 +9,21 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
+from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
+from cloudtune.driver.pauses import Pauses, paused_by
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
 from cloudtune.driver.warm_start import learn
 from cloudtune.errors import in_one_line
 from cloudtune.results.objectives import losses, what_is_missing
-from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values, time_left
+from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
 from cloudtune.search import KnownTrial, Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
@@ -40,35 +41,8 @@ _INTERRUPTED = {
     2: "interrupted again: the {} running trials are ended; a resume starts them again",
 }
 
-_PRUNED = "pruned at step "
-_STOPPED = "stopped by its driver"
-"""Prefixes of the reasons of running trials that the driver has decided to stop; a later driver reads the decision there."""
-
-_TRIED_AGAIN = "; it is tried again"
-"""Suffix of the events of failed attempts that are retried; a later driver counts the retries by them.
-
-Attempts that were lost, or ended with their driver, do not count.
-"""
-
 _FILL_TIME = 0.005
 """Seconds of suggesting after which the trials suggested so far are launched before the next slot is filled."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """A running trial.
-
-    Attributes:
-        trial: as it is in the store.
-        stop: the state that the driver has decided to end it in (WAITING: to be started again); None before.
-        why: the reason of that decision.
-        reported: the last value of each metric.
-    """
-
-    trial: Trial
-    stop: TrialState | None = None
-    why: str = ""
-    reported: dict[str, float] = field(default_factory=dict)
 
 
 class Driver:
@@ -104,7 +78,7 @@ class Driver:
         self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective, job.constraints)
         self._spending = spending or Spending(job)
@@ -112,9 +86,11 @@ class Driver:
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._intake = Intake(run, self._search, self._work, self._event)
+        self._paused = Pauses(self._search, self._work)
         self._to_launch: deque[Trial] = deque()
         self._updates: deque[TrialUpdate] = deque()
         self._broken = False
+        self._stuck = False
         self._to_stop: list[int] = []
         self._clock_start = time.monotonic()
         self._elapsed_before = 0.0
@@ -163,7 +139,7 @@ class Driver:
         """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
-        told = (number for _, number, message in self._run.events() if message.endswith(_TRIED_AGAIN))
+        told = (number for _, number, message in self._run.events() if message.endswith(TRIED_AGAIN))
         self._retried.update(number for number in told if number is not None)
         for trial in sorted(history, key=lambda trial: trial.number):
             self._search.restore(trial.number, trial.parameters, trial.origin)
@@ -175,7 +151,9 @@ class Driver:
             if trial.state.ended:
                 self._conclude(trial)
         for trial in sorted(history, key=lambda trial: trial.number):
-            if not trial.state.ended:
+            if trial.state is TrialState.PAUSED:
+                self._paused.restore(trial)
+            elif not trial.state.ended:
                 self._resume_trial(trial)
 
     def _resume_trial(self, trial: Trial) -> None:
@@ -184,11 +162,10 @@ class Driver:
             running = self._run_trial(trial)
             self._event(trial.number, "taken over from the driver that launched it")
             if trial.reason:  # that driver had decided to stop it
-                pruned = trial.reason.startswith(_PRUNED)
-                self._stop(running, TrialState.PRUNED if pruned else TrialState.WAITING, trial.reason)
+                self._stop(running, decided(trial.reason), trial.reason)
             return
-        if trial.state is TrialState.RUNNING and trial.reason.startswith(_PRUNED):
-            self._end(trial, TrialState.PRUNED, trial.reason)
+        if trial.state is TrialState.RUNNING and decided(trial.reason) is not TrialState.WAITING:
+            self._end_as(trial, decided(trial.reason), trial.reason)
             return
         if trial.state is TrialState.RUNNING:
             self._event(trial.number, "was lost with its driver; it is started again")
@@ -213,24 +190,35 @@ class Driver:
         since = time.perf_counter()
         self._intake.read()
         while self._may_launch():
-            trial = self._waiting.popleft() if self._waiting else self._suggest()
+            trial = self._next_trial()
+            self._stuck = trial is None
             if trial is None:
                 break
             trial.attempt += 1
             trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
-            trial.metrics = {}
+            trial.metrics = trial.metrics if self._search.pauses else {}
             trial.place = self._launcher.place(trial)
             self._run_trial(trial)
             self._to_launch.append(trial)
             if time.perf_counter() - since > _FILL_TIME:
                 break
 
-    def _run_trial(self, trial: Trial) -> _Running:
+    def _next_trial(self) -> Trial | None:
+        """Return a trial that waits, or a suggestion; None where there is none now that the launcher has room for."""
+        for trial in self._waiting:
+            if self._launcher.has_room_for(trial):
+                self._waiting.remove(trial)
+                return trial
+        while (suggested := self._suggest()) is not None and not self._launcher.has_room_for(suggested):
+            self._waiting.append(suggested)
+        return suggested
+
+    def _run_trial(self, trial: Trial) -> Running:
         """Count a trial as running."""
         machine = self._launcher.machine(trial)
         for charged in self._spending.start(trial, lambda: self._launcher.billed(trial), machine):
             self._work.trial(charged)
-        running = self._running[trial.number] = _Running(trial)
+        running = self._running[trial.number] = Running(trial)
         return running
 
     def _may_launch(self) -> bool:
@@ -241,6 +229,8 @@ class Driver:
         suggestion = self._search.ask()
         if suggestion is None:
             return None
+        if suggestion.resumed:
+            return self._paused.take(suggestion.number)
         self._intake.suggested(suggestion)
         return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin)
 
@@ -256,7 +246,7 @@ class Driver:
             self._elapsed_saved = self._elapsed
 
     def _poll_timeout(self) -> float:
-        return 0.0 if self._may_launch() else TICK
+        return 0.0 if self._may_launch() and not self._stuck else TICK
 
     # What happens
 
@@ -274,12 +264,18 @@ class Driver:
             else:
                 self._settle(running, update)
 
-    def _record(self, running: _Running, report: Report) -> None:
+    def _record(self, running: Running, report: Report) -> None:
         self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
-        if self._judge(report) and running.stop is None:
-            self._stop(running, TrialState.PRUNED, f"{_PRUNED}{report.step} by the {self._rule_name} rule")
+        if restarted := self._paused.restarted(report):
+            self._event(report.number, restarted)
+        if not self._judge(report) or running.stop is not None:
+            return
+        if self._search.pauses:
+            self._stop(running, TrialState.PAUSED, paused_by(self._rule_name, report.step))
+        else:
+            self._stop(running, TrialState.PRUNED, f"{PRUNED}{report.step} by the {self._rule_name} rule")
 
     @property
     def _stops_early(self) -> bool:
@@ -293,13 +289,13 @@ class Driver:
         """Pass a report to the search; return whether its trial is pruned."""
         return not self._broken and self._search.report(report.number, report.step, report.metrics)
 
-    def _stop(self, running: _Running, state: TrialState, why: str) -> None:
+    def _stop(self, running: Running, state: TrialState, why: str) -> None:
         """Decide the state that a trial is stopped in; the decision is written before the trial is stopped."""
         if running.stop is not None:
             return
         running.stop, running.why = state, why
         self._to_stop.append(running.trial.number)
-        running.trial.reason = why if state is TrialState.PRUNED else f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
+        running.trial.reason = reason_of(state, why)
         self._work.trial(running.trial)
 
     def _stop_trials(self) -> None:
@@ -308,7 +304,7 @@ class Driver:
                 self._launcher.stop(number)
         self._to_stop.clear()
 
-    def _settle(self, running: _Running, end: Ended) -> None:
+    def _settle(self, running: Running, end: Ended) -> None:
         trial = running.trial
         del self._running[trial.number]
         trial.place = end.place or trial.place
@@ -322,7 +318,14 @@ class Driver:
             self._wait(trial)
         elif state is TrialState.FAILED and end.retry and self._may_retry(trial):
             self._retried[trial.number] += 1
-            self._start_again(trial, f"attempt {trial.attempt} failed: {reason}{_TRIED_AGAIN}")
+            self._start_again(trial, f"attempt {trial.attempt} failed: {reason}{TRIED_AGAIN}")
+        else:
+            self._end_as(trial, state, reason)
+
+    def _end_as(self, trial: Trial, state: TrialState, reason: str) -> None:
+        """End or pause a trial."""
+        if state is TrialState.PAUSED:
+            self._paused.add(trial, reason)
         else:
             self._end(trial, state, reason)
 
@@ -344,7 +347,7 @@ class Driver:
         self._wait(trial)
         self._event(trial.number, message)
 
-    def _verdict(self, running: _Running, end: Ended) -> tuple[TrialState, str]:
+    def _verdict(self, running: Running, end: Ended) -> tuple[TrialState, str]:
         """Return the state that a trial ends in, and the reason; "" where it needs none."""
         trial, objectives = running.trial, self._job.objective
         state = TrialState.FAILED if end.failure else TrialState.COMPLETED
@@ -414,6 +417,9 @@ class Driver:
         return None
 
     def _finish(self) -> RunState:
+        if self._ending is not None or not self._has_more():
+            for trial in self._paused.end(self._ending):
+                self._conclude(trial)
         state, reason = self._outcome()
         for charged in self._spending.close():
             self._work.trial(charged)
@@ -467,8 +473,8 @@ class Driver:
         for running in self._running.values():
             if self._launcher.outlives(running.trial):
                 continue
-            if running.stop is TrialState.PRUNED:
-                self._end(running.trial, TrialState.PRUNED, running.why)
+            if running.stop in (TrialState.PRUNED, TrialState.PAUSED):
+                self._end_as(running.trial, running.stop, running.why)
             else:
                 self._wait(running.trial)
 
@@ -482,16 +488,12 @@ class Driver:
         self._announcer.show(lambda: self._progress(state), last=state is not None)
 
     def _progress(self, state: RunState | None) -> Progress:
-        counts = {each.value: count for each, count in self._counter.counts.items() if count}
-        counts[TrialState.RUNNING.value] = len(self._running)
-        return Progress(
-            state=state or (RunState.STOPPING if self._draining else RunState.RUNNING),
-            counts=counts,
-            total=self._search.total,
-            best=self._counter.best,
-            nearest=self._counter.nearest,
-            elapsed=self._elapsed,
-            eta=time_left(sum(self._counter.counts.values()), self._search.total, self._elapsed, self._limits.time),
-            cost=self._spending.text,
+        return self._counter.snapshot(
+            state or (RunState.STOPPING if self._draining else RunState.RUNNING),
             running=tuple(running.trial for running in self._running.values()),
+            paused=len(self._paused),
+            total=self._search.total,
+            elapsed=self._elapsed,
+            limit=self._limits.time,
+            cost=self._spending.text,
         )

@@ -196,7 +196,7 @@ def cancel(run: "RunStore", site: Site) -> None:
 def end_cancelled(run: "RunStore") -> None:
     """Write that the run and its unfinished trials were cancelled."""
     why, now = "cancelled by its user", time.time()
-    left = run.trials(TrialState.WAITING, TrialState.RUNNING)
+    left = run.trials(TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
     for trial in left:
         trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, now
     columns = {"state": RunState.CANCELLED.value, "reason": why, "ended": now}

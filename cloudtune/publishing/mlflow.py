@@ -45,6 +45,7 @@ RUN, NUMBER, ATTEMPT, STATE = "cloudtune.run", "cloudtune.trial", "cloudtune.att
 TRIAL_STATES = {
     TrialState.WAITING: "SCHEDULED",
     TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "SCHEDULED",
     TrialState.COMPLETED: "FINISHED",
     TrialState.PRUNED: "FINISHED",
     TrialState.FAILED: "FAILED",

@@ -37,6 +37,7 @@ _OWN_PREFIXES = ("cloudtune:", "metrics_")
 STATES = {
     TrialState.WAITING: "WAITING",
     TrialState.RUNNING: "RUNNING",
+    TrialState.PAUSED: "RUNNING",
     TrialState.COMPLETED: "COMPLETE",
     TrialState.PRUNED: "PRUNED",
     TrialState.FAILED: "FAIL",

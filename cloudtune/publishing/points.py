@@ -42,7 +42,7 @@ def counting_name(objectives: Sequence[Objective], metric: str) -> str:
 
 
 def points_of(trial: Trial, reports: Iterable[Report], objectives: Sequence[Objective]) -> list[Point]:
-    """Return the points of a trial's last attempt in the order of its reports.
+    """Return the points of a trial in the order of its reports.
 
     Further reports only append points. For an ended trial, the curve of each metric ends with the metric's final value,
     also if the service gave nothing but that value; what it was charged is a metric, too.

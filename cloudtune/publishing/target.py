@@ -115,7 +115,7 @@ class Target(ABC):
 
         Args:
             trial: the trial's current state.
-            reports: all reports of its last attempt.
+            reports: all reports of its last attempt, and of those that it went on from.
         """
 
     @abstractmethod

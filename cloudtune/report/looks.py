@@ -21,6 +21,7 @@ COLOURS = {
     TrialState.FAILED: RED,
     TrialState.CANCELLED: GREY,
     TrialState.RUNNING: GREEN,
+    TrialState.PAUSED: GREEN,
     TrialState.WAITING: GREY,
 }
 SYMBOLS = {
@@ -29,6 +30,7 @@ SYMBOLS = {
     TrialState.FAILED: "x",
     TrialState.CANCELLED: "square-open",
     TrialState.RUNNING: "diamond-open",
+    TrialState.PAUSED: "triangle-down-open",
     TrialState.WAITING: "circle-open",
 }
 

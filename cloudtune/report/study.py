@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
+from cloudtune.results.course import course_of
 from cloudtune.results.importance import importance
 from cloudtune.results.objectives import best_trial, losses, pareto_front
 from cloudtune.space.space import Space
@@ -37,7 +38,7 @@ class Study:
         job: the spec, with masked environment.
         plan: the plan that the run was made from.
         trials: all trials by number.
-        curves: of trials with several reports: the first objective at each step of their last attempt.
+        curves: of trials with several reports: the first objective at each step of their course.
         more_curves: whether further trials have such curves.
         events: seconds since 1970, trial (None for the run) and message.
         aim: the index of the objective that the charts show, from 0.
@@ -155,8 +156,8 @@ def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
 
 
 def _curve(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
-    """Return the reports of the last attempt by step; of a step reported several times, the last value."""
-    points = {each.step: each.metrics[metric] for each in reports if each.attempt == attempt and metric in each.metrics}
+    """Return the reports by step, up to the last attempt's; of a step reported several times, the last value."""
+    points = {each.step: each.metrics[metric] for each in course_of(reports, attempt) if metric in each.metrics}
     steps = sorted(points)
     if len(steps) > MAX_STEPS:
         steps = [steps[index * (len(steps) - 1) // (MAX_STEPS - 1)] for index in range(MAX_STEPS)]

@@ -102,6 +102,47 @@ class ProgressCounter:
             self.failures.succeeded()
         return False
 
+    def snapshot(
+        self,
+        state: RunState,
+        *,
+        running: tuple[Trial, ...],
+        paused: int,
+        total: int | None,
+        elapsed: float,
+        limit: timedelta | None = None,
+        message: str = "",
+        cost: str = "",
+    ) -> Progress:
+        """Return a snapshot of the run's progress; see `Progress`.
+
+        Args:
+            state: of the run.
+            running: the running trials.
+            paused: how many are paused.
+            total: how many there will be; None where that is not known.
+            elapsed: seconds so far.
+            limit: the time that the run may take; None for no limit.
+            message: the events since the previous snapshot.
+            cost: what has been spent.
+        """
+        counts = {each.value: count for each, count in self.counts.items() if count}
+        counts |= {TrialState.RUNNING.value: len(running)} if running else {}
+        counts |= {TrialState.PAUSED.value: paused} if paused else {}
+        eta = time_left(sum(self.counts.values()), total, elapsed, limit)
+        return Progress(
+            state=state,
+            counts=counts,
+            total=total,
+            best=self.best,
+            nearest=self.nearest,
+            elapsed=elapsed,
+            eta=eta,
+            running=running,
+            message=message,
+            cost=cost,
+        )
+
     def _rank(self, trial: Trial, values: tuple[float, ...] | None) -> None:
         if trial.state is not TrialState.COMPLETED or values is None:
             return

@@ -12,6 +12,7 @@ from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.search.arguments import SearchArguments
 from cloudtune.search.known_trials import KnownTrial, observations
+from cloudtune.search.paused import Paused
 from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.strategy import Observation, UnsuitableStrategy
 from cloudtune.search.suggestion import Result, Suggestion
@@ -183,6 +184,7 @@ class Search:
         self._first = deque(dict(given) for given in asked.first)
         self._enqueued: deque[Values] = deque()
         self._pending: dict[int, Values] = {}
+        self._paused = Paused(self._rule)
         self._reported: dict[int, dict[str, float]] = {}
         self._front: list[tuple[tuple[float, ...], Result]] = []
         self._nearest: Result | None = None
@@ -195,10 +197,28 @@ class Search:
 
     @property
     def exhausted(self) -> bool:
-        """Whether `ask` returned None, or would for having suggested all `trials`."""
+        """Whether `ask` returned None, or would for having suggested all `trials`, and no paused trial can go on now."""
+        return self._no_new and self._promoted() is None
+
+    @property
+    def _no_new(self) -> bool:
+        """Whether no further trial will be suggested."""
         if self._trials is not None and self._next >= self._trials:
             return True
         return self._nothing_left and not self._first and not self._enqueued
+
+    def _promoted(self) -> int | None:
+        return self._paused.next(last=self._no_new and not self._pending)
+
+    @property
+    def pauses(self) -> bool:
+        """Whether a trial that `report` ends is paused, as the rule says ``resume: checkpoint``; else it is pruned."""
+        return self._paused.possible
+
+    @property
+    def paused(self) -> dict[int, Values]:
+        """The parameters of the paused trials, by number; those that are left at the end are to be told ``pruned``."""
+        return dict(self._paused.trials)
 
     @property
     def pending(self) -> dict[int, Values]:
@@ -224,9 +244,21 @@ class Search:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
 
         The first trials come first, then those of `enqueue`, then the strategy's. The trial is pending until `tell`: a
-        strategy suggests something else meanwhile.
+        strategy suggests something else meanwhile. Where trials are paused, one that has become one of the best comes before
+        a new one, and None may be followed by another trial once more is told.
         """
-        if self.exhausted:
+        number = self._promoted()
+        if number is None:
+            new = self._new()
+            if new is not None:
+                return new
+            number = self._promoted()  # now that there is nothing else to come
+        if number is not None:
+            self._pending[number] = self._paused.take(number)
+        return None if number is None else Suggestion(number, self._pending[number], resumed=True)
+
+    def _new(self) -> Suggestion | None:
+        if self._no_new:
             return None
         for origin, given in ((FIRST, self._first), (TRIED, self._enqueued)):
             if given:
@@ -244,7 +276,7 @@ class Search:
         >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
         >>> search.enqueue({"x": 0.25})
         >>> search.ask()
-        Suggestion(number=0, parameters={'x': 0.25}, origin='tried')
+        Suggestion(number=0, parameters={'x': 0.25}, origin='tried', resumed=False)
 
         Args:
             parameters: values by name, some or all of a trial; when its turn comes the strategy chooses the others.
@@ -272,7 +304,7 @@ class Search:
         >>> from cloudtune.search import Search
         >>> search = Search({"x": {"type": "float", "low": 0, "high": 1}}, {"metric": "loss", "goal": "minimize"})
         >>> search.attach({"x": 0.25})
-        Suggestion(number=0, parameters={'x': 0.25}, origin='tried')
+        Suggestion(number=0, parameters={'x': 0.25}, origin='tried', resumed=False)
 
         Args:
             parameters: a value for each parameter that exists under the trial's conditions.
@@ -354,7 +386,8 @@ class Search:
     def report(self, trial: Suggestion | int, step: int, metrics: Mapping[str, float] | float) -> bool:
         """Take in what a pending trial reports on its way, and return whether the stopping rule ends it now.
 
-        Then stop the trial, and tell its state ``pruned``. Without a stopping rule the answer is always False.
+        Then stop the trial, and tell its state ``pruned``, or ``paused`` where the search `pauses`. Without a stopping rule
+        the answer is always False.
         The rule judges the objective alone. A report of a trial that violates a constraint by what it has reported so
         far is not passed to the rule: it ends no trial, and others are not compared with it.
 
@@ -374,7 +407,14 @@ class Search:
         if self._rule is None or any(0 < each < math.inf for each in violations(self.constraints, kept)):
             return False
         loss = losses(self.objectives[:1], reported)
-        return loss is not None and self._rule.observe(number, step, loss[0])
+        if loss is None:
+            return False
+        over = self._rule.observe(number, step, loss[0])
+        if self._paused.first(number):
+            found, beyond = losses(self.objectives, kept), violations(self.constraints, kept)
+            observed = Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
+            self._strategy.observe(observed)
+        return over
 
     def tell(
         self,
@@ -389,8 +429,9 @@ class Search:
             trial: the suggestion, or its number.
             metrics: names and values, or the value of the only objective; None for what was reported: of each metric
                 the last value, or the best where the objective says ``measurement: best``.
-            state: ``completed``; ``pruned`` where `report` returned True; ``failed`` where the trial has no result,
-                so that the strategy avoids its like; ``cancelled`` where nothing can be learnt from that.
+            state: ``completed``; ``pruned`` where `report` returned True, or ``paused`` where the search `pauses`: `ask`
+                may return it again; ``failed`` where the trial has no result, so that the strategy avoids its like;
+                ``cancelled`` where nothing can be learnt from that.
 
         Returns:
             The state: failed, not completed, where an objective is not a finite number.
@@ -399,8 +440,13 @@ class Search:
             ValueError: the trial is not pending, a completed trial has no value of an objective, or the state is not
                 that of an end.
         """
-        number = self._number_of(trial)
-        ended = TrialState(state)
+        number, ended = trial if isinstance(trial, int) else trial.number, TrialState(state)
+        if number in self._paused.trials and ended is not TrialState.PAUSED:
+            self._pending[number] = self._paused.take(number)
+        number = self._number_of(number)
+        if ended is TrialState.PAUSED and self.pauses:
+            self._paused.add(number, self._pending.pop(number))
+            return ended
         if not ended.ended:
             raise ValueError(f"{ended.value!r} is not how a trial ends; tell completed, pruned, failed or cancelled")
         values = self._reported.get(number, {}) if metrics is None else self._named(metrics)
@@ -413,9 +459,11 @@ class Search:
         parameters = self._pending.pop(number)
         self._reported.pop(number, None)
         beyond = violations(self.constraints, values) if ended is TrialState.COMPLETED else ()
-        self._strategy.observe(Observation(number, parameters, ended, found, violations=beyond))
+        if not self._paused.told(number):
+            self._strategy.observe(Observation(number, parameters, ended, found, violations=beyond))
         if self._rule is not None:
             self._rule.ended(number, ended)
+            self._paused.changed()
         if ended is TrialState.COMPLETED and found is not None:
             self._rank(found, Result(number, parameters, values, beyond))
         return ended

@@ -15,11 +15,13 @@ class Suggestion:
         parameters: its values by name, without those that do not exist under its conditions.
         origin: where it comes from: "" for the strategy, ``first`` for the search's first trials, ``tried`` for trials
             of the user's own since.
+        resumed: whether it was suggested before and paused, and goes on from its checkpoint.
     """
 
     number: int
     parameters: Values
     origin: str = ""
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

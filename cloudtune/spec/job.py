@@ -69,7 +69,7 @@ class Limits(SpecModel):
     time: Duration | None = None
     """How long the job may take."""
     trial_time: Duration | None = None
-    """How long one trial may take."""
+    """How long one trial may take, from each of its starts: a paused one that goes on has the whole time again."""
     target: Number | None = None
     """The job ends when a trial's objective is at least this good."""
     no_improvement: Count | None = None

@@ -77,6 +77,8 @@ class Asha(StoppingSpec):
     """The step beyond which nothing is stopped; null for no bound."""
     eta: Annotated[Integer, Field(ge=2)] = 3
     """One in so many trials continues at each rung."""
+    resume: Literal["checkpoint"] | None = None
+    """checkpoint: trials pause at each rung, and the best go on later from what they keep in trial.checkpoint_dir(); null: the others are stopped for good."""
 
 
 class Auto(StoppingSpec):

@@ -116,6 +116,8 @@ class Hyperband(_OwnStrategy):
     """One in so many trials continues at each comparison."""
     searcher: Literal["random", "bayesian", "evolutionary"] = "random"
     """The strategy that suggests new trials."""
+    resume: Literal["checkpoint"] | None = None
+    """checkpoint: trials pause at each comparison, and the best go on later from what they keep in trial.checkpoint_dir(); null: the others are stopped for good."""
 
     @model_validator(mode="after")
     def _increasing(self) -> Self:
@@ -135,7 +137,7 @@ class Hyperband(_OwnStrategy):
 
     @property
     def own_stopping(self) -> StoppingSpec:
-        return Asha(min_resource=self.min_resource, max_resource=self.max_resource, eta=self.eta)
+        return Asha(min_resource=self.min_resource, max_resource=self.max_resource, eta=self.eta, resume=self.resume)
 
 
 class Evolutionary(_OwnStrategy):

@@ -40,6 +40,8 @@ class TrialState(StrEnum):
     """Its parameters are decided; it has not started, or waits for another attempt."""
     RUNNING = "running"
     """Its program runs."""
+    PAUSED = "paused"
+    """Stopped at a rung of its stopping rule with its checkpoint, and goes on from there if it is among the best."""
     COMPLETED = "completed"
     """Ended well, with a finite value for every objective."""
     PRUNED = "pruned"
@@ -52,7 +54,7 @@ class TrialState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether the trial is over."""
-        return self not in (TrialState.WAITING, TrialState.RUNNING)
+        return self not in (TrialState.WAITING, TrialState.RUNNING, TrialState.PAUSED)
 
 
 FIRST = "first"

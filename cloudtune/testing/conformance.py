@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,21 @@ class ProviderConformance:
         assert len(states[TrialState.PRUNED]) + len(states[TrialState.COMPLETED]) == 6
         assert run.best.parameters["x"] == max(trial.parameters["x"] for trial in run.trials())
         assert all("bandit" in trial.reason for trial in states[TrialState.PRUNED])
+
+    def test_paused_trials_go_on_from_their_checkpoints(self, job: Any, finish: Any) -> None:
+        rule = {"type": "asha", "max_resource": 20, "resume": "checkpoint"}
+        run = finish(job(scripts.GOES_ON, stopping=rule, **self.quick_to_kill))
+        trials = run.trials()
+        assert {trial.state for trial in trials} == {TrialState.COMPLETED, TrialState.PRUNED}
+        assert run.best.parameters["x"] == max(trial.parameters["x"] for trial in trials)
+        assert run.best.attempt > 1
+        for trial in trials:
+            steps: dict[int, list[int]] = {}
+            for report in run.reports(trial.number):
+                steps.setdefault(report.attempt, []).append(report.step)
+            for earlier, later in pairwise(steps.values()):
+                assert later[0] in (earlier[-1], earlier[-1] + 1)  # the last one may not have been kept
+        assert all("asha" in trial.reason for trial in trials if trial.state is TrialState.PRUNED)
 
     def test_cancel_ends_the_run_and_its_trials(self, job: Any, submit: Any) -> None:
         run = submit(job(scripts.HANGS, **self.quick_to_kill))

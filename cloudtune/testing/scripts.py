@@ -107,3 +107,17 @@ REPORTS_NOTHING = """\
 print("nothing to say")
 """
 """Succeeds without a metric."""
+
+GOES_ON = """\
+import pathlib, time
+import cloudtune.trial as trial
+
+x = trial.params()["x"]
+kept = pathlib.Path(trial.checkpoint_dir(), "step")
+done = int(kept.read_text()) if kept.exists() else 0
+for step in range(done + 1, 21):
+    trial.report(score=x * step, step=step)
+    kept.write_text(str(step))
+    time.sleep(0.15)
+"""
+"""A curve of 20 steps whose height is x; goes on from its checkpoint, and takes three seconds in all."""

@@ -266,6 +266,7 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
             max_resource=least.flatmap(lambda count: st.integers(count, 100)),
             eta=st.integers(2, 5),
             searcher=st.sampled_from(["random", "bayesian", "evolutionary"]),
+            resume=st.sampled_from([None, "checkpoint"]),
         ),
         st.builds(
             OptunaSampler,
@@ -298,6 +299,7 @@ def stopping_rules() -> SearchStrategy[Any]:
             min_resource=st.integers(1, 9),
             max_resource=st.none() | st.integers(9, 99),
             eta=st.integers(2, 5),
+            resume=st.sampled_from([None, "checkpoint"]),
         ),
         st.builds(Auto),
     )

@@ -130,7 +130,12 @@ def run_id() -> str:
 
 
 def checkpoint_dir() -> str:
-    """Return the folder of checkpoints, made if it is missing; a later attempt of this trial gets it as this one left it."""
+    """Return the folder of checkpoints, made if it is missing; a later attempt of this trial gets it as this one left it.
+
+    Attempts follow one another where one failed or was lost, or its trial was paused. Write what the next one needs before
+    each report, under another name first and then renamed; begin with what is there; and report ``step=``, so that the
+    steps go on.
+    """
     os.makedirs(current().checkpoint, exist_ok=True)
     return current().checkpoint
 

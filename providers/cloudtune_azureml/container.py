@@ -45,9 +45,10 @@ class Container:
             "CLOUDTUNE_TRIAL": os.environ.get("CLOUDTUNE_TRIAL") or (child.group(1) if child else "0"),
             "CLOUDTUNE_RANK": self._rank(),
         }
-        output = os.environ.get("CLOUDTUNE_AZUREML_OUTPUT")
-        if output:
-            found["CLOUDTUNE_OUTPUT_DIR"] = output
+        for part in ("OUTPUT", "CHECKPOINT"):
+            folder = os.environ.get(f"CLOUDTUNE_AZUREML_{part}")
+            if folder:
+                found[f"CLOUDTUNE_{part}_DIR"] = folder
         return found
 
     def _rank(self) -> str:

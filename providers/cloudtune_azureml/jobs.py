@@ -22,6 +22,7 @@ from cloudtune_azureml.names import run_name, trial_name
 from cloudtune_azureml.storage import JobOutputs
 from cloudtune_azureml.translate import command_of
 from cloudtune_azureml.tuner import TRIAL_STATES, failure_of, times_of
+from cloudtune_azureml.workload import CHECKPOINT
 
 RUN_TAG = "cloudtune_run"
 """The tag by which the jobs of a driven run are found."""
@@ -86,14 +87,21 @@ class AzureMlRunner(JobOutputs, JobRunner):
         """Return the command job of one attempt."""
         variables = {**(self.template.get("environment_variables") or {}), **self.variables(trial)}
         tags = {**(self.template.get("tags") or {}), RUN_TAG: self._name}
+        found = {"command": command_of(self._job, trial, self.template["command"]), "tags": tags}
+        if CHECKPOINT in (outputs := self.template.get("outputs") or {}):
+            found["outputs"] = {**outputs, CHECKPOINT: self._checkpoint(outputs[CHECKPOINT], trial)}
         title = f"{self.template.get('display_name', self._name)}-{trial.number}"
         return {
             **self.template,
-            "command": command_of(self._job, trial, self.template["command"]),
+            **found,
             "display_name": title,
             "environment_variables": variables,
-            "tags": tags,
         }
+
+    def _checkpoint(self, output: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+        """Return the output of a trial's checkpoints, in a folder that all its attempts share; native settings may have another path."""
+        root = str(output.get("path", "")).rstrip("/")
+        return {**output, "path": f"{root}/{self._name}/{trial.number:05d}"} if root else dict(output)
 
     def find(self, trial: Trial) -> bool:
         return self.azure.job(self.place(trial)) is not None

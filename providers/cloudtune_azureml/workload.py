@@ -23,6 +23,12 @@ from cloudtune_azureml.space import PROVIDER, helped, starts_itself
 OUTPUT = "model"
 """The output in which a trial leaves its files."""
 
+CHECKPOINT = "checkpoint"
+"""The output in which a trial finds what its earlier attempts kept."""
+
+_CHECKPOINTS = "azureml://datastores/workspaceblobstore/paths/cloudtune/checkpoints"
+"""Below it each trial of a driven run has a folder; below the job's output where it names a datastore."""
+
 SPEC_VARIABLE = "CLOUDTUNE_SPEC"
 """The environment variable with which the spec travels; see `cloudtune.planning.embedded_spec`."""
 
@@ -82,6 +88,8 @@ class JobWriter(Account):
         names = self._input_names()
         places = [f"{data_variable(each)}='${{{{inputs.{names[each]}}}}}'" for each in self._data_names()]
         places.append(f"CLOUDTUNE_AZUREML_OUTPUT='${{{{outputs.{OUTPUT}}}}}'")
+        if self._keeps_checkpoints:
+            places.append(f"CLOUDTUNE_AZUREML_CHECKPOINT='${{{{outputs.{CHECKPOINT}}}}}'")
         arguments = [f"--{name}={word}" for name, word in words.items()]
         return " ".join([*places, f"python {HELPER}", *arguments])
 
@@ -192,7 +200,22 @@ class JobWriter(Account):
         if not helped(self._job) and not remote:
             return {}
         where = {"path": f"{own.rstrip('/')}/${{{{name}}}}"} if own is not None and remote else {}
-        return {OUTPUT: {"type": "uri_folder", **where}}
+        kept = f"{own.rstrip('/')}/checkpoints" if own is not None and remote else _CHECKPOINTS
+        return {OUTPUT: {"type": "uri_folder", **where}, **self._checkpoint(kept)}
+
+    @property
+    def _keeps_checkpoints(self) -> bool:
+        """Whether another attempt may follow one: a driven trial's, or that of a machine that was taken away."""
+        return helped(self._job) and (not self._at or self._job.compute.spot)
+
+    def _checkpoint(self, kept: str) -> dict[str, Any]:
+        """Return the output for checkpoints: of a sweep's trial the job's own folder, which another start of it finds.
+
+        It is mounted, so that what lies there can be read and all that is written is kept at once
+        (https://learn.microsoft.com/azure/machine-learning/how-to-read-write-data-v2).
+        """
+        where = {} if self._at else {"path": kept}
+        return {CHECKPOINT: {"type": "uri_folder", "mode": "rw_mount", **where}} if self._keeps_checkpoints else {}
 
     # The rest
 

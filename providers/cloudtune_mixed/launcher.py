@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.errors import ProviderError
-from cloudtune.store.records import Report, Trial
+from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune_mixed.part import place_in, profile_of, within
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
@@ -115,8 +115,18 @@ class MixedLauncher(Launcher):
     def room(self) -> int | None:
         return sum(each.free for each in self._profiles.values())
 
+    def has_room_for(self, trial: Trial) -> bool:
+        kept = self._checkpoint_of(trial)
+        return kept is None or self._profiles[kept].free > 0
+
+    def _checkpoint_of(self, trial: Trial) -> str | None:
+        """Return the profile where a trial was paused, whose checkpoint the others cannot see; None for any profile."""
+        profile = profile_of(trial.place) if trial.state is TrialState.PAUSED and trial.place else None
+        known = self._profiles.get(profile) if profile is not None else None
+        return None if known is None or known.given_up else profile
+
     def place(self, trial: Trial) -> str:
-        profile = self._choose()
+        profile = self._checkpoint_of(trial) or self._choose()
         self._profiles[profile].trials.add(trial.number)
         return place_in(profile, self._profiles[profile].worker.place(trial))
 

@@ -82,6 +82,8 @@ def _of_strategy(job: TuningJob, branches: list[Branch]) -> Iterator[Reason]:
     yield from strategy_reasons(job, (Grid, Random, Bayesian, Hyperband))
     if isinstance(strategy, Hyperband) and strategy.searcher != "random":
         yield "strategy.searcher", "strategy.driven"
+    if isinstance(strategy, Hyperband) and strategy.resume is not None:
+        yield "strategy.resume", "strategy.driven"
     if isinstance(strategy, Grid) and not _fits_grid(job, branches):
         yield "strategy", "strategy.driven"
     if too_many(branches) or not (any(any(branch.ranges.values()) for branch in branches) or _native_ranges(job)):

@@ -85,7 +85,8 @@ class DefinitionWriter(Account):
         }
         if self._job.compute.spot:
             definition["EnableManagedSpotTraining"] = True
-        if self._job.compute.spot or (self._driven and self._job.retries):
+        # A driven trial may have another attempt for many reasons: it failed, was lost, interrupted or paused.
+        if self._job.compute.spot or (self._driven and (helped(self._job) or self._job.retries)):
             definition["CheckpointConfig"] = {"S3Uri": f"{self._place_of_output()}/checkpoints"}
         self.carry_switch("compute.spot", self._job.compute.spot, f"{self._at}EnableManagedSpotTraining")
         return {name: value for name, value in definition.items() if value not in (None, [], {})}

@@ -242,6 +242,8 @@ def _from_hyperband(strategy: Hyperband, space: Mapping[str, Parameter], resourc
     for key in ("seed", "searcher"):
         if key in strategy.model_fields_set and getattr(strategy, key) is not None:
             found.lose(key, "Katib's hyperband draws at random, without a seed")
+    if strategy.resume is not None:
+        found.lose("resume", "Katib's trials have no checkpoints to go on from: promising ones begin anew")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
@@ -27,7 +27,7 @@ class StoppingRule(ABC):
     """The model of the settings in the spec."""
 
     @classmethod
-    def from_spec(cls, spec: StoppingSpec, objectives: Sequence[Objective]) -> Self:  # noqa: ARG003  # some rules need them
+    def from_spec(cls, spec: StoppingSpec, objectives: Sequence[Objective]) -> "StoppingRule":  # noqa: ARG003  # some rules need them
         """Return the rule that a spec asks for: by default every field but type is a keyword argument.
 
         Args:

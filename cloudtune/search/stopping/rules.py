@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import ClassVar, Self
 
+from cloudtune.search.stopping.promotion import AshaPromotion
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Median, StoppingSpec, Truncation
@@ -199,6 +200,12 @@ class AshaRule(StoppingRule):
         self._rungs: dict[int, list[float]] = defaultdict(list)
         self._next: dict[int, int] = {}
 
+    @classmethod
+    def from_spec(cls, spec: StoppingSpec, objectives: Sequence[Objective]) -> StoppingRule:  # noqa: ARG003
+        assert isinstance(spec, Asha)
+        kind = cls if spec.resume is None else AshaPromotion
+        return kind(spec.min_resource, spec.max_resource, spec.eta)
+
     def observe(self, number: int, step: int, loss: float) -> bool:
         rung = self._next.get(number, self._min)
         if step < rung or not math.isfinite(loss):
@@ -206,7 +213,7 @@ class AshaRule(StoppingRule):
         while rung * self._eta <= step:
             rung *= self._eta
         self._next[number] = rung * self._eta
-        if self._max is not None and rung >= self._max:
+        if self._max is not None and step >= self._max:
             return False
         losses = self._rungs[rung]
         insort(losses, loss)

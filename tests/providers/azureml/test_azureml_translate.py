@@ -84,14 +84,18 @@ def test_every_field_reaches_its_member() -> None:
             "train": {"type": "uri_folder", "path": "azureml://datastores/d/paths/train", "mode": "download"},
             "test": {"type": "uri_file", "path": "./test.csv"},
         },
-        "outputs": {"model": {"type": "uri_folder", "path": "azureml://datastores/d/paths/out/${{name}}"}},
+        "outputs": {
+                "model": {"type": "uri_folder", "path": "azureml://datastores/d/paths/out/${{name}}"},
+                "checkpoint": {"type": "uri_folder", "mode": "rw_mount"},
+            },
         "services": {"ssh": {"type": "ssh"}},
     }  # fmt: skip
     variables = trial.pop("environment_variables")
     assert variables["A"] == "***"
     assert trial == {
         "command": "CLOUDTUNE_DATA_TRAIN='${{inputs.train}}' CLOUDTUNE_DATA_TEST='${{inputs.test}}' "
-        "CLOUDTUNE_AZUREML_OUTPUT='${{outputs.model}}' python cloudtune_trial.py --x='${{search_space.x}}'",
+        "CLOUDTUNE_AZUREML_OUTPUT='${{outputs.model}}' CLOUDTUNE_AZUREML_CHECKPOINT='${{outputs.checkpoint}}' "
+        "python cloudtune_trial.py --x='${{search_space.x}}'",
         "code": "${code}",
         "environment": {"image": "own/image:1"},
         "distribution": {"type": "pytorch", "process_count_per_instance": 4},

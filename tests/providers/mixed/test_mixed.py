@@ -24,7 +24,7 @@ from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialSta
 from cloudtune.store.store import RunStore, Store
 from cloudtune.testing.conformance import wait_until
 from cloudtune_mixed.launcher import MixedLauncher
-from cloudtune_mixed.part import profile_of
+from cloudtune_mixed.part import place_in, profile_of
 from cloudtune_mixed.settings import MixedSettings
 from cloudtune_mixed.strays import Strays
 
@@ -270,6 +270,21 @@ def test_what_cannot_be_ended_is_known_to_the_next_driver(run: RunStore) -> None
     launcher(run, {"a": place, "b": Place()}).close()
     assert place.stopped == [(3, 1)]
     assert not list(Strays(run.folder).all())
+
+
+def test_a_paused_trial_goes_on_where_its_checkpoint_lies_or_waits_for_room_there(run: RunStore) -> None:
+    places = {"a": Place(), "b": Place()}
+    mixed = launcher(run, places, at_once=1)
+    try:
+        first, second = (Trial(number, {}, TrialState.PAUSED, attempt=1, place=place_in("b", "x")) for number in (0, 1))
+        assert mixed.has_room_for(first)
+        assert profile_of(mixed.place(first)) == "b"
+        assert not mixed.has_room_for(second)
+        assert mixed.room() == 1
+        assert mixed.has_room_for(Trial(2, {}))
+        assert profile_of(mixed.place(Trial(2, {}))) == "a"
+    finally:
+        mixed.close()
 
 
 def test_a_later_driver_takes_over_what_runs_at_each_profile(run: RunStore) -> None:

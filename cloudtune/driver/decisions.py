@@ -1,0 +1,47 @@
+"""What a driver has decided about running trials, and the words by which a later driver reads it."""
+
+from dataclasses import dataclass, field
+
+from cloudtune.store.records import Trial, TrialState
+
+PRUNED = "pruned at step "
+PAUSED = "paused at step "
+_STOPPED = "stopped by its driver"
+"""Prefixes of the reasons of running trials that the driver has decided to stop."""
+
+TRIED_AGAIN = "; it is tried again"
+"""Suffix of the events of failed attempts that are retried; a later driver counts the retries by them.
+
+Attempts that were lost, or ended with their driver, do not count.
+"""
+
+
+@dataclass(slots=True)
+class Running:
+    """A running trial.
+
+    Attributes:
+        trial: as it is in the store.
+        stop: the state that the driver has decided to end it in (WAITING or PAUSED: to be started again); None before.
+        why: the reason of that decision.
+        reported: the last value of each metric.
+    """
+
+    trial: Trial
+    stop: TrialState | None = None
+    why: str = ""
+    reported: dict[str, float] = field(default_factory=dict)
+
+
+def reason_of(state: TrialState, why: str) -> str:
+    """Return the reason of a running trial that is about to be stopped in a state."""
+    if state in (TrialState.PRUNED, TrialState.PAUSED):
+        return why  # begins with its own prefix
+    return f"{_STOPPED}: {why.removeprefix(f'{_STOPPED}: ')}"
+
+
+def decided(reason: str) -> TrialState:
+    """Return the state that an earlier driver had decided to stop a running trial in, by the reason that it wrote."""
+    if reason.startswith(PRUNED):
+        return TrialState.PRUNED
+    return TrialState.PAUSED if reason.startswith(PAUSED) else TrialState.WAITING

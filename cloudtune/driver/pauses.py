@@ -1,0 +1,86 @@
+"""The paused trials of a driven run: they wait at a rung of their stopping rule, and the best go on from their checkpoints."""
+
+import time
+from collections.abc import Iterator
+
+from cloudtune.driver.decisions import PAUSED
+from cloudtune.search import Search
+from cloudtune.store.records import Report, RunState, Trial, TrialState
+from cloudtune.store.unit_of_work import UnitOfWork
+
+_WAITS = "; it goes on if it is one of the best"
+_LEFT = "; the run ended before it was one of the best"
+
+_RESTARTED = (
+    "its steps begin at {} again after a pause: it does not go on from its checkpoint, so that each pause costs what it should "
+    "save; write to trial.checkpoint_dir() before each report, begin with what is there, and report step=…"
+)
+
+
+def paused_by(rule: str, step: int) -> str:
+    """Return why a trial is paused.
+
+    Args:
+        rule: the type of the stopping rule.
+        step: that the trial has reported.
+    """
+    return f"{PAUSED}{step} by the {rule} rule{_WAITS}"
+
+
+class Pauses:
+    """Holds the paused trials, and notices programs that make nothing of their checkpoints.
+
+    Args:
+        search: of the run.
+        work: takes the trials that change.
+    """
+
+    def __init__(self, search: Search, work: UnitOfWork) -> None:
+        self._search, self._work = search, work
+        self._trials: dict[int, Trial] = {}
+        self._steps: dict[int, tuple[int, int]] = {}  # the first and the highest of each trial
+        self._told = False
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    def add(self, trial: Trial, why: str) -> None:
+        """Pause a trial whose attempt has ended."""
+        trial.state, trial.reason, trial.ended = TrialState.PAUSED, why, time.time()
+        self._work.trial(trial)
+        self.restore(trial)
+
+    def restore(self, trial: Trial) -> None:
+        """Take over a trial that is paused in the store."""
+        self._trials[trial.number] = trial
+        self._search.tell(trial.number, trial.metrics, state=TrialState.PAUSED)
+
+    def take(self, number: int) -> Trial:
+        """Return a trial that goes on."""
+        return self._trials.pop(number)
+
+    def end(self, ending: tuple[RunState, str] | None) -> Iterator[Trial]:
+        """End the trials that are left at the end of the run, and yield them: the rule has put them aside.
+
+        Args:
+            ending: the state of the run and the reason, where it ends before its last trial; cancelled trials of a
+                cancelled run are no judgement of the rule.
+        """
+        while self._trials:
+            _, trial = self._trials.popitem()
+            trial.state, trial.reason = TrialState.PRUNED, trial.reason.removesuffix(_WAITS) + _LEFT
+            if ending is not None and ending[0] is RunState.CANCELLED:
+                trial.state, trial.reason = TrialState.CANCELLED, ending[1]
+            self._work.trial(trial)
+            yield trial
+
+    def restarted(self, report: Report) -> str:
+        """Take in a report; return a message where its trial begins anew in the place of going on, once a run, else ""."""
+        if not self._search.pauses:
+            return ""
+        first, highest = self._steps.get(report.number, (report.step, report.step))
+        self._steps[report.number] = first, max(highest, report.step)
+        if self._told or report.attempt == 1 or report.step > first or highest <= first:
+            return ""
+        self._told = True
+        return _RESTARTED.format(report.step)

@@ -1,0 +1,231 @@
+"""Paused trials of a driven run: whatever strikes the driver, each goes on where it was, and no step is done twice."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from amounts import examples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloudtune.driver.launcher import Ended, Launcher
+from cloudtune.driver.loop import Driver
+from cloudtune.driver.process import end_cancelled
+from cloudtune.results.course import course_of
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore, Store
+
+STEPS = 9
+
+
+class Killed(BaseException):
+    """What ends a driver in the midst of a poll."""
+
+
+class World:
+    """Machines that outlive drivers, or do not, and keep each trial's checkpoint.
+
+    Attributes:
+        outlives: whether trials go on without their driver.
+        checkpoints: the steps that each trial has done and kept.
+        done: each step that was done, by trial.
+    """
+
+    def __init__(self, order: Sequence[int], kills: Sequence[int], *, outlives: bool) -> None:
+        self.order, self.kills, self.outlives = order, list(kills), outlives
+        self.turns = 0
+        self.checkpoints: dict[int, int] = defaultdict(int)
+        self.done: dict[int, list[int]] = defaultdict(list)
+        self.running: dict[int, list[Report]] = {}  # what the attempt that runs has reported
+        self.stopped: set[int] = set()
+
+
+class Machines(Launcher):
+    """A driver's hold on the world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.late: list[Report] = []
+        self.attempts: dict[int, int] = {}
+
+    def launch(self, trial: Trial) -> None:
+        assert trial.number not in self.world.running, "it is run twice"
+        self.world.running[trial.number] = []
+        self.world.stopped.discard(trial.number)
+        self.attempts[trial.number] = trial.attempt
+
+    def adopt(self, trial: Trial) -> bool:
+        self.attempts[trial.number] = trial.attempt
+        self.late += self.world.running.get(trial.number, [])
+        return trial.number in self.world.running
+
+    def outlives(self, trial: Trial) -> bool:
+        return self.world.outlives
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        world = self.world
+        happened: list[Report | Ended] = [*self.late]
+        self.late = []
+        world.turns += 1
+        if world.running:
+            happened.append(self._turn(world.order[world.turns % len(world.order)]))
+        if world.kills and world.turns >= world.kills[0]:
+            del world.kills[0]
+            if not world.outlives:
+                world.running.clear()
+            raise Killed
+        return happened
+
+    def _turn(self, which: int) -> Report | Ended:
+        world = self.world
+        number = list(world.running)[which % len(world.running)]
+        attempt = self.attempts[number]
+        if number in world.stopped or world.checkpoints[number] == STEPS:
+            del world.running[number]
+            return Ended(number, attempt, "it was stopped by its driver" if number in world.stopped else "", lost=number in world.stopped)  # fmt: skip
+        world.checkpoints[number] += 1
+        step = world.checkpoints[number]
+        world.done[number].append(step)
+        report = Report(number, attempt, step, 0.0, {"loss": (7 * number % 11) / step})
+        world.running[number].append(report)
+        return report
+
+    def stop(self, number: int) -> None:
+        self.world.stopped.add(number)
+
+    def close(self) -> None:
+        pass
+
+
+def job_of(**fields: Any) -> TuningJob:
+    data = {
+        "name": "j",
+        "trial": {"command": "true"},
+        "objective": {"metric": "loss", "goal": "minimize"},
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        "strategy": {"type": "random", "seed": 1},
+        "stopping": {"type": "asha", "max_resource": STEPS, "resume": "checkpoint"},
+        "limits": {"trials": 12, "parallel": 3},
+        **fields,
+    }
+    return TuningJob.from_data(data)
+
+
+def run_in(folder: str | Path) -> RunStore:
+    record = RunRecord(id="r", name="j", provider="local", profile="local", job="{}", plan="{}")
+    return Store(Path(folder)).create(record)
+
+
+def driven(job: TuningJob, run: RunStore, world: World, *, gently: bool) -> RunState:
+    """Drives a run until it ends, with a new driver wherever one was killed."""
+    for _ in range(100):
+        driver = Driver(job, run, Machines(world), seed=1)
+        if not gently:
+            driver._break_off = lambda error: None  # type: ignore[method-assign]  # as a SIGKILL leaves it
+        try:
+            return driver.run()
+        except Killed:
+            continue
+    raise AssertionError("it does not end")
+
+
+@settings(max_examples=examples(100), deadline=None)
+@given(
+    order=st.lists(st.integers(0, 5), min_size=1, max_size=9),
+    kills=st.lists(st.integers(1, 120), max_size=6, unique=True).map(sorted),
+    outlives=st.booleans(),
+    gently=st.booleans(),
+)
+def test_whatever_strikes_the_driver_every_trial_goes_on_where_it_was(
+    order: list[int], kills: list[int], outlives: bool, gently: bool
+) -> None:
+    world = World(order, kills, outlives=outlives)
+    with TemporaryDirectory() as folder:
+        run = run_in(folder)
+        assert driven(job_of(), run, world, gently=gently) is RunState.COMPLETED
+        trials = run.trials()
+        assert [trial.number for trial in trials] == list(range(12))
+        assert {trial.state for trial in trials} == {TrialState.COMPLETED, TrialState.PRUNED}
+        for trial in trials:
+            done = world.done[trial.number]
+            assert done == list(range(1, len(done) + 1))  # none left out, none twice
+            assert (len(done) == STEPS) >= (trial.state is TrialState.COMPLETED)
+            if outlives:
+                reports = course_of(run.reports(trial.number), trial.attempt)
+                assert [each.step for each in reports] == done
+    assert not world.running
+
+
+def test_paused_trials_are_shown_and_end_with_their_run(tmp_path: Path) -> None:
+    run, world = run_in(tmp_path), World([0], [30], outlives=True)
+    driver = Driver(job_of(), run, Machines(world), seed=1)
+    with pytest.raises(Killed):
+        driver.run()
+    paused = run.trials(TrialState.PAUSED)
+    assert paused
+    assert all(trial.reason.startswith("paused at step ") and trial.metrics for trial in paused)
+    assert driver._progress(None).counts["paused"] == len(paused)
+    assert not any(trial.state.ended for trial in paused)
+    end_cancelled(run)
+    assert {trial.state for trial in run.trials()} <= {TrialState.CANCELLED, TrialState.PRUNED, TrialState.COMPLETED}
+
+
+@pytest.mark.parametrize(
+    ("limits", "state"), [({"time": 1e-9}, TrialState.PRUNED), ({"target": 0.0}, TrialState.PRUNED)], ids=str
+)
+def test_a_limit_ends_paused_trials_as_the_rule_has_put_them_aside(
+    limits: dict[str, Any], state: TrialState, tmp_path: Path
+) -> None:
+    run, world = run_in(tmp_path), World([0, 1], [40], outlives=True)
+    with pytest.raises(Killed):
+        Driver(job_of(), run, Machines(world), seed=1).run()
+    put_aside = {trial.number for trial in run.trials(TrialState.PAUSED)}
+    job = job_of(limits={"trials": 12, "parallel": 3, **limits})
+    assert Driver(job, run, Machines(world), seed=1).run() is RunState.COMPLETED
+    ended = {trial.number: trial for trial in run.trials()}
+    assert all(trial.state.ended for trial in ended.values())
+    pruned = [ended[number] for number in put_aside if ended[number].state is state]
+    assert pruned
+    assert all("before it was one of the best" in trial.reason for trial in pruned)
+
+
+class Forgetful(Machines):
+    """Machines whose programs begin anew in the place of going on."""
+
+    def launch(self, trial: Trial) -> None:
+        super().launch(trial)
+        self.world.checkpoints[trial.number] = 0
+
+
+@pytest.mark.parametrize(("machines", "said"), [(Machines, 0), (Forgetful, 1)])
+def test_a_program_that_makes_nothing_of_its_checkpoint_is_told_so_once(
+    machines: Callable[[World], Launcher], said: int, tmp_path: Path
+) -> None:
+    run = run_in(tmp_path)
+    world = World([0, 1, 2], [], outlives=True)
+    job = job_of(limits={"trials": 27, "parallel": 3})
+    assert Driver(job, run, machines(world), seed=1).run() is RunState.COMPLETED
+    assert sum("begin at 1 again" in message for _, _, message in run.events()) == said
+
+
+def test_a_course_goes_on_from_earlier_attempts_or_begins_anew() -> None:
+    def reports(*attempts: Sequence[int]) -> list[Report]:
+        return list(
+            itertools.chain.from_iterable(
+                (Report(0, attempt, step, 0.0, {}) for step in steps) for attempt, steps in enumerate(attempts, 1)
+            )
+        )
+
+    def course(*attempts: Sequence[int]) -> list[tuple[int, int]]:
+        return [(each.attempt, each.step) for each in course_of(reports(*attempts), len(attempts))]
+
+    assert course([1, 2, 3], [4, 5]) == [(1, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
+    assert course([1, 2, 3], [3, 4]) == [(1, 1), (1, 2), (2, 3), (2, 4)]
+    assert course([1, 2, 3], [1, 2]) == [(2, 1), (2, 2)]
+    assert course([1, 2], [3], [2, 3]) == [(1, 1), (3, 2), (3, 3)]
+    assert course([1, 2], []) == []
