@@ -54,13 +54,17 @@ class Budget:
         """Count another charge of the same attempt in place of one."""
         self.spent += (after.amount or 0) - (before.amount or 0)
 
-    def fits(self) -> bool:
-        """Return whether another trial may start."""
+    def fits(self, more: int = 0) -> bool:
+        """Return whether another trial may start.
+
+        Args:
+            more: how many further trials have to fit after it.
+        """
         if self.limit is None or not (self._running or self.spent):
             return True
         expected = self._expected
         running = self._of_running(lambda used: max(used, expected))
-        return self.spent < self.limit and self.spent + running + self._meter.most(expected) <= self.limit
+        return self.spent < self.limit and self.spent + running + (1 + more) * self._meter.most(expected) <= self.limit
 
     def reached(self, ahead: float = 0.0) -> bool:
         """Return whether the limit is reached by what is spent and what the running trials have used.

@@ -108,9 +108,9 @@ class Spending:
             last = max((each.time for each in reports if each.attempt == trial.attempt), default=trial.started)
             self.end(trial, last - trial.started, machine)
 
-    def may_start(self) -> bool:
-        """Return whether another trial fits what is left."""
-        return self._budget is None or self._budget.fits()
+    def may_start(self, more: int = 0) -> bool:
+        """Return whether another trial fits what is left, and so many more after it."""
+        return self._budget is None or self._budget.fits(more)
 
     def exhausted(self, *, idle: bool, ahead: float = 0.0) -> str | None:
         """Return why the run has to end for what it has spent; None to continue.

@@ -1,7 +1,13 @@
 """What a driver has decided about running trials, and the words by which a later driver reads it."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from cloudtune.driver.launcher import Ended
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import verdict
+from cloudtune.results.objectives import losses, what_is_missing
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
 
 PRUNED = "pruned at step "
@@ -45,3 +51,32 @@ def decided(reason: str) -> TrialState:
     if reason.startswith(PRUNED):
         return TrialState.PRUNED
     return TrialState.PAUSED if reason.startswith(PAUSED) else TrialState.WAITING
+
+
+def verdict_of(
+    running: Running, end: Ended, job: TuningJob, printed: Callable[[Trial], Sequence[str]]
+) -> tuple[TrialState, str]:
+    """Return the state that a trial ends in, and the reason; "" where it needs none.
+
+    Args:
+        running: the trial.
+        end: of its attempt.
+        job: the spec.
+        printed: returns lines that the trial printed.
+    """
+    trial, objectives = running.trial, job.objective
+    state = TrialState.FAILED if end.failure else TrialState.COMPLETED
+    return verdict(
+        TrialSnapshot(trial.number, trial.place, state, reason=end.failure),
+        job,
+        measured=losses(objectives, trial.metrics) is not None,
+        missing=lambda: what_is_missing(objectives, running.reported, printed(trial)),
+        decided=None if running.stop is None else (running.stop, running.why),
+    )
+
+
+def retried(events: Iterable[tuple[float, int | None, str]]) -> Iterator[int]:
+    """Yield the number of a trial for each of its failed attempts that was retried, by the events of its run."""
+    for _, number, message in events:
+        if number is not None and message.endswith(TRIED_AGAIN):
+            yield number

@@ -6,23 +6,26 @@ transaction before anything is launched, so that another driver can resume where
 """
 
 import contextlib
+import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
-from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of
+from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
+from cloudtune.driver.course import course, last_moment
+from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of, retried, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.pauses import Pauses, paused_by
-from cloudtune.driver.snapshots import TrialSnapshot
-from cloudtune.driver.verdict import verdict
+from cloudtune.driver.reasons import INTERRUPTED, ending, resume_hint
 from cloudtune.driver.warm_start import learn
 from cloudtune.errors import in_one_line
-from cloudtune.results.objectives import losses, what_is_missing
+from cloudtune.results.objectives import losses
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
 from cloudtune.search import KnownTrial, Search
 from cloudtune.spec.job import TuningJob
@@ -35,11 +38,6 @@ TICK = 0.25
 
 _SAVE_ELAPSED = 5.0
 """Seconds after which the run's elapsed time is written even if there is nothing else to write."""
-
-_INTERRUPTED = {
-    1: "interrupted: the {} running trials come to their end, and no more are launched; once more ends them now",
-    2: "interrupted again: the {} running trials are ended; a resume starts them again",
-}
 
 _FILL_TIME = 0.005
 """Seconds of suggesting after which the trials suggested so far are launched before the next slot is filled."""
@@ -72,16 +70,17 @@ class Driver:
         spending: Spending | None = None,
     ) -> None:
         self._job = job
-        self._limits = job.limits
         self._run = run
         self._launcher = launcher
         self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
+        self._moments = itertools.count(1)
         self._running: dict[int, Running] = {}
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective, job.constraints)
         self._spending = spending or Spending(job)
+        self._confirming = Confirming(job, self._spending)
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
@@ -129,9 +128,9 @@ class Driver:
             while self._to_launch:
                 self._launcher.launch(self._to_launch.popleft())
             self._show_progress()
-            if not self._running and (self._draining or not self._has_more()):
+            if not self._running and (self._draining or not self._has_more()) and not self._repeat():
                 return self._finish()
-            self._handle(self._launcher.poll(self._poll_timeout()))
+            self._handle(self._launcher.poll(0.0 if self._may_launch() and not self._stuck else TICK))
 
     # What the strategy knows at the start
 
@@ -139,22 +138,24 @@ class Driver:
         """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
-        told = (number for _, number, message in self._run.events() if message.endswith(TRIED_AGAIN))
-        self._retried.update(number for number in told if number is not None)
-        for trial in sorted(history, key=lambda trial: trial.number):
-            self._search.restore(trial.number, trial.parameters, trial.origin)
-        if self._stops_early:
-            for report in self._run.reports():
-                self._judge(report)
+        self._retried.update(retried(self._run.events()))
         self._spending.restore(history)
-        for trial in history:
-            if trial.state.ended:
-                self._conclude(trial)
+        moves = course(history, self._run.reports())
+        self._moments = itertools.count(last_moment(moves) + 1)
+        for move in moves:
+            if move.kind == "ask":
+                self._search.restore(move.trial.number, move.trial.parameters, move.trial.origin)
+            elif move.report is not None:
+                self._judge(move.report)
+            else:
+                self._conclude(move.trial)
         for trial in sorted(history, key=lambda trial: trial.number):
             if trial.state is TrialState.PAUSED:
                 self._paused.restore(trial)
             elif not trial.state.ended:
                 self._resume_trial(trial)
+            elif trial.repeat_of is not None:
+                self._conclude(trial)
 
     def _resume_trial(self, trial: Trial) -> None:
         if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
@@ -184,7 +185,7 @@ class Driver:
 
     def _has_more(self) -> bool:
         """Return whether a trial waits, or the search may suggest another."""
-        return bool(self._waiting) or not self._search.exhausted
+        return bool(self._waiting) or not (self._search.exhausted or self._confirming.closed)
 
     def _fill_slots(self) -> None:
         since = time.perf_counter()
@@ -222,8 +223,9 @@ class Driver:
         return running
 
     def _may_launch(self) -> bool:
-        within = not self._draining and len(self._running) < self._limits.parallel and self._has_more()
-        return within and self._launcher.room() != 0 and self._spending.may_start()
+        within = not self._draining and len(self._running) < self._job.limits.parallel and self._has_more()
+        room = within and self._launcher.room() != 0 and self._spending.may_start()
+        return room and self._confirming.leaves_room(self._elapsed, self._waiting)
 
     def _suggest(self) -> Trial | None:
         suggestion = self._search.ask()
@@ -232,7 +234,7 @@ class Driver:
         if suggestion.resumed:
             return self._paused.take(suggestion.number)
         self._intake.suggested(suggestion)
-        return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin)
+        return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin, asked=next(self._moments))
 
     def _commit(self) -> None:
         """Write what happened and what will be launched, if there is anything to write."""
@@ -244,9 +246,6 @@ class Driver:
         self._work.write(columns, self._to_launch)
         if columns and "elapsed" in columns:
             self._elapsed_saved = self._elapsed
-
-    def _poll_timeout(self) -> float:
-        return 0.0 if self._may_launch() and not self._stuck else TICK
 
     # What happens
 
@@ -265,21 +264,18 @@ class Driver:
                 self._settle(running, update)
 
     def _record(self, running: Running, report: Report) -> None:
+        report = replace(report, moment=next(self._moments))
         self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if restarted := self._paused.restarted(report):
             self._event(report.number, restarted)
-        if not self._judge(report) or running.stop is not None:
+        if running.trial.repeat_of is not None or not self._judge(report) or running.stop is not None:
             return
         if self._search.pauses:
             self._stop(running, TrialState.PAUSED, paused_by(self._rule_name, report.step))
         else:
             self._stop(running, TrialState.PRUNED, f"{PRUNED}{report.step} by the {self._rule_name} rule")
-
-    @property
-    def _stops_early(self) -> bool:
-        return self._job.stopping is not None or self._job.strategy.own_stopping is not None
 
     @property
     def _rule_name(self) -> str:
@@ -311,7 +307,7 @@ class Driver:
         self._spending.end(trial, self._launcher.billed(trial) if end.billed is None else end.billed, end.machine)
         if self._interrupt.level >= 2 and running.stop is None and end.failure:
             running.stop = TrialState.WAITING  # what interrupts this driver, such as a shutdown, may have ended it
-        state, reason = self._verdict(running, end)
+        state, reason = verdict_of(running, end, self._job, self._launcher.printed)
         if end.lost and running.stop is None:
             self._start_again(trial, f"attempt {trial.attempt} was lost ({end.failure}); it is started again")
         elif state is TrialState.WAITING:
@@ -347,24 +343,16 @@ class Driver:
         self._wait(trial)
         self._event(trial.number, message)
 
-    def _verdict(self, running: Running, end: Ended) -> tuple[TrialState, str]:
-        """Return the state that a trial ends in, and the reason; "" where it needs none."""
-        trial, objectives = running.trial, self._job.objective
-        state = TrialState.FAILED if end.failure else TrialState.COMPLETED
-        return verdict(
-            TrialSnapshot(trial.number, trial.place, state, reason=end.failure),
-            self._job,
-            measured=losses(objectives, trial.metrics) is not None,
-            missing=lambda: what_is_missing(objectives, running.reported, self._launcher.printed(trial)),
-            decided=None if running.stop is None else (running.stop, running.why),
-        )
-
     def _conclude(self, trial: Trial) -> bool:
         """Count an ended trial and pass it to the search; return whether it failed with a new message."""
         values = losses(self._job.objective, trial.metrics) if trial.state is not TrialState.FAILED else None
         new = self._counter.add(trial, values)
-        if not self._broken:
+        self._confirming.ended(trial)
+        if not self._broken and trial.repeat_of is None:
             self._search.tell(trial.number, trial.metrics, state=trial.state)
+            if trial.told is None and trial.asked is not None:
+                trial.told = next(self._moments)
+                self._work.trial(trial)
         return new
 
     # Limits and requests
@@ -381,28 +369,50 @@ class Driver:
             if self._ending is not None:
                 self._event(None, self._ending[1])
         if self._ending is not None and (self._running or self._waiting):
-            self._drop_waiting(self._ending[1])
-            for running in self._running.values():
-                self._stop(running, TrialState.CANCELLED, self._ending[1])
+            self._cancel(self._ending[1], [*self._waiting, *(running.trial for running in self._running.values())])
         elif self._interrupt.level > self._noted_interrupt:
             self._noted_interrupt = self._interrupt.level
-            self._event(None, _INTERRUPTED[self._interrupt.level].format(len(self._running)))
+            self._event(None, INTERRUPTED[self._interrupt.level].format(len(self._running)))
         if self._ending is None and self._interrupt.level >= 2:
             for running in self._running.values():
                 self._stop(running, TrialState.WAITING, "interrupted")
 
-    def _drop_waiting(self, why: str) -> None:
-        for trial in self._waiting:
+    def _cancel(self, why: str, trials: Sequence[Trial]) -> None:
+        """Stop running trials, and end waiting ones."""
+        for trial in trials:
+            if trial.number in self._running:
+                self._stop(self._running[trial.number], TrialState.CANCELLED, why)
+                continue
+            self._waiting.remove(trial)
             trial.state, trial.reason, trial.ended = TrialState.CANCELLED, why, time.time()
             self._work.trial(trial)
             self._conclude(trial)
-        self._waiting.clear()
+
+    def _close(self, why: str) -> None:
+        """End the search, but not the run: its candidates are still to be confirmed."""
+        if self._confirming.close(why):
+            self._event(None, why)
+            trials = [*self._waiting, *(running.trial for running in self._running.values())]
+            self._cancel(why, [trial for trial in trials if trial.repeat_of is None])
+
+    def _repeat(self) -> bool:
+        """Let the repetitions wait that the job asks for, once the search is over; return whether there are any to start."""
+        repetitions = [] if self._ending is not None else self._confirming.repetitions(self._run)
+        for trial in repetitions:
+            self._wait(trial)
+        if repetitions:
+            self._event(None, announced(repetitions))
+        return bool(repetitions) and not self._draining
 
     def _why_to_end(self) -> tuple[RunState, str] | None:
         """Return the state that the run has to end in now, and the reason; None to continue."""
         reached = limit_reached(self._job, self._counter)
-        if reached is not None:
+        if reached is not None and (self._job.confirm is None or reached[0] is not RunState.COMPLETED):
             return reached
+        if reached is not None:
+            self._close(reached[1])
+        elif not self._running and self._has_more() and not self._confirming.leaves_room(self._elapsed, self._waiting):
+            self._close(LITTLE_LEFT)
         if self._running or self._has_more():
             spent = self._spending.exhausted(idle=not self._running, ahead=TICK)
             if spent is not None:
@@ -420,11 +430,14 @@ class Driver:
         if self._ending is not None or not self._has_more():
             for trial in self._paused.end(self._ending):
                 self._conclude(trial)
-        state, reason = self._outcome()
+        state, reason = self._ending or self._outcome()
         for charged in self._spending.close():
             self._work.trial(charged)
         for repeated in self._counter.failures.repeated():
             self._event(None, repeated)
+        if self._job.confirm is not None and state.ended:
+            self._counter.best, told = judgement(self._job, self._run.trials())
+            self._event(None, told)
         self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
         columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
@@ -433,33 +446,21 @@ class Driver:
         return state
 
     def _outcome(self) -> tuple[RunState, str]:
-        if self._ending is not None:
-            return self._ending
         if self._has_more():
-            return RunState.INTERRUPTED, self._resume_hint(self._interrupt.why or "before its end")
-        counts = self._counter.counts
-        if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
-            return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {self._run.id}"
-        return RunState.COMPLETED, ""
-
-    def _resume_hint(self, why: str) -> str:
-        return f"{why}; `cloudtune resume {self._run.id}` goes on with it"
+            return RunState.INTERRUPTED, resume_hint(self._run.id, self._interrupt.why or "before its end")
+        return ending(self._counter.counts, self._run.id, self._confirming.closed)
 
     # Exceptions
 
     def _break_off(self, error: BaseException) -> None:
-        """Write what is known after an exception, and let the trials wait for the next driver.
-
-        The store itself may be broken. The next driver then finds the trials RUNNING there, and how they ended in the
-        files of their launcher.
-        """
+        """Write what is known after an exception; trials wait for the next driver, or are RUNNING if the store is broken, too."""
         self._broken = True
         with contextlib.suppress(BaseException):  # the error that is raised already is the one that counts
             self._handle(())
             self._handle(self._launcher.poll(0.0))
         with contextlib.suppress(BaseException):
             self._release_trials()
-            reason = self._resume_hint(f"its driver broke ({in_one_line(error)})")
+            reason = resume_hint(self._run.id, f"its driver broke ({in_one_line(error)})")
             self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")
             self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
 
@@ -492,8 +493,8 @@ class Driver:
             state or (RunState.STOPPING if self._draining else RunState.RUNNING),
             running=tuple(running.trial for running in self._running.values()),
             paused=len(self._paused),
-            total=self._search.total,
+            total=self._confirming.total(self._search.total),
             elapsed=self._elapsed,
-            limit=self._limits.time,
+            limit=self._job.limits.time,
             cost=self._spending.text,
         )

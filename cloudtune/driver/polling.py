@@ -113,8 +113,9 @@ class JobRunner(TrialOutputs):
         """
 
     def variables(self, trial: Trial) -> dict[str, str]:
-        """Return the environment variables by which an attempt's job knows its number and attempt."""
-        return {"CLOUDTUNE_TRIAL": str(trial.number), "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
+        """Return the environment variables by which an attempt's job knows its number, its seed and the attempt."""
+        number = str(trial.number)
+        return {"CLOUDTUNE_TRIAL": number, "CLOUDTUNE_SEED": number, "CLOUDTUNE_ATTEMPT": str(trial.attempt)}
 
     @abstractmethod
     def submit(self, trial: Trial) -> None:

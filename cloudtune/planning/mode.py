@@ -38,7 +38,8 @@ class Mode:
     @cached_property
     def _reasons(self) -> list[Reason]:
         at = self._job.cost_place
-        return [*self._find_reasons(), *([] if at is None else [(at, _COST)])]
+        confirmed = [] if self._job.confirm is None else [("confirm", "confirm")]
+        return [*self._find_reasons(), *([] if at is None else [(at, _COST)]), *confirmed]
 
     @cached_property
     def driven(self) -> bool:

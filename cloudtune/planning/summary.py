@@ -67,7 +67,7 @@ def summary(job: TuningJob, plan: Plan) -> Summary:
     refused = {note.path for note in plan.notes if note.support is Support.UNSUPPORTED}
     missing = [path for path in refused if not any(covers(path, leaf) for leaf in given)]
     counts = {support.value: said[support] for support in Support if said[support]}
-    trials, machines = job.limits.trials or job.search_space().size, plan.machines
+    trials, machines = job.most_trials, plan.machines
     hours, assumption = _bound(job, plan, trials)
     count = 1 if machines is None else machines.count
     kind = "" if machines is None else machines.kind

@@ -13,7 +13,7 @@ DEFAULT_SUPPORT: SupportTable = {
     **dict.fromkeys(
         (
             "name", "trial.source", "trial.ignore", "trial.command", "trial.function", "trial.image", "trial.environment",
-            "objective", "constraints", "metrics", "space", "strategy", "first", "stopping", "limits", "retries", "warm_start", "mode", "strict",
+            "objective", "constraints", "metrics", "space", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
             "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
             "compute.spot", "compute.max_wait", "compute.keep", "data", "output", "network", "identity", "encryption", "tags",
         ),
@@ -51,6 +51,7 @@ def tuner_support(service: str, tuner: str, plain_job: str) -> SupportTable:
         "limits.cost": watched,
         "retries": (Support.DRIVEN, f"{tuner} tries again after errors of its own alone: {driven}"),
         "warm_start": (Support.DRIVEN, f"{tuner} learns from no other job: {driven}"),
+        "confirm": (Support.DRIVEN, f"{tuner} runs no trial again with another seed: {driven}"),
         "compute.accelerators": by_machine,
         "compute.cpus": by_machine,
         "compute.memory": by_machine,

@@ -163,7 +163,9 @@ class MachineLauncher(PollingLauncher):
         words = ["", "-m", "cloudtune.trial", "--function", str(self._setting.job.trial.function)]
         accelerators = self._setting.job.compute.accelerators
         return {
-            "argv": self._command(trial.parameters) if self._command else [*words, "--metric", self._setting.metric],
+            "argv": self._command(trial.parameters, trial.number)
+            if self._command
+            else [*words, "--metric", self._setting.metric],
             "run": self._setting.run_id,
             "parameters": trial.parameters,
             "environment": dict(self._setting.environment),

@@ -112,6 +112,7 @@ class TrialFiles:
         """Return the variables that the trial's own environment adds to the run's."""
         return {
             "CLOUDTUNE_TRIAL": str(number),
+            "CLOUDTUNE_SEED": str(number),
             "CLOUDTUNE_ATTEMPT": str(self.attempt),
             "CLOUDTUNE_PARAMETERS": self.parameters,
             "CLOUDTUNE_REPORTS": self.reports,

@@ -51,6 +51,7 @@ MANAGED_SUPPORT: SupportTable = {
     "constraints": (Support.UNSUPPORTED, "the service's tuner knows no constraints; take them away"),
     "retries": (Support.UNSUPPORTED, "the service tries no trial again; take it away"),
     "warm_start": (Support.UNSUPPORTED, "the service learns from no other job; take it away"),
+    "confirm": (Support.UNSUPPORTED, "the service runs no trial again with another seed; take it away"),
     "mode.driven": (Support.UNSUPPORTED, "the service runs no plain jobs that cloudtune could drive; take it away"),
     "compute.count": (Support.UNSUPPORTED, "a trial has one machine there; take it away"),
     "compute.keep": (Support.APPROXIMATE, "the service decides how long machines stay"),

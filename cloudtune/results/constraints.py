@@ -64,7 +64,7 @@ def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | 
 
     None where a trial is feasible, or none completed with a value for every constraint.
     """
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.repeat_of is None]
     ranked = [(total_violation(violations(constraints, trial.metrics)), trial.number, trial) for trial in completed]
     least = min(ranked, default=None)
     return None if least is None or not 0 < least[0] < math.inf else least[2]

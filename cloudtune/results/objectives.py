@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloudtune.results.constraints import is_feasible
+from cloudtune.results.confirmation import Confirmed, expected_metrics, settled
+from cloudtune.results.constraints import total_violation, violations
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
-from cloudtune.store.records import Trial
+from cloudtune.store.records import Trial, TrialState
 
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
@@ -23,18 +24,25 @@ def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tup
 def best_trial(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
 ) -> Trial | None:
-    """Return the feasible trial with the lowest loss, the first of equals; None for none or several objectives."""
+    """Return the feasible trial with the lowest loss, the first of equals; None for none or several objectives.
+
+    Of candidates that were run again it is the one with the lowest mean loss over its repetitions.
+    """
     if len(objectives) > 1:
         return None
-    ranked = [(loss, trial.number, trial) for trial, loss in _feasible(objectives, constraints, trials)]
+    points, known = _feasible(objectives, constraints, trials)
+    ranked = [(loss, trial.number, trial) for trial, loss in points if not known or trial.number in known]
     return min(ranked)[2] if ranked else None
 
 
 def pareto_front(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
 ) -> list[Trial]:
-    """Return the feasible trials that no other dominates (as good in all objectives, better in one), by number."""
-    points = sorted(_feasible(objectives, constraints, trials), key=lambda pair: (pair[1], pair[0].number))
+    """Return the feasible trials that no other dominates (as good in all objectives, better in one), by number.
+
+    Trials that were run again are placed by the means of their repetitions.
+    """
+    points = sorted(_feasible(objectives, constraints, trials)[0], key=lambda pair: (pair[1], pair[0].number))
     front: list[tuple[Trial, tuple[float, ...]]] = []
     for trial, point in points:  # a trial that dominates a point comes before it in this order
         if not any(_dominates(other, point) for _, other in front):
@@ -44,9 +52,18 @@ def pareto_front(
 
 def _feasible(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
-) -> list[tuple[Trial, tuple[float, ...]]]:
-    pairs = [(trial, losses(objectives, trial.metrics)) for trial in trials if is_feasible(constraints, trial)]
-    return [(trial, point) for trial, point in pairs if point is not None]
+) -> tuple[list[tuple[Trial, tuple[float, ...]]], Mapping[int, Confirmed]]:
+    """Return the feasible trials of the search with their losses, and what their repetitions say."""
+    every = list(trials)
+    known = settled(every)
+    found = []
+    for trial in every:
+        if trial.state is TrialState.COMPLETED and trial.repeat_of is None:
+            metrics = expected_metrics(trial, known)
+            point = losses(objectives, metrics)
+            if point is not None and (not constraints or total_violation(violations(constraints, metrics)) == 0):
+                found.append((trial, point))
+    return found, known
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

@@ -144,7 +144,7 @@ class ProgressCounter:
         )
 
     def _rank(self, trial: Trial, values: tuple[float, ...] | None) -> None:
-        if trial.state is not TrialState.COMPLETED or values is None:
+        if trial.state is not TrialState.COMPLETED or values is None or trial.repeat_of is not None:
             return
         violation = total_violation(violations(self._constraints, trial.metrics))
         nearer = self._nearest is None or (violation, trial.number) < self._nearest[:2]

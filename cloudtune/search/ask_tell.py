@@ -157,7 +157,7 @@ class Search:
             SpecError: the strategy cannot search this space.
         """
         search = cls.__new__(cls)
-        search._set_up(job, job.limits.trials, seed)  # noqa: SLF001  # made by its own class
+        search._set_up(job, job.search_trials, seed)  # noqa: SLF001  # made by its own class
         return search
 
     def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:

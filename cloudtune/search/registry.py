@@ -59,7 +59,7 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
         space,
         objectives=len(job.objective),
         seed=seed,
-        budget=job.limits.trials,
+        budget=job.search_trials,
         constraints=bound_count(job.constraints),
     )
 

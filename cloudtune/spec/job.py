@@ -16,6 +16,7 @@ from pydantic import (
 from cloudtune.space.parameters import Count, Integer, Number, SpecModel
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Compute, Encryption, Network
+from cloudtune.spec.confirm import ConfirmField
 from cloudtune.spec.consistency import Found, constraint_problems, refuse, search_problems
 from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, SpaceEntries, Text
@@ -128,6 +129,8 @@ class TuningJob(SpecModel):
         | None
     ) = None
     """Earlier runs to learn from; also written as a list of run ids."""
+    confirm: ConfirmField = None
+    """Runs the top candidates again with other seeds at the end; also written as the number of repetitions. They count in `limits`."""
     mode: Literal["auto", "managed", "driven"] = "auto"
     """managed: the service's own tuner; driven: cloudtune's, with one plain job of the service a trial; auto: managed where it can."""
     strict: bool = False
@@ -184,7 +187,30 @@ class TuningJob(SpecModel):
             problems.append((("limits", "trials"), message))
         if limits.target is not None and len(self.objective) > 1:
             problems.append((("limits", "target"), "a target needs a single objective"))
+        if self.confirm is not None and limits.trials is not None:
+            least = self.confirm.trials + self.confirm.top
+            if limits.trials < least:
+                message = (
+                    f"{self.confirm.trials} of the {limits.trials} trials would be repetitions ({self.confirm.repeats} of each of "
+                    f"{self.confirm.top} candidates), which limits.trials counts; raise that to {least} or more, or confirm fewer"
+                )
+                problems.append((("confirm",), message))
         return problems
+
+    @property
+    def search_trials(self) -> int | None:
+        """How many trials the strategy suggests: `limits.trials` without the repetitions of `confirm`; None for no limit."""
+        if self.limits.trials is None or self.confirm is None:
+            return self.limits.trials
+        return self.limits.trials - self.confirm.trials
+
+    @property
+    def most_trials(self) -> int | None:
+        """How many trials are started at most: `limits.trials`, or all of a finite space and their repetitions; None for no limit."""
+        if self.limits.trials is not None:
+            return self.limits.trials
+        size = self.search_space().size
+        return size if size is None or self.confirm is None else size + self.confirm.trials
 
     def search_space(self) -> Space:
         """Return the search space: axes and conditions."""

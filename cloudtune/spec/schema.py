@@ -143,6 +143,7 @@ def _allow_short_forms(job: Schema, parts: Schema) -> None:
     job["constraints"] = _also(job["constraints"], job["constraints"]["items"])
     job["first"] = _also(job["first"], job["first"]["items"])
     job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
+    job["confirm"] = _also(job["confirm"], {"type": "integer", "minimum": 1})
     compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]
     compute["accelerators"] = _also(compute["accelerators"], _TEXT)
     trial["environment"]["additionalProperties"] = _TEXT_OR_NUMBER

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from cloudtune.errors import StoreError
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -24,12 +24,13 @@ CREATE TABLE trials (
     run TEXT NOT NULL REFERENCES runs(id), number INTEGER NOT NULL, state TEXT NOT NULL,
     parameters TEXT NOT NULL, metrics TEXT NOT NULL, reason TEXT NOT NULL, attempt INTEGER NOT NULL,
     started REAL, ended REAL, place TEXT NOT NULL, revision INTEGER NOT NULL, charges TEXT NOT NULL DEFAULT '[]',
-    origin TEXT NOT NULL DEFAULT '', PRIMARY KEY (run, number)
+    origin TEXT NOT NULL DEFAULT '', asked INTEGER, told INTEGER, repeat_of INTEGER,
+    PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE INDEX trials_by_revision ON trials (run, revision);
 CREATE TABLE reports (
     run TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,
-    time REAL NOT NULL, metrics TEXT NOT NULL
+    time REAL NOT NULL, metrics TEXT NOT NULL, moment INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX reports_by_trial ON reports (run, number);
 CREATE TABLE events (run TEXT NOT NULL, time REAL NOT NULL, number INTEGER, message TEXT NOT NULL);
@@ -45,6 +46,8 @@ _MIGRATIONS = {
     3: "ALTER TABLE trials ADD COLUMN origin TEXT NOT NULL DEFAULT '';"
     "CREATE TABLE enqueued (id INTEGER PRIMARY KEY, run TEXT NOT NULL, parameters TEXT NOT NULL, time REAL NOT NULL);"
     "CREATE INDEX enqueued_by_run ON enqueued (run)",
+    4: "ALTER TABLE trials ADD COLUMN asked INTEGER; ALTER TABLE trials ADD COLUMN told INTEGER; "
+    "ALTER TABLE trials ADD COLUMN repeat_of INTEGER; ALTER TABLE reports ADD COLUMN moment INTEGER NOT NULL DEFAULT 0",
 }
 """Statements that raise a store of a schema version to the next one, and a file without tables (0) to the current one."""
 
@@ -53,6 +56,8 @@ ADDED = {
     "seen": "NULL AS seen",
     "charges": "'[]' AS charges",
     "origin": "'' AS origin",
+    **{name: f"NULL AS {name}" for name in ("asked", "told", "repeat_of")},
+    "moment": "0 AS moment",
 }
 """Columns that older versions lack: expressions that replace them where the store cannot be migrated."""
 

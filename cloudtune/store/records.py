@@ -116,6 +116,10 @@ class Trial:
         place: the provider's name for it: a folder, a training job's name; "" where it has none.
         charges: one for each attempt that has ended, where the run's machines are known.
         origin: "" for the strategy, else `FIRST` or `TRIED`: who chose its values, some or all of them.
+        asked: when it was suggested, as a place in the order of what the run's search was asked and told, from 1; None
+            where the search is not cloudtune's, and in runs of earlier versions. By this order a run is replayed.
+        told: when the search was told how it ended, as a place in the same order; None before.
+        repeat_of: the number of the trial that it runs again with another seed; None for a trial of the search.
     """
 
     number: int
@@ -129,6 +133,9 @@ class Trial:
     place: str = ""
     charges: tuple[Charge, ...] = ()
     origin: str = ""
+    asked: int | None = field(default=None, compare=False)
+    told: int | None = field(default=None, compare=False)
+    repeat_of: int | None = None
 
     @property
     def cost(self) -> Decimal | None:
@@ -153,6 +160,7 @@ class Report:
         step: the trial's own count (epoch, fold), or the number of the report, from 1.
         time: seconds since 1970.
         metrics: names and values; a value may be nan or infinite.
+        moment: when the search took it in, as a place in the order of `Trial.asked`; 0 where that is not known.
     """
 
     number: int
@@ -160,6 +168,7 @@ class Report:
     step: int
     time: float
     metrics: Mapping[str, float]
+    moment: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

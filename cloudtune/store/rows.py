@@ -10,6 +10,7 @@ from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, 
 
 RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
 TRIAL_COLUMNS = tuple(column.name for column in fields(Trial))
+REPORT_COLUMNS = ("number", "attempt", "step", "time", "metrics", "moment")
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -50,7 +51,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
     Raises:
         Damage: says which trial is damaged, and where.
     """
-    number, parameters, state, metrics, reason, attempt, started, ended, place, charges, origin = row
+    number, parameters, state, metrics, reason, attempt, started, ended, place, charges, origin, *moments = row
     _check("number", number, int)
     where = f"trial {number}"
     _check(f"{where}: attempt", attempt, int)
@@ -58,6 +59,8 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
         _check(f"{where}: {name}", value, str)
     for name, value in (("started", started), ("ended", ended)):
         _check(f"{where}: {name}", value, float, int, type(None))
+    for name, value in zip(("asked", "told", "repeat_of"), moments, strict=True):
+        _check(f"{where}: {name}", value, int, type(None))
     return Trial(
         number,
         scalars(f"{where}: parameters", parameters),
@@ -70,6 +73,7 @@ def trial_of(row: tuple[Any, ...]) -> Trial:
         place,
         charges_of(f"{where}: charges", charges),
         origin,
+        *moments,
     )
 
 
@@ -124,11 +128,11 @@ def report_of(row: tuple[Any, ...]) -> Report:
     Raises:
         Damage: says what is damaged.
     """
-    number, attempt, step, when, metrics = row
-    for name, value in (("number", number), ("attempt", attempt), ("step", step)):
+    number, attempt, step, when, metrics, moment = row
+    for name, value in (("number", number), ("attempt", attempt), ("step", step), ("moment", moment)):
         _check(f"a report: {name}", value, int)
     _check("a report: time", when, float, int)
-    return Report(number, attempt, step, when, _numbers(f"a report of trial {number}", metrics))
+    return Report(number, attempt, step, when, _numbers(f"a report of trial {number}", metrics), moment)
 
 
 def event_of(row: tuple[Any, ...]) -> tuple[float, int | None, str]:

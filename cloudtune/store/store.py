@@ -24,6 +24,7 @@ from cloudtune.store.commands import command, command_in
 from cloudtune.store.database import ADDED, is_damage, is_writable, open_store, store_errors
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 from cloudtune.store.rows import (
+    REPORT_COLUMNS,
     RUN_COLUMNS,
     TRIAL_COLUMNS,
     Damage,
@@ -42,6 +43,11 @@ _LOCK_PAUSES = (0.0, *(0.001,) * 10)
 
 _CHECKPOINT_TIMEOUT = 2000
 """Milliseconds that `create` waits for readers of the store, before it leaves a new run in the log alone."""
+
+_INSERT_TRIALS = (
+    f"INSERT OR REPLACE INTO trials (run, {', '.join(TRIAL_COLUMNS)}, revision)"  # noqa: S608
+    f" VALUES ({', '.join('?' * (len(TRIAL_COLUMNS) + 2))})"
+)
 
 _dumps = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
@@ -83,6 +89,11 @@ class Store:
     def trial_columns(self) -> str:
         """The columns of trials, as `columns` are those of runs."""
         return self._columns("trials", TRIAL_COLUMNS)
+
+    @cached_property
+    def report_columns(self) -> str:
+        """The columns of reports, as `columns` are those of runs."""
+        return self._columns("reports", REPORT_COLUMNS)
 
     def _columns(self, table: str, names: Iterable[str]) -> str:
         with store_errors(self.path):
@@ -263,7 +274,7 @@ class RunStore:
 
     def reports(self, number: int | None = None) -> Iterator[Report]:
         """Yield the reports of all trials, or of one, in the order in which they came."""
-        query = "SELECT number, attempt, step, time, metrics FROM reports WHERE run = ?"
+        query = f"SELECT {self.store.report_columns} FROM reports WHERE run = ?"  # noqa: S608
         which = [] if number is None else [number]
         query += " AND number = ?" if which else ""
         yield from self._rows(report_of, query + " ORDER BY rowid", self.id, *which)
@@ -343,9 +354,17 @@ class RunStore:
                 self._write_trials(database, trials)
                 database.executemany("DELETE FROM enqueued WHERE id = ?", [(each,) for each in taken])
                 database.executemany(
-                    "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)",
                     [
-                        (self.id, each.number, each.attempt, each.step, each.time, _dumps(dict(each.metrics)))
+                        (
+                            self.id,
+                            each.number,
+                            each.attempt,
+                            each.step,
+                            each.time,
+                            _dumps(dict(each.metrics)),
+                            each.moment,
+                        )
                         for each in reports
                     ],
                 )
@@ -367,9 +386,9 @@ class RunStore:
     def _write_trials(self, database: sqlite3.Connection, trials: Iterable[Trial]) -> None:
         rows = [
             (
-                self.id, trial.number, trial.state, _dumps(trial.parameters), _dumps(trial.metrics), _masked(trial.reason),
+                self.id, trial.number, _dumps(trial.parameters), trial.state, _dumps(trial.metrics), _masked(trial.reason),
                 trial.attempt, trial.started, trial.ended, trial.place, charges_text(trial.charges) if trial.charges else "[]",
-                trial.origin,
+                trial.origin, trial.asked, trial.told, trial.repeat_of,
             )
             for trial in trials
         ]  # fmt: skip
@@ -378,9 +397,7 @@ class RunStore:
                 "SELECT coalesce(max(revision), 0) FROM trials WHERE run = ?", [self.id]
             ).fetchone()[0]
             database.executemany(
-                "INSERT OR REPLACE INTO trials"
-                " (run, number, state, parameters, metrics, reason, attempt, started, ended, place, charges, origin, revision)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _INSERT_TRIALS,
                 [(*row, revision + offset) for offset, row in enumerate(rows, 1)],
             )
 

@@ -37,6 +37,7 @@ _DRIVER_FIELDS = (
     "limits",
     "retries",
     "warm_start",
+    "confirm",
     "mode",
 )
 _PLAN_FIELDS = ("strict", "mode")

@@ -32,6 +32,7 @@ from cloudtune.space.parameters import (
 )
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
+from cloudtune.spec.confirm import Confirm
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
@@ -307,7 +308,7 @@ def stopping_rules() -> SearchStrategy[Any]:
 
 @st.composite
 def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
-    """Generate valid jobs that use every field of the spec, each in about half of them.
+    """Generate valid jobs that use every field of the spec, each in about half of them; ``confirm``, which is always driven, in few.
 
     Args:
         texts: for the fields and keys that take any text of at least one character.
@@ -328,6 +329,7 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     limits = choose("limits", _limits(endless=isinstance(search, Grid), single=single))
     if draw(st.booleans()):
         choose("first", first_trials(space, most=min(3, limits.trials or 3)))
+    choose("confirm", _confirmations(limits.trials) if draw(st.sampled_from([False] * 7 + [True])) else st.none())
     for name, strategy in _independent(texts).items():
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)
@@ -344,6 +346,15 @@ def _constraints(words: Texts) -> SearchStrategy[Constraint]:
         bounds,
         st.none() | st.sampled_from(_REGEXES),
     )
+
+
+def _confirmations(trials: int | None) -> SearchStrategy[Confirm | None]:
+    """Return a strategy for ``confirm`` that leaves enough of the trials to the search; null where there are too few."""
+    if trials is not None and trials < 2:
+        return st.none()
+    most = 20 if trials is None else trials
+    pairs = st.tuples(st.integers(1, 4), st.integers(1, 5)).filter(lambda pair: pair[1] * (pair[0] + 1) <= most)
+    return pairs.map(lambda pair: Confirm(repeats=pair[0], top=pair[1]))
 
 
 @st.composite

@@ -52,6 +52,7 @@ class Context:
         checkpoint: the folder that a later attempt of the trial gets; None for ``checkpoint`` in `folder`.
         output: the folder of results; None for ``output`` in `folder`.
         names: of all parameters of the space; None for those of `parameters`.
+        seed: for its random numbers; None for its number.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Context:
         checkpoint: str | None = None,
         output: str | None = None,
         names: Sequence[str] | None = None,
+        seed: int | None = None,
     ) -> None:
         self.parameters = dict(parameters)
         self.number = number
@@ -75,6 +77,7 @@ class Context:
         self.checkpoint = checkpoint or os.path.join(folder, "checkpoint")
         self.output = output or os.path.join(folder, "output")
         self.names = tuple(parameters if names is None else names)
+        self.seed = number if seed is None else seed
         self.reports = 0
 
 
@@ -122,6 +125,15 @@ def number() -> int:
 def attempt() -> int:
     """Return which start of the trial this is, from 1."""
     return current().attempt
+
+
+def seed() -> int:
+    """Return the seed for this trial's random numbers, which no other trial of the run has; a repetition has one of its own.
+
+    It is also CLOUDTUNE_SEED, and ``{seed}`` in a command, and the same at each attempt. A script that was started by hand has
+    0, or what CLOUDTUNE_SEED says.
+    """
+    return current().seed
 
 
 def run_id() -> str:
@@ -240,7 +252,13 @@ def _from_environment() -> Context:
         checkpoint=os.environ.get("CLOUDTUNE_CHECKPOINT_DIR"),
         output=os.environ.get("CLOUDTUNE_OUTPUT_DIR"),
         names=[dimension["name"] for dimension in codecs["dimensions"]] if codecs else None,
+        seed=_given_seed(),
     )
+
+
+def _given_seed() -> int | None:
+    given = os.environ.get("CLOUDTUNE_SEED", "")
+    return int(given) if given.isdigit() else None
 
 
 def _decoded(codecs: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -266,7 +284,7 @@ def _print(step: int, _moment: float, metrics: dict[str, float]) -> None:
 
 def _by_hand() -> Context:
     """Return the context of a script that was started by hand, with its parameters from the command line."""
-    return Context(_command_line(sys.argv[1:]), sink=_print)
+    return Context(_command_line(sys.argv[1:]), sink=_print, seed=_given_seed())
 
 
 def _command_line(arguments: Sequence[str]) -> dict[str, Scalar]:

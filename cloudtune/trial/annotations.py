@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 Scalar = bool | int | float | str | None
 """A parameter's value."""
@@ -10,8 +11,12 @@ Scalar = bool | int | float | str | None
 Sink = Callable[[int, float, dict[str, float]], None]
 """Takes a report: its step, seconds since 1970, and the metrics by name."""
 
-Place = Callable[[Mapping[str, Scalar]], list[str]]
-"""Returns the arguments to execute, with a trial's parameters placed in a command."""
+
+class Place(Protocol):
+    """Returns the arguments to execute, with a trial's parameters and its seed placed in a command."""
+
+    def __call__(self, parameters: Mapping[str, Scalar], seed: int | None = None) -> list[str]: ...
+
 
 Listen = Callable[[bytes], None]
 """Takes the next piece of a program's output; an empty one at its end."""

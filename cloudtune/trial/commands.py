@@ -38,6 +38,8 @@ def compile_command(command: str | Sequence[str], names: Sequence[str]) -> Place
     Where a parameter does not exist in a trial, its place is empty. A word that is ``{name}`` or
     ``--option={name}`` vanishes then, and so does ``--option {name}``.
 
+    ``{seed}`` is the place of the trial's seed, unless the space has a parameter of that name.
+
     Args:
         command: the text or list.
         names: all names of the space.
@@ -45,14 +47,14 @@ def compile_command(command: str | Sequence[str], names: Sequence[str]) -> Place
     return _compile_line(command, names) if isinstance(command, str) else _compile_words(command, names)
 
 
+SEED = "seed"  # the name of the place of a trial's seed
+
 _HOLE = "\0"  # stands for a place in a command, which cannot hold this character
 
 
 def _holes(text: str, names: Sequence[str]) -> tuple[str, list[str]]:
     """Return a text with a hole for each place, and the names of the places in their order."""
-    if not names:
-        return text, []
-    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    known = "|".join(re.escape(name) for name in sorted({*names, SEED}, key=len, reverse=True))
     places: list[str] = []
 
     def hole(match: re.Match[str]) -> str:
@@ -77,16 +79,17 @@ def _compile_words(command: Sequence[str], names: Sequence[str]) -> Place:
     words = [(template.split(_HOLE), places) for template, places in (_holes(word, names) for word in command)]
     placed = {name for _, places in words for name in places}
 
-    def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
+    def arguments(parameters: Mapping[str, Scalar], seed: int | None = None) -> list[str]:
+        values = _with_seed(parameters, seed, names)
         result: list[str] = []
         for index, (pieces, places) in enumerate(words):
-            if len(places) == 1 and places[0] not in parameters and _GOES_WHOLE.match(_HOLE.join(pieces)):
+            if len(places) == 1 and places[0] not in values and _GOES_WHOLE.match(_HOLE.join(pieces)):
                 if pieces == ["", ""] and index and _is_option(_HOLE.join(words[index - 1][0])):
                     result.pop()
                 continue
             word = pieces[0]
             for name, piece in zip(places, pieces[1:]):  # noqa: B905  # not in Python 3.8
-                word += (text_of(parameters[name]) if name in parameters else "") + piece
+                word += (text_of(values[name]) if name in values else "") + piece
             result.append(word)
         for name, value in parameters.items():
             if name not in placed:
@@ -94,6 +97,10 @@ def _compile_words(command: Sequence[str], names: Sequence[str]) -> Place:
         return result
 
     return arguments
+
+
+def _with_seed(parameters: Mapping[str, Scalar], seed: int | None, names: Sequence[str]) -> Mapping[str, Scalar]:
+    return parameters if seed is None or SEED in names else {**parameters, SEED: seed}
 
 
 def _option(name: str, value: Scalar) -> list[str]:
@@ -118,15 +125,16 @@ def _compile_line(line: str, names: Sequence[str]) -> Place:
     placed = set(places)
     filled: dict[tuple[int, ...], list[str]] = {}  # by the holes that stay empty: what is between the others
 
-    def arguments(parameters: Mapping[str, Scalar]) -> list[str]:
-        absent = tuple(index for index, name in enumerate(places) if name not in parameters)
+    def arguments(parameters: Mapping[str, Scalar], seed: int | None = None) -> list[str]:
+        values = _with_seed(parameters, seed, names)
+        absent = tuple(index for index, name in enumerate(places) if name not in values)
         if absent not in filled:
             filled[absent] = _without(template, [spans[index] for index in absent]).split(_HOLE)
         pieces = iter(filled[absent])
         result = start + next(pieces)
         for index, name in enumerate(places):
-            if name in parameters:
-                result += quotings[index](text_of(parameters[name])) + next(pieces)
+            if name in values:
+                result += quotings[index](text_of(values[name])) + next(pieces)
         for name, value in parameters.items():
             if name not in placed:
                 result += "".join(" " + shlex.quote(word) for word in _option(name, value))

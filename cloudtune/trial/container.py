@@ -87,6 +87,7 @@ def run(folder: str, source: str, own: str) -> int:
     service = _service()
     _write_parameters(own, decode_parameters(job["codecs"], service.parameters()))
     os.environ.update(service.environment())
+    os.environ.setdefault("CLOUDTUNE_SEED", os.environ.get("CLOUDTUNE_TRIAL", "0"))
     os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
     for name, below in job["data"].items():
         variable = data_variable(name)

@@ -49,7 +49,7 @@ def run_command(
     """Run a command with the parameters placed; see `run_words`."""
     from .commands import compile_command
 
-    return run_words(compile_command(command, names)(current().parameters), reasons, listen)
+    return run_words(compile_command(command, names)(current().parameters, current().seed), reasons, listen)
 
 
 def run_words(words: list[str], reasons: list[str] | None, listen: Listen | None = None) -> int:

@@ -126,7 +126,7 @@ class ProcessLauncher(Launcher):
         return {
             "do": "spawn",
             **request,
-            "argv": self._command(trial.parameters),
+            "argv": self._command(trial.parameters, trial.number),
             "cwd": str(self._setting.work),
         }
 

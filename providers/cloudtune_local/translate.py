@@ -39,6 +39,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "retries": (Support.EXACT, ""),
     "warm_start": (Support.EXACT, ""),
     "warm_start.kind": (Support.EXACT, ""),
+    "confirm": (Support.EXACT, ""),
     "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "there is no managed tuner on this machine: cloudtune drives the trials itself"),
     "strict": (Support.EXACT, ""),

@@ -118,7 +118,7 @@ class Briefing:
             "number": trial.number,
             "attempt": trial.attempt,
             "parameters": trial.parameters,
-            "argv": None if self._place is None else self._place(trial.parameters),
+            "argv": None if self._place is None else self._place(trial.parameters, trial.number),
             "environment": dict(self.environment),
             "checkpoint": archive_as_it_is(checkpoint, self.ray.put) if travels else [],
         }

@@ -26,6 +26,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "limits": (Support.EXACT, ""),
     "retries": (Support.EXACT, ""),
     "warm_start": (Support.EXACT, ""),
+    "confirm": (Support.EXACT, ""),
     "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "a Ray cluster has no tuner of its own: cloudtune drives the trials itself"),
     "strict": (Support.EXACT, ""),

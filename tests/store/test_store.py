@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from older_stores import lower
 
 from cloudtune.errors import RunBusy, RunNotFound, StoreError
 from cloudtune.store.database import SCHEMA_VERSION
@@ -225,3 +226,23 @@ def test_a_reason_with_bytes_that_are_no_text_is_kept_readable(run: RunStore) ->
     run.write(trials=[Trial(0, {}, reason="no file b\udcff")], events=[(0, "b\udcff")])
     assert run.trials()[0].reason == "no file b\\udcff"
     assert run.events()[0][2] == "b\\udcff"
+
+
+def test_moments_and_repetitions_are_kept_and_unknown_in_stores_of_before(run: RunStore, monkeypatch) -> None:
+    run.write(trials=[Trial(7, {"x": 1}, asked=3, told=5, repeat_of=2)], reports=[Report(7, 1, 1, 1.0, {"a": 1.0}, 4)])
+    found, reported = run.trials()[0], next(run.reports())
+    assert (found.asked, found.told, found.repeat_of, reported.moment) == (3, 5, 2, 4)
+    run.store.close()
+    lower(run.path, 4)
+    for name in ("trial_columns", "report_columns"):
+        del run.store.__dict__[name]
+    with monkeypatch.context() as patch:
+        patch.setattr("cloudtune.store.database.is_writable", lambda path: False)
+        found, reported = run.trials()[0], next(run.reports())
+    assert (found.asked, found.told, found.repeat_of, reported.moment) == (None, None, None, 0)
+    run.store.close()
+    for name in ("trial_columns", "report_columns"):
+        del run.store.__dict__[name]
+    run.write(trials=[Trial(8, {"x": 1}, asked=1)], reports=[Report(8, 1, 1, 1.0, {"a": 1.0}, 2)])
+    assert [(trial.number, trial.asked) for trial in run.trials()] == [(7, None), (8, 1)]
+    assert [report.moment for report in run.reports()] == [0, 2]

@@ -4,6 +4,10 @@ import sqlite3
 from pathlib import Path
 
 _BACK = {
+    5: [
+        *(f"ALTER TABLE trials DROP COLUMN {column}" for column in ("asked", "told", "repeat_of")),
+        "ALTER TABLE reports DROP COLUMN moment",
+    ],
     4: ["ALTER TABLE trials DROP COLUMN origin", "DROP TABLE enqueued"],
     3: ["ALTER TABLE trials DROP COLUMN charges"],
     2: ["ALTER TABLE runs DROP COLUMN emulators", "ALTER TABLE runs DROP COLUMN seen"],

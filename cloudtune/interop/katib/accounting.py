@@ -35,6 +35,7 @@ class _Account:
             "limits.cost",
             "first",
             "warm_start",
+            "confirm",
             "encryption",
             "network",
             "output",

@@ -22,6 +22,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "retries": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "first": (Support.APPROXIMATE, "Katib's algorithms choose every trial: left out"),
     "warm_start": (Support.UNSUPPORTED, "Katib learns from no earlier trials; take warm_start away"),
+    "confirm": (Support.UNSUPPORTED, "Katib runs no trial again with another seed; take confirm away, and run its best trials again yourself"),
     "mode.driven": (Support.UNSUPPORTED, "Katib's own services choose the trials; take mode: driven away"),
     "compute.instance": (Support.APPROXIMATE, "a cluster has nodes, and no machine types to order: choose them by a nodeSelector in native: {katib: …}"),
     "compute.count": (Support.UNSUPPORTED, "trials of several machines need a template of Kubeflow's training operator, such as a PyTorchJob; give it as trialSpec in native: {katib: {spec: {trialTemplate: …}}}"),
