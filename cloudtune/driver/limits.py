@@ -46,7 +46,7 @@ def default_cap(job: TuningJob, mode: str) -> str | None:
     most = most_alike(job)
     if most is None:
         return None
-    who = "whoever follows the run stops it" if mode == "managed" else "the run stops"
+    who = "the process that follows the run stops it" if mode == "managed" else "the run stops"
     return f"{who} when its first {most} trials fail in the same way; a number here replaces that"
 
 

@@ -92,9 +92,14 @@ class JobRunner(TrialOutputs):
 
     @property
     def machines(self) -> tuple[str, ...]:
-        """The machine types that a trial may get, the preferred one first; () where they are not known."""
+        """The machine types that a trial may get, the preferred one first; () where they are not known.
+
+        A runner without `use_machine` has one, whatever the plan names.
+        """
         own = self.brief.plan.machines
-        return () if own is None else (own.kind, *own.others)
+        if own is None:
+            return ()
+        return (own.kind, *own.others) if type(self).use_machine is not JobRunner.use_machine else (own.kind,)
 
     def use_machine(self, machine: str) -> None:
         """Change `template` so that the jobs to come run on another machine type; called where the plan names several.

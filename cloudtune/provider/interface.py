@@ -153,7 +153,9 @@ class Provider(ABC):
         return (self.tables or Tables(settings=self.settings)).catalogue(self.name)
 
     def rated(self, plan: "Plan", job: "TuningJob") -> "Plan":
-        """Return a plan with the prices of its machines, and notes on what in the job needs them. Pure, but for price lists.
+        """Return a plan with all machine types that trials may get, their prices, and notes on what needs these.
+
+        Pure, but for price lists.
 
         Args:
             plan: of the job.
@@ -162,6 +164,9 @@ class Provider(ABC):
         Raises:
             ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
         """
+        from cloudtune.planning.alternatives import with_alternatives  # noqa: PLC0415  # reading a run needs none of it
+
+        plan = with_alternatives(plan, job, self.support)
         needed = job.limits.cost is not None or job.cost_place is not None
         if not needed and not self._priced:
             return plan

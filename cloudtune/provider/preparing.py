@@ -5,14 +5,12 @@ import json
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.interface import Provider
-from cloudtune.spec.fields import alternatives
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import WRITTEN, RunRecord
 from cloudtune.store.secrets import masked
@@ -28,16 +26,7 @@ def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
         ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
     """
     adapted = provider.adapt(job)
-    plan = _with_others(adapted.on(provider.plan(adapted.job)), adapted.job)
-    return adapted.job, provider.rated(plan, adapted.job)
-
-
-def _with_others(plan: Plan, job: TuningJob) -> Plan:
-    """Return a plan with the further machine types that the job names for its provider."""
-    others = alternatives(job.compute.instance, plan.provider)[1:]
-    if plan.machines is None or not others:
-        return plan
-    return replace(plan, machines=replace(plan.machines, others=others))
+    return adapted.job, adapted.on(provider.rated(provider.plan(adapted.job), adapted.job))
 
 
 def prepare_in(

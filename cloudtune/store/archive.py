@@ -37,7 +37,7 @@ def keep(
         (folder / "log.txt").write_text(lines, "utf-8", errors="backslashreplace")
         try:
             download(trial, folder / "output")
-        except CredentialError:  # what it left is not known: whoever wants it asks again
+        except CredentialError:  # what it left is not known; a later call asks again
             shutil.rmtree(folder / "output", ignore_errors=True)
         except (TrialError, ProviderError):  # it left nothing; the empty folder records that
             shutil.rmtree(folder / "output", ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What Azure answers to clients of its SDKs, for whoever compares it with the emulator."""
+"""Listen to what Azure answers to clients of its SDKs, for a comparison with the emulator."""
 
 import contextlib
 import re

@@ -19,7 +19,7 @@ class RaySettings(Settings):
     Null: what RAY_ADDRESS says, else the cluster that was started on this machine.
     """
     namespace: Annotated[str, Field(min_length=1)] = "cloudtune"
-    """The namespace of the actors; whoever shares a cluster and resumes runs needs the same."""
+    """The namespace of the actors; users who share a cluster and resume runs need the same."""
 
     @property
     def remote(self) -> bool:

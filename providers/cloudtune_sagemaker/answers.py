@@ -1,4 +1,4 @@
-"""What AWS answers to boto3's clients, for whoever compares it with the emulator."""
+"""Listen to what AWS answers to boto3's clients, for a comparison with the emulator."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What Google's services answer to their clients, for whoever compares it with the emulator."""
+"""Listen to what Google's services answer to their clients, for a comparison with the emulator."""
 
 import contextlib
 import re

@@ -257,6 +257,20 @@ def test_without_a_choice_nothing_is_tried_elsewhere() -> None:
     assert MachineChoice([]).current == ""
 
 
+def test_a_runner_that_cannot_change_the_machine_type_has_the_first_alone() -> None:
+    """As one of another package has it, whose author thought of one type."""
+
+    class OneType(Runner):
+        use_machine = JobRunner.use_machine
+
+    runner = OneType("large", "small")
+    assert runner.machines == ("large",)
+    launcher = JobLauncher(runner)
+    runner.full = {"large"}
+    launcher.launch(trial())
+    assert launcher.poll(0.0) == [Ended(0, 1, "the quota of large is used up", retry=True, unplaced=True, billed=0.0)]
+
+
 def test_an_outage_is_no_lack_of_room() -> None:
     runner = Runner("large", "small")
     launcher = JobLauncher(runner)

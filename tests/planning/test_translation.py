@@ -132,7 +132,6 @@ def test_values_take_the_place_of_masks_in_variables_alone() -> None:
 @pytest.mark.parametrize("table", [DEFAULT_SUPPORT, DRIVEN_SUPPORT, MANAGED_SUPPORT])
 def test_the_tables_that_providers_begin_with_have_every_field_of_the_spec(table: SupportTable) -> None:
     parts = {"trial": TrialSpec, "compute": Compute}
-    ported = "region"  # is taken away before a provider plans, see `cloudtune.porting.regions`
-    fields = {*TuningJob.model_fields} - {*parts, "native", ported}
+    fields = {*TuningJob.model_fields} - {*parts, "native"}
     fields |= {f"{name}.{field}" for name, part in parts.items() for field in part.model_fields}
     assert not fields - table.keys()

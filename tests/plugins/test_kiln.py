@@ -142,6 +142,15 @@ def test_its_key_is_in_the_schema_and_merged_into_the_request(job: Job) -> None:
     assert plan.support("space.rate").value == "encoded"
 
 
+def test_of_several_machine_types_it_takes_the_first_and_says_so(job: Job) -> None:
+    plan = api.plan(job(compute={"instance": ["big", "small"]}), "kiln")
+    assert plan.request["machine"] == "big"
+    assert plan.support("compute.instance").value == "approximate"
+    assert [each.message for each in plan.notes if each.path == "compute.instance"] == [
+        "the service takes one machine type: the first"
+    ]
+
+
 def test_the_command_plan_says_what_it_does(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     job(stopping={"type": "median"}, limits={"trials": 3, "target": 0.9})
     assert run_app(["plan", "job.yaml", "--on", "kiln"]) == 3

@@ -8,8 +8,9 @@ from cloudtune.emulation import faults
 
 @dataclass(slots=True)
 class Faults(faults.Faults):
-    """See `cloudtune.emulation.faults.Faults`; services are ``arm``, ``history``, ``mlflow``, ``blob``, and
-    ``trial`` for what running programs ask themselves.
+    """Faults of Azure Machine Learning's emulator.
+
+    Services are ``arm``, ``history``, ``mlflow``, ``blob``, and ``trial`` for what running programs ask themselves.
 
     Operations of ``arm`` are ``PutJob``, ``GetJob``, ``ListJobs``, ``CancelJob``, ``DeleteJob`` and the like; those of
     ``mlflow`` are called as its paths are, e.g. ``runs/search``.

@@ -8,6 +8,6 @@ from cloudtune.emulation import faults
 
 @dataclass(slots=True)
 class Faults(faults.Faults):
-    """See `cloudtune.emulation.faults.Faults`; services are called by their names in a signature."""
+    """Faults of AWS's emulator. Services have the names that they have in a signature."""
 
     services: Collection[str] = ("sagemaker", "logs")

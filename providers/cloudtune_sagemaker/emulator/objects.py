@@ -159,7 +159,7 @@ FakeKey.value = property(_get, _set)  # type: ignore[assignment,method-assign]  
 
 
 class Upload(FakeMultipart):
-    """An upload in parts, which are all in one file. Made of one of moto's by giving it this class."""
+    """An upload whose parts are all in one file; one of moto's becomes it by having its ``__class__`` set."""
 
     _file: IO[bytes] | None = None
     _writing = threading.Lock()
@@ -221,7 +221,7 @@ class Upload(FakeMultipart):
 
 
 class _Crc:
-    """A CRC as hashlib's sums are."""
+    """A CRC with the interface of hashlib's sums."""
 
     def __init__(self, step: Callable[[bytes, int], int], size: int) -> None:
         self._step, self._size, self._sum = step, size, 0

@@ -45,7 +45,7 @@ class Pipe:
         """End the feeding; the programs that read it are to be gone."""
         self._stopping.set()
         while self._thread.is_alive():
-            with contextlib.suppress(OSError):  # whoever waits for a reader gets one, and sees that it is to end
+            with contextlib.suppress(OSError):  # a writer that waits for a reader gets one, and sees that it is to end
                 os.close(os.open(self._current, os.O_RDONLY | os.O_NONBLOCK))
             self._thread.join(0.01)
 

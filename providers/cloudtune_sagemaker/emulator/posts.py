@@ -60,7 +60,7 @@ def is_form(environ: Environ) -> bool:
 
 
 class Form:
-    """A form of which the fields have come, and the file has not.
+    """A form whose fields have been read, and whose file has not.
 
     Args:
         bucket: to which it is sent.

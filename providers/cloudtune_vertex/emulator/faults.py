@@ -8,7 +8,7 @@ from cloudtune.emulation import faults
 
 @dataclass(slots=True)
 class Faults(faults.Faults):
-    """See `cloudtune.emulation.faults.Faults`; services are ``aiplatform``, ``storage`` and ``logging``.
+    """Faults of Vertex AI's emulator. Services are ``aiplatform``, ``storage`` and ``logging``.
 
     Operations of ``aiplatform`` are called as its RPCs are, also over REST; those of the others by the HTTP method.
     """

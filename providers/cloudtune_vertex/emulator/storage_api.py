@@ -334,7 +334,7 @@ class StorageApi:
 
 
 class _Upload:
-    """A resumable upload that goes on, whose content is a file in a room that is given back at its end."""
+    """A resumable upload that has not ended; its content is a file in a room, which is freed at its end."""
 
     def __init__(self, bucket: str, name: str, said: dict[str, Any], body: Path, room: contextlib.ExitStack) -> None:
         self.bucket, self.name, self.said, self.body, self.room = bucket, name, said, body, room

@@ -57,10 +57,15 @@ def bare_request(job: TuningJob, ledger: Ledger) -> dict[str, Any]:
         "env": {**dict.fromkeys(job.trial.environment, MASK), **places, _SPEC: packed_spec(job, NAME)},
         "labels": dict(job.tags),
     }
-    fields = {"name": "title", "objective": "goals", "trial.environment": "env", "tags": "labels"}
+    fields = {
+        "name": "title",
+        "objective": "goals",
+        "trial.environment": "env",
+        "trial.image": "image",
+        "tags": "labels",
+    }
     fields |= {"limits.trials": "trials", "limits.parallel": "at_once", "limits.trial_time": "seconds"}
-    fields |= {"trial.image": "image", "compute.instance": "machine"}
-    fields |= {"strategy": "search"} if isinstance(job.strategy, Random) else {}
+    fields |= {"compute.instance": "machine"} | ({"strategy": "search"} if isinstance(job.strategy, Random) else {})
     managed_plan.carry_fields(ledger, job, fields)
     managed_plan.note_space(ledger, job, codec, "knobs")
     return {name: value for name, value in request.items() if value is not None}
