@@ -223,7 +223,7 @@ def tune(
     minimize: str | Sequence[str] = (),
     trials: int | None = None,
     parallel: int = 1,
-    strategy: str | Mapping[str, Any] | Any = "bayesian",  # any model of strategies.Strategy
+    strategy: str | Mapping[str, Any] | Any = "auto",  # any model of strategies.Strategy
     isolate: bool = False,
     name: str | None = None,
     run_id: str | None = None,

@@ -160,6 +160,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.interop.formats import load_format  # noqa: PLC0415
     from cloudtune.plugins.entry_points import formats  # noqa: PLC0415
+    from cloudtune.provider.choosing import adapted_to  # noqa: PLC0415
     from cloudtune.provider.interface import Provider  # noqa: PLC0415
 
     job = load_job(job_file, list(overrides))
@@ -177,7 +178,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
         raise ConfigError(f"{provider.name} has no requests of its own; what it does with each field says: {see}")
     beside = Path() if output is None else output.parent
     provider = provider.in_region(provider.region_of(job))
-    adapted = provider.adapt(job)
+    adapted = adapted_to(provider, job)
     adapted.refuse(provider.name)
     own = adapted.job
     request = provider.to_launch(own, job_file.parent.resolve(), beside) if upload else provider.to_native(own)

@@ -195,6 +195,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         data = {
             **run_data(record, trouble),
             "project": str(made.project),
+            "strategy": _strategy(made),
             "counts": counts,
             "cost": cost and cost.to_data(),
         }
@@ -210,6 +211,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         ("created", moment(record.created)),
         ("took", brief_duration(record.elapsed)),
         *([] if cost is None else [("cost", str(cost))]),
+        ("strategy", _strategy(made)),
         ("trials", counts_text(counts)),
         ("folder", str(made.folder)),
     ]
@@ -220,6 +222,13 @@ def show(run_id: str, *, as_json: bool) -> None:
     for when, trial, message in made.events()[-10:]:
         text = as_read_here(message, record.id, made.project)
         click.echo(f"  {moment(when)}  {text if trial is None else f'trial {trial}: {text}'}")
+
+
+def _strategy(run: "Run") -> str:
+    """Return the strategy of a run, and why it was chosen where the job left that to cloudtune."""
+    from cloudtune.planning.plan import CHOSEN  # noqa: PLC0415  # listing trials needs no plan
+
+    return next((note.message for note in run.plan.notes if note.path == CHOSEN), run.job.strategy.type)
 
 
 @click.command()

@@ -17,6 +17,9 @@ from cloudtune.spec.job import TuningJob, per_provider, regex_paths
 from cloudtune.spec.native import FIELD, native_path
 from cloudtune.trial import data_variable
 
+CHOSEN = "strategy.type"
+"""The field whose note says which strategy was chosen, and why, where the job leaves that to cloudtune."""
+
 
 class Support(StrEnum):
     """How well a provider carries a field, from best to worst."""

@@ -27,6 +27,7 @@ from cloudtune.planning.merge_patch import Merging
 from cloudtune.planning.mode import Mode, Reason
 from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.violations import Violation
+from cloudtune.spec.choice import for_tuner
 from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.native import native_path
 from cloudtune.store.secrets import MASK
@@ -42,7 +43,8 @@ class Translation(Account):
     """One translation of one job.
 
     Args:
-        job: the spec.
+        job: the spec. A strategy that the job leaves open is chosen before (`cloudtune.provider.choosing`); where nobody
+            has, it is the tuner's Bayesian search.
     """
 
     provider: ClassVar[str]
@@ -58,8 +60,8 @@ class Translation(Account):
     """Fields of the spec by the last name of fields of the request that a profile gives where the spec says nothing."""
 
     def __init__(self, job: TuningJob) -> None:
-        super().__init__(job, Ledger(self.provider))
-        self._mode = Mode(job, self.support, self.reasons)
+        super().__init__(for_tuner(job), Ledger(self.provider))
+        self._mode = Mode(self._job, self.support, self.reasons)
         self._native_at = native_path(TuningJob, self.provider)
 
     # What each service does in its own way

@@ -10,6 +10,7 @@ from pathlib import Path
 from cloudtune.driver.listeners import listeners_of
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
+from cloudtune.provider.choosing import adapted_to
 from cloudtune.provider.interface import Provider
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import WRITTEN, RunRecord
@@ -18,14 +19,14 @@ from cloudtune.store.store import RunStore, Store
 
 
 def planned(provider: Provider, job: TuningJob) -> tuple[TuningJob, Plan]:
-    """Return a job in the words of a provider's service, and the plan of it as one of the job as written, with prices.
+    """Return a job in the words of a provider's service, with a strategy that is named, and the plan of it as one of the job as written, with prices.
 
     No network and no credentials are needed; of files only price lists are read.
 
     Raises:
         ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
     """
-    adapted = provider.adapt(job)
+    adapted = adapted_to(provider, job)
     return adapted.job, adapted.on(provider.rated(provider.plan(adapted.job), adapted.job))
 
 

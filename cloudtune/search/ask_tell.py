@@ -10,7 +10,7 @@ from cloudtune.errors import Problem, SpecError
 from cloudtune.results.constraints import bound_count, total_violation, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
-from cloudtune.search.arguments import SearchArguments
+from cloudtune.search.arguments import SearchArguments, named_strategy
 from cloudtune.search.known_trials import KnownTrial, observations
 from cloudtune.search.paused import Paused
 from cloudtune.search.registry import rule_of, strategy_of
@@ -166,9 +166,10 @@ class Search:
         self.space = Space(asked.space)
         self.objectives = asked.objective
         self.constraints = asked.constraints
+        strategy = named_strategy(asked, self.space, trials)
         try:
             self._strategy = strategy_of(
-                asked.strategy,
+                strategy,
                 self.space,
                 objectives=len(self.objectives),
                 seed=self.seed,
@@ -177,7 +178,7 @@ class Search:
             )
         except UnsuitableStrategy as error:
             raise SpecError([Problem("strategy", str(error))], type(self).__name__) from error
-        self._rule = rule_of(asked.strategy, asked.stopping, self.objectives)
+        self._rule = rule_of(strategy, asked.stopping, self.objectives)
         self._trials = trials
         self._next = 0
         self._nothing_left = False

@@ -8,6 +8,7 @@ from cloudtune.results.constraints import bound_count
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.search.strategy import Strategy, StrategyContext
 from cloudtune.space.space import Space
+from cloudtune.spec.choice import choice_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
@@ -53,9 +54,10 @@ def rule_of(
 
 
 def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
-    """Return the strategy that a job asks for; see `strategy_of`."""
+    """Return the strategy that a job asks for, or leaves to be chosen; see `strategy_of`."""
+    choice = choice_for(job)
     return strategy_of(
-        job.strategy,
+        job.strategy if choice is None else choice.strategy,
         space,
         objectives=len(job.objective),
         seed=seed,

@@ -24,7 +24,7 @@ from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
 from cloudtune.spec.stopping import Stopping
-from cloudtune.spec.strategies import Grid, Random, Strategy
+from cloudtune.spec.strategies import AutoStrategy, Grid, Strategy
 
 
 def _environment_text(value: object) -> object:
@@ -111,8 +111,8 @@ class TuningJob(SpecModel):
     """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
     space: SpaceEntries
     """The parameters by name; a list under a name holds variants of it for different conditions."""
-    strategy: Strategy = Random.model_construct()
-    """How the next trial is chosen."""
+    strategy: Strategy = AutoStrategy.model_construct()
+    """How the next trial is chosen; auto: by what suits the space, the objectives and the limits."""
     first: FirstTrials = ()
     """Trials to run before those that the strategy chooses: some or all values of each; the strategy chooses the others."""
     stopping: Stopping | None = None
@@ -180,7 +180,8 @@ class TuningJob(SpecModel):
         problems: list[Found] = []
         limits = self.limits
         if limits.trials is None and not isinstance(self.strategy, Grid):
-            message = f"how many trials? A {self.strategy.type} search has no end of its own"
+            kind = "search" if isinstance(self.strategy, AutoStrategy) else f"{self.strategy.type} search"
+            message = f"how many trials? A {kind} has no end of its own"
             problems.append((("limits", "trials"), message))
         if limits.trials is not None and len(self.first) > limits.trials:
             message = f"{limits.trials} trials are fewer than the {len(self.first)} of first"

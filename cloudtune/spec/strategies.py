@@ -68,6 +68,14 @@ class _OwnStrategy(StrategySpec):
         return ""
 
 
+class AutoStrategy(_OwnStrategy):
+    """Chosen by cloudtune from the space, the objectives and the limits; the plan says what and why."""
+
+    type: Literal["auto"] = "auto"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+
+
 class Grid(_OwnStrategy):
     """Every combination of the values, in a fixed order (the last parameter varies fastest)."""
 
@@ -184,7 +192,7 @@ class HyperoptTpe(_OwnStrategy):
         return _PENALISED.format("HyperOpt")
 
 
-_Own = Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe
+_Own = AutoStrategy | Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe
 
 STRATEGY_KINDS = Kinds("strategy", STRATEGIES, StrategySpec, _Own)
 """The strategies that a job may ask for."""

@@ -4,14 +4,14 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from cloudtune.errors import StoreError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -39,6 +39,10 @@ CREATE TABLE enqueued (id INTEGER PRIMARY KEY, run TEXT NOT NULL, parameters TEX
 CREATE INDEX enqueued_by_run ON enqueued (run)
 """
 
+_WITH_STRATEGY = """CASE WHEN typeof(job) = 'text' AND json_valid(job) AND json_type(job) = 'object'
+    AND json_type(job, '$.strategy') IS NULL THEN json_set(job, '$.strategy', json('{"type": "random"}')) ELSE job END"""
+"""The job of a run with the strategy that it had where the job names none: jobs without one were searched at random."""
+
 _MIGRATIONS = {
     0: _SCHEMA,
     1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
@@ -48,10 +52,11 @@ _MIGRATIONS = {
     "CREATE INDEX enqueued_by_run ON enqueued (run)",
     4: "ALTER TABLE trials ADD COLUMN asked INTEGER; ALTER TABLE trials ADD COLUMN told INTEGER; "
     "ALTER TABLE trials ADD COLUMN repeat_of INTEGER; ALTER TABLE reports ADD COLUMN moment INTEGER NOT NULL DEFAULT 0",
+    5: f"UPDATE runs SET job = {_WITH_STRATEGY}",  # noqa: S608  # a constant
 }
 """Statements that raise a store of a schema version to the next one, and a file without tables (0) to the current one."""
 
-ADDED = {
+_ADDED = {
     "emulators": "'{}' AS emulators",
     "seen": "NULL AS seen",
     "charges": "'[]' AS charges",
@@ -60,6 +65,9 @@ ADDED = {
     "moment": "0 AS moment",
 }
 """Columns that older versions lack: expressions that replace them where the store cannot be migrated."""
+
+_CHANGED = {"job": (6, f"{_WITH_STRATEGY} AS job")}
+"""Columns whose content is another one from a version on, with expressions for stores of older ones."""
 
 
 def open_store(path: Path) -> sqlite3.Connection:
@@ -78,6 +86,14 @@ def open_store(path: Path) -> sqlite3.Connection:
     database.execute("PRAGMA synchronous=NORMAL")
     _migrate(database, path)
     return database
+
+
+def columns(database: sqlite3.Connection, table: str, names: Iterable[str]) -> str:
+    """Return the columns of a table for a query, with expressions for those that an older, read-only store has not so."""
+    there = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+    version = database.execute("PRAGMA user_version").fetchone()[0]
+    changed = {name: how for name, (since, how) in _CHANGED.items() if version < since}
+    return ", ".join(changed.get(name) or (name if name in there else _ADDED[name]) for name in names)
 
 
 def is_writable(path: Path) -> bool:

@@ -21,7 +21,7 @@ from cloudtune.errors import DamagedRun, RunBusy, RunNotFound, StoreError, Trial
 from cloudtune.errors.masking import masked_text
 from cloudtune.store import STORE
 from cloudtune.store.commands import command, command_in
-from cloudtune.store.database import ADDED, is_damage, is_writable, open_store, store_errors
+from cloudtune.store.database import columns, is_damage, is_writable, open_store, store_errors
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
 from cloudtune.store.rows import (
     REPORT_COLUMNS,
@@ -97,8 +97,7 @@ class Store:
 
     def _columns(self, table: str, names: Iterable[str]) -> str:
         with store_errors(self.path):
-            there = {row[1] for row in self.database.execute(f"PRAGMA table_info({table})")}
-        return ", ".join(name if name in there else ADDED[name] for name in names)
+            return columns(self.database, table, names)
 
     def create(self, record: RunRecord) -> "RunStore":
         """Add a run, and write it to the store's own file: it then survives the loss of the write-ahead log."""

@@ -38,7 +38,17 @@ from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
-from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
+from cloudtune.spec.strategies import (
+    AutoStrategy,
+    Bayesian,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    HyperoptTpe,
+    OptunaSampler,
+    Random,
+    Sobol,
+)
 
 Entry = Parameter | tuple[Parameter, ...]
 Texts = SearchStrategy[str]
@@ -256,6 +266,7 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
     least = st.shared(st.integers(1, 9), key="least resource")
     return st.one_of(
         st.builds(Grid, levels=st.none() | levels if finite else levels),
+        st.builds(AutoStrategy, seed=seeds),
         st.builds(Random, seed=seeds),
         st.builds(Sobol, seed=seeds),
         st.builds(Bayesian, seed=seeds, startup=st.none() | st.integers(1, 50)),

@@ -73,7 +73,7 @@ class _Translation(Translation):
     def __init__(self, job: TuningJob, settings: AzureMlSettings) -> None:
         super().__init__(job)
         self._settings = settings
-        self._codec = codec_of(job)
+        self._codec = codec_of(self._job)
 
     def reasons(self) -> Iterable[Reason]:
         return reasons(self._job, self._codec)

@@ -88,8 +88,8 @@ class _Translation(Translation):
     def __init__(self, job: TuningJob, settings: SageMakerSettings) -> None:
         super().__init__(job)
         self._settings = settings
-        self._codec = codec_of(job)
-        self._branches = branches_of(job, self._codec)
+        self._codec = codec_of(self._job)
+        self._branches = branches_of(self._job, self._codec)
 
     def reasons(self) -> Iterable[Reason]:
         return reasons(self._job, self._codec, self._branches)

@@ -53,6 +53,7 @@ def test_an_experiment_becomes_neutral_as_far_as_it_can() -> None:
             "trial": {"command": ["python3", "/opt/mnist.py", "--epochs=1", "--lr={lr}", "--momentum={momentum}"], "image": "ghcr.io/me/mnist:1"},
             "objective": {"metric": "loss", "goal": "minimize", "measurement": "best"},
             "space": {"lr": {"type": "float", "low": 0.01, "high": 0.05}, "momentum": {"type": "float", "low": 0.5, "high": 0.9}},
+            "strategy": {"type": "random"},
             "limits": {"trials": 12, "parallel": 3, "failed": 3, "target": 0.001},
             "native": {"katib": job_of("random").native["katib"]},
         }

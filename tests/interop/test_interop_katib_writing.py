@@ -110,7 +110,7 @@ def test_what_katib_cannot_do_is_refused_with_its_place_and_what_to_do(
     ({"space": {"x": Float(low=1, high=9, scale="log")}, "strategy": {"type": "bayesian"}}, "space.x.scale"),
     ({"space": {"x": Normal(mean=0, std=1, low=-1)}}, "space.x.low"),
     ({"space": {"x": Ordinal(values=("s", "m", "l"))}}, "space.x"),
-    ({"space": {"x": Float(low=0.1, high=0.9, step=0.2)}}, "space.x.step"),
+    ({"space": {"x": Float(low=0.1, high=0.9, step=0.2)}, "strategy": {"type": "random"}}, "space.x.step"),
     ({"stopping": {"type": "median", "grace": 3}}, "stopping"),
     ({"tags": {"Ü": "x"}}, "tags.Ü"),
     ({"sagemaker": {"a": 1}}, "sagemaker"),
@@ -276,3 +276,14 @@ def test_what_is_not_carried_stands_in_the_first_lines_of_an_export(
     assert "# - limits.time: approximate: Katib has no limit on the whole" in file.read_text("utf-8")
     assert run_app(["export", str(job), "--to", "katib", "--set", "mode=driven"]) == 3
     assert "mode: Katib's own services choose the trials" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("space", "algorithm"), [
+    ({"x": Float(low=0, high=1)}, "bayesianoptimization"),
+    ({"x": Float(low=1e-3, high=1, scale="log")}, "tpe"),
+    ({"x": Normal(mean=0, std=1)}, "tpe"),
+])  # fmt: skip
+def test_a_strategy_that_is_left_open_is_one_of_katibs_that_learns(space: Any, algorithm: str) -> None:
+    exported: Any = load_format("katib").write(tiny(space=space, strategy={"type": "auto", "seed": 3}))
+    assert exported.data["spec"]["algorithm"]["algorithmName"] == algorithm
+    assert [note.support for note in exported.notes if note.path == "strategy.type"] == [Support.ENCODED]

@@ -184,7 +184,8 @@ def test_packages_are_not_read_for_our_own(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_type_that_is_not_installed_is_told_with_what_to_do() -> None:
     with pytest.raises(
-        SpecError, match=r"'helix' is no type of strategy .the types are: grid, .*entry points cloudtune.strategies"
+        SpecError,
+        match=r"'helix' is no type of strategy .the types are: auto, grid, .*entry points cloudtune.strategies",
     ):
         TuningJob.from_yaml(text("{type: helix}", "{type: auto}"))
     with pytest.raises(SpecError, match=r"'helix' is no type of stopping rule .*entry points cloudtune.stopping"):
@@ -263,7 +264,7 @@ def test_a_run_is_driven_by_them(tmp_path: Path) -> None:
 def test_our_own_are_declared_as_those_of_others(kinds: Any) -> None:
     points = installed(kinds.group)
     own = {name: point for name, point in points.items() if name in kinds.own_names}
-    assert set(kinds.own_names) - set(own) <= {"hyperband"}, "which is a searcher and a rule"
+    assert set(kinds.own_names) - set(own) <= {"auto", "hyperband"}, "which are made of others"
     for name, point in own.items():
         if name not in ("optuna", "hyperopt", "sobol", "evolutionary", "curve"):  # load optional or large packages
             assert point.load().spec.model_fields["type"].default == name

@@ -158,7 +158,7 @@ azureml: {"...": null}
 
 
 def test_what_has_its_default_is_left_out_and_a_single_objective_is_a_mapping() -> None:
-    job = TuningJob.from_yaml(SHORT + SPACE + "retries: 0\nstrategy: {type: random}\ncompute: {}\n")
+    job = TuningJob.from_yaml(SHORT + SPACE + "retries: 0\nstrategy: {type: auto}\ncompute: {}\n")
     assert job.to_data() == {
         "name": "a",
         "trial": {"command": "x"},

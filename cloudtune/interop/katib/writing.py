@@ -15,12 +15,13 @@ from cloudtune.interop.katib.own import NAME, Own
 from cloudtune.interop.katib.spaces import losses, spec_of
 from cloudtune.interop.katib.support import SUPPORT
 from cloudtune.interop.katib.templates import GPU, MERGING, cores, filled, resolved, size, words_of
-from cloudtune.planning.plan import Ledger, Plan, Support
+from cloudtune.planning.plan import CHOSEN, Ledger, Note, Plan, Support
 from cloudtune.space.codecs import text_of
 from cloudtune.space.parameters import Categorical, Constant, Int, Ordinal, Parameter
+from cloudtune.spec.choice import with_strategy
 from cloudtune.spec.fields import pick
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Grid, Hyperband
+from cloudtune.spec.strategies import AutoStrategy, Bayesian, Grid, Hyperband, HyperoptTpe, StrategySpec
 from cloudtune.trial import data_variable
 
 _LONGEST_NAME = 40  # "may not be longer than 40 characters"
@@ -31,9 +32,24 @@ _LABEL_KEY = re.compile(rf"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?(?=.){_LABEL.pa
 def plan(job: TuningJob) -> Plan:
     """Return the experiment for a job, and a note for each field that is not carried exactly.
 
-    The request holds the values of the job's environment variables.
+    The request holds the values of the job's environment variables. A strategy that the job leaves open is Katib's
+    Bayesian search, or its TPE where the Bayesian search does not take the space as it is.
     """
-    return Writer(job).plan()
+    auto = job.strategy
+    if not isinstance(auto, AutoStrategy):
+        return Writer(job).plan()
+    bayesian, tpe = _chosen(job, Bayesian(seed=auto.seed)), _chosen(job, HyperoptTpe(seed=auto.seed))
+    return tpe if _worst(tpe) < _worst(bayesian) else bayesian
+
+
+def _chosen(job: TuningJob, strategy: StrategySpec) -> Plan:
+    note = Note(CHOSEN, Support.ENCODED, f"auto: {strategy.type}, by Katib's own search")
+    return Writer(with_strategy(job, strategy)).plan().with_notes([note])
+
+
+def _worst(plan: Plan) -> int:
+    """Return how badly the field is carried that is carried worst."""
+    return max(note.support.rank for note in plan.notes)
 
 
 class Writer:

@@ -146,7 +146,7 @@ BRANCHES = {
 
 
 def test_conditions_are_branches_of_a_choice() -> None:
-    plan = plan_of(space=BRANCHES)
+    plan = plan_of(space=BRANCHES, strategy={"type": "random"})
     plan.refuse()
     made: Any = plan.request["search_space"]
     assert set(made) == {"model", "both"}
