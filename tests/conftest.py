@@ -110,12 +110,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("complete")]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+    for item in items:
+        if item.get_closest_marker("complete") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_LONG))
     items.sort(key=_seconds, reverse=True)  # what takes longest begins first, so that no worker is left alone with it
     for item in items:
         group = _GROUPS.get(item.path.parent.name) or _GROUPS.get(item.path.stem)
         if group is not None and not item.get_closest_marker("xdist_group"):
             item.add_marker(pytest.mark.xdist_group(group))
 
+
+_LONG = 900
+"""Seconds that a test of the complete suite may take where it says nothing: many examples on a machine that is busy."""
 
 _GROUPS = {
     **{name: name for name in ("azureml", "remote", "sagemaker", "vertex")},

@@ -93,7 +93,8 @@ def columns(database: sqlite3.Connection, table: str, names: Iterable[str]) -> s
     there = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
     version = database.execute("PRAGMA user_version").fetchone()[0]
     changed = {name: how for name, (since, how) in _CHANGED.items() if version < since}
-    return ", ".join(changed.get(name) or (name if name in there else _ADDED[name]) for name in names)
+    # SQLite says which one is missing where damage took a column that every version has.
+    return ", ".join(changed.get(name) or (name if name in there else _ADDED.get(name, name)) for name in names)
 
 
 def is_writable(path: Path) -> bool:
@@ -199,7 +200,7 @@ def store_errors(path: Path) -> Iterator[None]:
 
 def is_damage(error: Exception) -> bool:
     """Return whether an error says that some of a store's content is not as SQLite wrote it."""
-    return any(word in str(error) for word in ("malformed", "decode", "corrupt"))
+    return any(word in str(error) for word in ("malformed", "decode", "corrupt", "no such column"))
 
 
 def _message_of(error: Exception, path: Path) -> str:

@@ -183,6 +183,21 @@ def test_a_damaged_run_hides_itself_alone_and_can_be_removed(
     assert [record.id for record in api.runs()] == [good]
 
 
+@pytest.mark.parametrize(("table", "column"), [("runs", "elapsed"), ("trials", "metrics"), ("events", "message")])
+def test_a_store_that_lost_a_column_is_said_to_be_damaged(
+    table: str, column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = finished(tmp_path)
+    database = sqlite3.connect(tmp_path / ".cloudtune" / "store.db")
+    database.execute(f"ALTER TABLE {table} RENAME COLUMN {column} TO {column}x")
+    database.close()
+    assert run_app(["show", run]) == 4
+    said = capsys.readouterr().err
+    assert "is damaged" in said, said
+    assert column in said
+
+
 @pytest.mark.parametrize("seed", [*range(6), *(pytest.param(n, marks=pytest.mark.complete) for n in range(6, 160))])
 def test_no_damage_is_unexpected(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
