@@ -237,7 +237,7 @@ class Run(RunHandle):
         Raises:
             ConfigError: pandas is not installed.
         """
-        return to_pandas(trial_rows(self.trials()))
+        return to_pandas(trial_rows(self.trials(), self.job.constraints))
 
     def reports_to_pandas(self) -> "pd.DataFrame":
         """Return the learning curves as a table: a row a report with number, attempt, step, time and ``metrics_NAME``.
@@ -260,7 +260,7 @@ class Run(RunHandle):
         Raises:
             ConfigError: pyarrow is not installed.
         """
-        data = parquet(report_rows(self.reports()) if reports else trial_rows(self.trials()))
+        data = parquet(report_rows(self.reports()) if reports else trial_rows(self.trials(), self.job.constraints))
         Path(path).write_bytes(data)
         return Path(path)
 

@@ -11,6 +11,7 @@ from cloudtune.cli.output import (
     best_lines,
     console,
     counts_text,
+    nearest_data,
     new_or_own_report,
     print_json,
     run_data,
@@ -19,6 +20,7 @@ from cloudtune.cli.output import (
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
 from cloudtune.errors import CloudtuneError
+from cloudtune.results.constraints import nothing_feasible
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command
 from cloudtune.store.projects import project_folder
@@ -172,7 +174,7 @@ def _follow(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report
 
     title = f"{job.name} on {made.record.where}: run {made.id}"
     try:
-        with display(title, job.objective, quiet=quiet, note=made.note) as shown:
+        with display(title, job.objective, job.constraints, quiet=quiet, note=made.note) as shown:
             state = made.wait(shown)
     except KeyboardInterrupt:
         return _stopped_watching(made)
@@ -210,8 +212,9 @@ def _result(made: "Run", written: Path | None) -> dict[str, Any]:
         **run_data(record),
         "cost": cost and cost.to_data(),
         "counts": made.counts(),
-        "best": None if best is None else trial_data(best, record),
-        "front": [trial_data(trial, record) for trial in made.front] if len(made.job.objective) > 1 else None,
+        "best": None if best is None else trial_data(best, record, made.job),
+        **nearest_data(made),
+        "front": [trial_data(trial, record, made.job) for trial in made.front] if len(made.job.objective) > 1 else None,
         "report": None if written is None else str(written),
     }
 
@@ -239,6 +242,8 @@ def _summary(made: "Run", written: Path | None) -> None:
             f"[bold green]front[/] {len(front)} trials that no other beats: {best_it}",
             soft_wrap=True,
         )
+    if nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials()):
+        out.print(f"[bold yellow]nothing feasible[/] {escape(nothing)}", soft_wrap=True)
     if written is not None:
         out.print(f"report: {escape(str(written))}", soft_wrap=True)
     if record.state.value == "interrupted" and "cloudtune resume" not in record.reason:

@@ -13,6 +13,7 @@ from cloudtune.cli.output import (
     counts_text,
     force_option,
     moment,
+    nearest_data,
     new_path,
     output_file_option,
     parameters,
@@ -26,6 +27,7 @@ from cloudtune.cli.output import (
 from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.plugins.entry_points import pools
+from cloudtune.results.constraints import feasible_text, nothing_feasible, reason_of
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command, command_in, path_word
 from cloudtune.store.projects import known_projects, project_folder, remember
@@ -173,7 +175,10 @@ def _best(run: "Run") -> str:
     objectives, best = run.job.objective, run.best
     if best is not None:
         return ", ".join(f"{each.metric} = {cell(best.metrics.get(each.metric))}" for each in objectives)
-    return f"{len(run.front)} on the front" if len(objectives) > 1 else ""
+    front = run.front
+    if not front and nothing_feasible(objectives, run.job.constraints, run.trials()):
+        return "none feasible"
+    return f"{len(front)} on the front" if len(objectives) > 1 else ""
 
 
 @click.command()
@@ -199,7 +204,8 @@ def show(run_id: str, *, as_json: bool) -> None:
             "counts": counts,
             "cost": cost and cost.to_data(),
         }
-        print_json({**data, "best": best and trial_data(best, record), "events": events})
+        best_data = best and trial_data(best, record, made.job)
+        print_json({**data, "best": best_data, **nearest_data(made), "events": events})
         return
     reason = as_read_here(record.reason, record.id, made.project)
     why = f" ({reason})" if reason else ""
@@ -219,6 +225,8 @@ def show(run_id: str, *, as_json: bool) -> None:
         click.echo(f"{name:<9}{value}")
     if best is not None:
         click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective)))
+    if nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials()):
+        click.echo(f"best     {nothing}")
     for when, trial, message in made.events()[-10:]:
         text = as_read_here(message, record.id, made.project)
         click.echo(f"  {moment(when)}  {text if trial is None else f'trial {trial}: {text}'}")
@@ -270,13 +278,13 @@ def trials(
         _write_reports(made, found, "json" if as_json else output)
     elif as_json or output == "json":
         record = made.record
-        print_json([trial_data(trial, record) for trial in found])
+        print_json([trial_data(trial, record, made.job) for trial in found])
     elif output == "table":
         _print_trials(made, found)
     else:
         from cloudtune.results.tables import trial_rows  # noqa: PLC0415
 
-        _write(trial_rows(found), output)
+        _write(trial_rows(found, made.job.constraints), output)
 
 
 def _write_reports(made: "Run", found: "Sequence[Trial]", output: str) -> None:
@@ -317,7 +325,7 @@ def _sorted(made: "Run", found: "list[Trial]", sort: str) -> "list[Trial]":
 
 
 def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
-    metrics = [each.metric for each in made.job.objective]
+    metrics, constraints = [each.metric for each in made.job.measured], made.job.constraints
     names = list(made.job.space)
     several = made.record.provider in pools()
     currency = currency_of(found)
@@ -325,7 +333,8 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         (
             trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
-            brief_duration(trial.duration), *([trial_cost(trial)] if currency else []), trial.reason,
+            brief_duration(trial.duration), *([trial_cost(trial)] if currency else []),
+            *([feasible_text(constraints, trial)] if constraints else []), reason_of(constraints, trial),
         )
         for trial in found
     ]  # fmt: skip
@@ -338,6 +347,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         *names,
         "took",
         *([spent] if currency else []),
+        *(["feasible"] if constraints else []),
         "why",
     )
     print_table(columns, rows, right=("trial", *metrics, "took", spent))
@@ -348,7 +358,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
 @json_option
 @click.option("--params-only", is_flag=True, help="Print the parameters alone, as JSON.")
 def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
-    """Print the best trial of a run; for several objectives the trials that no other beats.
+    """Print the best trial of a run; for several objectives the trials that no other beats. With constraints, of the feasible ones.
 
     \b
     Examples:
@@ -357,13 +367,16 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
     """
     made = _attach(run_id)
     top = made.front if len(made.job.objective) > 1 else [trial for trial in [made.best] if trial is not None]
+    if not top and (nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials())):
+        raise CloudtuneError(f"{made.id} has no best trial: {nothing}; see: {command('trials', made.id, made.project)}")
     if not top:
         raise CloudtuneError(f"{made.id} has no completed trial yet; see: {command('trials', made.id, made.project)}")
     record, several = made.record, len(made.job.objective) > 1
     if params_only:
         print_json([trial.parameters for trial in top] if several else top[0].parameters)
     elif as_json:
-        print_json([trial_data(trial, record) for trial in top] if several else trial_data(top[0], record))
+        found = [trial_data(trial, record, made.job) for trial in top]
+        print_json(found if several else found[0])
     else:
         click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective)))
     return 0

@@ -15,10 +15,13 @@ import click
 
 from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
+from cloudtune.results.constraints import is_feasible, reason_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cloudtune.run import Run
+    from cloudtune.spec.job import TuningJob
     from cloudtune.spec.objective import Objective
     from cloudtune.store.records import RunRecord, Trial
 
@@ -208,16 +211,25 @@ def counts_text(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
 
 
-def trial_data(trial: "Trial", record: "RunRecord") -> dict[str, Any]:
-    """Return a trial of a run as plain data."""
+def trial_data(trial: "Trial", record: "RunRecord", job: "TuningJob") -> dict[str, Any]:
+    """Return a trial of a run as plain data; with constraints, whether it is feasible."""
+    constraints = job.constraints
     part = trial.place.partition(":")[0]  # the profile, for a run on several profiles
     return {
         "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
-        "reason": trial.reason, "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
+        "reason": reason_of(constraints, trial), **({"feasible": is_feasible(constraints, trial)} if constraints else {}), "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
         "duration": trial.duration, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
         "charges": [{**asdict(each), "amount": None if each.amount is None else str(each.amount)} for each in trial.charges],
         "emulated": record.provider in record.emulators or part in record.emulators,
     }  # fmt: skip
+
+
+def nearest_data(run: "Run") -> dict[str, Any]:
+    """Return the trial of a run with constraints that violates them least, where none is feasible; empty without constraints."""
+    if not run.job.constraints:
+        return {}
+    near = run.nearest
+    return {"nearest": None if near is None else trial_data(near, run.record, run.job)}
 
 
 def seen_text(record: "RunRecord", trouble: str) -> str:

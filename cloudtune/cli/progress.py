@@ -10,6 +10,7 @@ import click
 
 from cloudtune.cli.output import brief_parameters, console, counts_text, number
 from cloudtune.driver.follower import dropped
+from cloudtune.results.constraints import why_infeasible
 from cloudtune.results.progress import Progress
 from cloudtune.spec.units import brief_duration
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from cloudtune.spec.constraint import Constraint
     from cloudtune.spec.objective import Objective
+    from cloudtune.store.records import Trial
 
 _SHOWN_TRIALS = 6
 _LINE_INTERVAL = 1.0
@@ -38,18 +41,26 @@ class Display(Protocol):
     ) -> None: ...
 
 
-def display(title: str, objectives: "Sequence[Objective]", *, quiet: bool, note: Callable[[str], None]) -> Display:
+def display(
+    title: str,
+    objectives: "Sequence[Objective]",
+    constraints: "Sequence[Constraint]" = (),
+    *,
+    quiet: bool,
+    note: Callable[[str], None],
+) -> Display:
     """Return the display for stderr: live on a terminal, else lines. If it fails, it is dropped and the run goes on.
 
     Args:
         title: the first line.
         objectives: the job's objectives.
+        constraints: the job's constraints.
         quiet: whether to show nothing.
         note: records that the display was dropped; called at most once.
     """
     if quiet:
         return _Quiet()
-    return _Droppable(_Live(title, objectives) if sys.stderr.isatty() else _Lines(title, objectives), note)
+    return _Droppable((_Live if sys.stderr.isatty() else _Lines)(title, objectives, constraints), note)
 
 
 class _Droppable:
@@ -101,11 +112,16 @@ def _value(progress: Progress, objectives: "Sequence[Objective]") -> str:
     return "" if progress.best is None else f"{metric} = {number(progress.best.metrics.get(metric))}"
 
 
+def _nearest(trial: "Trial", constraints: "Sequence[Constraint]") -> str:
+    return f"{why_infeasible(constraints, trial.metrics)}  (trial {trial.number}: {brief_parameters(trial)})"
+
+
 class _Lines:
     """A display of lines: for every new best trial, every message, and at most once a second for the counts."""
 
-    def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
-        self._title, self._objectives = title, objectives
+    def __init__(self, title: str, objectives: "Sequence[Objective]", constraints: "Sequence[Constraint]") -> None:
+        self._title, self._objectives, self._constraints = title, objectives, constraints
+        self._nearest = -1
         self._best = -1
         self._done = 0
         self._next = 0.0
@@ -126,6 +142,9 @@ class _Lines:
                 f"  best so far: {_value(progress, self._objectives)}  (trial {self._best}: {brief_parameters(progress.best)})",
                 err=True,
             )
+        if progress.nearest is not None and progress.nearest.number != self._nearest:
+            self._nearest = progress.nearest.number
+            click.echo(f"  nothing feasible so far; nearest: {_nearest(progress.nearest, self._constraints)}", err=True)
         if _done(progress) != self._done and time.monotonic() >= self._next:
             self._done, self._next = _done(progress), time.monotonic() + _LINE_INTERVAL
             total = f"/{progress.total}" if progress.total else ""
@@ -137,10 +156,10 @@ class _Lines:
 class _Live:
     """A live display on a terminal: progress bar, counts, best trial, running trials."""
 
-    def __init__(self, title: str, objectives: "Sequence[Objective]") -> None:
+    def __init__(self, title: str, objectives: "Sequence[Objective]", constraints: "Sequence[Constraint]") -> None:
         from rich.live import Live  # noqa: PLC0415  # loaded only on a terminal
 
-        self._title, self._objectives = title, objectives
+        self._title, self._objectives, self._constraints = title, objectives, constraints
         self._messages: list[str] = []
         # No refresh by a thread of Rich, so that errors are raised where `_Droppable` catches them.
         self._live = Live(console=console(stderr=True), auto_refresh=False, transient=True)
@@ -189,6 +208,14 @@ class _Live:
             best.append(_value(progress, self._objectives), style="bold")
             best.append(f"   trial {progress.best.number}: {brief_parameters(progress.best)}", style="default")
             rows.append(best)
+        elif progress.nearest is not None:
+            rows.append(
+                Text(
+                    f"nothing feasible; nearest  {_nearest(progress.nearest, self._constraints)}",
+                    style="yellow",
+                    no_wrap=True,
+                )
+            )
         for trial in progress.running[:_SHOWN_TRIALS]:
             metric = trial.metrics.get(self._objectives[0].metric)
             value = f"{self._objectives[0].metric} = {number(metric)}  " if metric is not None else ""

@@ -326,9 +326,9 @@ class Ledger:
     def _note_constraints(self, job: TuningJob, mode: str) -> None:
         """Note what bounds with a unit are compared with, and a strategy that does not learn from violations."""
         found = [
-            Note(f"constraints[{index}]", Support.ENCODED, each.meaning)
+            Note(f"constraints[{index}].{field}", Support.ENCODED, meaning)
             for index, each in enumerate(job.constraints)
-            if each.meaning
+            for field, meaning in each.meanings.items()
         ]
         learns = job.strategy.suggesting.on_constraints if job.constraints and mode == "driven" else ""
         if learns:

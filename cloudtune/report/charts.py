@@ -33,6 +33,8 @@ MAX_BARS = 1500
 MAX_PAIRS = 6
 """Most pairs of objectives with a chart."""
 
+_VIOLATING = "violates a constraint"
+
 _BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
 
 
@@ -45,13 +47,15 @@ def history(study: Study) -> Chart | None:
     order = {trial.number: place for place, trial in enumerate(ended, 1)}
     axis = value_axis(study.values.values(), study.objective.goal)
     traces = []
-    for state in TrialState:
-        group = [trial for trial in ended if trial.state is state]
+    size = 8 if len(ended) < 300 else 5
+    groups = [(each.value, marker(each, size), [one for one in ended if _is(study, one, each)]) for each in TrialState]
+    broken = [trial for trial in ended if study.why_infeasible(trial)]
+    groups.append((_VIOLATING, {"color": AMBER, "symbol": "x-thin-open", "size": size}, broken))
+    for name, looks, group in groups:
         if group:
             x = [order[trial.number] for trial in group]
             y = [study.values.get(trial.number, _worse_edge(study, axis)) for trial in group]
-            looks = marker(state, 8 if len(ended) < 300 else 5)
-            traces.append({**points(group, x, y, fast=len(ended) > MANY), "name": state.value, "marker": looks})
+            traces.append({**points(group, x, y, fast=len(ended) > MANY), "name": name, "marker": looks})
     line = _best_so_far(study, ended)
     if line:
         steps = {"x": [*(x for x, _ in line), len(ended)], "y": [*(y for _, y in line), line[-1][1]]}
@@ -69,18 +73,23 @@ def history(study: Study) -> Chart | None:
     return Chart(caption + axis.remark, figure)
 
 
+def _is(study: Study, trial: Trial, state: TrialState) -> bool:
+    """Return whether a trial is in a state, and violates no constraint."""
+    return trial.state is state and not study.why_infeasible(trial)
+
+
 def _worse_edge(study: Study, axis: ValueAxis) -> float:
     edge = axis.low if study.objective.goal == "maximize" else axis.high
     return 0.0 if edge is None else edge
 
 
 def _best_so_far(study: Study, ended: Sequence[Trial]) -> list[tuple[int, float]]:
-    """Return the places (from 1) at which the best value changed, each with the new value."""
+    """Return the places (from 1) at which the best value of a feasible trial changed, each with the new value."""
     better = max if study.objective.goal == "maximize" else min
     line: list[tuple[int, float]] = []
     for place, trial in enumerate(ended, 1):
         value = study.values.get(trial.number)
-        if trial.state is not TrialState.COMPLETED or value is None:
+        if trial.state is not TrialState.COMPLETED or value is None or study.why_infeasible(trial):
             continue
         if not line or (value != line[-1][1] and better(value, line[-1][1]) == value):
             line.append((place, value))
@@ -101,12 +110,21 @@ def _pair(study: Study, one: int, other: int) -> Chart:
     best = {trial.number for trial in study.front}
     completed = study.ranked
     groups = [
-        ("beaten by another", [trial for trial in completed if trial.number not in best], GREY, "circle", 6),
+        (_VIOLATING, [trial for trial in completed if study.why_infeasible(trial)], AMBER, "x", 6),
+        (
+            "beaten by another",
+            [each for each in completed if _is(study, each, each.state) and each.number not in best],
+            GREY,
+            "circle",
+            6,
+        ),
         ("Pareto front", [trial for trial in completed if trial.number in best], GREEN, "diamond", 10),
     ]
     two = len(study.job.objective) == 2
     traces = []
     for name, group, colour, symbol, size in groups:
+        if name == _VIOLATING and not group:
+            continue
         group.sort(key=lambda trial: trial.metrics[across.metric])
         x = [trial.metrics[across.metric] for trial in group]
         y = [trial.metrics.get(up.metric) for trial in group]

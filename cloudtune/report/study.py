@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
 from cloudtune.results.course import course_of
+from cloudtune.results.constraints import nearest_trial, why_infeasible
 from cloudtune.results.importance import importance
 from cloudtune.results.objectives import best_trial, losses, pareto_front
 from cloudtune.space.space import Space
@@ -78,6 +79,15 @@ class Study:
         return pareto_front(self.job.objective, self.job.constraints, self.trials)
 
     @cached_property
+    def nearest(self) -> Trial | None:
+        """Where no trial is feasible, the completed one that violates the constraints least; else None."""
+        return nearest_trial(self.job.constraints, self.trials)
+
+    def why_infeasible(self, trial: Trial) -> str:
+        """Return which constraints a completed trial violates; "" for none, and for other trials."""
+        return why_infeasible(self.job.constraints, trial.metrics) if trial.state is TrialState.COMPLETED else ""
+
+    @cached_property
     def counts(self) -> Counter[TrialState]:
         """The number of trials in each state."""
         return Counter(trial.state for trial in self.trials)
@@ -108,10 +118,12 @@ class Study:
 
     @cached_property
     def ranked(self) -> list[Trial]:
-        """The completed trials that have a value, the best first."""
+        """The completed trials that have a value, the feasible ones before the others, the best first."""
         found = [trial for trial in self.trials if trial.state is TrialState.COMPLETED and trial.number in self.values]
         sign = 1 if self.objective.goal == "minimize" else -1
-        return sorted(found, key=lambda trial: (sign * self.values[trial.number], trial.number))
+        return sorted(
+            found, key=lambda trial: (self.why_infeasible(trial) != "", sign * self.values[trial.number], trial.number)
+        )
 
     @cached_property
     def shares(self) -> dict[str, float] | None:

@@ -8,6 +8,7 @@ from cloudtune.costs.views import trial_cost
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment, number, options, scalar
+from cloudtune.results.constraints import feasible_text, reason_of
 from cloudtune.space.space import Values
 from cloudtune.spec.text.dumping import yaml_text
 from cloudtune.spec.units import brief_duration
@@ -48,13 +49,30 @@ def outcome(study: Study) -> str:
     if len(study.job.objective) > 1:
         return _front(study)
     if study.best is None:
-        text = "No trial has ended well yet." if not study.record.state.ended else "No trial ended well."
-        return f'<section class="best"><p>{text}{_why_failed(study)}</p></section>'
+        return _no_best(study)
     best, metric = study.best, study.objective.metric
     return (
         f'<section class="best"><h2>Best: {escape(metric)} = {escape(number(best.metrics[metric]))}</h2>'
         f"<p>Trial {best.number} of {count(len(study.ranked), 'completed trial')}; {escape(metric)} is"
         f" {escape(study.objective.goal)}d.{escape(_others(best, metric))}</p>{_parameters(best.parameters)}</section>"
+    )
+
+
+def _no_best(study: Study) -> str:
+    """Return the HTML of the outcome where no trial is the best or on the front: none ended well, or none is feasible."""
+    if not study.ranked:
+        text = "No trial has ended well yet." if not study.record.state.ended else "No trial ended well."
+        return f'<section class="best"><p>{text}{_why_failed(study)}</p></section>'
+    asked = escape(" and ".join(map(str, study.job.constraints)))
+    text = f"None of {count(len(study.ranked), 'completed trial')} is feasible, that is, keeps {asked}."
+    near = study.nearest
+    if near is None:
+        return f'<section class="best"><h2>No feasible trial</h2><p>{text}</p></section>'
+    told = ", ".join(f"{each.metric} = {number(near.metrics[each.metric])}" for each in study.job.objective)
+    why = escape(study.why_infeasible(near))
+    return (
+        f'<section class="best"><h2>No feasible trial</h2><p>{text} Trial {near.number} comes nearest: '
+        f"{escape(told)}; {why}.</p>{_parameters(near.parameters)}</section>"
     )
 
 
@@ -84,7 +102,7 @@ def _why_failed(study: Study) -> str:
 
 def _front(study: Study) -> str:
     if not study.front:
-        return f'<section class="best"><p>No trial has ended well.{_why_failed(study)}</p></section>'
+        return _no_best(study)
     metrics = [each.metric for each in study.job.objective]
     sign = 1 if study.objective.goal == "minimize" else -1
     front = sorted(study.front, key=lambda trial: sign * trial.metrics[metrics[0]])
@@ -115,22 +133,23 @@ def trial_table(study: Study) -> dict[str, object]:
     """
     metrics = list(
         dict.fromkeys(
-            [each.metric for each in study.job.objective] + [name for trial in study.trials for name in trial.metrics]
+            [each.metric for each in study.job.measured] + [name for trial in study.trials for name in trial.metrics]
         )
     )
     names = list(dict.fromkeys([*study.job.space, *(name for trial in study.trials for name in trial.parameters)]))
     spent = [] if study.cost is None else ["cost" if "cost" not in {*metrics, *names} else "spent"]
     cost = None if study.cost is None else [3 + len(metrics) + len(names), study.cost.currency]
+    feasible = ["feasible"] if study.job.constraints else []
     return {
-        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", "reason"],
+        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", *feasible, "reason"],
         "metrics": [2, len(metrics)],
         "parameters": [2 + len(metrics), len(names)],
         "cost": cost,
-        "rows": [_row(trial, metrics, names, charged=bool(spent)) for trial in study.trials],
+        "rows": [_row(study, trial, metrics, names) for trial in study.trials],
     }
 
 
-def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str], *, charged: bool) -> list[object]:
+def _row(study: Study, trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[object]:
     took = None if trial.duration is None else round(trial.duration, 3)
     return [
         trial.number,
@@ -138,9 +157,10 @@ def _row(trial: Trial, metrics: Sequence[str], names: Sequence[str], *, charged:
         *(_cell(trial.metrics[name]) if name in trial.metrics else None for name in metrics),
         *(_cell(trial.parameters[name]) if name in trial.parameters else None for name in names),
         took,
-        *([None if trial.cost is None else float(trial.cost)] if charged else []),
+        *([None if trial.cost is None else float(trial.cost)] if study.cost is not None else []),
         trial.attempt,
-        trial.reason,
+        *([feasible_text(study.job.constraints, trial)] if study.job.constraints else []),
+        reason_of(study.job.constraints, trial),
     ]
 
 

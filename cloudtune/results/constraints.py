@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from cloudtune.spec.constraint import Constraint, bound_number, bound_text
+from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Trial, TrialState
 
 Constraints = Sequence[Constraint]
@@ -42,6 +43,11 @@ def is_feasible(constraints: Constraints, trial: Trial) -> bool:
     return trial.state is TrialState.COMPLETED and kept
 
 
+def feasible_text(constraints: Constraints, trial: Trial) -> str:
+    """Return whether a trial is feasible, for a table: yes or no; "" for a trial that did not complete."""
+    return "" if trial.state is not TrialState.COMPLETED else "yes" if is_feasible(constraints, trial) else "no"
+
+
 def why_infeasible(constraints: Constraints, metrics: Mapping[str, float]) -> str:
     """Return which constraints a completed trial does not keep, e.g. ``latency_ms = 61.2, not <= 50``; "" for none."""
     said = []
@@ -59,6 +65,12 @@ def why_infeasible(constraints: Constraints, metrics: Mapping[str, float]) -> st
     return "; ".join(said)
 
 
+def reason_of(constraints: Constraints, trial: Trial) -> str:
+    """Return why a trial is in its state, or else which constraints it does not keep; "" for neither."""
+    broken = why_infeasible(constraints, trial.metrics) if trial.state is TrialState.COMPLETED else ""
+    return trial.reason or (f"not feasible: {broken}" if broken else "")
+
+
 def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | None:
     """Return the completed trial that violates the constraints least, the first of equals.
 
@@ -68,3 +80,19 @@ def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | 
     ranked = [(total_violation(violations(constraints, trial.metrics)), trial.number, trial) for trial in completed]
     least = min(ranked, default=None)
     return None if least is None or not 0 < least[0] < math.inf else least[2]
+
+
+def nothing_feasible(objectives: Sequence[Objective], constraints: Constraints, trials: Sequence[Trial]) -> str:
+    """Return the sentence that no completed trial is feasible, with the nearest one; "" where that is not so."""
+    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED]
+    if not constraints or not completed or any(is_feasible(constraints, trial) for trial in completed):
+        return ""
+    asked = f"no trial keeps {' and '.join(map(str, constraints))}"
+    near = nearest_trial(constraints, completed)
+    if near is None:
+        untold = [each.metric for each in constraints if all(each.metric not in trial.metrics for trial in completed)]
+        if not untold:
+            return f"{asked}: none told all of these metrics"
+        return f"{asked}: none told {' and '.join(untold)}; print {untold[0]}=VALUE, or give the constraint a regex"
+    told = ", ".join(f"{each.metric} = {near.metrics.get(each.metric, math.nan):.6g}" for each in objectives)
+    return f"{asked}; trial {near.number} comes nearest: {told}; {why_infeasible(constraints, near.metrics)}"

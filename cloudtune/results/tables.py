@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from cloudtune.errors import ConfigError
 from cloudtune.plugins.extras import install
+from cloudtune.results.constraints import is_feasible, reason_of
+from cloudtune.spec.constraint import Constraint
 from cloudtune.store.records import Report, Trial
 
 if TYPE_CHECKING:
@@ -20,9 +22,10 @@ Row = Mapping[str, object]
 _EXTRA = "tables"
 
 
-def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
+def trial_rows(trials: Sequence[Trial], constraints: Sequence[Constraint] = ()) -> list[dict[str, object]]:
     """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None.
 
+    With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
     Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
     """
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
@@ -39,7 +42,8 @@ def trial_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
             "ended": trial.ended,
             "duration": trial.duration,
             **(_charged(trial) if charged else {}),
-            "reason": trial.reason,
+            **({"feasible": is_feasible(constraints, trial)} if constraints else {}),
+            "reason": reason_of(constraints, trial),
         }
         for trial in trials
     ]

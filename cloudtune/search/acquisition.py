@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import erfcx, log_ndtr, ndtr
 
+from cloudtune.search.acquisition_optimizer import Worth
 from cloudtune.search.arrays import Array
 
 
@@ -119,14 +120,14 @@ def _density(z: Array) -> Array:
 
 
 class LogMixture:
-    """Computes the logarithm of the weighted mean of several models' expected improvements.
+    """Computes the logarithm of the weighted mean of what several models say a trial is worth.
 
     Args:
-        parts: the logarithm of each model's expected improvement.
+        parts: the logarithm of what each model says.
         weights: one per model, of sum 1.
     """
 
-    def __init__(self, parts: "Sequence[LogExpectedImprovement]", weights: Array) -> None:
+    def __init__(self, parts: Sequence[Worth], weights: Array) -> None:
         self._parts, self._logarithms = parts, np.log(np.maximum(weights, _LEAST))[:, None]
 
     def __call__(self, features: Array) -> Array:

@@ -19,7 +19,9 @@ class BayesianSearch(UniqueStrategy):
 
     The design follows Google's Vizier (Song et al. 2024, arXiv 2408.11527) and SageMaker's tuner (Perrone et al.
     2021, arXiv 2012.08489); other sources are named where they are used. Pending trials count as if they had
-    ended as expected. With several objectives the hypervolume of their Pareto front is improved.
+    ended as expected. With several objectives the hypervolume of their Pareto front is improved. With constraints the
+    improvement counts as much as the trial is likely to keep them (see `cloudtune.search.constrained`), and before the
+    first feasible trial that likelihood alone.
 
     Args:
         space: what to search.
@@ -55,7 +57,7 @@ class BayesianSearch(UniqueStrategy):
         from cloudtune.search.bayesian_model import BayesianModel  # noqa: PLC0415  # loads numpy and scipy
 
         if self._model is None:
-            self._model = BayesianModel(self.space, self.objectives, self._hints)
+            self._model = BayesianModel(self.space, self.objectives, self._hints, self.constraints)
         self._model.learn(self._new)
         self._new = []
         if self._model.ready:

@@ -1,5 +1,6 @@
 """The model of a Bayesian search: surrogates of the objectives, and the most promising trial by them."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,7 @@ from threadpoolctl import ThreadpoolController
 from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture
 from cloudtune.search.acquisition_optimizer import LOOKS, AcquisitionOptimizer, Worth, keys
 from cloudtune.search.arrays import Array, Indices
+from cloudtune.search.constrained import Bound, LogProduct
 from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.pareto import boxes, crowding, front
@@ -22,6 +24,9 @@ _ANCHORS = 5
 _COMPARISONS = 40_000
 """Pairs of a candidate and an observation, roughly, beyond which fewer candidates are evaluated."""
 
+_EVEN = math.log(0.5)
+"""The logarithm of the likelihood above which a pending trial counts as feasible before there is a feasible one."""
+
 _FRONT = {1: 1, 2: 128, 3: 24, 4: 10}
 """By the number of objectives, the members of a front that count: the number of boxes grows exponentially."""
 
@@ -33,12 +38,13 @@ class BayesianModel:
         space: what to search.
         objectives: the number of losses of an observation.
         hints: trials of related experiments.
+        constraints: the number of violations of a completed trial's observation.
 
     Attributes:
         hinted: the trials that the hints recommend, the best first.
     """
 
-    def __init__(self, space: Space, objectives: int, hints: Sequence[Observation] = ()) -> None:
+    def __init__(self, space: Space, objectives: int, hints: Sequence[Observation] = (), constraints: int = 0) -> None:
         self._encoding = Encoding(space)
         # The matrices are small, and the cores belong to the trials: more threads would wait for each other.
         self._blas = ThreadpoolController().select(user_api="blas")
@@ -51,9 +57,13 @@ class BayesianModel:
             Surrogate(self._encoding, self._dataset, index, known.trend(index)) for index in range(objectives)
         ]
 
+        self._bounds = [Bound(self._encoding, index) for index in range(constraints)]
+
     def learn(self, observations: Sequence[Observation]) -> None:
         """Learn how trials ended."""
         self._dataset.add(observations)
+        for bound in self._bounds:
+            bound.add(observations)
 
     @property
     def ready(self) -> bool:
@@ -76,34 +86,66 @@ class BayesianModel:
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
         optimizer = AcquisitionOptimizer(self._encoding, worth, np.random.default_rng(seed), looks)
-        row = optimizer.best(self._dataset.rows[_anchors(targets)], taken)
+        anchors = _anchors(targets, self._dataset.violation if self._bounds else np.zeros(len(targets)))
+        row = optimizer.best(self._dataset.rows[anchors], taken)
         return None if row is None else self._encoding.values(row)
 
     def _worth(self, targets: Array, waiting: Array) -> Worth:
+        likely = [each for bound in self._bounds if (each := bound.feasibility(waiting)) is not None]
+        if not likely:
+            return self._improvement(targets, waiting, np.arange(len(targets)))
+        feasible = np.flatnonzero(self._dataset.violation <= 0)
+        if len(feasible):
+            return LogProduct([self._improvement(targets, waiting, feasible), *likely])
+        hopeful = waiting[LogProduct(likely)(waiting) > _EVEN]
+        if len(hopeful) and len(self._surrogates) == 1:  # else trials at once would all go to the same place
+            return LogProduct([self._improvement_on(hopeful, waiting), *likely])
+        return LogProduct(likely)
+
+    def _improvement(self, targets: Array, waiting: Array, rivals: Indices) -> Worth:
+        """Return what a trial is expected to improve, beyond those of the observations that it competes with."""
         if len(self._surrogates) == 1:
-            posteriors, weights = self._surrogates[0].models()
-            parts = [LogExpectedImprovement(each.with_pending(waiting), each.best) for each in posteriors]
-            return parts[0] if len(parts) == 1 else LogMixture(parts, weights)
-        lower, upper = _free_boxes(targets)
+            return self._improvement_on(self._dataset.features[rivals] if self._bounds else None, waiting)
+        lower, upper = _free_boxes(targets, rivals)
         posteriors = []
         for surrogate in self._surrogates:
             models, weights = surrogate.models()
             posteriors.append(models[int(np.argmax(weights))].with_pending(waiting))
         return LogExpectedVolume(posteriors, lower, upper)
 
+    def _improvement_on(self, rivals: Array | None, waiting: Array) -> Worth:
+        """Return what a trial is expected to improve on the best expected loss at the rivals; None for all observations."""
+        posteriors, weights = self._surrogates[0].models()
+        parts = []
+        for each in posteriors:
+            best = each.best if rivals is None else float(each.mean(rivals).min())
+            parts.append(LogExpectedImprovement(each.with_pending(waiting), best))
+        return parts[0] if len(parts) == 1 else LogMixture(parts, weights)
 
-def _anchors(targets: Array) -> Indices:
-    """Return the indices of the best few observations: for several objectives, the least crowded of the front."""
+
+def _anchors(targets: Array, violation: Array) -> Indices:
+    """Return the indices of the best few observations: for several objectives, the least crowded of the front.
+
+    Those that violate constraints are behind those that do not, and among them the less is the better.
+    """
     if targets.shape[1] == 1:
-        return np.argsort(targets[:, 0], kind="stable")[:_ANCHORS]
-    members = front(targets)
+        return np.lexsort((targets[:, 0], violation))[:_ANCHORS]
+    feasible = np.flatnonzero(violation <= 0)
+    if not len(feasible):
+        return np.argsort(violation, kind="stable")[: 2 * _ANCHORS]
+    members = feasible[front(targets[feasible])]
     return members[np.argsort(-crowding(targets[members]), kind="stable")[: 2 * _ANCHORS]]
 
 
-def _free_boxes(targets: Array) -> tuple[Array, Array]:
-    """Return the boxes that the front does not dominate, up to a little beyond its worst losses."""
-    members = targets[front(targets)]
-    worst, ideal = members.max(axis=0), members.min(axis=0)
+def _free_boxes(targets: Array, rivals: Indices) -> tuple[Array, Array]:
+    """Return the boxes that the front of some observations does not dominate, up to a little beyond the worst losses.
+
+    The worst are those of the front, and of the one of all observations: else hardly anything counted beside the first
+    feasible trials.
+    """
+    members, whole = targets[rivals][front(targets[rivals])], targets[front(targets)]
+    known = np.vstack([members, whole]) if len(rivals) < len(targets) else members
+    worst, ideal = known.max(axis=0), known.min(axis=0)
     reference = worst + 0.1 * np.maximum(worst - ideal, 0.1)
     most = _FRONT.get(targets.shape[1], 6)
     lonely = np.argsort(-crowding(members), kind="stable")[:most]

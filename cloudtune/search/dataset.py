@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from cloudtune.results.constraints import total_violation
 from cloudtune.search.acquisition_optimizer import keys
 from cloudtune.search.arrays import Array, Mask
 from cloudtune.search.encoding import Encoding
@@ -27,6 +28,8 @@ class Dataset:
         features: n × f, see `Encoding`.
         doubt: n variances to be added to the noise, for targets of variance 1.
         usable: the number of observations with losses.
+        violation: n sums of what completed trials violate, 0 for feasible ones; infinite for trials that did not
+            complete, and for those without a value of a constraint.
         keys: identities of the rows; see `cloudtune.search.acquisition_optimizer.keys`.
     """
 
@@ -35,6 +38,7 @@ class Dataset:
         self.rows = np.empty((0, encoding.size))
         self.features = np.empty((0, len(encoding.owner)))
         self.doubt = np.empty(0)
+        self.violation = np.empty(0)
         self.keys: set[bytes] = set()
         self._losses = np.empty((0, objectives))
         self._partial: Mask = np.empty(0, dtype=bool)
@@ -60,6 +64,7 @@ class Dataset:
         failed = [_DOUBT_OF_FAILURE * (each.state is TrialState.FAILED) for each in useful]
         self.doubt = np.append(self.doubt, failed)
         self._partial = np.append(self._partial, [each.state is not TrialState.COMPLETED for each in useful])
+        self.violation = np.append(self.violation, [_violation(each) for each in useful])
 
     def losses(self, count: int) -> Array:
         """Return the losses of the first `count` observations, count × m, all finite.
@@ -76,3 +81,7 @@ class Dataset:
         floor = np.nanmedian(whole, axis=0)
         raised = np.where(partial[:, None] & ~np.isnan(known), np.maximum(known, floor), known)
         return np.where(np.isnan(raised), np.nanmax(raised, axis=0), raised)
+
+
+def _violation(observation: Observation) -> float:
+    return total_violation(observation.violations) if observation.state is TrialState.COMPLETED else math.inf

@@ -5,9 +5,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from cloudtune.results.constraints import total_violation
 from cloudtune.search.arrays import Array
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.pareto import crowding, ranks
+from cloudtune.search.penalty import Penalty
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext
 from cloudtune.search.unique import UniqueStrategy
 from cloudtune.space.space import Space, Values
@@ -53,7 +55,8 @@ class CovarianceSearch(EvolutionarySearch):
 
     On axes with levels, with the margin that keeps it from converging on one too early (Hamano et al. 2022, arXiv
     2205.13482). A generation is any `population` trials that ended one after the other, so that trials may run in
-    parallel and end in any order. Failed trials count as worse than all others. Where the distribution has shrunk to
+    parallel and end in any order. Failed trials count as worse than all others; trials that violate constraints as
+    worse than feasible ones, by how much they violate them (see `Penalty`). Where the distribution has shrunk to
     a point it restarts elsewhere, with twice the population (Auger & Hansen 2005, doi 10.1109/CEC.2005.1554902).
     It begins at the best trial of earlier runs, or in the middle.
 
@@ -73,6 +76,7 @@ class CovarianceSearch(EvolutionarySearch):
         self._best_earlier: tuple[float, Array] | None = None
         self._distribution = self._begin()
         self._generation: list[tuple[Array, float]] = []
+        self._penalty = Penalty()
 
     def _size(self, index: int) -> int:
         """Return the number of levels that a dimension is searched on; 1 for a continuum."""
@@ -98,7 +102,7 @@ class CovarianceSearch(EvolutionarySearch):
 
     def observe(self, observation: Observation) -> None:
         super().observe(observation)
-        loss = math.inf if observation.losses is None else observation.losses[0]
+        loss = self._penalty.of(observation)
         ended = loss, self._coordinates(observation.parameters)
         if observation.number < 0:
             if self._best_earlier is None or loss < self._best_earlier[0]:
@@ -141,8 +145,9 @@ class GeneticSearch(EvolutionarySearch):
     """A genetic algorithm for axes of all kinds, with conditions: NSGA-II (Deb et al. 2002, doi 10.1109/4235.996017).
 
     It has no generations (Durillo et al. 2009, doi 10.1007/978-3-642-01020-0_18): each trial that ends takes the place
-    of the worst member if it is better, by its front and then by its crowding distance. So trials may run in
-    parallel and end in any order. With one objective the front is the loss. Ordered axes are crossed and mutated as
+    of the worst member if it is better, by its front and then by its crowding distance. Members that violate
+    constraints are behind all feasible ones, ordered by how much they violate them (Deb 2000, doi
+    10.1016/S0045-7825(99)00389-8). So trials may run in parallel and end in any order. With one objective the front is the loss. Ordered axes are crossed and mutated as
     numbers (simulated binary crossover, polynomial mutation), others by choice.
 
     Args:
@@ -157,6 +162,7 @@ class GeneticSearch(EvolutionarySearch):
         self._population = population or min(max((self.budget or 250) // 5, 8), 50)
         self._rows = np.empty((0, self._encoding.size))
         self._losses = np.empty((0, self.objectives))
+        self._violation = np.empty(0)
 
     def observe(self, observation: Observation) -> None:
         super().observe(observation)
@@ -164,13 +170,21 @@ class GeneticSearch(EvolutionarySearch):
             return
         self._rows = np.vstack([self._rows, self._encoding.rows([observation.parameters])])
         self._losses = np.vstack([self._losses, observation.losses])
+        unknown = self.constraints > 0 and not observation.violations  # of a pruned trial
+        violation = math.inf if unknown else total_violation(observation.violations)
+        self._violation = np.append(self._violation, violation)
         if len(self._rows) > self._population:
             stay = np.delete(np.arange(len(self._rows)), self._order()[-1])
             self._rows, self._losses = self._rows[stay], self._losses[stay]
+            self._violation = self._violation[stay]
 
     def _order(self) -> list[int]:
         """Return the members from the best to the worst; of equals the older first."""
-        rank = ranks(self._losses)
+        feasible = self._violation <= 0
+        rank = np.zeros(len(feasible), dtype=int)
+        rank[feasible] = ranks(self._losses[feasible])
+        behind = np.unique(self._violation[~feasible], return_inverse=True)[1]
+        rank[~feasible] = behind + 1 + rank[feasible].max(initial=-1)
         alone = np.zeros(len(rank))
         for level in range(rank.max() + 1):
             members = np.flatnonzero(rank == level)

@@ -1,10 +1,12 @@
 """The tree of Parzen estimators of HyperOpt (Bergstra et al. 2011), by HyperOpt's own code (hyperopt.tpe)."""
 
+import math
 from typing import Any, Unpack
 
 import numpy as np
 
 from cloudtune.plugins.extras import install
+from cloudtune.search.penalty import Penalty
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.strategies import HyperoptTpe
@@ -21,8 +23,8 @@ except ImportError:  # HyperoptSearch says what to install
 class HyperoptSearch(Strategy):
     """Suggests what HyperOpt's ``tpe.suggest`` does for the same trials; `hyperopt_space` maps the space.
 
-    A pruned trial counts with its last loss, and a failed one as the worst. Pending trials count as the worst, too,
-    so that parallel trials keep apart. A cancelled trial does not count.
+    A pruned trial counts with its last loss, and a failed one as the worst. A trial that violates constraints counts as
+    worse than the feasible ones before it, by how much it violates them. Pending trials count as the worst, too, so that parallel trials keep apart. A cancelled trial does not count.
 
     Args:
         space: what to search.
@@ -53,14 +55,16 @@ class HyperoptSearch(Strategy):
         self._settings = {"n_startup_jobs": startup, "n_EI_candidates": candidates, "gamma": gamma}
         self._carriers = carriers(space)
         self._domain = hyperopt.base.Domain(None, hyperopt_space(space))
+        self._penalty = Penalty()
         self._documents: list[dict[str, Any]] = []
 
     def observe(self, observation: Observation) -> None:
         super().observe(observation)
         if observation.state is TrialState.CANCELLED:
             return
-        loss = observation.losses[0] if observation.losses and observation.state is not TrialState.FAILED else None
-        result = {"status": hyperopt.STATUS_FAIL} if loss is None else {"status": hyperopt.STATUS_OK, "loss": loss}
+        loss = math.inf if observation.state is TrialState.FAILED else self._penalty.of(observation)
+        known = math.isfinite(loss)
+        result = {"status": hyperopt.STATUS_OK, "loss": loss} if known else {"status": hyperopt.STATUS_FAIL}
         document = self._document(len(self._documents), observation.parameters, result)
         self._documents.append(document | {"state": hyperopt.JOB_STATE_DONE})
 

@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import inspect
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any, Unpack
 from pydantic import JsonValue
 
 from cloudtune.plugins.extras import install
+from cloudtune.search.penalty import Penalty
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Dimension, Space, Values
@@ -31,6 +33,15 @@ _READING = ("GPSampler", "RandomSampler", "TPESampler")
 _NOTING = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
 """Samplers that also read what they stored with a trial when they suggested it: generations, a covariance."""
 
+_CONSTRAINED = ("GPSampler", "NSGAIISampler", "NSGAIIISampler", "TPESampler")
+"""Samplers that take a function of constraints."""
+
+_VIOLATIONS = "cloudtune.violations"
+"""The user attribute of a trial that has its violations, where the sampler itself writes them down."""
+
+_CONSTRAINTS = "constraints"
+"""Optuna's system attribute of a trial that has its violations."""
+
 _NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
 """Packages that Optuna imports for some samplers and does not depend on."""
 
@@ -43,6 +54,10 @@ class OptunaSearch(Strategy):
     Parameters are suggested one after the other, without those that a condition excludes. Optuna gets the ended trials
     in the order in which they ended, then the pending ones; all losses are minimised. A pruned trial has its loss
     as an intermediate value (with several objectives Optuna has no place for it); cancelled trials count as failed.
+
+    Violations of constraints go to TPESampler, GPSampler, NSGAIISampler and NSGAIIISampler, of which Optuna says that they
+    use them; where a trial told no value, as the most that any was violated by, and as 1 at least. To CmaEsSampler a
+    trial that violates constraints is worse than the feasible ones before it, by how much it violates them.
 
     Every suggestion is made by a new sampler, whose seed depends on the search's and on the trial's number. To
     TPESampler, GPSampler and RandomSampler a resume therefore makes no difference. CmaEsSampler, NSGAIISampler and
@@ -84,6 +99,8 @@ class OptunaSearch(Strategy):
         self._options = dict(options or {})
         self._class = _sampler_class(sampler)
         _check_options(self._class, self._options)
+        self._penalty = Penalty()
+        self._most_violated = 1.0
         self._carriers = carriers(space)
         self._distributions = optuna_distributions(space)
         if self._cma_es:
@@ -102,9 +119,11 @@ class OptunaSearch(Strategy):
 
     def _sampler(self, number: int) -> "optuna.samplers.BaseSampler":
         """Return the sampler for the trial with this number."""
+        known = self.constraints > 0 and self._name in _CONSTRAINED
+        options = {**self._options, **({"constraints_func": _violations_of} if known else {})}
         try:
             return self._class(  # type: ignore[call-arg]  # each of these samplers takes a seed
-                seed=self.generator(number).getrandbits(31), **self._options
+                seed=self.generator(number).getrandbits(31), **options
             )
         except (TypeError, ValueError) as error:
             raise UnsuitableStrategy(f"{self._name} does not take these options: {error}") from None
@@ -126,7 +145,13 @@ class OptunaSearch(Strategy):
                 self._replay(observation)
             else:
                 state, values, intermediate = self._result(observation)
-                trial = self._trial(observation.parameters, state, values=values, intermediate_values=intermediate)
+                trial = self._trial(
+                    observation.parameters,
+                    state,
+                    values=values,
+                    intermediate_values=intermediate,
+                    system_attrs=self._violated(observation, _CONSTRAINTS),
+                )
                 self._told.add_trial(trial)
 
     def _known(self, values: Values) -> dict[str, Scalar]:
@@ -148,12 +173,23 @@ class OptunaSearch(Strategy):
     ) -> tuple["optuna.trial.TrialState", list[float] | None, dict[int, float]]:
         """Return in Optuna's terms how a trial ended: its state, its values, and its intermediate values by step."""
         losses = observation.losses
+        if self._cma_es and losses is not None:
+            worth = self._penalty.of(observation)
+            losses = (worth,) if math.isfinite(worth) else None
         if observation.state is TrialState.COMPLETED and losses is not None:
             return optuna.trial.TrialState.COMPLETE, list(losses), {}
         if observation.state is TrialState.PRUNED:
             reported = {0: losses[0]} if losses is not None and self.objectives == 1 else {}
             return optuna.trial.TrialState.PRUNED, None, reported
         return optuna.trial.TrialState.FAIL, None, {}
+
+    def _violated(self, observation: Observation, key: str) -> dict[str, list[float]]:
+        """Return a trial's violations as an attribute of Optuna's, all finite; nothing where there are none."""
+        if not observation.violations or self._cma_es:
+            return {}
+        finite = [each for each in observation.violations if math.isfinite(each)]
+        self._most_violated = max(self._most_violated, *finite, 0.0)
+        return {key: [min(each, self._most_violated) for each in observation.violations]}
 
     def _replay(self, observation: Observation) -> None:
         """Have the sampler store what it would have stored on suggesting this trial next."""
@@ -163,6 +199,8 @@ class OptunaSearch(Strategy):
         self._told.enqueue_trial(known)
         trial = self._told.ask({key: self._distributions[key] for key in known})
         _ = trial.relative_params  # Optuna 5 does not call the sampler where all values are fixed
+        for key, violations in self._violated(observation, _VIOLATIONS).items():
+            trial.set_user_attr(key, violations)
         for step, value in intermediate.items():
             trial.report(value, step)
         self._told.tell(trial, values, state=state)
@@ -190,6 +228,11 @@ class OptunaSearch(Strategy):
             return dimension.axis.at(self.generator(number, dimension.key).random())
         raw = _suggested(trial, dimension.key, self._distributions[dimension.key])
         return self._carriers[dimension.key].decode(raw)
+
+
+def _violations_of(trial: "optuna.trial.FrozenTrial") -> list[float]:
+    violations: list[float] = trial.user_attrs.get(_VIOLATIONS, [])
+    return violations
 
 
 def _suggested(trial: "optuna.trial.Trial", key: str, distribution: "BaseDistribution") -> Scalar:

@@ -114,14 +114,14 @@ class Constraint(SpecModel):
         return " and ".join(f"{self.metric} {comparison} {bound_text(bound)}" for comparison, bound in self.bounds)
 
     @property
-    def meaning(self) -> str:
-        """What bounds with a unit mean for the metric's numbers, for people; "" where none has a unit."""
-        said = []
-        for _, bound in self.bounds:
+    def meanings(self) -> dict[str, str]:
+        """What bounds with a unit mean for the metric's numbers, for people, by the field."""
+        said = {}
+        for field, bound in (("max", self.max), ("min", self.min)):
             if isinstance(bound, str):
                 number, unit = _in_base_units(bound)
-                said.append(f"{bound} is compared with {self.metric} in {unit}, as {number:.15g}")
-        return "; ".join(said)
+                said[field] = f"{bound} is compared with {self.metric} in {unit}, as {number:.15g}"
+        return said
 
 
 Constraints = Annotated[tuple[Constraint, ...], BeforeValidator(one_or_list)]
