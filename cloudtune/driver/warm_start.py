@@ -97,6 +97,7 @@ def _of_table(job: TuningJob, base: Path) -> list[KnownTrial]:
             known.append(KnownTrial(_to_run(space, line, table, row), {}, TrialState.WAITING, table))
             continue
         numbers = {metric: _number(row[metric]) for metric in metrics}
+        numbers |= {each.metric: _number(row[each.metric]) for each in job.constraints if each.metric in row}
         state = TrialState.COMPLETED if losses(job.objective, numbers) is not None else TrialState.FAILED
         known.append(KnownTrial(_parameters(space, row), numbers, state, table))
     return known

@@ -140,7 +140,12 @@ class _Reader:
         goals = ["maximize" if each is StudyDirection.MAXIMIZE else "minimize" for each in study.directions]
         objectives = [{"metric": metric, "goal": goal} for metric, goal in zip(metrics, goals, strict=True)]
         job, notes = job_of_space(
-            legal_job_name(study.study_name, "study"), space, source, objective=objectives, limits=self._limits()
+            legal_job_name(study.study_name, "study"),
+            space,
+            source,
+            objective=objectives,
+            limits=self._limits(),
+            constraints=[{"metric": metric, "max": 0} for metric in self._constraints().values()],
         )
         self._note_rest()
         return Imported(job, (*self._notes, *notes), tuple(self._rows(metrics)))
@@ -183,6 +188,13 @@ class _Reader:
             self._note("", message)
         return [f"{name}_of_the_trial" if name in self._names.values() else name for name in given]
 
+    def _constraints(self) -> dict[str, str]:
+        """Return the names of the metrics of constraints by Optuna's own, of which those of `constraints_func` are indices."""
+        names = dict.fromkeys(name for trial in self._completed for name in _constraints_of(trial))
+        taken = {*self._names.values(), *(self._study.metric_names or ("value",))}
+        named = {name: f"constraint_{name}" if name.isdecimal() else name for name in names}
+        return {name: f"{ours}_bound" if ours in taken else ours for name, ours in named.items()}
+
     def _limits(self) -> dict[str, int]:
         count = len(self._trials)
         self._note("", f"limits.trials is {count}, as many as the study has")
@@ -191,8 +203,9 @@ class _Reader:
     def _note_rest(self) -> None:
         if any(trial.state is TrialState.PRUNED for trial in self._trials):
             self._note("", "trials were pruned, by a pruner that no storage tells: say it in stopping")
-        if any("constraints" in trial.system_attrs for trial in self._trials):
-            self._note("", "its constraints are left out: cloudtune has none")
+        if constraints := self._constraints():
+            message = f"its constraints are bounds of 0 on {', '.join(constraints.values())}: report these metrics"
+            self._note("", message)
         left = len(self._trials) - len(self._completed)
         if left:
             self._note("", f"{left} trials that did not complete are left out")
@@ -264,12 +277,23 @@ class _Reader:
     # The table
 
     def _rows(self, metrics: Sequence[str]) -> Iterator[Mapping[str, Scalar]]:
+        constraints = self._constraints()
         for trial in self._completed:
             values = trial.values or []
             if any(not math.isfinite(value) for value in values):
                 continue
             own = {ours: plain(name, trial.params.get(name)) for name, ours in self._names.items()}
-            yield {**own, **dict(zip(metrics, values, strict=True))}
+            bounded = _constraints_of(trial)
+            beyond = {ours: bounded[name] for name, ours in constraints.items() if name in bounded}
+            yield {**own, **beyond, **dict(zip(metrics, values, strict=True))}
+
+
+def _constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return the constraints of a trial as Optuna keeps them: a list, since version 5 also a value under each name."""
+    attributes = trial.system_attrs
+    listed = attributes.get("constraints") or ()
+    named = {key.partition(":")[2]: value for key, value in attributes.items() if key.startswith("constraints:")}
+    return {**{str(index): value for index, value in enumerate(listed)}, **named}
 
 
 def _is_listed(parameter: Parameter) -> bool:

@@ -27,6 +27,7 @@ from cloudtune.publishing.mlflow_names import (
 )
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target, need
+from cloudtune.results.constraints import feasible_text, nearest_trial, reason_of
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.store.records import RunState, TrialState
 
@@ -220,7 +221,10 @@ class MlflowTarget(Target):
             logged = self._trials[trial.number] = self._create(f"trial {trial.number}", start, mark)
         if logged.ended:
             return
-        tags = {STATE: trial.state.value, "cloudtune.reason": trial.reason, "cloudtune.place": trial.place}
+        reason = reason_of(self.job.constraints, trial)
+        tags = {STATE: trial.state.value, "cloudtune.reason": reason, "cloudtune.place": trial.place}
+        if self.job.constraints and trial.state is TrialState.COMPLETED:
+            tags["cloudtune.feasible"] = feasible_text(self.job.constraints, trial)
         charge = trial_charge(trial)
         if charge is not None:
             tags |= _cost_tags(*charge)
@@ -252,7 +256,8 @@ class MlflowTarget(Target):
             return {"cloudtune.front": ", ".join(str(trial.number) for trial in front)}
         best = best_trial(self.job.objective, self.job.constraints, ended)
         if best is None:
-            return {}
+            near = nearest_trial(self.job.constraints, ended)
+            return {} if near is None else {"cloudtune.nearest": str(near.number)}
         return {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
 
     def _log_spec(self, logged: _LoggedRun) -> None:

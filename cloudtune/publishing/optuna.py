@@ -15,6 +15,7 @@ from cloudtune.costs.views import run_cost, trial_charge
 from cloudtune.errors import ConfigError
 from cloudtune.publishing.points import same_number
 from cloudtune.publishing.target import Target, need
+from cloudtune.results.constraints import reason_of, violations
 from cloudtune.results.objectives import losses
 from cloudtune.store.records import TrialState
 
@@ -167,6 +168,9 @@ class OptunaTarget(Target):
         for key, attribute in {**wanted.user_attrs, **gone}.items():
             if known.user_attrs.get(key) != attribute:
                 self._storage.set_trial_user_attr(trial_id, key, attribute)
+        for key, attribute in wanted.system_attrs.items():
+            if known.system_attrs.get(key) != attribute:
+                self._storage.set_trial_system_attr(trial_id, key, attribute)
         if wanted.state != known.state:
             self._storage.set_trial_state_values(trial_id, wanted.state, wanted.values)
 
@@ -181,11 +185,19 @@ class OptunaTarget(Target):
             distributions={key: distribution for key, (_, distribution) in shown.items()},
             user_attrs=self._attributes(trial),
             intermediate_values=self._intermediate(reports),
+            system_attrs=self._constraints(trial),
         )
         began = trial.started if trial.started is not None else trial.ended
         frozen.datetime_start = None if trial.state is TrialState.WAITING else _moment(began)
         frozen.datetime_complete = _moment(trial.ended) if trial.state.ended else None
         return frozen
+
+    def _constraints(self, trial: "Trial") -> dict[str, list[float]]:
+        """Return the violations of a completed trial as Optuna keeps them; 1 where it has no value of the metric."""
+        if trial.state is not TrialState.COMPLETED or not self.job.constraints:
+            return {}
+        found = violations(self.job.constraints, trial.metrics)
+        return {"constraints": [each if math.isfinite(each) else 1.0 for each in found]}
 
     def _values(self, trial: "Trial") -> list[float] | None:
         if trial.state not in (TrialState.COMPLETED, TrialState.PRUNED):
@@ -210,7 +222,7 @@ class OptunaTarget(Target):
         optional = {
             "cloudtune:cost": cost,
             "cloudtune:currency": currency,
-            "cloudtune:reason": trial.reason,
+            "cloudtune:reason": reason_of(self.job.constraints, trial),
             "cloudtune:place": trial.place,
             "cloudtune:started": _text(trial.started),
             "cloudtune:ended": _text(trial.ended),

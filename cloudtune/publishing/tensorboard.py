@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cloudtune.costs.views import currency_of
-from cloudtune.publishing.points import COST, counting_name, points_of
+from cloudtune.publishing.points import COST, Point, counting_name, points_of
 from cloudtune.publishing.target import Target, need
+from cloudtune.results.constraints import is_feasible
+from cloudtune.store.records import TrialState
 
 if TYPE_CHECKING:
     from cloudtune.results.view import RunView
     from cloudtune.store.records import Report, RunRecord, Trial
+
+FEASIBLE = "feasible"
+"""The metric that says whether a trial keeps the constraints."""
 
 
 class TensorBoardTarget(Target):
@@ -39,7 +44,7 @@ class TensorBoardTarget(Target):
         self._events = Events(self.job.search_space())
         if self._events.several_types:
             self.note(f"values of several types, so texts (JSON) in HParams: {', '.join(self._events.several_types)}")
-        self._metrics = dict.fromkeys([*(each.metric for each in self.job.objective), *self.job.metrics])
+        self._metrics = dict.fromkeys([*(each.metric for each in self.job.measured), *self.job.metrics])
 
     @property
     def place(self) -> str:
@@ -63,8 +68,15 @@ class TensorBoardTarget(Target):
         for other in folder.glob("events.out.tfevents.*"):
             if other != path:  # of an earlier attempt; an open TensorBoard does not cope with a removed file
                 _write(other, self._events.nothing())
-        points = points_of(trial, reports, self.job.objective)
+        points = [*points_of(trial, reports, self.job.objective), *self._feasible(trial)]
         _write(path, self._events.session(trial, points, began))
+
+    def _feasible(self, trial: "Trial") -> list[Point]:
+        """Return the metric that says of a completed trial whether it keeps the constraints: 1 or 0."""
+        if not self.job.constraints or trial.state is not TrialState.COMPLETED or FEASIBLE in trial.metrics:
+            return []
+        self._metrics[FEASIBLE] = None
+        return [Point(FEASIBLE, 0, trial.ended or 0.0, float(is_feasible(self.job.constraints, trial)))]
 
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
         if not ended and not record.state.ended:

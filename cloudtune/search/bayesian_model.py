@@ -48,7 +48,7 @@ class BayesianModel:
         self._encoding = Encoding(space)
         # The matrices are small, and the cores belong to the trials: more threads would wait for each other.
         self._blas = ThreadpoolController().select(user_api="blas")
-        self._dataset = Dataset(self._encoding, objectives)
+        self._dataset = Dataset(self._encoding, objectives, constrained=constraints > 0)
         known = Hints(self._encoding, objectives)
         for hint in hints:
             known.add(hint)

@@ -22,6 +22,7 @@ class Dataset:
     Args:
         encoding: of the space.
         objectives: the number of losses of an observation.
+        constrained: whether there are constraints, so that a trial without violations is not known to be feasible.
 
     Attributes:
         rows: n × d positions.
@@ -33,7 +34,8 @@ class Dataset:
         keys: identities of the rows; see `cloudtune.search.acquisition_optimizer.keys`.
     """
 
-    def __init__(self, encoding: Encoding, objectives: int) -> None:
+    def __init__(self, encoding: Encoding, objectives: int, *, constrained: bool = False) -> None:
+        self._constrained = constrained
         self._encoding = encoding
         self.rows = np.empty((0, encoding.size))
         self.features = np.empty((0, len(encoding.owner)))
@@ -64,7 +66,11 @@ class Dataset:
         failed = [_DOUBT_OF_FAILURE * (each.state is TrialState.FAILED) for each in useful]
         self.doubt = np.append(self.doubt, failed)
         self._partial = np.append(self._partial, [each.state is not TrialState.COMPLETED for each in useful])
-        self.violation = np.append(self.violation, [_violation(each) for each in useful])
+        self.violation = np.append(self.violation, [self._violated(each) for each in useful])
+
+    def _violated(self, observation: Observation) -> float:
+        known = observation.state is TrialState.COMPLETED and (bool(observation.violations) or not self._constrained)
+        return total_violation(observation.violations) if known else math.inf
 
     def losses(self, count: int) -> Array:
         """Return the losses of the first `count` observations, count × m, all finite.
@@ -81,7 +87,3 @@ class Dataset:
         floor = np.nanmedian(whole, axis=0)
         raised = np.where(partial[:, None] & ~np.isnan(known), np.maximum(known, floor), known)
         return np.where(np.isnan(raised), np.nanmax(raised, axis=0), raised)
-
-
-def _violation(observation: Observation) -> float:
-    return total_violation(observation.violations) if observation.state is TrialState.COMPLETED else math.inf

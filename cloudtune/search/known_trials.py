@@ -45,7 +45,7 @@ def observations(
         known: the trials.
         space: that is searched now.
         objectives: of the search.
-        constraints: of the search.
+        constraints: of the search. A trial without a value for one, as of a run without it, tells of its losses alone.
         transfer: whether the trials are of related experiments, and so hints, also where a parameter is missing or out
             of range. Else they count as the search's own, and those that are no trials of its space are left out.
     """
@@ -57,7 +57,8 @@ def observations(
         if values if transfer else space.contains(values):
             lost = losses(objectives, trial.metrics) if trial.state is not TrialState.FAILED else None
             origin = (trial.origin or "another experiment") if transfer else ""
-            beyond = violations(constraints, trial.metrics) if trial.state is TrialState.COMPLETED else ()
+            told = trial.state is TrialState.COMPLETED and all(each.metric in trial.metrics for each in constraints)
+            beyond = violations(constraints, trial.metrics) if told else ()
             found.append(Observation(-len(found) - 1, values, trial.state, lost, origin, beyond))
     return found
 

@@ -28,7 +28,7 @@ class Observation:
             A pruned trial has the losses that it last reported.
         violations: how far a completed trial is beyond each bound, relative to the bound (see
             `cloudtune.results.constraints.violations`): above 0 is violated, infinite where it told no value. Empty
-            without constraints, and for trials that did not complete.
+            without constraints, for trials that did not complete, and for those of earlier runs that measured none.
         origin: "" for a trial of this search; else the name of a related experiment, whose losses are hints
             and cannot be compared with this search's. Parameters may be missing from such a trial's values.
     """

@@ -41,17 +41,22 @@ class Hints:
         self._trials.append(observation)
 
     def ranked(self) -> list[Values]:
-        """Return the trials that the space has, each once, ordered by how much they stood out in their own experiment."""
-        scores: list[tuple[float, Values]] = []
+        """Return the trials that the space has, each once, ordered by how much they stood out in their own experiment.
+
+        Those that violated a constraint are behind all others.
+        """
+        scores: list[tuple[bool, float, Values]] = []
         for origin in self._datasets:
             trials = [each for each in self._trials if each.origin == origin and each.losses is not None]
             losses = np.array([each.losses for each in trials]).reshape(len(trials), self._objectives)
             total = np.sum([warp(column) for column in losses.T], axis=0)
-            scores += [(float(score), each.parameters) for score, each in zip(total, trials, strict=True)]
+            scores += [
+                (not each.feasible, float(score), each.parameters) for score, each in zip(total, trials, strict=True)
+            ]
         space = self._encoding.space
-        scores.sort(key=lambda each: each[0])
+        scores.sort(key=lambda each: each[:2])
         possible: dict[tuple[object, ...], Values] = {}
-        for _, values in scores:
+        for _, _, values in scores:
             if space.contains(values):
                 possible.setdefault(space.key(values), values)
         return list(possible.values())

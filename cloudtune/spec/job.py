@@ -85,7 +85,7 @@ class WarmStart(SpecModel):
     runs: tuple[Text, ...] = ()
     """Ids of earlier runs."""
     table: Text | None = None
-    """A file of known trials, .csv, .json or .jsonl: a column a parameter and one an objective's metric; a row without a value of it is run first. Relative to the job file."""
+    """A file of known trials, .csv, .json or .jsonl: a column a parameter and one a metric of the objectives and constraints; a row without a value of an objective is run first. Relative to the job file."""
     kind: Literal["identical", "transfer"] = "identical"
     """identical: same data and program, so its trials count as this run's; transfer: a similar problem, so its trials are only a prior."""
 
