@@ -44,7 +44,7 @@ _GENERATED: dict[str, Any] = {
 """Settings of Hypothesis for tests of generated jobs."""
 
 
-OPTIONAL = ("stopping", "retries", "mode")
+OPTIONAL = ("stopping", "retries", "mode", "constraints")
 """Fields that a provider may refuse: a service's tuner without such a feature, and without plain jobs to drive instead."""
 
 
@@ -409,6 +409,17 @@ class ProviderConformance:
         run = finish(job(script, objective=objective))
         assert run.best is None
         assert [trial.number for trial in run.front] == [0, 1, 2, 3]
+
+    def test_the_best_trial_keeps_the_constraints(self, job: Any, finish: Any) -> None:
+        constraints = [{"metric": "size", "max": "800B", "regex": r"took (\S+) bytes"}, {"metric": "depth", "min": 0}]
+        run = finish(job(scripts.CONSTRAINED, constraints=constraints))
+        measured = [trial.metrics for trial in run.trials()]
+        assert measured == [
+            {"score": x, "size": 1000 * x, "depth": x - 0.1} for x in (each["score"] for each in measured)
+        ]
+        kept = [each["score"] for each in measured if 0.1 <= each["score"] <= 0.8]
+        assert (run.best and run.best.metrics["score"]) == max(kept, default=None)
+        assert (run.nearest is None) == bool(kept)
 
     def test_the_same_seed_gives_the_same_trials(self, provider: Provider, job: Any, finish: Any) -> None:
         one = job(scripts.QUADRATIC)

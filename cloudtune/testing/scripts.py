@@ -103,6 +103,15 @@ trial.report(score=float("nan") if x > 0.5 else x)
 """
 """Its score is not a number where x is above one half."""
 
+CONSTRAINED = """\
+import cloudtune.trial as trial
+
+x = trial.params()["x"]
+print("took", 1000 * x, "bytes")
+trial.report(score=x, depth=x - 0.1)
+"""
+"""Reports a score and a depth, and prints a size in words of its own, which all grow with x."""
+
 REPORTS_NOTHING = """\
 print("nothing to say")
 """

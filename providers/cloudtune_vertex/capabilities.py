@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cloudtune.planning.mode import Reason, constraint_reasons, course_reasons, plain_space_reasons, strategy_reasons
+from cloudtune.planning.mode import Reason, course_reasons, plain_space_reasons, strategy_reasons
 from cloudtune.planning.plan import Support
 from cloudtune.planning.support import EXACT, STOPPED_BY_FOLLOWER, SupportTable, tuner_support
 from cloudtune.space.codecs import NumberAsText, ValuesAsText
@@ -30,6 +30,10 @@ SUPPORT: SupportTable = {
     "objective.regex.native": (Support.APPROXIMATE, "the service reads no output: an image that starts by itself reports with the package cloudml-hypertune"),
     "metrics": (Support.ENCODED, "the trial helper looks for them in the output and writes the metrics file of the service"),
     "metrics.managed": (Support.APPROXIMATE, "Vertex AI's tuner tells the objectives alone: they are in the output only"),
+    "constraints": (Support.UNCHECKED, "as safety metrics; whether tuning jobs heed their thresholds is not documented, and the run's best trial keeps them in any case"),
+    "constraints.both": (Support.DRIVEN, f"a safety metric of Vertex AI's tuner has one threshold: {_DRIVEN}"),
+    "constraints.objective": (Support.DRIVEN, f"a safety metric of Vertex AI's tuner is no objective: {_DRIVEN}"),
+    "constraints.measurement": (Support.DRIVEN, f"Vertex AI's tuner takes a safety metric's value from the measurement that is best in the objective, and not the last one: {_DRIVEN}"),
     "strategy.seed": (Support.APPROXIMATE, "Vertex AI's tuner has no seed: another run draws other values; mode: driven keeps it"),
     "stopping.auto": (Support.UNCHECKED, "by decay curves; whether tuning jobs heed it is not documented"),
     "stopping.median": (Support.APPROXIMATE, "Vertex AI judges by its own grace and interval; whether tuning jobs heed it is not documented"),
@@ -69,12 +73,28 @@ def reasons(job: TuningJob, codec: Conditional) -> Iterator[Reason]:
     if len({objective.measurement for objective in job.objective}) > 1:
         yield "objective", "objective.measurement"
     yield from _of_strategy(job, codec)
-    yield from constraint_reasons(job)
+    yield from _of_constraints(job)
     yield from course_reasons(job, (Auto, Median))
     if job.warm_start is not None:
         yield "warm_start", "warm_start"
     if not helped(job):
         yield from plain_space_reasons(job, codec, _is_plain)
+
+
+def _of_constraints(job: TuningJob) -> Iterator[Reason]:
+    """Yield constraints that a safety metric does not mean.
+
+    StudySpec.MetricSpec.SafetyMetricConfig has one threshold, "boundary value between safe and unsafe", on the side that
+    the metric's goal says; "You must provide a separate metric for objective metric".
+    """
+    objectives = {each.metric for each in job.objective}
+    for index, constraint in enumerate(job.constraints):
+        if len(constraint.bounds) > 1:
+            yield f"constraints[{index}]", "constraints.both"
+        if constraint.metric in objectives:
+            yield f"constraints[{index}]", "constraints.objective"
+        elif job.objective[0].measurement == "best":
+            yield f"constraints[{index}]", "constraints.measurement"
 
 
 def _of_strategy(job: TuningJob, codec: Conditional) -> Iterator[Reason]:

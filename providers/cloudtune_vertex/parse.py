@@ -153,6 +153,7 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
         "name": run_name_of(request["displayName"], _NAME),
         "trial": _trial(_pool(request)),
         "objective": _objectives(study),
+        "constraints": _constraints(study),
         "space": space_of(study["parameters"]),
         "strategy": _strategy(study),
         "stopping": _stopping(study),
@@ -166,7 +167,7 @@ def _neutral(request: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not data["space"]:
         raise SpecError([Problem("studySpec.parameters", "names nothing to search")], SOURCE)
-    return {name: value for name, value in data.items() if value not in (None, {})}
+    return {name: value for name, value in data.items() if value not in (None, {}, [])}
 
 
 def _trial(pool: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,12 +188,34 @@ def _trial(pool: Mapping[str, Any]) -> dict[str, Any]:
 def _objectives(study: Mapping[str, Any]) -> list[dict[str, Any]]:
     measurement = _MEASUREMENTS.get(study.get("measurementSelectionType", ""))
     found = []
-    for metric in study["metrics"]:
+    for metric in study["metrics"][: _count_of_objectives(study)]:
         # "GOAL_TYPE_UNSPECIFIED: Goal Type will default to maximize."
         goal = "minimize" if metric.get("goal") == "MINIMIZE" else "maximize"
         each = {"metric": metric["metricId"], "goal": goal}
         found.append({**each, "measurement": measurement} if measurement else each)
     return found
+
+
+def _constraints(study: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the safety metrics: of one that is minimised the threshold is the greatest safe value."""
+    return [
+        {
+            "metric": metric["metricId"],
+            "max" if metric.get("goal") == "MINIMIZE" else "min": metric["safetyConfig"].get("safetyThreshold", 0.0),
+        }
+        for metric in study["metrics"][_count_of_objectives(study) :]
+    ]
+
+
+def _count_of_objectives(study: Mapping[str, Any]) -> int:
+    """Return how many of the metrics are objectives: those before the safety metrics.
+
+    All of them where a job's constraints would come back as another message; the thresholds stay native settings then.
+    """
+    safe = ["safetyConfig" in metric for metric in study["metrics"]]
+    first = safe.index(True) if True in safe else len(safe)
+    plain = first > 0 and all(safe[first:]) and study.get("measurementSelectionType") != "BEST_MEASUREMENT"
+    return first if plain else len(safe)
 
 
 def _strategy(study: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from cloudtune.planning.space_account import account_for_space, travel_steps
 from cloudtune.planning.translation import Translation
 from cloudtune.planning.violations import Violation
 from cloudtune.space.codecs import NumberAsText
+from cloudtune.spec.constraint import bound_number
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.stopping import Auto, Median
 from cloudtune.spec.strategies import Bayesian, Grid
@@ -118,7 +119,10 @@ class _Translation(Translation):
     # The study
 
     def _study(self) -> dict[str, Any]:
-        study: dict[str, Any] = {"metrics": self._objectives(), "measurementSelectionType": self._measurement()}
+        study: dict[str, Any] = {
+            "metrics": [*self._objectives(), *self._safety_metrics()],
+            "measurementSelectionType": self._measurement(),
+        }
         strategy = self._job.strategy
         algorithm = (
             "" if isinstance(strategy, Bayesian) else "GRID_SEARCH" if isinstance(strategy, Grid) else "RANDOM_SEARCH"
@@ -137,13 +141,29 @@ class _Translation(Translation):
     def _objectives(self) -> list[dict[str, str]]:
         for index in range(len(self._job.objective)):
             place = f"studySpec.metrics[{index}]"
-            self._metric_name(index, f"{place}.metricId")
+            self._metric_name(f"objective[{index}]", self._job.objective[index].metric, f"{place}.metricId")
             self._ledger.carry(f"objective[{index}].goal", f"{place}.goal")
             self._ledger.carry(f"objective[{index}].measurement", "studySpec.measurementSelectionType")
         return [{"metricId": metric_id(each.metric), "goal": _GOALS[each.goal]} for each in self._job.objective]
 
-    def _metric_name(self, index: int, target: str) -> None:
-        name, path = self._job.objective[index].metric, f"objective[{index}].metric"
+    def _safety_metrics(self) -> list[dict[str, Any]]:
+        """Return the constraints as the service has them: metrics with a threshold on the side of their goal."""
+        found: list[dict[str, Any]] = []
+        for index, constraint in enumerate(self._job.constraints):
+            path, place = f"constraints[{index}]", f"studySpec.metrics[{len(self._job.objective) + index}]"
+            self._metric_name(path, constraint.metric, f"{place}.metricId")
+            field, bound = ("max", constraint.max) if constraint.max is not None else ("min", constraint.min)
+            assert bound is not None
+            self._ledger.carry(f"{path}.{field}", f"{place}.safetyConfig.safetyThreshold")
+            goal = _GOALS["minimize" if field == "max" else "maximize"]
+            safety = {"safetyThreshold": bound_number(bound)}
+            found.append({"metricId": metric_id(constraint.metric), "goal": goal, "safetyConfig": safety})
+        if found:
+            self.note("constraints", target="studySpec.metrics")
+        return found
+
+    def _metric_name(self, owner: str, name: str, target: str) -> None:
+        path = f"{owner}.metric"
         if metric_id(name) == name:
             self._ledger.carry(path, target)
         elif helped(self._job):

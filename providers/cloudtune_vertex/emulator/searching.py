@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from cloudtune.driver.limits import UNCAPPED
 from cloudtune.space.parameters import Categorical, Entry, Float, Int, Ordinal, Parameter, Scalar
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import Limits, TrialSpec, TuningJob
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Curve, Median, Stopping
@@ -98,6 +99,7 @@ class Search:
             name="tuning",
             trial=TrialSpec(command="the custom job"),
             objective=self._objectives(),
+            constraints=self._constraints(),
             space=space,
             strategy=self._strategy(),
             stopping=self._stopping(),
@@ -113,6 +115,17 @@ class Search:
                 measurement="best" if best else "last",
             )
             for metric in self._study.metrics
+            if not metric.HasField("safety_config")
+        )
+
+    def _constraints(self) -> tuple[Constraint, ...]:
+        """Return the safety metrics: "the metric will be a safety metric", with a threshold on the side of its goal."""
+        return tuple(
+            Constraint(metric=metric.metric_id, max=metric.safety_config.safety_threshold)
+            if metric.goal == metric.GoalType.Value("MINIMIZE")
+            else Constraint(metric=metric.metric_id, min=metric.safety_config.safety_threshold)
+            for metric in self._study.metrics
+            if metric.HasField("safety_config")
         )
 
     def _strategy(self) -> Strategy:
@@ -121,7 +134,7 @@ class Search:
 
     def _stopping(self) -> Stopping | None:
         """Return the rule that is nearest to the service's, whose grace and confidence are not documented."""
-        if len(self._study.metrics) > 1:
+        if len(self._objectives()) > 1:
             return None  # "Automated stopping is not supported for multi-objective studies" in Vizier
         rule = self._study.WhichOneof("automated_stopping_spec")
         if rule == "median_automated_stopping_spec":

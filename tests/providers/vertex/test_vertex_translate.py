@@ -415,3 +415,35 @@ def test_the_profile_gives_what_the_job_leaves_out(tmp_path: Path) -> None:
     spec: Any = plan.request["trialJobSpec"]
     assert spec["serviceAccount"] == "a@b.iam.gserviceaccount.com"
     assert spec["baseOutputDirectory"] == {"outputUriPrefix": "gs://team/cloudtune/output/${run}"}
+
+
+def test_constraints_are_safety_metrics_where_these_mean_the_same() -> None:
+    fast, good = {"metric": "latency", "max": "50ms"}, {"metric": "top 5", "min": 0.9}
+    plan = plan_of(constraints=[fast, good])
+    assert plan.mode == "managed"
+    assert study(plan)["metrics"] == [
+        {"metricId": "loss", "goal": "MINIMIZE"},
+        {"metricId": "latency", "goal": "MINIMIZE", "safetyConfig": {"safetyThreshold": 0.05}},
+        {"metricId": "top_5", "goal": "MAXIMIZE", "safetyConfig": {"safetyThreshold": 0.9}},
+    ]
+    assert plan.support("constraints[1].min") is Support.UNCHECKED
+    assert any("compared with latency in seconds, as 0.05" in note.message for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("constraint", "objective", "why"),
+    [
+        ({"metric": "latency", "max": 1, "min": 0}, {}, "one threshold"),
+        ({"metric": "loss", "max": 1}, {}, "is no objective"),
+        ({"metric": "latency", "max": 1}, {"measurement": "best"}, "best in the objective"),
+    ],
+)
+def test_other_constraints_are_driven_and_refused_of_a_managed_run(
+    constraint: dict[str, Any], objective: dict[str, str], why: str
+) -> None:
+    aim = {"metric": "loss", "goal": "minimize", **objective}
+    driven = plan_of(constraints=constraint, objective=aim)
+    assert driven.mode == "driven"
+    assert any(note.support is Support.DRIVEN and why in note.message for note in driven.notes)
+    managed = plan_of(constraints=constraint, objective=aim, mode="managed")
+    assert any(note.support is Support.UNSUPPORTED and why in note.message for note in managed.notes)
