@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
-from cloudtune.results.course import course_of
 from cloudtune.results.constraints import nearest_trial, why_infeasible
+from cloudtune.results.course import course_of
 from cloudtune.results.importance import importance
 from cloudtune.results.objectives import best_trial, losses, pareto_front
 from cloudtune.space.space import Space

@@ -27,6 +27,12 @@ def violations(constraints: Constraints, metrics: Mapping[str, float]) -> tuple[
     return tuple(found)
 
 
+def known_violations(constraints: Constraints, metrics: Mapping[str, float]) -> tuple[float, ...]:
+    """Return the `violations` of a trial that is not at its end, or was run without these constraints; () if one is not known."""
+    known = all(each.metric in metrics for each in constraints)
+    return violations(constraints, metrics) if known else ()
+
+
 def bound_count(constraints: Constraints) -> int:
     """Return the number of `violations` of a trial."""
     return sum(len(constraint.bounds) for constraint in constraints)

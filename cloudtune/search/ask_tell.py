@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.results.constraints import bound_count, total_violation, violations
+from cloudtune.results.constraints import bound_count, known_violations, total_violation, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.search.arguments import SearchArguments, named_strategy
@@ -412,7 +412,7 @@ class Search:
             return False
         over = self._rule.observe(number, step, loss[0])
         if self._paused.first(number):
-            found, beyond = losses(self.objectives, kept), violations(self.constraints, kept)
+            found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
             observed = Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
             self._strategy.observe(observed)
         return over

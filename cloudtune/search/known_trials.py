@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from cloudtune.results.constraints import violations
+from cloudtune.results.constraints import known_violations
 from cloudtune.results.objectives import losses
 from cloudtune.search.strategy import Observation
 from cloudtune.space.completing import on_axis
@@ -57,8 +57,8 @@ def observations(
         if values if transfer else space.contains(values):
             lost = losses(objectives, trial.metrics) if trial.state is not TrialState.FAILED else None
             origin = (trial.origin or "another experiment") if transfer else ""
-            told = trial.state is TrialState.COMPLETED and all(each.metric in trial.metrics for each in constraints)
-            beyond = violations(constraints, trial.metrics) if told else ()
+            completed = trial.state is TrialState.COMPLETED
+            beyond = known_violations(constraints, trial.metrics) if completed else ()
             found.append(Observation(-len(found) - 1, values, trial.state, lost, origin, beyond))
     return found
 
