@@ -229,7 +229,7 @@ def test_the_best_so_far_counts_ended_trials() -> None:
         trial(0, TrialState.FAILED), trial(1, metrics={"score": 3.0}), trial(2, metrics={"score": 4.0}),
         trial(3, TrialState.PRUNED, metrics={"score": 0.0}), trial(4, metrics={"score": 1.0}),
     ]  # fmt: skip
-    found = improvements((Objective(metric="score", goal="minimize"),), ended)
+    found = improvements((Objective(metric="score", goal="minimize"),), (), ended)
     assert [(each.step, each.value, each.time) for each in found] == [(2, 3.0, START + 15), (5, 1.0, START + 45)]
 
 
