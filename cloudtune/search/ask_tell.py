@@ -388,9 +388,8 @@ class Search:
         """Take in what a pending trial reports on its way, and return whether the stopping rule ends it now.
 
         Then stop the trial, and tell its state ``pruned``, or ``paused`` where the search `pauses`. Without a stopping rule
-        the answer is always False.
-        The rule judges the objective alone. A report of a trial that violates a constraint by what it has reported so
-        far is not passed to the rule: it ends no trial, and others are not compared with it.
+        the answer is always False. The rule judges the objective alone, and does not get the reports of a trial that
+        violates a constraint so far: they end no trial, and others are not compared with it.
 
         Args:
             trial: the suggestion, or its number.
