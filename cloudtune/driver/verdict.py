@@ -26,7 +26,8 @@ def verdict(
 
     The first that holds counts:
 
-    1. its driver decided to end it: that state (WAITING, PAUSED: it is started again, unless it completed before);
+    1. its driver decided to end it: that state (WAITING, PAUSED: it is started again, unless it completed before, with its
+       objective);
     2. it completed, with its objective: completed; pruned if the service's stopping rule ended it;
     3. its job was asked to end: cancelled;
     4. it ran too long: failed;
@@ -44,7 +45,7 @@ def verdict(
         job_ended: why the job as a whole was asked to end; None if it was not.
     """
     ended_well = seen.state is TrialState.COMPLETED
-    if decided is not None and not (not decided[0].ended and ended_well):
+    if decided is not None and not (not decided[0].ended and ended_well and measured):
         return decided
     if ended_well and measured:
         return _pruned(job) if seen.stopped_early else (TrialState.COMPLETED, "")

@@ -164,6 +164,9 @@ class FoldLauncher(Launcher):
     def stop(self, number: int) -> None:
         candidate = self._candidates.get(number)
         if candidate is not None:
+            if candidate.failure is None:  # else its mean, over some of the folds, would count as all of it
+                why = "it was stopped by its driver"
+                candidate.failure = Ended(number, candidate.trial.attempt, why, lost=True)
             self._give_up(candidate)
             self._finish(candidate)
 

@@ -137,7 +137,8 @@ class RayLauncher(Launcher):
         for mirror in self._queue:
             if mirror.trial.number == number:
                 self._queue.remove(mirror)
-                self._happened.append(Ended(number, mirror.trial.attempt))
+                why = "it was stopped by its driver before it began"
+                self._happened.append(Ended(number, mirror.trial.attempt, why, lost=True))
                 return
         busy = (slot for slot in self._slots.all if slot.mirror is not None and slot.mirror.trial.number == number)
         for slot in busy:

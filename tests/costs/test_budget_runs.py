@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -41,7 +43,8 @@ def test_a_run_ends_when_its_budget_is_spent(
         run = api.prepare(job, cloud, project=tmp_path, base=tmp_path)
         if mode == "managed":
             run.start()
-        assert (run.plan.mode, run.wait()) == (mode, RunState.COMPLETED)
+        looks = [time.monotonic()]
+        assert (run.plan.mode, run.wait(lambda _: looks.append(time.monotonic()))) == (mode, RunState.COMPLETED)
     trials = run.trials()
     assert run.record.reason.startswith("the budget is spent"), run.record.reason
     assert len(trials) < 30
@@ -51,5 +54,7 @@ def test_a_run_ends_when_its_budget_is_spent(
     assert cost is not None
     assert cost.complete
     in_flight = sorted(ran, key=lambda trial: trial.ended or 0.0)[-PARALLEL:]
-    assert cost.spent - sum((trial.cost or Decimal(0) for trial in in_flight), Decimal(0)) <= LIMIT
+    late = max(after - before for before, after in pairwise(looks))  # seconds in which nobody looked, on a busy machine
+    counted = cost.spent - sum((trial.cost or Decimal(0) for trial in in_flight), Decimal(0))
+    assert counted <= LIMIT + PARALLEL * Decimal(late)
     assert cost.spent > LIMIT / 4

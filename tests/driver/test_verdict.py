@@ -41,21 +41,23 @@ TABLE = [
     (ANY,            ANY,   PRUNED_HERE,      ANY,  ANY,   ANY,   ANY,   PRUNED_HERE),
     (ANY,            ANY,   CANCELLED_HERE,   ANY,  ANY,   ANY,   ANY,   CANCELLED_HERE),
     (NO_WAY_OUT,     ANY,   STARTED_AGAIN,    ANY,  ANY,   ANY,   ANY,   STARTED_AGAIN),
+    # A program may end well because it was asked to end: what it has not measured by then is no failure of its own.
+    (COMPLETED,      False, STARTED_AGAIN,    ANY,  ANY,   ANY,   ANY,   STARTED_AGAIN),
     # It ended well, with its objective: also if its interrupted driver would have started it again.
     (COMPLETED,      True,  (None, STARTED_AGAIN), ANY, ANY, False, ANY, (COMPLETED, "")),
     (COMPLETED,      True,  (None, STARTED_AGAIN), ANY, ANY, True,  ANY, EARLY),
     # Its job was told to end.
-    (COMPLETED,      False, (None, STARTED_AGAIN), TOLD, ANY, ANY, ANY,  (CANCELLED, TOLD)),
+    (COMPLETED,      False, None,             TOLD, ANY,   ANY,   ANY,   (CANCELLED, TOLD)),
     (NO_WAY_OUT,     ANY,   None,             TOLD, ANY,   ANY,   ANY,   (CANCELLED, TOLD)),
     # It ran too long.
-    (COMPLETED,      False, (None, STARTED_AGAIN), None, True, ANY, ANY, TOO_LONG),
+    (COMPLETED,      False, None,             None, True,  ANY,   ANY,   TOO_LONG),
     (NO_WAY_OUT,     ANY,   None,             None, True,  ANY,   ANY,   TOO_LONG),
     # It failed.
     (FAILED,         True,  None,             None, False, ANY,   ANY,   (FAILED, SAID)),
     (FAILED,         False, None,             None, False, ANY,   False, (FAILED, SAID)),
     (FAILED,         False, None,             None, False, ANY,   True,  (FAILED, f"{SAID} {MISSING}")),
     # It ended well without its objective.
-    (COMPLETED,      False, (None, STARTED_AGAIN), None, False, ANY, ANY, (FAILED, MISSING)),
+    (COMPLETED,      False, None,             None, False, ANY,   ANY,   (FAILED, MISSING)),
     # It was stopped, or left as it was.
     (CANCELLED,      ANY,   None,             None, False, True,  ANY,   EARLY),
     (CANCELLED,      ANY,   None,             None, False, False, ANY,   (CANCELLED, SAID)),

@@ -103,6 +103,7 @@ def _said(value: Any) -> set[tuple[str, str]]:
     return set().union(*map(_said, parts))
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.complete  # it tests the generators of tests, by thousands of jobs
 def test_generated_jobs_reach_every_field_of_the_spec() -> None:
     seen: set[tuple[str, str]] = set()

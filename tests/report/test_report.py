@@ -327,9 +327,9 @@ def test_ten_thousand_trials_make_a_page_of_bounded_size_in_a_bounded_time(repor
     )
     trials = trials_of(job, 10_000)
     reports = (Report(trial.number, 1, step, START, {"accuracy": 0.5}) for trial in trials for step in (1, 2))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     page = report(job, trials, reports)
-    assert time.perf_counter() - begin < 30
+    assert time.thread_time() - begin < 30
     size = sum(len(script) for _, script in page.scripts) + len(page.text)
     assert size < 12_000_000
     assert "1,000 of the completed trials" in page.text

@@ -349,6 +349,20 @@ def test_a_fold_that_breaks_down_ends_its_trial_and_a_stop_ends_those_that_run()
     assert [happening.number for happening in launcher.poll(0)] == [1]
 
 
+def test_a_candidate_that_is_stopped_between_two_folds_has_not_ended_well() -> None:
+    crew = Crew()
+    launcher = fold_launcher(crew, folds=2, size=1, in_turn=True)
+    launcher.launch(Trial(0, {}, attempt=1))
+    launcher.launch(Trial(1, {}, attempt=1))
+    crew.done(0, 1.0)
+    launcher.poll(0)  # trial 0 has its fold and its report, and of its second fold the crew has said nothing
+    launcher.stop(0)
+    crew.happening = [Ended(1, 1)]  # which ended well in spite of the stop, and said nothing
+    (end,) = launcher.poll(0)
+    assert isinstance(end, Ended)
+    assert (end.number, end.lost, bool(end.failure)) == (0, True, True)
+
+
 def test_the_mean_is_of_the_folds_so_far_also_under_names_of_ones_own() -> None:
     folds = [{"test_a": 1.0, "fit_time": 9.0}, {"test_a": 2.0, "fit_time": 9.0}]
     assert reported_metrics(["mean_test_a"], folds)["mean_test_a"] == 1.5

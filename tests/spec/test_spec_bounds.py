@@ -113,9 +113,9 @@ def test_mistakes_of_the_yaml_and_of_the_job_are_told_together() -> None:
 def test_a_bomb_of_aliases_is_refused_before_it_goes_off() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 20)]
-    began = time.process_time()
+    began = time.thread_time()
     assert f"the aliases stand for more than {MAX_ALIASED} values" in problem_of("\n".join(lines))
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2  # of computing, however busy the machine is
 
 
 def test_aliases_within_the_bound_are_read() -> None:
@@ -127,9 +127,9 @@ def test_aliases_within_the_bound_are_read() -> None:
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- "])
 @pytest.mark.usefixtures("_parser")
 def test_deep_nesting_is_refused(opening: str) -> None:
-    began = time.process_time()
+    began = time.thread_time()
     assert f"deeper than {MAX_DEPTH} levels" in problem_of(opening * 100_000)
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2  # of computing, however busy the machine is
 
 
 def test_nesting_is_counted_through_aliases() -> None:

@@ -64,6 +64,8 @@ def _started(cpus: int) -> Any:
         "num_cpus": cpus,
         "resources": {"head": 1},
         "include_dashboard": False,
+        "include_log_monitor": False,  # this and the next are processes of which no test makes use
+        "no_monitor": True,
         "node_ip_address": "127.0.0.1",
         "_system_config": QUICK_TO_NOTICE,
     }

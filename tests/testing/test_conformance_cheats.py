@@ -108,6 +108,7 @@ def test_an_honest_provider_passes() -> None:
     assert unfounded(honest, job_of()) == []
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.complete  # each provider's conformance suite does the same with fewer jobs
 @pytest.mark.parametrize("on", [name for name in providers() if name != "mixed"])
 def test_our_own_plans_are_founded(on: str) -> None:

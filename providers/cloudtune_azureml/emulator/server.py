@@ -177,9 +177,10 @@ class AzureMlEmulator(Emulator[Faults]):
     # Inside
 
     def _of_job(self, name: str, experiment: str) -> dict[str, str]:
-        """Return variables of a job: those by which MLflow finds its own run."""
+        """Return variables of a job: those by which MLflow finds its own run, and ``azure.identity`` what stands for its compute's identity."""
         return {
             **self._trusted,
+            **self._tokens.environment(self.url),
             "MLFLOW_TRACKING_URI": self.tracking_uri,
             "MLFLOW_TRACKING_TOKEN": self._tokens.of_run(name),
             "MLFLOW_EXPERIMENT_NAME": experiment,

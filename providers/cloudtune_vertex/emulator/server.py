@@ -165,12 +165,15 @@ class VertexEmulator(Emulator[Faults]):
             "service_account": "",
             "poll": "0.2",
         }
-        credentials = {"GOOGLE_APPLICATION_CREDENTIALS": str(self._credentials_file)}
         return {
             **self._storage,
-            **credentials,
+            **self._default_credentials,
             **settings_of("vertex", **settings),
         }
+
+    @property
+    def _default_credentials(self) -> dict[str, str]:
+        return {"GOOGLE_APPLICATION_CREDENTIALS": str(self._credentials_file)}
 
     @property
     def _storage(self) -> dict[str, str]:
@@ -229,7 +232,7 @@ class VertexEmulator(Emulator[Faults]):
             folder=self.folder / "jobs",
             images=self._images,
             grace=self._grace,
-            environment=self._storage,
+            environment={**self._storage, **self._default_credentials},  # what a real job gets of the metadata server
             faults=self.faults,
             authority=self.authority,
             resources=Resources(self.machine_starts),

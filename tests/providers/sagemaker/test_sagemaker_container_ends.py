@@ -27,12 +27,12 @@ def test_a_stopped_program_may_save_its_model(aws: Aws, way: Any) -> None:
         "def save(*_):\n    open(os.environ['SM_MODEL_DIR'] + '/m', 'w').write('saved'); sys.exit(0)\n"
         "signal.signal(signal.SIGTERM, save); print('acc=1'); signal.pause()"
     )
-    job = aws.start(code, AlgorithmSpecification=metric(), grace=10.0, way=way)
+    job = aws.start(code, AlgorithmSpecification=metric(), grace=120.0, way=way)
     job.until(lambda: job.metrics)
     began = time.monotonic()
     job.container.stop()
     ended = job.end()
-    assert time.monotonic() - began < 5, "a program that obeys is not waited for"
+    assert time.monotonic() - began < 60, "a program that obeys is not waited for"
     assert (ended.state, ended.why, ended.failure) == ("Stopped", "stop", "")
     assert job.phases == ["Starting", "Training", "Stopping", "Uploading", "Stopped"]
     assert aws.tar("out/job-0/output/model.tar.gz") == {"m": b"saved"}
@@ -44,7 +44,7 @@ def test_a_program_that_does_not_stop_is_killed_after_the_grace_time(aws: Aws) -
     began = time.monotonic()
     job.container.stop()
     ended = job.end()
-    assert 0.2 <= time.monotonic() - began < 5
+    assert 0.2 <= time.monotonic() - began < 60
     assert (ended.state, ended.exit_code, ended.artifacts) == ("Stopped", 137, "")
 
 
@@ -62,7 +62,7 @@ def test_the_greatest_run_time_ends_the_job(aws: Aws) -> None:
     code = "import os, time; open(os.environ['SM_MODEL_DIR'] + '/m', 'w').close(); time.sleep(600)"
     began = time.monotonic()
     job = aws.run(code, StoppingCondition={"MaxRuntimeInSeconds": 1})
-    assert 1 <= time.monotonic() - began < 5
+    assert 1 <= time.monotonic() - began < 60
     assert (job.end().state, job.end().why, job.end().exit_code) == ("Stopped", "time", 143)
     assert job.phases[-3:] == ["Stopping", "Uploading", "MaxRuntimeExceeded"]
     assert job.end().artifacts
@@ -145,21 +145,21 @@ def test_nothing_that_a_program_started_outlives_it(aws: Aws, way: Any) -> None:
     background = "import subprocess; subprocess.Popen(['sleep', '600'])\n"
     began = time.monotonic()
     job = aws.run(DAEMON + background, way=way)
-    assert time.monotonic() - began < 5, "what holds the output open is not waited for"
+    assert time.monotonic() - began < 60, "what holds the output open is not waited for"
     assert job.end().state == "Completed"
     assert aws.keys("out/job-0/output/output.tar.gz"), "the daemon was there"
     assert processes_of(job) == []
 
 
 def test_close_ends_everything_at_once_and_says_nothing_more(aws: Aws) -> None:
-    job = aws.start(DAEMON + STUBBORN, AlgorithmSpecification=metric(), grace=60.0)
+    job = aws.start(DAEMON + STUBBORN, AlgorithmSpecification=metric(), grace=120.0)
     job.until(lambda: job.metrics)
     assert processes_of(job)
     phases = list(job.phases)
     began = time.monotonic()
     job.container.close()
     job.container.close()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert (processes_of(job), job.ended, job.phases) == ([], [], phases)
     assert aws.keys() == []
 
