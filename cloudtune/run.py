@@ -26,6 +26,7 @@ from cloudtune.provider.handle import RunHandle
 from cloudtune.publishing import publisher_of
 from cloudtune.remote.resolving import config_folder, provider_of
 from cloudtune.report import write_report
+from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from optuna.storages import BaseStorage
 
+    from cloudtune.driver.replay import Replay
     from cloudtune.publishing.target import Published
 
 
@@ -170,6 +172,14 @@ class Run(RunHandle):
         return best_trial(self.job.objective, self.job.constraints, self.trials())
 
     @property
+    def confirmed(self) -> dict[int, Confirmed]:
+        """What the repetitions of the candidates say (``confirm``), by the candidate's number; {} until all have ended.
+
+        `best` is the candidate with the best mean then. A confirmation that was cut short decides nothing, and is not here.
+        """
+        return settled(self.trials())
+
+    @property
     def front(self) -> list[Trial]:
         """The feasible trials that no other beats in every objective, by number."""
         return pareto_front(self.job.objective, self.job.constraints, self.trials())
@@ -216,6 +226,17 @@ class Run(RunHandle):
             raise ConfigError(f"{self.id} was emulated, and there is no emulator of {missing[0]} now")
         with self._store.locked():
             revive(self._store, record, listeners_of(found))
+
+    def replay(self) -> "Replay":
+        """Derive every suggestion of the run anew, and return whether they are the trials that were run.
+
+        Raises:
+            ConfigError: a service's own tuner suggested its trials.
+            SpecError: its strategy needs a package that is not installed.
+        """
+        from cloudtune.driver.replay import replay  # noqa: PLC0415  # loads strategies, which few need
+
+        return replay(self._store, self.plan.mode)
 
     def remove(self) -> None:
         """Remove the run from the store, with its folder; what it left at the service stays there.

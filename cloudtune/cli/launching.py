@@ -214,6 +214,7 @@ def _result(made: "Run", written: Path | None) -> dict[str, Any]:
         "counts": made.counts(),
         "best": None if best is None else trial_data(best, record, made.job),
         **nearest_data(made),
+        "confirmed": [each.to_data() for each in made.confirmed.values()],
         "front": [trial_data(trial, record, made.job) for trial in made.front] if len(made.job.objective) > 1 else None,
         "report": None if written is None else str(written),
     }
@@ -235,7 +236,10 @@ def _summary(made: "Run", written: Path | None) -> None:
     out.print(f"[dim]{counts_text(made.counts())} in {brief_duration(record.elapsed)}{spent}[/]", soft_wrap=True)
     best = made.best
     if best is not None:
-        out.print("[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective))), soft_wrap=True)
+        out.print(
+            "[bold green]best[/] " + escape("\n".join(best_lines(best, made.job.objective, made.confirmed))),
+            soft_wrap=True,
+        )
     front = made.front if len(made.job.objective) > 1 else []
     if front:
         out.print(

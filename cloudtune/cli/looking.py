@@ -174,11 +174,18 @@ def _best(run: "Run") -> str:
     """Return the best trial's objective, or the number of trials on the Pareto front, as text."""
     objectives, best = run.job.objective, run.best
     if best is not None:
-        return ", ".join(f"{each.metric} = {cell(best.metrics.get(each.metric))}" for each in objectives)
+        known = run.confirmed.get(best.number)
+        values = best.metrics if known is None else known.means
+        mean = "" if known is None else "mean "
+        return ", ".join(f"{mean}{each.metric} = {cell(values.get(each.metric))}" for each in objectives)
     front = run.front
     if not front and nothing_feasible(objectives, run.job.constraints, run.trials()):
         return "none feasible"
     return f"{len(front)} on the front" if len(objectives) > 1 else ""
+
+
+def _confirmed(run: "Run") -> "list[dict[str, object]]":
+    return [each.to_data() for each in run.confirmed.values()]
 
 
 @click.command()
@@ -205,7 +212,7 @@ def show(run_id: str, *, as_json: bool) -> None:
             "cost": cost and cost.to_data(),
         }
         best_data = best and trial_data(best, record, made.job)
-        print_json({**data, "best": best_data, **nearest_data(made), "events": events})
+        print_json({**data, "best": best_data, **nearest_data(made), "confirmed": _confirmed(made), "events": events})
         return
     reason = as_read_here(record.reason, record.id, made.project)
     why = f" ({reason})" if reason else ""
@@ -224,7 +231,7 @@ def show(run_id: str, *, as_json: bool) -> None:
     for name, value in lines:
         click.echo(f"{name:<9}{value}")
     if best is not None:
-        click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective)))
+        click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective, made.confirmed)))
     if nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials()):
         click.echo(f"best     {nothing}")
     for when, trial, message in made.events()[-10:]:
@@ -328,10 +335,11 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     metrics, constraints = [each.metric for each in made.job.measured], made.job.constraints
     names = list(made.job.space)
     several = made.record.provider in pools()
+    repeats = any(trial.repeat_of is not None for trial in found)
     currency = currency_of(found)
     rows = [
         (
-            trial.number, *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
+            trial.number, *(["" if trial.repeat_of is None else trial.repeat_of] if repeats else []), *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
             brief_duration(trial.duration), *([trial_cost(trial)] if currency else []),
             *([feasible_text(constraints, trial)] if constraints else []), reason_of(constraints, trial),
@@ -341,6 +349,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     spent = "cost" if "cost" not in (*metrics, *names) else "spent"
     columns = (
         "trial",
+        *(["repeats"] if repeats else []),
         *(["on"] if several else []),
         "state",
         *metrics,
@@ -350,7 +359,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         *(["feasible"] if constraints else []),
         "why",
     )
-    print_table(columns, rows, right=("trial", *metrics, "took", spent))
+    print_table(columns, rows, right=("trial", "repeats", *metrics, "took", spent))
 
 
 @click.command()
@@ -375,10 +384,12 @@ def best(run_id: str, *, as_json: bool, params_only: bool) -> int:
     if params_only:
         print_json([trial.parameters for trial in top] if several else top[0].parameters)
     elif as_json:
-        found = [trial_data(trial, record, made.job) for trial in top]
+        confirmed = {number: each.to_data() for number, each in made.confirmed.items()}
+        found = [{**trial_data(trial, record, made.job), "confirmed": confirmed.get(trial.number)} for trial in top]
         print_json(found if several else found[0])
     else:
-        click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective)))
+        repeated = made.confirmed
+        click.echo("\n".join(line for trial in top for line in best_lines(trial, made.job.objective, repeated)))
     return 0
 
 

@@ -20,6 +20,7 @@ from cloudtune.results.constraints import is_feasible, reason_of
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cloudtune.results.confirmation import Confirmed
     from cloudtune.run import Run
     from cloudtune.spec.job import TuningJob
     from cloudtune.spec.objective import Objective
@@ -220,7 +221,7 @@ def trial_data(trial: "Trial", record: "RunRecord", job: "TuningJob") -> dict[st
         "reason": reason_of(constraints, trial), **({"feasible": is_feasible(constraints, trial)} if constraints else {}), "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
         "duration": trial.duration, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
         "charges": [{**asdict(each), "amount": None if each.amount is None else str(each.amount)} for each in trial.charges],
-        "emulated": record.provider in record.emulators or part in record.emulators,
+        "emulated": record.provider in record.emulators or part in record.emulators, "repeat_of": trial.repeat_of,
     }  # fmt: skip
 
 
@@ -255,9 +256,24 @@ def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def best_lines(trial: "Trial", objectives: "Sequence[Objective]") -> list[str]:
-    """Return the best trial as lines: its objectives and what it cost, then its parameters, aligned."""
-    values = ", ".join(f"{each.metric} = {exact(trial.metrics.get(each.metric))}" for each in objectives)
+def best_lines(
+    trial: "Trial", objectives: "Sequence[Objective]", repeated: "Mapping[int, Confirmed] | None" = None
+) -> list[str]:
+    """Return the best trial as lines: its objectives and what it cost, then its parameters, aligned.
+
+    Args:
+        trial: the trial.
+        objectives: of the job.
+        repeated: what the repetitions of the run's candidates say.
+    """
+    known = (repeated or {}).get(trial.number)
+    if known is None:
+        values = ", ".join(f"{each.metric} = {exact(trial.metrics.get(each.metric))}" for each in objectives)
+    else:
+        from cloudtune.results.confirmation import said  # noqa: PLC0415  # few runs are confirmed
+
+        values = ", ".join(f"mean {each.metric} = {said(known, each.metric)}" for each in objectives)
+        values += f"; at first {', '.join(exact(trial.metrics.get(each.metric)) for each in objectives)}"
     cost = trial_cost(trial)
     width = max((len(name) for name in trial.parameters), default=0)
     return [

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cloudtune.driver.listeners import listeners_of
+from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.choosing import adapted_to
@@ -77,6 +78,7 @@ def prepare_in(
         native={
             "base": str(base),
             "seed": str(secrets.randbelow(2**31) if seed is None else seed),
+            MADE_BY: json.dumps(versions()),
             **({} if ported is job else {WRITTEN: _kept(job)}),
             **(native or {}),
         },

@@ -27,6 +27,7 @@ from cloudtune.publishing.mlflow_names import (
 )
 from cloudtune.publishing.points import improvements, points_of
 from cloudtune.publishing.target import Target, need
+from cloudtune.results.confirmation import settled
 from cloudtune.results.constraints import feasible_text, nearest_trial, reason_of
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.store.records import RunState, TrialState
@@ -225,6 +226,8 @@ class MlflowTarget(Target):
         tags = {STATE: trial.state.value, "cloudtune.reason": reason, "cloudtune.place": trial.place}
         if self.job.constraints and trial.state is TrialState.COMPLETED:
             tags["cloudtune.feasible"] = feasible_text(self.job.constraints, trial)
+        if trial.repeat_of is not None:
+            tags["cloudtune.repeat_of"] = str(trial.repeat_of)
         charge = trial_charge(trial)
         if charge is not None:
             tags |= _cost_tags(*charge)
@@ -258,7 +261,14 @@ class MlflowTarget(Target):
         if best is None:
             near = nearest_trial(self.job.constraints, ended)
             return {} if near is None else {"cloudtune.nearest": str(near.number)}
-        return {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
+        tags = {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
+        known = settled(ended).get(best.number)
+        if known is not None:
+            tags |= {f"cloudtune.best.mean.{self._names(name)}": f"{value!r}" for name, value in known.means.items()}
+            tags |= {
+                f"cloudtune.best.spread.{self._names(name)}": f"{value!r}" for name, value in known.spreads.items()
+            }
+        return tags
 
     def _log_spec(self, logged: _LoggedRun) -> None:
         """Log the job as an artifact; only note a failure, since the store of artifacts may be another one."""
@@ -322,7 +332,7 @@ def _cost_tags(cost: float, currency: str) -> dict[str, str]:
 
 def _settings(job: "TuningJob", record: "RunRecord") -> dict[str, object]:
     """Return the fields of the job that describe the search, flat: ``strategy.type``, ``limits.trials``."""
-    chosen = ("objective", "strategy", "first", "stopping", "limits", "retries", "mode", "warm_start")
+    chosen = ("objective", "strategy", "first", "stopping", "limits", "retries", "mode", "warm_start", "confirm")
     flat = _flat("", {key: value for key, value in job.to_data().items() if key in chosen})
     return {"provider": record.provider, "profile": record.profile, "strategy.type": job.strategy.type, **flat}
 

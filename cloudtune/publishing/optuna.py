@@ -15,8 +15,9 @@ from cloudtune.costs.views import run_cost, trial_charge
 from cloudtune.errors import ConfigError
 from cloudtune.publishing.points import same_number
 from cloudtune.publishing.target import Target, need
+from cloudtune.results.confirmation import settled
 from cloudtune.results.constraints import reason_of, violations
-from cloudtune.results.objectives import losses
+from cloudtune.results.objectives import best_trial, losses
 from cloudtune.store.records import TrialState
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ MARK = "cloudtune:run"
 
 NUMBER = "cloudtune:number"
 """The user attribute of a trial with the number of the run's trial."""
+
+_REPEATED = (
+    "Optuna takes the best single value for the best, so repetitions are no trials of the study: the best by its mean is the "
+    "study's user attribute cloudtune:best, the means are cloudtune:confirmed"
+)
+"""What becomes of the repetitions of ``confirm``."""
 
 _OWN_PREFIXES = ("cloudtune:", "metrics_")
 
@@ -137,6 +144,9 @@ class OptunaTarget(Target):
                 study.set_user_attr(key, value)
 
     def take_trial(self, trial: "Trial", reports: "Sequence[Report]") -> None:
+        if trial.repeat_of is not None:
+            self.note(_REPEATED)
+            return
         known = self._known.get(trial.number)
         if known is not None and known[1].state.is_finished():
             return
@@ -151,6 +161,10 @@ class OptunaTarget(Target):
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
         cost = str(run_cost(ended, self.job) or "")
         attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason, "cloudtune:cost": cost}
+        if repeated := settled(ended):
+            best = best_trial(self.job.objective, self.job.constraints, ended)
+            attributes["cloudtune:best"] = "" if best is None else str(best.number)
+            attributes["cloudtune:confirmed"] = json.dumps([each.to_data() for each in repeated.values()])
         for key, value in attributes.items():
             if self._study_attributes.get(key, "") != value:
                 self._storage.set_study_user_attr(self._study, key, value)

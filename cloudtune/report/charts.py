@@ -40,7 +40,7 @@ _BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
 
 def history(study: Study) -> Chart | None:
     """Return the chart of the objective of every ended trial and the best so far; None before any trial has a value."""
-    ended = [trial for trial in study.trials if trial.state.ended]
+    ended = [trial for trial in study.trials if trial.state.ended and trial.repeat_of is None]
     ended.sort(key=lambda trial: (study.latest if trial.ended is None else trial.ended, trial.number))
     if not ended or not study.values:
         return None

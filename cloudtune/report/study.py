@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
+from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial, why_infeasible
 from cloudtune.results.course import course_of
 from cloudtune.results.importance import importance
@@ -74,6 +75,11 @@ class Study:
         return best_trial(self.job.objective, self.job.constraints, self.trials)
 
     @cached_property
+    def confirmed(self) -> dict[int, Confirmed]:
+        """What the repetitions of the candidates say; see `cloudtune.results.confirmation.settled`."""
+        return settled(self.trials)
+
+    @cached_property
     def front(self) -> list[Trial]:
         """The trials on the Pareto front of the feasible ones, by number."""
         return pareto_front(self.job.objective, self.job.constraints, self.trials)
@@ -118,8 +124,9 @@ class Study:
 
     @cached_property
     def ranked(self) -> list[Trial]:
-        """The completed trials that have a value, the feasible ones before the others, the best first."""
-        found = [trial for trial in self.trials if trial.state is TrialState.COMPLETED and trial.number in self.values]
+        """The completed trials of the search that have a value, the feasible ones before the others, the best first."""
+        completed = [trial for trial in self.trials if trial.state is TrialState.COMPLETED and trial.repeat_of is None]
+        found = [trial for trial in completed if trial.number in self.values]
         sign = 1 if self.objective.goal == "minimize" else -1
         return sorted(
             found, key=lambda trial: (self.why_infeasible(trial) != "", sign * self.values[trial.number], trial.number)

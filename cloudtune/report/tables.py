@@ -8,6 +8,7 @@ from cloudtune.costs.views import trial_cost
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment, number, options, scalar
+from cloudtune.results.confirmation import said
 from cloudtune.results.constraints import feasible_text, reason_of
 from cloudtune.space.space import Values
 from cloudtune.spec.text.dumping import yaml_text
@@ -51,10 +52,12 @@ def outcome(study: Study) -> str:
     if study.best is None:
         return _no_best(study)
     best, metric = study.best, study.objective.metric
+    known = study.confirmed.get(best.number)
+    title = f"{metric} = {number(best.metrics[metric])}" if known is None else f"mean {metric} = {said(known, metric)}"
     return (
-        f'<section class="best"><h2>Best: {escape(metric)} = {escape(number(best.metrics[metric]))}</h2>'
+        f'<section class="best"><h2>Best: {escape(title)}</h2>'
         f"<p>Trial {best.number} of {count(len(study.ranked), 'completed trial')}; {escape(metric)} is"
-        f" {escape(study.objective.goal)}d.{escape(_others(best, metric))}</p>{_parameters(best.parameters)}</section>"
+        f" {escape(study.objective.goal)}d.{escape(_others(best, metric))}</p>{_parameters(best.parameters)}{_confirmation(study)}</section>"
     )
 
 
@@ -74,6 +77,28 @@ def _no_best(study: Study) -> str:
         f'<section class="best"><h2>No feasible trial</h2><p>{text} Trial {near.number} comes nearest: '
         f"{escape(told)}; {why}.</p>{_parameters(near.parameters)}</section>"
     )
+
+
+def _confirmation(study: Study) -> str:
+    """Return HTML of what the repetitions of the candidates came to, the best mean first; "" without any."""
+    if not study.confirmed:
+        return ""
+    metric, sign = study.objective.metric, 1 if study.objective.goal == "minimize" else -1
+    ranked = sorted(study.confirmed.values(), key=lambda each: sign * each.means.get(metric, math.inf))
+    first = {trial.number: trial.metrics.get(metric) for trial in study.trials}
+    rows = [
+        (
+            str(each.number), number(each.means.get(metric)), number(each.spreads.get(metric)),
+            f"{each.completed} of {len(each.repeats)}", number(first[each.number]),
+        )
+        for each in ranked
+    ]  # fmt: skip
+    text = (
+        "The candidates were run again with other seeds. The best is the one with the best mean of its repetitions; the "
+        "first value, for which a candidate was picked, is no part of the mean."
+    )
+    columns = ("trial", f"mean {metric}", "standard deviation", "repetitions", "first value")
+    return f"<p>{text}</p>{table(columns, rows)}"
 
 
 def _others(best: Trial, metric: str) -> str:

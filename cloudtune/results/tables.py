@@ -25,16 +25,22 @@ _EXTRA = "tables"
 def trial_rows(trials: Sequence[Trial], constraints: Sequence[Constraint] = ()) -> list[dict[str, object]]:
     """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None.
 
-    With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
-    Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
+    <<<<<<< HEAD
+        With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
+        Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
+    =======
+        Where trials were run again, ``repeat_of`` is the number of the trial that a row repeats. Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
+    >>>>>>> 1589eaf (The mean of what was confirmed is said everywhere, and cloudtune replay derives a run's suggestions anew)
     """
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     charged = any(trial.charges for trial in trials)
+    repeated = any(trial.repeat_of is not None for trial in trials)
     return [
         {
             "number": trial.number,
             "state": trial.state.value,
+            **({"repeat_of": trial.repeat_of} if repeated else {}),
             **{f"params_{name}": trial.parameters.get(name) for name in names},
             **{f"metrics_{name}": trial.metrics.get(name) for name in metrics},
             "attempt": trial.attempt,

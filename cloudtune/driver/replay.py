@@ -1,0 +1,189 @@
+"""Derive every suggestion of a stored run anew, and compare it with the trial that was run.
+
+A suggestion is a function of the seed, the trial's number, and what was observed and pending at its moment. The store has the
+order of these (`cloudtune.driver.course`), so that the suggestions of parallel and of resumed runs are derived exactly, too.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cloudtune.driver import warm_start
+from cloudtune.driver.course import Move, course
+from cloudtune.driver.made_by import MADE_BY, versions
+from cloudtune.errors import ConfigError
+from cloudtune.search.followed import FollowedSearch
+from cloudtune.space.space import Values
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.records import TRIED, RunRecord
+from cloudtune.store.store import RunStore
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A trial and its suggestion.
+
+    Attributes:
+        number: of the trial.
+        same: whether the suggestion is the trial that was run.
+        stored: the trial's parameters.
+        suggested: those that are suggested now; None where nothing is.
+        note: "" or what is special about it: that a user chose it.
+    """
+
+    number: int
+    same: bool
+    stored: Values
+    suggested: Values | None
+    note: str = ""
+
+    @property
+    def difference(self) -> str:
+        """The parameters that differ, as text; "" for none."""
+        if self.same:
+            return ""
+        if self.suggested is None:
+            return "nothing is left to suggest"
+        names = dict.fromkeys([*self.stored, *self.suggested])
+        pairs = ((name, self.stored.get(name, _NONE), self.suggested.get(name, _NONE)) for name in names)
+        return ", ".join(f"{name} was {one!r}, is {other!r}" for name, one, other in pairs if one != other)
+
+
+class _Nothing:
+    def __repr__(self) -> str:
+        return "not there"
+
+
+_NONE = _Nothing()
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """The suggestions of a run, derived anew.
+
+    Attributes:
+        run_id: of the run.
+        trials: one for each trial of the search, in the order of the suggestions.
+        exact: whether the store has the order of all that the search was asked and told.
+        reasons: why suggestions may differ; empty where all are the same.
+    """
+
+    run_id: str
+    trials: tuple[Replayed, ...]
+    exact: bool
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def same(self) -> bool:
+        """Whether every suggestion is the trial that was run."""
+        return all(each.same for each in self.trials)
+
+    @property
+    def first_difference(self) -> Replayed | None:
+        """The first trial that differs; None without any."""
+        return next((each for each in self.trials if not each.same), None)
+
+    def to_data(self) -> dict[str, object]:
+        """Return it as plain data for JSON."""
+        return {
+            "run": self.run_id,
+            "same": self.same,
+            "exact": self.exact,
+            "differing": [each.number for each in self.trials if not each.same],
+            "reasons": list(self.reasons),
+            "trials": [
+                {"number": each.number, "same": each.same, "stored": each.stored, "suggested": each.suggested, "note": each.note}
+                for each in self.trials
+            ],
+        }  # fmt: skip
+
+
+def replay(run: RunStore, mode: str) -> Replay:
+    """Return the suggestions of a run, derived anew.
+
+    Args:
+        run: the run; it may still go on.
+        mode: of its plan.
+
+    Raises:
+        ConfigError: a service's own tuner suggested its trials.
+        SpecError: its strategy needs a package that is not installed.
+    """
+    if mode != "driven":
+        raise ConfigError(f"the service's own tuner suggested the trials of {run.id}: they cannot be derived anew here")
+    record = run.record()
+    job = TuningJob.from_data(json.loads(record.job))
+    search = FollowedSearch.for_job(job, seed=int(record.native["seed"]))
+    known = warm_start.kept(run.folder)
+    if known:
+        warm_start.learn(search, job, known)
+    moves = course(run.history(), run.reports())
+    exact = all(move.known for move in moves)
+    found = _followed(search, moves if exact else _by_time(moves))
+    reasons = () if all(each.same for each in found) else tuple(_reasons(record, job, exact=exact, known=bool(known)))
+    return Replay(run.id, tuple(found), exact, reasons)
+
+
+def _followed(search: FollowedSearch, moves: Sequence[Move]) -> list[Replayed]:
+    found = []
+    for move in moves:
+        trial = move.trial
+        if move.kind == "ask":
+            suggestion = search.follow(trial.number, trial.parameters, trial.origin)
+            suggested = None if suggestion is None else suggestion.parameters
+            note = "chosen by a user" if trial.origin == TRIED else ""
+            found.append(Replayed(trial.number, suggested == trial.parameters, trial.parameters, suggested, note))
+        elif move.report is not None:
+            if trial.number in search.pending:
+                search.report(trial.number, move.report.step, move.report.metrics)
+        else:
+            search.tell(trial.number, trial.metrics, state=trial.state)
+    return found
+
+
+def _by_time(moves: Sequence[Move]) -> list[Move]:
+    """Return moves in the order of their times, as well as it is known: a trial that was tried again has its last start alone.
+
+    Trials are asked in the order of their numbers, and nothing of a trial comes before it was asked. A trial that ended at the
+    moment of another's start made room for it.
+    """
+    asked: dict[int, float] = {}
+    latest = 0.0
+    for move in sorted((move for move in moves if move.kind == "ask"), key=lambda move: move.trial.number):
+        latest = asked[move.trial.number] = max(latest, move.trial.started or latest)
+
+    def key(move: Move) -> tuple[float, int, int]:
+        start = asked[move.trial.number]
+        if move.kind == "ask":
+            return start, 1, move.trial.number
+        moment = move.trial.ended if move.report is None else move.report.time
+        rank = 2 if move.report is not None else 3
+        return max(moment or 0.0, start), 0 if (moment or 0.0) > start and rank == 3 else rank, move.trial.number
+
+    return sorted(moves, key=key)
+
+
+def _reasons(record: RunRecord, job: TuningJob, *, exact: bool, known: bool) -> list[str]:
+    """Return why suggestions may differ, the likeliest first."""
+    then, now = _made_by(record), versions()
+    found = [
+        f"{name} was {then.get(name, 'not there')}, and is {now.get(name, 'not there')} here"
+        for name in dict.fromkeys([*then, *now])
+        if then and then.get(name) != now.get(name)
+    ]
+    if not then:
+        found.append("an earlier version of cloudtune made the run, and may have suggested otherwise")
+    if not exact:
+        found.append("the store has not the order in which the search was told: the order of the times was taken")
+    if job.warm_start is not None and not known:
+        found.append("the trials of its warm start are gone from the run's folder")
+    if not type(job.strategy).__module__.startswith("cloudtune."):
+        found.append(f"the strategy {job.strategy.type!r} is another package's, whose suggestions may depend on more")
+    return found or [
+        "the same versions and the same order give another trial here: the strategy depends on something else"
+    ]
+
+
+def _made_by(record: RunRecord) -> Mapping[str, str]:
+    found: Mapping[str, str] = json.loads(record.native.get(MADE_BY, "{}"))
+    return found

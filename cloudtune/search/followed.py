@@ -1,0 +1,35 @@
+"""A search that goes along a course which is known, and says at each trial what it would have suggested."""
+
+from collections.abc import Mapping
+
+from cloudtune.search.ask_tell import Search
+from cloudtune.search.suggestion import Suggestion
+from cloudtune.space.parameters import Scalar
+from cloudtune.store.records import TRIED
+
+
+class FollowedSearch(Search):
+    """A search whose trials are known: it suggests each of them anew, and goes on with the known one whatever it suggested."""
+
+    def follow(self, number: int, parameters: Mapping[str, Scalar], origin: str = "") -> Suggestion | None:
+        """Return what the search suggests in the place of a known trial, and make the known one pending.
+
+        Args:
+            number: of the known trial; numbers that the search passes over belong to others.
+            parameters: of the known trial.
+            origin: of the known trial; for one of a user's, which no search suggests, the known one is returned.
+
+        Returns:
+            None where it has nothing left to suggest.
+        """
+        values = dict(parameters)
+        if origin == TRIED:
+            self.restore(number, values, origin)
+            return Suggestion(number, values, origin)
+        self._next, self._trials, self._nothing_left = number, None, False
+        suggestion = self._new()
+        if suggestion is None or suggestion.parameters != values:
+            self._strategy.restore(number, values)
+        self._pending[number] = values
+        self._next = number + 1
+        return suggestion
