@@ -25,12 +25,9 @@ _EXTRA = "tables"
 def trial_rows(trials: Sequence[Trial], constraints: Sequence[Constraint] = ()) -> list[dict[str, object]]:
     """Return one flat row per trial, all with the same columns; ``params_NAME`` and ``metrics_NAME`` may be None.
 
-    <<<<<<< HEAD
-        With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
-        Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
-    =======
-        Where trials were run again, ``repeat_of`` is the number of the trial that a row repeats. Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines.
-    >>>>>>> 1589eaf (The mean of what was confirmed is said everywhere, and cloudtune replay derives a run's suggestions anew)
+    With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
+    Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines. Where
+    trials were run again, ``repeat_of`` is the number of the trial that a row repeats.
     """
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
