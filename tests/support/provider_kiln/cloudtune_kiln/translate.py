@@ -13,7 +13,6 @@ from cloudtune.space.parameters import Constant, Float, Int, Parameter
 from cloudtune.space.space_codec import Flattened, linear_codecs
 from cloudtune.spec.fields import pick
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.strategies import Random
 from cloudtune.store.secrets import MASK
 
 NAME, SOURCE = "kiln", "Kiln's experiment"
@@ -41,7 +40,7 @@ def codec_of(job: TuningJob) -> Flattened:
 def bare_request(job: TuningJob, ledger: Ledger) -> dict[str, Any]:
     """Return the experiment as the neutral fields alone say it; environment variables are masked."""
     codec, limits = codec_of(job), job.limits
-    seed = job.strategy.seed if isinstance(job.strategy, Random) else None
+    seed = getattr(job.strategy, "seed", None) if job.strategy.type == "random" else None
     places = managed_plan.inputs(ledger, job, "kiln://cloudtune", "env", SUPPORT)
     request = {
         "title": job.name,
@@ -57,15 +56,10 @@ def bare_request(job: TuningJob, ledger: Ledger) -> dict[str, Any]:
         "env": {**dict.fromkeys(job.trial.environment, MASK), **places, _SPEC: packed_spec(job, NAME)},
         "labels": dict(job.tags),
     }
-    fields = {
-        "name": "title",
-        "objective": "goals",
-        "trial.environment": "env",
-        "trial.image": "image",
-        "tags": "labels",
-    }
+    fields = {"name": "title", "objective": "goals", "trial.environment": "env", "trial.image": "image"}
     fields |= {"limits.trials": "trials", "limits.parallel": "at_once", "limits.trial_time": "seconds"}
-    fields |= {"compute.instance": "machine"} | ({"strategy": "search"} if isinstance(job.strategy, Random) else {})
+    fields |= {"compute.instance": "machine", "tags": "labels"}
+    fields |= {} if job.strategy.type != "random" else {"strategy": "search"}
     managed_plan.carry_fields(ledger, job, fields)
     managed_plan.note_space(ledger, job, codec, "knobs")
     return {name: value for name, value in request.items() if value is not None}
