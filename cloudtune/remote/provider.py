@@ -22,7 +22,7 @@ from cloudtune.provider.emulated import leading_there
 from cloudtune.provider.handle import RunHandle
 from cloudtune.provider.interface import Finding, Provider
 from cloudtune.provider.preparing import planned, prepare_in
-from cloudtune.remote.bundle import PROGRAM, Target, bundle, moved
+from cloudtune.remote.bundle import PROGRAM, Target, bundle, immovable, moved
 from cloudtune.remote.journal import Reader, copy
 from cloudtune.remote.program import STORE
 from cloudtune.results.progress import Watcher
@@ -120,7 +120,7 @@ class RemoteDriver(Provider):
         if plan.mode != "managed":
             raise ConfigError(f"a driver cannot run on {self._profile}: choose the profile of a service with a tuner")
         plan.refuse()
-        return self._target.verify(job.driven(), base)
+        return [*immovable(job), *self._target.verify(job.driven(), base)]
 
     def prepare(self, run: RunStore, job: TuningJob) -> None:
         self._target.prepare(run, job.driven())

@@ -164,8 +164,8 @@ def test_what_it_needs_is_named_by_its_own_distribution(stranger: Path) -> None:
     with pytest.raises(ModuleNotFoundError) as caught:
         import cloudtune_mycloud.emulator  # noqa: F401
     assert "'cloudtune-mycloud[mycloud-emulator]'" in str(missing(caught.value))
-    assert {"mycloud-common>=2", "mycloud-sdk>=3"} <= set(_requirements(("mycloud",)))
-    assert not any(each.startswith("cloudtune") for each in _requirements(("mycloud",)))
+    assert {"mycloud-common>=2", "mycloud-sdk>=3"} <= set(_requirements([providers()["mycloud"]]))
+    assert not any(each.startswith("cloudtune") for each in _requirements([providers()["mycloud"]]))
 
 
 def test_a_module_that_the_users_own_code_lacks_is_not_the_providers(stranger: Path, tmp_path: Path) -> None:
