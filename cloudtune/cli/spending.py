@@ -79,16 +79,26 @@ def ask_before_spending(made: "Run", job: "TuningJob", *, yes: bool, quiet: bool
         click.echo(cost_line(job, plan, made.project), err=True)
     if agreed:
         return
-    if not _is_terminal():
-        if _is_endless(job, plan):
-            bounds = "give limits.cost, limits.time or limits.trial_time, or launch it with --yes"
-            raise NotLaunched(f"nothing bounds what the job costs, and nobody is here to be asked: {bounds}")
-    elif not click.confirm(f"Launch {job.name} on {made.record.profile}?", err=True):
-        raise NotLaunched("not launched")
+    bounds = "give limits.cost, limits.time or limits.trial_time, or launch it with --yes"
+    endless = f"nothing bounds what the job costs, and there is no terminal to ask in: {bounds}"
+    confirm(f"Launch {job.name} on {made.record.profile}?", unasked=endless if _is_endless(job, plan) else None)
 
 
-def _is_terminal() -> bool:
-    return sys.stdin.isatty()
+def confirm(question: str, *, unasked: str | None) -> None:
+    """Ask in the terminal whether money may be spent.
+
+    Args:
+        question: of the user.
+        unasked: why not to go on where there is no terminal; None to go on there.
+
+    Raises:
+        NotLaunched: the user said no, or there is no terminal and a reason not to go on without one.
+    """
+    if sys.stdin.isatty():
+        if not click.confirm(question, err=True):
+            raise NotLaunched("not launched")
+    elif unasked is not None:
+        raise NotLaunched(unasked)
 
 
 def _is_little(found: "Estimate | None", limit: Decimal) -> bool:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import click
 
 from cloudtune.cli.launching import on_option
 from cloudtune.cli.output import force_option, output_file_option
+from cloudtune.cli.spending import confirm, cost_line, estimate_of
 from cloudtune.errors import ConfigError, suggest
 from cloudtune.plugins.version import __version__
 from cloudtune.store.projects import project_folder
@@ -58,7 +58,11 @@ def verify(on: str | None, *, mode: str, cost: str, yes: bool, output: Path | No
     if provider.name not in emulators():
         raise ConfigError(f"{provider.name} has no emulator to compare with; {suggest(provider.name, emulators())}")
     job = _job(provider, profile, mode, cost)
-    _confirm(yes=yes)
+    if not yes:
+        confirm(
+            "Start it?",
+            unasked="it costs money, and there is no terminal to ask in: start it without asking with --yes",
+        )
     click.echo(f"running in the emulator, then on {profile} …", err=True)
     with api.emulated(profile, project=project), _looking_often(provider.name):
         emulator = answers_to(job, profile, project)
@@ -96,7 +100,6 @@ def _job(provider: "Provider", profile: str, mode: str, cost: str) -> "TuningJob
         UnsupportedError: the profile cannot run it.
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.spending import cost_line, estimate_of  # noqa: PLC0415
     from cloudtune.planning.summary import summary  # noqa: PLC0415
     from cloudtune.verify.job import smallest_job  # noqa: PLC0415
 
@@ -110,20 +113,6 @@ def _job(provider: "Provider", profile: str, mode: str, cost: str) -> "TuningJob
     lines = (str(summary(job, plan)), cost_line(job, plan, project), "it ends after 30 minutes at the latest")
     click.echo("\n".join(filter(None, lines)), err=True)
     return job
-
-
-def _confirm(*, yes: bool) -> None:
-    """Ask before money is spent.
-
-    Raises:
-        click.Abort: the answer is no.
-        click.UsageError: there is nobody to ask.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise click.UsageError("this starts a job that costs money; start it without asking with --yes")
-    click.confirm("Start it?", abort=True, err=True)
 
 
 def _versions(provider: "Provider") -> str:

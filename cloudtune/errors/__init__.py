@@ -141,7 +141,7 @@ class DamagedRun(StoreError):
 
 
 class NotLaunched(CloudtuneError):
-    """A run was not launched for what it may cost: the user said no, or nobody was there to ask and nothing bounds it."""
+    """A run was not launched for what it may cost: the user said no, or there was no terminal to ask in."""
 
     exit_code = 3
 

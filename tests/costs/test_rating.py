@@ -307,6 +307,11 @@ def test_a_run_over_several_profiles_is_paid_if_one_of_them_is_real_whatever_is_
         assert "process of this machine or Standard_DS3_v2 at a price that is not known" in capsys.readouterr().err
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.mark.parametrize(
     ("above", "answer", "launched"),
     [(100, "", True), (1, "n\n", False), (1, "y\n", True)],
@@ -324,9 +329,8 @@ def test_in_a_terminal_a_launch_above_the_limit_is_asked_about(
     (project / "job.yaml").write_text(ENDLESS.replace("trials: 20", "trials: 20, trial_time: 1h"))
     (project / "train.py").write_text("")
     started: list[str] = []
-    monkeypatch.setattr("cloudtune.cli.spending._is_terminal", lambda: True)
     monkeypatch.setattr("cloudtune.run.Run.start", lambda run: started.append(run.id))
-    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
     assert (run_app(["run", "job.yaml", "--on", "azureml", "--detach"]) or 0) == (0 if launched else 3)
     said = capsys.readouterr().err
     assert "at most 20 machine-hours, at most 5.86 USD" in said

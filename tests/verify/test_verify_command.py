@@ -79,7 +79,7 @@ def test_nobody_is_charged_without_being_asked(
     pytest.importorskip(PACKAGES["vertex"])
     monkeypatch.chdir(tmp_path)
     write_profiles(tmp_path, team={"provider": "vertex", "project": "p", "bucket": "bucket", "image": "i"})
-    assert run_app(["verify", "--on", "team"]) == 2
+    assert run_app(["verify", "--on", "team"]) == 3
     told = capsys.readouterr().err
     assert "start it without asking with --yes" in told
     assert run_app(["verify", "--on", "local", "--yes"]) == 2
