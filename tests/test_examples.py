@@ -60,10 +60,11 @@ def test_the_forest_grid_finds_what_grid_search_cv_finds(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(300)
-def test_the_digits_search_finds_a_good_machine(tmp_path: Path) -> None:
-    run = run_example(tmp_path, "digits/job.yaml", trials=4)
+@pytest.mark.parametrize(("trials", "accuracy"), [(2, 0.95), pytest.param(24, 0.98, marks=pytest.mark.complete)])
+def test_the_digits_search_finds_a_good_machine(trials: int, accuracy: float, tmp_path: Path) -> None:
+    run = run_example(tmp_path, "digits/job.yaml", trials=trials)
     assert run.state is RunState.COMPLETED
-    assert run.best.metrics["accuracy"] >= 0.97
+    assert run.best.metrics["accuracy"] >= accuracy
     report = run.report(tmp_path / "report.html").read_text()
     assert f"trial {run.best.number}" in report
 

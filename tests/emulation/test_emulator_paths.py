@@ -109,7 +109,7 @@ class Client:
 
 
 def sample(request: pytest.FixtureRequest) -> list[str]:
-    return NAMES if request.config.getoption("complete") else [*ODD[::3], *NAMES[len(ODD) :: 67]]
+    return NAMES if request.config.getoption("complete") else [*ODD[::4], *NAMES[len(ODD) :: 101]]
 
 
 @pytest.mark.timeout(900)

@@ -359,6 +359,7 @@ def dashboard(tmp_path: Path) -> Iterator[Callable[[str], Any]]:
     storage.engine.dispose()
 
 
+@pytest.mark.complete
 def test_the_dashboard_shows_a_live_run(tmp_path: Path, dashboard: Callable[[str], Any]) -> None:
     (tmp_path / "train.py").write_text(PATIENT.format(folder=tmp_path))
     job = TuningJob.from_data(

@@ -346,8 +346,8 @@ LEARNERS: dict[str, Callable[[Space, int], Strategy]] = {
 
 
 @pytest.mark.parametrize(("kind", "parallel"), [
-    ("tpe", 1), ("cma", 4), ("hyperopt", 1),
-    *(pytest.param(*each, marks=pytest.mark.complete) for each in (("tpe", 4), ("cma", 1), ("hyperopt", 4))),
+    ("cma", 4), ("hyperopt", 1),
+    *(pytest.param(*each, marks=pytest.mark.complete) for each in (("tpe", 1), ("tpe", 4), ("cma", 1), ("hyperopt", 4))),
 ])  # fmt: skip
 def test_it_learns_what_random_search_does_not(kind: str, parallel: int) -> None:
     search = LEARNERS[kind]

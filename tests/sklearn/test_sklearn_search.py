@@ -419,7 +419,7 @@ class Recorder:
         return [json.loads(line) for line in self.path.read_text().splitlines()]
 
 
-@FITS
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.complete)])
 def test_scikit_learns_callbacks_see_the_search_its_folds_with_their_data_and_the_refit(
     n_jobs: int, tmp_path: Path
 ) -> None:

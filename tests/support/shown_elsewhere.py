@@ -12,17 +12,26 @@ LIMITS_AND_HANDLES = (
     "test_submitting_twice_under_one_id_makes_one_run",
     "test_several_objectives_give_a_front",
     "test_the_same_seed_gives_the_same_trials",
+    "test_a_trial_without_a_usable_objective_has_failed",
 )
 """Of the conformance suite: what the core does beside a service's own tuner. Vertex AI's tests show it."""
 
 DRIVEN = (
     *LIMITS_AND_HANDLES,
     "test_a_script_that_knows_nothing_of_cloudtune_works",
-    "test_a_trial_without_a_usable_objective_has_failed",
     "test_every_report_is_kept_in_order",
     "test_strict_refuses_whatever_is_below_encoded",
 )
 """Of the conformance suite: what the core does for trials that it drives. This machine's tests show it."""
+
+ON_A_CLUSTER = (
+    *DRIVEN,
+    "test_a_failed_trial_is_lost_alone_and_says_why",
+    "test_logs_are_followed_to_the_end_of_the_trial",
+    "test_the_source_folder_travels",
+    "test_data_reaches_the_trial",
+)
+"""Of the conformance suite, for Ray, where each run takes two seconds of computing: what its own tests of runs show, too."""
 
 OF_DRIVEN_JOBS = (
     *DRIVEN,
@@ -34,6 +43,7 @@ OF_DRIVEN_JOBS = (
     "test_the_source_folder_travels",
     "test_data_reaches_the_trial",
     "test_check_says_what_is_there_and_what_is_not",
+    "test_logs_are_followed_to_the_end_of_the_trial",
 )
 """Of the conformance suite, for a service's plain jobs: what its tuning jobs show as well, or this machine's trials."""
 

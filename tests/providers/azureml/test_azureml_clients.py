@@ -269,6 +269,7 @@ def test_a_users_own_command_is_the_trial_of_a_job(azureml_emulator: AzureMlEmul
         job_of(own, objective=wanted, space={"depth": {"type": "int", "low": 1, "high": 3}}, limits={"trials": 3})
 
 
+@pytest.mark.complete
 def test_a_client_in_another_process_finds_the_emulator_by_its_variables(tmp_path: Path) -> None:
     serving = [sys.executable, "-m", "cloudtune", "emulate", "azureml", "--json"]
     with subprocess.Popen(serving, stdout=subprocess.PIPE, text=True) as server:

@@ -128,6 +128,7 @@ t.report(score=t.params()["x"])
     assert training_jobs()["Stopped"] == 2
 
 
+@pytest.mark.complete
 def test_a_killed_driver_is_followed_by_one_that_takes_over_what_runs_everywhere(
     sagemaker_emulator: SageMakerEmulator, tmp_path: Path
 ) -> None:

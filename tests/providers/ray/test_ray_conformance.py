@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import ray_clusters
-from shown_elsewhere import DRIVEN
+from shown_elsewhere import ON_A_CLUSTER
 
 from cloudtune import api
 from cloudtune.run import Run
@@ -23,7 +23,7 @@ def address() -> Iterator[str]:
         yield cluster.address
 
 
-@pytest.mark.complete_are(*DRIVEN)
+@pytest.mark.complete_are(*ON_A_CLUSTER)
 class TestRay(ProviderConformance):
     quick_to_kill: ClassVar[dict[str, Any]] = {"ray": {"grace": 0.2, "num_cpus": 0.5}}
 

@@ -81,6 +81,7 @@ def memory(process: int, name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
+@pytest.mark.complete
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells how much memory a process had")
 def test_large_objects_are_not_in_the_emulators_memory(tmp_path: Path) -> None:
     source, size = tmp_path / "source", 64 * MB

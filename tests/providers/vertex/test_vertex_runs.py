@@ -81,6 +81,7 @@ class TestOverGrpc(LiveRuns):
     def trial_jobs(self, emulator: VertexEmulator) -> int:
         return len(custom_jobs(emulator))
 
+    @pytest.mark.complete
     def test_conditions_are_also_those_of_the_tuner_that_learns(self, submit: Submit, tmp_path: Path) -> None:
         self.see_conditions_kept(submit, tmp_path, "bayesian")
 
