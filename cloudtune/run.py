@@ -3,9 +3,10 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
@@ -13,6 +14,7 @@ from cloudtune.driver.standing import lost_emulators, revive
 from cloudtune.errors import (
     ConfigError,
     NotLaunched,
+    Problem,
     ProviderError,
     RunBusy,
     SpecError,
@@ -30,7 +32,11 @@ from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
+from cloudtune.space.parameters import Scalar
+from cloudtune.space.space import Values
+from cloudtune.spec.first import first_problems
 from cloudtune.spec.job import TuningJob
+from cloudtune.store.enqueued import enqueue, enqueued, refuse_where_none_is_taken
 from cloudtune.store.records import ELSEWHERE, WRITTEN, Report, RunRecord, RunState, Trial
 from cloudtune.store.store import RunStore, Store
 
@@ -207,6 +213,90 @@ class Run(RunHandle):
         if not self.refresh().ended:
             self._provider.resume(self._store)
             self._provider.start(self._store)
+        return self
+
+    def enqueue(self, *trials: Mapping[str, Scalar]) -> RunState:
+        """Have trials of your own run before the next suggestion, while the run goes on or with its next resume.
+
+        They count among ``limits.trials``. Until its driver takes a trial up it is in `enqueued`.
+
+        Args:
+            trials: values by name each, some or all of a trial's; the strategy chooses the others when its turn comes.
+
+        Returns:
+            The run's state at that moment. One that has ended runs them after `extend`.
+
+        Raises:
+            SpecError: no trial of the space has these values; says why.
+            ConfigError: a service's own tuner chooses the trials, or the driver is a job elsewhere that runs now.
+        """
+        refuse_where_none_is_taken(self.refreshed())
+        problems = [
+            Problem(".".join(map(str, path[1:] if len(trials) == 1 else path)).removeprefix("0."), message)
+            for path, message in first_problems(self.job.search_space(), trials)
+        ]
+        if problems:
+            raise SpecError(problems, "the trial" if len(trials) == 1 else "the trials")
+        return enqueue(self._store, [dict(given) for given in trials if given])
+
+    @property
+    def enqueued(self) -> list[Values]:
+        """The given values of the trials that were enqueued and no driver has taken up."""
+        return [each.parameters for each in enqueued(self._store)]
+
+    def extend(
+        self,
+        *,
+        trials: int | str | None = None,
+        cost: float | str | None = None,
+        time: float | str | timedelta | None = None,
+        limits: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> "Run":
+        """Give a run that has ended or is interrupted longer limits, and return it; `wait` or `resume` goes on with it.
+
+        Args:
+            trials: how many more; without ``limits.trials`` more than there were.
+            cost: how much more it may cost, e.g. ``10`` or ``"10 USD"``.
+            time: how much longer it may take: seconds, or a text such as ``"1h"``.
+            limits: other values of limits by name, e.g. ``{"target": 0.95, "trials": 100}``; None takes one away.
+            environment: the values of the trials' environment variables, which are forgotten when a run ends.
+
+        Raises:
+            RunBusy: the run goes on.
+            SpecError: the limits are not valid.
+            ConfigError: the run cannot go on: it is a job of a service's own tuner, its program has changed, or it would
+                end at once by another limit or for want of further trials in its space; says what to do.
+        """
+        from cloudtune.provider.reopening import Reopening  # noqa: PLC0415  # loads the search
+
+        self.refresh()
+        more = {
+            name: value for name, value in (("trials", trials), ("cost", cost), ("time", time)) if value is not None
+        }
+        Reopening(self._provider, self._store, environment).extend(more, limits or {})
+        for name in ("job", "written", "plan"):
+            self.__dict__.pop(name, None)
+        return self
+
+    def retry(self, *numbers: int, failed: bool = False, environment: Mapping[str, str] | None = None) -> "Run":
+        """Have trials without a result run again with the same parameters, and return the run; `wait` or `resume` goes on.
+
+        Args:
+            numbers: of the trials; none for all that failed or were cancelled.
+            failed: whether without numbers only those that failed are run again.
+            environment: as for `extend`.
+
+        Raises:
+            RunBusy: the run goes on.
+            TrialError: there is no such trial, or it has a result.
+            ConfigError: the run cannot go on, as for `extend`.
+        """
+        from cloudtune.provider.reopening import RETRIED, Reopening  # noqa: PLC0415  # loads the search
+
+        self.refresh()
+        states = RETRIED[:1] if failed else RETRIED
+        Reopening(self._provider, self._store, environment).retry(numbers, states)
         return self
 
     def revive(self) -> None:

@@ -1,5 +1,6 @@
 """The files of a source folder that travel with the trials."""
 
+import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from cloudtune.spec.places import is_remote, local_path
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
 
-__all__ = ["ALWAYS_IGNORED", "MAX_FILES", "MAX_SIZE", "copy_source", "source_tree"]
+__all__ = ["ALWAYS_IGNORED", "MAX_FILES", "MAX_SIZE", "copy_source", "source_digests", "source_tree"]
 
 MAX_SIZE = 2_000_000_000
 """Most bytes of a source folder; larger files are data and belong under ``data``."""
@@ -48,6 +49,19 @@ def source_tree(job: "TuningJob", base: Path) -> Tree:
                 suspicious.append(file.name)
     ordered = sorted(excluded, key=lambda each: each.name)
     return replace(tree, files=tuple(files), excluded=tuple(ordered), suspicious=tuple(suspicious))
+
+
+def source_digests(job: "TuningJob", base: Path) -> dict[str, str]:
+    """Return a hash of each file of a job's source folder that travels, by its name; nothing for a job without one.
+
+    Raises:
+        OSError: the folder is gone, or a file cannot be read.
+    """
+    found: dict[str, str] = {}
+    for file in () if job.trial.source is None else source_tree(job, base).files:
+        with file.path.open("rb") as content:
+            found[file.name] = hashlib.file_digest(content, "sha256").hexdigest()[:16]
+    return found
 
 
 def _outputs(job: "TuningJob", base: Path, source: Path) -> list[str]:

@@ -1,13 +1,20 @@
 """Loading of a job file with the overrides of the command line."""
 
+import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.reading import read_file, read_yaml
+
+if TYPE_CHECKING:
+    from cloudtune.store.records import RunRecord
+
+JOB_FILE = "job_file"
+"""Key of a run's notes: a hash of the file of its job, and the file's path."""
 
 
 def load_job(path: Path, overrides: list[str]) -> TuningJob:
@@ -35,16 +42,25 @@ def load_job(path: Path, overrides: list[str]) -> TuningJob:
 def _load(path: Path, overrides: list[str]) -> TuningJob:
     if not overrides:
         return TuningJob.from_yaml(path)
-    data = _data(read_file(path), str(path))
+    data = yaml_value(read_file(path), str(path))
     for override in overrides:
         place, equals, value = override.partition("=")
         if not equals or not place:
             raise click.UsageError(f"--set takes PATH=VALUE, such as limits.trials=10, not {override!r}")
-        _put(data, place, _data(value, f"--set {place}") if value.strip() else None)
+        _put(data, place, yaml_value(value, f"--set {place}") if value.strip() else None)
     return TuningJob.from_data(data, f"{path} with --set")
 
 
-def _data(text: str, source: str) -> Any:  # plain data
+def yaml_value(text: str, source: str) -> Any:  # plain data
+    """Return the value of a YAML text.
+
+    Args:
+        text: the text.
+        source: what it is, for messages.
+
+    Raises:
+        SpecError: it is no YAML.
+    """
     node, problems = read_yaml(text, source)
     if problems:
         raise SpecError(problems, source)
@@ -60,3 +76,17 @@ def _put(data: Any, place: str, value: object) -> None:  # plain data
     if not isinstance(data, dict):
         raise click.UsageError(f"--set {place}: {'.'.join(parents)} is no mapping")
     data[last] = value
+
+
+def file_note(path: Path) -> str:
+    """Return what a run notes of the file of its job, by which `edited_job_file` tells whether it was edited since."""
+    return f"{hashlib.sha256(path.read_bytes()).hexdigest()[:16]} {path.resolve()}"
+
+
+def edited_job_file(record: "RunRecord") -> Path | None:
+    """Return the file of a run's job, if it was edited since the run was launched."""
+    digest, _, name = record.native.get(JOB_FILE, "").partition(" ")
+    try:
+        return Path(name) if digest and file_note(Path(name)).partition(" ")[0] != digest else None
+    except OSError:
+        return None  # it is gone, which changes nothing

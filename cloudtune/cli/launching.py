@@ -1,4 +1,4 @@
-"""The commands run, attach, resume, drive and cancel, which start, continue or end a run."""
+"""The commands run, attach, drive and cancel, which start or end a run."""
 
 import contextlib
 from pathlib import Path
@@ -120,7 +120,7 @@ def run(  # noqa: PLR0913  # one for each option
       cloudtune run job.yaml --seed 7 --detach
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
+    from cloudtune.cli.jobfile import JOB_FILE, file_note, load_job  # noqa: PLC0415
     from cloudtune.config import config_near  # noqa: PLC0415
 
     short = {"limits.trials": trials, "limits.parallel": parallel, "strategy.seed": seed}
@@ -131,12 +131,13 @@ def run(  # noqa: PLR0913  # one for each option
     if detach and emulate:
         raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near)))
     with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
-        made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver)
-        with _how_to_go_on(made), made.unless_refused():
+        noted = {JOB_FILE: file_note(job_file)}
+        made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
+        with how_to_go_on(made), made.unless_refused():
             ask_before_spending(made, job, yes=yes, quiet=quiet)
             if detach:
-                return _detach(made, as_json=as_json)
-            return _follow(made, job, quiet=quiet, as_json=as_json, report=report)
+                return go_on_detached(made, as_json=as_json)
+            return follow_to_its_end(made, job, quiet=quiet, as_json=as_json, report=report)
 
 
 def _cannot_detach(emulators: list[str]) -> str:
@@ -149,7 +150,7 @@ def _cannot_detach(emulators: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _how_to_go_on(made: "Run") -> "Iterator[None]":
+def how_to_go_on(made: "Run") -> "Iterator[None]":
     """Add to an error of cloudtune the command that resumes the run, if the run still exists and has not ended."""
     try:
         yield
@@ -160,7 +161,8 @@ def _how_to_go_on(made: "Run") -> "Iterator[None]":
         raise
 
 
-def _detach(made: "Run", *, as_json: bool) -> int:
+def go_on_detached(made: "Run", *, as_json: bool) -> int:
+    """Start a run that goes on without this terminal, and print how to watch it; return the exit code."""
     made.start()
     if as_json:
         print_json(run_data(made.record))
@@ -169,7 +171,8 @@ def _detach(made: "Run", *, as_json: bool) -> int:
     return 0
 
 
-def _follow(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report: Path | None) -> int:
+def follow_to_its_end(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report: Path | None) -> int:
+    """Follow a run to its end with a display, and print what came of it; return the exit code."""
     from cloudtune.cli.progress import display  # noqa: PLC0415
 
     title = f"{job.name} on {made.record.where}: run {made.id}"
@@ -285,34 +288,6 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
         print_json(run_data(made.record, trouble))
     else:
         click.echo(f"{made.id}: {made.state.value}; follow it with: {command('resume', made.id, made.project)}")
-
-
-@click.command()
-@run_argument
-@click.option("--detach", is_flag=True, help="Let it go on without this terminal.")
-@click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def resume(run_id: str, *, detach: bool, quiet: bool, as_json: bool) -> int:
-    """Go on with an interrupted run (or watch one that is running).
-
-    \b
-    Examples:
-      cloudtune resume
-      cloudtune resume --detach
-    """
-    from cloudtune import api  # noqa: PLC0415
-
-    made = api.attach(run_id)
-    if made.state.ended:
-        reason = as_read_here(made.record.reason, made.id, made.project)
-        why = f" ({reason})" if reason else ""
-        click.echo(f"{made.id} has ended already: {made.state.value}{why}", err=True)
-        return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
-    with api.revived(made, detach=detach), _how_to_go_on(made):
-        if detach:
-            made.resume()
-            return _detach(made, as_json=as_json)
-        return _follow(made, made.job, quiet=quiet, as_json=as_json, report=None)
 
 
 @click.command()

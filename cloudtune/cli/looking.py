@@ -199,6 +199,8 @@ def show(run_id: str, *, as_json: bool) -> None:
       cloudtune show
       cloudtune show latest --json
     """
+    from cloudtune.store.enqueued import shown  # noqa: PLC0415
+
     made, trouble = _attach_and_refresh(run_id)
     record, counts, best = made.record, made.counts(), made.best
     cost = made.cost
@@ -210,6 +212,7 @@ def show(run_id: str, *, as_json: bool) -> None:
             "strategy": _strategy(made),
             "counts": counts,
             "cost": cost and cost.to_data(),
+            "enqueued": made.enqueued,
         }
         best_data = best and trial_data(best, record, made.job)
         print_json({**data, "best": best_data, **nearest_data(made), "confirmed": _confirmed(made), "events": events})
@@ -226,6 +229,7 @@ def show(run_id: str, *, as_json: bool) -> None:
         *([] if cost is None else [("cost", str(cost))]),
         ("strategy", _strategy(made)),
         ("trials", counts_text(counts)),
+        *(("enqueued", shown(given)) for given in made.enqueued),
         ("folder", str(made.folder)),
     ]
     for name, value in lines:
@@ -336,12 +340,12 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
     names = list(made.job.space)
     several = made.record.provider in pools()
     repeats = any(trial.repeat_of is not None for trial in found)
-    currency = currency_of(found)
+    currency, own = currency_of(found), any(trial.origin for trial in found)
     rows = [
         (
             trial.number, *(["" if trial.repeat_of is None else trial.repeat_of] if repeats else []), *([trial.place.partition(":")[0]] if several else []), trial.state.value, *(cell(trial.metrics.get(metric)) for metric in metrics),
             *(scalar(trial.parameters[name]) if name in trial.parameters else "" for name in names),
-            brief_duration(trial.duration), *([trial_cost(trial)] if currency else []),
+            brief_duration(trial.duration), *([trial_cost(trial)] if currency else []), *([trial.origin] if own else []),
             *([feasible_text(constraints, trial)] if constraints else []), reason_of(constraints, trial),
         )
         for trial in found
@@ -356,6 +360,7 @@ def _print_trials(made: "Run", found: "Sequence[Trial]") -> None:
         *names,
         "took",
         *([spent] if currency else []),
+        *(["from"] if own else []),
         *(["feasible"] if constraints else []),
         "why",
     )

@@ -219,7 +219,7 @@ def trial_data(trial: "Trial", record: "RunRecord", job: "TuningJob") -> dict[st
     return {
         "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
         "reason": reason_of(constraints, trial), **({"feasible": is_feasible(constraints, trial)} if constraints else {}), "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
-        "duration": trial.duration, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
+        "duration": trial.duration, "origin": trial.origin, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
         "charges": [{**asdict(each), "amount": None if each.amount is None else str(each.amount)} for each in trial.charges],
         "emulated": record.provider in record.emulators or part in record.emulators, "repeat_of": trial.repeat_of,
     }  # fmt: skip
@@ -276,7 +276,8 @@ def best_lines(
         values += f"; at first {', '.join(exact(trial.metrics.get(each.metric)) for each in objectives)}"
     cost = trial_cost(trial)
     width = max((len(name) for name in trial.parameters), default=0)
+    own = f" ({trial.origin})" if trial.origin else ""
     return [
-        f"trial {trial.number}: {values}{f' ({cost})' if cost else ''}",
+        f"trial {trial.number}{own}: {values}{f' ({cost})' if cost else ''}",
         *(f"  {name:<{width}}  {scalar(value)}" for name, value in trial.parameters.items()),
     ]

@@ -1,13 +1,11 @@
 """Pass the trials that users enqueue for a run, perhaps from other processes, to its search."""
 
-import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cloudtune.search import Search, Suggestion
-from cloudtune.space.parameters import Scalar
-from cloudtune.store.enqueued import Enqueued, enqueued
+from cloudtune.store.enqueued import Enqueued, enqueued, shown
 from cloudtune.store.records import TRIED, RunState
 from cloudtune.store.unit_of_work import UnitOfWork
 
@@ -63,10 +61,3 @@ class Intake:
             which = "the trial that is" if left == 1 else f"the {left} trials that are"
             hint = f"`cloudtune resume {self._run.id} --trials +{left}` runs {which} still enqueued"
             self._run.write(events=[(None, hint)])
-
-
-def shown(parameters: Mapping[str, Scalar]) -> str:
-    """Return values by name as the command line takes them."""
-    return " ".join(
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in parameters.items()
-    )

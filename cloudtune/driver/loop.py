@@ -150,6 +150,7 @@ class Driver:
             else:
                 self._conclude(move.trial)
         for trial in sorted(history, key=lambda trial: trial.number):
+            self._search.skip(trial.number)
             if trial.state is TrialState.PAUSED:
                 self._paused.restore(trial)
             elif not trial.state.ended:
@@ -399,6 +400,7 @@ class Driver:
         """Let the repetitions wait that the job asks for, once the search is over; return whether there are any to start."""
         repetitions = [] if self._ending is not None else self._confirming.repetitions(self._run)
         for trial in repetitions:
+            self._search.skip(trial.number)
             self._wait(trial)
         if repetitions:
             self._event(None, announced(repetitions))
@@ -430,7 +432,8 @@ class Driver:
         if self._ending is not None or not self._has_more():
             for trial in self._paused.end(self._ending):
                 self._conclude(trial)
-        state, reason = self._ending or self._outcome()
+        left = (self._interrupt.why or "before its end") if self._has_more() else ""
+        state, reason = self._ending or ending(self._counter.counts, self._run.id, self._confirming.closed, left=left)
         for charged in self._spending.close():
             self._work.trial(charged)
         for repeated in self._counter.failures.repeated():
@@ -444,11 +447,6 @@ class Driver:
         self._intake.note_left(state)
         self._show_progress(state)
         return state
-
-    def _outcome(self) -> tuple[RunState, str]:
-        if self._has_more():
-            return RunState.INTERRUPTED, resume_hint(self._run.id, self._interrupt.why or "before its end")
-        return ending(self._counter.counts, self._run.id, self._confirming.closed)
 
     # Exceptions
 

@@ -10,14 +10,17 @@ INTERRUPTED = {
 }
 
 
-def ending(counts: Mapping[TrialState, int], run_id: str, why: str = "") -> tuple[RunState, str]:
-    """Return the state of a run that has come to its end by itself, and the reason.
+def ending(counts: Mapping[TrialState, int], run_id: str, why: str = "", *, left: str = "") -> tuple[RunState, str]:
+    """Return the state of a run that stops by itself, and the reason.
 
     Args:
         counts: how many trials ended in each state.
         run_id: of the run.
         why: the reason if it ended well; "" for none.
+        left: why it stops although there is more to run; "" where there is not.
     """
+    if left:
+        return RunState.INTERRUPTED, resume_hint(run_id, left)
     if not counts[TrialState.COMPLETED] and not counts[TrialState.PRUNED]:
         return RunState.FAILED, f"no trial ended well; see why with: cloudtune trials {run_id}"
     return RunState.COMPLETED, why

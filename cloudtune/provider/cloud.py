@@ -19,7 +19,7 @@ from cloudtune.provider.settings import ServiceSettings
 from cloudtune.results.progress import Watcher
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState
-from cloudtune.store.secrets import keep_environment
+from cloudtune.store.secrets import forget_packed, keep_environment
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -150,17 +150,39 @@ class CloudProvider(Service, Provider, Site):
         return search_problems(job, base) if self.plan(job).mode == "driven" else []
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
+        from cloudtune.provider.repacking import keep_program  # noqa: PLC0415  # reading a run packs nothing
+
+        keep_environment(run, job.trial.environment)
+        if job.trial.command is not None or job.trial.function is not None:
+            self._pack(run, job)
+        if plan_of(run).mode == "driven":
+            keep_program(run, job)
+            keep_earlier(run, job)
+
+    def reopen(self, run: "RunStore", job: TuningJob) -> None:
+        """Pack the code of a driven run again, which is removed when it ends.
+
+        Raises:
+            ConfigError: the program is gone, or has changed; a run of the service's tuner ends for good.
+        """
+        from cloudtune.provider.repacking import check_program  # noqa: PLC0415  # few runs go on after their end
+
+        if plan_of(run).mode == "managed":
+            super().reopen(run, job)
+        check_program(run, job)
+        keep_environment(run, job.trial.environment)
+        forget_packed(run)
+        if job.trial.command is not None or job.trial.function is not None:
+            self._pack(run, job)
+
+    def _pack(self, run: "RunStore", job: TuningJob) -> None:
         from cloudtune.bundle.shipment import pack  # noqa: PLC0415
         from cloudtune.bundle.upload import ASSETS  # noqa: PLC0415
 
-        native, base = run.record().native, Path(run.record().native["base"])
-        keep_environment(run, job.trial.environment)
-        if job.trial.command is not None or job.trial.function is not None:
-            assets = run.folder / ASSETS
-            code = pack(job, self.codec(job), base, assets, provider=self.name, contract=self._contract())
-            run.write(columns={"native": {**native, "code": code}})
-        if plan_of(run).mode == "driven":
-            keep_earlier(run, job)
+        native, assets = run.record().native, run.folder / ASSETS
+        base, codec = Path(native["base"]), self.codec(job)
+        code = pack(job, codec, base, assets, provider=self.name, contract=self._contract())
+        run.write(columns={"native": {**native, "code": code}})
 
     @classmethod
     def _contract(cls) -> Path:

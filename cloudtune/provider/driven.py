@@ -39,6 +39,10 @@ class DrivenProvider(Provider, driver_process.Site):
         keep_environment(run, job.trial.environment)
         keep_earlier(run, job)
 
+    def reopen(self, run: "RunStore", job: TuningJob) -> None:
+        """Save the values of the trials' environment again; a provider that packs more for its runs extends this."""
+        keep_environment(run, job.trial.environment)
+
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:
         """Return the lines of the log that the launcher keeps in the run's folder (`Trial.place`)."""
         from cloudtune.process.logs import lines_of  # noqa: PLC0415  # most commands read no log

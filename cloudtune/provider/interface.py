@@ -296,6 +296,20 @@ class Provider(ABC):
     def prepare(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: B027  # most have nothing to prepare
         """Save what a later start or resume needs besides the store. No other method gets the job with its secrets."""
 
+    def reopen(self, run: "RunStore", job: "TuningJob") -> None:  # noqa: ARG002  # most services' jobs end for good
+        """Make again what the end of a run removed, so that it can go on with longer limits or trials run again.
+
+        Args:
+            run: has ended; the caller holds its lock.
+            job: the spec with its secrets, and the limits that the run had.
+
+        Raises:
+            ConfigError: the run cannot go on, since its program has changed, say; says what to do.
+        """
+        raise ConfigError(
+            f"a run on {self.name} ends for good; a new one learns from it: cloudtune run JOB.yaml --set 'warm_start=[{run.id}]'"
+        )
+
     def listening(self, listener: "Listener") -> "AbstractContextManager[None]":  # noqa: ARG002  # none here
         """Return a context within which a listener gets every answer that this process gets from the service.
 

@@ -125,6 +125,9 @@ class RemoteDriver(Provider):
     def prepare(self, run: RunStore, job: TuningJob) -> None:
         self._target.prepare(run, job.driven())
 
+    def reopen(self, run: RunStore, job: TuningJob) -> None:
+        self._target.reopen(run, job.driven())
+
     # A run
 
     def start(self, run: RunStore) -> None:

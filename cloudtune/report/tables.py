@@ -164,17 +164,18 @@ def trial_table(study: Study) -> dict[str, object]:
     names = list(dict.fromkeys([*study.job.space, *(name for trial in study.trials for name in trial.parameters)]))
     spent = [] if study.cost is None else ["cost" if "cost" not in {*metrics, *names} else "spent"]
     cost = None if study.cost is None else [3 + len(metrics) + len(names), study.cost.currency]
+    own = ["from"] if any(trial.origin for trial in study.trials) else []
     feasible = ["feasible"] if study.job.constraints else []
     return {
-        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", *feasible, "reason"],
+        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", *own, *feasible, "reason"],
         "metrics": [2, len(metrics)],
         "parameters": [2 + len(metrics), len(names)],
         "cost": cost,
-        "rows": [_row(study, trial, metrics, names) for trial in study.trials],
+        "rows": [_row(study, trial, metrics, names, own=bool(own)) for trial in study.trials],
     }
 
 
-def _row(study: Study, trial: Trial, metrics: Sequence[str], names: Sequence[str]) -> list[object]:
+def _row(study: Study, trial: Trial, metrics: Sequence[str], names: Sequence[str], *, own: bool) -> list[object]:
     took = None if trial.duration is None else round(trial.duration, 3)
     return [
         trial.number,
@@ -184,6 +185,7 @@ def _row(study: Study, trial: Trial, metrics: Sequence[str], names: Sequence[str
         took,
         *([None if trial.cost is None else float(trial.cost)] if study.cost is not None else []),
         trial.attempt,
+        *([trial.origin] if own else []),
         *([feasible_text(study.job.constraints, trial)] if study.job.constraints else []),
         reason_of(study.job.constraints, trial),
     ]

@@ -28,11 +28,13 @@ def trial_rows(trials: Sequence[Trial], constraints: Sequence[Constraint] = ()) 
     With constraints ``feasible`` says whether a trial completed and keeps them all, and ``reason`` which it does not keep.
     Where trials were charged, ``cost`` is a number in ``currency``, and ``machine_seconds`` the time of all machines. Where
     trials were run again, ``repeat_of`` is the number of the trial that a row repeats.
+    Where some were a user's own, ``origin`` says which (`Trial.origin`).
     """
     names = list(dict.fromkeys(name for trial in trials for name in trial.parameters))
     metrics = list(dict.fromkeys(name for trial in trials for name in trial.metrics))
     charged = any(trial.charges for trial in trials)
     repeated = any(trial.repeat_of is not None for trial in trials)
+    own = any(trial.origin for trial in trials)
     return [
         {
             "number": trial.number,
@@ -45,6 +47,7 @@ def trial_rows(trials: Sequence[Trial], constraints: Sequence[Constraint] = ()) 
             "ended": trial.ended,
             "duration": trial.duration,
             **(_charged(trial) if charged else {}),
+            **({"origin": trial.origin} if own else {}),
             **({"feasible": is_feasible(constraints, trial)} if constraints else {}),
             "reason": reason_of(constraints, trial),
         }

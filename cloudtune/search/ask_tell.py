@@ -7,12 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from cloudtune.errors import Problem, SpecError
-from cloudtune.results.constraints import bound_count, known_violations, total_violation, violations
+from cloudtune.results.constraints import bound_count, known_violations, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.search.arguments import SearchArguments, named_strategy
 from cloudtune.search.known_trials import KnownTrial, observations
 from cloudtune.search.paused import Paused
+from cloudtune.search.ranking import Ranking
 from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.strategy import Observation, UnsuitableStrategy
 from cloudtune.search.suggestion import Result, Suggestion
@@ -181,14 +182,14 @@ class Search:
         self._rule = rule_of(strategy, asked.stopping, self.objectives)
         self._trials = trials
         self._next = 0
+        self._left_out = 0
         self._nothing_left = False
         self._first = deque(dict(given) for given in asked.first)
         self._enqueued: deque[Values] = deque()
         self._pending: dict[int, Values] = {}
         self._paused = Paused(self._rule)
         self._reported: dict[int, dict[str, float]] = {}
-        self._front: list[tuple[tuple[float, ...], Result]] = []
-        self._nearest: Result | None = None
+        self._ranking = Ranking()
 
     @property
     def total(self) -> int | None:
@@ -204,7 +205,7 @@ class Search:
     @property
     def _no_new(self) -> bool:
         """Whether no further trial will be suggested."""
-        if self._trials is not None and self._next >= self._trials:
+        if self._trials is not None and self._next - self._left_out >= self._trials:
             return True
         return self._nothing_left and not self._first and not self._enqueued
 
@@ -229,17 +230,18 @@ class Search:
     @property
     def best(self) -> Result | None:
         """The best feasible trial, the first of equal ones; None before the first, and for several objectives."""
-        return self._front[0][1] if self._front and len(self.objectives) == 1 else None
+        front = self._ranking.front if len(self.objectives) == 1 else []
+        return front[0] if front else None
 
     @property
     def front(self) -> list[Result]:
         """The feasible trials that no other is at least as good as in every objective, by number."""
-        return sorted((result for _, result in self._front), key=lambda result: result.number)
+        return self._ranking.front
 
     @property
     def nearest(self) -> Result | None:
         """Where no trial is feasible, the one that violates the constraints least; else None."""
-        return None if self._front else self._nearest
+        return self._ranking.nearest
 
     def ask(self) -> Suggestion | None:
         """Return the next trial to run; None when `trials` were suggested, or the strategy has nothing left.
@@ -328,7 +330,7 @@ class Search:
     def restore(self, number: int, parameters: Mapping[str, Scalar], origin: str = "") -> None:
         """Make a trial pending that a search with the same arguments suggested before.
 
-        `ask` goes on after the highest number.
+        `ask` goes on after the highest number. Numbers between are left out, as by `skip`.
 
         Args:
             number: of the suggestion.
@@ -346,9 +348,16 @@ class Search:
         values = dict(parameters)
         self._strategy.restore(number, values)
         self._pending[number] = values
+        self._left_out += number - self._next
         self._next = number + 1
         if origin == FIRST and self._first:
             self._first.popleft()
+
+    def skip(self, number: int) -> None:
+        """Leave out a number, and those before it that were not suggested: they are not the search's, and do not count."""
+        if number >= self._next:
+            self._left_out += number + 1 - self._next
+            self._next = number + 1
 
     def learn(self, known: Iterable[KnownTrial], *, transfer: bool = False) -> int:
         """Learn from trials that were run before the search; call it once, before the first trial.
@@ -465,7 +474,7 @@ class Search:
             self._rule.ended(number, ended)
             self._paused.changed()
         if ended is TrialState.COMPLETED and found is not None:
-            self._rank(found, Result(number, parameters, values, beyond))
+            self._ranking.add(found, Result(number, parameters, values, beyond))
         return ended
 
     def _number_of(self, trial: Suggestion | int) -> int:
@@ -482,19 +491,3 @@ class Search:
             names = ", ".join(objective.metric for objective in self.objectives)
             raise ValueError(f"the value {metrics} is of which objective? Give a mapping of {names}")
         return {self.objectives[0].metric: float(metrics)}
-
-    def _rank(self, found: tuple[float, ...], result: Result) -> None:
-        if not result.feasible:
-            total = total_violation(result.violations)
-            best = math.inf if self._nearest is None else total_violation(self._nearest.violations)
-            self._nearest = result if total < best else self._nearest
-            return
-        for other, known in self._front:
-            if _no_worse(other, found) and (other != found or known.number < result.number):
-                return
-        kept = [(other, known) for other, known in self._front if not _no_worse(found, other)]
-        self._front = [*kept, (found, result)]
-
-
-def _no_worse(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
-    return all(left <= right for left, right in zip(one, other, strict=True))

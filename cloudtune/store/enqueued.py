@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cloudtune.errors import ConfigError
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Values
 from cloudtune.store.database import store_errors
-from cloudtune.store.records import RunState
+from cloudtune.store.records import ELSEWHERE, RunRecord, RunState
 from cloudtune.store.rows import Damage, scalars
 
 if TYPE_CHECKING:
@@ -29,6 +30,19 @@ class Enqueued:
     id: int
     parameters: Values
     time: float
+
+
+def refuse_where_none_is_taken(record: RunRecord) -> None:
+    """Raise ConfigError for a run that takes no trials of a user's own: of a service's tuner, or driven elsewhere now."""
+    if json.loads(record.plan).get("mode") == "managed":
+        ways = "what to try goes into `first` of a job with mode: driven"
+        raise ConfigError(f"{record.provider}'s own tuner chooses every trial of {record.id}; {ways}")
+    elsewhere = record.native.get(ELSEWHERE)
+    if elsewhere is not None and record.state in (RunState.RUNNING, RunState.STOPPING):
+        when = "it takes trials when it has ended, before a resume"
+        raise ConfigError(
+            f"the driver of {record.id} is a job on {elsewhere}, which does not see what is enqueued here; {when}"
+        )
 
 
 def enqueue(run: "RunStore", trials: Iterable[Mapping[str, Scalar]]) -> RunState:
@@ -68,3 +82,10 @@ def enqueued(run: "RunStore") -> list[Enqueued]:
         return [Enqueued(key, scalars("an enqueued trial", values), when) for key, values, when in rows]
     except Damage as error:
         raise run.damaged(error) from error
+
+
+def shown(parameters: Mapping[str, Scalar]) -> str:
+    """Return values by name as the command line takes them."""
+    return " ".join(
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in parameters.items()
+    )

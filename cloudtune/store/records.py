@@ -69,6 +69,10 @@ ELSEWHERE = "driver"
 WRITTEN = "written"
 """Key of a run's notes: the job as it was written, as JSON, where `RunRecord.job` is what it became on the run's service."""
 
+EXTENSIONS = "extensions"
+"""Key of a run's notes: a JSON list with, for each time its limits were changed: ``time`` (seconds since 1970), ``trials`` (how many
+there were by then) and ``before`` (the limits until then, as the job has them). Suggestions before it were made with those."""
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:

@@ -51,6 +51,11 @@ def kept_environment(run: "RunStore") -> dict[str, str]:
 def forget(run: "RunStore") -> None:
     """Remove what an ended run no longer needs: the values of its variables, and the code that was packed for it."""
     _file(run).unlink(missing_ok=True)
+    forget_packed(run)
+
+
+def forget_packed(run: "RunStore") -> None:
+    """Remove the code that was packed for a run."""
     for name in PACKED:
         shutil.rmtree(run.folder / name, ignore_errors=True)
 

@@ -44,7 +44,7 @@ _GENERATED: dict[str, Any] = {
 """Settings of Hypothesis for tests of generated jobs."""
 
 
-OPTIONAL = ("stopping", "retries", "mode", "constraints")
+OPTIONAL = ("stopping", "retries", "mode", "constraints", "first")
 """Fields that a provider may refuse: a service's tuner without such a feature, and without plain jobs to drive instead."""
 
 
@@ -382,6 +382,21 @@ class ProviderConformance:
         assert second.wait() is RunState.COMPLETED
         assert len(api.runs(project=project)) == 1
         assert [trial.attempt for trial in second.trials()] == [1, 1, 1, 1]
+
+    def test_a_driven_run_takes_trials_of_the_users_own_and_goes_on_after_its_end(self, job: Any, finish: Any) -> None:
+        run = finish(job(scripts.QUADRATIC, first=[{"x": 0.25}], limits={"trials": 2}))
+        assert run.state is RunState.COMPLETED, run.record.reason
+        assert run.enqueue({"x": 0.75}) is RunState.COMPLETED
+        assert run.extend(trials=1).wait() is RunState.COMPLETED, run.events()
+        trials = run.trials()
+        assert [trial.origin for trial in trials] == ["first", "", "tried"]
+        assert [trial.attempt for trial in trials] == [1, 1, 1], "what had ended should not run again"
+        assert all(trial.state is TrialState.COMPLETED for trial in trials), [trial.reason for trial in trials]
+        for number, x in ((0, 0.25), (2, 0.75)):
+            assert trials[number].parameters["x"] == x
+            assert trials[number].metrics["score"] == pytest.approx(1 - (x - 0.3) ** 2)
+        assert run.job.limits.trials == 3
+        assert run.enqueued == []
 
     def test_logs_are_followed_to_the_end_of_the_trial(self, job: Any, submit: Any) -> None:
         run = submit(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cloudtune.errors import TrialError
+from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.process.attempts import kept_pid
 from cloudtune.process.keeper_client import trial_environment
@@ -86,6 +86,12 @@ class LocalProvider(DrivenProvider):
 
             copy_source(job, base, run.folder / "source")
         self._keep_views(run, job, base)
+
+    def reopen(self, run: "RunStore", job: TuningJob) -> None:
+        super().reopen(run, job)
+        pickled = run.record().native.get("pickle")
+        if pickled is not None and not (run.folder / pickled).exists():
+            raise ConfigError(f"the function of {run.id} and its data were removed when it ended: start a search anew")
 
     def _keep_views(self, run: "RunStore", job: TuningJob, base: Path) -> None:
         """Link the files of each input that would be uploaded to a service, so that local trials see the same ones."""

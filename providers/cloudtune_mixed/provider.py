@@ -115,6 +115,10 @@ class MixedProvider(DrivenProvider):
             part.keep_job(own)
             provider.prepare(part, own)
 
+    def reopen(self, run: "RunStore", job: TuningJob) -> None:
+        for profile, (provider, own) in zip(self._providers, self._jobs(job), strict=True):
+            provider.reopen(ProfileRun(run, profile), own)
+
     # A run
 
     def logs(self, run: "RunStore", number: int, *, follow: bool = False) -> Iterator[str]:

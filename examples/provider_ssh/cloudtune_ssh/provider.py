@@ -24,9 +24,10 @@ from cloudtune.process.setting import Setting
 from cloudtune.provider import Finding
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.driven_plan import DRIVEN_SUPPORT, driven_request
+from cloudtune.provider.repacking import check_program, keep_program
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
-from cloudtune.store.secrets import kept_environment
+from cloudtune.store.secrets import forget_packed, kept_environment
 from cloudtune.store.store import RunStore
 from cloudtune.trial import data_variable
 from cloudtune_ssh.host import Host, SshSettings
@@ -89,9 +90,20 @@ class SshProvider(DrivenProvider):
         super().prepare(run, job)
         native = run.record().native
         run.write(columns={"native": {**native, "mark": secrets.token_hex(8)}})
+        keep_program(run, job)
+        self._pack(run, job)
+
+    def reopen(self, run: RunStore, job: TuningJob) -> None:
+        """Pack what travels again, which is removed when a run ends; hosts get it with the next trial."""
+        check_program(run, job)
+        super().reopen(run, job)
+        forget_packed(run)
+        self._pack(run, job)
+
+    def _pack(self, run: RunStore, job: TuningJob) -> None:
         (run.folder / ASSETS).mkdir(mode=0o700)
         with tarfile.open(run.folder / ASSETS / FILES, "w:gz", format=tarfile.PAX_FORMAT) as archive:
-            for path, below, files in self._travelling(job, Path(native["base"])):
+            for path, below, files in self._travelling(job, Path(run.record().native["base"])):
                 add_files(archive, [replace(file, name=f"{below}/{file.name}") for file in files], path)
 
     def _travelling(self, job: TuningJob, base: Path) -> Iterator[tuple[str, str, list[File]]]:

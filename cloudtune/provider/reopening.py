@@ -1,0 +1,259 @@
+"""Have a run go on that has ended or is interrupted: with longer limits, or with trials run again.
+
+What changes is written in one transaction after the provider has made again what the end of the run removed. Killed
+before it, the run has ended as before; killed after it, the run is interrupted, and a resume goes on with it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from cloudtune.costs.spending import Spending
+from cloudtune.driver import warm_start
+from cloudtune.driver.limits import limit_reached, time_reached
+from cloudtune.errors import ConfigError, RunBusy, TrialError
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.interface import Provider
+from cloudtune.results.objectives import losses
+from cloudtune.results.progress import ProgressCounter
+from cloudtune.search import Search
+from cloudtune.spec.extending import Used, changes, extended
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.enqueued import enqueued
+from cloudtune.store.records import EXTENSIONS, WRITTEN, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.store import RunStore
+
+RETRIED = (TrialState.FAILED, TrialState.CANCELLED)
+"""The states of trials without a result, which `retry` runs again."""
+
+
+@dataclass
+class _Change:
+    """What is about to be written.
+
+    Attributes:
+        job: with its new limits.
+        trials: all of them in the order of their last change, as they will be.
+        changed: those of them that change.
+        events: a trial's number, or None, and a message each.
+    """
+
+    job: TuningJob
+    trials: list[Trial]
+    changed: list[Trial] = field(default_factory=list)
+    events: list[tuple[int | None, str]] = field(default_factory=list)
+
+
+class Reopening:
+    """A run that is to go on.
+
+    Args:
+        provider: of the run.
+        run: the run.
+        environment: the values of the trials' environment variables, which an ended run has forgotten.
+    """
+
+    def __init__(self, provider: Provider, run: RunStore, environment: Mapping[str, str] | None = None) -> None:
+        self._provider = provider
+        self._run = run
+        self._environment = environment or {}
+
+    def extend(self, more: Mapping[str, object], limits: Mapping[str, object]) -> list[str]:
+        """Give the run longer limits; see `cloudtune.spec.extending.extended`. Return how they differ, a text each.
+
+        Raises:
+            RunBusy: it goes on.
+            ConfigError: the run cannot go on, or would end at once; says why and what to do.
+            SpecError: the limits are not valid.
+        """
+
+        def change(now: _Change) -> None:
+            before = now.job
+            now.job = extended(before, more, limits, self._used(now.trials))
+            found = changes(before.limits, now.job.limits)
+            now.events += [(None, f"extended: {'; '.join(found)}")] if found else []
+
+        return [message.removeprefix("extended: ") for _, message in self._apply(change).events]
+
+    def retry(self, numbers: Collection[int], states: Collection[TrialState]) -> list[int]:
+        """Have trials without a result run again, with the same parameters; return their numbers.
+
+        Args:
+            numbers: the trials; none for all in these states.
+            states: of the trials.
+
+        Raises:
+            RunBusy: the run goes on.
+            TrialError: there is no such trial, or it has a result.
+            ConfigError: the run cannot go on, or would end at once; says why and what to do.
+        """
+        for number in numbers:
+            self._run.existing(number)
+
+        def change(now: _Change) -> None:
+            for trial in now.trials:
+                if trial.number in numbers or (not numbers and trial.state in states):
+                    now.events.append((trial.number, _again(trial)))
+                    trial.state, trial.reason, trial.metrics = TrialState.WAITING, "", {}
+                    trial.ended = trial.told = None
+                    now.changed.append(trial)
+            if not now.changed:
+                raise TrialError(
+                    f"no trial of {self._run.id} is {' or '.join(states)}; `{self._run.command('trials')}`"
+                )
+
+        return sorted(trial.number for trial in self._apply(change).changed)
+
+    def _apply(self, change: Callable[[_Change], None]) -> _Change:
+        with self._locked():
+            record = self._run.record()
+            _refuse_managed(record, self._run)
+            now = _Change(TuningJob.from_data(json.loads(record.job)), self._run.history())
+            before = now.job
+            change(now)
+            why = self._why_over(record, now)
+            if why is not None:
+                raise ConfigError(f"{self._run.id} would end at once: {why}")
+            if record.state.ended:
+                self._provider.reopen(self._run, self._with_environment(before))
+            self._write(now, before)
+            return now
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if self._run.record().state in (RunState.RUNNING, RunState.STOPPING):
+            end = self._run.command("cancel")
+            raise RunBusy(
+                f"{self._run.id} goes on: that can change when it has ended or is interrupted ({end} ends it)"
+            )
+        with self._run.locked():
+            yield
+
+    def _used(self, trials: Sequence[Trial]) -> Used:
+        amounts = (charge.amount for trial in trials for charge in trial.charges)
+        cost = sum((amount for amount in amounts if amount is not None), Decimal(0))
+        searched = sum(trial.repeat_of is None for trial in trials)
+        return Used(searched, self._run.record().elapsed, cost)
+
+    def _with_environment(self, job: TuningJob) -> TuningJob:
+        """Return the job with the values of its environment variables, which the run no longer has.
+
+        Raises:
+            ConfigError: some are not given, or the job has no such variables.
+        """
+        names = job.trial.environment
+        missing = [name for name in names if name not in self._environment]
+        unknown = [name for name in self._environment if name not in names]
+        if missing:
+            ways = " ".join(f"--env {name}" for name in missing)
+            raise ConfigError(
+                f"the values of trial.environment were forgotten when {self._run.id} ended: give {', '.join(missing)} again, "
+                f"by {ways} (as this shell has them) or NAME=VALUE"
+            )
+        if unknown:
+            raise ConfigError(f"trial.environment of {self._run.id} has no {unknown[0]!r}; it has {', '.join(names)}")
+        given = {name: self._environment[name] for name in names}
+        return job.model_copy(update={"trial": job.trial.model_copy(update={"environment": given})})
+
+    # Whether it would end at once
+
+    def _why_over(self, record: RunRecord, now: _Change) -> str | None:
+        """Return why the run would end at once; None if it goes on."""
+        counter = ProgressCounter(now.job.objective, now.job.constraints)
+        for trial in now.trials:
+            if trial.state.ended:
+                failed = trial.state is TrialState.FAILED
+                counter.add(trial, None if failed else losses(now.job.objective, trial.metrics))
+        reached = limit_reached(now.job, counter) or time_reached(now.job, record.elapsed)
+        if reached is not None:
+            other = f"{self._run.command('resume')} --set limits.NAME=VALUE"
+            return f"{reached[1]}; `{other}` changes a limit, null takes it away"
+        plan = Plan.from_data(json.loads(record.plan))
+        spending = Spending(now.job, plan.machines, plan.rates)
+        spending.restore(now.trials)
+        spent = spending.exhausted(idle=True)
+        if spent is not None:
+            return f"{spent}; add some: `{self._run.command('resume')} --cost +AMOUNT`"
+        return None if any(not trial.state.ended for trial in now.trials) else self._why_exhausted(record, now)
+
+    def _why_exhausted(self, record: RunRecord, now: _Change) -> str | None:
+        search = Search.for_job(now.job, seed=int(record.native["seed"]))
+        warm_start.learn(search, now.job, warm_start.kept(self._run.folder))
+        searched = [trial for trial in now.trials if trial.repeat_of is None]
+        for trial in sorted(searched, key=lambda each: each.number):
+            search.restore(trial.number, trial.parameters, trial.origin)
+        for trial in searched:
+            search.tell(trial.number, trial.metrics, state=trial.state)
+        if search.exhausted:
+            return f"as many trials were run as limits.trials allows ({len(searched)}); add some: `{self._run.command('resume')} --trials +N`"
+        if search.enqueued or enqueued(self._run) or search.ask() is not None:
+            return None
+        anew = f"cloudtune run JOB.yaml --set 'warm_start=[{self._run.id}]'"
+        return f"the space has no other trials than the {len(searched)} that were run; another space is a new run, which learns from this one: `{anew}`"
+
+    # Writing
+
+    def _write(self, now: _Change, before: TuningJob) -> None:
+        record = self._run.record()
+        columns: dict[str, object] = {"wish": ""}
+        if record.state.ended:
+            columns |= {"state": RunState.INTERRUPTED.value, "reason": "it was reopened", "ended": None}
+        if now.job.limits != before.limits:
+            columns |= _with_limits(record, now, before)
+        self._run.write(trials=now.changed, events=now.events, columns=columns)
+
+
+def _again(trial: Trial) -> str:
+    """Return the event of a trial that is run again.
+
+    Raises:
+        TrialError: it has a result, or has not ended.
+    """
+    if trial.state not in RETRIED:
+        same = "`cloudtune try` runs its parameters once more, as another trial"
+        raise TrialError(
+            f"trial {trial.number} is {trial.state.value}: only trials without a result are run again; {same}"
+        )
+    why = f": {trial.reason}" if trial.reason else ""
+    return f"is run again for its user (it was {trial.state.value}{why})"
+
+
+def _with_limits(record: RunRecord, now: _Change, before: TuningJob) -> dict[str, object]:
+    """Return the columns of a run with new limits: in its job, as it runs, as it was written, and in each profile's own."""
+    limits = now.job.to_data(portable=True).get("limits", {})
+    native = dict(record.native)
+    for key in [key for key in native if key == WRITTEN or key.startswith("job:")]:
+        native[key] = json.dumps({**json.loads(native[key]), "limits": limits})
+    told = json.loads(native.get(EXTENSIONS, "[]"))
+    entry = {"time": time.time(), "trials": len(now.trials), "before": before.to_data(portable=True).get("limits", {})}
+    native[EXTENSIONS] = json.dumps([*told, entry])
+    plan = _planned_with(json.loads(record.plan), now.job.model_dump(mode="json")["limits"])
+    return {"job": json.dumps({**json.loads(record.job), "limits": limits}), "plan": json.dumps(plan), "native": native}
+
+
+def _planned_with(plan: dict[str, Any], limits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a plan, or of one for several profiles, with other limits where its request has them."""
+    request = {
+        name: limits if name == "limits" else _planned_with(part, limits) if _is_plan(part) else part
+        for name, part in plan["request"].items()
+    }
+    return {**plan, "request": request}
+
+
+def _is_plan(part: object) -> bool:
+    return isinstance(part, dict) and {"provider", "mode", "request"} <= part.keys()
+
+
+def _refuse_managed(record: RunRecord, run: RunStore) -> None:
+    """Raise ConfigError for a run of a service's own tuner, whose jobs end for good and have the limits that they began with."""
+    if json.loads(record.plan).get("mode") != "managed":
+        return
+    anew = f"cloudtune run JOB.yaml --set 'warm_start=[{run.id}]'"
+    raise ConfigError(
+        f"{run.id} is a tuning job of {record.provider}'s own tuner, which can neither be extended nor run a trial again; a new run "
+        f"learns from its trials: `{anew}` (with --set mode=driven it can be extended later)"
+    )
