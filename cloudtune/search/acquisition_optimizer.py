@@ -16,6 +16,9 @@ _STARTS = 4
 _ROUNDS = 2
 _STEPS = 3
 _ITERATIONS = 20
+_APART = 0.005
+"""How far a suggestion keeps from each trial in flight: the root mean square over the dimensions, of axes of length 1."""
+
 _FEW_LEVELS = 12
 """Levels of an ordered axis up to which each is tried; of a longer axis only the neighbours are, after a climb."""
 
@@ -50,15 +53,17 @@ class AcquisitionOptimizer:
         self._climbed = np.flatnonzero(encoding.ordered & searched & ~few)
         self._column = np.array([np.flatnonzero(encoding.owner == index)[0] for index in self._climbed], dtype=int)
 
-    def best(self, anchors: Array, taken: Collection[bytes]) -> Array | None:
+    def best(self, anchors: Array, taken: Collection[bytes], waiting: Array) -> Array | None:
         """Return the row of the highest value among all that were evaluated.
 
         Args:
             anchors: n × d rows of the best known trials, near which to look.
             taken: keys (see `keys`) of rows that must not be suggested.
+            waiting: q × f features of the trials in flight. Where the model is certain of the optimum, all of a batch
+                would lie there, and say the same.
 
         Returns:
-            The row, of d positions; None if every row that was evaluated is taken.
+            The row, of d positions; None if every row that was evaluated is taken, or nearly a trial in flight.
         """
         raw = np.vstack([self._source.random((self._looks, self._encoding.size)), self._near(anchors)])
         rows, worths = self._look(raw)
@@ -71,10 +76,16 @@ class AcquisitionOptimizer:
         ends = self._encoding.snap(climbed)
         rows, worths = np.vstack([ends, rows]), np.append(climbed_worths, worths)
         for index in np.argsort(-worths, kind="stable"):
-            if keys(rows[index : index + 1])[0] not in taken:
-                row: Array = rows[index]
-                return row
+            row = rows[index : index + 1]
+            if keys(row)[0] not in taken and not self._repeats(row, waiting):
+                found: Array = row[0]
+                return found
         return None
+
+    def _repeats(self, row: Array, waiting: Array) -> bool:
+        """Return whether a row is nearly one of the trials in flight."""
+        squares = np.square(waiting - self._encoding.features(row)).sum(axis=1)
+        return bool(squares.min(initial=np.inf) < _APART**2 * len(self._encoding.searched))
 
     def _look(self, raw: Array) -> tuple[Array, Array]:
         rows = self._encoding.snap(raw)

@@ -82,12 +82,13 @@ class BayesianModel:
 
     def _best_trial(self, waiting: Array, seed: int) -> Values | None:
         targets = np.column_stack([surrogate.targets(len(self._dataset)) for surrogate in self._surrogates])
-        worth = self._worth(targets, self._encoding.features(waiting))
+        ahead = self._encoding.features(waiting)
+        worth = self._worth(targets, ahead)
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
         optimizer = AcquisitionOptimizer(self._encoding, worth, np.random.default_rng(seed), looks)
         anchors = _anchors(targets, self._dataset.violation if self._bounds else np.zeros(len(targets)))
-        row = optimizer.best(self._dataset.rows[anchors], taken)
+        row = optimizer.best(self._dataset.rows[anchors], taken, ahead)
         return None if row is None else self._encoding.values(row)
 
     def _worth(self, targets: Array, waiting: Array) -> Worth:

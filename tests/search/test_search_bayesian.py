@@ -218,6 +218,22 @@ def test_sixty_four_in_flight_are_all_different_and_possible() -> None:
     assert len({space.key(values) for values in flying if values is not None}) == 64
 
 
+@pytest.mark.parametrize("dimensions", [2, 6])
+def test_sixty_four_in_flight_keep_apart_where_the_model_is_certain(dimensions: int) -> None:
+    space = Space({f"x{index}": Float(low=-1, high=1) for index in range(dimensions)})
+    search, known = BayesianSearch(space, budget=200, seed=1), RandomSearch(space, seed=2)
+    for number in range(40):
+        values = known.suggest(number) or {}
+        search.restore(number, values)
+        search.observe(told(number, values, sum(float(x or 0) ** 2 for x in values.values())))
+    flying = [search.suggest(number) or {} for number in range(40, 104)]
+    points = np.array([space.positions(values) for values in flying], dtype=float)
+    distances = np.sqrt(np.square(points[:, None] - points).mean(axis=2)) + np.eye(64)
+    assert distances.min() > 0.004
+    nearest = np.abs(points - 0.5).max(axis=1)
+    assert nearest.min() < 0.15, "one of them is where the optimum should be"
+
+
 def test_trials_of_another_experiment_are_tried_first_and_then_believed_as_far_as_they_hold() -> None:
     """The other's losses are on another scale; its best is near to ours, so that few trials are enough."""
     space = Space({f"x{index}": Float(low=0, high=1) for index in range(5)})
@@ -434,14 +450,22 @@ def test_the_maximum_is_found_on_levels_branches_and_continua_at_once() -> None:
             return self(features), -2.0 * (features - goal)
 
     anchors = encoding.rows([{"kind": "a", "count": 2, "part": 0.5, "step": 0.1}])
-    row = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(anchors, set())
+    nothing = encoding.features(encoding.rows([]))
+    row = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(anchors, set(), nothing)
     assert row is not None
     found = encoding.values(row)
     assert (found["kind"], found["count"], found["step"]) == ("b", 37, 0.4)
     assert float(found["rate"] or 0) == pytest.approx(0.0123, rel=0.02)
-    other = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(anchors, set(keys(row[None])))
+    other = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(
+        anchors, set(keys(row[None])), nothing
+    )
     assert other is not None
     assert encoding.values(other) != found, "what is taken is not suggested"
+    apart = AcquisitionOptimizer(encoding, Near(), np.random.default_rng(0)).best(
+        anchors, set(), encoding.features(row[None])
+    )
+    assert apart is not None
+    assert np.linalg.norm(encoding.features(apart[None]) - encoding.features(row[None])) > 0.005
 
 
 def test_failed_and_pruned_trials_count_as_what_they_say_of_the_final_loss() -> None:
