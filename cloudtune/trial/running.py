@@ -83,34 +83,57 @@ def run_words(words: list[str], reasons: list[str] | None, listen: Listen | None
     for signum in requests[:]:  # those that came before there was a child
         child.send_signal(signum)
     if listen is not None:
-        reader = _copy_output(child, listen)
+        copying = _copy_output(child, listen)
     code = child.wait()
     if listen is not None:
-        reader.join(_OUTPUT_TIMEOUT)
+        _await_end(*copying)
     if code:
         _fail(_ending(code), code, reasons)
     return 128 - code if code < 0 else code
 
 
 _OUTPUT_TIMEOUT = 5.0  # seconds for the output of a command's children after its own end
+_LISTENING_TIMEOUT = (
+    600.0  # seconds for what listens to it, which may have to try again and again until a service hears it
+)
+_SLICE = 0.05  # seconds between two looks at what is waited for
 
 
-def _copy_output(child: Any, listen: Listen) -> Any:
-    """Start and return a thread that copies a command's output to this process's, and calls `listen` with each piece."""
+def _copy_output(child: Any, listen: Listen) -> tuple[Any, Any]:
+    """Start a thread that copies a command's output to this process's, and calls `listen` with each piece.
+
+    Returns:
+        The thread, and an event that is set while it listens.
+    """
     import threading
+
+    listening = threading.Event()
 
     def read() -> None:
         while True:
             data = child.stdout.read1(1 << 16)
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+            listening.set()
             listen(data)
+            listening.clear()
             if not data:
                 return
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
-    return reader
+    return reader, listening
+
+
+def _await_end(reader: Any, listening: Any) -> None:
+    """Wait until all output of a command that has ended is heard; for what holds it open, and for a deaf service, not for ever."""
+    for_output, for_listening = _OUTPUT_TIMEOUT, _LISTENING_TIMEOUT
+    while reader.is_alive() and min(for_output, for_listening) > 0:
+        reader.join(_SLICE)
+        if listening.is_set():
+            for_listening -= _SLICE
+        else:
+            for_output -= _SLICE
 
 
 def _ending(code: int) -> str:

@@ -96,13 +96,15 @@ class MlflowTracking:
     """
 
     TRIES = 8
-    """How often a call is sent at most; the waits between them add up to half a minute."""
+    """How often a call is sent at most; the waits between them add up to half a minute. After one in vain the next are
+    sent twice: the token may be old."""
 
     def __init__(self, uri: str, run_id: str) -> None:
         import ssl
 
         self._uri = uri.replace("azureml://", "https://", 1).partition("?")[0].rstrip("/")
         self._run_id = run_id
+        self._in_vain = False
         bundle = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or os.environ.get("REQUESTS_CA_BUNDLE")
         self._tls = ssl.create_default_context(cafile=bundle) if self._uri.startswith("https:") else None
 
@@ -118,7 +120,8 @@ class MlflowTracking:
         ]
         url = f"{self._uri}/api/2.0/mlflow/runs/log-batch"
         body = {"run_id": self._run_id, "metrics": told}
-        for again in range(self.TRIES - 1):
+        tries, self._in_vain = 2 if self._in_vain else self.TRIES, True
+        for again in range(tries - 1):
             try:
                 self._send(url, body)
             except OSError as error:
@@ -129,8 +132,10 @@ class MlflowTracking:
                     raise
                 time.sleep(0.25 * 2**again)
             else:
+                self._in_vain = False
                 return
         self._send(url, body)
+        self._in_vain = False
 
     def _renew(self) -> None:
         """Take a new token for the old one, which holds for some hours."""

@@ -162,3 +162,34 @@ def test_all_that_travels_is_python_of_3_8_and_needs_the_standard_library_alone(
             else:
                 continue
             assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names, (path, names)
+
+
+OVERHEARD = """
+import sys, time
+from cloudtune.trial import running
+
+running._OUTPUT_TIMEOUT = 0.2
+heard = []
+
+def listen(data):
+    time.sleep(1 if data else 0)  # as one does that must try again and again until a service hears it
+    heard.append(data)
+
+code = running.run_words(["sh", "-c", sys.argv[1]], None, listen)
+print(code, heard, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "heard"),
+    [("echo score=1", "[b'score=1\\n', b'']"), ("sleep 60 & echo score=1", "[b'score=1\\n']")],
+    ids=["until all is heard", "but not for what holds the output open"],
+)
+def test_what_a_program_printed_last_is_heard_before_its_end_is_told(command: str, heard: str) -> None:
+    words = [sys.executable, "-c", OVERHEARD, command]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True) as process:  # fmt: skip
+        assert process.stderr is not None
+        try:
+            assert process.stderr.readline() == f"0 {heard}\n"
+        finally:
+            _end_group(process.pid)

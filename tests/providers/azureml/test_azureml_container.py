@@ -72,6 +72,36 @@ def test_a_server_of_mlflow_that_refuses_loses_the_metric_alone(
     assert "did not take score, loss of step 3" in capsys.readouterr().err
 
 
+def test_a_server_of_mlflow_that_is_gone_holds_up_one_report_and_is_heard_of_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After one report in vain, those that follow try a new token, and no more until one gets there."""
+    tokens: list[str] = []
+    answers: list[Any] = []
+
+    def ask(request: urllib.request.Request, **_: Any) -> Any:
+        tokens.append(request.get_header("Authorization", ""))
+        if request.full_url.endswith("/token"):
+            return contextlib.closing(io.BytesIO(b'{"token": "new"}'))
+        answer = answers.pop(0) if answers else urllib.error.URLError("gone")
+        if isinstance(answer, Exception):
+            raise answer
+        return contextlib.closing(io.BytesIO(answer))
+
+    monkeypatch.setattr(urllib.request, "urlopen", ask)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "old")
+    tracking = container.MlflowTracking("http://127.0.0.1:9/mlflow/v1.0", "run")
+    counts = []
+    for given in ([], [], [urllib.error.HTTPError("", 401, "old", email.message.Message(), None), b"{}"], []):
+        answers[:], before = given, len(tokens)
+        with contextlib.nullcontext() if given else pytest.raises(OSError, match="gone"):
+            tracking.log(1, 2.0, {"loss": 3.0})
+        counts.append(len(tokens) - before)
+    assert counts == [tracking.TRIES, 2, 3, tracking.TRIES]
+    assert tokens[-1] == "Bearer new"
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is no OSError, and a report that it ended would take the trial along."""
     answers = iter([http.client.IncompleteRead(b"{"), b"{", b"{}"])
