@@ -109,6 +109,17 @@ class JobRunner(TrialOutputs):
         """
         raise NotImplementedError(f"{type(self).__name__} knows one machine type")
 
+    def machine_of(self, trial: Trial) -> str:  # noqa: ARG002  # of one type alone
+        """Return the machine type that the existing job of an attempt was made for; called where there are several `machines`.
+
+        Returns:
+            One of `machines`; "" where the service does not say it.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+        return ""
+
     @abstractmethod
     def place(self, trial: Trial) -> str:
         """Return the name of an attempt's job, before the job is made; the job can be found by it alone.
@@ -205,7 +216,7 @@ class _Attempt:
         trial: as the driver has it.
         started: seconds since 1970 at which its program started; None before, or where the service has not said.
         ended: its end, once that is known.
-        machine: the machine type that it was submitted for; "" for that of the plan.
+        machine: the machine type that its job was made for; "" for that of the plan.
     """
 
     trial: Trial
@@ -283,8 +294,13 @@ class JobLauncher(PollingLauncher):
     def adopt(self, trial: Trial) -> bool:
         if not self._runner.find(trial):
             return False
-        self._running[self.place(trial)] = _Attempt(trial)
+        machine = self._runner.machine_of(trial) if len(self._runner.machines) > 1 else ""
+        self._running[self.place(trial)] = _Attempt(trial, machine=machine)
         return True
+
+    def machine(self, trial: Trial) -> str:
+        attempt = self._running.get(trial.place)
+        return "" if attempt is None else attempt.machine
 
     def stop(self, number: int) -> None:
         for place, attempt in self._running.items():

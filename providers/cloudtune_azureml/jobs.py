@@ -103,6 +103,12 @@ class AzureMlRunner(JobOutputs, JobRunner):
         root = str(output.get("path", "")).rstrip("/")
         return {**output, "path": f"{root}/{self._name}/{trial.number:05d}"} if root else dict(output)
 
+    def machine_of(self, trial: Trial) -> str:
+        job = (self.azure.job(self.place(trial)) or {}).get("properties", {})
+        machine = (job.get("resources") or {}).get("instanceType") or job.get("computeId") or ""
+        named = (each for each in self.machines if each.removeprefix("azureml:") == str(machine).rpartition("/")[2])
+        return next(named, "")
+
     def find(self, trial: Trial) -> bool:
         return self.azure.job(self.place(trial)) is not None
 

@@ -107,12 +107,19 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
             request["CheckpointConfig"] = {**config, "S3Uri": place}
         return {**request, "Environment": {**request.get("Environment", {}), **self.variables(trial)}}
 
+    def machine_of(self, trial: Trial) -> str:
+        return str(self._described(trial).get("ResourceConfig", {}).get("InstanceType", ""))
+
     def find(self, trial: Trial) -> bool:
+        return bool(self._described(trial))
+
+    def _described(self, trial: Trial) -> Mapping[str, Any]:
+        """Return what the service says of an attempt's job; nothing if there is none."""
         name = self.place(trial)
         with ignoring(GONE), translated(f"looking for {name}"):
-            self.aws.sagemaker.describe_training_job(TrainingJobName=name)
-            return True
-        return False
+            described: Mapping[str, Any] = self.aws.sagemaker.describe_training_job(TrainingJobName=name)
+            return described
+        return {}
 
     def stop(self, place: str) -> None:
         with ignoring(GONE), translated(f"stopping {place}"):

@@ -159,6 +159,11 @@ class VertexRunner(JobRunner):
     def _metrics_file(self, trial: Trial) -> str:
         return f"{self._folder(trial)}/metrics-{trial.attempt}.jsonl"
 
+    def machine_of(self, trial: Trial) -> str:
+        found = self._found(self.place(trial))
+        pools = () if found is None else found.job_spec.worker_pool_specs
+        return next((str(pool.machine_spec.machine_type) for pool in pools), "")
+
     def find(self, trial: Trial) -> bool:
         found = self._found(self.place(trial))
         if found is None:

@@ -62,6 +62,9 @@ class Runner(JobRunner):
     def use_machine(self, machine: str) -> None:
         self.on = machine
 
+    def machine_of(self, trial: Trial) -> str:
+        return self.got[self.jobs.index(self.place(trial))]
+
     def find(self, trial: Trial) -> bool:
         return self.place(trial) in self.jobs
 
@@ -238,6 +241,18 @@ def test_an_attempt_that_got_no_machine_is_started_again_on_the_next_type() -> N
     assert ended == Ended(0, 1, "CapacityError", retry=True, lost=True, billed=0.0, machine="large")
     launcher.launch(trial(0, 2))
     assert runner.got == ["large", "small"]
+
+
+def test_an_adopted_attempt_is_charged_for_the_machine_that_it_has() -> None:
+    runner = Runner("large", "small")
+    runner.full = {"large"}
+    JobLauncher(runner).launch(trial(0))
+    runner.use_machine("large")  # what another driver begins with
+    launcher = JobLauncher(runner)
+    assert launcher.adopt(trial(0))
+    assert launcher.machine(trial(0)) == "small"
+    runner.told = [[TrialSnapshot(0, "0-1", TrialState.COMPLETED)]]
+    assert launcher.poll(0.0) == [Ended(0, 1, billed=0.0, machine="small")]
 
 
 def test_a_type_that_had_no_room_is_tried_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
