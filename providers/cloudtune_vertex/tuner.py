@@ -83,7 +83,8 @@ class VertexTuner(Tuner):
         self._google = google
         self._job = brief.job
         self._codec = codec_of(brief.job)
-        self._metrics = {metric_id(each.metric): each.metric for each in (*brief.job.objective, *brief.job.constraints)}
+        names = [each.metric for each in brief.job.objective] + [each.metric for each in brief.job.constraints]
+        self._metrics = {metric_id(name): name for name in names}
         self._fixed = fixed_arguments(brief.plan.request)
         self._trials: dict[int, _Known] = {}
 

@@ -33,7 +33,7 @@ def test_violations_are_shares_of_the_bound_in_its_base_unit() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 def test_a_trial_without_a_number_for_a_constraint_is_not_feasible(value: float | None) -> None:
-    told = {} if value is None else {"latency": value}
+    told: dict[str, Any] = {} if value is None else {"latency": value}
     assert violations((FAST,), told) == (math.inf,)
     assert why_infeasible((FAST,), told) == "no value of latency"
     assert not is_feasible((FAST,), trial(0, **told))

@@ -28,7 +28,7 @@ TWO = [LOSS, {"metric": "other", "goal": "minimize"}]
 DONE = TrialState.COMPLETED
 
 
-def gardner(x: float, y: float) -> dict[str, float]:
+def gardner(x: Any, y: Any) -> dict[str, float]:
     """The first of Gardner et al. (2014), whose feasible minimum is -1.889, where without the bound it would be -2."""
     return {"loss": math.cos(2 * x) * math.cos(y) + math.sin(x), "bound": math.cos(x + y) + 0.5, "other": x}
 
