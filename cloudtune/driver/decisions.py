@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from cloudtune.driver.launcher import Ended
 from cloudtune.driver.snapshots import TrialSnapshot
 from cloudtune.driver.verdict import verdict
+from cloudtune.results.constraints import what_is_untold
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
@@ -71,6 +72,7 @@ def verdict_of(
         job,
         measured=losses(objectives, trial.metrics) is not None,
         missing=lambda: what_is_missing(objectives, running.reported, printed(trial)),
+        untold=what_is_untold(job.constraints, trial.metrics),
         decided=None if running.stop is None else (running.stop, running.why),
     )
 

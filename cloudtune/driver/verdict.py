@@ -19,6 +19,7 @@ def verdict(
     *,
     measured: bool,
     missing: Callable[[], str],
+    untold: str = "",
     decided: Ending | None = None,
     job_ended: str | None = None,
 ) -> Ending:
@@ -41,6 +42,7 @@ def verdict(
         job: the spec.
         measured: whether every objective has a finite value.
         missing: returns why there is no usable objective; called only if that is the reason, as it may read a log.
+        untold: what to do about constraints for which a completed trial told no value; see `what_is_untold`.
         decided: the decision of its driver before it ended; None for none.
         job_ended: why the job as a whole was asked to end; None if it was not.
     """
@@ -48,7 +50,7 @@ def verdict(
     if decided is not None and not (not decided[0].ended and ended_well and measured):
         return decided
     if ended_well and measured:
-        return _pruned(job) if seen.stopped_early else (TrialState.COMPLETED, "")
+        return _pruned(job) if seen.stopped_early else (TrialState.COMPLETED, untold)
     if job_ended is not None:
         return TrialState.CANCELLED, job_ended
     if seen.too_long:

@@ -21,6 +21,7 @@ from cloudtune.errors import RunBusy
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
+from cloudtune.results.constraints import what_is_untold
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.results.progress import ProgressCounter, Watcher, keep_counting_values
@@ -291,6 +292,7 @@ class ManagedRun(ServiceRun):
             missing=lambda: what_is_missing(
                 self._job.objective, {**trial.metrics, **one.reported}, last_lines(self.printed(trial))
             ),
+            untold=what_is_untold(self._job.constraints, trial.metrics),
             job_ended=why_ended,
         )
         self._done.add(trial.number)

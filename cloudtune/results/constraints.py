@@ -72,9 +72,26 @@ def why_infeasible(constraints: Constraints, metrics: Mapping[str, float]) -> st
 
 
 def reason_of(constraints: Constraints, trial: Trial) -> str:
-    """Return why a trial is in its state, or else which constraints it does not keep; "" for neither."""
+    """Return which constraints a completed trial does not keep, and why a trial is in its state; "" for neither."""
     broken = why_infeasible(constraints, trial.metrics) if trial.state is TrialState.COMPLETED else ""
-    return trial.reason or (f"not feasible: {broken}" if broken else "")
+    return "; ".join(filter(None, [f"not feasible: {broken}" if broken else "", trial.reason]))
+
+
+def what_is_untold(constraints: Constraints, reported: Mapping[str, float]) -> str:
+    """Return what to do about a constraint for whose metric a completed trial has told no value; "" for none.
+
+    Args:
+        constraints: of the job.
+        reported: the metrics of the trial.
+    """
+    untold = next((each for each in constraints if each.metric not in reported), None)
+    if untold is None:
+        return ""
+    from cloudtune.results.printed_metrics import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+
+    name, seen = untold.metric, instead_of(untold.metric, None, (), reported)
+    ways = f"print {name}=VALUE, call {how_to_report(name)}, or {'mend' if untold.regex else 'give'} the constraint's regex"
+    return f"{ways}; {seen}" if seen else ways
 
 
 def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | None:

@@ -31,6 +31,10 @@ class _Bound(Surrogate):
     def targets(self, count: int) -> Array:
         return self.scaled(count)[0]
 
+    def worth(self, targets: Array) -> Array:
+        nearness: Array = np.abs(targets - self.scaled(len(targets))[1])
+        return nearness
+
     def scaled(self, count: int) -> tuple[Array, float]:
         """Return the targets of the first `count` observations, and the value that 0 becomes."""
         known = self.violations[:count]

@@ -85,6 +85,10 @@ class Surrogate:
         """Return the losses of the first `count` observations, warped, of mean 0 and variance 1."""
         return warp(self._dataset.losses(count)[:, self._objective])
 
+    def worth(self, targets: Array) -> Array:
+        """Return numbers of which the lowest are the observations that a model of many must not miss: the targets."""
+        return targets
+
     def _data(self, targets: Array, chosen: Indices) -> tuple[Trend | None, Data]:
         """Return the trend of related experiments at the chosen observations, and the data with it subtracted."""
         features, kept = self._dataset.features[chosen], targets[chosen]
@@ -94,7 +98,7 @@ class Surrogate:
 
     def _fit(self, count: int) -> _Fitted:
         targets = self.targets(count)
-        chosen = _chosen(targets, MAX_POINTS)
+        chosen = _chosen(self.worth(targets), MAX_POINTS)
         _, data = self._data(targets, chosen)
         earlier = max(refit_point(count - 1), LEAST)
         evidence = np.array(
@@ -117,7 +121,7 @@ class Surrogate:
             anew = before < LEAST or before.bit_length() < count.bit_length()
             starts = [] if anew else [self._hyperparameters(before, prior)]
             targets = self.targets(count)
-            _, data = self._data(targets, _chosen(targets, _MAX_FIT_POINTS))
+            _, data = self._data(targets, _chosen(self.worth(targets), _MAX_FIT_POINTS))
             known = fit(data, self._encoding.size, prior, starts)
             self._known[count, prior] = known
         return known

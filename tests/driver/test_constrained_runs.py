@@ -47,6 +47,17 @@ def test_the_best_trial_is_a_feasible_one_and_tables_say_which_are(tmp_path: Pat
     )
 
 
+def test_a_trial_that_tells_no_value_completes_and_says_what_to_do(tmp_path: Path) -> None:
+    run = tuned(tmp_path, constraints={"metric": "sizes", "max": 1}, trials=2)
+    assert [trial.state.value for trial in run.trials()] == ["completed"] * 2
+    assert run.best is run.nearest is None
+    (first, _) = run.to_pandas()["reason"]
+    assert first.startswith(
+        "not feasible: no value of sizes; print sizes=VALUE, call cloudtune.trial.report(sizes=VALUE)"
+    )
+    assert "the nearest is size" in first
+
+
 def test_a_target_is_reached_by_a_feasible_trial_alone(tmp_path: Path) -> None:
     run = tuned(tmp_path, trials=60, limits={"target": 0.4}, strategy={"type": "random", "seed": 1})
     assert run.state is RunState.COMPLETED
