@@ -69,6 +69,11 @@ class Places:
         ]
         return max(found, key=lambda each: each[0])[1] if found else None
 
+    def of_service(self, words: "ServiceWords") -> list[str]:
+        """Return the places on a service, each once."""
+        found = (known.on(words) for known in self._known.values())
+        return list(dict.fromkeys(place for place in found if place is not None))
+
     def mounts(self) -> dict[str, Path]:
         """Return the folders of this machine by the places in the cloud that hold the same."""
         return {

@@ -114,6 +114,13 @@ class CloudProvider(Service, Provider, Site):
 
     # Before a run
 
+    @property
+    def inputs(self) -> list[str]:
+        """The places on this service that the config says hold data, where trials read them."""
+        if self.tables is None or self.words is None:
+            return []
+        return self.tables.places.of_service(self.words)
+
     def to_native(self, job: TuningJob) -> dict[str, Any]:
         plan = self.plan(job)
         plan.refuse()

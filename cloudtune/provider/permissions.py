@@ -13,7 +13,7 @@ The table is a file ``permissions.csv`` beside the provider, a row for each call
 
 import csv
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -69,6 +69,19 @@ def read_needs(table: Path) -> list[Need]:
             )
             for row in csv.DictReader(file)
         ]
+
+
+INPUTS = "read inputs"
+"""The call of the rows for what a trial reads."""
+
+
+def with_inputs(needs: Iterable[Need]) -> list[Need]:
+    """Return a table with the permissions for inputs that lie elsewhere, on kinds of resources of their own.
+
+    What is read is on ``input-KIND`` there, such as ``input-bucket``.
+    """
+    known = list(needs)
+    return [*known, *(replace(need, resource=f"input-{need.resource}") for need in known if need.call == INPUTS)]
 
 
 def permissions(needs: Iterable[Need], principal: Principal, mode: Mode | None = None) -> dict[str, list[str]]:

@@ -90,7 +90,7 @@ class AzureMlProvider(CloudProvider):
     def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
         from cloudtune_azureml.policy import policies  # noqa: PLC0415
 
-        return policies(self._settings, mode)
+        return policies(self._settings, mode, self.inputs)
 
     def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
         from cloudtune_azureml.answers import listening  # noqa: PLC0415

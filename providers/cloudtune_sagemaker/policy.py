@@ -1,8 +1,8 @@
 """The least IAM policies that a profile needs: for the caller, and for the execution role that trials run as.
 
 What calls take which action is said in ``permissions.csv``; here it is narrowed to the profile's bucket, prefix, role
-and image, as far as the service lets an action be narrowed. Inputs and outputs of a job that lie elsewhere, and keys
-and networks of its own, need more.
+and image, and to the places that the config says hold data, as far as the service lets an action be narrowed. Inputs
+and outputs of a job that lie elsewhere, and keys and networks of its own, need more.
 
 ``sts:GetCallerIdentity`` is allowed to everybody (its API reference), so it is in no policy.
 """
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cloudtune.provider.permissions import PRINCIPALS, Mode, permissions, read_needs
+from cloudtune.provider.permissions import PRINCIPALS, Mode, permissions, read_needs, with_inputs
 from cloudtune_sagemaker.names import LOG_GROUP
 from cloudtune_sagemaker.settings import SageMakerSettings
 
@@ -27,14 +27,16 @@ IMAGE = re.compile(
 _TO_SAGEMAKER = {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
 
 
-def policies(settings: SageMakerSettings, mode: Mode | None = None) -> dict[str, Any]:
+def policies(settings: SageMakerSettings, mode: Mode | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
     """Return the IAM policies of a profile: ``caller``, and ``identity`` for the execution role.
 
     Args:
         settings: of the profile.
         mode: the only mode of its runs; None for both.
+        inputs: places in S3 that trials read besides.
     """
-    needs, places = read_needs(_TABLE), _places(settings)
+    needs, places = with_inputs(read_needs(_TABLE)), _places(settings)
+    places = {**places, **_inputs(inputs, places)}
     return {
         principal: {
             "Version": "2012-10-17",
@@ -84,6 +86,20 @@ def _places(settings: SageMakerSettings) -> Mapping[str, Sequence[str]]:
         "logs": [f"{logs}*"],  # the group as it is, and as ``GROUP:log-stream:…``
         "image": image,
         "registry": ["*"] if image else [],
+    }
+
+
+def _inputs(inputs: Sequence[str], places: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the ARNs of what trials read elsewhere: of each place the object of its name, and those below it."""
+    partition = places["bucket"][0].split(":")[1]
+    named = [f"arn:{partition}:s3:::{_in_s3(place)}" for place in inputs]
+    elsewhere = [
+        arn for arn in named if not any(f"{arn}/".startswith(own.removesuffix("*")) for own in places["objects"])
+    ]
+    buckets = dict.fromkeys(arn.partition("/")[0] for arn in elsewhere)
+    return {
+        "input-objects": [each for arn in elsewhere for each in ([arn, f"{arn}/*"] if "/" in arn else [f"{arn}/*"])],
+        "input-bucket": [bucket for bucket in buckets if bucket not in places["bucket"]],
     }
 
 

@@ -97,7 +97,7 @@ class SageMakerProvider(CloudProvider):
     def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
         from cloudtune_sagemaker.policy import policies  # noqa: PLC0415
 
-        return policies(self._settings, mode)
+        return policies(self._settings, mode, self.inputs)
 
     def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
         from cloudtune_sagemaker.answers import listening  # noqa: PLC0415

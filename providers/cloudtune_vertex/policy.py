@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.errors import ConfigError
-from cloudtune.provider.permissions import PRINCIPALS, Mode, Need, Principal, permissions, read_needs
+from cloudtune.provider.permissions import PRINCIPALS, Mode, Need, Principal, permissions, read_needs, with_inputs
 from cloudtune_vertex.settings import VertexSettings
 
 _TABLE = Path(__file__).with_name("permissions.csv")
@@ -25,23 +25,26 @@ _PREDEFINED: Mapping[str, Mapping[str, Sequence[str]]] = {
         "bucket": ["roles/storage.objectUser", "roles/storage.bucketViewer"],
         "service-account": ["roles/iam.serviceAccountUser"],
     },
-    "identity": {"bucket": ["roles/storage.objectUser"]},
+    "identity": {"bucket": ["roles/storage.objectUser"], "input-bucket": ["roles/storage.objectViewer"]},
 }
 """The nearest predefined roles of each kind of resource (https://cloud.google.com/iam/docs/roles-permissions)."""
 
 
-def policies(settings: VertexSettings, mode: Mode | None = None) -> dict[str, Any]:
+def policies(settings: VertexSettings, mode: Mode | None = None, inputs: Sequence[str] = ()) -> dict[str, Any]:
     """Return the roles of a profile, by the resource on which they are granted: ``caller`` and ``identity``.
 
     Args:
         settings: of the profile.
         mode: the only mode of its runs; None for both.
+        inputs: places in Cloud Storage that trials read besides.
 
     Returns:
         For each principal, by resource, the custom ``role`` as ``gcloud iam roles create --file`` reads it, and the
         ``predefined`` roles that come nearest, which permit more. No ``identity`` where trials run as Vertex AI's own.
     """
-    needs, places = _needs(settings), _places(settings)
+    needs, places = with_inputs(_needs(settings)), _places(settings)
+    read = dict.fromkeys(f"gs://{place.removeprefix('gs://').partition('/')[0]}" for place in inputs)
+    places["input-bucket"] = [bucket for bucket in read if bucket not in places["bucket"]]
     return {
         principal: _roles(principal, permissions(needs, principal, mode), places)
         for principal in PRINCIPALS

@@ -88,7 +88,7 @@ class VertexProvider(CloudProvider):
     def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
         from cloudtune_vertex.policy import policies  # noqa: PLC0415
 
-        return policies(self._settings, mode)
+        return policies(self._settings, mode, self.inputs)
 
     def listening(self, listener: "Listener") -> "AbstractContextManager[None]":
         from cloudtune_vertex.answers import listening  # noqa: PLC0415

@@ -99,3 +99,10 @@ def test_a_file_without_policies_is_refused(text: str, said: str, capsys: pytest
     Path("policy.json").write_text(text)
     assert run_app(["emulate", "aws", "--policy", "policy.json"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_places_of_the_config_are_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with (tmp_path / "cloudtune.toml").open("a") as config:
+        config.write('[places]\n"s3://elsewhere/train" = {vertex = "gs://there/train"}\n')
+    assert run_app(["check", "--on", "team", "--policy", "--for", "identity"]) == 0
+    assert "arn:aws:s3:::elsewhere/train/*" in capsys.readouterr().out

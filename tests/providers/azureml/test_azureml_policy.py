@@ -80,6 +80,22 @@ def test_roles_have_wildcards_exceptions_and_scopes() -> None:
         AzurePolicy({"Name": "r", "AssignableScopes": ["/"]})
 
 
+def test_datastores_of_the_config_beside_the_workspaces_own_take_a_role_that_reads() -> None:
+    settings = AzureMlSettings(subscription="s", resource_group="g", workspace="w")
+    inputs = [
+        "azureml://datastores/lake/paths/train",
+        "azureml://datastores/workspaceblobstore/paths/x",
+        "azureml:table:1",
+    ]
+    found = policies(settings, None, inputs)["identity"]
+    assert [role["Name"] for role in found] == [
+        "cloudtune identity, the workspace w",
+        "cloudtune inputs, the datastores lake",
+    ]
+    assert (found[1]["Actions"], found[1]["DataActions"]) == ([], [f"{BLOBS}/read"])
+    assert "assign it on the storage accounts of the datastores lake" in found[1]["Description"]
+
+
 @pytest.fixture(scope="module")
 def denying() -> Any:
     nothing = {"Name": "nothing", "Actions": ["none"], "AssignableScopes": ["/subscriptions/elsewhere"]}

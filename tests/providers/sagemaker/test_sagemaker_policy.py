@@ -278,3 +278,19 @@ def test_an_address_that_is_signed_in_advance_takes_what_its_signer_may(denying:
         urllib.request.urlopen(address)
     assert refused.value.code == 403
     assert b"s3:GetObject on resource" in refused.value.read()
+
+
+def test_places_of_the_config_in_other_buckets_are_read_alone() -> None:
+    inputs = ["s3://data/train", "s3://all", "s3://corp/cloudtune/own", "s3://corp/raw"]
+    found = statements(policies(SageMakerSettings(bucket="corp"), None, inputs)["identity"])
+    assert found["InputObjects"]["Action"] == ["s3:GetObject"]
+    assert found["InputObjects"]["Resource"] == [
+        "arn:aws:s3:::data/train",
+        "arn:aws:s3:::data/train/*",
+        "arn:aws:s3:::all/*",
+        "arn:aws:s3:::corp/raw",
+        "arn:aws:s3:::corp/raw/*",
+    ]
+    assert found["InputBucket"]["Action"] == ["s3:ListBucket"]
+    assert found["InputBucket"]["Resource"] == ["arn:aws:s3:::data", "arn:aws:s3:::all"]
+    assert "InputObjects" not in statements(policies(SageMakerSettings(bucket="corp"))["identity"])

@@ -136,3 +136,12 @@ def test_who_may_make_objects_may_not_overwrite_them_and_missing_ones_are_not_to
     with pytest.raises(exceptions.Forbidden, match=r"storage\.objects\.list"):
         bucket.blob("missing").download_as_bytes()
     assert bucket.blob("there").download_as_bytes() == b"1"
+
+
+def test_places_of_the_config_in_other_buckets_are_read_alone() -> None:
+    settings = VertexSettings(project="corp", bucket="one", service_account=ACCOUNT)
+    found = policies(settings, None, ["gs://data/train", "gs://data/test", "gs://one/more"])
+    assert included(found["identity"], "gs://data") == ["storage.objects.get", "storage.objects.list"]
+    assert found["identity"]["gs://data"]["predefined"] == ["roles/storage.objectViewer"]
+    assert "storage.objects.create" in included(found["identity"], "gs://one")
+    assert "gs://data" not in found["caller"]
