@@ -97,6 +97,21 @@ def space_from_hyperopt(space: object, notes: list[Note] | None = None) -> dict[
     return converted
 
 
+def values_by_name(space: object, point: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the values of a point of HyperOpt (by label, a choice by its index) by the names of the parameters here."""
+    reader = _Reader()
+    reader.read(as_apply(space), "", {})
+    known = {each.label: each for each in reader.found if each.label is not None}
+    values: dict[str, Scalar] = {}
+    for label, value in point.items():
+        each = known.get(label)
+        name = label if each is None else each.name
+        values[name] = plain(name, value)
+        if each is not None and isinstance(each.parameter, Categorical) and value in range(len(each.parameter.values)):
+            values[name] = each.parameter.values[int(value)]
+    return values
+
+
 class _Reader:
     """A walk through a graph, which collects its parameters in `found`, and notes about them in `notes`."""
 

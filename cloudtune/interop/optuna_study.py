@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from cloudtune.errors import ConfigError, Problem, SpecError
 from cloudtune.interop import legal_job_name, legal_names, note_of_name, plain
+from cloudtune.interop.first_trials import with_first
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.interop.optuna import space_from_optuna
 from cloudtune.interop.python_spaces import job_of_space
@@ -148,6 +149,8 @@ class _Reader:
             constraints=[{"metric": metric, "max": 0} for metric in self._constraints().values()],
         )
         self._note_rest()
+        job, own = with_first(job, self._enqueued(), self._names, "enqueued trials")
+        self._notes += own
         return Imported(job, (*self._notes, *notes), tuple(self._rows(metrics)))
 
     def _union(self) -> dict[str, BaseDistribution]:
@@ -206,9 +209,15 @@ class _Reader:
         if constraints := self._constraints():
             message = f"its constraints are bounds of 0 on {', '.join(constraints.values())}: report these metrics"
             self._note("", message)
-        left = len(self._trials) - len(self._completed)
+        left = len(self._trials) - len(self._completed) - len(self._enqueued())
         if left:
             self._note("", f"{left} trials that did not complete are left out")
+
+    def _enqueued(self) -> list[dict[str, Scalar]]:
+        """Return the parameters of the trials that `Study.enqueue_trial` added and none has run."""
+        waiting = [trial for trial in self._trials if trial.state is TrialState.WAITING]
+        fixed = [trial.system_attrs.get("fixed_params", {}) for trial in waiting]
+        return [{name: plain(name, value) for name, value in given.items()} for given in fixed if given]
 
     # Conditions
 

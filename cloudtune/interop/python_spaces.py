@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, Problem, SpecError
-from cloudtune.interop import legal_job_name, note_of_name, with_legal_names
+from cloudtune.interop import legal_job_name, legal_names, note_of_name, with_legal_names
+from cloudtune.interop.first_trials import with_first
 from cloudtune.interop.formats import Format, Imported, Note
 from cloudtune.plugins.extras import install
 from cloudtune.spec.job import TuningJob
@@ -17,6 +18,7 @@ from cloudtune.spec.job import TuningJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudtune.space.parameters import Scalar
     from cloudtune.space.space import Entries
 
     Converted = tuple[Entries, dict[str, Any], list[Note]]
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 TRIALS = 100
 """The number of trials for a source without one."""
+
+POINTS = "points_to_evaluate"
+"""The argument of HyperOpt's ``fmin`` and of Ray Tune's searchers with the points to try first."""
 
 COMMAND = "python train.py"
 """The placeholder for an unknown command."""
@@ -74,7 +79,13 @@ class _PythonSpace(Format):
             raise SpecError([Problem(path if colon else "", message if colon else path)], source) from None
         name = legal_job_name(source.partition(":")[0].rpartition(".")[2], "job")
         job, notes = job_of_space(name, parameters, source, **fields)
-        return Imported(job, (*own, *notes))
+        given = [self._given(space, point) for point in _points_beside(source)]
+        job, first = with_first(job, given, legal_names(parameters), POINTS)
+        return Imported(job, (*own, *notes, *first))
+
+    @abstractmethod
+    def _given(self, space: Any, point: Mapping[str, Any]) -> "Mapping[str, Scalar]":
+        """Return the values of one of the library's points to evaluate first, by the names of the space's parameters."""
 
     @abstractmethod
     def _converter(self) -> "Converter":
@@ -109,6 +120,11 @@ class HyperoptSpace(_PythonSpace):
 
         return convert
 
+    def _given(self, space: Any, point: Mapping[str, Any]) -> "Mapping[str, Scalar]":
+        from cloudtune.interop.hyperopt import values_by_name  # noqa: PLC0415  # optional
+
+        return values_by_name(space, point)
+
 
 _ROUNDED = "rounded distributions (quniform and the like) become evenly spaced values, all equally likely"
 
@@ -139,6 +155,19 @@ class RayTuneSpace(_PythonSpace):
             return parameters, {}, notes
 
         return convert
+
+    def _given(self, space: Any, point: Mapping[str, Any]) -> "Mapping[str, Scalar]":  # noqa: ARG002  # no names of its own
+        from cloudtune.interop.ray_tune import flat  # noqa: PLC0415  # optional
+
+        return flat(point)
+
+
+def _points_beside(source: str) -> list[Mapping[str, Any]]:
+    """Return what stands as ``points_to_evaluate`` in the module of a space, as both libraries call it; [] for none."""
+    points = getattr(importlib.import_module(source.partition(":")[0]), POINTS, None)
+    if not isinstance(points, list | tuple):
+        return []
+    return [point for point in points if isinstance(point, Mapping)]
 
 
 def _called(space: "Callable[[], Any]", source: str) -> Any:

@@ -66,6 +66,11 @@ def grid_names(space: Mapping[str, Any]) -> list[str]:
     return [name for name, value in _walk(space, "") if _grid_values(value) is not None]
 
 
+def flat(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a config of Ray Tune by the names that its space's parameters have here."""
+    return {name: plain(name, value) for name, value in _walk(point, "")}
+
+
 def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield each leaf of a space with its name; as in Ray, dicts and lists are searched (variant_generator.py)."""
     if isinstance(value, Mapping) and _grid_values(value) is None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
+from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.store.rows import charges_of, charges_text
 from cloudtune.store.store import RunStore, Store
@@ -50,12 +51,13 @@ class Journal(RunStore):
         columns: Mapping[str, object] | None = None,
         taken: Iterable[int] = (),
     ) -> None:
-        changed, new, happened = list(trials), list(reports), list(events)
-        super().write(trials=changed, reports=new, events=happened, columns=columns, taken=taken)
+        changed, new, happened, ids = list(trials), list(reports), list(events), list(taken)
+        super().write(trials=changed, reports=new, events=happened, columns=columns, taken=ids)
         for reported in _batches(new):
             self._enter(reports=[asdict(report) for report in reported])
         for some in _batches(changed):
-            self._enter(trials=[{**asdict(trial), "charges": charges_text(trial.charges)} for trial in some])
+            among = {"taken": len(ids)} if some[-1] is changed[-1] and ids else {}
+            self._enter(trials=[{**asdict(trial), "charges": charges_text(trial.charges)} for trial in some], **among)
         changed_columns = {name: value for name, value in (columns or {}).items() if name != "native"}
         if happened or changed_columns:
             self._enter(events=happened, columns=changed_columns)
@@ -117,6 +119,7 @@ class Reader:
             reports=[Report(**data) for data in entry.get("reports", [])],
             events=[(number, message) for number, message in entry.get("events", [])],
             columns={**entry.get("columns", {}), "native": native},
+            taken=[each.id for each in enqueued(self._run)[: entry.get("taken", 0)]],
         )
 
 
@@ -126,9 +129,16 @@ def _trial(data: Mapping[str, Any]) -> Trial:
 
 
 def copy(source: RunStore, target: RunStore) -> None:
-    """Write all trials and reports of a run in one store into the same run in another, replacing the reports there."""
+    """Write all trials and reports of a run in one store into the same run in another, replacing the reports there.
+
+    What is enqueued for the run goes along; what the source has taken up, the target has no longer.
+    """
     reports = list(source.reports())
     for trial in target.trials():
         for attempt in range(1, trial.attempt + 1):
             target.forget_reports(trial.number, attempt)
-    target.write(trials=source.history(), reports=reports)
+    left, known = enqueued(source), enqueued(target)
+    gone = known[: max(len(known) - len(left), 0)]
+    target.write(trials=source.history(), reports=reports, taken=[each.id for each in gone])
+    if not known:
+        enqueue(target, [each.parameters for each in left])

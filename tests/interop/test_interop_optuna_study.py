@@ -213,3 +213,16 @@ def test_the_job_learns_from_the_trials_of_the_study(
     assert len(list(csv.DictReader(table.open()))) == 8
     assert run_app(command) == 0
     assert "note: 8 finished trials: --trials known.csv lets the job learn from them" in capsys.readouterr().err
+
+
+def test_enqueued_trials_that_none_has_run_come_first() -> None:
+    study = studied(branching, 20)
+    study.enqueue_trial({"kernel": "poly", "degree": 3})
+    study.enqueue_trial({"C": 1e9})
+    study.enqueue_trial({"kernel": "rbf"})
+    imported = job_from_study(study)
+    assert imported.job.first == ({"kernel": "poly", "degree": 3}, {"kernel": "rbf"})
+    notes = [str(note) for note in imported.notes]
+    assert "enqueued trials: they are its 2 first trials (first)" in notes
+    assert any(note.startswith("enqueued trials: {'C': 1000000000.0} is left out: C: ") for note in notes), notes
+    assert not any("did not complete" in note for note in notes)

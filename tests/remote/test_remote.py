@@ -18,8 +18,9 @@ from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.provider.handle import RunHandle
-from cloudtune.remote.journal import PREFIX, Journal, Reader
+from cloudtune.remote.journal import PREFIX, Journal, Reader, copy
 from cloudtune.run import Run
+from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 from cloudtune.testing.conformance import wait_until
@@ -113,6 +114,26 @@ def test_a_driver_that_was_started_again_goes_on_where_its_store_was(tmp_path: P
         reader.read(line)
     assert not reader.gap
     assert all_of(here) == all_of(far.run("r"))
+
+
+def test_enqueued_trials_go_along_with_the_driver_and_are_taken_up_once(tmp_path: Path) -> None:
+    lines: list[str] = []
+    here, far = store_in(tmp_path / "here").run("r"), store_in(tmp_path / "far").run("r")
+    enqueue(here, [{"x": 0.25}, {"x": 0.5}])
+    copy(here, far)
+    taken, left = enqueued(far)
+    journal = Journal(far.store, "r", lines.append)
+    journal.write(trials=[Trial(0, {"x": 0.25}, origin="tried")], taken=[taken.id])
+    for _ in range(2):  # the second time there is nothing new
+        reader = Reader(here)
+        for line in lines:
+            reader.read(line)
+    assert here.trials() == far.trials() == [Trial(0, {"x": 0.25}, origin="tried")]
+    assert [each.parameters for each in enqueued(here)] == [left.parameters] == [{"x": 0.5}]
+    journal.write(trials=[Trial(1, {"x": 0.5}, origin="tried")], taken=[left.id])  # of which no line arrives
+    copy(far, here)
+    assert here.trials() == far.trials()
+    assert enqueued(here) == []
 
 
 def test_a_line_is_short_enough_for_any_service(tmp_path: Path) -> None:
