@@ -21,6 +21,7 @@ from cloudtune.provider.interface import Provider
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import ProgressCounter
 from cloudtune.search import Search
+from cloudtune.spec.choice import choice_for
 from cloudtune.spec.extending import Used, changes, extended
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.enqueued import enqueued
@@ -71,13 +72,16 @@ class Reopening:
             SpecError: the limits are not valid.
         """
 
+        found: list[str] = []
+
         def change(now: _Change) -> None:
             before = now.job
             now.job = extended(before, more, limits, self._used(now.trials))
-            found = changes(before.limits, now.job.limits)
+            found.extend([*changes(before.limits, now.job.limits), *_other_strategy(before, now.job)])
             now.events += [(None, f"extended: {'; '.join(found)}")] if found else []
 
-        return [message.removeprefix("extended: ") for _, message in self._apply(change).events]
+        self._apply(change)
+        return found
 
     def retry(self, numbers: Collection[int], states: Collection[TrialState]) -> list[int]:
         """Have trials without a result run again, with the same parameters; return their numbers.
@@ -205,6 +209,14 @@ class Reopening:
         if now.job.limits != before.limits:
             columns |= _with_limits(record, now, before)
         self._run.write(trials=now.changed, events=now.events, columns=columns)
+
+
+def _other_strategy(before: TuningJob, after: TuningJob) -> list[str]:
+    """Return what ``strategy: auto`` chooses for a job with other limits, if that differs from before."""
+    old, new = choice_for(before), choice_for(after)
+    if old is None or new is None or old.strategy == new.strategy:
+        return []
+    return [f"strategy (auto): {old.strategy.type} → {new.strategy.type}, since {new.reason}"]
 
 
 def _again(trial: Trial) -> str:

@@ -236,6 +236,17 @@ def test_repetitions_of_a_confirmed_run_keep_their_numbers_and_count_as_no_trial
     assert len({trial.number for trial in run.trials()}) == len(run.trials())
 
 
+def test_auto_chooses_anew_for_longer_limits_and_says_so(made: Made) -> None:
+    run = made(space=GRID["space"], strategy={"type": "auto", "seed": 1}, limits={"trials": 2})
+    drive(run)
+    assert reopening(run).extend({"trials": 5}, {}) == [
+        "limits.trials: 2 → 7",
+        "strategy (auto): bayesian → grid, since all 3 combinations of the space fit into 7 trials",
+    ]
+    assert drive(run) is RunState.COMPLETED
+    assert sorted(str(trial.parameters["x"]) for trial in run.trials()) == ["0.0", "0.5", "1.0"]
+
+
 def test_a_spent_budget_needs_more_of_it(made: Made) -> None:
     run = made(machines=True, limits={"trials": 9, "cost": 2})
     launcher = Billed(good)

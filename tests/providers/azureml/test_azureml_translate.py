@@ -192,6 +192,7 @@ def test_what_does_not_vary_is_a_word_of_the_command() -> None:
         ({"strategy": {"type": "bayesian"}, "stopping": {"type": "median"}}, "stopping"),
         ({"stopping": {"type": "curve"}}, "stopping"),
         ({"retries": 1}, "retries"),
+        ({"first": [{"x": 1}]}, "first"),
         ({"warm_start": {"runs": ["before"]}}, "warm_start"),
         ({"objective": [{"metric": "a", "goal": "minimize"}, {"metric": "b", "goal": "minimize"}]}, "objective"),
         ({"strategy": {"type": "grid", "levels": 3}, "space": {"x": {"type": "int", "low": 1, "high": 2000}}, "limits": {"trials": 9}}, "strategy"),

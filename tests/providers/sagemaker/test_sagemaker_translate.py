@@ -152,6 +152,7 @@ def test_a_grid_becomes_categories_and_ends_by_itself() -> None:
         ({"strategy": {"type": "hyperband", "max_resource": 9, "searcher": "bayesian"}}, "strategy.searcher"),
         ({"stopping": {"type": "bandit", "slack_factor": 0.1}}, "stopping"),
         ({"retries": 1}, "retries"),
+        ({"first": [{"x": 1}]}, "first"),
         ({"objective": [{"metric": "a", "goal": "minimize"}, {"metric": "b", "goal": "minimize"}]}, "objective"),
         ({"objective": {"metric": "a", "goal": "minimize", "measurement": "best"}}, "objective[0].measurement"),
         ({"strategy": {"type": "grid"}, "space": {"x": {"type": "int", "low": 1, "high": 31}}, "limits": {"trials": None}}, "strategy"),

@@ -206,6 +206,7 @@ def test_several_objectives_are_several_metrics() -> None:
         ({"strategy": {"type": "bayesian", "startup": 3}}, "strategy.startup"),
         ({"stopping": {"type": "bandit", "slack_factor": 0.1}}, "stopping"),
         ({"retries": 1}, "retries"),
+        ({"first": [{"x": 1}]}, "first"),
         ({"warm_start": {"runs": ["before"]}}, "warm_start"),
         ({"objective": [{"metric": "a", "goal": "minimize"}, {"metric": "b", "goal": "minimize", "measurement": "best"}]}, "objective"),
         ({"strategy": {"type": "grid"}, "space": {"m": {"type": "categorical", "values": ["a", "b"]}, "k": {"type": "int", "low": 1, "high": 2, "when": {"m": "a"}}}}, "strategy"),
