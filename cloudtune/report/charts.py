@@ -162,17 +162,30 @@ def importances(study: Study) -> Chart | str:
             "pattern": hatched(["", "/", "x", ".", "+"][index % 5]),
         }
         values = [shares[name] for name in names]
-        texts = {"text": [f"{value:.0%}" for value in values], "textposition": "outside", "cliponaxis": False}
+        texts: Figure = {"cliponaxis": False}
+        aim = [each.metric for each in study.job.objective].index(metric)
+        ends = study.aimed(aim).share_ends
+        spans = [ends.get(name, (value, value)) for name, value in zip(names, values, strict=True)]
+        texts["error_x"] = {
+            "type": "data",
+            "symmetric": False,
+            "array": [max(high - value, 0.0) for (_, high), value in zip(spans, values, strict=True)],
+            "arrayminus": [max(value - low, 0.0) for (low, _), value in zip(spans, values, strict=True)],
+            "color": GREY,
+            "thickness": 1.5,
+            "width": 4,
+        }
         places = {"x": values, "y": list(range(len(names)))}
         traces.append({**bar, **places, **texts, "marker": looks, "hoverinfo": "skip"})
-    labels = {"tickvals": list(range(len(names))), "ticktext": [plain(short(name, 24)) for name in names]}
-    widest = max(max(shares.values()) for _, shares in usable)
-    across = {"tickformat": ".0%", "range": [0, min(1.15 * widest + 0.02, 1.1)]}
+    told = {name: f" {usable[0][1][name]:.0%}" if len(usable) == 1 else "" for name in names}
+    labels = {"tickvals": list(range(len(names))), "ticktext": [plain(short(name, 24)) + told[name] for name in names]}
+    across = {"tickformat": ".0%", "range": [0, 1.02]}
     height = 100 + max(28, 16 * len(usable)) * len(names)
     drawn = layout("share of the importance", "", height, xaxis=across, yaxis=labels)
     caption = (
         "How much each parameter decides whether a trial is among the best tenth: how differently it is distributed "
-        f"there and among all {len(study.ranked):,} completed trials (PED-ANOVA, arXiv 2304.10255)."
+        f"there and among all {len(study.ranked):,} completed trials (PED-ANOVA, arXiv 2304.10255). "
+        "Whiskers span 90 % of what the share would be with other trials of the same kind (bootstrap)."
     )
     return Chart(caption, {"data": traces, "layout": drawn})
 

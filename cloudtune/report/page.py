@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.plugins.version import __version__
-from cloudtune.report import charts, costs, parameters, tables
+from cloudtune.report import charts, costs, model, parameters, tables
 from cloudtune.report.looks import Chart, Figure
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment
@@ -121,6 +121,10 @@ def _parameter_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
     importance = charts.importances(study)
     intro = _caption(importance) if isinstance(importance, str) else _chart(figures, "importance", importance)
     sections = [_section("Parameter importance", intro)]
+    effects = model.effects(study)
+    drawn = [_chart(figures, f"effect-{at}", chart, shared_caption=True) for at, (_, chart) in enumerate(effects)]
+    grid = f'{_caption(model.effects_caption(study, effects))}<div class="grid">{"".join(drawn)}</div>' if drawn else ""
+    sections.append(_section("The model\u2019s view", model.expectations(study) + grid))
     parallel = parameters.parallel(study)
     if parallel is not None:
         sections.append(_section("Parallel coordinates", _chart(figures, "parallel", parallel)))

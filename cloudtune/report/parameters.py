@@ -62,9 +62,11 @@ def parallel(study: Study) -> Chart | None:
     axis = value_axis((study.values[trial.number] for trial in study.ranked), study.objective.goal)
     values = [_within(study.values[trial.number], axis) for trial in trials]
     axes = [_parallel_axis(dimension, trials) for dimension in dimensions]
+    if study.job.constraints:
+        axes.append(_feasible_axis(study, trials))
     axes.append(_objective_axis(study, values, axis))
     line = {
-        "color": axes[-1]["values"],
+        "color": _colours(study, trials, axes[-1]["values"]),
         "colorscale": _SCALE,
         "reversescale": study.objective.goal == "minimize",
         "showscale": False,
@@ -72,6 +74,18 @@ def parallel(study: Study) -> Chart | None:
     trace = {"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -15 if len(axes) > 6 else 0}
     figure = {"data": [trace], "layout": {"height": 440, "margin": {"l": 92, "r": 60, "t": 84, "b": 28}}}
     return Chart(_parallel_caption(study, trials, dimensions, axis), figure)
+
+
+def _feasible_axis(study: Study, trials: list[Trial]) -> Figure:
+    """Return the axis on which feasible trials lie apart from the others; a selection on it shows either alone."""
+    values = [0.0 if study.why_infeasible(trial) else 1.0 for trial in trials]
+    return {"label": "feasible", "values": values, "range": [-0.1, 1.1], "tickvals": [0, 1], "ticktext": ["no", "yes"]}
+
+
+def _colours(study: Study, trials: list[Trial], values: list[float]) -> list[float]:
+    """Return what the colours of lines are by: the objective, and for infeasible trials its worst value."""
+    worst = max(values) if study.objective.goal == "minimize" else min(values)
+    return [worst if study.why_infeasible(trial) else value for trial, value in zip(trials, values, strict=True)]
 
 
 def _within(value: float, axis: ValueAxis) -> float:
@@ -110,6 +124,8 @@ def _parallel_axis(dimension: Dimension, trials: list[Trial]) -> Figure:
 def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimension], axis: ValueAxis) -> str:
     few = f"{len(trials):,} of the" if len(trials) < len(study.ranked) else "The"
     caption = f"{few} completed trials, each a line through its parameters to its {study.objective.metric}; the stronger the colour stands out, the better."
+    if study.job.constraints:
+        caption += " Trials that violate a constraint have the colour of the worst."
     if "range" in axis.settings:
         caption += " Outliers are drawn at the end of its axis."
     if len(dimensions) < len(_varying(study, len(study.space.dimensions))):

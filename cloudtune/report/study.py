@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
 from cloudtune.results.confirmation import Confirmed, settled
-from cloudtune.results.constraints import nearest_trial, why_infeasible
+from cloudtune.results.constraints import nearest_trial, violations, why_infeasible
 from cloudtune.results.course import course_of
-from cloudtune.results.importance import importance
+from cloudtune.results.importance import importance, importance_intervals
 from cloudtune.results.objectives import best_trial, losses, pareto_front
-from cloudtune.space.space import Space
+from cloudtune.search.insight import Insight
+from cloudtune.space.space import Space, Values
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Report, RunRecord, Trial, TrialState
@@ -135,8 +136,31 @@ class Study:
     @cached_property
     def shares(self) -> dict[str, float] | None:
         """The importance of each parameter; see `cloudtune.results.importance.importance`."""
-        sign = 1 if self.objective.goal == "minimize" else -1
-        return importance(self.space, [(trial.parameters, sign * self.values[trial.number]) for trial in self.ranked])
+        return importance(self.space, self.lost)
+
+    @cached_property
+    def share_ends(self) -> dict[str, tuple[float, float]]:
+        """The ends of the interval of each of `shares`; see `cloudtune.results.importance.importance_intervals`."""
+        return importance_intervals(self.space, self.lost)
+
+    @property
+    def sign(self) -> int:
+        """What turns a value of the objective into a loss, and back."""
+        return 1 if self.objective.goal == "minimize" else -1
+
+    @property
+    def lost(self) -> list[tuple[Values, float]]:
+        """The parameters and the loss of each of `ranked`."""
+        return [(trial.parameters, self.sign * self.values[trial.number]) for trial in self.ranked]
+
+    @cached_property
+    def insight(self) -> Insight:
+        """What a Gaussian process makes of the completed trials."""
+        found = sorted(self.ranked, key=lambda trial: trial.number)
+        lost = [(trial.parameters, self.sign * self.values[trial.number]) for trial in found]
+        limits = self.job.constraints
+        beyond = [max(violations(limits, trial.metrics)) for trial in found] if limits else None
+        return Insight(self.space, lost, beyond)
 
 
 def choose(trials: Sequence[Trial], most: int) -> list[Trial]:

@@ -1,7 +1,7 @@
 """Parameter importance by PED-ANOVA (Watanabe, Bansal & Hutter 2023, arXiv 2304.10255)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cloudtune.space.axes import Axis
@@ -24,6 +24,8 @@ _CELLS = 64
 """Equal parts of an axis on which densities are compared."""
 _PRIOR = 1.0
 """The weight, in trials, of the uniform density that is mixed in, so that an empty cell does not decide."""
+_REPLICATES = 100
+"""Replicates of the bootstrap for the intervals."""
 _SHUFFLES = 200
 """Random groups of trials that estimate the divergence due to chance alone."""
 
@@ -50,23 +52,74 @@ def importance(space: Space, trials: Sequence[tuple[Values, float]]) -> dict[str
         A share for each name with more than one value, the largest first. They sum to 1, or all are 0 where no
         parameter sets the best trials apart. None for fewer than `MIN_TRIALS` trials, or nothing that varies.
     """
-    import numpy as np  # noqa: PLC0415  # loaded only where importance is asked for
-
-    placed = [(loss, points) for values, loss in trials if (points := _positions(space, values)) is not None]
-    varying = [(index, each) for index, each in enumerate(space.dimensions) if each.axis.size != 1]
-    if len(placed) < MIN_TRIALS or not varying:
+    placed = _placed(space, trials)
+    columns = list(_columns(space, placed))
+    if len(placed) < MIN_TRIALS or not columns:
         return None
-    placed.sort(key=lambda pair: pair[0])
-    groups = _groups(len(placed), max(_LEAST_TOP, math.ceil(TOP * len(placed))))
+    groups = _groups(len(placed), _top(len(placed)))
     scores: dict[str, float] = {}
-    for index, dimension in varying:
-        column = [points[index] for _, points in placed]
-        exists = np.array([position is not None for position in column])
-        cells = _densities(dimension.axis, [position for position in column if position is not None])
-        scores[dimension.name] = scores.get(dimension.name, 0.0) + _score(cells, groups, exists)
+    for name, cells, exists in columns:
+        scores[name] = scores.get(name, 0.0) + _score(cells, groups, exists)
     total = sum(scores.values())
     shares = {name: score / total if total > 0 else 0.0 for name, score in scores.items()}
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def importance_intervals(space: Space, trials: Sequence[tuple[Values, float]]) -> dict[str, tuple[float, float]]:
+    """Return the ends of the 90 % interval of each parameter's `importance`, by the bootstrap over the trials.
+
+    A replicate has as many trials, drawn with replacement. The divergence that is due to chance is taken off as that of all
+    trials has it.
+
+    Args:
+        space: see `importance`.
+        trials: see `importance`.
+
+    Returns:
+        The ends by name; empty where `importance` is None.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    placed = _placed(space, trials)
+    columns = list(_columns(space, placed))
+    if len(placed) < MIN_TRIALS or not columns:
+        return {}
+    count, top = len(placed), _top(len(placed))
+    groups = _groups(count, top)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1.0 / count), size=_REPLICATES).astype(float)
+    best = np.clip(top - (drawn.cumsum(axis=1) - drawn), 0.0, drawn)  # of each trial, how often it is among the best
+    scores: dict[str, Floats] = {}
+    for name, cells, exists in columns:
+        chance = float(_divergences(cells, groups[1:, exists], cells.sum(axis=0), len(cells)).mean())
+        inside, every = best[:, exists], drawn[:, exists]
+        beyond = np.maximum(_divergences(cells, inside, every @ cells, every.sum(axis=1)[:, None]) - chance, 0.0)
+        share = (inside.sum(axis=1) / top) ** 2 / np.maximum(every.sum(axis=1) / count, 1.0 / count)
+        scores[name] = scores.get(name, np.zeros(_REPLICATES)) + beyond * share
+    total = np.sum(list(scores.values()), axis=0)
+    shares = {name: np.divide(each, total, out=np.zeros_like(each), where=total > 0) for name, each in scores.items()}
+    ends = {name: np.quantile(each, (0.05, 0.95)) for name, each in shares.items()}
+    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def _placed(space: Space, trials: Sequence[tuple[Values, float]]) -> list[list[float | None]]:
+    """Return the positions of the trials that are of the space, the best first."""
+    placed = [(loss, points) for values, loss in trials if (points := _positions(space, values)) is not None]
+    return [points for _, points in sorted(placed, key=lambda pair: pair[0])]
+
+
+def _top(count: int) -> int:
+    return max(_LEAST_TOP, math.ceil(TOP * count))
+
+
+def _columns(space: Space, placed: Sequence[list[float | None]]) -> Iterator[tuple[str, "Floats", "NDArray[np.bool_]"]]:
+    """Yield of each dimension that varies its name, the densities of the trials that have it, and which these are."""
+    import numpy as np  # noqa: PLC0415
+
+    for index, dimension in enumerate(space.dimensions):
+        if dimension.axis.size != 1:
+            column = [points[index] for points in placed]
+            exists = np.array([position is not None for position in column], dtype=bool)
+            yield dimension.name, _densities(dimension.axis, [each for each in column if each is not None]), exists
 
 
 def _positions(space: Space, values: Values) -> list[float | None] | None:
@@ -119,9 +172,22 @@ def _score(cells: "Floats", groups: "Floats", exists: "NDArray[np.bool_]") -> fl
     having = members.sum(axis=1)
     if not having[0]:
         return 0.0
-    uniform = _PRIOR / cells.shape[1]
-    everywhere = (cells.sum(axis=0) + uniform) / (len(cells) + _PRIOR)
-    inside = (members @ cells + uniform) / (having[:, None] + _PRIOR)
-    divergences = (everywhere * (inside / everywhere - 1.0) ** 2).sum(axis=1)
+    divergences = _divergences(cells, members, cells.sum(axis=0), len(cells))
     beyond = max(float(divergences[0] - divergences[1:].mean()), 0.0)
     return beyond * float((having[0] / groups[0].sum()) ** 2 / exists.mean())
+
+
+def _divergences(cells: "Floats", members: "Floats", sums: "Floats", count: "Floats | int") -> "NDArray[np.float64]":
+    """Return the Pearson divergence of the density of each group of trials from that of all of them.
+
+    Args:
+        cells: a row of densities for each trial.
+        members: a row for each group: how often each trial is in it.
+        sums: of the densities of all trials by cell, for all groups or in a row for each.
+        count: of all trials, for all groups or in a row for each.
+    """
+    uniform = _PRIOR / cells.shape[1]
+    everywhere = (sums + uniform) / (count + _PRIOR)
+    inside = (members @ cells + uniform) / (members.sum(axis=1)[:, None] + _PRIOR)
+    divergences: NDArray[np.float64] = (everywhere * (inside / everywhere - 1.0) ** 2).sum(axis=1)
+    return divergences

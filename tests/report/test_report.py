@@ -188,9 +188,19 @@ def test_all_sections_are_there_for_a_run_with_everything(report: Callable[..., 
     assert page.headings == [
         heading for heading in HEADINGS if heading not in ("Pareto front", "Objectives over time", "Cost over time")
     ]
-    assert {"history-0", "importance", "parallel", "slice-0", "slice-1", "slice-2", "curves", "timeline"} == set(
-        page.data("figures")
-    )
+    assert {
+        "history-0",
+        "importance",
+        "effect-0",
+        "effect-1",
+        "effect-2",
+        "parallel",
+        "slice-0",
+        "slice-1",
+        "slice-2",
+        "curves",
+        "timeline",
+    } == set(page.data("figures"))
 
 
 def test_a_run_that_was_charged_says_what_it_cost(report: Callable[..., Page]) -> None:

@@ -9,7 +9,7 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloudtune.results.importance import MIN_TRIALS, importance
+from cloudtune.results.importance import MIN_TRIALS, importance, importance_intervals
 from cloudtune.space.parameters import Categorical, Constant, Float, Int
 from cloudtune.space.space import Entries, Space, Values
 
@@ -135,3 +135,22 @@ def test_shares_are_finite_sum_to_one_or_are_all_nothing_and_never_change(
     assert found == importance(space, trials)
     assert all(math.isfinite(share) and share >= 0 for share in found.values())
     assert sum(found.values()) == pytest.approx(1.0) or not any(found.values())
+
+
+def test_intervals_hold_the_shares_and_grow_narrower_with_more_trials() -> None:
+    space = Space({name: Float(low=0.0, high=1.0) for name in "ab"})
+    widths = {}
+    for count in (30, 1000):
+        source = random.Random(3)
+        settings = [{"a": source.random(), "b": source.random()} for _ in range(count)]
+        trials: list[tuple[Values, float]] = [
+            (dict(each), (each["a"] - 0.5) ** 2 + 0.3 * each["b"] ** 2) for each in settings
+        ]
+        found, ends = importance(space, trials), importance_intervals(space, trials)
+        assert found is not None
+        for name, (low, high) in ends.items():
+            assert 0.0 <= low <= high <= 1.0
+            assert low - 0.15 <= found[name] <= high + 0.15
+        widths[count] = ends["a"][1] - ends["a"][0]
+    assert widths[1000] < 0.5 * widths[30]
+    assert importance_intervals(space, trials[:5]) == {}

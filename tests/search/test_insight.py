@@ -1,0 +1,84 @@
+"""What a Gaussian process makes of finished trials: the best that it expects, its intervals and the effects of parameters."""
+
+import math
+import random
+
+import pytest
+
+from cloudtune.search.insight import LEAST, Insight
+from cloudtune.space.parameters import Categorical, Float
+from cloudtune.space.space import Space, Values
+
+SPACE = Space(
+    {
+        "x": Float(low=0.0, high=1.0),
+        "kind": Categorical(values=("a", "b")),
+        "m": Float(low=0.0, high=1.0, when={"kind": "a"}),
+        "idle": Float(low=0.0, high=1.0),
+    }
+)
+NOISE = 0.05
+
+
+def true_loss(values: Values) -> float:
+    x, kind = values["x"], values["kind"]
+    assert isinstance(x, float)
+    return (x - 0.3) ** 2 + (0.5 if kind == "a" else 0.0) + 1.0
+
+
+def noisy(count: int, seed: int = 1) -> list[tuple[Values, float]]:
+    source = random.Random(seed)
+    settings = [SPACE.at([source.random() for _ in SPACE.dimensions]) for _ in range(count)]
+    return [(values, true_loss(values) + source.gauss(0, NOISE)) for values in settings]
+
+
+@pytest.mark.parametrize("count", [60, 3000])
+def test_the_best_is_expected_where_it_is_and_luck_is_not_believed(count: int) -> None:
+    trials = noisy(count)
+    insight = Insight(SPACE, trials)
+    best = insight.best()
+    assert best is not None
+    assert best.parameters["kind"] == "b"
+    assert true_loss(best.parameters) < 1.05
+    assert best.low <= best.loss <= best.high
+    assert best.low - 0.03 <= true_loss(best.parameters) <= best.high + 0.03
+    lucky, value = min(trials, key=lambda pair: pair[1])
+    assert insight.expected(lucky).loss > value  # the lowest of many noisy values is too low
+    assert abs(insight.expected(lucky).loss - true_loss(lucky)) < abs(value - true_loss(lucky))
+
+
+def test_effects_follow_the_parameters_that_matter_and_are_flat_for_the_others() -> None:
+    insight = Insight(SPACE, noisy(120))
+    by_name = {SPACE.dimensions[index].name: insight.effect(index) for index in range(4)}
+    x, kind, m, idle = (by_name[name] for name in ("x", "kind", "m", "idle"))
+    assert x is not None and kind is not None and m is not None and idle is not None  # noqa: PT018
+    assert x.positions[x.losses.index(min(x.losses))] == pytest.approx(0.3, abs=0.11)
+    assert max(idle.losses) - min(idle.losses) < 0.3 * (max(x.losses) - min(x.losses))
+    assert 0.2 < kind.losses[0] - kind.losses[1] < 0.7  # the worse half is compressed
+    assert all(low <= middle <= high for low, middle, high in zip(x.low, x.losses, x.high, strict=True))
+    assert all(math.isfinite(value) for value in m.losses)
+
+
+def test_the_best_is_looked_for_where_constraints_are_kept() -> None:
+    trials = noisy(80)
+    far = [0.6 - values["x"] for values, _ in trials]  # type: ignore[operator]  # x must be at least 0.6
+    best = Insight(SPACE, trials, far).best()
+    assert best is not None
+    assert 0.55 < best.parameters["x"] < 0.75  # type: ignore[operator]
+    assert Insight(SPACE, trials, [each + 9 for each in far]).best() is None
+
+
+def test_few_trials_and_strange_ones_give_no_insight() -> None:
+    assert not Insight(SPACE, noisy(LEAST - 1)).ready
+    foreign: list[tuple[Values, float]] = [({"other": 1}, 0.0)] * 30
+    assert not Insight(SPACE, foreign).ready
+    same = Insight(SPACE, [(values, 1.0) for values, _ in noisy(20)])
+    best = same.best()
+    assert best is not None
+    assert best.loss == pytest.approx(1.0)
+
+
+def test_the_same_trials_give_the_same_insight() -> None:
+    one, other = Insight(SPACE, noisy(40)), Insight(SPACE, noisy(40))
+    assert one.best() == other.best()
+    assert one.effect(0) == other.effect(0)
