@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cloudtune.search import Search
 from cloudtune.store.records import Report, Trial
 
 
@@ -59,11 +58,6 @@ def course(history: Iterable[Trial], reports: Iterable[Report]) -> list[Move]:
 def last_moment(moves: Sequence[Move]) -> int:
     """Return the highest number of a course; 0 for none."""
     return max((moment for move in moves for moment in _moments(move)), default=0)
-
-
-def tell(search: Search, trial: Trial) -> None:
-    """Tell a search how a trial ended, as it is in the store."""
-    search.tell(trial.number, trial.metrics, state=trial.state)
 
 
 def _asked(trial: Trial) -> Move:

@@ -5,7 +5,8 @@ order of these (`cloudtune.driver.course`), so that the suggestions of parallel 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudtune.driver import warm_start
@@ -13,9 +14,10 @@ from cloudtune.driver.course import Move, course
 from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.errors import ConfigError
 from cloudtune.search.followed import FollowedSearch
+from cloudtune.search.known_trials import KnownTrial
 from cloudtune.space.space import Values
-from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import TRIED, RunRecord
+from cloudtune.spec.job import Limits, TuningJob
+from cloudtune.store.records import EXTENSIONS, RUN_AGAIN, TRIED, RunRecord
 from cloudtune.store.store import RunStore
 
 
@@ -113,32 +115,86 @@ def replay(run: RunStore, mode: str) -> Replay:
         raise ConfigError(f"the service's own tuner suggested the trials of {run.id}: they cannot be derived anew here")
     record = run.record()
     job = TuningJob.from_data(json.loads(record.job))
-    search = FollowedSearch.for_job(job, seed=int(record.native["seed"]))
     known = warm_start.kept(run.folder)
-    if known:
-        warm_start.learn(search, job, known)
     moves = course(run.history(), run.reports())
     exact = all(move.known for move in moves)
-    found = _followed(search, moves if exact else _by_time(moves))
-    reasons = () if all(each.same for each in found) else tuple(_reasons(record, job, exact=exact, known=bool(known)))
+    found = _followed(_Stages(record, job, known), moves if exact else _by_time(moves))
+    same = all(each.same for each in found)
+    reasons = () if same else (*_reasons(record, job, exact=exact, known=bool(known)), *_run_again(run))
     return Replay(run.id, tuple(found), exact, reasons)
 
 
-def _followed(search: FollowedSearch, moves: Sequence[Move]) -> list[Replayed]:
-    found = []
-    for move in moves:
+class _Stages:
+    """The searches of a run, one for each of its limits: an extended run goes on as a search that knows of more trials.
+
+    Args:
+        record: of the run.
+        job: with its last limits.
+        known: trials of earlier runs.
+    """
+
+    def __init__(self, record: RunRecord, job: TuningJob, known: Sequence[KnownTrial]) -> None:
+        told = json.loads(record.native.get(EXTENSIONS, "[]"))
+        earlier = [(each["trials"], Limits.model_validate(each["before"])) for each in told]
+        self._jobs = [(until, job.model_copy(update={"limits": limits})) for until, limits in earlier] + [
+            (math.inf, job)
+        ]
+        self._seed, self._known = int(record.native["seed"]), known
+
+    def search(self, number: int, before: Sequence[Move], current: FollowedSearch | None) -> FollowedSearch:
+        """Return the search that suggests a trial: the current one, or the first or next, which has gone the same way.
+
+        Args:
+            number: of the trial.
+            before: all moves until then.
+            current: the search so far; None at the beginning.
+        """
+        if current is not None and number < self._jobs[0][0]:
+            return current
+        while number >= self._jobs[0][0]:
+            self._jobs.pop(0)
+        search = FollowedSearch.for_job(self._jobs[0][1], seed=self._seed)
+        if self._known:
+            warm_start.learn(search, self._jobs[0][1], self._known)
+        for move in before:
+            if move.kind == "ask":
+                search.restore(move.trial.number, move.trial.parameters, move.trial.origin)
+            else:
+                _take(search, move)
+        return search
+
+
+def _followed(stages: _Stages, moves: Sequence[Move]) -> list[Replayed]:
+    found: list[Replayed] = []
+    search: FollowedSearch | None = None
+    for place, move in enumerate(moves):
         trial = move.trial
         if move.kind == "ask":
+            search = stages.search(trial.number, moves[:place], search)
             suggestion = search.follow(trial.number, trial.parameters, trial.origin)
             suggested = None if suggestion is None else suggestion.parameters
             note = "chosen by a user" if trial.origin == TRIED else ""
             found.append(Replayed(trial.number, suggested == trial.parameters, trial.parameters, suggested, note))
-        elif move.report is not None:
-            if trial.number in search.pending:
-                search.report(trial.number, move.report.step, move.report.metrics)
-        else:
-            search.tell(trial.number, trial.metrics, state=trial.state)
+        elif search is not None:
+            _take(search, move)
     return found
+
+
+def _take(search: FollowedSearch, move: Move) -> None:
+    """Pass a report, or the end of a trial, to a search."""
+    trial = move.trial
+    if move.report is None:
+        search.tell(trial.number, trial.metrics, state=trial.state)
+    elif trial.number in search.pending:
+        search.report(trial.number, move.report.step, move.report.metrics)
+
+
+def _run_again(run: RunStore) -> Iterator[str]:
+    """Yield a reason for the trials that a user has had run again: how they had ended before is not kept."""
+    again = sorted({number for _, number, said in run.events() if number is not None and said.startswith(RUN_AGAIN)})
+    if again:
+        which = ", ".join(map(str, again))
+        yield f"run again for their user: {which}; what the search knew of them before is not kept"
 
 
 def _by_time(moves: Sequence[Move]) -> list[Move]:

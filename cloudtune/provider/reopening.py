@@ -25,7 +25,7 @@ from cloudtune.spec.choice import choice_for
 from cloudtune.spec.extending import Used, changes, extended
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.enqueued import enqueued
-from cloudtune.store.records import EXTENSIONS, WRITTEN, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import EXTENSIONS, RUN_AGAIN, WRITTEN, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore
 
 RETRIED = (TrialState.FAILED, TrialState.CANCELLED)
@@ -231,7 +231,7 @@ def _again(trial: Trial) -> str:
             f"trial {trial.number} is {trial.state.value}: only trials without a result are run again; {same}"
         )
     why = f": {trial.reason}" if trial.reason else ""
-    return f"is run again for its user (it was {trial.state.value}{why})"
+    return f"{RUN_AGAIN} (it was {trial.state.value}{why})"
 
 
 def _with_limits(record: RunRecord, now: _Change, before: TuningJob) -> dict[str, object]:

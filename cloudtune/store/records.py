@@ -69,6 +69,9 @@ ELSEWHERE = "driver"
 WRITTEN = "written"
 """Key of a run's notes: the job as it was written, as JSON, where `RunRecord.job` is what it became on the run's service."""
 
+RUN_AGAIN = "is run again for its user"
+"""The beginning of the event of a trial without a result that a user has had run again."""
+
 EXTENSIONS = "extensions"
 """Key of a run's notes: a JSON list with, for each time its limits were changed: ``time`` (seconds since 1970), ``trials`` (how many
 there were by then) and ``before`` (the limits until then, as the job has them). Suggestions before it were made with those."""

@@ -16,7 +16,7 @@ from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.driver.replay import replay
 from cloudtune.errors import ConfigError
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import Report, RunRecord, RunState, Trial
+from cloudtune.store.records import EXTENSIONS, RUN_AGAIN, Report, RunRecord, RunState, Trial
 from cloudtune.store.store import RunStore, Store
 
 SPACE = {
@@ -143,3 +143,31 @@ def test_a_run_of_an_earlier_version_is_replayed_by_its_times_and_says_so(tmp_pa
 def test_what_a_service_suggested_is_not_derived(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the service's own tuner suggested the trials of r-1"):
         replay(made(tmp_path, job_of()), "managed")
+
+
+def test_an_extended_run_is_derived_by_the_limits_of_each_time(tmp_path: Path) -> None:
+    few = job_of(
+        strategy={"type": "bayesian"},
+        limits={"trials": 9, "parallel": 2, "failed": 99},
+        confirm={"repeats": 1, "top": 2},
+    )
+    run = made(tmp_path, few)
+    driven(run, few)
+    more = few.model_copy(update={"limits": few.limits.model_copy(update={"trials": 20})})
+    entry = {"time": 1.0, "trials": len(run.trials()), "before": few.to_data(portable=True)["limits"]}
+    native = {**run.record().native, EXTENSIONS: json.dumps([entry])}
+    run.write(columns={"native": native, "job": json.dumps(more.to_data()), "state": "interrupted"})
+    driven(run, more)
+    found = replay(run, "driven")
+    assert found.exact
+    assert [each.number for each in found.trials if not each.same] == []
+    assert len(found.trials) == 18
+    numbers = [trial.number for trial in run.trials()]
+    assert numbers == list(range(len(numbers)))
+    run.write(events=[(5, f"{RUN_AGAIN} (it was failed)")], trials=[_moved(run.existing(6))])
+    assert "run again for their user: 5" in replay(run, "driven").reasons[-1]
+
+
+def _moved(trial: Trial) -> Trial:
+    trial.parameters["x"] = 0.123
+    return trial
