@@ -174,8 +174,9 @@ class Reopening:
                 counter.add(trial, None if failed else losses(now.job.objective, trial.metrics))
         reached = limit_reached(now.job, counter) or time_reached(now.job, record.elapsed)
         if reached is not None:
-            other = f"{self._run.command('resume')} --set limits.NAME=VALUE"
-            return f"{reached[1]}; `{other}` changes a limit, null takes it away"
+            again = f"`{self._run.command('retry')} --failed` runs them again, "
+            other = f"`{self._run.command('resume')} --set limits.NAME=VALUE` changes a limit, null takes it away"
+            return f"{reached[1]}; {again if reached[0] is RunState.FAILED else ''}{other}"
         plan = Plan.from_data(json.loads(record.plan))
         spending = Spending(now.job, plan.machines, plan.rates)
         spending.restore(now.trials)

@@ -244,6 +244,23 @@ def test_who_follows_may_leave_and_come_back(emulated: str, tmp_path: Path) -> N
     assert all(len(list(other.reports(number))) == 1 for number in range(6))
 
 
+@pytest.mark.complete
+@on_aws
+def test_a_run_that_ended_goes_on_under_another_driver_with_what_was_enqueued(emulated: str, tmp_path: Path) -> None:
+    job = job_of(tmp_path, SLOW, limits={"trials": 2})
+    run = api.submit(job, emulated, project=tmp_path, base=tmp_path, driver=emulated)
+    wait_until(lambda: run.refresh() is RunState.RUNNING)
+    with pytest.raises(ConfigError, match="does not see what is enqueued here"):
+        run.enqueue({"x": 0.25})
+    assert run.wait() is RunState.COMPLETED
+    assert run.enqueue({"x": 0.25}) is RunState.COMPLETED
+    assert run.extend(trials=2).wait() is RunState.COMPLETED
+    assert [trial.origin for trial in run.trials()] == ["", "", "tried", ""]
+    assert [trial.attempt for trial in run.trials()] == [1] * 4
+    assert (run.enqueued, run.trials()[2].metrics["score"]) == ([], 0.25)
+    assert sum("its driver is" in message for _, _, message in run.events()) == 2
+
+
 @on_aws
 def test_cancelling_ends_the_driver_and_all_that_it_launched(emulated: str, tmp_path: Path) -> None:
     script = "import time\ntime.sleep(100)\n"
