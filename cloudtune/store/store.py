@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -193,6 +193,11 @@ class Store:
         if "database" in self.__dict__:
             self.database.close()
             del self.database
+
+    def __del__(self) -> None:
+        """Close the connection, which is part of a circle of references and would stay open until they are collected."""
+        with suppress(sqlite3.ProgrammingError):  # it belongs to another thread
+            self.close()
 
 
 class RunStore:

@@ -174,7 +174,8 @@ def test_a_damaged_store_keeps_all_its_folders(project: Path) -> None:
 
 def test_a_damaged_run_keeps_its_folder(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ran(project)
-    database = Store(project).database
+    store = Store(project)
+    database = store.database
     database.execute("UPDATE runs SET job = 'no job'")
     database.commit()
     before = files_of(run)

@@ -1,5 +1,6 @@
 """The store: what is written is read back, by anyone, at any time."""
 
+import gc
 import itertools
 import multiprocessing
 import multiprocessing.synchronize
@@ -215,6 +216,21 @@ def test_nothing_but_reading_all_reports_scans_them(tmp_path: Path) -> None:
     few = next(count)
     assert len(list(run.reports())) == 100_001
     assert 10 < few < next(count) / 10
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there is no /proc")
+def test_a_store_that_nobody_has_any_more_is_closed_at_once(tmp_path: Path, run: RunStore) -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    gc.disable()
+    try:
+        before = opened()
+        for _ in range(10):
+            assert Store(tmp_path).records()
+        assert opened() - before < 10
+    finally:
+        gc.enable()
 
 
 def test_the_store_keeps_itself_out_of_version_control(tmp_path: Path, run: RunStore) -> None:
