@@ -198,7 +198,7 @@ class Run(RunHandle):
     @property
     def cost(self) -> RunCost | None:
         """What its trials have cost so far, as far as prices are known; None where nothing is."""
-        return run_cost(self.trials(), self.job)
+        return run_cost(self.record, self.trials(), self.job)
 
     def resume(self) -> "Run":
         """Resume an interrupted run, without waiting for it; finished trials are kept, none is run twice.

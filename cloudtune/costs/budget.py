@@ -20,11 +20,22 @@ class Budget:
         limit: of all trials together; None for none, where only what is spent is counted.
         meter: of the run; its prices are known.
         longest: seconds that an attempt may take; None where they are not bounded.
+        driver: returns what the run's driver costs by a time, in so many seconds from now.
+
+    Attributes:
+        spent: what the ended attempts have cost.
     """
 
-    def __init__(self, limit: Money | None, meter: Meter, longest: float | None) -> None:
+    def __init__(
+        self,
+        limit: Money | None,
+        meter: Meter,
+        longest: float | None,
+        driver: Callable[[float], Decimal] = lambda _: Decimal(0),
+    ) -> None:
         self.limit = None if limit is None else limit.amount
         self.spent = Decimal(0)
+        self._driver = driver
         self._meter = meter
         self._longest = longest
         self._seen: float | None = None
@@ -63,7 +74,7 @@ class Budget:
         if self.limit is None or not (self._running or self.spent):
             return True
         expected = self._expected
-        running = self._of_running(lambda used: max(used, expected))
+        running = self._driver(expected) + self._of_running(lambda used: max(used, expected))
         return self.spent < self.limit and self.spent + running + (1 + more) * self._meter.most(expected) <= self.limit
 
     def reached(self, ahead: float = 0.0) -> bool:
@@ -72,14 +83,14 @@ class Budget:
         Args:
             ahead: seconds that they are counted to run on, until somebody looks again.
         """
-        return self.limit is not None and self.spent + self.in_flight(ahead) >= self.limit
+        return self.limit is not None and self.spent + self.in_flight(ahead) + self._driver(ahead) >= self.limit
 
     def in_flight(self, ahead: float = 0.0) -> Decimal:
         """Return what the running trials have used so far, and will within so many seconds."""
         return self._of_running(lambda used: used + ahead)
 
     def __str__(self) -> str:
-        return cost_text(self.spent + self.in_flight(), self.limit, self._meter.currency)
+        return cost_text(self.spent + self.in_flight() + self._driver(0.0), self.limit, self._meter.currency)
 
     @property
     def message(self) -> str:

@@ -28,6 +28,7 @@ class Estimate:
         expected: what it will probably cost; None where nothing is known to tell it by.
         basis: what `expected` follows from; "" without it.
         others: the rates of other machines that its trials may get.
+        driver: the rate of the machine of a driver that is a job of its own; None for a driver here.
     """
 
     rate: Rate
@@ -38,19 +39,24 @@ class Estimate:
     expected: Decimal | None = None
     basis: str = ""
     others: tuple[Rate, ...] = ()
+    driver: Rate | None = None
 
     def __str__(self) -> str:
         machines = ", or ".join(self._priced(rate) for rate in (self.rate, *self.others))
-        return f"{machines}, {self.parallel} at once; {self._most()}{self._expected()}"
+        driver = "" if self.driver is None else f", and {self._at_price(self.driver, 'the driver on ')} while it runs"
+        return f"{machines}, {self.parallel} at once{driver}; {self._most()}{self._expected()}"
 
     def _priced(self, rate: Rate) -> str:
         count = rate.count or self.machines
-        each = f"{count} × {rate.machine}" if count > 1 else rate.machine
+        return self._at_price(rate, f"{count} × " if count > 1 else "")
+
+    @staticmethod
+    def _at_price(rate: Rate, before: str) -> str:
         about = "about " if rate.estimated else ""
         source = f" ({rate.source})" if rate.source else ""
         kind, other = ("spot", "on demand") if rate.spot else ("on demand", "spot")
         otherwise = "" if rate.otherwise is None else f", {format_money(rate.otherwise, rate.currency)} {other}"
-        return f"{each} at {about}{format_money(rate.per_hour, rate.currency)} an hour {kind}{otherwise}{source}"
+        return f"{before}{rate.machine} at {about}{format_money(rate.per_hour, rate.currency)} an hour {kind}{otherwise}{source}"
 
     def _most(self) -> str:
         if self.most is None:
@@ -74,6 +80,7 @@ class Estimate:
             "expected": None if self.expected is None else str(self.expected),
             "basis": self.basis,
             "others": [rate.to_data() for rate in self.others],
+            **({} if self.driver is None else {"driver": self.driver.to_data()}),
         }
 
 
@@ -94,7 +101,7 @@ def estimate(
     dearest = max(plan.rates, key=lambda rate: rate.per_hour)
     parallel = min(job.limits.parallel, summary.trials or job.limits.parallel)
     hours = _hours(job, plan, summary, parallel * summary.machines)
-    bounds = [] if hours is None else [dearest.amount(hours * 3600)]
+    bounds = _bounds(dearest, hours, plan.driver, job)
     if job.limits.cost is not None:
         bounds.append(job.limits.cost.amount)
     most = min(bounds, default=None)
@@ -102,7 +109,19 @@ def estimate(
     if expected is not None and most is not None:
         expected = min(expected, most)
     first, *others = plan.rates
-    return Estimate(first, parallel, summary.machines, hours, most, expected, basis, tuple(others))
+    return Estimate(first, parallel, summary.machines, hours, most, expected, basis, tuple(others), plan.driver)
+
+
+def _bounds(dearest: Rate, hours: float | None, driver: Rate | None, job: TuningJob) -> list[Decimal]:
+    """Return the greatest cost by the time on machines; none where there is no bound.
+
+    A driver that is a job of its own is paid until the run ends, and how long trials wait for machines is not known: only
+    ``limits.time`` bounds that.
+    """
+    if hours is None or (driver is not None and job.limits.time is None):
+        return []
+    until = 0.0 if job.limits.time is None else job.limits.time.total_seconds()
+    return [dearest.amount(hours * 3600) + (Decimal(0) if driver is None else driver.amount(until))]
 
 
 def _hours(job: TuningJob, plan: Plan, summary: Summary, at_once: int) -> float | None:

@@ -1,6 +1,7 @@
 """Charge the trials of a run for what they use, and keep the run within ``limits.cost``."""
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 
 from cloudtune.costs.budget import Budget
 from cloudtune.costs.kept import KeptMachines
@@ -12,6 +13,10 @@ from cloudtune.spec.objective import COST
 from cloudtune.store.records import Charge, Report, Trial
 
 
+def _no_time() -> float:
+    return 0.0
+
+
 class Spending:
     """What a run spends.
 
@@ -21,16 +26,35 @@ class Spending:
         job: the spec.
         machines: of one trial; None where they are not known.
         rates: of the machines that a trial may get, the likeliest first.
+        driver: of the driver's own machine; None where that costs nothing.
     """
 
-    def __init__(self, job: TuningJob, machines: Machines | None = None, rates: Sequence[Rate] = ()) -> None:
+    def __init__(
+        self,
+        job: TuningJob,
+        machines: Machines | None = None,
+        rates: Sequence[Rate] = (),
+        driver: Rate | None = None,
+    ) -> None:
+        self._driver, self._elapsed = driver, _no_time
         self._measured = job.cost_place is not None
         self._meter = None if machines is None else Meter(machines, rates)
         self._kept = KeptMachines(self._meter) if self._meter is not None and self._meter.keeps else None
         self._budget = None
         if self._meter is not None and self._meter.known:
             longest = None if job.limits.trial_time is None else job.limits.trial_time.total_seconds()
-            self._budget = Budget(job.limits.cost, self._meter, longest)
+            self._budget = Budget(job.limits.cost, self._meter, longest, self._of_driver)
+
+    def follow(self, elapsed: Callable[[], float]) -> None:
+        """Count the driver's own machine from now on, if it costs anything.
+
+        Args:
+            elapsed: returns the seconds that the run has been driven.
+        """
+        self._elapsed = elapsed
+
+    def _of_driver(self, ahead: float) -> Decimal:
+        return Decimal(0) if self._driver is None else self._driver.amount(self._elapsed() + ahead)
 
     def restore(self, trials: Iterable[Trial]) -> None:
         """Count what was charged before."""

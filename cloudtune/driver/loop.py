@@ -139,6 +139,7 @@ class Driver:
         history = self._run.history()
         self._elapsed_before = self._run.record().elapsed
         self._retried.update(retried(self._run.events()))
+        self._spending.follow(lambda: self._elapsed)
         self._spending.restore(history)
         moves = course(history, self._run.reports())
         self._moments = itertools.count(last_moment(moves) + 1)

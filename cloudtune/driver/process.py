@@ -142,7 +142,7 @@ def _run_driver(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunSt
             watcher=watcher,
             interrupt=interrupt,
             known=warm_start.kept(run.folder),
-            spending=Spending(job, plan.machines, plan.rates),
+            spending=Spending(job, plan.machines, plan.rates, plan.driver),
         )
         state = driver.run()
     if state.ended:

@@ -111,6 +111,7 @@ class Plan:
         machines: of one trial; None where they are not known.
         missing: what the config would have to say for the job to run; each has a note, too.
         rates: of the machines that a trial may get, the likeliest first; empty where no price is known.
+        driver: of the machine of a driver that is a job of its own; None where its price is not known, or it runs here.
     """
 
     provider: str
@@ -121,6 +122,7 @@ class Plan:
     machines: Machines | None = None
     missing: tuple[Missing, ...] = ()
     rates: tuple[Rate, ...] = ()
+    driver: Rate | None = None
 
     def support(self, path: str) -> Support | None:
         """Return how a leaf of the spec is carried; None for one that the plan does not account for."""
@@ -155,6 +157,7 @@ class Plan:
             "mode": self.mode,
             "machines": None if self.machines is None else _machines_data(self.machines),
             "rates": [rate.to_data() for rate in self.rates],
+            **({} if self.driver is None else {"driver": self.driver.to_data()}),
             "request": dict(self.request),
             "carried": dict(self.carried),
             "notes": [
@@ -182,7 +185,9 @@ class Plan:
         machines = None if said is None else Machines(said["kind"], said["count"], longest, kept, others)
         missing = tuple(Missing.from_data(each) for each in data.get("missing", ()))
         rates = tuple(Rate.from_data(each) for each in data.get("rates", ()))
-        return cls(data["provider"], data["mode"], data["request"], data["carried"], notes, machines, missing, rates)
+        driver = Rate.from_data(data["driver"]) if "driver" in data else None
+        request, carried = data["request"], data["carried"]
+        return cls(data["provider"], data["mode"], request, carried, notes, machines, missing, rates, driver)
 
 
 def _machines_data(machines: Machines) -> dict[str, JsonValue]:

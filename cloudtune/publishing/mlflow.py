@@ -247,7 +247,7 @@ class MlflowTarget(Target):
             best = best_trial(self.job.objective, self.job.constraints, ended)
             params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
         tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
-        cost = run_cost(ended, self.job)
+        cost = run_cost(record, ended, self.job)
         if cost is not None:
             tags |= _cost_tags(float(cost.spent), cost.currency)
         self._log(logged, params, improvements(self.job.objective, self.job.constraints, ended), tags)

@@ -159,7 +159,7 @@ class OptunaTarget(Target):
         self._known[trial.number] = trial_id, wanted
 
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
-        cost = str(run_cost(ended, self.job) or "")
+        cost = str(run_cost(record, ended, self.job) or "")
         attributes = {"cloudtune:state": record.state.value, "cloudtune:reason": record.reason, "cloudtune:cost": cost}
         if repeated := settled(ended):
             best = best_trial(self.job.objective, self.job.constraints, ended)

@@ -175,7 +175,7 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
 def _plan(target: Target, job: TuningJob, record: RunRecord) -> Plan:
     """Return the plan of the job as it travels, with the machines and the prices that the run was planned with."""
     own = Plan.from_data(json.loads(record.plan))
-    return replace(target.provider.plan(job.driven()), machines=own.machines, rates=own.rates)
+    return replace(target.provider.plan(job.driven()), machines=own.machines, rates=own.rates, driver=own.driver)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from cloudtune.driver.interrupt import Condition, interruptible
 from cloudtune.driver.process import Site, end_cancelled, watch
 from cloudtune.errors import ConfigError, Problem, ProviderError, RunBusy, RunNotFound, TrialError
 from cloudtune.machines.catalogue import Catalogue
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.porting.adapted import Adapted
 from cloudtune.provider.emulated import leading_there
 from cloudtune.provider.handle import RunHandle
@@ -30,7 +31,8 @@ from cloudtune.space.parameters import Int
 from cloudtune.spec.fields import pick
 from cloudtune.spec.job import Limits, TrialSpec, TuningJob
 from cloudtune.spec.objective import Objective
-from cloudtune.store.records import RunState
+from cloudtune.store.records import DRIVER_CHARGES, RunState
+from cloudtune.store.rows import charges_text
 from cloudtune.store.secrets import kept_environment
 from cloudtune.store.store import RunStore, Store
 
@@ -95,7 +97,16 @@ class RemoteDriver(Provider):
         return self._target.plan(job.driven())
 
     def rated(self, plan: Plan, job: TuningJob) -> Plan:
-        return self._target.rated(plan, job)
+        """Return the plan with the prices of the trials' machines, and of the driver's."""
+        rated = self._target.rated(plan, job)
+        driver = planned(self._driver_provider, _driver_job(job, Path(), {}, self._driver_provider.name))[1]
+        known = [rate for rate in driver.rates if {rate.currency} == {each.currency for each in rated.rates}]
+        if known:
+            return replace(rated, driver=max(known, key=lambda rate: rate.per_hour))
+        if job.limits.cost is None or not rated.rates:
+            return rated
+        message = "it is for the trials alone, since nothing says what the driver's own machine costs"
+        return rated.with_notes([Note("limits.cost", Support.APPROXIMATE, message)])
 
     def check(self) -> list[Finding]:
         return [*self._target.check(), *self._driver_provider.check()]
@@ -206,6 +217,7 @@ class RemoteDriver(Provider):
         driver.wait()
         if reader.gap or not run.record().state.ended:
             _fetch_store(driver, run)
+        self._charge(run)
         if not run.record().state.ended and run.wish() == "cancel":
             self._site.abandon(run)
             end_cancelled(run)
@@ -216,6 +228,13 @@ class RemoteDriver(Provider):
         reason = f"its driver has ended ({driver.record.reason or 'before its time'}); `cloudtune resume {run.id}` starts another"
         run.write(columns={"state": RunState.INTERRUPTED.value, "reason": reason})
         return RunState.INTERRUPTED
+
+    def _charge(self, run: RunStore) -> None:
+        """Note what the machines of the run's drivers, which have ended, cost."""
+        drivers = Store(run.folder / "driver")
+        ended = [trial for record in drivers.records() for trial in drivers.run(record.id).trials()]
+        text = charges_text([charge for trial in ended for charge in trial.charges])
+        run.write(columns={"native": {**run.record().native, DRIVER_CHARGES: text}})
 
     def refresh(self, run: RunStore) -> None:
         driver = self._driver(run)

@@ -26,7 +26,7 @@ class _Payment(NamedTuple):
 
 
 def spending(study: Study) -> Chart | None:
-    """Return the chart of what the ended attempts have cost together; None where nothing was charged."""
+    """Return the chart of what the ended attempts have cost together, and at last the driver; None where no trial was charged."""
     cost = study.cost
     if cost is None:
         return None
@@ -34,12 +34,14 @@ def spending(study: Study) -> Chart | None:
         (each for trial in study.trials for each in _payments(trial, study.latest)),
         key=lambda each: (each.when, each.trial.number),
     )
+    if not paid:  # a driver alone was
+        return None
     start = min((trial.started for trial in study.trials if trial.started is not None), default=paid[0].when)
     unit, seconds = time_unit(study.latest - start)
     x = [(each.when - start) / seconds for each in paid]
     y = [float(total) for total in accumulate(each.amount for each in paid)]
     end = max(x[-1], (study.latest - start) / seconds)
-    lines = [_line("spent", [0.0, *x, end], [0.0, *y, y[-1]], _SPENT_LINE)]
+    lines = [_line("spent", [0.0, *x, end], [0.0, *y, y[-1] + float(cost.driver)], _SPENT_LINE)]
     if cost.limit is not None:
         lines.append(_line("budget", [0.0, end], [float(cost.limit)] * 2, _BUDGET_LINE))
     axis, remark = _axis(cost)

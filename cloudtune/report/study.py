@@ -102,7 +102,7 @@ class Study:
     @cached_property
     def cost(self) -> RunCost | None:
         """What the trials have cost; None where nothing was charged, or no price is known."""
-        return run_cost(self.trials, self.job)
+        return run_cost(self.record, self.trials, self.job)
 
     @cached_property
     def latest(self) -> float:

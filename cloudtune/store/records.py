@@ -66,6 +66,9 @@ TRIED = "tried"
 ELSEWHERE = "driver"
 """Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
+DRIVER_CHARGES = "driver_charges"
+"""Key of a run's notes: what the machines of its drivers cost that were jobs of their own; see `cloudtune.store.rows`."""
+
 WRITTEN = "written"
 """Key of a run's notes: the job as it was written, as JSON, where `RunRecord.job` is what it became on the run's service."""
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import DRIVER_CHARGES, Charge, Report, RunRecord, RunState, Trial, TrialState
 
 RUN_COLUMNS = tuple(column.name for column in fields(RunRecord))
 TRIAL_COLUMNS = tuple(column.name for column in fields(Trial))
@@ -84,6 +84,15 @@ def charges_text(charges: Sequence[Charge]) -> str:
         for each in charges
     ]
     return _dumps(rows)
+
+
+def driver_charges(record: RunRecord) -> tuple[Charge, ...]:
+    """Return what the machines of a run's drivers cost that were jobs of their own, and have ended.
+
+    Raises:
+        Damage: they are no list of charges.
+    """
+    return charges_of("the charges of its driver", record.native.get(DRIVER_CHARGES, "[]"))
 
 
 def _text(amount: Decimal | None) -> str:

@@ -46,6 +46,19 @@ def test_then_as_long_as_the_longest_so_far():
     assert not one.fits()
 
 
+def test_a_driver_on_a_machine_of_its_own_spends_from_the_same_budget():
+    driven = [0.0]
+    one = Budget(Money(Decimal(10)), A_DOLLAR_A_SECOND, 4, lambda ahead: Decimal(str(driven[0] + ahead)) / 10)
+    one.start(0, lambda: 1.0)
+    assert one.fits()  # 0.4 + 4 + 4
+    driven[0] = 20.0
+    assert not one.fits()  # 2.4 + 4 + 4
+    assert not one.reached(6)  # 1 + 6 + 2.6
+    driven[0] = 30.0
+    assert one.reached(6)  # 1 + 6 + 3.6
+    assert str(one) == "4.00 of 10.00 USD"
+
+
 def test_a_trial_is_expected_to_cost_as_much_as_on_the_dearest_machine_and_then_what_its_own_costs():
     rates = [Rate("m", Decimal(3600), "USD"), Rate("big", Decimal(3600), "USD", count=3)]
     one = Budget(Money(Decimal(10)), Meter(Machines("m"), rates), 2)

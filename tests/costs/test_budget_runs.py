@@ -50,7 +50,7 @@ def test_a_run_ends_when_its_budget_is_spent(
     assert len(trials) < 30
     ran = [trial for trial in trials if trial.started is not None]
     assert all(trial.cost is not None for trial in ran), [(trial.number, trial.state) for trial in ran]
-    cost = run_cost(trials, job)
+    cost = run_cost(run.record, trials, job)
     assert cost is not None
     assert cost.complete
     in_flight = sorted(ran, key=lambda trial: trial.ended or 0.0)[-PARALLEL:]

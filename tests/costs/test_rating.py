@@ -206,6 +206,20 @@ def test_the_most_that_a_job_costs_by_hand(limits: dict[str, Any], count: int, m
     assert ("no bound on the cost" in str(found)) == (most is None)
 
 
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [({"trial_time": "1h"}, None), ({"trial_time": "1h", "time": "10h"}, "4.00"), ({"cost": 2}, "2")],
+)
+def test_a_drivers_own_machine_is_said_and_counted_until_the_run_ends(limits: dict[str, Any], most: str | None) -> None:
+    job = job_of(limits={"trials": 10, "parallel": 2, **limits})
+    plan = replace(made(job), driver=Rate("small", Decimal("0.10"), "USD"))
+    assert Plan.from_data(plan.to_data()) == plan
+    found = estimate(job, plan, summary(job, plan))
+    assert found is not None
+    assert "2 at once, and the driver on small at 0.1000 USD an hour on demand while it runs; " in str(found)
+    assert found.most == (None if most is None else Decimal(most))
+
+
 def test_all_machines_that_a_trial_may_get_are_said_with_their_prices() -> None:
     job, plan = job_of(), made(job_of())
     several = replace(plan, rates=(*plan.rates, Rate("n", Decimal(2), "USD", spot=True, estimated=True, count=3)))

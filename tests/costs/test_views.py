@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from cloudtune import TuningJob
 from cloudtune.cli.app import run_app
+from cloudtune.costs.views import run_cost
 from cloudtune.results.tables import trial_rows
-from cloudtune.store.records import Charge, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.records import DRIVER_CHARGES, Charge, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.rows import charges_text
 from cloudtune.store.store import Store
 
 JOB = {
@@ -101,3 +104,19 @@ def test_tables_have_money_and_machine_time_where_there_is_some() -> None:
     (row,) = trial_rows([charged(0, "0.25", "1")])
     assert (row["cost"], row["currency"], row["machine_seconds"]) == (1.25, "USD", 240.0)
     assert "cost" not in trial_rows([charged(0)])[0]
+
+
+def test_what_a_driver_cost_that_was_a_job_of_its_own_is_part_of_the_runs_cost(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(project, charged(0, "0.25"))
+    run = Store(project).run("r-1")
+    driver = charges_text([Charge(1, "small", 1, 60.0, Decimal("0.10"), "USD"), Charge(2, "small", 1, 60.0)])
+    run.write(columns={"native": {DRIVER_CHARGES: driver}})
+    cost = run_cost(run.record(), run.trials(), TuningJob.from_data(JOB))
+    assert cost is not None
+    assert (cost.spent, cost.driver, cost.complete) == (Decimal("0.35"), Decimal("0.10"), False)
+    assert "at least 0.3500 of 5.00 USD, 0.1000 USD of it for the driver" in said(capsys, "show", "r-1")
+    assert json.loads(said(capsys, "show", "r-1", "--json"))["cost"]["driver"] == "0.10"
+    assert run_app(["report", "r-1", "-o", "report.html"]) in (0, None)
+    assert "0.3500 of 5.00 USD, 0.1000 USD of it for the driver" in Path("report.html").read_text()

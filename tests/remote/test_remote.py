@@ -203,6 +203,13 @@ def test_a_run_is_what_it_would_be_if_it_were_driven_here(emulated: str, tmp_pat
     ]
     assert [report.step for report in run.reports(2)] == [1, 2, 3]
     assert "done" in list(run.logs(0))
+    if emulated == "aws":  # whose default machine has a price
+        cost, driver = run.cost, run.plan.driver
+        assert driver is not None
+        assert cost is not None
+        assert 0 < cost.driver < cost.spent
+        assert cost.spent == cost.driver + sum(each.cost or 0 for each in run.trials())
+        assert here.cost is None
     assert api.attach(run.id, project=tmp_path).best == run.best
     assert api.runs(project=tmp_path)[-1].id == run.id, "its driver is no run of the project"
     kept = [path for path in (tmp_path / ".cloudtune").rglob("*") if path.is_file() and path.name != "log.txt"]
