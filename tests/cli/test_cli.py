@@ -164,7 +164,7 @@ def test_what_was_run_can_be_looked_at(project: Path, cli: Any) -> None:
     assert "best" in shown
     trials = cli("trials", "--json").json
     best = max(trials, key=lambda trial: trial["metrics"]["score"])
-    assert cli("best", "--json").json == best
+    assert cli("best", "--json").json == {**best, "confirmed": None}
     assert cli("best", "--params-only").json == best["parameters"]
     table = cli("trials", "--sort", "score", "--limit", "2").out.splitlines()
     assert table[0].split() == ["trial", "state", "score", "x", "kind", "took", "why"]
