@@ -250,7 +250,8 @@ def tune(
         run_id: of the run; that of an interrupted run resumes it.
         project: the folder of the store; None for the one around the working folder.
         watcher: called with the run's progress.
-        **fields: further fields of the job, e.g. ``stopping={"type": "median"}``, ``limits={"time": "1h"}`` or
+        **fields: further fields of the job, e.g. ``require=["batch * width <= 4096"]`` for the trials that are allowed,
+            ``stopping={"type": "median"}``, ``limits={"time": "1h"}`` or
             ``constraints={"metric": "latency_ms", "max": 50}``, which the best trial must keep.
 
     Raises:

@@ -9,9 +9,13 @@ from cloudtune.space.space_codec import EncodedDimension, SpaceCodec
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian
 
-_COST = "objective.cost"
+_COST, _REQUIRE = "objective.cost", "require"
 _OWN_SUPPORT = {
     _COST: (Support.DRIVEN, "the service does not know what a trial costs: cloudtune's driver reports it"),
+    _REQUIRE: (
+        Support.DRIVEN,
+        "the service's tuner would try combinations that are not allowed: cloudtune's driver asks",
+    ),
 }
 """Rows for what no service's tuner can do, beside those of the provider's table."""
 
@@ -39,7 +43,8 @@ class Mode:
     def _reasons(self) -> list[Reason]:
         at = self._job.cost_place
         confirmed = [] if self._job.confirm is None else [("confirm", "confirm")]
-        return [*self._find_reasons(), *([] if at is None else [(at, _COST)]), *confirmed]
+        require = [(_REQUIRE, _REQUIRE)] if self._job.require else []
+        return [*self._find_reasons(), *require, *([] if at is None else [(at, _COST)]), *confirmed]
 
     @cached_property
     def driven(self) -> bool:

@@ -13,7 +13,7 @@ DEFAULT_SUPPORT: SupportTable = {
     **dict.fromkeys(
         (
             "name", "trial.source", "trial.ignore", "trial.command", "trial.function", "trial.image", "trial.environment",
-            "objective", "constraints", "metrics", "space", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
+            "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
             "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
             "compute.spot", "compute.max_wait", "compute.keep", "data", "output", "network", "identity", "encryption", "tags",
         ),
@@ -42,6 +42,7 @@ def tuner_support(service: str, tuner: str, plain_job: str) -> SupportTable:
         "objective.several": (Support.DRIVEN, f"{tuner} has one objective: {driven}"),
         "constraints": (Support.DRIVEN, f"{tuner} knows no constraints: {driven}"),
         "space.driven": (Support.DRIVEN, f"the program reads what the service sends, which cannot say this: {driven}"),
+        "require": (Support.DRIVEN, f"{tuner} cannot be told which combinations are allowed: {driven}"),
         "strategy.driven": (Support.DRIVEN, f"{tuner} has no such strategy, or not this setting of it: {driven}"),
         "first": (Support.DRIVEN, f"{tuner} tries no values of yours first: {driven}"),
         "stopping": (Support.DRIVEN, f"{tuner} has no such rule: {driven}"),

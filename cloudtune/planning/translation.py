@@ -35,7 +35,7 @@ from cloudtune.store.secrets import MASK
 Request = dict[str, Any]
 
 _OF_THE_DRIVER = (
-    "name", "objective", "constraints", "metrics", "space", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode",
+    "name", "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from cloudtune.spec.places import is_remote, local_path
 from cloudtune.spec.stopping import Auto
 
 _OF_THE_DRIVER = (
-    "name", "objective", "constraints", "metrics", "space", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
+    "name", "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
 )  # fmt: skip
 _OF_THE_TRIAL = ("source", "ignore", "command", "function", "environment")
 _OF_MACHINES = (

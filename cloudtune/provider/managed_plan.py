@@ -47,6 +47,7 @@ MANAGED_SUPPORT: SupportTable = {
     **dict.fromkeys(("compute.accelerators", "compute.cpus", "compute.memory", "compute.disk"), _MACHINE),
     **dict.fromkeys(("compute.spot", "compute.max_wait"), _ONE_KIND),
     "first": (Support.UNSUPPORTED, "the service's tuner chooses every trial; take it away"),
+    "require": (Support.UNSUPPORTED, "the service cannot be told which combinations are allowed; take it away"),
     "stopping": (Support.UNSUPPORTED, "the service ends no trial early; take it away"),
     "constraints": (Support.UNSUPPORTED, "the service's tuner knows no constraints; take them away"),
     "retries": (Support.UNSUPPORTED, "the service tries no trial again; take it away"),

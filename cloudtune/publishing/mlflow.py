@@ -332,7 +332,18 @@ def _cost_tags(cost: float, currency: str) -> dict[str, str]:
 
 def _settings(job: "TuningJob", record: "RunRecord") -> dict[str, object]:
     """Return the fields of the job that describe the search, flat: ``strategy.type``, ``limits.trials``."""
-    chosen = ("objective", "strategy", "first", "stopping", "limits", "retries", "mode", "warm_start", "confirm")
+    chosen = (
+        "objective",
+        "require",
+        "strategy",
+        "first",
+        "stopping",
+        "limits",
+        "retries",
+        "mode",
+        "warm_start",
+        "confirm",
+    )
     flat = _flat("", {key: value for key, value in job.to_data().items() if key in chosen})
     return {"provider": record.provider, "profile": record.profile, "strategy.type": job.strategy.type, **flat}
 

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from cloudtune.search.arrays import Array, Indices, Mask
 from cloudtune.search.encoding import Encoding
+from cloudtune.search.feasible import Feasible
 
 LOOKS = 256
 """Random candidates that are evaluated first, and as many again near the best known trials."""
@@ -44,10 +45,21 @@ class AcquisitionOptimizer:
         worth: the acquisition function.
         source: of randomness.
         looks: random candidates that are evaluated first, and as many again near the best known trials.
+        feasible: tells which rows meet the requirements of the space; None where it has none. Candidates and the
+            points of every step are such rows alone; a climb that leaves them ends where it does.
     """
 
-    def __init__(self, encoding: Encoding, worth: Worth, source: np.random.Generator, looks: int = LOOKS) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        worth: Worth,
+        source: np.random.Generator,
+        looks: int = LOOKS,
+        *,
+        feasible: Feasible | None = None,
+    ) -> None:
         self._encoding, self._worth, self._source, self._looks = encoding, worth, source, looks
+        self._feasible = feasible
         searched = np.isin(np.arange(encoding.size), encoding.searched)
         few = np.array([levels is not None and len(levels) <= _FEW_LEVELS for levels in encoding.levels])
         self._climbed = np.flatnonzero(encoding.ordered & searched & ~few)
@@ -65,7 +77,7 @@ class AcquisitionOptimizer:
         Returns:
             The row, of d positions; None if every row that was evaluated is taken, or nearly a trial in flight.
         """
-        raw = np.vstack([self._source.random((self._looks, self._encoding.size)), self._near(anchors)])
+        raw = self._candidates(anchors)
         rows, worths = self._look(raw)
         order = np.argsort(-worths, kind="stable")
         starts = self._different(rows, order)
@@ -77,7 +89,7 @@ class AcquisitionOptimizer:
         rows, worths = np.vstack([ends, rows]), np.append(climbed_worths, worths)
         for index in np.argsort(-worths, kind="stable"):
             row = rows[index : index + 1]
-            if keys(row)[0] not in taken and not self._repeats(row, waiting):
+            if keys(row)[0] not in taken and not self._repeats(row, waiting) and self._allows(row[0]):
                 found: Array = row[0]
                 return found
         return None
@@ -86,6 +98,19 @@ class AcquisitionOptimizer:
         """Return whether a row is nearly one of the trials in flight."""
         squares = np.square(waiting - self._encoding.features(row)).sum(axis=1)
         return bool(squares.min(initial=np.inf) < _APART**2 * len(self._encoding.searched))
+
+    def _allows(self, row: Array) -> bool:
+        return self._feasible is None or self._feasible.exactly(row)
+
+    def _candidates(self, anchors: Array) -> Array:
+        """Return the points that are evaluated first: some anywhere, some near the anchors."""
+        if self._feasible is None:
+            return np.vstack([self._source.random((self._looks, self._encoding.size)), self._near(anchors)])
+        near = self._near(anchors)
+        filled = np.where(np.isnan(anchors), 0.5, anchors)[np.arange(len(near)) % len(anchors)]
+        near = self._feasible.back(filled, near)  # what leaves the region ends at its edge
+        near = near[self._feasible(self._encoding.snap(near))]
+        return np.vstack([self._feasible.sample(self._source, self._looks), near])
 
     def _look(self, raw: Array) -> tuple[Array, Array]:
         rows = self._encoding.snap(raw)
@@ -119,6 +144,9 @@ class AcquisitionOptimizer:
         """Move each point to the best of its neighbours on the levels while that is better."""
         for _ in range(_STEPS):
             neighbours, origin = self._neighbours(raw)
+            if self._feasible is not None and len(neighbours):
+                inside = self._feasible(self._encoding.snap(neighbours))
+                neighbours, origin = neighbours[inside], origin[inside]
             if not len(neighbours):
                 break
             found = self._look(neighbours)[1]
@@ -179,6 +207,8 @@ class AcquisitionOptimizer:
         )
         ends = raw.copy()
         ends[:, self._climbed] = np.where(free, found.x.reshape(shape), raw[:, self._climbed])
+        if self._feasible is not None:
+            ends = self._feasible.back(raw, ends)
         reached = self._look(ends)[1]
         better = reached > worths
         return np.where(better[:, None], ends, raw), np.where(better, reached, worths)

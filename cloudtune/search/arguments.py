@@ -9,7 +9,7 @@ from cloudtune.space.space import Space
 from cloudtune.spec.choice import choice_for, choose
 from cloudtune.spec.consistency import constraint_problems, refuse, search_problems
 from cloudtune.spec.constraint import Constraints
-from cloudtune.spec.fields import SpaceEntries
+from cloudtune.spec.fields import Requirements, SpaceEntries
 from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objectives
@@ -23,6 +23,7 @@ class SearchArguments(SpecModel):
     space: SpaceEntries
     objective: Objectives
     strategy: Strategy
+    require: Requirements = ()
     stopping: Stopping | None = None
     seed: Seed | None = None
     trials: Count | None = None

@@ -97,6 +97,8 @@ class Search:
         seed: from 0 to 2^31 - 1; None for the seed in the strategy, or else a random one.
         stopping: the rule that `report` follows, as the strategy is given; None for the one that belongs to the
             strategy (hyperband), or else none.
+        require: conditions on the parameters that every trial meets, such as ``["batch * width <= 4096"]``; one, or
+            several.
         trials: the number of trials that `ask` suggests, at least 1; None for no end but the strategy's own. Some
             strategies spend their trials better when they know.
         constraints: bounds on metrics such as ``{"metric": "latency_ms", "max": 50}``, or a list of several; trials that
@@ -122,6 +124,7 @@ class Search:
         *,
         seed: int | None = None,
         stopping: str | Mapping[str, Any] | StoppingSpec | None = None,
+        require: str | Iterable[str] = (),
         trials: int | None = None,
         constraints: Constraint | Mapping[str, Any] | Iterable[Constraint | Mapping[str, Any]] = (),
         first: Iterable[Mapping[str, Scalar]] = (),
@@ -135,6 +138,7 @@ class Search:
                 "objective": objective if isinstance(objective, Objective | Mapping | str) else list(objective),
                 "strategy": {"type": strategy} if isinstance(strategy, str) else strategy,
                 "stopping": {"type": stopping} if isinstance(stopping, str) else stopping,
+                "require": require if isinstance(require, str) else list(require),
                 "seed": seed,
                 "trials": trials,
                 "constraints": constraints
@@ -164,7 +168,7 @@ class Search:
     def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:
         own_seed = seed if seed is not None else getattr(asked.strategy, "seed", None)
         self.seed: int = secrets.randbelow(2**31) if own_seed is None else own_seed
-        self.space = Space(asked.space)
+        self.space = Space(asked.space, asked.require)
         self.objectives = asked.objective
         self.constraints = asked.constraints
         strategy = named_strategy(asked, self.space, trials)
@@ -317,7 +321,9 @@ class Search:
         """
         values = dict(parameters)
         if not self.space.contains(values):
-            raise ValueError(f"no trial of the space has the parameters {values}")
+            broken = self.space.broken(values)
+            why = "" if broken is None else f": they do not meet {broken.text!r}"
+            raise ValueError(f"no trial of the space has the parameters {values}{why}")
         self._strategy.restore(self._next, values)
         return self._begin(values, TRIED)
 

@@ -5,6 +5,7 @@ numpy and scipy are imported with the first model, so that the first trials are 
 
 from typing import TYPE_CHECKING, Unpack
 
+from cloudtune.search.sequence import TrialSequence
 from cloudtune.search.strategy import Observation, StrategyContext
 from cloudtune.search.unique import UniqueStrategy
 from cloudtune.space.space import Space, Values
@@ -42,6 +43,7 @@ class BayesianSearch(UniqueStrategy):
         self._new: list[Observation] = []
         self._hints: list[Observation] = []
         self._earlier = 0
+        self._starts = TrialSequence(space, self._point, self.generator)
 
     def observe(self, observation: Observation) -> None:
         super().observe(observation)
@@ -66,6 +68,10 @@ class BayesianSearch(UniqueStrategy):
         return hinted[number] if number < min(len(hinted), self.startup) else self._start(number)
 
     def _start(self, number: int) -> Values:
+        """Return the n-th trial of the sequence that meets the requirements of the space."""
+        return self._starts.at(number)
+
+    def _point(self, index: int) -> list[float]:
         """Return the n-th point of a shifted additive recurrence of the generalised golden ratio.
 
         It fills the cube evenly at every length (Roberts 2018, "The Unreasonable Effectiveness of Quasirandom
@@ -76,4 +82,4 @@ class BayesianSearch(UniqueStrategy):
         for _ in range(60):
             ratio = (1.0 + ratio) ** (1.0 / (size + 1))
         shift = self.generator(0, "shift")
-        return self.space.at((shift.random() + (number + 1) * ratio ** -(index + 1)) % 1.0 for index in range(size))
+        return [(shift.random() + (index + 1) * ratio ** -(axis + 1)) % 1.0 for axis in range(size)]

@@ -12,6 +12,7 @@ from cloudtune.search.arrays import Array, Indices
 from cloudtune.search.constrained import Bound, LogProduct
 from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
+from cloudtune.search.feasible import Feasible
 from cloudtune.search.pareto import boxes, crowding, front
 from cloudtune.search.strategy import Observation
 from cloudtune.search.surrogate import LEAST, Surrogate
@@ -46,6 +47,7 @@ class BayesianModel:
 
     def __init__(self, space: Space, objectives: int, hints: Sequence[Observation] = (), constraints: int = 0) -> None:
         self._encoding = Encoding(space)
+        self._feasible = Feasible(self._encoding) if space.requirements else None
         # The matrices are small, and the cores belong to the trials: more threads would wait for each other.
         self._blas = ThreadpoolController().select(user_api="blas")
         self._dataset = Dataset(self._encoding, objectives, constrained=constraints > 0)
@@ -86,7 +88,9 @@ class BayesianModel:
         worth = self._worth(targets, ahead)
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
-        optimizer = AcquisitionOptimizer(self._encoding, worth, np.random.default_rng(seed), looks)
+        optimizer = AcquisitionOptimizer(
+            self._encoding, worth, np.random.default_rng(seed), looks, feasible=self._feasible
+        )
         anchors = _anchors(targets, self._dataset.violation if self._bounds else np.zeros(len(targets)))
         row = optimizer.best(self._dataset.rows[anchors], taken, ahead)
         return None if row is None else self._encoding.values(row)

@@ -12,6 +12,7 @@ from cloudtune.search.pareto import crowding, ranks
 from cloudtune.search.penalty import Penalty
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext
 from cloudtune.search.unique import UniqueStrategy
+from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.strategies import Evolutionary, StrategySpec
 
@@ -49,6 +50,16 @@ class EvolutionarySearch(UniqueStrategy):
         assert isinstance(spec, Evolutionary)
         return evolutionary(space, population=spec.population, **context)
 
+    def _welcome(self, values: Values) -> bool:
+        """Return whether an offspring is new, and meets the requirements of the space."""
+        return not self._taken(values) and self.space.allows(values)
+
+    def _repaired(self, values: Values, number: int) -> Values:
+        """Return an offspring moved to where it meets the requirements of the space."""
+        if self.space.allows(values):
+            return values
+        return region_of(self.space).towards(values, self.generator(number, "repair"))
+
 
 class CovarianceSearch(EvolutionarySearch):
     """CMA-ES: a normal distribution that moves and stretches towards the better trials (Hansen 2016, arXiv 1604.00772).
@@ -58,7 +69,8 @@ class CovarianceSearch(EvolutionarySearch):
     parallel and end in any order. Failed trials count as worse than all others; trials that violate constraints as
     worse than feasible ones, by how much they violate them (see `Penalty`). Where the distribution has shrunk to
     a point it restarts elsewhere, with twice the population (Auger & Hansen 2005, doi 10.1109/CEC.2005.1554902).
-    It begins at the best trial of earlier runs, or in the middle.
+    It begins at the best trial of earlier runs, or in the middle. Trials that miss the requirements of the space are
+    drawn again, and in the end moved to where they hold.
 
     Args:
         space: what to search: at least two dimensions, all ordered, without conditions.
@@ -91,6 +103,8 @@ class CovarianceSearch(EvolutionarySearch):
         mean = 0.5 * width if self._starts == 0 else source.random(len(width)) * width
         if self._starts == 0 and self._best_earlier is not None:
             mean = self._best_earlier[1]
+        elif self.space.requirements:
+            mean = self._allowed_mean(mean)
         return CMAwM(
             mean=mean,
             sigma=0.25,
@@ -99,6 +113,13 @@ class CovarianceSearch(EvolutionarySearch):
             steps=(self._sizes > 1).astype(float),
             population_size=self._population * 2**self._starts,
         )
+
+    def _allowed_mean(self, mean: Array) -> Array:
+        """Return where to begin so that the requirements of the space are met there."""
+        values = self._trial(mean)
+        if self.space.allows(values):
+            return mean
+        return self._coordinates(region_of(self.space).towards(values, self.generator(self._starts, "mean")))
 
     def observe(self, observation: Observation) -> None:
         super().observe(observation)
@@ -124,21 +145,26 @@ class CovarianceSearch(EvolutionarySearch):
             [
                 row[index] if size == 1 else self._encoding.indices(index, row[index : index + 1])[0]
                 for index, size in zip(self._searched, self._sizes, strict=True)
-            ]
+            ],
+            dtype=float,
         )
+
+    def _trial(self, coordinates: Array) -> Values:
+        """Return the trial at coordinates of the distribution."""
+        row = np.full(self._encoding.size, 0.5)
+        for index, size, coordinate in zip(self._searched, self._sizes, coordinates, strict=True):
+            levels = self._encoding.levels[index]
+            row[index] = coordinate if size == 1 or levels is None else levels[round(coordinate)]
+        return self._encoding.values(row)
 
     def _choose(self, number: int) -> Values | None:
         values: Values = {}
         for attempt in range(_ATTEMPTS):
             self._distribution.reseed_rng(self.generator(number, f"{attempt}").getrandbits(32))
-            row = np.full(self._encoding.size, 0.5)
-            for index, size, coordinate in zip(self._searched, self._sizes, self._distribution.ask()[0], strict=True):
-                levels = self._encoding.levels[index]
-                row[index] = coordinate if size == 1 or levels is None else levels[round(coordinate)]
-            values = self._encoding.values(row)
-            if not self._taken(values):
-                break
-        return values
+            values = self._trial(self._distribution.ask()[0])
+            if self._welcome(values):
+                return values
+        return self._repaired(values, number)
 
 
 class GeneticSearch(EvolutionarySearch):
@@ -201,9 +227,9 @@ class GeneticSearch(EvolutionarySearch):
             values = self._encoding.values(
                 self._child(self._parent(standing, source), self._parent(standing, source), source)
             )
-            if not self._taken(values):
-                break
-        return values
+            if self._welcome(values):
+                return values
+        return self._repaired(values, number)
 
     def _parent(self, standing: Any, source: np.random.Generator) -> Array:
         """Return the better of two random members, with random positions where a dimension does not exist in it."""

@@ -1,11 +1,13 @@
 """Random search: independent draws from the space's distribution (Bergstra & Bengio 2012, JMLR 13:281-305)."""
 
 import random
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Unpack
 
-from cloudtune.search.grid import GridSearch
 from cloudtune.search.strategy import Observation, Strategy, StrategyContext
+from cloudtune.space.combinations import Combinations, TooManyCombinations
+from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.strategies import Random
 
@@ -20,7 +22,8 @@ class RandomSearch(Strategy):
     """Draws every trial from the space's distribution; a finite space without repetition.
 
     The draw of a parameter depends on the seed, the trial's number and the parameter's name alone. So nothing has to be
-    saved, and the draws of the other parameters stay the same when a parameter is added.
+    saved, and the draws of the other parameters stay the same when a parameter is added. Where the space has
+    requirements, the first draw that meets them counts.
     """
 
     spec = Random
@@ -33,8 +36,8 @@ class RandomSearch(Strategy):
         self._seen: set[tuple[object, ...]] = set()
 
     @cached_property
-    def _grid(self) -> GridSearch:
-        return GridSearch(self.space)
+    def _grid(self) -> Combinations:
+        return Combinations(self.space)
 
     def restore(self, number: int, parameters: Values) -> None:
         super().restore(number, parameters)
@@ -51,20 +54,30 @@ class RandomSearch(Strategy):
 
     def _propose(self, number: int) -> Values | None:
         sources = [self.generator(number, dimension.key) for dimension in self.space.dimensions]
-        values = self.space.at([source.random() for source in sources])
-        if not self._finite:
-            return values
-        for _ in range(_REDRAWS):
-            if self.space.key(values) not in self._seen:
-                break
-            values = self.space.at([source.random() for source in sources])
-        else:
-            return self._unseen(self.generator(number))
-        self._note(values)
-        return values
+        for _ in range(_REDRAWS if self._finite else 1):
+            values = self._draw(number, sources)
+            if not self._finite or self.space.key(values) not in self._seen:
+                self._note(values)
+                return values
+        return self._unseen(self.generator(number))
+
+    def _draw(self, number: int, sources: Sequence[random.Random]) -> Values:
+        """Return the next draw that meets the requirements."""
+        if not self.space.requirements:
+            return self.space.at([source.random() for source in sources])
+        region = region_of(self.space)
+        for _ in range(region.attempts):
+            values = self.space.at(region.place([source.random() for source in sources]))
+            if self.space.allows(values):
+                return values
+        return region.draw(self.generator(number, f"region/{sources[0].random()}"))
 
     def _unseen(self, source: random.Random) -> Values | None:
         """Return the first combination of the grid after a random place that has not been drawn; None if there is none."""
+        try:
+            _ = self._grid.size
+        except TooManyCombinations:  # the requirements are hard to count, so that a repetition is allowed
+            return region_of(self.space).draw(source)
         if len(self._seen) < self._grid.size:
             start = source.randrange(self._grid.size)
             for offset in range(self._grid.size):

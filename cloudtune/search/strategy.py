@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from cloudtune.space.completing import complete
+from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.strategies import StrategySpec
 from cloudtune.store.records import TrialState
+
+_ATTEMPTS = 16
+"""Proposals for one trial that may miss the requirements of a space; the first of them is then moved to where they hold."""
 
 
 class UnsuitableStrategy(ValueError):
@@ -62,6 +66,9 @@ class Strategy(ABC):
     moment, and of nothing else. So a strategy has no state to save: a new one that observes the same history goes on
     as the old one would have. Caches are allowed where they cannot change a result.
 
+    Every trial that is suggested meets the requirements of the space, which `suggest` sees to; a strategy that knows
+    better what to propose in place of a trial that does not asks `Space.allows`.
+
     A package adds a strategy by an entry point of the group ``cloudtune.strategies`` that refers to the subclass::
 
         class SpiralSearch(Strategy):
@@ -102,6 +109,7 @@ class Strategy(ABC):
         self.constraints = constraints
         self.pending: dict[int, Values] = {}
         self.observed: dict[int, Observation] = {}
+        self._attempt = 0
 
     @classmethod
     def from_spec(cls, spec: StrategySpec, space: Space, **context: Unpack[StrategyContext]) -> "Strategy":
@@ -123,12 +131,29 @@ class Strategy(ABC):
     def suggest(self, number: int) -> Values | None:
         """Return the values of the trial with this number, which is pending from now on; None when nothing is left.
 
-        Numbers come in increasing order.
+        Numbers come in increasing order. Where the space has requirements, a proposal that does not meet them is
+        made again from other random numbers, and in the end moved to where they hold.
         """
-        values = self._propose(number)
+        values = self._allowed(number) if self.space.requirements else self._propose(number)
         if values is not None:
             self.pending[number] = values
         return values
+
+    def _allowed(self, number: int) -> Values | None:
+        """Return a proposal that meets the requirements of the space."""
+        tried: list[Values] = []
+        try:
+            while self._attempt < _ATTEMPTS:
+                values = self._propose(number)
+                if values is None or self.space.allows(values):
+                    return values
+                if values in tried:  # the strategy draws nothing, so that another attempt gives the same
+                    break
+                tried.append(values)
+                self._attempt += 1
+        finally:
+            self._attempt = 0
+        return region_of(self.space).towards(tried[0], self.generator(number, "towards"))
 
     def restore(self, number: int, parameters: Values) -> None:
         """Make a trial pending that was suggested before a resume."""
@@ -176,6 +201,10 @@ class Strategy(ABC):
         return {}
 
     def generator(self, number: int, salt: str = "") -> random.Random:
-        """Return a source of randomness that depends on the seed, the trial's number and the salt alone."""
-        digest = hashlib.blake2b(f"{self.seed}/{number}/{salt}".encode(), digest_size=8).digest()
+        """Return a source of randomness that depends on the seed, the trial's number and the salt alone.
+
+        After a proposal that does not meet the requirements of the space it is another source.
+        """
+        again = f"/again/{self._attempt}" if self._attempt else ""
+        digest = hashlib.blake2b(f"{self.seed}/{number}/{salt}{again}".encode(), digest_size=8).digest()
         return random.Random(int.from_bytes(digest))  # noqa: S311  # not for secrets

@@ -12,7 +12,7 @@ _FINITE = 10**9
 
 
 class UniqueStrategy(Strategy):
-    """Suggests its own choice if that is new, else a random trial that is new, until a finite space is used up.
+    """Suggests its own choice if that is new and allowed, else a random trial that is, until a finite space is used up.
 
     Trials of earlier runs count as new: they are observed, but may be suggested again.
     """
@@ -34,7 +34,7 @@ class UniqueStrategy(Strategy):
 
     def _propose(self, number: int) -> Values | None:
         values = self._choose(number)
-        if values is None or self._taken(values):
+        if values is None or self._taken(values) or not self.space.allows(values):
             values = self._rest.suggest(number)
         if values is not None:
             self._note(number, values)

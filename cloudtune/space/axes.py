@@ -84,6 +84,14 @@ class ListedAxis:
     def position(self, value: Scalar) -> float:
         return (self.index(value) + 0.5) / self.size
 
+    def value(self, index: int) -> Scalar:
+        """Return the value at an index."""
+        return self.values[index]
+
+    def edge(self, index: int) -> float:
+        """Return the position from which on the values are of this index or above."""
+        return index / self.size
+
     def index(self, value: Scalar) -> int:
         """Return the index of a value in the list.
 
@@ -163,6 +171,13 @@ class SteppedAxis:
             return self.value(min(int(position * self.size), self.size - 1))
         value = self._scale.back(self._bottom + position * (self._top - self._bottom))
         return self.value(min(max(math.floor((value - self._low) / self._step + 0.5), 0), self.size - 1))
+
+    def edge(self, index: int) -> float:
+        """Return the position from which on the values are of this index or above."""
+        if self._scale.name == "linear" or index in (0, self.size):
+            return index / self.size
+        between = self._low + (index - 0.5) * self._step
+        return (self._scale.forward(between) - self._bottom) / (self._top - self._bottom)
 
     def position(self, value: Scalar) -> float:
         index = self.index(value)
@@ -314,8 +329,16 @@ class NormalAxis:
         point = self._mean + self._std * _standard_normal().inv_cdf(min(max(mass, TAIL), 1 - TAIL))
         return math.exp(point) if self._log else point
 
-    def _stepped_value(self, index: int) -> float:
+    def value(self, index: int) -> float:
+        """Return the value at an index, of an axis with steps."""
         return float((self.first + index) * Decimal(repr(self.step)))
+
+    def edge(self, index: int) -> float:
+        """Return the position from which on the values are of this index or above, of an axis with steps."""
+        if index in (0, self.size):
+            return float(bool(index))
+        between = self._mass((self.first + index - 0.5) * (self.step or 0.0), 0.0)
+        return min(max((between - self.masses[0]) / (self.masses[1] - self.masses[0]), 0.0), 1.0)
 
     def at(self, position: float) -> float:
         if self.size is None and (position <= 0 or position >= 1):
@@ -323,7 +346,7 @@ class NormalAxis:
         value = self._quantile(self.masses[0] + position * (self.masses[1] - self.masses[0]))
         if self.step is None or self.size is None:
             return self.rounding(value)
-        return self._stepped_value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
+        return self.value(min(max(round(value / self.step) - self.first, 0), self.size - 1))
 
     def position(self, value: Scalar) -> float:
         mass = self._mass(number_within(value, self.low, self.high, self.step or 0.0), 0.0)
@@ -331,7 +354,7 @@ class NormalAxis:
 
     def grid(self, levels: int) -> Sequence[Scalar]:
         if self.size is not None:
-            return tuple(self._stepped_value(index) for index in range(self.size))
+            return tuple(self.value(index) for index in range(self.size))
         return tuple(self.at((level + 0.5) / levels) for level in range(levels))
 
 

@@ -1,10 +1,12 @@
 """Complete a trial of which some values are given, and say why no trial has the values that are given."""
 
 import json
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cloudtune.space.parameters import Scalar, scalar_key
-from cloudtune.space.space import Dimension, Space, Values
+from cloudtune.space.region import Region
+from cloudtune.space.space import Dimension, Space, SpaceError, Values
 
 Candidates = Callable[[Dimension], Iterator[Scalar]]
 """The values that a parameter may have, the preferred one first."""
@@ -58,7 +60,24 @@ def complete(
     for dimension in space.dimensions:
         if dimension.active(values):
             values[dimension.name] = chosen[dimension.name] if dimension.name in chosen else free(dimension)
-    return {name: values[name] for name in space.names if name in values}
+    found = {name: values[name] for name in space.names if name in values}
+    return found if space.allows(found) else _moved(space, found, chosen, positions)
+
+
+def _moved(space: Space, values: Values, kept: Values, positions: Sequence[float] | None) -> Values | None:
+    """Return the trial nearest to one that misses the requirements of a space; None where there is none.
+
+    Args:
+        space: that the trial belongs to.
+        values: of the trial.
+        kept: those that must not change.
+        positions: from which randomness comes.
+    """
+    try:
+        region = Region(space, kept)
+    except SpaceError:
+        return None
+    return region.towards(values, random.Random(repr(positions)))  # noqa: S311  # not for secrets
 
 
 def why_impossible(space: Space, given: Mapping[str, Scalar]) -> list[tuple[str, str]]:
@@ -68,12 +87,26 @@ def why_impossible(space: Space, given: Mapping[str, Scalar]) -> list[tuple[str,
         return problems
     kept: dict[str, Scalar] = {}
     for name, value in given.items():
-        if complete(space, {**kept, name: value}) is None:
-            others = " and ".join(f"{other} is {_shown(kept[other])}" for other in kept)
-            problems.append((name, f"{_shown(value)} is in no trial in which {others}{_existence(space, name)}"))
-        else:
+        message = _clash(space, kept, name, value)
+        if message is None:
             kept[name] = value
+        else:
+            problems.append((name, message))
     return problems
+
+
+def _clash(space: Space, kept: Mapping[str, Scalar], name: str, value: Scalar) -> str | None:
+    """Return why no trial has a value beside others; None where one has."""
+    given = {**kept, name: value}
+    if complete(space, given) is not None:
+        return None
+    anyhow = complete(space.requiring(()), given)
+    broken = None if anyhow is None else space.broken(anyhow)
+    if broken is not None:
+        beside = " and ".join(f"{other} is {_shown(each)}" for other, each in given.items())
+        return f"no trial in which {beside} meets {broken.text!r}"
+    others = " and ".join(f"{other} is {_shown(kept[other])}" for other in kept)
+    return f"{_shown(value)} is in no trial in which {others}{_existence(space, name)}"
 
 
 def _misfit(space: Space, name: str, value: Scalar) -> tuple[str, str] | None:

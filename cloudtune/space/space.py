@@ -14,6 +14,7 @@ from cloudtune.space.parameters import (
     same_scalar,
     scalar_key,
 )
+from cloudtune.space.requirements import Requirement, RequirementError
 
 Values = dict[str, Scalar]
 """The parameters of one trial: a value for each name that exists in it."""
@@ -57,17 +58,25 @@ class Dimension:
 
 
 class Space:
-    """The dimensions of a job, parents before children.
+    """The dimensions of a job, parents before children, and the requirements that its trials meet.
 
     Args:
         entries: parameters, or tuples of variants, by name.
+        require: conditions that every trial meets, such as ``batch * width <= 4096``; see `Requirement`.
+
+    Attributes:
+        dimensions: parents before children.
+        names: of the parameters, in the spec's order.
+        conditional: whether a parameter has a condition.
+        requirements: that every trial meets.
 
     Raises:
         SpaceError: conditions name no parent, a value that the parent cannot take, or each other in a circle;
-            or two variants of a name could exist in one trial.
+            two variants of a name could exist in one trial; or a requirement cannot be read, or does not suit
+            the parameters. That some trial meets them all is not checked here, see `cloudtune.space.region`.
     """
 
-    def __init__(self, entries: Entries) -> None:
+    def __init__(self, entries: Entries, require: Iterable[str] = ()) -> None:
         variants = {name: entry if isinstance(entry, tuple) else (entry,) for name, entry in entries.items()}
         problems = [*_condition_problems(variants), *_variant_problems(variants)]
         order = _parents_first(variants) if not problems else []
@@ -85,13 +94,18 @@ class Space:
                     problems.append((_path(name, index, variants[name]), str(error)))
         if problems:
             raise SpaceError(problems)
+        self._entries = entries
+        self.requirements = _requirements(variants, require)
         self.dimensions = tuple(dimensions)
         self.names = tuple(variants)
         self.conditional = any(dimension.parameter.when for dimension in self.dimensions)
 
     @property
     def size(self) -> int | None:
-        """Upper bound on the number of different trials; None where a dimension is continuous."""
+        """Upper bound on the number of different trials; None where a dimension is continuous.
+
+        Requirements are not considered; see `cloudtune.space.combinations`.
+        """
         size = 1
         for dimension in self.dimensions:
             if dimension.axis.size is None:
@@ -128,12 +142,28 @@ class Space:
         return points
 
     def contains(self, values: Mapping[str, Scalar]) -> bool:
-        """Return whether these are exactly the values of a possible trial."""
+        """Return whether these are exactly the values of a possible trial, which meets the requirements."""
         try:
             self.positions(values)
         except ValueError:
             return False
-        return set(values) == {dimension.name for dimension in self.active(values)}
+        return set(values) == {dimension.name for dimension in self.active(values)} and self.allows(values)
+
+    def requiring(self, require: Iterable[str]) -> "Space":
+        """Return the space with other requirements.
+
+        Raises:
+            SpaceError: see `Space`.
+        """
+        return Space(self._entries, require)
+
+    def allows(self, values: Mapping[str, Scalar]) -> bool:
+        """Return whether a trial of the space meets every requirement; that its values are of the space is not checked."""
+        return self.broken(values) is None
+
+    def broken(self, values: Mapping[str, Scalar]) -> Requirement | None:
+        """Return the first requirement that a trial does not meet; None where it meets them all."""
+        return next((each for each in self.requirements if not each.holds(values)), None)
 
     def key(self, values: Mapping[str, Scalar]) -> tuple[object, ...]:
         """Return a hashable identity of a trial's values."""
@@ -141,14 +171,42 @@ class Space:
 
 
 class SpaceError(ValueError):
-    """The conditions of a space are wrong; `problems` holds pairs of a path within the space and a message."""
+    """The conditions or the requirements of a space are wrong.
 
-    def __init__(self, problems: list[tuple[str, str]]) -> None:
-        self.problems = problems
+    Args:
+        problems: pairs of a path and a message.
+        within: what the paths are within: ``space``, or ``require``, where they are the index of a requirement, or ""
+            for all of them.
+
+    Attributes:
+        problems: see above.
+        within: see above.
+    """
+
+    def __init__(self, problems: list[tuple[str, str]], within: str = "space") -> None:
+        self.problems, self.within = problems, within
         super().__init__("; ".join(f"{path}: {message}" if path else message for path, message in problems))
 
 
 Variants = Mapping[str, tuple[Parameter, ...]]
+
+MOST_REQUIREMENTS = 100
+
+
+def _requirements(variants: Variants, require: Iterable[str]) -> tuple[Requirement, ...]:
+    found: list[Requirement] = []
+    problems: list[tuple[str, str]] = []
+    for index, text in enumerate(require):
+        try:
+            found.append(Requirement.of(text, variants))
+        except RequirementError as error:
+            problems.append((str(index), str(error)))
+        if index == MOST_REQUIREMENTS:
+            problems.append((str(index), f"a space has {MOST_REQUIREMENTS} requirements at most; join some by and"))
+            break
+    if problems:
+        raise SpaceError(problems, within="require")
+    return tuple(found)
 
 
 def _path(name: str, index: int, variants: tuple[Parameter, ...], *rest: str) -> str:

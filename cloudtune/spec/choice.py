@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from cloudtune.space.combinations import count_of
 from cloudtune.space.space import Space
 from cloudtune.spec.job import Limits, TuningJob
 from cloudtune.spec.strategies import AutoStrategy, Bayesian, Evolutionary, Grid, StrategySpec
@@ -50,9 +51,10 @@ def choose(
         ends_early: whether the search may end before all trials were run: by a target, a time or a cost.
         known: whether there are trials to learn from before the first one.
     """
-    size, seed = space.size, auto.seed
+    size, seed = count_of(space) if space.requirements else space.size, auto.seed
+    allowed = "allowed " if space.requirements else ""
     if trials is not None and size is not None and size <= trials and not ends_early:
-        return Choice(Grid(), f"all {size} combinations of the space fit into {trials} trials")
+        return Choice(Grid(), f"all {size} {allowed}combinations of the space fit into {trials} trials")
     if objectives >= MANY_OBJECTIVES:
         return Choice(Evolutionary(seed=seed), f"{objectives} objectives have too many compromises for a model")
     if trials is not None and not known and trials <= max(FEW_TRIALS, parallel):

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from cloudtune.space.parameters import Scalar
+from cloudtune.space.region import check_feasible
 from cloudtune.space.space import Entries, Space, SpaceError
 from cloudtune.spec.first import first_problems
 from cloudtune.spec.stopping import StoppingSpec
@@ -50,6 +51,8 @@ class SearchParts(Protocol):
 
     @property
     def space(self) -> Entries: ...
+    @property
+    def require(self) -> Sequence[str]: ...
     @property
     def objective(self) -> Sequence[Named]: ...
     @property
@@ -108,9 +111,11 @@ def message_template(message: str) -> str:
 
 def _space_problems(parts: SearchParts) -> list[Found]:
     try:
-        space = Space(parts.space)
+        space = Space(parts.space, parts.require)
+        if space.requirements:
+            check_feasible(space)
     except SpaceError as error:
-        return [(("space", *_as_location(path)), message) for path, message in error.problems]
+        return [((error.within, *_as_location(path)), message) for path, message in error.problems]
     problems: list[Found] = []
     if isinstance(parts.strategy, Grid) and parts.strategy.levels is None:
         message = "a grid needs a finite axis: give it a step, or set strategy.levels"

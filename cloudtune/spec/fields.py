@@ -52,6 +52,9 @@ ParameterName = Annotated[str, StringConstraints(pattern=_PARAMETER_NAME, max_le
 SpaceEntries = Annotated[dict[ParameterName, Entry], Field(min_length=1)]
 """Parameters, or lists of variants, by name."""
 
+Requirements = Annotated[tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""Conditions on the parameters of a trial, which `cloudtune.space.requirements` reads."""
+
 
 def is_parameter_name(name: str) -> bool:
     """Return whether a parameter of a space may have this name."""

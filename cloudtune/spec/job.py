@@ -13,13 +13,14 @@ from pydantic import (
     model_validator,
 )
 
+from cloudtune.space.combinations import count_of
 from cloudtune.space.parameters import Count, Integer, Number, SpecModel
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Compute, Encryption, Network
 from cloudtune.spec.confirm import ConfirmField
 from cloudtune.spec.consistency import Found, constraint_problems, refuse, search_problems
 from cloudtune.spec.constraint import Constraint, Constraints
-from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, SpaceEntries, Text
+from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, Requirements, SpaceEntries, Text
 from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
@@ -111,6 +112,8 @@ class TuningJob(SpecModel):
     """Further metrics to record from the trial's output: a name and a regex whose first group is the number."""
     space: SpaceEntries
     """The parameters by name; a list under a name holds variants of it for different conditions."""
+    require: Requirements = ()
+    """Conditions on the parameters that every trial meets, such as "batch * width <= 4096" or "min_lr < max_lr"; one, or a list."""
     strategy: Strategy = AutoStrategy.model_construct()
     """How the next trial is chosen; auto: by what suits the space, the objectives and the limits."""
     first: FirstTrials = ()
@@ -208,14 +211,16 @@ class TuningJob(SpecModel):
     @property
     def most_trials(self) -> int | None:
         """How many trials are started at most: `limits.trials`, or all of a finite space and their repetitions; None for no limit."""
-        if self.limits.trials is not None:
-            return self.limits.trials
-        size = self.search_space().size
-        return size if size is None or self.confirm is None else size + self.confirm.trials
+        limit, levels = self.limits.trials, self.strategy.levels if isinstance(self.strategy, Grid) else None
+        if limit is not None and not isinstance(self.strategy, Grid):
+            return limit
+        size = count_of(self.search_space(), levels)
+        most = size if size is None or self.confirm is None else size + self.confirm.trials
+        return limit if most is None else min(most, limit or most)
 
     def search_space(self) -> Space:
-        """Return the search space: axes and conditions."""
-        return Space(self.space)
+        """Return the search space: axes, conditions and requirements."""
+        return Space(self.space, self.require)
 
     @property
     def measured(self) -> tuple[Objective | Constraint, ...]:

@@ -142,6 +142,7 @@ def _allow_short_forms(job: Schema, parts: Schema) -> None:
     job["objective"] = _also(job["objective"], job["objective"]["items"])
     job["constraints"] = _also(job["constraints"], job["constraints"]["items"])
     job["first"] = _also(job["first"], job["first"]["items"])
+    job["require"] = _also(job["require"], _TEXT)
     job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
     job["confirm"] = _also(job["confirm"], {"type": "integer", "minimum": 1})
     compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]

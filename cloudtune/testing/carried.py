@@ -31,6 +31,7 @@ _DRIVER_FIELDS = (
     "constraints",
     "metrics",
     "space",
+    "require",
     "strategy",
     "first",
     "stopping",

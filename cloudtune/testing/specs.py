@@ -30,6 +30,7 @@ from cloudtune.space.parameters import (
     Scalar,
     scalar_key,
 )
+from cloudtune.space.requirements import quoted
 from cloudtune.space.space import Space
 from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
 from cloudtune.spec.confirm import Confirm
@@ -341,6 +342,7 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     if draw(st.booleans()):
         choose("first", first_trials(space, most=min(3, limits.trials or 3)))
     choose("confirm", _confirmations(limits.trials) if draw(st.sampled_from([False] * 7 + [True])) else st.none())
+    choose("require", _requirements(space))
     for name, strategy in _independent(texts).items():
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)
@@ -366,6 +368,13 @@ def _confirmations(trials: int | None) -> SearchStrategy[Confirm | None]:
     most = 20 if trials is None else trials
     pairs = st.tuples(st.integers(1, 4), st.integers(1, 5)).filter(lambda pair: pair[1] * (pair[0] + 1) <= most)
     return pairs.map(lambda pair: Confirm(repeats=pair[0], top=pair[1]))
+
+
+def _requirements(space: Any) -> SearchStrategy[tuple[str, ...]]:
+    """Generate requirements that every trial of a space meets."""
+    names = [quoted(name) for name in space]
+    forms = [form.format(name) for name in names for form in ("{0} == {0}", "not {0} != {0}")]
+    return st.lists(st.sampled_from(forms), max_size=2, unique=True).map(tuple)
 
 
 @st.composite

@@ -31,6 +31,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "constraints": (Support.EXACT, ""),
     "metrics": (Support.EXACT, ""),
     "space": (Support.EXACT, ""),
+    "require": (Support.EXACT, ""),
     "strategy": (Support.EXACT, ""),
     "first": (Support.EXACT, ""),
     "stopping": (Support.EXACT, ""),

@@ -48,7 +48,7 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 
 TOP_LEVEL_KEYS = (
-    "name, trial, objective, constraints, metrics, space, strategy, first, stopping, limits, retries, warm_start, confirm, mode, strict, "
+    "name, trial, objective, constraints, metrics, space, require, strategy, first, stopping, limits, retries, warm_start, confirm, mode, strict, "
     "compute, data, output, network, region, identity, encryption, tags, native, azureml, local, "
     "mixed, ray, sagemaker, vertex"
 )

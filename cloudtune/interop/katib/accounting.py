@@ -34,6 +34,7 @@ class _Account:
             "limits.no_improvement",
             "limits.cost",
             "first",
+            "require",
             "warm_start",
             "confirm",
             "encryption",

@@ -21,6 +21,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "limits.trial_time": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "retries": (Support.APPROXIMATE, "the native template has a kind of its own; say it there"),
     "first": (Support.APPROXIMATE, "Katib's algorithms choose every trial: left out"),
+    "require": (Support.UNSUPPORTED, "Katib would try combinations that are not allowed; take require away, and have the program end on them without a metric"),
     "warm_start": (Support.UNSUPPORTED, "Katib learns from no earlier trials; take warm_start away"),
     "confirm": (Support.UNSUPPORTED, "Katib runs no trial again with another seed; take confirm away, and run its best trials again yourself"),
     "mode.driven": (Support.UNSUPPORTED, "Katib's own services choose the trials; take mode: driven away"),
