@@ -30,6 +30,7 @@ from cloudtune.planning.violations import Violation
 from cloudtune.spec.choice import for_tuner
 from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.native import native_path
+from cloudtune.spec.strategies import Bayesian
 from cloudtune.store.secrets import MASK
 
 Request = dict[str, Any]
@@ -123,6 +124,8 @@ class Translation(Account):
         """Return the request to the service's tuner as the neutral fields alone say it."""
         self._mode.note_unsupported(self._ledger)
         self._ledger.carry("mode", Beside.PLAN)
+        if isinstance(self._job.strategy, Bayesian) and self._job.strategy.prior is not None:
+            self.note("strategy.prior")
         if not self._job.retries:
             self._ledger.carry("retries", Beside.DEFAULT)
         return self.tuning_job()

@@ -3,16 +3,24 @@
 numpy and scipy are imported with the first model, so that the first trials are launched without them.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Unpack
 
+from cloudtune.search.beliefs import Beliefs
 from cloudtune.search.sequence import TrialSequence
 from cloudtune.search.strategy import Observation, StrategyContext
 from cloudtune.search.unique import UniqueStrategy
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.beliefs import Belief
 from cloudtune.spec.strategies import Bayesian
 
 if TYPE_CHECKING:
     from cloudtune.search.bayesian_model import BayesianModel
+
+_FADING = 10
+"""The beliefs' density counts once when one in so many trials has ended (the β of πBO), and less from then on."""
+
+_USUAL_BUDGET = 100
 
 
 class BayesianSearch(UniqueStrategy):
@@ -29,16 +37,26 @@ class BayesianSearch(UniqueStrategy):
         startup: quasi-random trials before the model decides; None for two per dimension, from 5 to 20, and at most
             a third of the budget. Trials of earlier runs count. Where related experiments give hints, their best
             trials come first instead, until three have ended.
+        prior: where good values are expected, by parameter: the first trial has these values, and the others of the
+            start, and of the model, lie the nearer to them the fewer trials have ended (see `cloudtune.search.beliefs`).
         context: see `Strategy`.
     """
 
     spec = Bayesian
 
-    def __init__(self, space: Space, *, startup: int | None = None, **context: Unpack[StrategyContext]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        startup: int | None = None,
+        prior: Mapping[str, Belief] | None = None,
+        **context: Unpack[StrategyContext],
+    ) -> None:
         super().__init__(space, **context)
         searched = sum(dimension.axis.size != 1 for dimension in space.dimensions)
         default = min(max(5, 2 * searched), 20)
         self.startup = startup or (default if self.budget is None else max(3, min(default, self.budget // 3)))
+        self._beliefs = Beliefs(space, prior) if prior else None
         self._model: BayesianModel | None = None
         self._new: list[Observation] = []
         self._hints: list[Observation] = []
@@ -59,7 +77,10 @@ class BayesianSearch(UniqueStrategy):
         from cloudtune.search.bayesian_model import BayesianModel  # noqa: PLC0415  # loads numpy and scipy
 
         if self._model is None:
-            self._model = BayesianModel(self.space, self.objectives, self._hints, self.constraints)
+            fading = (self.budget or _USUAL_BUDGET) / _FADING
+            self._model = BayesianModel(
+                self.space, self.objectives, self._hints, self.constraints, beliefs=self._beliefs, fading=fading
+            )
         self._model.learn(self._new)
         self._new = []
         if self._model.ready:
@@ -82,4 +103,5 @@ class BayesianSearch(UniqueStrategy):
         for _ in range(60):
             ratio = (1.0 + ratio) ** (1.0 / (size + 1))
         shift = self.generator(0, "shift")
-        return [(shift.random() + (index + 1) * ratio ** -(axis + 1)) % 1.0 for axis in range(size)]
+        point = [(shift.random() + (index + 1) * ratio ** -(axis + 1)) % 1.0 for axis in range(size)]
+        return point if self._beliefs is None else self._beliefs.drawn(point, centre=index == 0)

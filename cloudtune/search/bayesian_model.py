@@ -9,6 +9,7 @@ from threadpoolctl import ThreadpoolController
 from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture
 from cloudtune.search.acquisition_optimizer import LOOKS, AcquisitionOptimizer, Worth, keys
 from cloudtune.search.arrays import Array, Indices
+from cloudtune.search.beliefs import Beliefs, LogBeliefs
 from cloudtune.search.constrained import Bound, LogProduct
 from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
@@ -40,12 +41,23 @@ class BayesianModel:
         objectives: the number of losses of an observation.
         hints: trials of related experiments.
         constraints: the number of violations of a completed trial's observation.
+        beliefs: of the user about where good trials lie; None for none.
+        fading: the number of observations at which the beliefs' density counts once; it fades as others come.
 
     Attributes:
         hinted: the trials that the hints recommend, the best first.
     """
 
-    def __init__(self, space: Space, objectives: int, hints: Sequence[Observation] = (), constraints: int = 0) -> None:
+    def __init__(
+        self,
+        space: Space,
+        objectives: int,
+        hints: Sequence[Observation] = (),
+        constraints: int = 0,
+        *,
+        beliefs: Beliefs | None = None,
+        fading: float = 0.0,
+    ) -> None:
         self._encoding = Encoding(space)
         self._feasible = Feasible(self._encoding) if space.requirements else None
         # The matrices are small, and the cores belong to the trials: more threads would wait for each other.
@@ -60,6 +72,7 @@ class BayesianModel:
         ]
 
         self._bounds = [Bound(self._encoding, index) for index in range(constraints)]
+        self._beliefs, self._fading = beliefs, fading
 
     def learn(self, observations: Sequence[Observation]) -> None:
         """Learn how trials ended."""
@@ -86,6 +99,9 @@ class BayesianModel:
         targets = np.column_stack([surrogate.targets(len(self._dataset)) for surrogate in self._surrogates])
         ahead = self._encoding.features(waiting)
         worth = self._worth(targets, ahead)
+        if self._beliefs is not None:
+            strength = self._fading / max(len(targets), 1)
+            worth = LogProduct([worth, LogBeliefs(self._beliefs, self._encoding, strength)])
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
         optimizer = AcquisitionOptimizer(

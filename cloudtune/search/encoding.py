@@ -74,6 +74,20 @@ class Encoding:
         corners = len(levels) + absent
         return 1 if corners == 2 else corners
 
+    def columns(self, index: int) -> Indices:
+        """Return the indices of a dimension's features."""
+        return np.flatnonzero(self.owner == index)
+
+    def has_level(self, features: Array, index: int, position: float) -> Mask:
+        """Return whether each of m × f points has the level at a position of a dimension without an order."""
+        columns = self.columns(index)
+        if not len(columns):
+            return np.ones(len(features), dtype=bool)
+        level = int(self.indices(index, np.array([position]))[0])
+        if len(columns) == 1:
+            return np.asarray(features[:, columns[0]] == level)
+        return np.asarray(features[:, columns[level]] > 0)
+
     # Trials and rows
 
     def rows(self, trials: Sequence[Values]) -> Array:

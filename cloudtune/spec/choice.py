@@ -53,14 +53,17 @@ def choose(
     """
     size, seed = count_of(space) if space.requirements else space.size, auto.seed
     allowed = "allowed " if space.requirements else ""
-    if trials is not None and size is not None and size <= trials and not ends_early:
+    if trials is not None and size is not None and size <= trials and not ends_early and auto.prior is None:
         return Choice(Grid(), f"all {size} {allowed}combinations of the space fit into {trials} trials")
-    if objectives >= MANY_OBJECTIVES:
+    if objectives >= MANY_OBJECTIVES and auto.prior is None:
         return Choice(Evolutionary(seed=seed), f"{objectives} objectives have too many compromises for a model")
     if trials is not None and not known and trials <= max(FEW_TRIALS, parallel):
         blind = "too few to learn from" if trials <= FEW_TRIALS else "all at once, so that none can learn"
-        return Choice(Bayesian(seed=seed, startup=trials), f"{trials} trials are {blind}: they are spread evenly")
-    return Choice(Bayesian(seed=seed), "each trial is chosen by what the ended ones say")
+        return Choice(
+            Bayesian(seed=seed, startup=trials, prior=auto.prior),
+            f"{trials} trials are {blind}: they are spread evenly",
+        )
+    return Choice(Bayesian(seed=seed, prior=auto.prior), "each trial is chosen by what the ended ones say")
 
 
 def choice_for(job: TuningJob) -> Choice | None:
@@ -90,4 +93,4 @@ def with_strategy(job: TuningJob, strategy: StrategySpec) -> TuningJob:
 def for_tuner(job: TuningJob) -> TuningJob:
     """Return a job as a service's own tuner takes it: ``auto`` is its Bayesian search."""
     auto = job.strategy
-    return with_strategy(job, Bayesian(seed=auto.seed)) if isinstance(auto, AutoStrategy) else job
+    return with_strategy(job, Bayesian(seed=auto.seed, prior=auto.prior)) if isinstance(auto, AutoStrategy) else job

@@ -9,9 +9,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.region import check_feasible
 from cloudtune.space.space import Entries, Space, SpaceError
+from cloudtune.spec.beliefs import prior_problems
 from cloudtune.spec.first import first_problems
 from cloudtune.spec.stopping import StoppingSpec
-from cloudtune.spec.strategies import Grid, StrategySpec
+from cloudtune.spec.strategies import AutoStrategy, Bayesian, Grid, StrategySpec
 
 Found = tuple[tuple[str | int, ...], str]
 """A location in the spec, and the message of a problem there."""
@@ -121,6 +122,8 @@ def _space_problems(parts: SearchParts) -> list[Found]:
         message = "a grid needs a finite axis: give it a step, or set strategy.levels"
         infinite = [dimension for dimension in space.dimensions if dimension.axis.size is None]
         problems += [(("space", *_as_location(dimension.key)), message) for dimension in infinite]
+    if isinstance(parts.strategy, AutoStrategy | Bayesian):
+        problems += prior_problems(space, parts.strategy.prior, parts.strategy.type)
     return [*problems, *first_problems(space, parts.first)]
 
 

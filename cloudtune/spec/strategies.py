@@ -15,6 +15,7 @@ from pydantic import (
 
 from cloudtune.plugins.entry_points import STRATEGIES
 from cloudtune.space.parameters import Count, Integer, SpecModel, no_text
+from cloudtune.spec.beliefs import Prior
 from cloudtune.spec.kinds import Kinds
 from cloudtune.spec.stopping import Asha, StoppingSpec
 
@@ -74,6 +75,8 @@ class AutoStrategy(_OwnStrategy):
     type: Literal["auto"] = "auto"
     seed: Seed | None = None
     """Makes the run repeatable; null draws one."""
+    prior: Prior | None = None
+    """Where good values are expected, by parameter; the strategy is bayesian then."""
 
 
 class Grid(_OwnStrategy):
@@ -108,6 +111,8 @@ class Bayesian(_OwnStrategy):
     """Makes the run repeatable; null draws one."""
     startup: Count | None = None
     """Quasi-random trials before the model is used; null chooses a number by the space and the budget."""
+    prior: Prior | None = None
+    """Where good values are expected, by parameter: {lr: {around: 1e-3, spread: 3x}}. It counts the less the more trials have ended."""
 
 
 class Hyperband(_OwnStrategy):

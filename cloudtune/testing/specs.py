@@ -32,6 +32,7 @@ from cloudtune.space.parameters import (
 )
 from cloudtune.space.requirements import quoted
 from cloudtune.space.space import Space
+from cloudtune.spec.beliefs import Belief
 from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
 from cloudtune.spec.confirm import Confirm
 from cloudtune.spec.constraint import Constraint
@@ -335,7 +336,7 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
 
     space = choose("space", spaces(texts=texts))
     finite = all(dimension.axis.size is not None for dimension in Space(space).dimensions)
-    search = choose("strategy", strategies(finite=finite))
+    search = choose("strategy", strategies(finite=finite).flatmap(lambda each: _with_prior(each, space)))
     single = isinstance(aim := choose("objective", objectives(texts)), Objective) or len(aim) == 1
     choose("stopping", st.none() if isinstance(search, Hyperband) else st.none() | stopping_rules())
     limits = choose("limits", _limits(endless=isinstance(search, Grid), single=single))
@@ -347,6 +348,15 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)
     return TuningJob(**chosen)
+
+
+def _with_prior(strategy: Any, entries: dict[str, Entry]) -> SearchStrategy[Any]:
+    """Generate a strategy with beliefs and without, where it takes any."""
+    if not isinstance(strategy, AutoStrategy | Bayesian):
+        return st.just(strategy)
+    dimensions = Space(entries).dimensions
+    beliefs = st.sampled_from(dimensions).map(lambda each: {each.name: Belief(around=each.axis.at(0.5))})
+    return (st.none() | beliefs).map(lambda prior: strategy.model_copy(update={"prior": prior}))
 
 
 def _constraints(words: Texts) -> SearchStrategy[Constraint]:

@@ -166,6 +166,9 @@ class Written:
         return {"algorithmName": self.name, **({"algorithmSettings": settings} if settings else {})}
 
 
+NO_PRIOR = "Katib's algorithms take no beliefs: left out"
+
+
 def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | None) -> Written:
     """Return the algorithm for a strategy.
 
@@ -187,6 +190,8 @@ def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | 
         case Bayesian():
             found = Written("bayesianoptimization")
             found.put("n_initial_points", strategy.startup)
+            if strategy.prior is not None:
+                found.lose("prior", NO_PRIOR)
         case HyperoptTpe():
             found = _from_hyperopt(strategy)
         case Evolutionary():

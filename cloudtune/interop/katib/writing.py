@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from cloudtune.interop.documents import path_text
 from cloudtune.interop.katib.accounting import account_for_the_rest
-from cloudtune.interop.katib.algorithms import RESOURCE, Written, algorithm_of, early_stopping_of
+from cloudtune.interop.katib.algorithms import NO_PRIOR, RESOURCE, Written, algorithm_of, early_stopping_of
 from cloudtune.interop.katib.metrics import collector_of, filters_of
 from cloudtune.interop.katib.model import API_VERSION, JOB, KIND, PRIMARY, Data, Experiment, mistakes
 from cloudtune.interop.katib.own import NAME, Own
@@ -44,7 +44,8 @@ def plan(job: TuningJob) -> Plan:
 
 def _chosen(job: TuningJob, strategy: StrategySpec) -> Plan:
     note = Note(CHOSEN, Support.ENCODED, f"auto: {strategy.type}, by Katib's own search")
-    return Writer(with_strategy(job, strategy)).plan().with_notes([note])
+    lost = [Note("strategy.prior", Support.APPROXIMATE, NO_PRIOR)] if getattr(job.strategy, "prior", None) else []
+    return Writer(with_strategy(job, strategy)).plan().with_notes([note, *lost])
 
 
 def _worst(plan: Plan) -> int:
