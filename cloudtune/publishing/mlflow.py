@@ -99,6 +99,7 @@ class _LoggedRun:
         status: its status in MLflow.
         tags: its tags in MLflow.
         params: whether the parameters have been logged.
+        known: the parameters that an earlier publisher has logged, which MLflow changes no more.
         sent: the values that have been logged.
     """
 
@@ -107,6 +108,7 @@ class _LoggedRun:
     status: str
     tags: dict[str, str]
     params: bool = False
+    known: Mapping[str, str] = field(default_factory=dict)
     sent: set[_ValueKey] = field(default_factory=set)
 
     @property
@@ -193,8 +195,9 @@ class MlflowTarget(Target):
 
     def _logged_run(self, run: "MlflowRun") -> _LoggedRun:
         tags = dict(run.data.tags)
-        logged = _LoggedRun(run.info.run_id, tags.get(ATTEMPT, "0"), run.info.status, tags)
-        if not logged.ended:  # an earlier publisher may have logged a part
+        known = dict(run.data.params)
+        logged = _LoggedRun(run.info.run_id, tags.get(ATTEMPT, "0"), run.info.status, tags, known=known)
+        if not logged.ended or NUMBER not in tags:  # a part may be logged, and a run that has ended may go on
             for name in run.data.metrics:
                 logged.sent |= {
                     _value_key(name, each.step, each.timestamp, each.value)
@@ -239,17 +242,17 @@ class MlflowTarget(Target):
 
     def take_run(self, record: "RunRecord", ended: "Sequence[Trial]") -> None:
         logged = self._own
-        if logged.ended:
+        tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
+        cost = run_cost(record, ended, self.job)
+        if cost is not None:
+            tags |= _cost_tags(float(cost.spent), cost.currency)
+        if logged.ended and all(logged.tags.get(name, "") == cut(tag, LONGEST_TAG) for name, tag in tags.items()):
             return
         self._log_spec(logged)
         params = {} if logged.params else _settings(self.job, record)
         if record.state.ended:
             best = best_trial(self.job.objective, self.job.constraints, ended)
             params |= {f"best.{name}": value for name, value in (best.parameters if best else {}).items()}
-        tags = {STATE: record.state.value, "cloudtune.reason": record.reason, **self._best_tags(ended)}
-        cost = run_cost(record, ended, self.job)
-        if cost is not None:
-            tags |= _cost_tags(float(cost.spent), cost.currency)
         self._log(logged, params, improvements(self.job.objective, self.job.constraints, ended), tags)
         self._set_status(logged, RUN_STATES[record.state], record.ended if record.state.ended else None)
 
@@ -289,7 +292,12 @@ class MlflowTarget(Target):
     ) -> None:
         """Log what has not been logged, in as few calls as MLflow allows."""
         entities = self._mlflow.entities
-        named = [entities.Param(self._names(name), self._text(name, value)) for name, value in params.items()]
+        given = {self._names(name): self._text(name, value) for name, value in params.items()}
+        if changed := [name for name, text in given.items() if logged.known.get(name, text) != text]:
+            self.note(
+                f"MLflow changes no parameter: {', '.join(sorted(changed))} are as they were when the run ended first"
+            )
+        named = [entities.Param(name, text) for name, text in given.items() if name not in logged.known]
         metrics = self._new_metrics(logged, points)
         short = {name: cut(value, LONGEST_TAG) for name, value in tags.items()}
         marks = [entities.RunTag(*each) for each in short.items() if logged.tags.get(each[0], "") != each[1]]

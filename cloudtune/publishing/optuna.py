@@ -34,6 +34,8 @@ MARK = "cloudtune:run"
 NUMBER = "cloudtune:number"
 """The user attribute of a trial with the number of the run's trial."""
 
+_ATTEMPT = "cloudtune:attempt"
+
 _REPEATED = (
     "Optuna takes the best single value for the best, so repetitions are no trials of the study: the best by its mean is the "
     "study's user attribute cloudtune:best, the means are cloudtune:confirmed"
@@ -149,7 +151,9 @@ class OptunaTarget(Target):
             return
         known = self._known.get(trial.number)
         if known is not None and known[1].state.is_finished():
-            return
+            if trial.attempt <= known[1].user_attrs[_ATTEMPT]:
+                return
+            known = None  # it was run again after its end: Optuna keeps ended trials as they are, and gets another
         wanted = self._frozen(trial, reports)
         if known is None:
             trial_id = self._storage.create_new_trial(self._study, wanted)
@@ -244,7 +248,7 @@ class OptunaTarget(Target):
         return {
             NUMBER: trial.number,
             "cloudtune:state": trial.state.value,
-            "cloudtune:attempt": trial.attempt,
+            _ATTEMPT: trial.attempt,
             **{key: value for key, value in optional.items() if value not in (None, "")},
             **{f"params_{name}": value for name, value in missing.items()},
             **{f"metrics_{name}": _json_number(value) for name, value in trial.metrics.items()},

@@ -98,6 +98,23 @@ def publish(run: StagedRun, read: Read) -> Any:
     return published
 
 
+def test_what_happens_after_the_end_of_a_run_comes_along(tmp_path: Path, read: Read) -> None:
+    run = finished_run(tmp_path)
+    publish(run, read)
+    first = read.parent.data.params
+    assert (read.parent.data.tags["cloudtune.best"], first["best.size"]) == ("2", "32")
+    better = {"lr": 0.5, "size": 16, "kernel": "poly", "degree": 3}
+    run.tell(trial(4, attempt=2, parameters=better, metrics={"accuracy": 0.95, "loss": 0.1}), trial(6))
+    for _ in range(2):  # nothing comes twice
+        published = publish(run, read)
+        assert read.parent.data.tags["cloudtune.best"] == "4"
+        assert read.parent.info.status == "FINISHED"
+        assert read.parent.data.params == first
+        assert {number: each.info.status for number, each in read.trials.items()}[4] == "FINISHED"
+        assert [value for *_, value in read.curve(read.parent, "accuracy")][-1] == 0.95
+    assert not published.notes or "MLflow changes no parameter" in " ".join(published.notes)
+
+
 def test_every_state_has_its_counterpart() -> None:
     known = {mlflow.entities.RunStatus.to_string(each) for each in mlflow.entities.RunStatus.all_status()}
     assert set(TRIAL_STATES) == set(TrialState)

@@ -111,6 +111,18 @@ def test_a_finished_run_is_read_back_as_it_was_however_often_it_is_published(tmp
     assert load(opened(storage)).trials == trials  # nothing comes twice
 
 
+def test_what_happens_after_the_end_of_a_run_comes_along(tmp_path: Path, storage: Any) -> None:
+    run = finished_run(tmp_path)
+    run.publish(optuna=storage)
+    run.tell(trial(4, attempt=2, metrics={"accuracy": 0.95, "loss": 0.1}), trial(6))
+    for _ in range(2):  # nothing comes twice
+        run.publish(optuna=storage)
+        study = load(opened(storage))
+        assert [each.user_attrs["cloudtune:number"] for each in study.trials] == [0, 1, 2, 3, 4, 5, 4, 6]
+        assert [each.state.name for each in study.trials[4:]] == ["FAIL", "FAIL", "COMPLETE", "COMPLETE"]
+        assert study.best_value == 0.95
+
+
 LIVE = {
     "waiting": ["WAITING", "WAITING"],
     "running": ["RUNNING", "WAITING"],
