@@ -1,0 +1,89 @@
+"""The public record of the search: every peer on every task, kept as data, with tables and a picture made from them.
+
+    python benchmarks/search/record install HEBO Vizier "Optuna GP"      # an environment of its own for each
+    python benchmarks/search/record run --groups hpob bbob --minutes 600
+    python benchmarks/search/record tables
+
+Needs here: pip install --no-deps bocode && pip install coco-experiment scikit-learn. What is in the data is not run again, so a
+run may be killed at any moment and goes on with the same command. A whole record takes days; wants a machine that does nothing else.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+from groups import GROUPS, VARIANTS, half
+from peers import PEERS
+from running import Case, kept, run_all
+from tables import write
+
+FOLDER = Path.home() / ".cache" / "cloudtune" / "record"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of the environments and the data")
+    commands = parser.add_subparsers(dest="command", required=True)
+    install = commands.add_parser("install", help="make the environments of peers")
+    install.add_argument("peers", nargs="*", default=list(PEERS))
+    run = commands.add_parser("run", help="run what the data lacks")
+    run.add_argument("--groups", nargs="*", default=list(GROUPS), choices=list(GROUPS))
+    run.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
+    run.add_argument("--variants", nargs="*", default=["plain"], choices=list(VARIANTS))
+    run.add_argument("--parallel", nargs="*", type=int, default=[1], help="trials in flight, such as 1 8 64")
+    run.add_argument("--half", choices=["design", "report", "all"], default="all")
+    run.add_argument("--tasks", nargs="*", help="names, in the place of all of a group")
+    run.add_argument("--seeds", type=int, default=10)
+    run.add_argument("--budget", type=int, help="evaluations of a run, in the place of the group's")
+    run.add_argument("--minutes", type=float, default=1e9, help="begin no run after so many")
+    commands.add_parser("tables", help="write RECORD.md and ranks.svg from the data")
+    asked = parser.parse_args()
+    data = asked.folder / "record.jsonl"
+    if asked.command == "install":
+        for peer in asked.peers:
+            _install(peer, asked.folder / "environments")
+    elif asked.command == "run":
+        until = time.monotonic() + 60 * asked.minutes
+        for said in run_all(_cases(asked), data, asked.folder / "environments", until, asked.budget):
+            print(said, flush=True)
+    if asked.command != "install":
+        for path in write(kept(data), asked.folder):
+            print(f"wrote {path}")
+
+
+def _cases(asked: argparse.Namespace) -> list[Case]:
+    """Return the cases of a run: seed after seed, so that a part of a record has every task."""
+    tasks = [
+        (group, name)
+        for group in asked.groups
+        for name in GROUPS[group].names()
+        if (asked.tasks is None or name in asked.tasks) and asked.half in ("all", half(name))
+    ]
+    return [
+        Case(group, name, variant, parallel, seed, peer)
+        for seed in range(asked.seeds)
+        for parallel in asked.parallel
+        for variant in asked.variants
+        for group, name in tasks
+        for peer in asked.peers
+    ]
+
+
+def _install(peer: str, folder: Path) -> None:
+    about = PEERS[peer]
+    place = folder / about.environment
+    if not about.environment or (place / "done").exists():
+        return
+    venv.create(place, with_pip=True, clear=True)
+    done = subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", *about.packages], check=False)
+    if done.returncode:
+        print(f"{peer} cannot be installed here", file=sys.stderr)
+    else:
+        (place / "done").write_text("")
+
+
+if __name__ == "__main__":
+    main()

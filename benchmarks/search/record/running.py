@@ -1,0 +1,164 @@
+"""Run peers on tasks, each in a process of its own environment, and keep what came out, a line of JSON a run.
+
+A run that was killed is begun again, and nothing else: a line is written when its run has ended. Runs of one task and seed come
+one after the other, so that a record of few minutes has whole comparisons.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from groups import GROUPS, VARIANTS, Varied, half
+from peers import PEERS
+
+WORKER = Path(__file__).parent / "worker.py"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One peer on one task."""
+
+    group: str
+    task: str
+    variant: str
+    parallel: int
+    seed: int
+    peer: str
+
+
+def machine() -> dict[str, Any]:
+    """Return what the seconds of a run depend on."""
+    model = platform.processor()
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return {"system": platform.system(), "machine": platform.machine(), "processor": model, "cores": os.cpu_count()}
+
+
+def python_of(peer: str, environments: Path) -> str:
+    """Return the interpreter of a peer's environment; this one's for cloudtune and random."""
+    name = PEERS[peer].environment
+    return str(environments / name / "bin" / "python") if name else sys.executable
+
+
+class Worker:
+    """A peer in a process of its own."""
+
+    def __init__(self, peer: str, environments: Path, log: Path) -> None:
+        self._log = log.open("a")
+        self._process = subprocess.Popen(
+            [python_of(peer, environments), str(WORKER), peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+        self.seconds = 0.0
+
+    def request(self, **request: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the peer ended with {self._process.wait()}; {self._log.name} has what it said")
+        answer: dict[str, Any] = json.loads(line)
+        self.seconds += answer["seconds"]
+        return answer
+
+    def close(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+
+def run(case: Case, environments: Path, log: Path, budget: int | None = None) -> dict[str, Any]:
+    """Return the line of one run.
+
+    So many trials are in flight as the case says, and the oldest ends first. ``reached`` is the true loss of the trial that looked
+    best, after each evaluation; null before the first that did not fail.
+    """
+    group = GROUPS[case.group]
+    task = group.make(case.task)
+    varied = Varied(task, VARIANTS[case.variant], case.task, case.seed)
+    count = budget or group.budget
+    worker = Worker(case.peer, environments, log)
+    best: tuple[float, float] | None = None
+    reached: list[float | None] = []
+    flying: list[tuple[int, float | None]] = []
+    try:
+        new = {"space": task.space, "seed": case.seed, "budget": count, "parallel": case.parallel}
+        versions = worker.request(do="new", **new)["versions"]
+        worker.seconds = 0.0
+        for _ in range(count):
+            if len(flying) == case.parallel:
+                token, loss = flying.pop(0)
+                worker.request(do="tell", token=token, loss=loss)
+            asked = worker.request(do="ask")
+            truth = varied.truth(asked["values"])
+            observed = varied.observed(truth)
+            if observed is not None and truth is not None:
+                best = min(best, (observed, truth)) if best is not None else (observed, truth)
+            reached.append(None if best is None else best[1])
+            flying.append((asked["token"], observed))
+    finally:
+        worker.close()
+    about = {"half": half(case.task), "budget": count, "versions": versions, "machine": machine(), "ended": time.time()}
+    return {**asdict(case), **about, "seconds": worker.seconds / count, "reached": reached}
+
+
+def kept(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a record; a line that a kill has cut off counts for nothing."""
+    found = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
+def key(line: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a run is the same by."""
+    return tuple(line[name] for name in ("group", "task", "variant", "parallel", "seed", "peer"))
+
+
+def run_all(cases: list[Case], path: Path, environments: Path, until: float, budget: int | None) -> Iterator[str]:
+    """Run what the record lacks, until a moment (monotonic); yield a sentence for each run.
+
+    A peer that breaks is left out of this task, and its line says why.
+    """
+    known = {key(line) for line in kept(path)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.read_text().endswith("\n"):
+        with path.open("a") as file:
+            file.write("\n")
+    for case in cases:
+        if key(asdict(case)) in known:
+            continue
+        if time.monotonic() > until:
+            yield "out of time"
+            return
+        try:
+            line = run(case, environments, path.with_suffix(".log"), budget)
+        except (RuntimeError, OSError, ValueError) as error:
+            line = {**asdict(case), "half": half(case.task), "error": str(error), "machine": machine()}
+        with path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        yield f"{case.peer} on {case.task} ({case.variant}, {case.parallel} in flight, seed {case.seed}): {_said(line)}"
+
+
+def _said(line: dict[str, Any]) -> str:
+    if "error" in line:
+        return str(line["error"])
+    end = line["reached"][-1]
+    return f"{'only failures' if end is None else f'{end:.6g}'}, {1000 * line['seconds']:.1f} ms a suggestion"

@@ -1,0 +1,137 @@
+"""Tables and a picture made from the lines of a record, and of nothing else."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from peers import OURS
+from scipy.stats import rankdata, wilcoxon
+
+Lines = list[dict[str, Any]]
+Block = dict[tuple[str, int], dict[str, float]]
+"""(task, seed) -> peer -> the true loss at the end; infinite where all failed."""
+
+
+def blocks(lines: Lines) -> dict[tuple[str, str, int], Block]:
+    """Return the runs by group, variant and trials in flight, paired by task and seed."""
+    found: dict[tuple[str, str, int], Block] = defaultdict(lambda: defaultdict(dict))
+    for line in lines:
+        if "error" not in line:
+            end = line["reached"][-1]
+            pair = found[line["group"], line["variant"], line["parallel"]][line["task"], line["seed"]]
+            pair[line["peer"]] = float("inf") if end is None else end
+    return found
+
+
+def ranks(block: Block) -> tuple[dict[str, float], int]:
+    """Return the mean rank of each peer over the pairs that have all peers, 1 is best, ties share; and how many these are."""
+    peers = sorted({peer for pair in block.values() for peer in pair})
+    whole = [[pair[peer] for peer in peers] for pair in block.values() if len(pair) == len(peers)]
+    if not whole or len(peers) < 2:
+        return {}, len(whole)
+    means = np.mean([rankdata(row) for row in whole], axis=0)
+    return dict(sorted(zip(peers, means, strict=True), key=lambda item: item[1])), len(whole)
+
+
+def versus(block: Block, ours: str, other: str) -> tuple[int, int, float]:
+    """Return how often ours was better and worse than a peer, and p of Wilcoxon's signed-rank test over the signed ranks."""
+    pairs = [(pair[ours], pair[other]) for pair in block.values() if ours in pair and other in pair]
+    signs = [float(np.sign(right - left)) for left, right in pairs]
+    better, worse = signs.count(1.0), signs.count(-1.0)
+    scores = [sign for sign in signs if sign]
+    p = float(wilcoxon(scores).pvalue) if len(scores) > 5 else 1.0
+    return better, worse, p
+
+
+def text(lines: Lines) -> str:
+    """Return the tables as Markdown."""
+    parts = ["# The search record", "", *_about(lines)]
+    for (group, variant, parallel), block in sorted(blocks(lines).items()):
+        found, count = ranks(block)
+        if not found:
+            continue
+        halves: dict[str, Block] = defaultdict(dict)
+        for (task, seed), pair in block.items():
+            halves[_half(lines, task)][task, seed] = pair
+        parts += ["", f"## {group}, {variant}, {parallel} in flight: {count} pairs of a task and a seed", ""]
+        split = {name: ranks(part)[0] for name, part in sorted(halves.items())}
+        columns = [
+            "peer",
+            "mean rank",
+            *(f"{name} half" for name in split),
+            "ours better / worse (p)",
+            "ms a suggestion",
+        ]
+        parts += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
+        for peer, rank in found.items():
+            cells = [peer, f"{rank:.2f}", *(f"{part[peer]:.2f}" if peer in part else "" for part in split.values())]
+            cells.append("" if peer == OURS else "{} / {} ({:.2g})".format(*versus(block, OURS, peer)))
+            cells.append(f"{1000 * _seconds(lines, group, variant, parallel, peer):.1f}")
+            parts.append(f"| {' | '.join(cells)} |")
+    broken = [line for line in lines if "error" in line]
+    if broken:
+        parts += [
+            "",
+            f"{len(broken)} runs broke: " + "; ".join(sorted({f"{each['peer']}: {each['error']}" for each in broken})),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def _about(lines: Lines) -> list[str]:
+    machines = {json.dumps(line["machine"], sort_keys=True) for line in lines}
+    versions = {peer: line["versions"] for line in lines if "error" not in line for peer in [line["peer"]]}
+    told = ", ".join(f"{peer} ({' '.join(f'{k} {v}' for k, v in each.items())})" for peer, each in versions.items())
+    how = (
+        "Mean ranks over pairs of a task and a seed that every peer has run; 1 is best, and ties share. Seconds are those of the "
+        "processor in the peer's own process, with one thread."
+    )
+    return [f"{len(lines)} runs on {'; '.join(sorted(machines))}.", "", f"Peers: {told}.", "", how]
+
+
+def _half(lines: Lines, task: str) -> str:
+    return next(str(line["half"]) for line in lines if line["task"] == task)
+
+
+def _seconds(lines: Lines, group: str, variant: str, parallel: int, peer: str) -> float:
+    mine = (group, variant, parallel, peer)
+    found = [
+        line["seconds"]
+        for line in lines
+        if "error" not in line and (line["group"], line["variant"], line["parallel"], line["peer"]) == mine
+    ]
+    return float(np.mean(found))
+
+
+def picture(lines: Lines) -> str:
+    """Return the mean ranks as an SVG picture: a row for each group, variant and parallelism, a mark for each peer."""
+    rows = [(name, ranks(block)[0]) for name, block in sorted(blocks(lines).items())]
+    rows = [(name, found) for name, found in rows if found]
+    peers = sorted({peer for _, found in rows for peer in found})
+    most = max((len(found) for _, found in rows), default=1)
+    colours = {peer: f"hsl({360 * at // max(len(peers), 1)} 60% 42%)" for at, peer in enumerate(peers)}
+    height = 60 + 28 * len(rows) + 18 * len(peers)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="760" height="{height}" font-family="sans-serif" font-size="12">'
+    ]
+    for at, (name, found) in enumerate(rows):
+        y = 40 + 28 * at
+        parts.append(f'<text x="8" y="{y + 4}">{name[0]}, {name[1]}, {name[2]} in flight</text>')
+        parts.append(f'<line x1="240" x2="740" y1="{y}" y2="{y}" stroke="#ccc"/>')
+        for peer, rank in found.items():
+            x = 240 + 500 * (rank - 1) / max(most - 1, 1)
+            parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="{7 if peer == OURS else 5}" fill="{colours[peer]}"/>')
+    for at, peer in enumerate(peers):
+        y = 60 + 28 * len(rows) + 18 * at
+        parts.append(f'<circle cx="16" cy="{y - 4}" r="5" fill="{colours[peer]}"/><text x="28" y="{y}">{peer}</text>')
+    parts.append('<text x="240" y="20">mean rank: 1 (best) on the left</text></svg>')
+    return "\n".join(parts) + "\n"
+
+
+def write(lines: Lines, folder: Path) -> list[Path]:
+    """Write the tables and the picture into a folder, and return their paths."""
+    made = {folder / "RECORD.md": text(lines), folder / "ranks.svg": picture(lines)}
+    for path, content in made.items():
+        path.write_text(content)
+    return list(made)

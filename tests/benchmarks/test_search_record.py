@@ -1,0 +1,93 @@
+"""The record's harness: paired runs of peers in processes of their own, kept as data that a kill does not lose."""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+RECORD = Path(__file__).parents[2] / "benchmarks" / "search" / "record"
+MODULES = ("peers", "groups", "running", "tables")
+SPACE = [
+    {"name": "x", "type": "float", "low": -1.0, "high": 1.0, "log": False},
+    {"name": "n", "type": "int", "low": 1, "high": 9, "log": True},
+    {"name": "o", "type": "ordinal", "values": [1, 2, 4]},
+    {"name": "k", "type": "categorical", "values": ["a", "b"]},
+]
+
+
+@pytest.fixture
+def record(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
+    monkeypatch.syspath_prepend(str(RECORD))
+    found = {name: importlib.import_module(name) for name in MODULES}
+    groups: Any = found["groups"]
+
+    def make(name: str) -> Any:
+        return groups.Task(SPACE, lambda values: values["x"] ** 2 + 0.1 * values["n"] + (values["k"] == "a"))
+
+    monkeypatch.setitem(groups.GROUPS, "made up", groups.Group(lambda: ["one", "two"], make, 6))
+    yield found
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def cases(record: dict[str, Any], **about: Any) -> list[Any]:
+    told = {"group": "made up", "variant": "plain", "parallel": 2, **about}
+    return [record["running"].Case(task=task, seed=0, peer=peer, **told) for task in ("one", "two") for peer in ("cloudtune", "random")]  # fmt: skip
+
+
+def test_a_record_that_was_killed_goes_on_and_runs_nothing_twice(record: dict[str, Any], tmp_path: Path) -> None:
+    running, path = record["running"], tmp_path / "record.jsonl"
+    told = list(running.run_all(cases(record), path, tmp_path, time.monotonic() + 99, None))
+    assert len(told) == 4
+    whole = path.read_text().splitlines()
+    path.write_text("\n".join([*whole[:3], whole[3][:40]]))  # the last line was being written
+    (again,) = running.run_all(cases(record), path, tmp_path, time.monotonic() + 99, None)
+    assert again.startswith("random on two")
+    lines = running.kept(path)
+    assert [line["reached"] for line in lines] == [json.loads(line)["reached"] for line in whole]
+    assert all(len(line["reached"]) == 6 and line["reached"] == sorted(line["reached"], reverse=True) for line in lines)
+    assert list(running.run_all(cases(record), path, tmp_path, time.monotonic() - 1, None)) == []
+    late = list(running.run_all(cases(record, variant="noisy"), path, tmp_path, time.monotonic() - 1, None))
+    assert late == ["out of time"]
+    written = record["tables"].write(lines, tmp_path)
+    text = written[0].read_text()
+    assert "## made up, plain, 2 in flight: 2 pairs" in text
+    assert "| random |" in text
+    assert written[1].read_text().startswith("<svg")
+
+
+def test_a_peer_that_is_not_there_is_a_line_that_says_so(record: dict[str, Any], tmp_path: Path) -> None:
+    running, path = record["running"], tmp_path / "record.jsonl"
+    case = running.Case("made up", "one", "plain", 1, 0, "HEBO")
+    (told,) = running.run_all([case], path, tmp_path, time.monotonic() + 9, None)
+    assert "No such file" in told
+    assert "1 runs broke: HEBO" in record["tables"].text(running.kept(path))
+
+
+def test_variants_are_the_same_for_every_peer(record: dict[str, Any]) -> None:
+    groups = record["groups"]
+    task = groups.GROUPS["made up"].make("one")
+    source = record["peers"].Random(SPACE, 1, 200, 1)
+    some = [source.ask()[1] for _ in range(200)]
+    failing = groups.Varied(task, groups.VARIANTS["failing"], "one", 0)
+    failed = [failing.truth(values) is None for values in some]
+    assert 0.02 < sum(failed) / len(failed) < 0.6
+    assert failed == [
+        groups.Varied(task, groups.VARIANTS["failing"], "one", 7).truth(values) is None for values in some
+    ]
+    one, other = (groups.Varied(task, groups.VARIANTS["noisy"], "one", 0) for _ in range(2))
+    assert [one.observed(1.0) for _ in range(5)] == [other.observed(1.0) for _ in range(5)]
+    control = groups.Varied(task, groups.VARIANTS["control"], "one", 0)
+    assert len({control.truth(values) for values in some}) == len({repr(sorted(values.items())) for values in some})
+
+
+def test_halves_are_about_equal_and_follow_from_the_name(record: dict[str, Any]) -> None:
+    names = [f"bbob f{function} {size}d" for function in range(1, 25) for size in (2, 5, 10, 20)]
+    share = sum(record["groups"].half(name) == "design" for name in names) / len(names)
+    assert 0.4 < share < 0.6
