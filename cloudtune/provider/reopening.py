@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 
 from cloudtune.costs.spending import Spending
+from cloudtune.costs.views import run_cost
 from cloudtune.driver import warm_start
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.errors import ConfigError, RunBusy, TrialError
@@ -138,10 +139,9 @@ class Reopening:
             yield
 
     def _used(self, trials: Sequence[Trial]) -> Used:
-        amounts = (charge.amount for trial in trials for charge in trial.charges)
-        cost = sum((amount for amount in amounts if amount is not None), Decimal(0))
-        searched = sum(trial.repeat_of is None for trial in trials)
-        return Used(searched, self._run.record().elapsed, cost)
+        searched, record = sum(trial.repeat_of is None for trial in trials), self._run.record()
+        spent = run_cost(record, trials, TuningJob.from_data(json.loads(record.job)))
+        return Used(searched, record.elapsed, Decimal(0) if spent is None else spent.spent)
 
     def _with_environment(self, job: TuningJob) -> TuningJob:
         """Return the job with the values of its environment variables, which the run no longer has.
@@ -178,7 +178,8 @@ class Reopening:
             other = f"`{self._run.command('resume')} --set limits.NAME=VALUE` changes a limit, null takes it away"
             return f"{reached[1]}; {again if reached[0] is RunState.FAILED else ''}{other}"
         plan = Plan.from_data(json.loads(record.plan))
-        spending = Spending(now.job, plan.machines, plan.rates)
+        spending = Spending(now.job, plan.machines, plan.rates, plan.driver)
+        spending.follow(lambda: record.elapsed)
         spending.restore(now.trials)
         spent = spending.exhausted(idle=True)
         if spent is not None:

@@ -74,6 +74,18 @@ def test_first_trials_come_first_whole_and_in_part_and_a_resumed_search_goes_on_
         assert again + run(resumed, 99) == told[done:]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=str)
+def test_partial_trials_meet_the_requirements_of_the_space(strategy: Any) -> None:
+    require = ["depth * lr <= 0.5"]
+    search = Search(SPACE, LOSS, strategy, seed=4, trials=5, first=[{"depth": 8}, {"lr": 0.4}], require=require)
+    told = run(search, 9)
+    assert [origin for origin, _ in told] == ["first", "first", "", "", ""]
+    assert (told[0][1]["depth"], told[1][1]["lr"], told[1][1]["depth"]) == (8, 0.4, 1)
+    assert all(values["depth"] * values["lr"] <= 0.5 for _, values in told)
+    with pytest.raises(ValueError, match="depth"):
+        search.enqueue({"depth": 8, "lr": 0.4})
+
+
 def test_a_grid_runs_nothing_twice_and_ends_after_what_it_lacks() -> None:
     space = {"a": {"type": "int", "low": 1, "high": 3}, "b": {"type": "categorical", "values": ["x", "y"]}}
     search = Search(space, LOSS, "grid", first=[{"a": 3, "b": "x"}, {"a": 2}])
