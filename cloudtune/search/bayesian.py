@@ -10,6 +10,7 @@ from cloudtune.search.beliefs import Beliefs
 from cloudtune.search.sequence import TrialSequence
 from cloudtune.search.strategy import Observation, StrategyContext
 from cloudtune.search.unique import UniqueStrategy
+from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.beliefs import Belief
 from cloudtune.spec.strategies import Bayesian
@@ -89,8 +90,13 @@ class BayesianSearch(UniqueStrategy):
         return hinted[number] if number < min(len(hinted), self.startup) else self._start(number)
 
     def _start(self, number: int) -> Values:
-        """Return the n-th trial of the sequence that meets the requirements of the space."""
-        return self._starts.at(number)
+        """Return the n-th trial of the sequence that meets the requirements of the space; with beliefs, the n-th moved there."""
+        if self._beliefs is None or not self.space.requirements:
+            return self._starts.at(number)
+        believed = self.space.at(self._point(number))
+        if self.space.allows(believed):
+            return believed
+        return region_of(self.space).towards(believed, self.generator(number, "start"))
 
     def _point(self, index: int) -> list[float]:
         """Return the n-th point of a shifted additive recurrence of the generalised golden ratio.

@@ -298,6 +298,14 @@ def test_the_best_of_a_region_is_found_at_its_edge() -> None:
     assert search.best.metrics["loss"] == pytest.approx(0.4, abs=0.015)
 
 
+def test_beliefs_outside_of_what_is_required_are_followed_to_its_edge() -> None:
+    strategy = {"type": "bayesian", "prior": {"a": {"around": 0.9}, "b": {"around": 0.9}}}
+    search = Search(NUMBERS, LOSS, strategy, seed=1, require="a + b <= 1")
+    trials = [trial.parameters for _ in range(4) if (trial := search.ask()) is not None]
+    assert all(search.space.allows(values) for values in trials)
+    assert loss({name: trials[0][name] for name in "ab"}) > 0.98
+
+
 def test_a_finite_region_is_used_up_without_repetition() -> None:
     entries: dict[str, Any] = {"a": Int(low=1, high=30), "b": Int(low=1, high=30)}
     for strategy in ("random", "bayesian", "evolutionary"):
