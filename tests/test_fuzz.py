@@ -97,7 +97,7 @@ _WORDS = (
 )  # fmt: skip
 _COMMANDS = (
     ["plan", "job.yaml"], ["plan"], ["export", "job.yaml", "--to"], ["import", "job.yaml", "--from"], ["import"], ["run", "missing.yaml"],
-    ["ls"], ["show"], ["trials"], ["best"], ["logs"], ["fetch"], ["report"], ["publish"], ["cancel"], ["resume"], ["providers"], ["schema"],
+    ["ls"], ["show"], ["trials"], ["best"], ["logs"], ["fetch"], ["report"], ["publish"], ["cancel"], ["resume"], ["retry"], ["try"], ["try", "lr=1"], ["providers"], ["schema"],
     ["completion"], ["plan", "job.yaml", "--set"], ["plan", "job.yaml", "--on"], ["import", "-", "--from", "wandb"],
     ["import", "--from", "hyperopt"], ["import", "--from", "optuna"], ["nothing"], [],
 )  # fmt: skip

@@ -130,11 +130,10 @@ class Reopening:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        if self._run.record().state in (RunState.RUNNING, RunState.STOPPING):
-            end = self._run.command("cancel")
-            raise RunBusy(
-                f"{self._run.id} goes on: that can change when it has ended or is interrupted ({end} ends it)"
-            )
+        state = self._run.record().state
+        if state in (RunState.RUNNING, RunState.STOPPING):
+            why = "its limits, and trials that have ended, can change when it has ended or is interrupted"
+            raise RunBusy(f"{self._run.id} is {state.value}: {why}")
         with self._run.locked():
             yield
 

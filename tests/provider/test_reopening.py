@@ -262,7 +262,9 @@ def test_a_spent_budget_needs_more_of_it(made: Made) -> None:
 def test_what_runs_and_what_a_service_tunes_is_left_alone(made: Made) -> None:
     run = made()
     run.write(columns={"state": RunState.RUNNING.value})
-    with pytest.raises(RunBusy, match="r goes on: that can change when it has ended"):
+    with pytest.raises(
+        RunBusy, match="r is running: its limits, and trials that have ended, can change when it has ended"
+    ):
         reopening(run).extend({"trials": 1}, {})
     run.write(columns={"state": RunState.COMPLETED.value})
     with run.locked(), pytest.raises(RunBusy):

@@ -23,6 +23,7 @@ JOB: dict[str, Any] = {
         "seed": {"type": "constant", "value": 7},
     },
     "strategy": {"type": "bayesian", "seed": 3},
+    "first": [{"lr": 0.01, "momentum": 0.5}, {"depth": 3}],
     "stopping": {"type": "median", "grace": 2},
     "limits": {"trials": 10, "parallel": 2, "time": "2h", "trial_time": "10m"},
     "compute": {"cpus": 1, "memory": "1GB", "count": 1},
