@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -84,7 +85,7 @@ def test_the_limit_is_reached_by_what_runs_too():
     assert one.message == "the budget is spent: 9.90 of 10.00 USD, and another trial may cost 5.90 USD (limits.cost)"
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.floats(1, 60),
     st.integers(1, 6),

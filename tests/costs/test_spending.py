@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,7 +112,7 @@ schedules = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.floats(2, 60), st.integers(1, 5), st.none() | st.integers(1, 25), st.floats(0, 3), schedules)
 def test_a_driven_run_exceeds_its_budget_by_no_more_than_what_is_in_flight(
     limit: float, parallel: int, longest: int | None, queued: float, schedule: Schedule
@@ -213,7 +214,7 @@ class Toy(Service):
         """Ask for nothing."""
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.floats(2, 60), st.integers(1, 5), schedules, st.integers(0, 3))
 def test_a_managed_run_exceeds_its_budget_by_no_more_than_what_is_in_flight(
     limit: float, parallel: int, schedule: Schedule, resumes: int

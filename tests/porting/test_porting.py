@@ -161,12 +161,13 @@ def test_the_store_keeps_the_job_as_written_and_as_it_was_sent(project: Path) ->
     again = api.attach(run.id, project=project)
     (project / "cloudtune.toml").write_text('[profiles.gcp]\nprovider = "vertex"\n')
     assert (again.written, again.job) == (run.written, run.job)
-    untouched = api.prepare(job_with(), "local", project=project, base=project)
-    assert untouched.written == untouched.job == job_with()
+    job = job_with(strategy={"type": "random"})  # what auto chooses would be a change, too
+    untouched = api.prepare(job, "local", project=project, base=project)
+    assert untouched.written == untouched.job == job
 
 
 def test_several_profiles_have_each_the_job_in_their_own_words(project: Path) -> None:
-    job = job_with(data={"train": "s3://corp/train"}, identity=ROLE)
+    job = job_with(data={"train": "s3://corp/train"}, identity=ROLE, strategy={"type": "random"})
     plan = api.plan(job, "aws,gcp", project=project)
     plan.refuse()
     aws, gcp = json.dumps(plan.request["aws"]), json.dumps(plan.request["gcp"])

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from amounts import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -160,7 +161,7 @@ class _World:
         return shares
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(acts=ACTS, amounts=st.lists(st.sampled_from([0.25, 0.5, 1, 2]), min_size=3, max_size=3))
 def test_no_device_is_held_twice_whatever_starts_ends_or_is_killed(
     acts: list[tuple[str, int, int]], amounts: list[float]
