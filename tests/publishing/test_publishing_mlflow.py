@@ -387,6 +387,25 @@ def test_several_objectives_have_their_front_instead_of_a_best_trial(tmp_path: P
     assert read.parent.data.metrics == {}
 
 
+def test_the_best_trial_is_a_feasible_one_and_tags_say_which_are(tmp_path: Path, read: Read) -> None:
+    run = StagedRun(tmp_path, constraints={"metric": "loss", "max": 1})
+    run.tell(*(trial(number, metrics={"accuracy": number, "loss": number}) for number in (0, 1, 2)))
+    run.end()
+    publish(run, read)
+    assert read.parent.data.tags["cloudtune.best"] == "1"
+    assert [read.trials[number].data.tags["cloudtune.feasible"] for number in (0, 1, 2)] == ["yes", "yes", "no"]
+    assert read.trials[2].data.tags["cloudtune.reason"] == "not feasible: loss = 2, not <= 1"
+
+
+def test_where_nothing_is_feasible_a_tag_names_the_nearest(tmp_path: Path, read: Read) -> None:
+    run = StagedRun(tmp_path, constraints={"metric": "loss", "max": 1})
+    run.tell(trial(0, metrics={"accuracy": 1.0, "loss": 9.0}), trial(1, metrics={"accuracy": 0.1, "loss": 2.0}))
+    run.end()
+    publish(run, read)
+    assert "cloudtune.best" not in read.parent.data.tags
+    assert read.parent.data.tags["cloudtune.nearest"] == "1"
+
+
 def test_no_secret_reaches_mlflow_or_a_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")

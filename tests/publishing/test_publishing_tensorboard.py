@@ -241,3 +241,14 @@ def test_what_trials_cost_is_a_column_that_says_the_currency(tmp_path: Path, boa
     assert board.metrics("trial-0000")["cost (EUR)"] == 0.5
     assert board.metrics("trial-0001") == {"cost (EUR)": 0.0}
     assert "cost (EUR)" not in board.metrics("trial-0002")
+
+
+def test_a_column_says_which_trials_keep_the_constraints(tmp_path: Path, board: Board) -> None:
+    run = StagedRun(tmp_path, constraints={"metric": "loss", "max": 1})
+    kept, broken = {"accuracy": 0.5, "loss": 0.5}, {"accuracy": 0.9, "loss": 2.0}
+    run.tell(trial(0, metrics=kept), trial(1, metrics=broken), trial(2, TrialState.PRUNED, metrics=kept))
+    run.end()
+    publish(run, board)
+    board.read()
+    found = [board.metrics(name).get("feasible") for name in sorted(board.sessions)]
+    assert found == [1.0, 0.0, None]
