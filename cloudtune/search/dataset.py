@@ -72,6 +72,11 @@ class Dataset:
         known = observation.state is TrialState.COMPLETED and (bool(observation.violations) or not self._constrained)
         return total_violation(observation.violations) if known else math.inf
 
+    def kept(self, count: int, objective: int) -> float:
+        """Return the median loss of the feasible ones of the first `count` observations; -inf without constraints or such."""
+        losses = self._losses[:count, objective][self.violation[:count] <= 0] if self._constrained else np.empty(0)
+        return float(np.median(losses)) if len(losses) else -math.inf
+
     def losses(self, count: int) -> Array:
         """Return the losses of the first `count` observations, count × m, all finite.
 

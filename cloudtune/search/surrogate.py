@@ -83,7 +83,8 @@ class Surrogate:
 
     def targets(self, count: int) -> Array:
         """Return the losses of the first `count` observations, warped, of mean 0 and variance 1."""
-        return warp(self._dataset.losses(count)[:, self._objective])
+        kept = self._dataset.kept(count, self._objective)
+        return warp(self._dataset.losses(count)[:, self._objective], kept)
 
     def worth(self, targets: Array) -> Array:
         """Return numbers of which the lowest are the observations that a model of many must not miss: the targets."""

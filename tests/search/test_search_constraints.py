@@ -20,6 +20,7 @@ if LATE:
     from cloudtune.search.acquisition import LogExpectedImprovement
     from cloudtune.search.arrays import Array
     from cloudtune.search.constrained import LogFeasibility, LogProduct
+    from cloudtune.search.warping import warp
 
 SQUARE = {name: {"type": "float", "low": 0, "high": 6} for name in "xy"}
 LOSS = {"metric": "loss", "goal": "minimize"}
@@ -225,3 +226,13 @@ def test_hyperopt_takes_what_violates_for_worse_than_what_does_not() -> None:
     search = searched({"type": "hyperopt", "startup": 10}, trials=40)
     assert search.best is not None
     assert search.best.metrics["loss"] < -1
+
+
+def test_losses_of_feasible_trials_keep_their_distances_where_most_are_better() -> None:
+    losses = np.array([0.0, 1.0, 2.0, 3.0, 10.0, 10.5, 11.0, 1e9])
+    plain, kept = warp(losses), warp(losses, kept=10.5)
+    steps = np.diff(kept)[:5]
+    assert steps / steps[0] == pytest.approx([1.0, 1.0, 1.0, 7.0, 0.5])
+    assert not np.allclose(np.diff(plain)[3:5] / np.diff(plain)[0], [7.0, 0.5])
+    assert (np.diff(kept) > 0).all()
+    assert np.array_equal(warp(losses, kept=1.0), plain)
