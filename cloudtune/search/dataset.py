@@ -73,9 +73,15 @@ class Dataset:
         return total_violation(observation.violations) if known else math.inf
 
     def kept(self, count: int, objective: int) -> float:
-        """Return the median loss of the feasible ones of the first `count` observations; -inf without constraints or such."""
-        losses = self._losses[:count, objective][self.violation[:count] <= 0] if self._constrained else np.empty(0)
-        return float(np.median(losses)) if len(losses) else -math.inf
+        """Return the median loss of the feasible ones of the first `count` observations, if all are worse than the median.
+
+        Else, and without constraints, -inf.
+        """
+        if not self._constrained:
+            return -math.inf
+        every = self.losses(count)[:, objective]
+        losses = every[self.violation[:count] <= 0]
+        return float(np.median(losses)) if len(losses) and losses.min() > np.median(every) else -math.inf
 
     def losses(self, count: int) -> Array:
         """Return the losses of the first `count` observations, count × m, all finite.
