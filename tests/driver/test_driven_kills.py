@@ -387,8 +387,8 @@ def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stoppe
     assert own == [False] if scene.service.named else own == [False, False]
 
 
-LEFT_OUT = (("vertex", "heard"), ("azureml", "refused"), ("azureml", "heard"))
-"""Where by default a stop is not tried that a service refused, or heard: one service shows one of them, one shows both."""
+LEFT_OUT = (("vertex", "heard"), ("azureml", "refused"), ("azureml", "heard"), ("sagemaker", "refused"))
+"""Where by default a stop is not tried that a service refused, or heard: each of two services shows one of them."""
 
 PRUNED = """
     import time

@@ -148,12 +148,12 @@ KINDS = {
     "azureml": Kind("azureml", COMMAND, DRIVEN, ("cloudtune_azureml.jobs", "azure.ai.ml.entities"), LEAVING),
 }
 BY_DEFAULT = {
-    ("kill -9", "vertex"),
+    ("kill -9", "process"),
     ("SIGHUP", "isolated function"),
     ("SIGTERM", "worker"),
     ("closed terminal", "process"),
     ("full disk", "process"),
-    ("broken pipe", "sagemaker"),
+    ("broken pipe", "process"),
     ("full output", "worker"),
     ("raising watcher", "isolated function"),
 }

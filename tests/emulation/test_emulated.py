@@ -85,8 +85,8 @@ def asked(*words: str) -> int:
     return int(run_app(list(words)) or 0)
 
 
-BY_DEFAULT = (("aws", "driven", signal.SIGINT), ("gcp", "managed", signal.SIGKILL))
-"""Of where, in which mode and how an emulator ends: each of these once."""
+BY_DEFAULT = (("aws", "driven", signal.SIGINT),)
+"""Of where, in which mode and how an emulator ends."""
 
 
 @pytest.mark.parametrize(

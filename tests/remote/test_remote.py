@@ -282,6 +282,7 @@ def test_cancelling_ends_the_driver_and_all_that_it_launched(emulated: str, tmp_
     wait_until(lambda: set(training_jobs()) == {"Stopped"})
 
 
+@pytest.mark.complete
 @on_aws
 def test_a_driver_that_was_ended_is_followed_by_another_that_takes_over(emulated: str, tmp_path: Path) -> None:
     run = api.submit(

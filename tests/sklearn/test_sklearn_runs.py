@@ -86,7 +86,7 @@ def as_told(estimator: Told, data: Any, target: Any) -> float:
 # Rules and limits
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.complete)])
 def test_a_pruned_candidate_has_the_scores_of_the_folds_that_it_saw(n_jobs: int, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     scores = [0.9, 0.8, 0.7, 0.6, *[0.1 + index / 100 for index in range(8)]]

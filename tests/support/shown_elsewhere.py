@@ -44,6 +44,8 @@ OF_DRIVEN_JOBS = (
     "test_data_reaches_the_trial",
     "test_check_says_what_is_there_and_what_is_not",
     "test_logs_are_followed_to_the_end_of_the_trial",
+    "test_a_failed_trial_is_lost_alone_and_says_why",
+    "test_a_hung_trial_ends_at_its_time_limit",
 )
 """Of the conformance suite, for a service's plain jobs: what its tuning jobs show as well, or this machine's trials."""
 

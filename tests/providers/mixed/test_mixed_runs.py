@@ -146,6 +146,7 @@ def test_a_killed_driver_is_followed_by_one_that_takes_over_what_runs_everywhere
     assert sum(trial.attempt - 1 for trial in run.trials()) <= training_jobs().total() - where["emulated"] + 4
 
 
+@pytest.mark.complete
 def test_one_study_over_this_machine_and_all_three_services(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

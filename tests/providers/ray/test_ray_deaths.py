@@ -15,6 +15,7 @@ from cloudtune.testing.conformance import wait_until
 pytestmark = pytest.mark.xdist_group("ray")  # whose clusters are started once
 
 
+@pytest.mark.complete
 def test_trials_of_a_node_that_dies_are_started_again_elsewhere(
     waiting: Any, made: Any, project: Path, cluster: Any
 ) -> None:
@@ -63,6 +64,7 @@ def test_a_driver_that_is_killed_is_followed_by_one_that_takes_over(
     assert not actors_of(run)
 
 
+@pytest.mark.complete
 def test_a_cancel_ends_what_a_dead_driver_left(waiting: Any, made: Any, project: Path) -> None:
     run = made(waiting(limits={"trials": 2, "parallel": 2}))
     with driver_of_its_own(run, project) as driver:

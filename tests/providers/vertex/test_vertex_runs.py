@@ -61,7 +61,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vertex_storage, "RETRY", vertex_storage.RETRY.with_delay(initial=0.001, maximum=0.01))
 
 
-@pytest.mark.complete_are(*DRIVERS_OF_THEIR_OWN)
+@pytest.mark.complete_are(*DRIVERS_OF_THEIR_OWN, "test_an_earlier_run_warms_a_driven_one")
 class TestOverGrpc(LiveRuns):
     on = "gcp"
     machines = ("n2-standard-4", "e2-standard-4")
