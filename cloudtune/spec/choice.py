@@ -10,8 +10,11 @@ from cloudtune.spec.strategies import AutoStrategy, Bayesian, Evolutionary, Grid
 FEW_TRIALS = 3
 """Trials up to which there is no model to learn from: `cloudtune.search.surrogate.LEAST`."""
 
-MANY_OBJECTIVES = 4
-"""Objectives from which a population is better than a model of the hypervolume."""
+MANY_OBJECTIVES = 6
+"""Objectives from which the hypervolume takes half a second a suggestion, and twice as long with each further one.
+
+Of fewer the model is worth its time: on DTLZ2 with four, after 60 trials, it reached 0.60 of the volume, a population 0.50.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def choose(
     if trials is not None and size is not None and size <= trials and not ends_early and auto.prior is None:
         return Choice(Grid(), f"all {size} {allowed}combinations of the space fit into {trials} trials")
     if objectives >= MANY_OBJECTIVES and auto.prior is None:
-        return Choice(Evolutionary(seed=seed), f"{objectives} objectives have too many compromises for a model")
+        return Choice(Evolutionary(seed=seed), f"a model of the hypervolume of {objectives} objectives would be slow")
     if trials is not None and not known and trials <= max(FEW_TRIALS, parallel):
         blind = "too few to learn from" if trials <= FEW_TRIALS else "all at once, so that none can learn"
         return Choice(

@@ -40,8 +40,8 @@ def test_trials_that_cannot_learn_are_spread_evenly(trials: int, parallel: int) 
 
 
 def test_many_objectives_need_a_population() -> None:
-    assert chosen(objectives=3, trials=25).strategy == Bayesian(seed=3)
-    assert chosen(objectives=4, trials=25).strategy == Evolutionary(seed=3)
+    assert chosen(objectives=5, trials=25).strategy == Bayesian(seed=3)
+    assert chosen(objectives=6, trials=25).strategy == Evolutionary(seed=3)
 
 
 def test_the_limits_of_a_job_are_heard() -> None:
