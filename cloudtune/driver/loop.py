@@ -198,9 +198,9 @@ class Driver:
             if trial is None:
                 break
             trial.attempt += 1
+            trial.place = self._launcher.place(trial)
             trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
             trial.metrics = trial.metrics if self._search.pauses else {}
-            trial.place = self._launcher.place(trial)
             self._run_trial(trial)
             self._to_launch.append(trial)
             if time.perf_counter() - since > _FILL_TIME:

@@ -56,6 +56,7 @@ _OWN_PLUGINS: dict[str, dict[str, str]] = {
         "sobol": "cloudtune.search.sobol:SobolSearch",
         "bayesian": "cloudtune.search.bayesian:BayesianSearch",
         "evolutionary": "cloudtune.search.evolutionary:EvolutionarySearch",
+        "population": "cloudtune.search.population:PopulationSearch",
         "optuna": "cloudtune.search.optuna_sampler:OptunaSearch",
         "hyperopt": "cloudtune.search.hyperopt_tpe:HyperoptSearch",
     },

@@ -150,6 +150,7 @@ class MachineLauncher(PollingLauncher):
         try:
             if time.monotonic() - machine.seen > _FRESH:
                 machine.connect()
+            self._setting.inherit(trial)
             machine.send(Path(running.mirror.files.checkpoint), f"{place_of(trial.number)}/checkpoint")
         except ProviderError:  # nothing runs there, and on another machine it may
             self._lose(running, machine.why)

@@ -54,6 +54,16 @@ class Setting:
         """Return the trial's folder, relative to the run's."""
         return f"trials/{trial.number:05d}"
 
+    def inherit(self, trial: "Trial") -> None:
+        """Fill the checkpoint of a trial that begins with another's, unless it has one of its own.
+
+        Raises:
+            OSError: it cannot be copied.
+        """
+        if trial.parent is not None:
+            source = TrialFiles(f"{self.folder}/trials/{trial.parent:05d}", 1).checkpoint
+            copy_checkpoint(Path(source), Path(self.files(trial).checkpoint))
+
     def files(self, trial: "Trial") -> "TrialFiles":
         """Return the files of the trial's present attempt."""
         output = None if self.outputs is None else f"{self.outputs}/{trial.number:05d}"
@@ -120,3 +130,19 @@ class TrialFiles:
             "CLOUDTUNE_OUTPUT_DIR": self.output,
             "CLOUDTUNE_PROCESS_FILE": self.record,
         }
+
+
+def copy_checkpoint(source: Path, target: Path) -> None:
+    """Copy a folder of checkpoints, unless the target holds anything already; it is there whole or not at all.
+
+    Raises:
+        OSError: it cannot be copied.
+    """
+    if not source.is_dir() or (target.is_dir() and any(target.iterdir())):
+        return
+    fresh = target.with_name(f"{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(source, fresh)
+    with contextlib.suppress(FileNotFoundError):
+        target.rmdir()
+    fresh.rename(target)

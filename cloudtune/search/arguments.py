@@ -4,6 +4,11 @@ from typing import Self
 
 from pydantic import model_validator
 
+from cloudtune.errors import Problem, SpecError
+from cloudtune.results.constraints import bound_count
+from cloudtune.search.registry import rule_of, strategy_of
+from cloudtune.search.stopping.rule import StoppingRule
+from cloudtune.search.strategy import Strategy, UnsuitableStrategy
 from cloudtune.space.parameters import Count, SpecModel
 from cloudtune.space.space import Space
 from cloudtune.spec.choice import choice_for, choose
@@ -14,7 +19,8 @@ from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objectives
 from cloudtune.spec.stopping import Stopping
-from cloudtune.spec.strategies import AutoStrategy, Seed, Strategy, StrategySpec
+from cloudtune.spec.strategies import AutoStrategy, Seed, StrategySpec
+from cloudtune.spec.strategies import Strategy as StrategyField
 
 
 class SearchArguments(SpecModel):
@@ -22,7 +28,7 @@ class SearchArguments(SpecModel):
 
     space: SpaceEntries
     objective: Objectives
-    strategy: Strategy
+    strategy: StrategyField
     require: Requirements = ()
     stopping: Stopping | None = None
     seed: Seed | None = None
@@ -46,3 +52,27 @@ def named_strategy(asked: TuningJob | SearchArguments, space: Space, trials: int
     else:
         choice = None
     return asked.strategy if choice is None else choice.strategy
+
+
+def searcher(
+    asked: TuningJob | SearchArguments, space: Space, trials: int | None, seed: int
+) -> tuple[Strategy, StoppingRule | None]:
+    """Return the strategy and the stopping rule of a search; see `strategy_of` and `rule_of`.
+
+    Raises:
+        SpecError: the strategy cannot search this space.
+    """
+    spec = named_strategy(asked, space, trials)
+    rule = rule_of(spec, asked.stopping, asked.objective)
+    try:
+        strategy = strategy_of(
+            spec,
+            space,
+            objectives=len(asked.objective),
+            seed=seed,
+            budget=trials,
+            constraints=bound_count(asked.constraints),
+        )
+    except UnsuitableStrategy as error:
+        raise SpecError([Problem("strategy", str(error))], "Search") from error
+    return strategy, strategy.rule or rule

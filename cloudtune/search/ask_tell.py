@@ -6,16 +6,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from cloudtune.errors import Problem, SpecError
-from cloudtune.results.constraints import bound_count, known_violations, violations
+from cloudtune.results.constraints import known_violations, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
-from cloudtune.search.arguments import SearchArguments, named_strategy
+from cloudtune.search.arguments import SearchArguments, searcher
 from cloudtune.search.known_trials import KnownTrial, observations
 from cloudtune.search.paused import Paused
 from cloudtune.search.ranking import Ranking
-from cloudtune.search.registry import rule_of, strategy_of
-from cloudtune.search.strategy import Observation, UnsuitableStrategy
+from cloudtune.search.strategy import Observation
 from cloudtune.search.suggestion import Result, Suggestion
 from cloudtune.space.completing import why_impossible
 from cloudtune.space.parameters import Scalar
@@ -25,7 +23,7 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
-from cloudtune.store.records import FIRST, TRIED, TrialState
+from cloudtune.store.records import FIRST, TRIED, TrialState, child_of
 
 
 class Search:
@@ -171,19 +169,7 @@ class Search:
         self.space = Space(asked.space, asked.require)
         self.objectives = asked.objective
         self.constraints = asked.constraints
-        strategy = named_strategy(asked, self.space, trials)
-        try:
-            self._strategy = strategy_of(
-                strategy,
-                self.space,
-                objectives=len(self.objectives),
-                seed=self.seed,
-                budget=trials,
-                constraints=bound_count(self.constraints),
-            )
-        except UnsuitableStrategy as error:
-            raise SpecError([Problem("strategy", str(error))], type(self).__name__) from error
-        self._rule = rule_of(strategy, asked.stopping, self.objectives)
+        self._strategy, self._rule = searcher(asked, self.space, trials, self.seed)
         self._trials = trials
         self._next = 0
         self._left_out = 0
@@ -191,7 +177,7 @@ class Search:
         self._first = deque(dict(given) for given in asked.first)
         self._enqueued: deque[Values] = deque()
         self._pending: dict[int, Values] = {}
-        self._paused = Paused(self._rule)
+        self._paused = Paused(self._rule, self._strategy)
         self._reported: dict[int, dict[str, float]] = {}
         self._ranking = Ranking()
 
@@ -211,7 +197,7 @@ class Search:
         """Whether no further trial will be suggested."""
         if self._trials is not None and self._next - self._left_out >= self._trials:
             return True
-        return self._nothing_left and not self._first and not self._enqueued
+        return (self._nothing_left or self._strategy.waits) and not self._first and not self._enqueued
 
     def _promoted(self) -> int | None:
         return self._paused.next(last=self._no_new and not self._pending)
@@ -255,11 +241,9 @@ class Search:
         a new one, and None may be followed by another trial once more is told.
         """
         number = self._promoted()
-        if number is None:
-            new = self._new()
-            if new is not None:
-                return new
-            number = self._promoted()  # now that there is nothing else to come
+        if number is None and (new := self._new()) is not None:
+            return new
+        number = self._promoted() if number is None else number  # now that there is nothing else to come
         if number is not None:
             self._pending[number] = self._paused.take(number)
         return None if number is None else Suggestion(number, self._pending[number], resumed=True)
@@ -272,7 +256,7 @@ class Search:
                 return self._begin(self._strategy.complete(self._next, given.popleft()), origin)
         values = self._strategy.suggest(self._next)
         self._nothing_left = values is None
-        return None if values is None else self._begin(values)
+        return None if values is None else self._begin(values, child_of(self._strategy.parent(self._next)))
 
     def enqueue(self, parameters: Mapping[str, Scalar]) -> None:
         """Have `ask` return a trial with these values before it asks the strategy again.
@@ -425,10 +409,9 @@ class Search:
         if loss is None:
             return False
         over = self._rule.observe(number, step, loss[0])
-        if self._paused.first(number):
-            found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
-            observed = Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
-            self._strategy.observe(observed)
+        found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
+        so_far = Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
+        self._paused.teach(so_far)
         return over
 
     def tell(

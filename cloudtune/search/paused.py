@@ -2,25 +2,30 @@
 
 from cloudtune.search.stopping.promotion import PausingRule
 from cloudtune.search.stopping.rule import StoppingRule
+from cloudtune.search.strategy import Observation, Strategy
 from cloudtune.space.space import Values
 
 
 class Paused:
     """Holds the paused trials of one search.
 
-    A strategy that compares losses alone learns of a trial once: when it is first compared with others, so that losses of
+    A strategy compares losses alone, and learns of a trial once: when it is first compared with others, so that losses of
     the same step are compared, in the order of the reports, which is the same after a resume.
 
     Args:
         rule: of the search; without one that pauses, no trial ever is.
+        strategy: of the search.
 
     Attributes:
         trials: their parameters by number.
     """
 
-    def __init__(self, rule: StoppingRule | None) -> None:
+    def __init__(self, rule: StoppingRule | None, strategy: Strategy) -> None:
         self._rule = rule if isinstance(rule, PausingRule) else None
+        self._strategy = strategy
         self.trials: dict[int, Values] = {}
+        if self._rule is not None:
+            self._rule.paused = self.trials.keys()
         self._told: set[int] = set()
         self._next: dict[bool, int | None] = {}  # by `last`, until something changes
 
@@ -51,15 +56,16 @@ class Paused:
         """Take in that the rule has learnt something."""
         self._next.clear()
 
-    def first(self, number: int) -> bool:
-        """Take in a report; return whether its trial was compared with others by it for the first time."""
-        if self._rule is None:
-            return False
+    def teach(self, so_far: Observation) -> None:
+        """Have the strategy learn by a report that the rule has judged, where its trial is compared by it for the first time.
+
+        Args:
+            so_far: the trial, as if it had ended with this report.
+        """
         self.changed()
-        new = number not in self._told and self._rule.reached(number)
-        if new:
-            self._told.add(number)
-        return new
+        if self._rule is not None and so_far.number not in self._told and self._rule.reached(so_far.number):
+            self._told.add(so_far.number)
+            self._strategy.observe(so_far)
 
     def told(self, number: int) -> bool:
         """Return whether the strategy has learnt of a trial already."""

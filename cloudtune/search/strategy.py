@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict, Unpack
 
+from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.space.completing import complete
 from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
@@ -100,7 +101,13 @@ class Strategy(ABC):
     """Whether suggestions depend on the observations; False saves memory."""
 
     def __init__(
-        self, space: Space, *, objectives: int = 1, seed: int = 0, budget: int | None = None, constraints: int = 0
+        self,
+        space: Space,
+        *,
+        objectives: int = 1,
+        seed: int = 0,
+        budget: int | None = None,
+        constraints: int = 0,
     ) -> None:
         self.space = space
         self.objectives = objectives
@@ -126,6 +133,20 @@ class Strategy(ABC):
     @property
     def total(self) -> int | None:
         """The number of trials after which the search ends by itself; None where it does not, or is not known to."""
+        return None
+
+    @property
+    def rule(self) -> StoppingRule | None:
+        """The stopping rule that is a part of the strategy; None for none."""
+        return None
+
+    @property
+    def waits(self) -> bool:
+        """Whether `suggest` returns None for now, until more is reported or has ended."""
+        return False
+
+    def parent(self, number: int) -> int | None:  # noqa: ARG002  # most strategies make trials of nothing but parameters
+        """Return the trial from whose checkpoint a suggested one begins; None for none."""
         return None
 
     def suggest(self, number: int) -> Values | None:

@@ -137,7 +137,7 @@ def _objective_problems(objectives: Sequence[Named]) -> list[Found]:
 
 
 def _stopping_problems(parts: SearchParts) -> list[Found]:
-    if parts.strategy.own_stopping is None or parts.stopping is None:
+    if not parts.strategy.stops_trials or parts.stopping is None:
         return []
     return [(("stopping",), f"{parts.strategy.type} stops trials itself; take the stopping rule away")]
 

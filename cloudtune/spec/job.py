@@ -182,7 +182,7 @@ class TuningJob(SpecModel):
     def _limit_problems(self) -> list[Found]:
         problems: list[Found] = []
         limits = self.limits
-        if limits.trials is None and not isinstance(self.strategy, Grid):
+        if limits.trials is None and not self.strategy.ends_by_itself:
             kind = "search" if isinstance(self.strategy, AutoStrategy) else f"{self.strategy.type} search"
             message = f"how many trials? A {kind} has no end of its own"
             problems.append((("limits", "trials"), message))
@@ -212,7 +212,7 @@ class TuningJob(SpecModel):
     def most_trials(self) -> int | None:
         """How many trials are started at most: `limits.trials`, or all of a finite space and their repetitions; None for no limit."""
         limit, levels = self.limits.trials, self.strategy.levels if isinstance(self.strategy, Grid) else None
-        if limit is not None and not isinstance(self.strategy, Grid):
+        if self.strategy.stops_trials or (limit is not None and not isinstance(self.strategy, Grid)):
             return limit
         size = count_of(self.search_space(), levels)
         most = size if size is None or self.confirm is None else size + self.confirm.trials

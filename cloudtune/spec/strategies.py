@@ -48,6 +48,16 @@ class StrategySpec(SpecModel):
         return self
 
     @property
+    def stops_trials(self) -> bool:
+        """Whether the strategy stops or pauses trials itself, so that the job may have no stopping rule."""
+        return self.own_stopping is not None
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether the search has an end without ``limits.trials``."""
+        return False
+
+    @property
     def own_stopping(self) -> StoppingSpec | None:
         """The stopping rule that belongs to the strategy, so that the job may have no other; None for none."""
         return None
@@ -85,6 +95,10 @@ class Grid(_OwnStrategy):
     type: Literal["grid"] = "grid"
     levels: Annotated[Integer, Field(ge=1)] | None = None
     """Number of equally spaced values of a parameter without a step; null if every axis is finite."""
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return True
 
 
 class Random(_OwnStrategy):
@@ -163,6 +177,40 @@ class Evolutionary(_OwnStrategy):
     """Members of a generation; null chooses a number by the space."""
 
 
+class Population(_OwnStrategy):
+    """Population based training (arXiv 1711.09846): after each interval the worst members go on from checkpoints of the best, with parameters near theirs."""
+
+    type: Literal["population"] = "population"
+    seed: Seed | None = None
+    """Makes the run repeatable; null draws one."""
+    members: Annotated[Integer, Field(ge=2)] = 8
+    """Trials that train side by side, or in turn where fewer may run at a time."""
+    interval: Count
+    """Steps after which members pause and are compared."""
+    max_resource: Count
+    """The step at which a member is complete."""
+    quantile: Annotated[float, BeforeValidator(no_text), Field(gt=0, le=0.5)] = 0.25
+    """The share of the members that are replaced, by as many of the best."""
+    resample: Annotated[float, BeforeValidator(no_text), Field(ge=0, le=1)] = 0.25
+    """The probability that a parameter of a replaced member is drawn anew, in the place of being moved."""
+
+    @model_validator(mode="after")
+    def _several_intervals(self) -> Self:
+        if self.max_resource <= self.interval:
+            raise ValueError(
+                f"max_resource {self.max_resource} leaves members nothing to do after interval {self.interval}"
+            )
+        return self
+
+    @property
+    def stops_trials(self) -> bool:
+        return True
+
+    @property
+    def ends_by_itself(self) -> bool:
+        return True
+
+
 class OptunaSampler(_OwnStrategy):
     """A sampler of Optuna, which comes with the extra ``optuna``."""
 
@@ -197,7 +245,18 @@ class HyperoptTpe(_OwnStrategy):
         return _PENALISED.format("HyperOpt")
 
 
-_Own = AutoStrategy | Grid | Random | Sobol | Bayesian | Hyperband | Evolutionary | OptunaSampler | HyperoptTpe
+_Own = (
+    AutoStrategy
+    | Grid
+    | Random
+    | Sobol
+    | Bayesian
+    | Hyperband
+    | Evolutionary
+    | Population
+    | OptunaSampler
+    | HyperoptTpe
+)
 
 STRATEGY_KINDS = Kinds("strategy", STRATEGIES, StrategySpec, _Own)
 """The strategies that a job may ask for."""

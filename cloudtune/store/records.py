@@ -63,6 +63,19 @@ FIRST = "first"
 TRIED = "tried"
 """Origin of a trial that a user enqueued while the run went on, or before a resume."""
 
+_CHILD = "parent:"
+"""Prefix of the origin of a trial that begins with another's checkpoint."""
+
+
+def child_of(parent: int | None) -> str:
+    """Return the origin of a trial of the strategy; see `Trial.origin`.
+
+    Args:
+        parent: the number of the trial from whose checkpoint it begins; None for none.
+    """
+    return "" if parent is None else f"{_CHILD}{parent}"
+
+
 ELSEWHERE = "driver"
 """Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
@@ -125,7 +138,8 @@ class Trial:
         ended: seconds since 1970; None before.
         place: the provider's name for it: a folder, a training job's name; "" where it has none.
         charges: one for each attempt that has ended, where the run's machines are known.
-        origin: "" for the strategy, else `FIRST` or `TRIED`: who chose its values, some or all of them.
+        origin: "" for the strategy, ``parent:NUMBER`` where it begins with that trial's checkpoint; else `FIRST` or `TRIED`: who
+            chose its values, some or all of them.
         asked: when it was suggested, as a place in the order of what the run's search was asked and told, from 1; None
             where the search is not cloudtune's, and in runs of earlier versions. By this order a run is replayed.
         told: when the search was told how it ended, as a place in the same order; None before.
@@ -146,6 +160,12 @@ class Trial:
     asked: int | None = field(default=None, compare=False)
     told: int | None = field(default=None, compare=False)
     repeat_of: int | None = None
+
+    @property
+    def parent(self) -> int | None:
+        """The number of the trial from whose checkpoint this one begins; None for none."""
+        number = self.origin.removeprefix(_CHILD)
+        return int(number) if number != self.origin and number.isdecimal() else None
 
     @property
     def cost(self) -> Decimal | None:

@@ -356,6 +356,21 @@ class ProviderConformance:
                 assert later[0] in (earlier[-1], earlier[-1] + 1)  # the last one may not have been kept
         assert all("asha" in trial.reason for trial in trials if trial.state is TrialState.PRUNED)
 
+    def test_a_population_goes_on_from_checkpoints_of_its_best(self, job: Any, finish: Any) -> None:
+        strategy = {"type": "population", "seed": 3, "members": 2, "interval": 10, "max_resource": 20, "resample": 0.0}
+        run = finish(job(scripts.GOES_ON, strategy=strategy, **self.quick_to_kill))
+        best, worst, child = sorted(run.trials(), key=lambda trial: (trial.parent is not None, -trial.parameters["x"]))
+        assert (best.state, worst.state, child.state) == (
+            TrialState.COMPLETED,
+            TrialState.PRUNED,
+            TrialState.COMPLETED,
+        )
+        assert child.parent == best.number
+        near = [best.parameters["x"] * factor for factor in (0.8, 1.2)]
+        assert any(child.parameters["x"] == pytest.approx(min(each, 1.0)) for each in near)
+        inherited = [report.step for report in run.reports(best.number) if report.attempt == 1][-1]
+        assert next(run.reports(child.number)).step in (inherited, inherited + 1)
+
     def test_cancel_ends_the_run_and_its_trials(self, job: Any, submit: Any) -> None:
         run = submit(job(scripts.HANGS, **self.quick_to_kill))
         wait_until(lambda: _count(run, TrialState.RUNNING) == 2)

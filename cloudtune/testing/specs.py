@@ -48,6 +48,7 @@ from cloudtune.spec.strategies import (
     Hyperband,
     HyperoptTpe,
     OptunaSampler,
+    Population,
     Random,
     Sobol,
 )
@@ -283,6 +284,15 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
             resume=st.sampled_from([None, "checkpoint"]),
         ),
         st.builds(
+            Population,
+            seed=seeds,
+            members=st.integers(2, 9),
+            interval=least,
+            max_resource=least.flatmap(lambda count: st.integers(count + 1, 100)),
+            quantile=st.floats(0.01, 0.5),
+            resample=st.floats(0, 1),
+        ),
+        st.builds(
             OptunaSampler,
             seed=seeds,
             sampler=st.sampled_from(["TPESampler", "CmaEsSampler"]),
@@ -338,7 +348,7 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     finite = all(dimension.axis.size is not None for dimension in Space(space).dimensions)
     search = choose("strategy", strategies(finite=finite).flatmap(lambda each: _with_prior(each, space)))
     single = isinstance(aim := choose("objective", objectives(texts)), Objective) or len(aim) == 1
-    choose("stopping", st.none() if isinstance(search, Hyperband) else st.none() | stopping_rules())
+    choose("stopping", st.none() if isinstance(search, Hyperband | Population) else st.none() | stopping_rules())
     limits = choose("limits", _limits(endless=isinstance(search, Grid), single=single))
     if draw(st.booleans()):
         choose("first", first_trials(space, most=min(3, limits.trials or 3)))

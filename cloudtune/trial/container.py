@@ -1,6 +1,6 @@
 """Run a trial in a container of a service, by the container contract of the provider."""
 
-# ruff: noqa: PTH100, PTH102, PTH113, PTH118, PTH120, PTH123, PTH211  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH100, PTH102, PTH112, PTH113, PTH118, PTH120, PTH123, PTH208, PTH211  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
             """Return the environment variables of `cloudtune.trial` whose values the service provides.
 
             ``CLOUDTUNE_TRIAL`` is the trial's number from 0, ``CLOUDTUNE_RUN`` the id of the run, ``CLOUDTUNE_RANK`` the rank
-            of this machine among the trial's, from 0, ``CLOUDTUNE_OUTPUT_DIR`` and ``CLOUDTUNE_CHECKPOINT_DIR`` folders.
+            of this machine among the trial's, from 0, ``CLOUDTUNE_OUTPUT_DIR`` and ``CLOUDTUNE_CHECKPOINT_DIR`` folders;
+            ``CLOUDTUNE_PARENT_CHECKPOINT_DIR`` the folder whose content a trial begins with, where it has a parent.
             """
 
         def data(self, name: str, variable: str) -> str:
@@ -89,6 +90,7 @@ def run(folder: str, source: str, own: str) -> int:
     os.environ.update(service.environment())
     os.environ.setdefault("CLOUDTUNE_SEED", os.environ.get("CLOUDTUNE_TRIAL", "0"))
     os.environ["CLOUDTUNE_PARAMETERS"] = os.path.join(own, "parameters.json")
+    _inherit()
     for name, below in job["data"].items():
         variable = data_variable(name)
         place = service.data(name, variable)  # of some services a single file, of others its folder
@@ -106,6 +108,16 @@ def run(folder: str, source: str, own: str) -> int:
     if code:
         service.fail("; ".join(reasons) or f"it exited with code {code}")
     return code
+
+
+def _inherit() -> None:
+    """Begin with the checkpoint of the trial's parent, unless there is one of its own."""
+    source, target = (os.environ.get(f"CLOUDTUNE_{part}CHECKPOINT_DIR", "") for part in ("PARENT_", ""))
+    own = os.path.isdir(target) and os.listdir(target)
+    if os.environ.get("CLOUDTUNE_RANK", "0") == "0" and target and os.path.isdir(source) and not own:
+        from shutil import copytree
+
+        copytree(source, target, dirs_exist_ok=True)
 
 
 def _service() -> Container:

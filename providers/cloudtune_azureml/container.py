@@ -49,6 +49,9 @@ class Container:
             folder = os.environ.get(f"CLOUDTUNE_AZUREML_{part}")
             if folder:
                 found[f"CLOUDTUNE_{part}_DIR"] = folder
+        parent = os.environ.get("CLOUDTUNE_AZUREML_PARENT")
+        if parent:
+            found["CLOUDTUNE_PARENT_CHECKPOINT_DIR"] = parent
         return found
 
     def _rank(self) -> str:

@@ -22,7 +22,7 @@ from cloudtune_azureml.names import run_name, trial_name
 from cloudtune_azureml.storage import JobOutputs
 from cloudtune_azureml.translate import command_of
 from cloudtune_azureml.tuner import TRIAL_STATES, failure_of, times_of
-from cloudtune_azureml.workload import CHECKPOINT
+from cloudtune_azureml.workload import CHECKPOINT, PARENT
 
 RUN_TAG = "cloudtune_run"
 """The tag by which the jobs of a driven run are found."""
@@ -87,9 +87,12 @@ class AzureMlRunner(JobOutputs, JobRunner):
         """Return the command job of one attempt."""
         variables = {**(self.template.get("environment_variables") or {}), **self.variables(trial)}
         tags = {**(self.template.get("tags") or {}), RUN_TAG: self._name}
-        found = {"command": command_of(self._job, trial, self.template["command"]), "tags": tags}
+        found: dict[str, Any] = {"command": command_of(self._job, trial, self.template["command"]), "tags": tags}
         if CHECKPOINT in (outputs := self.template.get("outputs") or {}):
-            found["outputs"] = {**outputs, CHECKPOINT: self._checkpoint(outputs[CHECKPOINT], trial)}
+            found["outputs"] = {**outputs, CHECKPOINT: self._checkpoint(outputs[CHECKPOINT], trial.number)}
+            if trial.parent is not None:  # an output, since an input has to be there
+                found["outputs"][PARENT] = self._checkpoint(outputs[CHECKPOINT], trial.parent)
+                found["command"] = f"CLOUDTUNE_AZUREML_PARENT='${{{{outputs.{PARENT}}}}}' {found['command']}"
         title = f"{self.template.get('display_name', self._name)}-{trial.number}"
         return {
             **self.template,
@@ -98,10 +101,10 @@ class AzureMlRunner(JobOutputs, JobRunner):
             "environment_variables": variables,
         }
 
-    def _checkpoint(self, output: Mapping[str, Any], trial: Trial) -> dict[str, Any]:
+    def _checkpoint(self, output: Mapping[str, Any], number: int) -> dict[str, Any]:
         """Return the output of a trial's checkpoints, in a folder that all its attempts share; native settings may have another path."""
         root = str(output.get("path", "")).rstrip("/")
-        return {**output, "path": f"{root}/{self._name}/{trial.number:05d}"} if root else dict(output)
+        return {**output, "path": f"{root}/{self._name}/{number:05d}"} if root else dict(output)
 
     def machine_of(self, trial: Trial) -> str:
         job = (self.azure.job(self.place(trial)) or {}).get("properties", {})

@@ -26,6 +26,9 @@ OUTPUT = "model"
 CHECKPOINT = "checkpoint"
 """The output in which a trial finds what its earlier attempts kept."""
 
+PARENT = "parent"
+"""The output that shows a trial the checkpoint of its parent."""
+
 _CHECKPOINTS = "azureml://datastores/workspaceblobstore/paths/cloudtune/checkpoints"
 """Below it each trial of a driven run has a folder; below the job's output where it names a datastore."""
 

@@ -90,6 +90,7 @@ class ProcessLauncher(Launcher):
         try:
             if trial.number not in self._made_ahead:
                 files.make_folders()
+            self._setting.inherit(trial)
             with open(files.parameters, "w") as file:  # noqa: PTH123  # no Path: many files are written
                 file.write(json.dumps({"parameters": trial.parameters}))
             self._keeper.start(self._request(trial, files), lease)

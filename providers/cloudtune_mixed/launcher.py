@@ -120,8 +120,10 @@ class MixedLauncher(Launcher):
         return kept is None or self._profiles[kept].free > 0
 
     def _checkpoint_of(self, trial: Trial) -> str | None:
-        """Return the profile where a trial was paused, whose checkpoint the others cannot see; None for any profile."""
-        profile = profile_of(trial.place) if trial.state is TrialState.PAUSED and trial.place else None
+        """Return the profile where a trial, or its parent, was paused: the others cannot see its checkpoint; None for any profile."""
+        parent = None if trial.parent is None else self._run.trial(trial.parent)
+        paused = trial if trial.state is TrialState.PAUSED else parent
+        profile = profile_of(paused.place) if paused is not None and paused.place else None
         known = self._profiles.get(profile) if profile is not None else None
         return None if known is None or known.given_up else profile
 

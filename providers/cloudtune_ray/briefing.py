@@ -111,6 +111,8 @@ class Briefing:
 
     def order(self, trial: Trial) -> dict[str, Any]:
         """Return the order for `Slot.run` to run the present attempt of a trial."""
+        if self.setting.outputs is None:  # else it lies where the nodes see it
+            self.setting.inherit(trial)
         checkpoint = Path(self.setting.files(trial).checkpoint)
         travels = self.setting.outputs is None and checkpoint.is_dir() and any(checkpoint.iterdir())
         return {
@@ -120,6 +122,7 @@ class Briefing:
             "parameters": trial.parameters,
             "argv": None if self._place is None else self._place(trial.parameters, trial.number),
             "environment": dict(self.environment),
+            "parent": trial.parent,
             "checkpoint": archive_as_it_is(checkpoint, self.ray.put) if travels else [],
         }
 

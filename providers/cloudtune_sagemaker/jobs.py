@@ -20,7 +20,7 @@ from cloudtune_sagemaker.algorithms import as_printed
 from cloudtune_sagemaker.client import EXISTS, GONE, Aws, failure_text, next_page, translated
 from cloudtune_sagemaker.logs import LogStreams
 from cloudtune_sagemaker.names import run_name, trial_name
-from cloudtune_sagemaker.storage import TrainingJobOutputs
+from cloudtune_sagemaker.storage import TrainingJobOutputs, copy_objects
 from cloudtune_sagemaker.translate import hyperparameters_of
 
 _ENDED = frozenset({"Completed", "Failed", "Stopped", "Deleted"})
@@ -91,6 +91,9 @@ class SageMakerRunner(TrainingJobOutputs, JobRunner):
     def submit(self, trial: Trial) -> None:
         name = self.place(trial)
         request = self._request(trial, name)
+        if trial.parent is not None and "CheckpointConfig" in request:
+            own = request["CheckpointConfig"]["S3Uri"]
+            copy_objects(self.aws, f"{own.rpartition('/')[0]}/{trial.parent:05d}/", f"{own}/", anew=trial.attempt == 1)
         with ignoring(EXISTS), translated(f"starting trial {trial.number}"):
             self.aws.sagemaker.create_training_job(**request)
 

@@ -80,6 +80,29 @@ def _tuning_job_of(run: "RunStore", earlier: str) -> str:
         return earlier
 
 
+def copy_objects(aws: Aws, source: str, target: str, *, anew: bool) -> None:
+    """Copy all objects below one place in S3 to another.
+
+    Args:
+        aws: the clients.
+        source: an ``s3://`` place with a slash at its end.
+        target: as the source.
+        anew: whether what is there already is replaced; else nothing is copied where anything is.
+
+    Raises:
+        ProviderError: the service cannot be reached, or refuses.
+    """
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    to, _, below = target.removeprefix("s3://").partition("/")
+    with translated(f"copying {source}"):
+        if not anew and aws.s3.list_objects_v2(Bucket=to, Prefix=below, MaxKeys=1).get("KeyCount"):
+            return
+        for page in aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for each in page.get("Contents", ()):
+                key = each["Key"]
+                aws.s3.copy({"Bucket": bucket, "Key": key}, to, f"{below}{key.removeprefix(prefix)}")
+
+
 # What trials leave
 
 

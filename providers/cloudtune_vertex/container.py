@@ -44,6 +44,9 @@ class Container:
         for variable, given in (("OUTPUT", "AIP_MODEL_DIR"), ("CHECKPOINT", "AIP_CHECKPOINT_DIR")):
             if os.environ.get(given):
                 found[f"CLOUDTUNE_{variable}_DIR"] = self.path(os.environ[given])
+        parent = os.environ.get("CLOUDTUNE_PARENT_CHECKPOINT")
+        if parent:
+            found["CLOUDTUNE_PARENT_CHECKPOINT_DIR"] = self.path(parent)
         return found
 
     def _rank(self) -> int:

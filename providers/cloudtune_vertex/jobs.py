@@ -142,6 +142,8 @@ class VertexRunner(JobRunner):
         """Return the custom job of one attempt: a folder of the trial's own, its arguments, and where its metrics go."""
         spec = self.template["jobSpec"]
         own = {**self.variables(trial), METRICS_VARIABLE: metrics.replace("gs://", "/gcs/", 1)}
+        if trial.parent is not None:  # its AIP_CHECKPOINT_DIR
+            own["CLOUDTUNE_PARENT_CHECKPOINT"] = f"{self._folder(Trial(trial.parent, {}))}/checkpoints"
         pools = [_with(pool, arguments_of(self._job, trial), own) for pool in spec["workerPoolSpecs"]]
         output = {"outputUriPrefix": self._folder(trial)}
         return {

@@ -43,6 +43,7 @@ class World:
         self.done: dict[int, list[int]] = defaultdict(list)
         self.running: dict[int, list[Report]] = {}  # what the attempt that runs has reported
         self.stopped: set[int] = set()
+        self.placed: list[tuple[TrialState, int]] = []
 
 
 class Machines(Launcher):
@@ -52,6 +53,10 @@ class Machines(Launcher):
         self.world = world
         self.late: list[Report] = []
         self.attempts: dict[int, int] = {}
+
+    def place(self, trial: Trial) -> str:
+        self.world.placed.append((trial.state, trial.attempt))  # a launcher finds the checkpoint by them
+        return ""
 
     def launch(self, trial: Trial) -> None:
         assert trial.number not in self.world.running, "it is run twice"
@@ -159,6 +164,7 @@ def test_whatever_strikes_the_driver_every_trial_goes_on_where_it_was(
                 reports = course_of(run.reports(trial.number), trial.attempt)
                 assert [each.step for each in reports] == done
     assert not world.running
+    assert (TrialState.PAUSED, 2) in world.placed
 
 
 def test_paused_trials_are_shown_and_end_with_their_run(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_each_part_becomes_what_it_means(name: str, path: str, value: Any) -> No
     ("random", "spec.trialTemplate.trialSpec.spec.backoffLimit: is missing"),
     ("cmaes", "spec.algorithm.algorithmSettings[0]: restart_strategy: ipop is for Katib alone"),
     ("hyperband", "in the parameter 'epochs'"),
-    ("pbt", "spec.algorithm: trials of population based training"),
+    ("pbt", "spec.algorithm: in Katib each trial is one generation"),
     ("pbt", "spec.maxFailedTrialCount: 30 is above maxTrialCount"),
     ("pbt", "spec.resumePolicy"),
     ("a service of one's own", "spec.algorithm: Katib's mine has no counterpart"),

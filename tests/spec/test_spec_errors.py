@@ -81,7 +81,7 @@ KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
             1,
             (
                 "strategy.type: 'type' is missing "
-                "(the types are: auto, grid, random, sobol, bayesian, hyperband, evolutionary, optuna, hyperopt)"
+                "(the types are: auto, grid, random, sobol, bayesian, hyperband, evolutionary, population, optuna, hyperopt)"
             ),
         ),
         (

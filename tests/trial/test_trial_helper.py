@@ -366,3 +366,24 @@ def test_a_function_is_found_also_in_the_working_folder(tmp_path: Path, monkeypa
     }.items():
         with pytest.raises(ImportError, match=message):
             functions.load_function(place)
+
+
+def test_a_trial_with_a_parent_begins_with_its_checkpoint_but_not_over_one_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cloudtune.trial.container import _inherit
+
+    parent, own = tmp_path / "parent", tmp_path / "own"
+    (parent / "deep").mkdir(parents=True)
+    (parent / "deep" / "step").write_text("3")
+    monkeypatch.setenv("CLOUDTUNE_PARENT_CHECKPOINT_DIR", str(parent))
+    monkeypatch.setenv("CLOUDTUNE_CHECKPOINT_DIR", str(own))
+    monkeypatch.setenv("CLOUDTUNE_RANK", "1")
+    _inherit()
+    assert not own.exists()  # another machine of the trial does it
+    monkeypatch.setenv("CLOUDTUNE_RANK", "0")
+    _inherit()
+    assert (own / "deep" / "step").read_text() == "3"
+    (own / "deep" / "step").write_text("4")
+    _inherit()
+    assert (own / "deep" / "step").read_text() == "4"

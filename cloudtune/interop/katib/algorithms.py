@@ -13,7 +13,17 @@ from cloudtune.interop.katib.model import Algorithm, number_of
 from cloudtune.planning.plan import Support
 from cloudtune.space.parameters import Categorical, Ordinal, Parameter
 from cloudtune.spec.stopping import Median
-from cloudtune.spec.strategies import Bayesian, Evolutionary, Grid, Hyperband, HyperoptTpe, OptunaSampler, Random, Sobol
+from cloudtune.spec.strategies import (
+    Bayesian,
+    Evolutionary,
+    Grid,
+    Hyperband,
+    HyperoptTpe,
+    OptunaSampler,
+    Population,
+    Random,
+    Sobol,
+)
 
 SEEDS = 2**31
 RESOURCE = "resource_name"
@@ -116,9 +126,23 @@ def _hyperband(algorithm: Algorithm) -> Strategy:
     return Strategy({**data, **({"min_resource": lowest} if lowest > 1 else {})}, {"r_l", "eta", RESOURCE}, note)
 
 
-def _pbt(_: Algorithm) -> Strategy:
-    note = "trials of population based training go on from checkpoints of others, which none do elsewhere: they are bred there"  # fmt: skip
-    return Strategy({"type": "evolutionary"}, note=note)
+def _pbt(algorithm: Algorithm) -> Strategy:
+    note = (
+        "in Katib each trial is one generation, and its program ends after it; here it trains on: let it report after each "
+        "generation (step=1, 2, …), begin with what is in trial.checkpoint_dir(), and end after max_resource steps"
+    )
+    found = Strategy({"type": "population", "interval": 1, "resample": 0.0}, note=note)
+    found.take(algorithm.settings, "n_population", "members", _count)
+    found.take(algorithm.settings, "truncation_threshold", "quantile", _half)
+    found.take(algorithm.settings, "resample_probability", "resample", _share)
+    if found.data.get("members", 0) < 2:
+        raise ValueError("pbt needs the setting n_population, a number of 5 or more")
+    return found
+
+
+def _half(text: str) -> float | None:
+    share = _share(text)
+    return share if share is not None and share <= 0.5 else None
 
 
 _KNOWN: Mapping[str, Callable[[Algorithm], Strategy]] = {
@@ -196,8 +220,8 @@ def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | 
             found = _from_hyperopt(strategy)
         case Evolutionary():
             found = _from_evolutionary(strategy, space)
-        case Hyperband():
-            return _from_hyperband(strategy, space, resource)
+        case Hyperband() | Population():
+            return _from_rungs(strategy, space, resource)
         case _:
             found = _from_optuna(strategy, space)
     found.put("random_state", strategy.seed)
@@ -233,6 +257,12 @@ def _cmaes(space: Mapping[str, Parameter]) -> Written:
     return found
 
 
+def _from_rungs(strategy: Hyperband | Population, space: Mapping[str, Parameter], resource: str | None) -> Written:
+    if isinstance(strategy, Population):
+        return _from_population(strategy)
+    return _from_hyperband(strategy, space, resource)
+
+
 def _from_hyperband(strategy: Hyperband, space: Mapping[str, Parameter], resource: str | None) -> Written:
     found = Written("hyperband", {"r_l": str(strategy.max_resource), "eta": str(strategy.eta)})
     if resource is None or resource not in space:
@@ -249,6 +279,23 @@ def _from_hyperband(strategy: Hyperband, space: Mapping[str, Parameter], resourc
             found.lose(key, "Katib's hyperband draws at random, without a seed")
     if strategy.resume is not None:
         found.lose("resume", "Katib's trials have no checkpoints to go on from: promising ones begin anew")
+    return found
+
+
+def _from_population(strategy: Population) -> Written:
+    found = Written("pbt", {"n_population": str(strategy.members), "truncation_threshold": str(strategy.quantile)})
+    if strategy.resample:
+        found.put("resample_probability", strategy.resample)
+    if strategy.members < 5:
+        found.lose("members", "Katib's populations have 5 members at least", Support.UNSUPPORTED)
+    found.lose(
+        "type",
+        "in Katib each trial is one generation, whose program ends after it; the experiment needs the setting "
+        "suggestion_trial_dir and a volume for checkpoints (native: {katib: …})",
+    )
+    for key in ("interval", "max_resource", "seed"):
+        if getattr(strategy, key) is not None:
+            found.lose(key, "a trial of Katib trains for one generation, as its program says, and draws have no seed")
     return found
 
 

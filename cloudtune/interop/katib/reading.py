@@ -5,6 +5,7 @@ native settings: the difference between the export of the neutral fields by `wri
 the job gives the same experiment, by construction.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -245,6 +246,9 @@ class _Reader:
             found = strategy_of(algorithm)
         except ValueError as error:
             raise self._document.error(("spec", "algorithm", "algorithmSettings"), str(error)) from None
+        if found.data["type"] == "population":
+            generations = math.ceil((self._spec.max_trial_count or 1) / found.data["members"])
+            found.data["max_resource"] = max(2, generations)
         if found.note:
             self._note("spec.algorithm", found.note)
         for index, setting in enumerate(algorithm.algorithm_settings):
@@ -261,8 +265,8 @@ class _Reader:
         stopping = self._spec.early_stopping
         if stopping is None:
             return None
-        if self._strategy.data["type"] == "hyperband":
-            self._note("spec.earlyStopping", "hyperband stops trials itself elsewhere")
+        if self._strategy.data["type"] in ("hyperband", "population"):
+            self._note("spec.earlyStopping", f"{self._strategy.data['type']} stops trials itself elsewhere")
             return None
         try:
             found, notes = stopping_of(stopping)

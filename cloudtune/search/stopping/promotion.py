@@ -15,7 +15,13 @@ class PausingRule(StoppingRule):
     """A rule whose `observe` pauses a trial where that of other rules stops it: the trial may be promoted later.
 
     Like any rule it is a function of the reports and ends alone; which trials are paused is passed to `promoted`.
+
+    Attributes:
+        paused: the numbers of the paused trials, as they are at any moment: those whose programs have ended, so that their
+            checkpoints are whole.
     """
+
+    paused: Container[int] = ()
 
     @abstractmethod
     def reached(self, number: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.process.keeper_client import trial_environment
-from cloudtune.process.setting import TrialFiles
+from cloudtune.process.setting import TrialFiles, copy_checkpoint
 from cloudtune_ray.node.attempt import Attempt
 from cloudtune_ray.node.folders import RunFolder, unpack
 from cloudtune_ray.node.programs import Programs, not_started
@@ -195,6 +195,7 @@ class Slot:
         if self._programs is None:
             self._programs = Programs(self._setting, self._own, self._work, self._package, self._news.set)
         try:
+            await self._inherit(order, files)
             await self._unpack_checkpoint(order["checkpoint"], files)
         except OSError as error:
             self._programs.end(attempt, not_started(f"its checkpoint cannot be unpacked: {error}"))
@@ -203,6 +204,13 @@ class Slot:
             self._programs.end(attempt, {**not_started("it was stopped before"), "why": "stopped"})
         else:
             self._programs.begin(attempt, order, self._environment(order))
+
+    async def _inherit(self, order: Mapping[str, Any], files: TrialFiles) -> None:
+        """Begin with another trial's checkpoint, where all nodes see it."""
+        if self._setting["outputs"] and order["parent"] is not None:
+            source = Path(files.checkpoint).with_name(f"{order['parent']:05d}")
+            Path(files.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+            await asyncio.to_thread(copy_checkpoint, source, Path(files.checkpoint))
 
     async def _unpack_checkpoint(self, pieces: Sequence[Awaitable[bytes]], files: TrialFiles) -> None:
         if pieces:

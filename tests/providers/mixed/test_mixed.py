@@ -283,6 +283,8 @@ def test_a_paused_trial_goes_on_where_its_checkpoint_lies_or_waits_for_room_ther
         assert mixed.room() == 1
         assert mixed.has_room_for(Trial(2, {}))
         assert profile_of(mixed.place(Trial(2, {}))) == "a"
+        run.write(trials=[Trial(7, {}, place=place_in("b", "x"))])
+        assert not mixed.has_room_for(Trial(8, {}, origin="parent:7"))
     finally:
         mixed.close()
 
