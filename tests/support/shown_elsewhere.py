@@ -13,6 +13,7 @@ LIMITS_AND_HANDLES = (
     "test_several_objectives_give_a_front",
     "test_the_same_seed_gives_the_same_trials",
     "test_a_trial_without_a_usable_objective_has_failed",
+    "test_paused_trials_go_on_from_their_checkpoints",
 )
 """Of the conformance suite: what the core does beside a service's own tuner. Vertex AI's tests show it."""
 
