@@ -175,7 +175,18 @@ def resume(trials: int) -> None:
         store = Store(project).run("it")
         store.write(
             trials=[
-                Trial(n, {"x": n / trials, "y": 0.5}, TrialState.COMPLETED, {"s": 1.0}, "", 1, 1.0, 2.0)
+                Trial(
+                    n,
+                    {"x": n / trials, "y": 0.5},
+                    TrialState.COMPLETED,
+                    {"s": 1.0},
+                    "",
+                    1,
+                    1.0,
+                    2.0,
+                    asked=3 * n,
+                    told=3 * n + 2,
+                )
                 for n in range(2, trials)
             ]
         )

@@ -164,9 +164,12 @@ class Provider(ABC):
         Raises:
             ConfigError: a config file's prices are not valid, or those that were fetched are damaged.
         """
-        from cloudtune.planning.alternatives import with_alternatives  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.spec.fields import alternatives  # noqa: PLC0415  # reading a run needs none of it
 
-        plan = with_alternatives(plan, job, self.support)
+        if len(alternatives(job.compute.instance, plan.provider)) > 1:
+            from cloudtune.planning.alternatives import with_alternatives  # noqa: PLC0415  # few jobs name several
+
+            plan = with_alternatives(plan, job, self.support)
         needed = job.limits.cost is not None or job.cost_place is not None
         if not needed and not self._priced:
             return plan
