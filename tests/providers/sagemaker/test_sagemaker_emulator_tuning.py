@@ -42,6 +42,7 @@ def test_random_values_are_those_of_the_local_random_strategy(shared: Used) -> N
                 "close": {"type": "float", "low": 0.5, "high": 0.999, "scale": "reverse_log"},
                 "x": {"type": "float", "low": 0.001, "high": 1000, "scale": "log"},
             },
+            "strategy": {"type": "random"},
             "limits": {"trials": 9},
         }
     )

@@ -61,7 +61,7 @@ def test_every_known_machine_and_region_has_the_form_of_one() -> None:
 
 
 def test_what_is_wrong_beside_a_new_machine_is_told_too() -> None:
-    plan = plan_of(compute={"instance": "ml.m99.2xlarge"}, limits={"trials": 10_001})
+    plan = plan_of(compute={"instance": "ml.m99.2xlarge"}, limits={"trials": 10_001}, strategy={"type": "random"})
     assert "10000" in said(plan, "limits.trials")
 
 
