@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cloudtune.space.axes import Axis, axis_of
 from cloudtune.space.parameters import (
@@ -14,7 +15,9 @@ from cloudtune.space.parameters import (
     same_scalar,
     scalar_key,
 )
-from cloudtune.space.requirements import Requirement, RequirementError
+
+if TYPE_CHECKING:
+    from cloudtune.space.requirements import Requirement
 
 Values = dict[str, Scalar]
 """The parameters of one trial: a value for each name that exists in it."""
@@ -161,7 +164,7 @@ class Space:
         """Return whether a trial of the space meets every requirement; that its values are of the space is not checked."""
         return self.broken(values) is None
 
-    def broken(self, values: Mapping[str, Scalar]) -> Requirement | None:
+    def broken(self, values: Mapping[str, Scalar]) -> "Requirement | None":
         """Return the first requirement that a trial does not meet; None where it meets them all."""
         return next((each for each in self.requirements if not each.holds(values)), None)
 
@@ -193,7 +196,12 @@ Variants = Mapping[str, tuple[Parameter, ...]]
 MOST_REQUIREMENTS = 100
 
 
-def _requirements(variants: Variants, require: Iterable[str]) -> tuple[Requirement, ...]:
+def _requirements(variants: Variants, require: Iterable[str]) -> "tuple[Requirement, ...]":
+    require = tuple(require)
+    if not require:
+        return ()
+    from cloudtune.space.requirements import Requirement, RequirementError  # noqa: PLC0415  # few spaces have any
+
     found: list[Requirement] = []
     problems: list[tuple[str, str]] = []
     for index, text in enumerate(require):
