@@ -57,7 +57,7 @@ def load(group: str, name: str, base: type[Base]) -> type[Base]:
         known = suggest(name, sorted(installed(group)))
         others = f"those of other packages have to be installed: entry points {group}"
         raise ConfigError(f"there is no {_NOUNS[group]} {name!r}; {known} ({others})")
-    rival = next(iter(rivals(group, point)), None)
+    rival = None if point.dist is None else next(iter(rivals(group, point)), None)  # of our own names none is looked up
     if rival is not None and not is_own(point):  # in this order: whose it is takes reading a distribution's metadata
         both = f"pip uninstall {_owner(point)}, or pip uninstall {_owner(rival)}"
         raise broken(point, f"has the name of another, of {_owner(rival)}", f"keep one of them: {both}")
