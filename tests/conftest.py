@@ -72,6 +72,14 @@ def _no_config_of_the_user(monkeypatch: pytest.MonkeyPatch, _homes: Iterator[Pat
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
 
 
+@pytest.fixture(autouse=True)
+def _no_search_through_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether to warn, Azure's SDK finds out by the sources of all callers: a third of what tests with it would take."""
+    experimental = sys.modules.get("azure.ai.ml._utils._experimental")
+    if experimental is not None:
+        monkeypatch.setattr(experimental, "_should_skip_warning", lambda: True)
+
+
 @pytest.fixture(scope="session")
 def _own_processes() -> OwnProcesses:
     return OwnProcesses()
