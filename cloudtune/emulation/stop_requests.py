@@ -42,7 +42,9 @@ class StopRequests:
     def wait(self, seconds: float) -> None:
         """Wait so long, or until something is requested."""
         if seconds > 0 and not self._pending:
-            select.select([self.socket], [], [], seconds)
+            poll = select.poll()  # select.select refuses descriptors from 1024 on
+            poll.register(self.socket, select.POLLIN)
+            poll.poll(1000 * seconds)
 
     def clear(self, request: StopRequest) -> None:
         """Clear a request that has been carried out; keep a stronger one that was made meanwhile."""

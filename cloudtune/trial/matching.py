@@ -61,10 +61,11 @@ class RegexSearch:
         process = self._started()
         process.stdin.write(request)
         process.stdin.flush()
+        output = select.poll()  # select.select refuses descriptors from 1024 on, and a program may have opened as many
+        output.register(process.stdout, select.POLLIN)
         answer = b""
         while not answer.endswith(b"\n"):
-            ready, _, _ = select.select([process.stdout], [], [], _ANSWER_TIME)
-            data = os.read(process.stdout.fileno(), 1 << 20) if ready else b""
+            data = os.read(process.stdout.fileno(), 1 << 20) if output.poll(1000 * _ANSWER_TIME) else b""
             if not data:
                 self._end()
                 return b""

@@ -66,7 +66,9 @@ class SparePool(PoolLauncher):
         with contextlib.suppress(OSError):  # the keeper is gone
             for worker in self._busy.values():
                 self._keeper.send({"do": "stop", "key": worker.name, "grace": 0})
-            while left and select.select([self._keeper.socket], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            answers = select.poll()  # select.select refuses descriptors from 1024 on
+            answers.register(self._keeper.socket, select.POLLIN)
+            while left and answers.poll(1000 * max(0.0, deadline - time.monotonic())):
                 left -= {answer["ended"] for answer in self._keeper.receive()}
             return not left
         return False

@@ -1,9 +1,12 @@
 """Metrics in what trials print: one grammar, whole numbers, the same result on every provider, in bounded time."""
 
+import contextlib
 import io
 import json
 import math
+import os
 import re
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -325,6 +328,18 @@ def test_a_search_process_that_is_killed_costs_its_lines_alone() -> None:
     assert search.find({"m": r"m=(\d)"}, ["m=2"]) == ([], ["m"])
     assert search.find({"m": r"m=(\d)"}, ["m=3"]) == ([(0, "m", "3")], [])
     search._end()
+
+
+def test_lines_are_searched_in_a_program_that_has_opened_many_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    with contextlib.ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1024):
+            opened.enter_context(open(os.devnull))  # noqa: PTH123  # as programs do
+        search = matching.RegexSearch()
+        assert search.find({"m": r"m=(\d)"}, ["m=1"]) == ([(0, "m", "1")], [])
+        search._end()
 
 
 def test_a_number_that_a_cut_line_ends_in_is_not_read(folder: Path) -> None:
