@@ -5,6 +5,8 @@ number of one count (`Trial.asked`, `Report.moment`, `Trial.told`), which is sto
 goes through the course again, and a replay derives every suggestion by it.
 """
 
+import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,9 +57,52 @@ def course(history: Iterable[Trial], reports: Iterable[Report]) -> list[Move]:
     return [move for _, move in sorted(keyed, key=lambda pair: pair[0])]
 
 
-def last_moment(moves: Sequence[Move]) -> int:
-    """Return the highest number of a course; 0 for none."""
-    return max((moment for move in moves for moment in _moments(move)), default=0)
+class Moments:
+    """Numbers what a search is asked and told, in that order.
+
+    A report that comes a second time, from an attempt that another driver launched, keeps its first number: the search has
+    been told of it by then, and has suggested trials since.
+
+    Args:
+        moves: the course so far, from which the count goes on.
+    """
+
+    def __init__(self, moves: Sequence[Move] = ()) -> None:
+        last = max((moment for move in moves for moment in _moments(move)), default=0)
+        self._count = itertools.count(last + 1)
+        self._first: dict[tuple[int, int, int], deque[int]] = {}
+        for move in moves:
+            if move.report is not None and move.report.moment and not move.trial.state.ended:
+                self._first.setdefault(_key(move.report), deque()).append(move.report.moment)
+
+    def __next__(self) -> int:
+        return next(self._count)
+
+    def of(self, report: Report) -> int:
+        """Return the number of a report: its first one, or else the next."""
+        first = self._first.get(_key(report))
+        return first.popleft() if first else next(self)
+
+
+def _key(report: Report) -> tuple[int, int, int]:
+    return report.number, report.attempt, report.step
+
+
+def first_gap(trials: Iterable[Trial], reports: Iterable[Report]) -> int | None:
+    """Return the first number that belongs to nothing in the store, so that the course is not whole from there on.
+
+    That is so where a driver took over running trials, and was killed before their earlier reports came a second time.
+
+    Args:
+        trials: all of the run, repetitions as well.
+        reports: all of the run.
+
+    Returns:
+        None for a course that is whole.
+    """
+    numbers = {moment for trial in trials for moment in (trial.asked, trial.told) if moment}
+    numbers |= {report.moment for report in reports}
+    return next((moment for moment in range(1, max(numbers, default=0)) if moment not in numbers), None)
 
 
 def _asked(trial: Trial) -> Move:

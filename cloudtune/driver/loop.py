@@ -6,7 +6,6 @@ transaction before anything is launched, so that another driver can resume where
 """
 
 import contextlib
-import itertools
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ from dataclasses import replace
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
-from cloudtune.driver.course import course, last_moment
+from cloudtune.driver.course import Moments, course
 from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of, retried, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
@@ -75,7 +74,7 @@ class Driver:
         self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
-        self._moments = itertools.count(1)
+        self._moments = Moments()
         self._running: dict[int, Running] = {}
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective, job.constraints)
@@ -142,7 +141,7 @@ class Driver:
         self._spending.follow(lambda: self._elapsed)
         self._spending.restore(history)
         moves = course(history, self._run.reports())
-        self._moments = itertools.count(last_moment(moves) + 1)
+        self._moments = Moments(moves)
         for move in moves:
             if move.kind == "ask":
                 self._search.restore(move.trial.number, move.trial.parameters, move.trial.origin)
@@ -266,7 +265,7 @@ class Driver:
                 self._settle(running, update)
 
     def _record(self, running: Running, report: Report) -> None:
-        report = replace(report, moment=next(self._moments))
+        report = replace(report, moment=self._moments.of(report))
         self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)

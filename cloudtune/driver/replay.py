@@ -10,15 +10,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cloudtune.driver import warm_start
-from cloudtune.driver.course import Move, course
+from cloudtune.driver.course import Move, course, first_gap
 from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.errors import ConfigError
+from cloudtune.search import Search
 from cloudtune.search.followed import FollowedSearch
 from cloudtune.search.known_trials import KnownTrial
 from cloudtune.space.space import Values
 from cloudtune.spec.job import Limits, TuningJob
 from cloudtune.store.records import EXTENSIONS, RUN_AGAIN, TRIED, RunRecord
 from cloudtune.store.store import RunStore
+
+_UNORDERED = "the store has not the order in which the search was told: the order of the times was taken"
+
+_LOST = "drivers were killed and followed by others, and what the search was told in between is not all kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Replayed:
         stored: the trial's parameters.
         suggested: those that are suggested now; None where nothing is.
         note: "" or what is special about it: that a user chose it.
+        derivable: whether the store has the order of all that the search was asked and told before it; where it has not,
+            another suggestion is no difference.
     """
 
     number: int
@@ -38,6 +45,12 @@ class Replayed:
     stored: Values
     suggested: Values | None
     note: str = ""
+    derivable: bool = True
+
+    @property
+    def differs(self) -> bool:
+        """Whether the search suggests something else at the same place of the same order."""
+        return self.derivable and not self.same
 
     @property
     def difference(self) -> str:
@@ -83,7 +96,12 @@ class Replay:
     @property
     def first_difference(self) -> Replayed | None:
         """The first trial that differs; None without any."""
-        return next((each for each in self.trials if not each.same), None)
+        return next((each for each in self.trials if each.differs), None)
+
+    @property
+    def underivable(self) -> tuple[int, ...]:
+        """The trials of which another suggestion comes of an order that the store has not."""
+        return tuple(each.number for each in self.trials if not each.same and not each.derivable)
 
     def to_data(self) -> dict[str, object]:
         """Return it as plain data for JSON."""
@@ -91,7 +109,8 @@ class Replay:
             "run": self.run_id,
             "same": self.same,
             "exact": self.exact,
-            "differing": [each.number for each in self.trials if not each.same],
+            "differing": [each.number for each in self.trials if each.differs],
+            "underivable": list(self.underivable),
             "reasons": list(self.reasons),
             "trials": [
                 {"number": each.number, "same": each.same, "stored": each.stored, "suggested": each.suggested, "note": each.note}
@@ -116,12 +135,22 @@ def replay(run: RunStore, mode: str) -> Replay:
     record = run.record()
     job = TuningJob.from_data(json.loads(record.job))
     known = warm_start.kept(run.folder)
-    moves = course(run.history(), run.reports())
-    exact = all(move.known for move in moves)
-    found = _followed(_Stages(record, job, known), moves if exact else _by_time(moves))
+    moves, gap = course(run.history(), run.reports()), _gap(run, job)
+    ordered = all(move.known for move in moves)
+    exact = ordered and gap is None
+    until = (math.inf if gap is None else gap) if ordered else 0
+    found = _followed(_Stages(record, job, known), moves if ordered else _by_time(moves), until)
     same = all(each.same for each in found)
-    reasons = () if same else (*_reasons(record, job, exact=exact, known=bool(known)), *_run_again(run))
+    reasons = () if same else (*_reasons(record, job, until=until, known=bool(known)), *_run_again(run))
     return Replay(run.id, tuple(found), exact, reasons)
+
+
+def _gap(run: RunStore, job: TuningJob) -> int | None:
+    """Return from which moment on the store lacks reports that suggestions depend on; None where it lacks none.
+
+    A strategy learns by reports where trials pause; by their ends alone elsewhere.
+    """
+    return first_gap(run.history(), run.reports()) if Search.for_job(job, seed=0).pauses else None
 
 
 class _Stages:
@@ -164,7 +193,14 @@ class _Stages:
         return search
 
 
-def _followed(stages: _Stages, moves: Sequence[Move]) -> list[Replayed]:
+def _followed(stages: _Stages, moves: Sequence[Move], until: float) -> list[Replayed]:
+    """Return the suggestions along a course.
+
+    Args:
+        stages: the searches.
+        moves: the course.
+        until: the moment from which on the course is not whole.
+    """
     found: list[Replayed] = []
     search: FollowedSearch | None = None
     for place, move in enumerate(moves):
@@ -174,7 +210,8 @@ def _followed(stages: _Stages, moves: Sequence[Move]) -> list[Replayed]:
             suggestion = search.follow(trial.number, trial.parameters, trial.origin)
             suggested = None if suggestion is None else suggestion.parameters
             note = "chosen by a user" if trial.origin == TRIED else ""
-            found.append(Replayed(trial.number, suggested == trial.parameters, trial.parameters, suggested, note))
+            same, derivable = suggested == trial.parameters, (trial.asked or 0) < until
+            found.append(Replayed(trial.number, same, trial.parameters, suggested, note, derivable))
         elif search is not None:
             _take(search, move)
     return found
@@ -185,8 +222,8 @@ def _take(search: FollowedSearch, move: Move) -> None:
     trial = move.trial
     if move.report is None:
         search.tell(trial.number, trial.metrics, state=trial.state)
-    elif trial.number in search.pending:
-        search.report(trial.number, move.report.step, move.report.metrics)
+    else:
+        search.take_report(trial.number, move.report.step, move.report.metrics)
 
 
 def _run_again(run: RunStore) -> Iterator[str]:
@@ -219,7 +256,7 @@ def _by_time(moves: Sequence[Move]) -> list[Move]:
     return sorted(moves, key=key)
 
 
-def _reasons(record: RunRecord, job: TuningJob, *, exact: bool, known: bool) -> list[str]:
+def _reasons(record: RunRecord, job: TuningJob, *, until: float, known: bool) -> list[str]:
     """Return why suggestions may differ, the likeliest first."""
     then, now = _made_by(record), versions()
     found = [
@@ -229,8 +266,8 @@ def _reasons(record: RunRecord, job: TuningJob, *, exact: bool, known: bool) -> 
     ]
     if not then:
         found.append("an earlier version of cloudtune made the run, and may have suggested otherwise")
-    if not exact:
-        found.append("the store has not the order in which the search was told: the order of the times was taken")
+    if until < math.inf:
+        found.append(_UNORDERED if until == 0 else _LOST)
     if job.warm_start is not None and not known:
         found.append("the trials of its warm start are gone from the run's folder")
     if not type(job.strategy).__module__.startswith("cloudtune."):

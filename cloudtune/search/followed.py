@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from cloudtune.search.ask_tell import Search
 from cloudtune.search.suggestion import Suggestion
 from cloudtune.space.parameters import Scalar
-from cloudtune.store.records import TRIED
+from cloudtune.store.records import TRIED, TrialState
 
 
 class FollowedSearch(Search):
@@ -33,3 +33,19 @@ class FollowedSearch(Search):
         self._pending[number] = values
         self._next = number + 1
         return suggestion
+
+    def take_report(self, number: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Take in a report of a known trial, and pause it where the rule says so.
+
+        When a trial was paused and when it went on is not told: it goes on with its next report, which is all that a
+        suggestion depends on.
+
+        Args:
+            number: of the trial; one that is not pending or paused is passed over.
+            step: of the report.
+            metrics: names and values.
+        """
+        if number in self._paused.trials:
+            self._pending[number] = self._paused.take(number)
+        if number in self._pending and self.report(number, step, metrics) and self.pauses:
+            self.tell(number, state=TrialState.PAUSED)

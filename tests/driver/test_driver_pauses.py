@@ -1,6 +1,7 @@
 """Paused trials of a driven run: whatever strikes the driver, each goes on where it was, and no step is done twice."""
 
 import itertools
+import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,9 +13,12 @@ from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloudtune.cli.replaying import said_of
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.driver.loop import Driver
+from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.driver.process import end_cancelled
+from cloudtune.driver.replay import replay
 from cloudtune.results.course import course_of
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
@@ -121,8 +125,9 @@ def job_of(**fields: Any) -> TuningJob:
     return TuningJob.from_data(data)
 
 
-def run_in(folder: str | Path) -> RunStore:
-    record = RunRecord(id="r", name="j", provider="local", profile="local", job="{}", plan="{}")
+def run_in(folder: str | Path, job: TuningJob | None = None) -> RunStore:
+    text, native = "{}" if job is None else json.dumps(job.to_data()), {"seed": "1", MADE_BY: json.dumps(versions())}
+    record = RunRecord(id="r", name="j", provider="local", profile="local", job=text, plan="{}", native=native)
     return Store(Path(folder)).create(record)
 
 
@@ -235,3 +240,51 @@ def test_a_course_goes_on_from_earlier_attempts_or_begins_anew() -> None:
     assert course([1, 2, 3], [1, 2]) == [(2, 1), (2, 2)]
     assert course([1, 2], [3], [2, 3]) == [(1, 1), (3, 2), (3, 3)]
     assert course([1, 2], []) == []
+
+
+SEARCHES: dict[str, dict[str, Any]] = {
+    "bayesian": {"strategy": {"type": "bayesian", "startup": 4}},
+    "population": {
+        "strategy": {"type": "population", "members": 4, "interval": 2, "max_resource": 8, "seed": 1},
+        "stopping": None,
+        "limits": {"trials": 9, "parallel": 3},
+    },
+}
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("kills", [[], [20, 40]], ids=["whole", "killed twice"])
+def test_the_suggestions_of_a_run_that_pauses_are_derived_anew(search: str, kills: list[int], tmp_path: Path) -> None:
+    job = job_of(**SEARCHES[search])
+    run, world = run_in(tmp_path, job), World([0, 1, 2, 4, 3], kills, outlives=True)
+    assert driven(job, run, world, gently=False) is RunState.COMPLETED
+    assert max(trial.attempt for trial in run.trials()) > 1
+    found = replay(run, "driven")
+    assert found.exact
+    assert [(each.number, each.difference) for each in found.trials if not each.same] == []
+    assert said_of(found) == [f"r: all {len(run.trials())} suggestions are the same"]
+
+
+def test_what_cannot_be_derived_is_not_said_to_differ(tmp_path: Path) -> None:
+    job = job_of(**SEARCHES["bayesian"])
+    run, world = run_in(tmp_path, job), World([0, 1, 2, 4, 3], [20, 21, 40, 41], outlives=True)
+    assert driven(job, run, world, gently=False) is RunState.COMPLETED
+    lost = list(run.reports())[5]
+    run.forget_reports(lost.number, lost.attempt)  # as a driver leaves it that is killed while it takes over
+    later, earlier = run.existing(11), run.existing(1)
+    assert (earlier.asked or 0) < lost.moment < (later.asked or 0)
+    later.parameters["x"] = 0.123
+    run.write(trials=[later])
+    found = replay(run, "driven")
+    assert (found.same, found.exact, found.first_difference) == (False, False, None)
+    assert 11 in found.underivable
+    lines = said_of(found)
+    assert "cannot be derived, the first is trial " in lines[0]
+    assert lines[0].endswith("; all others are the same")
+    assert "is not all kept" in lines[1]
+    earlier.parameters["x"] = 0.123
+    run.write(trials=[earlier])
+    found = replay(run, "driven")
+    assert found.first_difference is not None
+    assert found.first_difference.number == 1
+    assert "12 suggestions differ; " in said_of(found)[0]
