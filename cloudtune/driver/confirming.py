@@ -7,7 +7,7 @@ neither pruned nor taught to the search. Of ``limits.time`` and ``limits.cost`` 
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cloudtune.costs.spending import Spending
 from cloudtune.results.candidates import candidates
@@ -40,7 +40,13 @@ class Confirming:
         self._spending = spending
         self._longest = 0.0
         self._done = job.confirm is None
+        self._total: int | None = None  # as soon as it is known
+        self._before: tuple[int, dict[int, bool]] = (0, {})
         self.closed = ""
+
+    def restore(self, history: Sequence[Trial]) -> None:
+        """Take in the trials of an earlier driver, of which some may be repetitions."""
+        self._before = len(history), {each.number: each.state.ended for each in history if each.repeat_of is not None}
 
     def ended(self, trial: Trial) -> None:
         """Take notice of how long a trial took."""
@@ -67,7 +73,7 @@ class Confirming:
         Args:
             searched: the number of trials of its search; None where that is not known.
         """
-        return None if searched is None else searched + (0 if self._job.confirm is None else self._job.confirm.trials)
+        return expected(self._job, searched, *self._before) if self._total is None else self._total
 
     def close(self, why: str) -> bool:
         """Note why the search is over before its last trial; return whether that is news."""
@@ -89,7 +95,27 @@ class Confirming:
         for candidate in candidates(self._job, trials, self._job.confirm.top):
             for _ in range(self._job.confirm.repeats - _repeated(candidate, trials)):
                 found.append(Trial(last + 1 + len(found), dict(candidate.parameters), repeat_of=candidate.number))
+        self._total = len(trials) + len(found)
         return found
+
+
+def expected(job: TuningJob, searched: int | None, started: int, repetitions: Mapping[int, bool]) -> int | None:
+    """Return how many trials a run will have; None where that is not known.
+
+    Repetitions are written all at once when the search is over. Before, as many are expected as `limits.trials` counts, or more
+    where an earlier confirmation has left more.
+
+    Args:
+        job: the spec.
+        searched: the number of trials of its search; None where that is not known.
+        started: the number of trials that there are.
+        repetitions: those of them that are repetitions, and whether each has ended, by number.
+    """
+    if searched is None or job.confirm is None:
+        return searched
+    if not all(repetitions.values()) and started - len(repetitions) >= searched:
+        return started
+    return searched + max(job.confirm.trials, len(repetitions))
 
 
 def _repeated(candidate: Trial, trials: Iterable[Trial]) -> int:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 
+from cloudtune.driver.confirming import expected
 from cloudtune.errors import StoreError, in_one_line
 from cloudtune.planning.plan import Plan
 from cloudtune.results.objectives import losses
@@ -78,7 +79,8 @@ class RunFollower:
         job = TuningJob.from_data(json.loads(run.record().job))
         self._run = run
         self._objective = job.objective
-        self._total = job.limits.trials
+        self._job = job
+        self._repetitions: dict[int, bool] = {}
         self._counter = ProgressCounter(job.objective, job.constraints)
         self._running: dict[int, Trial] = {}
         self._paused: set[int] = set()
@@ -97,6 +99,8 @@ class RunFollower:
             self._running.pop(trial.number, None)
             self._paused.discard(trial.number)
             self._costs[trial.number] = trial.cost or Decimal(0)
+            if trial.repeat_of is not None:
+                self._repetitions[trial.number] = trial.state.ended
             if trial.state is TrialState.RUNNING:
                 self._running[trial.number] = trial
             elif trial.state is TrialState.PAUSED:
@@ -107,12 +111,20 @@ class RunFollower:
             record.state,
             running=tuple(self._running.values()),
             paused=len(self._paused),
-            total=self._total,
+            total=self._total(over=record.state.ended),
             elapsed=record.elapsed,
             message="\n".join(
                 message if number is None else f"trial {number}: {message}" for _, number, message in events
             ),
             cost=self._cost_text(),
+        )
+
+    def _total(self, *, over: bool) -> int | None:
+        started = len(self._costs)
+        return (
+            started
+            if over and self._repetitions
+            else expected(self._job, self._job.search_trials, started, self._repetitions)
         )
 
     def _cost_text(self) -> str:

@@ -140,6 +140,7 @@ class Driver:
         self._retried.update(retried(self._run.events()))
         self._spending.follow(lambda: self._elapsed)
         self._spending.restore(history)
+        self._confirming.restore(history)
         moves = course(history, self._run.reports())
         self._moments = Moments(moves)
         for move in moves:

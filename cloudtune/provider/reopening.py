@@ -138,9 +138,11 @@ class Reopening:
             yield
 
     def _used(self, trials: Sequence[Trial]) -> Used:
-        searched, record = sum(trial.repeat_of is None for trial in trials), self._run.record()
-        spent = run_cost(record, trials, TuningJob.from_data(json.loads(record.job)))
-        return Used(searched, record.elapsed, Decimal(0) if spent is None else spent.spent)
+        record = self._run.record()
+        job = TuningJob.from_data(json.loads(record.job))
+        searched, spent = sum(trial.repeat_of is None for trial in trials), run_cost(record, trials, job)
+        counted = searched + (0 if job.confirm is None else job.confirm.trials)
+        return Used(counted, record.elapsed, Decimal(0) if spent is None else spent.spent)
 
     def _with_environment(self, job: TuningJob) -> TuningJob:
         """Return the job with the values of its environment variables, which the run no longer has.

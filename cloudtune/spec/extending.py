@@ -19,7 +19,7 @@ class Used:
     """What a run has used so far, to which is added where it had no limit.
 
     Attributes:
-        trials: their number.
+        trials: their number, as `limits.trials` counts it.
         seconds: that it was driven.
         cost: of its trials, as far as prices are known.
     """

@@ -63,7 +63,7 @@ class Limits(SpecModel):
     """When the job ends, and how much of it runs at once."""
 
     trials: Count | None = None
-    """How many trials are started; null only for a grid, which ends by itself."""
+    """How many trials are started, with the repetitions of `confirm`; null only for a grid, which ends by itself."""
     parallel: Count = 1
     """How many trials run at the same time."""
     failed: Count | None = None

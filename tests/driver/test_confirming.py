@@ -1,5 +1,6 @@
 """The top candidates of a run are run again with other seeds, and the best is the one with the best mean."""
 
+import json
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -8,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher
 from cloudtune.driver.loop import Driver
 from cloudtune.errors import SpecError
+from cloudtune.results.candidates import candidates
 from cloudtune.results.confirmation import confirmed
 from cloudtune.results.objectives import best_trial, pareto_front
 from cloudtune.spec.job import TuningJob
@@ -231,3 +234,65 @@ def test_too_few_trials_for_the_repetitions_are_refused_with_the_number_that_is_
         strategy={"type": "grid"}, space={"x": {"type": "categorical", "values": [1, 2]}}, limits={"trials": None}
     )
     assert grid.most_trials == 2 + 6
+
+
+PLAN = {"provider": "local", "mode": "driven", "request": {}, "carried": [], "notes": []}
+
+
+class Better(Noisy):
+    """Two trials of the extension take the places of two candidates; notes the totals that are shown.
+
+    Attributes:
+        totals: by the driver and by one who follows the run, with the number of trials that there are.
+    """
+
+    def __init__(self, run: RunStore) -> None:
+        super().__init__()
+        self.follower, self.run = RunFollower(run), run
+        self.totals: list[tuple[int | None, int | None, int]] = []
+
+    def value(self, trial: Trial) -> float:
+        better = {12: 0.05, 13: 0.06}
+        number = trial.number if trial.repeat_of is None else trial.repeat_of
+        return better[number] if number in better else super().value(trial)
+
+    def poll(self, timeout: float) -> Sequence[Report | Ended]:
+        shown = self.driver._progress(None).total
+        self.totals.append((shown, self.follower.progress().total, len(self.run.trials())))
+        return super().poll(timeout)
+
+    def drive(self, job: TuningJob) -> None:
+        self.driver = Driver(job, self.run, self, seed=1)
+        assert self.driver.run() is RunState.COMPLETED
+
+
+def test_the_total_is_what_will_run_also_where_an_extension_displaces_candidates(tmp_path: Path) -> None:
+    job = job_of()
+    data = json.dumps(job.to_data())
+    run = Store(tmp_path).create(RunRecord("r-1", "r", "local", "local", data, json.dumps(PLAN)))
+    first = Better(run)
+    first.drive(job)
+    assert {(shown, followed) for shown, followed, _ in first.totals} == {(12, 12)}
+    more = job_of(limits={"trials": 15})
+    run.write(columns={"job": json.dumps(more.to_data()), "state": "interrupted"})
+    second = Better(run)
+    second.drive(more)
+    trials = run.trials()
+    assert sum(trial.repeat_of is None for trial in trials) == more.search_trials == 9
+    top = {trial.number for trial in candidates(more, trials, 3)}
+    assert top == {0, 12, 13}
+    assert sum(trial.repeat_of in top for trial in trials) + 9 == 15  # what limits.trials counts
+    assert len(trials) == 19  # and those of two that are no candidates any more
+    assert {(shown, followed) for shown, followed, count in second.totals if count < 15} == {(15, 15)}
+    assert {(shown, followed) for shown, followed, count in second.totals if count == 19} == {(19, 19)}
+    assert second.follower.progress().total == 19
+
+
+def test_a_driver_that_goes_on_with_the_repetitions_knows_their_number(tmp_path: Path) -> None:
+    job = job_of(space={"x": {"type": "categorical", "values": [1, 2]}}, strategy={"type": "grid"})
+    run = store_of(tmp_path, job)
+    with pytest.raises(KeyboardInterrupt):
+        drive(run, job, Noisy(die_after=3))
+    driver = Driver(job, run, Noisy(), seed=1)
+    driver.run()
+    assert driver._progress(None).total == len(run.trials()) == 2 + 4

@@ -236,6 +236,16 @@ def test_repetitions_of_a_confirmed_run_keep_their_numbers_and_count_as_no_trial
     assert len({trial.number for trial in run.trials()}) == len(run.trials())
 
 
+def test_what_is_added_to_a_confirmed_run_without_a_limit_is_trials_of_the_search(made: Made) -> None:
+    run = made(**GRID, confirm={"top": 1, "repeats": 2}, limits={})
+    assert drive(run) is RunState.COMPLETED
+    assert [trial.repeat_of is None for trial in run.trials()] == [True] * 3 + [False] * 2
+    after = extended(
+        TuningJob.from_data(json.loads(run.record().job)), {"trials": 4}, {}, reopening(run)._used(run.trials())
+    )
+    assert (after.limits.trials, after.search_trials) == (9, 7)
+
+
 def test_auto_chooses_anew_for_longer_limits_and_says_so(made: Made) -> None:
     run = made(space=GRID["space"], strategy={"type": "auto", "seed": 1}, limits={"trials": 2})
     drive(run)
