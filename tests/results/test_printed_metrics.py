@@ -365,7 +365,8 @@ def test_the_helper_passes_output_on_byte_for_byte(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=output))
     heard: list[bytes] = []
     child = SimpleNamespace(stdout=io.BytesIO(b"\xff\r1\r2\n\0loss=1"))
-    running._copy_output(child, heard.append).join()
+    reader, _ = running._copy_output(child, heard.append)
+    reader.join()
     assert output.getvalue() == b"\xff\r1\r2\n\0loss=1" == b"".join(heard)
 
 
