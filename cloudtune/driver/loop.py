@@ -270,7 +270,7 @@ class Driver:
         self._work.report(report)
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
-        if restarted := self._paused.restarted(report):
+        if restarted := self._paused.restarted(running.trial, report):
             self._event(report.number, restarted)
         if running.trial.repeat_of is not None or not self._judge(report) or running.stop is not None:
             return

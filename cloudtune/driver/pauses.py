@@ -11,9 +11,16 @@ from cloudtune.store.unit_of_work import UnitOfWork
 _WAITS = "; it goes on if it is one of the best"
 _LEFT = "; the run ended before it was one of the best"
 
+_WHAT_TO_DO = "write to trial.checkpoint_dir() before each report, begin with what is there, and report step=…"
+
 _RESTARTED = (
     "its steps begin at {} again after a pause: it does not go on from its checkpoint, so that each pause costs what it should "
-    "save; write to trial.checkpoint_dir() before each report, begin with what is there, and report step=…"
+    f"save; {_WHAT_TO_DO}"
+)
+
+_NOT_INHERITED = (
+    "its steps begin at {} again, where it should go on from the checkpoint of trial {}, which had come to step {}: so a population "
+    f"learns nothing from its best members; {_WHAT_TO_DO}"
 )
 
 
@@ -74,10 +81,20 @@ class Pauses:
             self._work.trial(trial)
             yield trial
 
-    def restarted(self, report: Report) -> str:
-        """Take in a report; return a message where its trial begins anew in the place of going on, once a run, else ""."""
+    def restarted(self, trial: Trial, report: Report) -> str:
+        """Take in a report; return a message where its trial begins anew in the place of going on, once a run, else "".
+
+        It goes on from its own checkpoint after a pause, and from its parent's where it has one.
+        """
         if not self._search.pauses:
             return ""
+        inherited = None if trial.parent is None else self._steps.get(trial.parent)
+        if inherited is not None and report.number not in self._steps and not self._told:
+            first, highest = inherited
+            if report.step <= first < highest:
+                self._told = True
+                self._steps[report.number] = report.step, report.step
+                return _NOT_INHERITED.format(report.step, trial.parent, highest)
         first, highest = self._steps.get(report.number, (report.step, report.step))
         self._steps[report.number] = first, max(highest, report.step)
         if self._told or report.attempt == 1 or report.step > first or highest <= first:

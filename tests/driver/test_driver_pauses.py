@@ -224,6 +224,33 @@ def test_a_program_that_makes_nothing_of_its_checkpoint_is_told_so_once(
     assert sum("begin at 1 again" in message for _, _, message in run.events()) == said
 
 
+class Inheriting(Machines):
+    """Machines where a child begins with its parent's checkpoint."""
+
+    def launch(self, trial: Trial) -> None:
+        super().launch(trial)
+        if trial.parent is not None and trial.attempt == 1:
+            self.world.checkpoints[trial.number] = self.world.checkpoints[trial.parent]
+
+
+@pytest.mark.parametrize(("machines", "said"), [(Inheriting, 0), (Machines, 1)])
+def test_a_program_that_makes_nothing_of_its_parents_checkpoint_is_told_so_once(
+    machines: Callable[[World], Launcher], said: int, tmp_path: Path
+) -> None:
+    run = run_in(tmp_path)
+    strategy = {"type": "population", "members": 4, "interval": 2, "max_resource": STEPS, "seed": 1}
+    job = job_of(strategy=strategy, stopping=None)
+    assert Driver(job, run, machines(World([0, 1, 2], [], outlives=True)), seed=1).run() is RunState.COMPLETED
+    assert sum(trial.parent is not None for trial in run.trials()) > 1
+    told = [(number, message) for _, number, message in run.events() if "begin at 1 again" in message]
+    assert len(told) == said
+    children = {trial.number: trial.parent for trial in run.trials()}
+    assert all(
+        f"from the checkpoint of trial {children[number or 0]}, which had come to step " in text
+        for number, text in told
+    )
+
+
 def test_a_course_goes_on_from_earlier_attempts_or_begins_anew() -> None:
     def reports(*attempts: Sequence[int]) -> list[Report]:
         return list(
