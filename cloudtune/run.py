@@ -193,7 +193,7 @@ class Run(RunHandle):
     @property
     def nearest(self) -> Trial | None:
         """Where no trial is feasible, the completed one that violates the constraints least; else None."""
-        return nearest_trial(self.job.constraints, self.trials())
+        return nearest_trial(self.job.objective, self.job.constraints, self.trials())
 
     @property
     def cost(self) -> RunCost | None:

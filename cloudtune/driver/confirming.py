@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from cloudtune.costs.spending import Spending
 from cloudtune.results.candidates import candidates
 from cloudtune.results.confirmation import confirmed, said, settled
+from cloudtune.results.constraints import nothing_feasible
 from cloudtune.results.objectives import best_trial
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
@@ -143,7 +144,7 @@ def judgement(job: TuningJob, trials: Sequence[Trial]) -> tuple[Trial | None, st
         return best, f"not confirmed: {none}; the best is the one with the best single value"
     metrics = [each.metric for each in job.objective]
     if best is None and len(metrics) == 1:
-        return best, "confirmed: no candidate keeps the constraints by the means of its repetitions"
+        return best, f"confirmed: nothing feasible: {nothing_feasible(job.objective, job.constraints, trials)}"
     if best is None:
         return best, f"confirmed: {len(known)} trials of the front have the means of their repetitions"
     before = candidates(job, trials, 1)[0]

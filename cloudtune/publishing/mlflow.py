@@ -262,7 +262,7 @@ class MlflowTarget(Target):
             return {"cloudtune.front": ", ".join(str(trial.number) for trial in front)}
         best = best_trial(self.job.objective, self.job.constraints, ended)
         if best is None:
-            near = nearest_trial(self.job.constraints, ended)
+            near = nearest_trial(self.job.objective, self.job.constraints, ended)
             return {} if near is None else {"cloudtune.nearest": str(near.number)}
         tags = {"cloudtune.best": str(best.number), "cloudtune.best.run": self._trials[best.number].id}
         known = settled(ended).get(best.number)

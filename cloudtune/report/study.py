@@ -88,7 +88,7 @@ class Study:
     @cached_property
     def nearest(self) -> Trial | None:
         """Where no trial is feasible, the completed one that violates the constraints least; else None."""
-        return nearest_trial(self.job.constraints, self.trials)
+        return nearest_trial(self.job.objective, self.job.constraints, self.trials)
 
     def why_infeasible(self, trial: Trial) -> str:
         """Return which constraints a completed trial violates; "" for none, and for other trials."""

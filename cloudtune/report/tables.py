@@ -8,8 +8,8 @@ from cloudtune.costs.views import trial_cost
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment, number, options, scalar
-from cloudtune.results.confirmation import said
-from cloudtune.results.constraints import feasible_text, reason_of
+from cloudtune.results.confirmation import expected_metrics, said
+from cloudtune.results.constraints import feasible_text, reason_of, why_infeasible
 from cloudtune.space.space import Values
 from cloudtune.spec.text.dumping import yaml_text
 from cloudtune.spec.units import brief_duration
@@ -67,15 +67,20 @@ def _no_best(study: Study) -> str:
         text = "No trial has ended well yet." if not study.record.state.ended else "No trial ended well."
         return f'<section class="best"><p>{text}{_why_failed(study)}</p></section>'
     asked = escape(" and ".join(map(str, study.job.constraints)))
-    text = f"None of {count(len(study.ranked), 'completed trial')} is feasible, that is, keeps {asked}."
+    by_means = bool(study.confirmed) and len(study.job.objective) == 1
+    which = count(len(study.confirmed), "candidate") if by_means else count(len(study.ranked), "completed trial")
+    text = (
+        f"None of {which} is feasible, that is, keeps {asked}{' by the means of its repetitions' if by_means else ''}."
+    )
     near = study.nearest
     if near is None:
         return f'<section class="best"><h2>No feasible trial</h2><p>{text}</p></section>'
-    told = ", ".join(f"{each.metric} = {number(near.metrics[each.metric])}" for each in study.job.objective)
-    why = escape(study.why_infeasible(near))
+    metrics = expected_metrics(near, study.confirmed)
+    told = ", ".join(f"{each.metric} = {number(metrics.get(each.metric))}" for each in study.job.objective)
+    why = escape(why_infeasible(study.job.constraints, metrics))
     return (
         f'<section class="best"><h2>No feasible trial</h2><p>{text} Trial {near.number} comes nearest: '
-        f"{escape(told)}; {why}.</p>{_parameters(near.parameters)}</section>"
+        f"{escape(told)}; {why}.</p>{_parameters(near.parameters)}{_confirmation(study)}</section>"
     )
 
 

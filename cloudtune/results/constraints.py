@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from cloudtune.results.confirmation import expected_metrics, settled
 from cloudtune.spec.constraint import Constraint, bound_number, bound_text
 from cloudtune.spec.objective import Objective
 from cloudtune.store.records import Trial, TrialState
@@ -94,28 +95,48 @@ def what_is_untold(constraints: Constraints, reported: Mapping[str, float]) -> s
     return f"{ways}; {seen}" if seen else ways
 
 
-def nearest_trial(constraints: Constraints, trials: Iterable[Trial]) -> Trial | None:
-    """Return the completed trial that violates the constraints least, the first of equals.
+def judged(objectives: Sequence[Objective], trials: Iterable[Trial]) -> list[tuple[Trial, Mapping[str, float]]]:
+    """Return the completed trials of the search, of which one may be the best, with the metrics by which they are judged.
+
+    Of trials that were run again these are the means of their repetitions. For one objective only such trials may be the best
+    then, if there are any.
+    """
+    every = list(trials)
+    known = settled(every)
+    alone = known if len(objectives) == 1 else None
+    return [
+        (trial, expected_metrics(trial, known))
+        for trial in every
+        if trial.state is TrialState.COMPLETED and trial.repeat_of is None and (not alone or trial.number in alone)
+    ]
+
+
+def nearest_trial(objectives: Sequence[Objective], constraints: Constraints, trials: Iterable[Trial]) -> Trial | None:
+    """Return the completed trial that violates the constraints least, the first of equals; see `judged`.
 
     None where a trial is feasible, or none completed with a value for every constraint.
     """
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED and trial.repeat_of is None]
-    ranked = [(total_violation(violations(constraints, trial.metrics)), trial.number, trial) for trial in completed]
+    found = judged(objectives, trials)
+    ranked = [(total_violation(violations(constraints, metrics)), trial.number, trial) for trial, metrics in found]
     least = min(ranked, default=None)
     return None if least is None or not 0 < least[0] < math.inf else least[2]
 
 
 def nothing_feasible(objectives: Sequence[Objective], constraints: Constraints, trials: Sequence[Trial]) -> str:
-    """Return the sentence that no completed trial is feasible, with the nearest one; "" where that is not so."""
-    completed = [trial for trial in trials if trial.state is TrialState.COMPLETED]
-    if not constraints or not completed or any(is_feasible(constraints, trial) for trial in completed):
+    """Return the sentence that no completed trial is feasible, with the nearest one; "" where that is not so. See `judged`."""
+    found = judged(objectives, trials)
+    kept = (total_violation(violations(constraints, metrics)) == 0 for _, metrics in found)
+    if not constraints or not found or any(kept):
         return ""
-    asked = f"no trial keeps {' and '.join(map(str, constraints))}"
-    near = nearest_trial(constraints, completed)
+    means = len(objectives) == 1 and bool(settled(trials))
+    who, how = ("candidate", " by the means of its repetitions") if means else ("trial", "")
+    asked = f"no {who} keeps {' and '.join(map(str, constraints))}{how}"
+    near = nearest_trial(objectives, constraints, trials)
     if near is None:
-        untold = [each.metric for each in constraints if all(each.metric not in trial.metrics for trial in completed)]
+        untold = [each.metric for each in constraints if all(each.metric not in metrics for _, metrics in found)]
         if not untold:
             return f"{asked}: none told all of these metrics"
         return f"{asked}: none told {' and '.join(untold)}; print {untold[0]}=VALUE, or give the constraint a regex"
-    told = ", ".join(f"{each.metric} = {near.metrics.get(each.metric, math.nan):.6g}" for each in objectives)
-    return f"{asked}; trial {near.number} comes nearest: {told}; {why_infeasible(constraints, near.metrics)}"
+    metrics = next(metrics for trial, metrics in found if trial.number == near.number)
+    told = ", ".join(f"{each.metric} = {metrics.get(each.metric, math.nan):.6g}" for each in objectives)
+    return f"{asked}; trial {near.number} comes nearest: {told}; {why_infeasible(constraints, metrics)}"

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from cloudtune.results.confirmation import Confirmed, expected_metrics, settled
-from cloudtune.results.constraints import total_violation, violations
+from cloudtune.results.constraints import judged, total_violation, violations
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
-from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.records import Trial
 
 
 def losses(objectives: Sequence[Objective], metrics: Mapping[str, float]) -> tuple[float, ...] | None:
@@ -30,8 +29,7 @@ def best_trial(
     """
     if len(objectives) > 1:
         return None
-    points, known = _feasible(objectives, constraints, trials)
-    ranked = [(loss, trial.number, trial) for trial, loss in points if not known or trial.number in known]
+    ranked = [(loss, trial.number, trial) for trial, loss in _feasible(objectives, constraints, trials)]
     return min(ranked)[2] if ranked else None
 
 
@@ -42,7 +40,7 @@ def pareto_front(
 
     Trials that were run again are placed by the means of their repetitions.
     """
-    points = sorted(_feasible(objectives, constraints, trials)[0], key=lambda pair: (pair[1], pair[0].number))
+    points = sorted(_feasible(objectives, constraints, trials), key=lambda pair: (pair[1], pair[0].number))
     front: list[tuple[Trial, tuple[float, ...]]] = []
     for trial, point in points:  # a trial that dominates a point comes before it in this order
         if not any(_dominates(other, point) for _, other in front):
@@ -52,18 +50,14 @@ def pareto_front(
 
 def _feasible(
     objectives: Sequence[Objective], constraints: Sequence[Constraint], trials: Iterable[Trial]
-) -> tuple[list[tuple[Trial, tuple[float, ...]]], Mapping[int, Confirmed]]:
-    """Return the feasible trials of the search with their losses, and what their repetitions say."""
-    every = list(trials)
-    known = settled(every)
+) -> list[tuple[Trial, tuple[float, ...]]]:
+    """Return the feasible trials of the search, of which one may be the best, with their losses."""
     found = []
-    for trial in every:
-        if trial.state is TrialState.COMPLETED and trial.repeat_of is None:
-            metrics = expected_metrics(trial, known)
-            point = losses(objectives, metrics)
-            if point is not None and (not constraints or total_violation(violations(constraints, metrics)) == 0):
-                found.append((trial, point))
-    return found, known
+    for trial, metrics in judged(objectives, trials):
+        point = losses(objectives, metrics)
+        if point is not None and (not constraints or total_violation(violations(constraints, metrics)) == 0):
+            found.append((trial, point))
+    return found
 
 
 def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:

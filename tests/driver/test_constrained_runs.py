@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from late import LATE
 
+import cloudtune.trial
 from cloudtune import Float, RunState, tune
 from cloudtune.cli.app import run_app
 
@@ -102,3 +103,46 @@ def test_optuna_gets_the_violations_and_its_study_brings_them_back(tmp_path: Pat
     assert [str(each) for each in imported.job.constraints] == ["constraint_0 <= 0"]
     assert [row["constraint_0"] for row in imported.trials] == [pytest.approx(each[0]) for each in expected]
     assert "constraint_0" in "\n".join(map(str, imported.notes))
+
+
+def kept_by_chance(x: float) -> dict[str, float]:
+    again = cloudtune.trial.seed() >= 6  # repetitions have the numbers, and so the seeds, after those of the search
+    return {"score": x, "size": 900 + 100 * x if again else 100}
+
+
+def test_where_candidates_kept_the_constraints_by_chance_alone_every_view_says_that_nothing_is_feasible(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cloudtune.toml").touch()
+    job: dict[str, Any] = {
+        "maximize": "score",
+        "trials": 10,
+        "strategy": {"type": "random", "seed": 5},
+        "confirm": {"repeats": 2, "top": 2},
+    }
+    run = tune(kept_by_chance, X, project=tmp_path, constraints=HALF, **job)
+    assert run.best is None
+    first, second = sorted((run.trials()[number] for number in run.confirmed), key=lambda each: each.metrics["score"])
+    assert run.nearest == first
+    assert run.confirmed[first.number].means["size"] < run.confirmed[second.number].means["size"]
+
+    def printed(*arguments: str, code: int = 0) -> str:
+        capfd.readouterr()
+        assert run_app(list(arguments)) == code
+        captured = capfd.readouterr()
+        return captured.out + captured.err
+
+    said = (
+        f"no candidate keeps size <= 500B by the means of its repetitions; trial {first.number} comes nearest: score = "
+    )
+    assert "none feasible" in printed("ls")
+    shown = printed("show")
+    assert f"best     {said}" in shown
+    assert f"confirmed: nothing feasible: {said}" in shown
+    assert said in printed("best", code=1)
+    assert f'"nearest": {{\n    "number": {first.number}' in printed("show", "--json")
+    page = run.report(tmp_path / "report.html").read_text()
+    assert "None of 2 candidates is feasible" in page
+    assert f"Trial {first.number} comes nearest" in page
+    assert "The candidates were run again" in page

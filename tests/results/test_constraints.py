@@ -60,9 +60,9 @@ def test_best_and_front_are_of_the_feasible_trials_alone() -> None:
 
 def test_the_nearest_trial_violates_least_and_is_none_beside_a_feasible_one() -> None:
     far, near, pruned = trial(0, latency=1), trial(1, latency=0.06), trial(2, TrialState.PRUNED, latency=0.051)
-    assert nearest_trial((FAST,), [far, near, pruned, trial(3)]) is near
-    assert nearest_trial((FAST,), [far, near, trial(4, latency=0.01)]) is None
-    assert nearest_trial((FAST,), [trial(3)]) is None
+    assert nearest_trial(AIM, (FAST,), [far, near, pruned, trial(3)]) is near
+    assert nearest_trial(AIM, (FAST,), [far, near, trial(4, latency=0.01)]) is None
+    assert nearest_trial(AIM, (FAST,), [trial(3)]) is None
     assert total_violation(violations((FAST,), near.metrics)) == pytest.approx(0.2)
 
 
