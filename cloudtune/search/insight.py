@@ -13,11 +13,8 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from cloudtune.search.arrays import Array
-from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.strategy import Observation
-from cloudtune.search.surrogate import Surrogate
-from cloudtune.search.warping import warp
 from cloudtune.space.space import Space, Values
 from cloudtune.store.records import TrialState
 
@@ -91,6 +88,11 @@ class _Process:
 
     def __init__(self, encoding: Encoding, trials: Sequence[Values], values: Array) -> None:
         self._encoding = encoding
+        # They load scipy, which a report of a few trials does without.
+        from cloudtune.search.dataset import Dataset  # noqa: PLC0415
+        from cloudtune.search.surrogate import Surrogate  # noqa: PLC0415
+        from cloudtune.search.warping import warp  # noqa: PLC0415
+
         self._dataset = Dataset(encoding, 1)
         self._dataset.add(
             [

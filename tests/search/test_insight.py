@@ -4,10 +4,13 @@ import math
 import random
 
 import pytest
+from late import LATE
 
-from cloudtune.search.insight import LEAST, Insight
 from cloudtune.space.parameters import Categorical, Float
 from cloudtune.space.space import Space, Values
+
+if LATE:
+    from cloudtune.search.insight import LEAST, Insight
 
 SPACE = Space(
     {
