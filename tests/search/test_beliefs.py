@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.optimize import check_grad
+from late import LATE
 
 from cloudtune.errors import SpecError
 from cloudtune.interop.formats import load_format
@@ -23,6 +23,9 @@ from cloudtune.spec.choice import choice_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian
 from cloudtune.store.records import TrialState
+
+if LATE:
+    from scipy.optimize import check_grad
 
 MIXED: dict[str, Parameter] = {
     "kind": Categorical(values=("a", "b", "c")),
