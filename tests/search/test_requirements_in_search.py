@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+from late import LATE
 
 from cloudtune.api import plan
 from cloudtune.errors import SpecError
@@ -12,7 +13,6 @@ from cloudtune.planning.summary import summary
 from cloudtune.search import KnownTrial, Search
 from cloudtune.search.grid import GridSearch
 from cloudtune.search.random_search import RandomSearch
-from cloudtune.search.sobol import SobolSearch
 from cloudtune.search.strategy import Observation, Strategy
 from cloudtune.space.parameters import Categorical, Float, Int
 from cloudtune.space.region import region_of
@@ -21,6 +21,9 @@ from cloudtune.spec.choice import choice_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Grid
 from cloudtune.store.records import TrialState
+
+if LATE:
+    from cloudtune.search.sobol import SobolSearch
 
 LOSS = {"metric": "loss", "goal": "minimize"}
 STRATEGIES: list[Any] = [
