@@ -23,6 +23,12 @@ def _packages(modules: set[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
+def _of_requirements(modules: set[str]) -> set[str]:
+    """Return the modules that only spaces with requirements use."""
+    ours = ("cloudtune.space.requirements", "cloudtune.space.cover", "cloudtune.space.boxes", "cloudtune.space.outcomes", "cloudtune.search.feasible")  # fmt: skip
+    return {name for name in modules if name.startswith(ours)}
+
+
 def test_the_package_alone_loads_none_of_its_rooms(tmp_path: Path) -> None:
     loaded = _loaded_by("import cloudtune", tmp_path)
     assert {name for name in loaded if name.startswith("cloudtune")} == {
@@ -45,6 +51,7 @@ def test_the_job_loads_what_its_models_need_and_builds_no_schema(tmp_path: Path)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("cloudtune.")}
     assert rooms == {"plugins", "space", "spec"}
     assert "cloudtune.spec.text" not in loaded
+    assert not _of_requirements(loaded)
 
 
 def test_the_help_loads_no_spec(tmp_path: Path) -> None:
@@ -104,6 +111,7 @@ def test_a_simple_search_here_loads_nothing_of_the_others(tmp_path: Path, strate
     assert not {name for name in driver if name.startswith("cloudtune.machines")} | places & driver
     assert not {"cloudtune.process.leases", "cloudtune.process.devices", "cloudtune.costs.rating"} & driver
     assert not {"cloudtune.report.page", "cloudtune.report.charts"} & driver
+    assert not _of_requirements(driver)
     if kind == "function":
         in_trial = set(json.loads((tmp_path / "trial.json").read_text()))
         assert "cloudtune.trial" in in_trial

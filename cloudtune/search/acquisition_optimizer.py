@@ -1,14 +1,16 @@
 """Maximise an acquisition function over a space of numbers, levels and conditions."""
 
 from collections.abc import Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.optimize import minimize
 
 from cloudtune.search.arrays import Array, Indices, Mask
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.feasible import Feasible
+
+if TYPE_CHECKING:
+    from cloudtune.search.feasible import Feasible
 
 LOOKS = 256
 """Random candidates that are evaluated first, and as many again near the best known trials."""
@@ -56,7 +58,7 @@ class AcquisitionOptimizer:
         source: np.random.Generator,
         looks: int = LOOKS,
         *,
-        feasible: Feasible | None = None,
+        feasible: "Feasible | None" = None,
     ) -> None:
         self._encoding, self._worth, self._source, self._looks = encoding, worth, source, looks
         self._feasible = feasible

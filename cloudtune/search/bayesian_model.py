@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
@@ -13,12 +14,14 @@ from cloudtune.search.beliefs import Beliefs, LogBeliefs
 from cloudtune.search.constrained import Bound, LogProduct
 from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.feasible import Feasible
 from cloudtune.search.pareto import boxes, crowding, front
 from cloudtune.search.strategy import Observation
 from cloudtune.search.surrogate import LEAST, Surrogate
 from cloudtune.search.transfer import Hints
 from cloudtune.space.space import Space, Values
+
+if TYPE_CHECKING:
+    from cloudtune.search.feasible import Feasible
 
 _ANCHORS = 5
 """Best trials near which candidates are drawn."""
@@ -59,7 +62,7 @@ class BayesianModel:
         fading: float = 0.0,
     ) -> None:
         self._encoding = Encoding(space)
-        self._feasible = Feasible(self._encoding) if space.requirements else None
+        self._feasible = _feasible(self._encoding) if space.requirements else None
         # The matrices are small, and the cores belong to the trials: more threads would wait for each other.
         self._blas = ThreadpoolController().select(user_api="blas")
         self._dataset = Dataset(self._encoding, objectives, constrained=constraints > 0)
@@ -142,6 +145,12 @@ class BayesianModel:
             best = each.best if rivals is None else float(each.mean(rivals).min())
             parts.append(LogExpectedImprovement(each.with_pending(waiting), best))
         return parts[0] if len(parts) == 1 else LogMixture(parts, weights)
+
+
+def _feasible(encoding: Encoding) -> "Feasible":
+    from cloudtune.search.feasible import Feasible  # noqa: PLC0415  # few spaces have requirements
+
+    return Feasible(encoding)
 
 
 def _anchors(targets: Array, violation: Array) -> Indices:

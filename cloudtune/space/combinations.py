@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from cloudtune.space.axes import ListedAxis, SteppedAxis
 from cloudtune.space.parameters import Scalar, same_scalar, scalar_key
-from cloudtune.space.requirements.ranges import ABSENT, NOTHING, Range, Ranges
-from cloudtune.space.requirements.requirement import Requirement
 from cloudtune.space.space import Dimension, Space, Values
+
+if TYPE_CHECKING:
+    from cloudtune.space.outcomes import Outcomes
+    from cloudtune.space.requirements.requirement import Requirement
 
 MOST_CHECKS = 100_000
 """Evaluations of requirements for a count."""
@@ -109,7 +112,7 @@ class Combinations:
         return self._known[key]
 
     def _allowed(
-        self, index: int, values: Values, first: int, count: int, requirements: Sequence[Requirement]
+        self, index: int, values: Values, first: int, count: int, requirements: "Sequence[Requirement]"
     ) -> Iterator[_Span]:
         """Yield the spans of a stretch of values, halved until each requirement is decided or a single value is left."""
         undecided = []
@@ -128,10 +131,8 @@ class Combinations:
         if width:
             yield first, count, width
 
-    # Requirements
-
     def _outcomes(
-        self, requirement: Requirement, index: int, values: Values, first: int, count: int
+        self, requirement: "Requirement", index: int, values: Values, first: int, count: int
     ) -> tuple[bool, bool]:
         """Return whether a requirement may hold, and may fail, where a dimension has one of some values."""
         self._checks += 1
@@ -139,42 +140,13 @@ class Combinations:
             raise TooManyCombinations(
                 f"it would take more than {MOST_CHECKS:,} looks to count the combinations that the requirements allow"
             )
-        name = self._dimensions[index].name
-        if count == 1 and self._last[requirement.text] <= index:
-            holds = requirement.holds({**values, name: self._values[index][first]})
-            return holds, not holds
-
-        def range_of(asked: str) -> Range:
-            if asked == name:
-                return _hull(self._values[index], first, count)
-            if asked in values:
-                return _hull((values[asked],), 0, 1)
-            return self._later_range(asked, index)
-
-        return Ranges(range_of).outcomes(requirement.node)
-
-    def _later_range(self, name: str, index: int) -> Range:
-        """Return the range of a parameter that is chosen after a dimension; absent where it is not."""
-        found, surely = NOTHING, False
-        for later in range(index + 1, len(self._dimensions)):
-            if self._dimensions[later].name == name:
-                found = found.union(self._hulls[later])
-                surely = surely or not self._dimensions[later].parameter.when
-        return found if surely else Range(found.low, found.high, found.others, ABSENT)
+        return self._requirements.of(requirement, index, values, first, count)
 
     @cached_property
-    def _hulls(self) -> list[Range]:
-        return [_hull(values, 0, len(values)) for values in self._values]
+    def _requirements(self) -> "Outcomes":
+        from cloudtune.space.outcomes import Outcomes  # noqa: PLC0415  # few spaces have requirements
 
-    @cached_property
-    def _last(self) -> Mapping[str, int]:
-        """For each requirement, the last dimension that it names."""
-        return {
-            requirement.text: max(
-                index for index, dimension in enumerate(self._dimensions) if dimension.name in requirement.names
-            )
-            for requirement in self.space.requirements
-        }
+        return Outcomes(self.space, self._values)
 
     # Conditions
 
@@ -237,24 +209,6 @@ def count_of(space: Space, levels: int | None = None) -> int | None:
         return Combinations(space, levels or 1).size
     except TooManyCombinations:
         return None
-
-
-def _hull(values: Sequence[Scalar], first: int, count: int) -> Range:
-    """Return the range of some neighbouring values: numbers that increase, or any values of a list."""
-    if not isinstance(values, tuple):
-        low, high = values[first], values[first + count - 1]
-        assert isinstance(low, int | float)
-        assert isinstance(high, int | float)
-        return Range(low, high)
-    numbers, others = [], []
-    for each in values[first : first + count]:
-        if isinstance(each, int | float) and not isinstance(each, bool):
-            numbers.append(each)
-        else:
-            others.append(each)
-    return (
-        Range(min(numbers), max(numbers), tuple(others)) if numbers else Range(NOTHING.low, NOTHING.high, tuple(others))
-    )
 
 
 def _index_of(dimension: Dimension, axis: Sequence[Scalar], value: Scalar) -> int | None:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from cloudtune.space.parameters import Scalar, scalar_key
-from cloudtune.space.region import Region
+from cloudtune.space.region import region_beside
 from cloudtune.space.space import Dimension, Space, SpaceError, Values
 
 Candidates = Callable[[Dimension], Iterator[Scalar]]
@@ -74,7 +74,7 @@ def _moved(space: Space, values: Values, kept: Values, positions: Sequence[float
         positions: from which randomness comes.
     """
     try:
-        region = Region(space, kept)
+        region = region_beside(space, kept)
     except SpaceError:
         return None
     return region.towards(values, random.Random(repr(positions)))  # noqa: S311  # not for secrets
