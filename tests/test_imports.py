@@ -104,14 +104,15 @@ def test_a_simple_search_here_loads_nothing_of_the_others(tmp_path: Path, strate
         tmp_path,
     )
     assert "cloudtune.driver.loop" in driver
-    # models of a search, sources, configs, leftovers, data, mistakes
-    of_other_jobs = {"numpy", "pathspec", "tomllib", "psutil", "tarfile", "difflib"}
+    # models of a search, sources, configs, leftovers, data, mistakes, repetitions
+    of_other_jobs = {"numpy", "pathspec", "tomllib", "psutil", "tarfile", "difflib", "statistics"}
     assert not (of_other_jobs | _OPTIONAL) & _packages(driver)
     places = {"cloudtune.porting.words", "cloudtune.porting.adapting", "cloudtune.porting.reading"}
     assert not {name for name in driver if name.startswith("cloudtune.machines")} | places & driver
     assert not {"cloudtune.process.leases", "cloudtune.process.devices", "cloudtune.costs.rating"} & driver
     assert not {"cloudtune.report.page", "cloudtune.report.charts"} & driver
     assert not _of_requirements(driver)
+    assert "email.parser" not in driver  # of packages' metadata
     if kind == "function":
         in_trial = set(json.loads((tmp_path / "trial.json").read_text()))
         assert "cloudtune.trial" in in_trial

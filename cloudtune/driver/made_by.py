@@ -16,7 +16,14 @@ def versions() -> dict[str, str]:
     found = {"cloudtune": __version__, "python": platform.python_version(), "machine": platform.machine()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            found[package] = _version(metadata.distribution(package))
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _version(package: metadata.Distribution) -> str:
+    """Return a package's version without parsing the rest of its metadata, as `metadata.version` does: licences, mostly."""
+    lines = (package.read_text("METADATA") or "").splitlines()
+    found = next((line for line in lines if line.startswith("Version:")), None)
+    return package.version if found is None else found.removeprefix("Version:").strip()

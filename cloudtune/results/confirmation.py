@@ -7,7 +7,6 @@ average (Cawley & Talbot 2010, JMLR 11). Repetitions have other seeds and were p
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
 from cloudtune.store.records import Trial, TrialState
 
@@ -54,6 +53,8 @@ def confirmed(trials: Iterable[Trial]) -> dict[int, Confirmed]:
 
 
 def _confirmed(number: int, repeats: Sequence[Trial]) -> Confirmed:
+    from statistics import fmean, stdev  # noqa: PLC0415  # loads fractions and decimals, and few runs are confirmed
+
     done = [trial for trial in repeats if trial.state is TrialState.COMPLETED]
     names = [name for name in (done[0].metrics if done else ()) if all(_finite(trial, name) for trial in done)]
     values = {name: [trial.metrics[name] for trial in done] for name in names}
