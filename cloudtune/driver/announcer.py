@@ -1,29 +1,33 @@
-"""Pass a run's progress to a watcher, not too often, with what happened in between."""
+"""Say what happens in a run: to its store, and to a watcher together with the progress, not too often."""
 
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from cloudtune.results.progress import Progress, Watcher
+from cloudtune.store.unit_of_work import UnitOfWork
 
 _INTERVAL = 0.1
 """Seconds between two calls of a watcher."""
 
 
 class Announcer:
-    """Calls a watcher.
+    """Writes events, and calls a watcher.
 
     Args:
-        watcher: gets the progress; None to announce nothing.
+        work: takes the events for the store.
+        watcher: gets the progress; None to tell the store alone.
     """
 
-    def __init__(self, watcher: Watcher | None) -> None:
+    def __init__(self, work: UnitOfWork, watcher: Watcher | None) -> None:
+        self._work = work
         self._watcher = watcher
         self._messages: list[str] = []
         self._next = 0.0
 
     def event(self, number: int | None, message: str) -> None:
-        """Keep an event of a trial, or of the run (None), for the next call."""
+        """Add an event of a trial, or of the run (None), and keep it for the next call."""
+        self._work.event(number, message)
         if self._watcher is not None:
             self._messages.append(f"trial {number}: {message}" if number is not None else message)
 

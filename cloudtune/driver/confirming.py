@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
 from cloudtune.costs.spending import Spending
+from cloudtune.driver.clock import Clock
 from cloudtune.results.candidates import candidates
 from cloudtune.results.confirmation import confirmed, said, settled
 from cloudtune.results.constraints import nothing_feasible
@@ -31,14 +32,16 @@ class Confirming:
     Args:
         job: the spec.
         spending: of the run.
+        clock: of the run.
 
     Attributes:
         closed: why the search is over before its last trial; "" as long as it is not.
     """
 
-    def __init__(self, job: TuningJob, spending: Spending) -> None:
+    def __init__(self, job: TuningJob, spending: Spending, clock: Clock) -> None:
         self._job = job
         self._spending = spending
+        self._clock = clock
         self._longest = 0.0
         self._done = job.confirm is None
         self._total: int | None = None  # as soon as it is known
@@ -54,18 +57,20 @@ class Confirming:
         if trial.state is TrialState.COMPLETED:
             self._longest = max(self._longest, trial.duration or 0.0)
 
-    def leaves_room(self, elapsed: float, waiting: Sequence[Trial] | deque[Trial] = ()) -> bool:
+    def leaves_room(self, waiting: Sequence[Trial] | deque[Trial] = ()) -> bool:
         """Return whether the next trial may start, and the candidates can still be repeated after it.
 
         Args:
-            elapsed: seconds that the run has been driven.
             waiting: the trials that come before another of the search; a repetition may always start.
         """
         if self._job.confirm is None or (waiting and waiting[0].repeat_of is not None):
             return True
         count, limits = self._job.confirm.trials, self._job.limits
         rounds = 1 + math.ceil(count / limits.parallel)
-        late = limits.time is not None and elapsed + rounds * _MARGIN * self._longest > limits.time.total_seconds()
+        late = (
+            limits.time is not None
+            and self._clock.elapsed() + rounds * _MARGIN * self._longest > limits.time.total_seconds()
+        )
         return not late and self._spending.may_start(count)
 
     def total(self, searched: int | None) -> int | None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
+from cloudtune.driver.clock import Clock
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
 from cloudtune.driver.course import Moments, course
 from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of, retried, verdict_of
@@ -71,7 +72,6 @@ class Driver:
         self._job = job
         self._run = run
         self._launcher = launcher
-        self._announcer = Announcer(watcher)
         self._interrupt = interrupt or Interrupt()
         self._search = Search.for_job(job, seed=seed)
         self._moments = Moments()
@@ -79,24 +79,24 @@ class Driver:
         self._waiting: deque[Trial] = deque()
         self._counter = ProgressCounter(job.objective, job.constraints)
         self._spending = spending or Spending(job)
-        self._confirming = Confirming(job, self._spending)
+        self._clock = Clock()
+        self._confirming = Confirming(job, self._spending, self._clock)
         self._retried: Counter[int] = Counter()
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
-        self._intake = Intake(run, self._search, self._work, self._event)
+        self._announcer = Announcer(self._work, watcher)
+        self._intake = Intake(run, self._search, self._work, self._announcer.event)
         self._paused = Pauses(self._search, self._work)
         self._to_launch: deque[Trial] = deque()
         self._updates: deque[TrialUpdate] = deque()
         self._broken = False
         self._stuck = False
         self._to_stop: list[int] = []
-        self._clock_start = time.monotonic()
-        self._elapsed_before = 0.0
         self._elapsed_saved = 0.0
         self._next_check = 0.0
         self._noted_interrupt = 0
         if known:
-            self._event(None, learn(self._search, job, known))
+            self._announcer.event(None, learn(self._search, job, known))
 
     def run(self) -> RunState:
         """Run trials until the job is done; return the run's state, INTERRUPTED if it can be resumed.
@@ -136,9 +136,9 @@ class Driver:
     def _restore(self) -> None:
         """Restore the state of an earlier driver: count ended trials, adopt running ones or start them again."""
         history = self._run.history()
-        self._elapsed_before = self._run.record().elapsed
+        self._clock.restore(self._run.record().elapsed)
         self._retried.update(retried(self._run.events()))
-        self._spending.follow(lambda: self._elapsed)
+        self._spending.follow(self._clock.elapsed)
         self._spending.restore(history)
         self._confirming.restore(history)
         moves = course(history, self._run.reports())
@@ -163,7 +163,7 @@ class Driver:
         if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
             self._run.forget_reports(trial.number, trial.attempt)
             running = self._run_trial(trial)
-            self._event(trial.number, "taken over from the driver that launched it")
+            self._announcer.event(trial.number, "taken over from the driver that launched it")
             if trial.reason:  # that driver had decided to stop it
                 self._stop(running, decided(trial.reason), trial.reason)
             return
@@ -171,7 +171,7 @@ class Driver:
             self._end_as(trial, decided(trial.reason), trial.reason)
             return
         if trial.state is TrialState.RUNNING:
-            self._event(trial.number, "was lost with its driver; it is started again")
+            self._announcer.event(trial.number, "was lost with its driver; it is started again")
             self._spending.lose(trial, self._run.reports(trial.number), self._launcher.machine(trial))
             if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
@@ -227,7 +227,7 @@ class Driver:
     def _may_launch(self) -> bool:
         within = not self._draining and len(self._running) < self._job.limits.parallel and self._has_more()
         room = within and self._launcher.room() != 0 and self._spending.may_start()
-        return room and self._confirming.leaves_room(self._elapsed, self._waiting)
+        return room and self._confirming.leaves_room(self._waiting)
 
     def _suggest(self) -> Trial | None:
         suggestion = self._search.ask()
@@ -240,14 +240,15 @@ class Driver:
 
     def _commit(self) -> None:
         """Write what happened and what will be launched, if there is anything to write."""
-        due = self._elapsed > self._elapsed_saved + _SAVE_ELAPSED
+        elapsed = self._clock.elapsed()
+        due = elapsed > self._elapsed_saved + _SAVE_ELAPSED
         if self._to_launch or self._work or due:
-            self._write(columns={"elapsed": self._elapsed} if due else {})
+            self._write(columns={"elapsed": elapsed} if due else {})
 
     def _write(self, columns: Mapping[str, object] | None = None) -> None:
         self._work.write(columns, self._to_launch)
         if columns and "elapsed" in columns:
-            self._elapsed_saved = self._elapsed
+            self._elapsed_saved = self._clock.elapsed()
 
     # What happens
 
@@ -261,7 +262,7 @@ class Driver:
             if isinstance(update, Report):
                 self._record(running, update)
             elif isinstance(update, Remark):
-                self._event(update.number, update.text)
+                self._announcer.event(update.number, update.text)
             else:
                 self._settle(running, update)
 
@@ -271,7 +272,7 @@ class Driver:
         running.reported.update(report.metrics)
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if restarted := self._paused.restarted(running.trial, report):
-            self._event(report.number, restarted)
+            self._announcer.event(report.number, restarted)
         if running.trial.repeat_of is not None or not self._judge(report) or running.stop is not None:
             return
         if self._search.pauses:
@@ -334,7 +335,7 @@ class Driver:
         trial.state, trial.reason, trial.ended = state, reason, time.time()
         self._work.trial(trial)
         if self._conclude(trial):
-            self._event(trial.number, f"failed: {reason}")
+            self._announcer.event(trial.number, f"failed: {reason}")
 
     def _wait(self, trial: Trial) -> None:
         trial.state, trial.reason = TrialState.WAITING, ""
@@ -343,7 +344,7 @@ class Driver:
 
     def _start_again(self, trial: Trial, message: str) -> None:
         self._wait(trial)
-        self._event(trial.number, message)
+        self._announcer.event(trial.number, message)
 
     def _conclude(self, trial: Trial) -> bool:
         """Count an ended trial and pass it to the search; return whether it failed with a new message."""
@@ -359,22 +360,17 @@ class Driver:
 
     # Limits and requests
 
-    @property
-    def _elapsed(self) -> float:
-        """Seconds that the run has been driven, by this driver and earlier ones."""
-        return self._elapsed_before + time.monotonic() - self._clock_start
-
     def _check_limits(self) -> None:
         """Decide whether the run has to end or was interrupted, and stop the trials accordingly."""
         if self._ending is None:
             self._ending = self._why_to_end()
             if self._ending is not None:
-                self._event(None, self._ending[1])
+                self._announcer.event(None, self._ending[1])
         if self._ending is not None and (self._running or self._waiting):
             self._cancel(self._ending[1], [*self._waiting, *(running.trial for running in self._running.values())])
         elif self._interrupt.level > self._noted_interrupt:
             self._noted_interrupt = self._interrupt.level
-            self._event(None, INTERRUPTED[self._interrupt.level].format(len(self._running)))
+            self._announcer.event(None, INTERRUPTED[self._interrupt.level].format(len(self._running)))
         if self._ending is None and self._interrupt.level >= 2:
             for running in self._running.values():
                 self._stop(running, TrialState.WAITING, "interrupted")
@@ -393,7 +389,7 @@ class Driver:
     def _close(self, why: str) -> None:
         """End the search, but not the run: its candidates are still to be confirmed."""
         if self._confirming.close(why):
-            self._event(None, why)
+            self._announcer.event(None, why)
             trials = [*self._waiting, *(running.trial for running in self._running.values())]
             self._cancel(why, [trial for trial in trials if trial.repeat_of is None])
 
@@ -404,7 +400,7 @@ class Driver:
             self._search.skip(trial.number)
             self._wait(trial)
         if repetitions:
-            self._event(None, announced(repetitions))
+            self._announcer.event(None, announced(repetitions))
         return bool(repetitions) and not self._draining
 
     def _why_to_end(self) -> tuple[RunState, str] | None:
@@ -414,7 +410,7 @@ class Driver:
             return reached
         if reached is not None:
             self._close(reached[1])
-        elif not self._running and self._has_more() and not self._confirming.leaves_room(self._elapsed, self._waiting):
+        elif not self._running and self._has_more() and not self._confirming.leaves_room(self._waiting):
             self._close(LITTLE_LEFT)
         if self._running or self._has_more():
             spent = self._spending.exhausted(idle=not self._running, ahead=TICK)
@@ -422,7 +418,7 @@ class Driver:
                 return RunState.COMPLETED, spent
         if time.monotonic() >= self._next_check:
             self._next_check = time.monotonic() + TICK
-            late = time_reached(self._job, self._elapsed)
+            late = time_reached(self._job, self._clock.elapsed())
             if late is not None:
                 return late
             if self._run.wish() == "cancel":
@@ -438,12 +434,12 @@ class Driver:
         for charged in self._spending.close():
             self._work.trial(charged)
         for repeated in self._counter.failures.repeated():
-            self._event(None, repeated)
+            self._announcer.event(None, repeated)
         if self._job.confirm is not None and state.ended:
             self._counter.best, told = judgement(self._job, self._run.trials())
-            self._event(None, told)
+            self._announcer.event(None, told)
         self._work.event(None, f"{state.value}: {reason}" if reason else state.value)
-        columns = {"state": state.value, "reason": reason, "elapsed": self._elapsed}
+        columns = {"state": state.value, "reason": reason, "elapsed": self._clock.elapsed()}
         self._write(columns={**columns, "ended": time.time()} if state.ended else columns)
         self._intake.note_left(state)
         self._show_progress(state)
@@ -460,8 +456,8 @@ class Driver:
         with contextlib.suppress(BaseException):
             self._release_trials()
             reason = resume_hint(self._run.id, f"its driver broke ({in_one_line(error)})")
-            self._event(None, f"{RunState.INTERRUPTED.value}: {reason}")
-            self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._elapsed})
+            self._announcer.event(None, f"{RunState.INTERRUPTED.value}: {reason}")
+            self._write({"state": RunState.INTERRUPTED.value, "reason": reason, "elapsed": self._clock.elapsed()})
 
     def _release_trials(self) -> None:
         """Return trials that were not launched, or end with this driver, to WAITING."""
@@ -480,10 +476,6 @@ class Driver:
 
     # Events and progress
 
-    def _event(self, number: int | None, message: str) -> None:
-        self._work.event(number, message)
-        self._announcer.event(number, message)
-
     def _show_progress(self, state: RunState | None = None) -> None:
         self._announcer.show(lambda: self._progress(state), last=state is not None)
 
@@ -493,7 +485,7 @@ class Driver:
             running=tuple(running.trial for running in self._running.values()),
             paused=len(self._paused),
             total=self._confirming.total(self._search.total),
-            elapsed=self._elapsed,
+            elapsed=self._clock.elapsed(),
             limit=self._job.limits.time,
             cost=self._spending.text,
         )
