@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from cloudtune.report.looks import BLUE, Chart, Figure, layout
+from cloudtune.report.looks import BLUE, Chart, Figure
+from cloudtune.report.parameters import across
 from cloudtune.report.study import Study
 from cloudtune.report.tables import table
-from cloudtune.report.ticks import ticks
-from cloudtune.report.words import number, plain, scalar
+from cloudtune.report.words import number, scalar
 from cloudtune.search.insight import LEAST, Effect, Expected
 from cloudtune.space.space import Values
 
@@ -102,15 +102,5 @@ def _chart(study: Study, effect: Effect, limits: Figure) -> Chart:
             "arrayminus": [value - end for end, value in zip(low, middle, strict=True)],
         }  # fmt: skip
         traces = [{**plotted, "y": middle, "mode": "markers", "marker": {"color": BLUE, "size": 8}, "error_y": error}]
-    marks = ticks(dimension, 5, 10)
-    across = {
-        "tickvals": [position for position, _ in marks],
-        "ticktext": [plain(text) for _, text in marks],
-        "range": [-0.04, 1.04],
-        "zeroline": False,
-    }
-    drawn = layout(dimension.key, study.objective.metric, 260, xaxis=across, yaxis=limits)
-    drawn |= {"margin": {"l": 58, "r": 8, "t": 8, "b": 48}, "showlegend": False}
-    return Chart(
-        f"{study.objective.metric} by {dimension.key}, as the model expects it.", {"data": traces, "layout": drawn}
-    )
+    caption = f"{study.objective.metric} by {dimension.key}, as the model expects it."
+    return Chart(caption, {"data": traces, "layout": across(study, dimension, 260, limits)})

@@ -170,17 +170,28 @@ def _slice(study: Study, dimension: Dimension, trials: list[Trial], axis: ValueA
             found = [trial for _, trial in group]
             trace = points(found, [position for position, _ in group], [study.values[trial.number] for trial in found])
             traces.append({**trace, "name": state.value, "marker": marker(state, 6, 0.65)})
+    caption = f"{study.objective.metric} by {dimension.key}: {len(placed):,} trials."
+    return Chart(caption, {"data": traces, "layout": across(study, dimension, 290, _same_range(axis))})
+
+
+def across(study: Study, dimension: Dimension, height: int, losses: Figure) -> Figure:
+    """Return the layout of a chart of the objective by one parameter.
+
+    Args:
+        study: of the run.
+        dimension: whose positions, from 0 to 1, are on the x axis, with its values at the ticks.
+        height: in pixels.
+        losses: the y axis.
+    """
     marks = ticks(dimension, 5, 10)
-    across = {
+    axis = {
         "tickvals": [position for position, _ in marks],
         "ticktext": [plain(text) for _, text in marks],
         "range": [-0.04, 1.04],
         "zeroline": False,
     }
-    drawn = layout(dimension.key, study.objective.metric, 290, xaxis=across, yaxis=_same_range(axis))
-    drawn |= {"margin": {"l": 58, "r": 8, "t": 8, "b": 48}, "showlegend": False}
-    caption = f"{study.objective.metric} by {dimension.key}: {len(placed):,} trials."
-    return Chart(caption, {"data": traces, "layout": drawn})
+    drawn = layout(dimension.key, study.objective.metric, height, xaxis=axis, yaxis=losses)
+    return {**drawn, "margin": {"l": 58, "r": 8, "t": 8, "b": 48}, "showlegend": False}
 
 
 def _same_range(axis: ValueAxis) -> Figure:
