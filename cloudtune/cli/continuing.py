@@ -9,7 +9,7 @@ import click
 from cloudtune.cli.launching import complete_runs, follow_to_its_end, go_on_detached, how_to_go_on, run_argument
 from cloudtune.cli.output import print_json
 from cloudtune.errors import ConfigError
-from cloudtune.store.commands import as_read_here, command, path_word
+from cloudtune.store.commands import as_read_here, command, learning_from, path_word
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,7 @@ def _go_on(made: "Run", *, detach: bool, quiet: bool, as_json: bool) -> int:
 
     edited = edited_job_file(made.record)
     if edited is not None:
-        anew = f"cloudtune run {path_word(edited)} --set 'warm_start=[{made.id}]'"
+        anew = learning_from(made.id, path_word(edited))
         click.echo(
             f"{edited} has changed since {made.id} was launched: it goes on as it was launched. The job as it is now is a new "
             f"run, which learns from this one: {anew}",
@@ -169,7 +169,7 @@ def _refuse_job_file(run_id: str) -> None:
         raise ConfigError(
             f"{run_id} is the file of a job, not a run: `cloudtune resume RUN` goes on with a run as it was launched (with longer limits: "
             f"--trials +N); a changed space or program is a new run, which learns from an earlier one: "
-            f"`cloudtune run {word} --set 'warm_start=[RUN]'`"
+            f"`{learning_from('RUN', word)}`"
         )
 
 
@@ -201,7 +201,7 @@ def _limits(overrides: tuple[str, ...], made: "Run") -> dict[str, object]:
         if not place.startswith(_LIMITS):
             raise click.UsageError(
                 f"--set {place}: a run goes on with other limits and nothing else; a changed job is a new run, which learns from this one: "
-                f"cloudtune run JOB.yaml --set 'warm_start=[{made.id}]' --set {place}=…"
+                f"{learning_from(made.id)} --set {place}=…"
             )
         found[place.removeprefix(_LIMITS)] = _value(text)
     return found

@@ -18,6 +18,7 @@ from cloudtune.errors.masking import masked_text
 from cloudtune.plugins.entry_points import PROVIDERS, rents_machines
 from cloudtune.plugins.loading import load
 from cloudtune.results.progress import Watcher
+from cloudtune.store.commands import learning_from
 from cloudtune.store.records import RunState
 
 if TYPE_CHECKING:
@@ -309,9 +310,7 @@ class Provider(ABC):
         Raises:
             ConfigError: the run cannot go on, since its program has changed, say; says what to do.
         """
-        raise ConfigError(
-            f"a run on {self.name} ends for good; a new one learns from it: cloudtune run JOB.yaml --set 'warm_start=[{run.id}]'"
-        )
+        raise ConfigError(f"a run on {self.name} ends for good; a new one learns from it: {learning_from(run.id)}")
 
     def listening(self, listener: "Listener") -> "AbstractContextManager[None]":  # noqa: ARG002  # none here
         """Return a context within which a listener gets every answer that this process gets from the service.

@@ -25,6 +25,7 @@ from cloudtune.search import Search
 from cloudtune.spec.choice import choice_for
 from cloudtune.spec.extending import Used, changes, extended
 from cloudtune.spec.job import TuningJob
+from cloudtune.store.commands import learning_from
 from cloudtune.store.enqueued import enqueued
 from cloudtune.store.records import EXTENSIONS, RUN_AGAIN, WRITTEN, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore
@@ -199,8 +200,10 @@ class Reopening:
             return f"as many trials were run as limits.trials allows ({len(searched)}); add some: `{self._run.command('resume')} --trials +N`"
         if search.enqueued or enqueued(self._run) or search.ask() is not None:
             return None
-        anew = f"cloudtune run JOB.yaml --set 'warm_start=[{self._run.id}]'"
-        return f"the space has no other trials than the {len(searched)} that were run; another space is a new run, which learns from this one: `{anew}`"
+        return (
+            f"the space has no other trials than the {len(searched)} that were run; another space is a new run, which learns from "
+            f"this one: `{learning_from(self._run.id)}`"
+        )
 
     # Writing
 
@@ -267,8 +270,7 @@ def _refuse_managed(record: RunRecord, run: RunStore) -> None:
     """Raise ConfigError for a run of a service's own tuner, whose jobs end for good and have the limits that they began with."""
     if json.loads(record.plan).get("mode") != "managed":
         return
-    anew = f"cloudtune run JOB.yaml --set 'warm_start=[{run.id}]'"
     raise ConfigError(
         f"{run.id} is a tuning job of {record.provider}'s own tuner, which can neither be extended nor run a trial again; a new run "
-        f"learns from its trials: `{anew}` (with --set mode=driven it can be extended later)"
+        f"learns from its trials: `{learning_from(run.id)}` (with --set mode=driven it can be extended later)"
     )

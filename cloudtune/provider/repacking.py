@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from cloudtune.bundle.source import source_digests
 from cloudtune.errors import ConfigError
+from cloudtune.store.commands import learning_from
 
 if TYPE_CHECKING:
     from cloudtune.spec.job import TuningJob
@@ -27,7 +28,7 @@ def check_program(run: "RunStore", job: "TuningJob") -> None:
     Raises:
         ConfigError: some have changed or are gone, or an older cloudtune did not write down what they were.
     """
-    anew = f"a changed program is a new run, which learns from this one: cloudtune run JOB.yaml --set 'warm_start=[{run.id}]'"
+    anew = f"a changed program is a new run, which learns from this one: {learning_from(run.id)}"
     try:
         before: dict[str, str] = json.loads((run.folder / _FILE).read_text())
     except FileNotFoundError:

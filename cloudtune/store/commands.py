@@ -31,6 +31,16 @@ def command_in(project: Path, *words: str) -> str:
     return shlex.join(["cloudtune", *([] if here else ["-C", str(project)]), *words])
 
 
+def learning_from(run_id: str, job: str = "JOB.yaml") -> str:
+    """Return the command of a new run that learns from an earlier one.
+
+    Args:
+        run_id: the earlier run's.
+        job: the file of the new job, as a word of the command.
+    """
+    return f"cloudtune run {job} --set 'warm_start=[{run_id}]'"
+
+
 def as_read_here(text: str, run_id: str, project: Path) -> str:
     """Return a text from the store, such as the reason of a run's end, with its commands as they work here.
 
