@@ -409,9 +409,11 @@ class Search:
         if loss is None:
             return False
         over = self._rule.observe(number, step, loss[0])
-        found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
-        so_far = Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
-        self._paused.teach(so_far)
+        if self._paused.learns(number):
+            found, beyond = losses(self.objectives, kept), known_violations(self.constraints, kept)
+            self._paused.teach(
+                Observation(number, self._pending[number], TrialState.COMPLETED, found, violations=beyond)
+            )
         return over
 
     def tell(

@@ -56,16 +56,19 @@ class Paused:
         """Take in that the rule has learnt something."""
         self._next.clear()
 
+    def learns(self, number: int) -> bool:
+        """Take in a report that the rule has judged; return whether its trial is compared by it for the first time."""
+        self.changed()
+        return self._rule is not None and number not in self._told and self._rule.reached(number)
+
     def teach(self, so_far: Observation) -> None:
-        """Have the strategy learn by a report that the rule has judged, where its trial is compared by it for the first time.
+        """Have the strategy learn by the report by which a trial `learns`.
 
         Args:
             so_far: the trial, as if it had ended with this report.
         """
-        self.changed()
-        if self._rule is not None and so_far.number not in self._told and self._rule.reached(so_far.number):
-            self._told.add(so_far.number)
-            self._strategy.observe(so_far)
+        self._told.add(so_far.number)
+        self._strategy.observe(so_far)
 
     def told(self, number: int) -> bool:
         """Return whether the strategy has learnt of a trial already."""
