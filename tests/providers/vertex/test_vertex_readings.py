@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from amounts import examples
 from fuzzing import damaged
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from late import LATE
 from vertex_requests import requests
 
-from cloudtune.space.parameters import Categorical, Constant, LogNormal, Normal, Ordinal, Parameter
+from cloudtune.space.parameters import Categorical, Constant, LogNormal, Normal, Ordinal, Parameter, Scalar
 from cloudtune.spec.job import TuningJob
 from cloudtune_vertex.parse import parse
 from cloudtune_vertex.rules import problems
@@ -36,13 +36,21 @@ def message_of(data: dict[str, Any]) -> Any:
     return v1.HyperparameterTuningJob.pb(v1.HyperparameterTuningJob.from_json(json.dumps(data)))
 
 
+def meant(value: Scalar) -> Scalar:
+    """Return what a category means: the provider writes all but plain texts as JSON, and the service knows texts alone."""
+    with contextlib.suppress(ValueError):
+        found = json.loads(value) if isinstance(value, str) else value
+        value = found if isinstance(found, Scalar) else value
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def described(parameter: Parameter, *, scales: bool) -> tuple[Any, ...]:
     """Return what both readers must agree upon: values, or bounds and the scale."""
     assert not isinstance(parameter, Normal | LogNormal)
     if isinstance(parameter, Constant):
-        return (parameter.value,)
+        return (meant(parameter.value),)
     if isinstance(parameter, Categorical | Ordinal):
-        return tuple(float(each) if isinstance(each, int | float) else each for each in parameter.values)
+        return tuple(map(meant, parameter.values))
     return float(parameter.low), float(parameter.high), *([parameter.scale] if scales else [])
 
 
@@ -59,11 +67,14 @@ def agree(ours: TuningJob, data: dict[str, Any]) -> None:
     theirs = Search(message).job
     scales = "UNIT_REVERSE_LOG_SCALE" not in str(data)  # which a spec can say of some ranges alone
     assert parameters(ours, scales=scales) == parameters(theirs, scales=scales)
+    metrics = data["studySpec"]["metrics"]
     safe = {
-        each["metricId"] for each in data["studySpec"]["metrics"] if "safetyConfig" in each
-    }  # perhaps kept as native
+        each["metricId"] for each in metrics if "safetyConfig" in each
+    }  # which the provider may keep as native settings
     objectives = [each for each in ours.objective if each.metric not in safe]
     assert [(each.goal, each.measurement) for each in objectives] == [(each.goal, each.measurement) for each in theirs.objective]  # fmt: skip
+    assert {each.metric for each in theirs.constraints} == safe
+    assert {each.metric for each in ours.constraints} in (safe, set())
     assert ours.strategy.type == theirs.strategy.type
     if len(ours.objective) == 1:  # of several the service stops none
         kinds = {"auto": "curve"}  # the emulator's own rule for the service's by curves
@@ -77,8 +88,11 @@ def agree(ours: TuningJob, data: dict[str, Any]) -> None:
 @given(requests())
 @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_request_is_read_alike_by_both(data: dict[str, Any]) -> None:
-    assume(not all("safetyConfig" in each for each in data["studySpec"]["metrics"]))  # which has no objective
-    agree(parse(data), data)
+    if all("safetyConfig" in each for each in data["studySpec"]["metrics"]):
+        with pytest.raises(Refused, match="objective"):
+            Search(message_of(data))
+    else:
+        agree(parse(data), data)
 
 
 @given(requests())
