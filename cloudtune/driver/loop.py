@@ -25,6 +25,7 @@ from cloudtune.driver.pauses import Pauses, paused_by
 from cloudtune.driver.reasons import INTERRUPTED, ending, resume_hint
 from cloudtune.driver.warm_start import learn
 from cloudtune.errors import in_one_line
+from cloudtune.results.continued import continued_reports
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
 from cloudtune.search import KnownTrial, Search
@@ -172,7 +173,11 @@ class Driver:
             return
         if trial.state is TrialState.RUNNING:
             self._announcer.event(trial.number, "was lost with its driver; it is started again")
-            self._spending.lose(trial, self._run.reports(trial.number), self._launcher.machine(trial))
+            reports = list(self._run.reports(trial.number))
+            self._spending.lose(trial, reports, self._launcher.machine(trial))
+            if self._search.pauses:  # where its checkpoint is the last one, the next attempt has nothing more to report
+                for report in continued_reports(reports, trial.attempt):
+                    keep_counting_values(self._job.objective, trial.metrics, report.metrics)
             if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cloudtune.driver.outages import OutageTolerance
 from cloudtune.errors import ProviderError, RunBusy
 from cloudtune.publishing.target import Published, Target
-from cloudtune.results.course import course_of
+from cloudtune.results.continued import continued_reports
 from cloudtune.store.records import RunState, Trial
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class _Feed:
         self._in_doubt = False
 
     def _update_trial(self, trial: Trial, *, changed: bool) -> None:
-        reports = course_of(self._run.reports(trial.number), trial.attempt)
+        reports = continued_reports(self._run.reports(trial.number), trial.attempt)
         if changed or len(reports) != self._running[trial.number][1]:
             with self.target.reached():
                 self.target.take_trial(trial, reports)

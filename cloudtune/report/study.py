@@ -10,7 +10,7 @@ from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.planning.plan import Plan
 from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial, violations, why_infeasible
-from cloudtune.results.course import course_of
+from cloudtune.results.continued import continued_reports
 from cloudtune.results.importance import importance, importance_intervals
 from cloudtune.results.objectives import best_trial, losses, pareto_front
 from cloudtune.search.insight import Insight
@@ -200,7 +200,7 @@ def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
 
 def _curve(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
     """Return the reports by step, up to the last attempt's; of a step reported several times, the last value."""
-    points = {each.step: each.metrics[metric] for each in course_of(reports, attempt) if metric in each.metrics}
+    points = {each.step: each.metrics[metric] for each in continued_reports(reports, attempt) if metric in each.metrics}
     steps = sorted(points)
     if len(steps) > MAX_STEPS:
         steps = [steps[index * (len(steps) - 1) // (MAX_STEPS - 1)] for index in range(MAX_STEPS)]

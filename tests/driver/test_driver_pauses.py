@@ -19,7 +19,7 @@ from cloudtune.driver.loop import Driver
 from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.driver.process import end_cancelled
 from cloudtune.driver.replay import replay
-from cloudtune.results.course import course_of
+from cloudtune.results.continued import continued_reports
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
@@ -55,14 +55,16 @@ class Machines(Launcher):
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.late: list[Report] = []
+        self.late: list[Report | Ended] = []
         self.attempts: dict[int, int] = {}
+        self.over: list[int] = []  # which ended in the last poll: a driver that outlives it has heard so
 
     def place(self, trial: Trial) -> str:
         self.world.placed.append((trial.state, trial.attempt))  # a launcher finds the checkpoint by them
         return ""
 
     def launch(self, trial: Trial) -> None:
+        self._clear_away()
         assert trial.number not in self.world.running, "it is run twice"
         self.world.running[trial.number] = []
         self.world.stopped.discard(trial.number)
@@ -80,6 +82,7 @@ class Machines(Launcher):
         world = self.world
         happened: list[Report | Ended] = [*self.late]
         self.late = []
+        self._clear_away()
         world.turns += 1
         if world.running:
             happened.append(self._turn(world.order[world.turns % len(world.order)]))
@@ -87,15 +90,24 @@ class Machines(Launcher):
             del world.kills[0]
             if not world.outlives:
                 world.running.clear()
+            self.late = [each for each in happened if world.outlives]  # for a driver that still hears its last words
             raise Killed
         return happened
+
+    def _clear_away(self) -> None:
+        unheard = [
+            number for number in self.world.stopped if number not in self.attempts
+        ]  # an earlier driver wrote its end
+        for number in [*self.over, *unheard]:
+            self.world.running.pop(number, None)
+        self.over.clear()
 
     def _turn(self, which: int) -> Report | Ended:
         world = self.world
         number = list(world.running)[which % len(world.running)]
         attempt = self.attempts[number]
         if number in world.stopped or world.checkpoints[number] == STEPS:
-            del world.running[number]
+            self.over.append(number)
             return Ended(number, attempt, "it was stopped by its driver" if number in world.stopped else "", lost=number in world.stopped)  # fmt: skip
         world.checkpoints[number] += 1
         step = world.checkpoints[number]
@@ -108,7 +120,7 @@ class Machines(Launcher):
         self.world.stopped.add(number)
 
     def close(self) -> None:
-        pass
+        self._clear_away()
 
 
 def job_of(**fields: Any) -> TuningJob:
@@ -134,13 +146,18 @@ def run_in(folder: str | Path, job: TuningJob | None = None) -> RunStore:
 def driven(job: TuningJob, run: RunStore, world: World, *, gently: bool) -> RunState:
     """Drives a run until it ends, with a new driver wherever one was killed."""
     for _ in range(100):
-        driver = Driver(job, run, Machines(world), seed=1)
+        machines = Machines(world)
+        driver = Driver(job, run, machines, seed=1)
         if not gently:
             driver._break_off = lambda error: None  # type: ignore[method-assign]  # as a SIGKILL leaves it
         try:
-            return driver.run()
+            state = driver.run()
         except Killed:
-            continue
+            state = None
+        if gently or state is not None:
+            machines.close()
+        if state is not None:
+            return state
     raise AssertionError("it does not end")
 
 
@@ -166,10 +183,27 @@ def test_whatever_strikes_the_driver_every_trial_goes_on_where_it_was(
             assert done == list(range(1, len(done) + 1))  # none left out, none twice
             assert (len(done) == STEPS) >= (trial.state is TrialState.COMPLETED)
             if outlives:
-                reports = course_of(run.reports(trial.number), trial.attempt)
+                reports = continued_reports(run.reports(trial.number), trial.attempt)
                 assert [each.step for each in reports] == done
     assert not world.running
+    # A launcher finds the checkpoint by the state and the attempt. Not every order has a trial that goes on.
+    assert all(attempt > 1 for state, attempt in world.placed if state is TrialState.PAUSED)
+    assert kills or all(state is TrialState.PAUSED for state, attempt in world.placed if attempt > 1)
+
+
+def test_a_trial_that_goes_on_is_placed_as_paused_in_its_next_attempt(tmp_path: Path) -> None:
+    world = World([0], [], outlives=True)
+    assert driven(job_of(), run_in(tmp_path), world, gently=True) is RunState.COMPLETED
     assert (TrialState.PAUSED, 2) in world.placed
+
+
+def test_a_trial_whose_last_report_was_lost_with_its_driver_keeps_what_it_reported_before(tmp_path: Path) -> None:
+    run, world = (
+        run_in(tmp_path),
+        World([1], [28], outlives=False),
+    )  # killed as the last trial had come to its last step
+    assert driven(job_of(), run, world, gently=False) is RunState.COMPLETED
+    assert run.counts().get(TrialState.FAILED, 0) == 0
 
 
 def test_paused_trials_are_shown_and_end_with_their_run(tmp_path: Path) -> None:
@@ -260,7 +294,7 @@ def test_a_course_goes_on_from_earlier_attempts_or_begins_anew() -> None:
         )
 
     def course(*attempts: Sequence[int]) -> list[tuple[int, int]]:
-        return [(each.attempt, each.step) for each in course_of(reports(*attempts), len(attempts))]
+        return [(each.attempt, each.step) for each in continued_reports(reports(*attempts), len(attempts))]
 
     assert course([1, 2, 3], [4, 5]) == [(1, 1), (1, 2), (1, 3), (2, 4), (2, 5)]
     assert course([1, 2, 3], [3, 4]) == [(1, 1), (1, 2), (2, 3), (2, 4)]

@@ -1,11 +1,11 @@
-"""The reports that make up a trial's course, where it had several attempts."""
+"""The reports of a trial over its attempts, where a later one went on from an earlier one."""
 
 from collections.abc import Iterable
 
 from cloudtune.store.records import Report
 
 
-def course_of(reports: Iterable[Report], attempt: int) -> list[Report]:
+def continued_reports(reports: Iterable[Report], attempt: int) -> list[Report]:
     """Return the reports of a trial's last attempt, after those of earlier ones that it went on from by a checkpoint.
 
     An attempt that begins at step 10 goes on from what earlier attempts reported up to step 9; one that begins anew with
