@@ -13,6 +13,7 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_jobs import plain_data
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver import launcher as launching
@@ -36,10 +37,7 @@ RATE = Rate("m", Decimal(1800), "USD")
 
 def job_of(**fields: Any) -> TuningJob:
     data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        **plain_data(),
         "strategy": {"type": "random", "seed": 1},
         "limits": {"trials": 9, **fields.pop("limits", {})},
         **fields,

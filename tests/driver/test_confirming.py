@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Interrupt
@@ -30,10 +31,7 @@ TRUE = {0: 0.6, 1: 0.25, 2: 0.35}
 
 def job_of(**fields: Any) -> TuningJob:
     data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        **plain_data(),
         "strategy": {"type": "random", "seed": 1},
         "confirm": {"repeats": 2, "top": 3},
         **fields,

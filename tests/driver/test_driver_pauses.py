@@ -12,6 +12,7 @@ import pytest
 from amounts import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_jobs import plain_data
 
 from cloudtune.cli.replaying import said_of
 from cloudtune.driver.launcher import Ended, Launcher
@@ -125,10 +126,7 @@ class Machines(Launcher):
 
 def job_of(**fields: Any) -> TuningJob:
     data = {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        **plain_data(),
         "strategy": {"type": "random", "seed": 1},
         "stopping": {"type": "asha", "max_resource": STEPS, "resume": "checkpoint"},
         "limits": {"trials": 12, "parallel": 3},

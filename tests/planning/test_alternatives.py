@@ -1,6 +1,7 @@
 """What a plan says of the machine types of a job that names several."""
 
 import pytest
+from plain_jobs import plain_data
 
 from cloudtune.planning.alternatives import SEVERAL, with_alternatives
 from cloudtune.planning.plan import Machines, Note, Plan, Support
@@ -8,10 +9,7 @@ from cloudtune.spec.job import TuningJob
 
 JOB = TuningJob.from_data(
     {
-        "name": "j",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        **plain_data(),
         "limits": {"trials": 3},
         "compute": {"instance": ["big", "small"]},
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from made_up import install
+from plain_jobs import plain_data
 
 from cloudtune import TuningJob, api
 from cloudtune.errors import SpecError
@@ -70,10 +71,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def job_of(**fields: Any) -> TuningJob:
     data = {
-        "name": "away",
-        "trial": {"command": "true"},
-        "objective": {"metric": "loss", "goal": "minimize"},
-        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        **plain_data(name="away"),
         "limits": {"trials": 3},
         "compute": {"instance": "ml.m5.large"},
         "mode": "driven",
