@@ -1,9 +1,11 @@
 """The store's SQLite file: its schema, opening it to write or only to read, and its errors as StoreError."""
 
 import os
+import random
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from urllib.parse import quote
 from cloudtune.errors import StoreError
 
 SCHEMA_VERSION = 6
+
+_PATIENCE = 30.0
+"""Seconds to wait for other processes that use the store."""
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -81,11 +86,29 @@ def open_store(path: Path) -> sqlite3.Connection:
     if path.exists() and not is_writable(path):
         return _open_to_read(path)
     _make_folder(path.parent)
-    database = sqlite3.connect(path, timeout=30, isolation_level=None)
-    database.execute("PRAGMA journal_mode=WAL")
+    database = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    _write_ahead(database)
     database.execute("PRAGMA synchronous=NORMAL")
     _migrate(database, path)
     return database
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Have a store keep a write-ahead log, as far as it does not yet.
+
+    Of two processes that create it at once SQLite refuses one rather than let it wait, since both hold what the other needs
+    (https://www.sqlite.org/c3ref/busy_handler.html); that one tries again.
+    """
+    patient_until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patient_until:
+                raise
+            time.sleep(random.uniform(0.001, 0.01))  # noqa: S311  # so that both do not meet again
+        else:
+            return
 
 
 def columns(database: sqlite3.Connection, table: str, names: Iterable[str]) -> str:

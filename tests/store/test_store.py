@@ -7,13 +7,14 @@ import multiprocessing.synchronize
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from older_stores import lower
 
 from cloudtune.errors import RunBusy, RunNotFound, StoreError
-from cloudtune.store.database import SCHEMA_VERSION
+from cloudtune.store.database import SCHEMA_VERSION, open_store
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
@@ -168,6 +169,18 @@ def test_others_read_and_write_while_one_writes(tmp_path: Path, run: RunStore) -
     assert run.counts() == {"waiting": 200}
     revisions = run.store.database.execute("SELECT count(DISTINCT revision) FROM trials").fetchone()
     assert revisions == (200,)
+
+
+def test_processes_that_create_a_store_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    together = threading.Barrier(3)
+
+    def create(number: int) -> None:
+        together.wait()
+        open_store(tmp_path / str(number) / "store.db").close()
+
+    with ThreadPoolExecutor(3) as threads:
+        for number in range(80):  # of which about one in ten had failed
+            assert list(threads.map(create, [number] * 3)) == [None] * 3
 
 
 def test_a_store_of_a_newer_cloudtune_is_refused(tmp_path: Path, run: RunStore) -> None:
