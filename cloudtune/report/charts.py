@@ -2,28 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
-from cloudtune.report.looks import (
-    AMBER,
-    BLUE,
-    COLOURS,
-    GREEN,
-    GREY,
-    MANY,
-    RED,
-    Chart,
-    Figure,
-    ValueAxis,
-    hatched,
-    layout,
-    marker,
-    points,
-    time_unit,
-    value_axis,
-)
+from cloudtune.report.figures import Axis, Chart, Colour, Dash, Pattern, Series
+from cloudtune.report.looks import COLOURS, ValueAxis, points, time_unit, value_axis
 from cloudtune.report.study import Study
-from cloudtune.report.words import count, plain, short
+from cloudtune.report.words import count, short
 from cloudtune.results.importance import MIN_TRIALS
 from cloudtune.store.records import Trial, TrialState
 
@@ -35,7 +20,12 @@ MAX_PAIRS = 6
 
 _VIOLATING = "violates a constraint"
 
-_BEST_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
+_BAR_COLOURS: tuple[Colour, ...] = ("blue", "amber", "green", "red", "grey")
+_BAR_PATTERNS: tuple[Pattern, ...] = ("", "/", "x", ".", "+")
+_SPAN_PATTERNS: dict[TrialState, Pattern] = {
+    TrialState.FAILED: "x", TrialState.PRUNED: "/", TrialState.CANCELLED: ".", TrialState.RUNNING: "-",
+}  # fmt: skip
+_DASHES: dict[TrialState, Dash] = {TrialState.PRUNED: "dot", TrialState.FAILED: "dash"}
 
 
 def history(study: Study) -> Chart | None:
@@ -46,31 +36,35 @@ def history(study: Study) -> Chart | None:
         return None
     order = {trial.number: place for place, trial in enumerate(ended, 1)}
     axis = value_axis(study.values.values(), study.objective.goal)
-    traces = []
-    size = 8 if len(ended) < 300 else 5
-    groups = [(each.value, marker(each, size), [one for one in ended if _is(study, one, each)]) for each in TrialState]
-    broken = [trial for trial in ended if study.why_infeasible(trial)]
-    groups.append((_VIOLATING, {"color": AMBER, "symbol": "x-thin-open", "size": size}, broken))
-    for name, looks, group in groups:
-        if group:
-            x = [order[trial.number] for trial in group]
-            y = [study.values.get(trial.number, _worse_edge(study, axis)) for trial in group]
-            traces.append({**points(group, x, y, fast=len(ended) > MANY), "name": name, "marker": looks})
+    size = 8.0 if len(ended) < 300 else 5.0
+    edge = _worse_edge(study, axis)
+    groups = [(state, [trial for trial in ended if _is(study, trial, state)]) for state in TrialState]
+    series = [points(group, *_places(study, group, order, edge), state, size) for state, group in groups if group]
+    if broken := [trial for trial in ended if study.why_infeasible(trial)]:
+        x, y = _places(study, broken, order, edge)
+        numbers = [trial.number for trial in broken]
+        series.append(
+            Series(
+                "points", _VIOLATING, x, y, trials=numbers, colour="amber", symbol="cross-thin", size=size, opacity=0.8
+            )
+        )
     line = _best_so_far(study, ended)
     if line:
-        steps = {"x": [*(x for x, _ in line), len(ended)], "y": [*(y for _, y in line), line[-1][1]]}
-        looks = {"mode": "lines", "name": "best so far", "line": _BEST_LINE, "hoverinfo": "skip"}
-        traces.append({"type": "scatter", **steps, **looks})
+        x, y = [*(x for x, _ in line), len(ended)], [*(y for _, y in line), line[-1][1]]
+        series.append(Series("steps", "best so far", x, y, colour="green", size=2.5))
     valueless = sum(trial.number not in study.values for trial in ended)
     caption = f"The {study.objective.metric} of every trial in the order in which they ended, and the best so far."
     if valueless:
         caption += f" {count(valueless, 'trial')} without a value stand at the worse edge."
-    across = {"tickformat": "d", **({"dtick": 1} if len(ended) < 12 else {})}
-    figure = {
-        "data": traces,
-        "layout": layout("trials, as they ended", study.objective.metric, xaxis=across, yaxis=axis.settings),
-    }
-    return Chart(caption + axis.remark, figure)
+    across = Axis("trials, as they ended", "count")
+    return Chart(caption + axis.remark, across, axis.titled(study.objective.metric), series)
+
+
+def _places(
+    study: Study, group: Sequence[Trial], order: dict[int, int], edge: float
+) -> tuple[list[float], list[float]]:
+    """Return the places of ended trials in their order, and their values; `edge` for those without one."""
+    return [order[each.number] for each in group], [study.values.get(each.number, edge) for each in group]
 
 
 def _is(study: Study, trial: Trial, state: TrialState) -> bool:
@@ -108,32 +102,30 @@ def front(study: Study) -> list[Chart]:
 def _pair(study: Study, one: int, other: int) -> Chart:
     across, up = study.job.objective[one], study.job.objective[other]
     best = {trial.number for trial in study.front}
-    completed = study.ranked
-    groups = [
-        (_VIOLATING, [trial for trial in completed if study.why_infeasible(trial)], AMBER, "x", 6),
-        (
-            "beaten by another",
-            [each for each in completed if _is(study, each, each.state) and each.number not in best],
-            GREY,
-            "circle",
-            6,
+    completed = sorted(study.ranked, key=lambda trial: trial.metrics[across.metric])
+    violating = [trial for trial in completed if study.why_infeasible(trial)]
+    beaten = [each for each in completed if not study.why_infeasible(each) and each.number not in best]
+    front = [trial for trial in completed if trial.number in best]
+
+    def values(group: Sequence[Trial]) -> tuple[list[float], list[float | None]]:
+        return [each.metrics[across.metric] for each in group], [each.metrics.get(up.metric) for each in group]
+
+    def numbers(group: Sequence[Trial]) -> list[int]:
+        return [trial.number for trial in group]
+
+    series = [
+        Series("points", "beaten by another", *values(beaten), trials=numbers(beaten), colour="grey", size=6, opacity=0.85),
+        Series(
+            "points", "Pareto front", *values(front), trials=numbers(front), colour="green", symbol="diamond", size=10, opacity=0.85
         ),
-        ("Pareto front", [trial for trial in completed if trial.number in best], GREEN, "diamond", 10),
-    ]
-    two = len(study.job.objective) == 2
-    traces = []
-    for name, group, colour, symbol, size in groups:
-        if name == _VIOLATING and not group:
-            continue
-        group.sort(key=lambda trial: trial.metrics[across.metric])
-        x = [trial.metrics[across.metric] for trial in group]
-        y = [trial.metrics.get(up.metric) for trial in group]
-        looks = {"color": colour, "symbol": symbol, "size": size, "opacity": 0.85}
-        lined = two and symbol == "diamond"
-        trace = points(group, x, y, fast=len(group) > MANY and not lined)
-        if lined:
-            trace |= {"mode": "lines+markers", "line": {"color": GREEN, "width": 1, "dash": "dot"}}
-        traces.append({**trace, "name": name, "marker": looks})
+    ]  # fmt: skip
+    if violating:
+        looks = Series(
+            "points", _VIOLATING, *values(violating), trials=numbers(violating), colour="amber", symbol="cross", size=6
+        )
+        series.insert(0, replace(looks, opacity=0.85))
+    if len(study.job.objective) == 2:
+        series.append(Series("line", "", *values(front), colour="green", dash="dot", size=1.0))
     axes = [
         value_axis((trial.metrics.get(each.metric, math.nan) for trial in completed), each.goal)
         for each in (across, up)
@@ -143,51 +135,47 @@ def _pair(study: Study, one: int, other: int) -> Chart:
         "Diamonds are the front: no other trial is at least as good in all objectives and better in one."
         f"{axes[0].remark or axes[1].remark}"
     )
-    drawn = layout(across.metric, up.metric, xaxis=axes[0].settings, yaxis=axes[1].settings)
-    return Chart(caption, {"data": traces, "layout": drawn})
+    return Chart(caption, axes[0].titled(across.metric, 40), axes[1].titled(up.metric), series)
 
 
 def importances(study: Study) -> Chart | str:
     """Return the chart of parameter importance for each objective, or a sentence why it is not known."""
-    found = [(each.metric, study.aimed(aim).shares) for aim, each in enumerate(study.job.objective)]
-    usable = [(metric, shares) for metric, shares in found if shares and any(shares.values())]
+    found = [(aim, each.metric, study.aimed(aim).shares) for aim, each in enumerate(study.job.objective)]
+    usable = [(aim, metric, shares) for aim, metric, shares in found if shares and any(shares.values())]
     if not usable:
         return _why_no_importance(study)
-    names = list(usable[0][1])[:30][::-1]
-    traces: list[Figure] = []
-    for index, (metric, shares) in enumerate(usable):
-        bar = {"type": "bar", "orientation": "h", "name": plain(short(metric)), "showlegend": len(usable) > 1}
-        looks = {
-            "color": [BLUE, AMBER, GREEN, RED, GREY][index % 5],
-            "pattern": hatched(["", "/", "x", ".", "+"][index % 5]),
-        }
+    first = usable[0][2]
+    names = list(first)[:30][::-1]
+    series: list[Series] = []
+    for index, (aim, metric, shares) in enumerate(usable):
         values = [shares[name] for name in names]
-        texts: Figure = {"cliponaxis": False}
-        aim = [each.metric for each in study.job.objective].index(metric)
         ends = study.aimed(aim).share_ends
         spans = [ends.get(name, (value, value)) for name, value in zip(names, values, strict=True)]
-        texts["error_x"] = {
-            "type": "data",
-            "symmetric": False,
-            "array": [max(high - value, 0.0) for (_, high), value in zip(spans, values, strict=True)],
-            "arrayminus": [max(value - low, 0.0) for (low, _), value in zip(spans, values, strict=True)],
-            "color": GREY,
-            "thickness": 1.5,
-            "width": 4,
-        }
-        places = {"x": values, "y": list(range(len(names)))}
-        traces.append({**bar, **places, **texts, "marker": looks, "hoverinfo": "skip"})
-    told = {name: f" {usable[0][1][name]:.0%}" if len(usable) == 1 else "" for name in names}
-    labels = {"tickvals": list(range(len(names))), "ticktext": [plain(short(name, 24)) + told[name] for name in names]}
-    across = {"tickformat": ".0%", "range": [0, 1.02]}
-    height = 100 + max(28, 16 * len(usable)) * len(names)
-    drawn = layout("share of the importance", "", height, xaxis=across, yaxis=labels)
+        bars = Series(
+            "bars",
+            short(metric) if len(usable) > 1 else "",
+            values,
+            list(range(len(names))),
+            low=[min(low, value) for (low, _), value in zip(spans, values, strict=True)],
+            high=[max(high, value) for (_, high), value in zip(spans, values, strict=True)],
+            colour=_BAR_COLOURS[index % 5],
+            pattern=_BAR_PATTERNS[index % 5],
+        )
+        series.append(bars)
+    told = {name: f" {first[name]:.0%}" if len(usable) == 1 else "" for name in names}
+    labels = [(row, short(name, 24) + told[name]) for row, name in enumerate(names)]
     caption = (
         "How much each parameter decides whether a trial is among the best tenth: how differently it is distributed "
         f"there and among all {len(study.ranked):,} completed trials (PED-ANOVA, arXiv 2304.10255). "
         "Whiskers span 90 % of what the share would be with other trials of the same kind (bootstrap)."
     )
-    return Chart(caption, {"data": traces, "layout": drawn})
+    return Chart(
+        caption,
+        Axis("share of the importance", "percent", (0.0, 1.02)),
+        Axis(ticks=labels),
+        series,
+        100 + max(28, 16 * len(usable)) * len(names),
+    )
 
 
 def _why_no_importance(study: Study) -> str:
@@ -205,13 +193,8 @@ def curves(study: Study) -> Chart | None:
         return None
     best = study.best.number if study.best else -1
     axis = value_axis((value for points in study.curves.values() for _, value in points), study.objective.goal)
-    seen: set[str] = set()
-    traces = []
-    for trial in sorted(drawn, key=lambda trial: (trial.number == best, trial.number)):
-        name = f"best: trial {best}" if trial.number == best else trial.state.value
-        trace = _curve(study, trial, highlighted=trial.number == best)
-        traces.append({**trace, "name": name, "legendgroup": name, "showlegend": name not in seen})
-        seen.add(name)
+    ordered = sorted(drawn, key=lambda trial: (trial.number == best, trial.number))
+    series = [_curve(study, trial, highlighted=trial.number == best) for trial in ordered]
     which = (
         f"{len(drawn)} of the trials, the best among them"
         if study.more_curves
@@ -220,25 +203,22 @@ def curves(study: Study) -> Chart | None:
     caption = f"The {study.objective.metric} over the steps of {which}. Dotted lines were pruned, dashed ones failed."
     if best in study.curves:
         caption += " The thick line is the best trial."
-    return Chart(
-        caption + axis.remark, {"data": traces, "layout": layout("step", study.objective.metric, yaxis=axis.settings)}
-    )
+    return Chart(caption + axis.remark, Axis("step", "count"), axis.titled(study.objective.metric), series)
 
 
-def _curve(study: Study, trial: Trial, *, highlighted: bool) -> Figure:
+def _curve(study: Study, trial: Trial, *, highlighted: bool) -> Series:
     steps = study.curves[trial.number]
-    dash = {TrialState.PRUNED: "dot", TrialState.FAILED: "dash"}.get(trial.state, "solid")
-    colour = GREEN if highlighted else COLOURS[trial.state]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [step for step, _ in steps],
-        "y": [value if math.isfinite(value) else None for _, value in steps],
-        "customdata": [trial.number] * len(steps),
-        "hoverinfo": "text",
-        "line": {"color": colour, "width": 3 if highlighted else 1.2, "dash": dash},
-        "opacity": 1.0 if highlighted else 0.55,
-    }
+    return Series(
+        "line",
+        f"best: trial {trial.number}" if highlighted else trial.state.value,
+        [step for step, _ in steps],
+        [value if math.isfinite(value) else None for _, value in steps],
+        trials=[trial.number],
+        colour="green" if highlighted else COLOURS[trial.state],
+        dash=_DASHES.get(trial.state, "solid"),
+        size=3.0 if highlighted else 1.2,
+        opacity=1.0 if highlighted else 0.55,
+    )
 
 
 def timeline(study: Study) -> Chart | None:
@@ -255,40 +235,28 @@ def timeline(study: Study) -> Chart | None:
     rows = _rows(shown)
     start = spans[0][0]
     unit, seconds = time_unit(max(end for _, end, _ in spans) - start)
-    traces = []
+    series = []
     for state in TrialState:
-        group = [
-            (begin, end, trial, row)
-            for (begin, end, trial), row in zip(shown, rows, strict=True)
-            if trial.state is state
-        ]
+        group = [(*span, row) for span, row in zip(shown, rows, strict=True) if span[2].state is state]
         if group:
-            traces.append(
-                {
-                    "type": "bar", "orientation": "h", "name": state.value, "width": 0.82, "hoverinfo": "text",
-                    "base": [(begin - start) / seconds for begin, _, _, _ in group],
-                    "x": [(end - begin) / seconds for begin, end, _, _ in group], "y": [row for _, _, _, row in group],
-                    "customdata": [trial.number for _, _, trial, _ in group],
-                    "text": [str(trial.number) for _, _, trial, _ in group],
-                    "textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "constraintext": "none",
-                    "textfont": {"color": "#ffffff"},
-                    "marker": {"color": COLOURS[state], "pattern": hatched(_PATTERNS.get(state, ""))},
-                }
-            )  # fmt: skip
+            bars = Series(
+                "spans",
+                state.value,
+                y=[row for *_, row in group],
+                low=[(begin - start) / seconds for begin, *_ in group],
+                high=[(end - start) / seconds for _, end, *_ in group],
+                trials=[trial.number for _, _, trial, _ in group],
+                colour=COLOURS[state],
+                pattern=_SPAN_PATTERNS.get(state, ""),
+            )
+            series.append(bars)
     lanes = max(rows) + 1
-    axis = {"autorange": "reversed", "showticklabels": False, "showgrid": False, "zeroline": False}
-    drawn = layout(f"{unit} since the first start", "side by side", 110 + min(24 * lanes, 600), yaxis=axis)
     part = f"the last {MAX_BARS:,} of {len(spans):,} trials" if len(spans) > len(shown) else "each trial"
     caption = (
         f"When {part} ran, one bar each, at most {lanes} at a time. Of a trial that was tried again, the last attempt."
     )
-    return Chart(
-        caption,
-        {"data": traces, "layout": {**drawn, "barmode": "overlay", "uniformtext": {"mode": "hide", "minsize": 9}}},
-    )
-
-
-_PATTERNS = {TrialState.FAILED: "x", TrialState.PRUNED: "/", TrialState.CANCELLED: ".", TrialState.RUNNING: "-"}
+    height = 110 + min(24 * lanes, 600)
+    return Chart(caption, Axis(f"{unit} since the first start"), Axis("side by side", "rows"), series, height)
 
 
 def _rows(spans: Sequence[tuple[float, float, Trial]]) -> list[int]:

@@ -6,15 +6,13 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from cloudtune.costs.views import RunCost
-from cloudtune.report.looks import GREEN, MANY, RED, Chart, Figure, layout, marker, points, time_unit
+from cloudtune.report.figures import Axis, Chart, Series
+from cloudtune.report.looks import points, time_unit
 from cloudtune.report.study import Study
 from cloudtune.store.records import Trial, TrialState
 
 _FAR = 4
 """How many times what is spent a budget may be and still lie within the axis."""
-
-_SPENT_LINE = {"color": GREEN, "shape": "hv", "width": 2.5}
-_BUDGET_LINE = {"color": RED, "width": 1.5, "dash": "dash"}
 
 
 class _Payment(NamedTuple):
@@ -41,13 +39,14 @@ def spending(study: Study) -> Chart | None:
     x = [(each.when - start) / seconds for each in paid]
     y = [float(total) for total in accumulate(each.amount for each in paid)]
     end = max(x[-1], (study.latest - start) / seconds)
-    lines = [_line("spent", [0.0, *x, end], [0.0, *y, y[-1] + float(cost.driver)], _SPENT_LINE)]
+    lines = [Series("steps", "spent", [0.0, *x, end], [0.0, *y, y[-1] + float(cost.driver)], colour="green", size=2.5)]
     if cost.limit is not None:
-        lines.append(_line("budget", [0.0, end], [float(cost.limit)] * 2, _BUDGET_LINE))
-    axis, remark = _axis(cost)
-    drawn = layout(f"{unit} since the first start", f"spent, {cost.currency}", yaxis=axis)
+        limit = float(cost.limit)
+        lines.append(Series("line", "budget", [0.0, end], [limit, limit], colour="red", size=1.5, dash="dash"))
+    limits, remark = _limits(cost)
     caption = f"What the trials have cost together, as their attempts ended: {cost}.{remark}"
-    return Chart(caption, {"data": [*lines, *_markers(paid, x, y)], "layout": drawn})
+    axes = Axis(f"{unit} since the first start"), Axis(f"spent, {cost.currency}", limits=limits)
+    return Chart(caption, *axes, [*lines, *_markers(paid, x, y)])
 
 
 def _payments(trial: Trial, latest: float) -> Iterator[_Payment]:
@@ -58,23 +57,20 @@ def _payments(trial: Trial, latest: float) -> Iterator[_Payment]:
             yield _Payment(latest if over is None else over, charge.amount, trial)
 
 
-def _line(name: str, x: Sequence[float], y: Sequence[float], looks: Figure) -> Figure:
-    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": looks, "hoverinfo": "skip"}
+def _limits(cost: RunCost) -> tuple[tuple[float, float] | None, str]:
+    """Return the range of an axis of money, and a sentence for the caption if the budget is outside of it."""
+    outside = cost.limit is not None and cost.spent > 0 and cost.limit > _FAR * cost.spent
+    most = 1.06 * float(cost.spent if outside or cost.limit is None else max(cost.spent, cost.limit))
+    remark = " The budget lies outside of the axis; a double click shows it." if outside else ""
+    return ((0.0, most) if most else None), remark
 
 
-def _axis(cost: RunCost) -> tuple[Figure, str]:
-    """Return the axis of money, and a sentence for the caption if the budget is outside of it."""
-    if cost.limit is None or not cost.spent or cost.limit <= _FAR * cost.spent:
-        return {"rangemode": "tozero"}, ""
-    return {"range": [0.0, 1.06 * float(cost.spent)]}, " The budget lies outside of the axis; a double click shows it."
-
-
-def _markers(paid: Sequence[_Payment], x: Sequence[float], y: Sequence[float]) -> Iterator[Figure]:
-    """Yield a trace for each state, with a point for each attempt of its trials."""
-    size = 8 if len(paid) < 300 else 5
+def _markers(paid: Sequence[_Payment], x: Sequence[float], y: Sequence[float]) -> Iterator[Series]:
+    """Yield a series for each state, with a point for each attempt of its trials."""
+    size = 8.0 if len(paid) < 300 else 5.0
     for state in TrialState:
         group = [at for at, each in enumerate(paid) if each.trial.state is state]
         if group:
-            trials = [paid[at].trial for at in group]
-            trace = points(trials, [x[at] for at in group], [y[at] for at in group], fast=len(paid) > MANY)
-            yield {**trace, "name": state.value, "marker": marker(state, size)}
+            yield points(
+                [paid[at].trial for at in group], [x[at] for at in group], [y[at] for at in group], state, size
+            )

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from cloudtune.report.looks import BLUE, Chart, Figure
-from cloudtune.report.parameters import across
+from cloudtune.report.figures import Axis, Chart, Series
+from cloudtune.report.parameters import by_parameter
 from cloudtune.report.study import Study
 from cloudtune.report.tables import table
 from cloudtune.report.words import number, scalar
@@ -14,8 +14,6 @@ from cloudtune.space.space import Values
 
 MAX_EFFECTS = 6
 """Most parameters whose effect is drawn; of more, the most important."""
-
-_BAND = "rgba(40,120,181,0.18)"
 
 
 def expectations(study: Study) -> str:
@@ -73,34 +71,24 @@ def effects_caption(study: Study, shown: Sequence[tuple[str, Chart]]) -> str:
     )
 
 
-def _limits(study: Study, shown: Sequence[Effect]) -> Figure:
-    """Return the settings of an axis with the same range in all charts."""
+def _limits(study: Study, shown: Sequence[Effect]) -> tuple[float, float] | None:
+    """Return the range of the objective in all charts; None where no value is finite."""
     values = [study.sign * value for effect in shown for value in (*effect.low, *effect.high) if math.isfinite(value)]
     if not values:
-        return {}
+        return None
     margin = 0.05 * (max(values) - min(values)) or 1e-9
-    return {"range": [min(values) - margin, max(values) + margin]}
+    return min(values) - margin, max(values) + margin
 
 
-def _chart(study: Study, effect: Effect, limits: Figure) -> Chart:
+def _chart(study: Study, effect: Effect, limits: tuple[float, float] | None) -> Chart:
     dimension = study.space.dimensions[effect.dimension]
     ends = [[study.sign * value for value in each] for each in (effect.low, effect.high)]
+    low, high = ([choice(pair) for pair in zip(*ends, strict=True)] for choice in (min, max))
     middle = [study.sign * value for value in effect.losses]
-    plotted: Figure = {"x": effect.positions, "hoverinfo": "skip", "type": "scatter"}
     if dimension.axis.ordered:
-        band = {**plotted, "mode": "lines", "line": {"width": 0}}
-        traces = [
-            {**band, "y": ends[0]},
-            {**band, "y": ends[1], "fill": "tonexty", "fillcolor": _BAND},
-            {**plotted, "y": middle, "mode": "lines", "line": {"color": BLUE, "width": 2}},
-        ]
+        band = Series("band", "", effect.positions, low=low, high=high, opacity=0.18)
+        series = [band, Series("line", "", effect.positions, middle)]
     else:
-        low, high = ([min(pair) for pair in zip(*ends, strict=True)], [max(pair) for pair in zip(*ends, strict=True)])
-        error = {
-            "type": "data", "symmetric": False, "color": BLUE, "thickness": 1.5,
-            "array": [end - value for end, value in zip(high, middle, strict=True)],
-            "arrayminus": [value - end for end, value in zip(low, middle, strict=True)],
-        }  # fmt: skip
-        traces = [{**plotted, "y": middle, "mode": "markers", "marker": {"color": BLUE, "size": 8}, "error_y": error}]
+        series = [Series("points", "", effect.positions, middle, low=low, high=high, size=8)]
     caption = f"{study.objective.metric} by {dimension.key}, as the model expects it."
-    return Chart(caption, {"data": traces, "layout": across(study, dimension, 260, limits)})
+    return by_parameter(caption, study, dimension, series, Axis(limits=limits), 260)

@@ -46,7 +46,7 @@
     if (trace.customdata) dress.hovertext = trace.customdata.map(hover);
     if (trace.type === "scattergl" && !hasGraphics) dress.type = "scatter";
     // The best lines stand out most: bright on a dark page, dark on a light one.
-    if (trace.type === "parcoords" && !isDark()) dress.line = { ...trace.line, reversescale: !trace.line.reversescale };
+    if (trace.type === "parcoords") dress.line = { ...trace.line, reversescale: isDark() };
     return dress;
   }
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from cloudtune.plugins.version import __version__
 from cloudtune.report import charts, costs, model, parameters, tables
-from cloudtune.report.looks import Chart, Figure
+from cloudtune.report.figures import Drawing
+from cloudtune.report.plotly_figures import Figure, plotly_figure
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment
 
@@ -155,15 +156,14 @@ def _caption(text: str) -> str:
     return f'<p class="caption">{escape(text)}</p>'
 
 
-def _chart(figures: dict[str, Figure], name: str, chart: Chart, *, shared_caption: bool = False) -> str:
+def _chart(figures: dict[str, Figure], name: str, chart: Drawing, *, shared_caption: bool = False) -> str:
     """Add a chart to the figures and return its HTML element, without a caption if several charts share one."""
-    figures[name] = chart.figure
-    height = int(chart.figure["layout"]["height"])
+    figures[name] = plotly_figure(chart)
     caption = escape(chart.caption)
     shown = f"<figcaption>{caption}</figcaption>" if not shared_caption else ""
     return (
         f'<figure>{shown}<div class="chart" id="chart-{name}" role="img" aria-label="{caption}"'
-        f' style="height:{height}px"></div></figure>'
+        f' style="height:{chart.height}px"></div></figure>'
     )
 
 

@@ -1,12 +1,14 @@
 """Charts of the parameters: parallel coordinates, and the objective by each parameter."""
 
 import math
+from dataclasses import replace
 from statistics import quantiles
 
-from cloudtune.report.looks import BLUE, Chart, Figure, ValueAxis, layout, marker, points, spread, value_axis
+from cloudtune.report.figures import Axis, Chart, Parallel, ParallelAxis, Series
+from cloudtune.report.looks import ValueAxis, points, spread, value_axis
 from cloudtune.report.study import Study, choose
 from cloudtune.report.ticks import ticks
-from cloudtune.report.words import plain, short
+from cloudtune.report.words import short
 from cloudtune.space.space import Dimension
 from cloudtune.store.records import Trial, TrialState
 
@@ -25,9 +27,6 @@ _POINTS = 1500
 
 _ABSENT = -0.12
 """The position on an axis of trials without the parameter, below the lowest value."""
-
-# From worst to best on a dark page, where the best is brightest; the page reverses it on a light background.
-_SCALE = [[0.0, "#3d3a8c"], [0.35, "#2878b5"], [0.65, "#21a58a"], [1.0, "#f6d746"]]
 
 
 def _varying(study: Study, most: int) -> list[Dimension]:
@@ -53,7 +52,7 @@ def _position(dimension: Dimension, trial: Trial) -> float | None:
     return position + spread(trial.number, 0.3 / (dimension.axis.size or 1))
 
 
-def parallel(study: Study) -> Chart | None:
+def parallel(study: Study) -> Parallel | None:
     """Return the chart of completed trials as lines through their parameters; None for fewer than two trials."""
     trials = choose(study.ranked, MAX_LINES)[::-1]  # the best are drawn last, on top
     dimensions = _varying(study, MAX_AXES)
@@ -65,27 +64,25 @@ def parallel(study: Study) -> Chart | None:
     if study.job.constraints:
         axes.append(_feasible_axis(study, trials))
     axes.append(_objective_axis(study, values, axis))
-    line = {
-        "color": _colours(study, trials, axes[-1]["values"]),
-        "colorscale": _SCALE,
-        "reversescale": study.objective.goal == "minimize",
-        "showscale": False,
-    }
-    trace = {"type": "parcoords", "dimensions": axes, "line": line, "labelangle": -15 if len(axes) > 6 else 0}
-    figure = {"data": [trace], "layout": {"height": 440, "margin": {"l": 92, "r": 60, "t": 84, "b": 28}}}
-    return Chart(_parallel_caption(study, trials, dimensions, axis), figure)
+    numbers = [trial.number for trial in trials]
+    return Parallel(_parallel_caption(study, trials, dimensions, axis), axes, numbers, _shades(study, trials, axes[-1]))
 
 
-def _feasible_axis(study: Study, trials: list[Trial]) -> Figure:
+def _feasible_axis(study: Study, trials: list[Trial]) -> ParallelAxis:
     """Return the axis on which feasible trials lie apart from the others; a selection on it shows either alone."""
     values = [0.0 if study.why_infeasible(trial) else 1.0 for trial in trials]
-    return {"label": "feasible", "values": values, "range": [-0.1, 1.1], "tickvals": [0, 1], "ticktext": ["no", "yes"]}
+    return ParallelAxis("feasible", values, (-0.1, 1.1), ((0.0, "no"), (1.0, "yes")))
 
 
-def _colours(study: Study, trials: list[Trial], values: list[float]) -> list[float]:
-    """Return what the colours of lines are by: the objective, and for infeasible trials its worst value."""
-    worst = max(values) if study.objective.goal == "minimize" else min(values)
-    return [worst if study.why_infeasible(trial) else value for trial, value in zip(trials, values, strict=True)]
+def _shades(study: Study, trials: list[Trial], objective: ParallelAxis) -> list[float]:
+    """Return how good trials are by the objective's axis, from 0 to 1; infeasible ones are as the worst."""
+    low, high = min(objective.values), max(objective.values)
+    width = (high - low) or 1.0
+    heights = [(value - low) / width for value in objective.values]
+    return [
+        0.0 if study.why_infeasible(trial) else 1.0 - height if study.objective.goal == "minimize" else height
+        for trial, height in zip(trials, heights, strict=True)
+    ]
 
 
 def _within(value: float, axis: ValueAxis) -> float:
@@ -94,31 +91,24 @@ def _within(value: float, axis: ValueAxis) -> float:
     return min(max(value, low), high)
 
 
-def _objective_axis(study: Study, values: list[float], axis: ValueAxis) -> Figure:
-    label = plain(short(study.objective.metric))
-    if axis.settings.get("type") != "log":
-        return {"label": label, "values": values}
+def _objective_axis(study: Study, values: list[float], axis: ValueAxis) -> ParallelAxis:
+    label = short(study.objective.metric)
+    if not axis.log:
+        return ParallelAxis(label, values, (min(values), max(values)))
     powers = [math.log10(value) for value in values]
     marks = range(math.ceil(min(powers)), math.floor(max(powers)) + 1)
-    return {
-        "label": label,
-        "values": powers,
-        "tickvals": list(marks),
-        "ticktext": [f"{10.0**mark:g}" for mark in marks],
-    }
+    return ParallelAxis(label, powers, (min(powers), max(powers)), [(float(mark), f"{10.0**mark:g}") for mark in marks])
 
 
-def _parallel_axis(dimension: Dimension, trials: list[Trial]) -> Figure:
+def _parallel_axis(dimension: Dimension, trials: list[Trial]) -> ParallelAxis:
     positions = [_position(dimension, trial) for trial in trials]
     absent = any(position is None for position in positions)
-    marks = [*([(_ABSENT, "absent")] if absent else []), *ticks(dimension, 7)]
-    return {
-        "label": plain(short(dimension.key)),
-        "values": [_ABSENT if position is None else position for position in positions],
-        "range": [_ABSENT - 0.02 if absent else 0.0, 1.0],
-        "tickvals": [position for position, _ in marks],
-        "ticktext": [text for _, text in marks],
-    }
+    return ParallelAxis(
+        short(dimension.key),
+        [_ABSENT if position is None else position for position in positions],
+        (_ABSENT - 0.02 if absent else 0.0, 1.0),
+        [*([(_ABSENT, "absent")] if absent else []), *ticks(dimension, 7)],
+    )
 
 
 def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimension], axis: ValueAxis) -> str:
@@ -126,7 +116,7 @@ def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimens
     caption = f"{few} completed trials, each a line through its parameters to its {study.objective.metric}; the stronger the colour stands out, the better."
     if study.job.constraints:
         caption += " Trials that violate a constraint have the colour of the worst."
-    if "range" in axis.settings:
+    if axis.limits is not None:
         caption += " Outliers are drawn at the end of its axis."
     if len(dimensions) < len(_varying(study, len(study.space.dimensions))):
         caption += f" The {len(dimensions)} most important parameters are shown."
@@ -149,63 +139,64 @@ def slices_caption(study: Study, shown: list[tuple[str, Chart]]) -> str:
     """Return the common caption of the charts of `slices`."""
     caption = f"The {study.objective.metric} by the value of each parameter, on the parameter's own scale."
     most = max(
-        (sum(len(trace["x"]) for trace in chart.figure["data"] if "customdata" in trace) for _, chart in shown),
+        (sum(len(series.trials) for series in chart.series) for _, chart in shown),
         default=0,
     )
     if most < len(study.values) and most:
         caption += f" Up to {most:,} of {len(study.values):,} trials are drawn, the best among them."
     if len(shown) < len(_varying(study, len(study.space.dimensions))):
         caption += f" The {len(shown)} most important parameters are shown."
-    if any(trace["type"] == "box" for _, chart in shown for trace in chart.figure["data"]):
+    if any(series.mark == "boxes" for _, chart in shown for series in chart.series):
         caption += " Boxes span the middle half of the completed trials, with their median."
     return caption + value_axis(study.values.values(), study.objective.goal).remark
 
 
 def _slice(study: Study, dimension: Dimension, trials: list[Trial], axis: ValueAxis) -> Chart:
     placed = [(position, trial) for trial in trials if (position := _position(dimension, trial)) is not None]
-    traces = [] if dimension.axis.ordered else _boxes(study, dimension)
+    series = [] if dimension.axis.ordered else _boxes(study, dimension)
     for state in TrialState:
         group = [(position, trial) for position, trial in placed if trial.state is state]
         if group:
             found = [trial for _, trial in group]
-            trace = points(found, [position for position, _ in group], [study.values[trial.number] for trial in found])
-            traces.append({**trace, "name": state.value, "marker": marker(state, 6, 0.65)})
+            values = [study.values[trial.number] for trial in found]
+            series.append(points(found, [position for position, _ in group], values, state, 6.0, 0.65))
     caption = f"{study.objective.metric} by {dimension.key}: {len(placed):,} trials."
-    return Chart(caption, {"data": traces, "layout": across(study, dimension, 290, _same_range(axis))})
+    losses = Axis(kind="log" if axis.log else "linear", limits=_same_range(axis))
+    return by_parameter(caption, study, dimension, series, losses, 290)
 
 
-def across(study: Study, dimension: Dimension, height: int, losses: Figure) -> Figure:
-    """Return the layout of a chart of the objective by one parameter.
+def by_parameter(
+    caption: str, study: Study, dimension: Dimension, series: list[Series], losses: Axis, height: int
+) -> Chart:
+    """Return a chart of the objective by one parameter.
 
     Args:
+        caption: of the chart.
         study: of the run.
         dimension: whose positions, from 0 to 1, are on the x axis, with its values at the ticks.
+        series: of the chart.
+        losses: the y axis, which gets the objective's name.
         height: in pixels.
-        losses: the y axis.
     """
-    marks = ticks(dimension, 5, 10)
-    axis = {
-        "tickvals": [position for position, _ in marks],
-        "ticktext": [plain(text) for _, text in marks],
-        "range": [-0.04, 1.04],
-        "zeroline": False,
-    }
-    drawn = layout(dimension.key, study.objective.metric, height, xaxis=axis, yaxis=losses)
-    return {**drawn, "margin": {"l": 58, "r": 8, "t": 8, "b": 48}, "showlegend": False}
+    across = Axis(short(dimension.key, 40), limits=(-0.04, 1.04), ticks=ticks(dimension, 5, 10))
+    up = replace(losses, title=short(study.objective.metric, 30))
+    return Chart(caption, across, up, series, height, legend=False)
 
 
-def _same_range(axis: ValueAxis) -> Figure:
-    """Return the settings of the objective's axis with the same range in all charts."""
-    if axis.low is None or axis.high is None or "range" in axis.settings:
-        return axis.settings
-    low, high = (math.log10(axis.low), math.log10(axis.high)) if axis.settings else (axis.low, axis.high)
+def _same_range(axis: ValueAxis) -> tuple[float, float] | None:
+    """Return the limits of the objective's axis, the same in all charts."""
+    if axis.low is None or axis.high is None or axis.limits is not None:
+        return axis.limits
+    low, high = (math.log10(axis.low), math.log10(axis.high)) if axis.log else (axis.low, axis.high)
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-    limits = [low - margin, high + margin]
-    return {**axis.settings, "range": limits} if all(map(math.isfinite, limits)) else axis.settings
+    limits = low - margin, high + margin
+    if not all(map(math.isfinite, limits)):
+        return None
+    return (10.0 ** limits[0], 10.0 ** limits[1]) if axis.log else limits
 
 
-def _boxes(study: Study, dimension: Dimension) -> list[Figure]:
-    """Return a trace of boxes for the values that at least five completed trials have; [] for none."""
+def _boxes(study: Study, dimension: Dimension) -> list[Series]:
+    """Return a series of boxes for the values that at least five completed trials have; [] for none."""
     groups: dict[int, list[float]] = {}
     size = dimension.axis.size or 1
     for trial in study.ranked:
@@ -216,12 +207,7 @@ def _boxes(study: Study, dimension: Dimension) -> list[Figure]:
     if not enough:
         return []
     quarters = [quantiles(values, n=4, method="inclusive") for values in enough.values()]
-    return [
-        {
-            "type": "box", "x": [(index + 0.5) / size for index in enough], "width": 0.6 / size, "hoverinfo": "skip",
-            **{name: [each[place] for each in quarters] for place, name in enumerate(("q1", "median", "q3"))},
-            "lowerfence": [min(values) for values in enough.values()],
-            "upperfence": [max(values) for values in enough.values()],
-            "line": {"color": BLUE, "width": 1}, "fillcolor": "rgba(40,120,181,0.12)",
-        }
-    ]  # fmt: skip
+    low, middle, high = (list(each) for each in zip(*quarters, strict=True))
+    ends = [(min(values), max(values)) for values in enough.values()]
+    places = [(index + 0.5) / size for index in enough]
+    return [Series("boxes", "", places, middle, low=low, high=high, far=ends, size=0.6 / size, opacity=0.12)]

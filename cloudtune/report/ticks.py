@@ -7,13 +7,11 @@ axis is drawn as log, steps and categories have equal distances. The ticks label
 import math
 from collections.abc import Iterable, Iterator
 
+from cloudtune.report.figures import Tick
 from cloudtune.report.words import scalar, short
 from cloudtune.space.axes import ListedAxis
 from cloudtune.space.parameters import Float, Int, Scalar
 from cloudtune.space.space import Dimension
-
-Tick = tuple[float, str]
-"""A position from 0 to 1 and its label."""
 
 _NEAR = 0.05
 """The least distance of two ticks, so that labels do not overlap."""

@@ -9,7 +9,7 @@ import pytest
 from cloudtune.planning.plan import Plan
 from cloudtune.report import model
 from cloudtune.report.charts import importances
-from cloudtune.report.looks import Chart
+from cloudtune.report.figures import Chart
 from cloudtune.report.parameters import parallel
 from cloudtune.report.study import Study
 from cloudtune.report.words import number
@@ -52,11 +52,11 @@ def test_the_view_is_in_the_values_of_the_objective_whatever_its_goal(goal: str)
     assert f"trial {study.best.number if study.best else ''}, the best" in text
     shown_effects = model.effects(study)
     assert sorted(key for key, _ in shown_effects) == ["kind", "x"]
-    line = next(chart for key, chart in shown_effects if key == "x").figure["data"]
-    low, high, middle = (trace["y"] for trace in line)
-    assert all(min(pair) <= value <= max(pair) for *pair, value in zip(low, high, middle, strict=True))
+    band, line = next(chart for key, chart in shown_effects if key == "x").series
+    middle = [value for value in line.y if value is not None]
+    assert all(low <= value <= high for low, high, value in zip(band.low, band.high, middle, strict=True))
     turn = middle.index(min(middle) if goal == "minimize" else max(middle))
-    assert line[2]["x"][turn] == pytest.approx(0.3, abs=0.11)
+    assert line.x[turn] == pytest.approx(0.3, abs=0.11)
 
 
 def test_with_constraints_the_best_is_looked_for_within_them_and_feasible_trials_lie_apart() -> None:
@@ -67,10 +67,9 @@ def test_with_constraints_the_best_is_looked_for_within_them_and_feasible_trials
     assert "the best within the constraints" in model.expectations(study)
     chart = parallel(study)
     assert chart is not None
-    axes = {axis["label"]: axis for axis in chart.figure["data"][0]["dimensions"]}
-    values, colours = axes["feasible"]["values"], chart.figure["data"][0]["line"]["color"]
+    values = next(axis.values for axis in chart.axes if axis.label == "feasible")
     assert set(values) == {0.0, 1.0}
-    assert {colour for colour, value in zip(colours, values, strict=True) if value == 0.0} == {max(colours)}
+    assert {shade for shade, value in zip(chart.shades, values, strict=True) if value == 0.0} == {0.0}
 
 
 def test_few_trials_give_a_sentence_and_no_charts() -> None:
@@ -82,9 +81,10 @@ def test_few_trials_give_a_sentence_and_no_charts() -> None:
 def test_whiskers_span_the_bar_of_each_importance() -> None:
     chart = importances(study_of("minimize", 300))
     assert isinstance(chart, Chart)
-    (bar,) = chart.figure["data"]
-    assert all(value >= 0 for side in ("array", "arrayminus") for value in bar["error_x"][side])
-    assert any(value > 0 for value in bar["error_x"]["arrayminus"])
+    (bars,) = chart.series
+    ends = list(zip(bars.low, bars.x, bars.high, strict=True))
+    assert all(value is not None and low <= value <= high for low, value, high in ends)
+    assert any(value is not None and low < value for low, value, _ in ends)
 
 
 def test_repetitions_are_no_trials_of_the_model() -> None:

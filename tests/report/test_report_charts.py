@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from cloudtune.planning.plan import Plan
 from cloudtune.report import charts, costs, parameters, tables
-from cloudtune.report.looks import Chart, value_axis
+from cloudtune.report.figures import Chart, Parallel, ParallelAxis, Series
+from cloudtune.report.looks import value_axis
 from cloudtune.report.study import MAX_CURVES, MAX_STEPS, Study, choose, study_of
 from cloudtune.report.ticks import ticks
 from cloudtune.report.words import count, options, short
@@ -59,53 +60,56 @@ def trial(
     return Trial(number, {"x": 0.5, "kind": "a"} if values is None else values, state, metrics, **times)
 
 
-def traces(chart: Chart | None) -> dict[str, Any]:
-    """The traces of a chart by their names."""
+def named(chart: Chart | None) -> dict[str, Series]:
+    """The series of a chart by their names."""
     assert chart is not None
-    return {trace.get("name", ""): trace for trace in chart.figure["data"]}
+    return {series.name: series for series in chart.series}
+
+
+def axes_of(chart: Parallel | None) -> dict[str, ParallelAxis]:
+    """The axes of parallel coordinates by their labels."""
+    assert chart is not None
+    return {axis.label: axis for axis in chart.axes}
 
 
 # The course of the objective
 
 
 def test_trials_stand_in_the_order_in_which_they_ended() -> None:
-    found = traces(
-        charts.history(study([trial(0, 3.0, ended=9.0), trial(1, 2.0, ended=5.0), trial(2, 1.0, ended=7.0)]))
-    )
-    assert found["completed"]["customdata"] == [1, 2, 0]
-    assert found["completed"]["x"] == [1, 2, 3]
+    found = named(charts.history(study([trial(0, 3.0, ended=9.0), trial(1, 2.0, ended=5.0), trial(2, 1.0, ended=7.0)])))
+    assert found["completed"].trials == [1, 2, 0]
+    assert found["completed"].x == [1, 2, 3]
 
 
 @pytest.mark.parametrize(("goal", "line"), [("minimize", [3.0, 1.0, 1.0]), ("maximize", [3.0, 4.0, 4.0])])
 def test_the_best_so_far_follows_the_goal_and_only_completed_trials(goal: str, line: list[float]) -> None:
     trials = [trial(0, 3.0), trial(1, 4.0), trial(2, 0.5, PRUNED), trial(3, 9.0, PRUNED), trial(4, 1.0), trial(5, 2.0)]
-    found = traces(charts.history(study(trials, goal=goal)))
-    assert found["best so far"]["y"] == line
-    assert found["best so far"]["x"][-1] == len(trials)
+    found = named(charts.history(study(trials, goal=goal)))
+    assert found["best so far"].y == line
+    assert found["best so far"].x[-1] == len(trials)
 
 
 @pytest.mark.parametrize(("goal", "edge"), [("minimize", 3.0), ("maximize", 1.0)])
 def test_trials_without_a_value_stand_at_the_worse_edge(goal: str, edge: float) -> None:
     trials = [trial(0, 1.0), trial(1, 3.0), trial(2, 0.0, FAILED), trial(3, math.nan, PRUNED)]
     chart = charts.history(study(trials, goal=goal))
-    assert traces(chart)["failed"]["y"] == [edge]
-    assert traces(chart)["pruned"]["y"] == [edge]
+    assert named(chart)["failed"].y == [edge]
+    assert named(chart)["pruned"].y == [edge]
     assert chart is not None
     assert "2 trials without a value" in chart.caption
 
 
 def test_every_state_has_a_symbol_of_its_own() -> None:
     trials = [trial(number, 1.0, state) for number, state in enumerate(TrialState) if state.ended]
-    symbols = [
-        trace["marker"]["symbol"] for trace in traces(charts.history(study(trials))).values() if "marker" in trace
-    ]
+    symbols = [each.symbol for each in named(charts.history(study(trials))).values() if each.mark == "points"]
     assert len(symbols) == len(set(symbols)) == 4
 
 
 def test_an_outlier_leaves_what_is_seen_and_the_caption_says_so() -> None:
     values = [0.5 + 0.01 * number for number in range(20)] + [40.0]
     axis = value_axis(values, "minimize")
-    low, high = axis.settings["range"]
+    assert axis.limits is not None
+    low, high = axis.limits
     assert low < min(values)
     assert values[-2] < high < values[-1]
     assert "Outliers" in axis.remark
@@ -113,7 +117,8 @@ def test_an_outlier_leaves_what_is_seen_and_the_caption_says_so() -> None:
 
 def test_losses_of_many_magnitudes_get_a_log_axis() -> None:
     axis = value_axis([10.0**-power for power in range(6)], "minimize")
-    assert axis.settings == {"type": "log"}
+    assert axis.log
+    assert axis.limits is None
     assert "logarithmic" in axis.remark
 
 
@@ -123,7 +128,7 @@ def test_every_axis_shows_the_best_value(values: list[float], goal: str) -> None
     axis = value_axis(values, goal)
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
-        assert axis.settings == {}
+        assert axis.low is axis.limits is None
         return
     assert axis.low is not None
     assert axis.high is not None
@@ -148,8 +153,8 @@ def test_the_front_is_told_from_what_is_beaten() -> None:
     for each, (_, speed) in zip(trials, points, strict=True):
         each.metrics["speed"] = speed
     (chart,) = charts.front(Study(study([]).record, job, Plan("local", "driven", {}), trials))
-    assert traces(chart)["Pareto front"]["customdata"] == [0, 1]
-    assert traces(chart)["beaten by another"]["customdata"] == [2, 3]
+    assert named(chart)["Pareto front"].trials == [0, 1]
+    assert named(chart)["beaten by another"].trials == [2, 3]
 
 
 def test_a_single_objective_has_no_front() -> None:
@@ -177,19 +182,21 @@ def test_an_absent_parameter_stands_below_its_axis() -> None:
     trials = [trial(0, 1.0), trial(1, 2.0, values={"x": 0.1, "kind": "b", "size": 4})]
     chart = parameters.parallel(study(trials))
     assert chart is not None
-    axes = {axis["label"]: axis for axis in chart.figure["data"][0]["dimensions"]}
-    assert axes["size"]["values"] == [0.875, -0.12]  # the best is drawn last
-    assert axes["size"]["ticktext"] == ["absent", "1", "2", "3", "4"]
-    assert axes["size"]["range"][0] < -0.12
-    assert "absent" not in axes["x"]["ticktext"]
-    assert axes["loss"]["values"] == [2.0, 1.0]
+    axes = axes_of(chart)
+    assert axes["size"].values == [0.875, -0.12]  # the best is drawn last
+    assert [text for _, text in axes["size"].ticks] == ["absent", "1", "2", "3", "4"]
+    assert axes["size"].limits[0] < -0.12
+    assert "absent" not in [text for _, text in axes["x"].ticks]
+    assert axes["loss"].values == [2.0, 1.0]
+    assert chart.trials == [1, 0]
+    assert chart.shades == [0.0, 1.0]
 
 
 def test_a_value_that_the_space_does_not_have_is_drawn_as_absent() -> None:
     chart = parameters.parallel(study([trial(0, 1.0), trial(1, 2.0, values={"x": 7.0, "kind": "zzz"})]))
     assert chart is not None
-    axes = {axis["label"]: axis for axis in chart.figure["data"][0]["dimensions"]}
-    assert axes["x"]["values"] == [-0.12, 0.5]
+    axes = axes_of(chart)
+    assert axes["x"].values == [-0.12, 0.5]
 
 
 def test_many_parameters_are_cut_to_the_most_important() -> None:
@@ -199,7 +206,7 @@ def test_many_parameters_are_cut_to_the_most_important() -> None:
     found = study(trials, space=space)
     chart, shown = parameters.parallel(found), parameters.slices(found)
     assert chart is not None
-    labels = [axis["label"] for axis in chart.figure["data"][0]["dimensions"]]
+    labels = [axis.label for axis in chart.axes]
     assert len(labels) == parameters.MAX_AXES + 1
     assert "x39" in labels
     assert "12 most important" in chart.caption
@@ -209,24 +216,25 @@ def test_many_parameters_are_cut_to_the_most_important() -> None:
 
 def test_the_slices_share_one_range_of_the_objective() -> None:
     trials = [trial(0, 1.0), trial(1, 2.0, values={"x": 0.1, "kind": "b", "size": 4})]
-    ranges = [chart.figure["layout"]["yaxis"]["range"] for _, chart in parameters.slices(study(trials))]
-    assert len(ranges) == 3
-    assert ranges[0] == ranges[1] == ranges[2]
-    assert ranges[0][0] < 1.0
-    assert ranges[0][1] > 2.0
+    limits = [chart.y.limits for _, chart in parameters.slices(study(trials))]
+    assert len(limits) == 3
+    assert limits[0] == limits[1] == limits[2]
+    assert limits[0] is not None
+    assert limits[0][0] < 1.0
+    assert limits[0][1] > 2.0
 
 
 def test_categories_with_enough_trials_have_a_box() -> None:
     trials = [trial(number, float(number)) for number in range(5)]
-    found = dict(parameters.slices(study(trials)))["kind"].figure["data"]
-    assert [(trace["x"], trace["median"]) for trace in found if trace["type"] == "box"] == [([0.25], [2.0])]
+    found = dict(parameters.slices(study(trials)))["kind"].series
+    assert [(each.x, each.y, each.far) for each in found if each.mark == "boxes"] == [([0.25], [2.0], [(0.0, 4.0)])]
 
 
 def test_equal_categories_are_spread_within_their_own_part_of_the_axis() -> None:
     trials = [trial(number, float(number)) for number in range(40)]
-    points = dict(parameters.slices(study(trials)))["kind"].figure["data"][-1]["x"]
+    points = dict(parameters.slices(study(trials)))["kind"].series[-1].x
     assert len(set(points)) == 40
-    assert all(0.0 < point < 0.5 for point in points)
+    assert all(point is not None and 0.0 < point < 0.5 for point in points)
 
 
 # Ticks
@@ -333,10 +341,10 @@ def test_trials_that_reported_once_have_no_curve() -> None:
 def test_the_best_curve_is_thick_and_pruned_ones_are_dotted() -> None:
     trials = [trial(0, 1.0), trial(1, 3.0, PRUNED), trial(2, 2.0), trial(3, None, FAILED)]
     reports = [Report(number, 1, step, 0.0, {"loss": 3.0 / step}) for number in range(4) for step in (1, 2)]
-    found = traces(charts.curves(gathered(trials, reports)))
-    assert found["best: trial 0"]["line"]["width"] > found["completed"]["line"]["width"]
-    assert found["pruned"]["line"]["dash"] == "dot"
-    assert found["failed"]["line"]["dash"] == "dash"
+    found = named(charts.curves(gathered(trials, reports)))
+    assert found["best: trial 0"].size > found["completed"].size
+    assert found["pruned"].dash == "dot"
+    assert found["failed"].dash == "dash"
 
 
 def test_of_many_curves_some_are_drawn_and_the_best_and_pruned_ones_are_among_them() -> None:
@@ -361,7 +369,7 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
 def test_a_gap_is_left_where_a_value_is_not_finite() -> None:
     reports = [Report(0, 1, step, 0.0, {"loss": loss}) for step, loss in enumerate([1.0, math.nan, math.inf, 2.0])]
     chart = charts.curves(gathered([trial(0, 2.0)], reports))
-    assert traces(chart)["best: trial 0"]["y"] == [1.0, None, None, 2.0]
+    assert named(chart)["best: trial 0"].y == [1.0, None, None, 2.0]
 
 
 # The timeline
@@ -376,13 +384,13 @@ def test_bars_of_the_timeline_never_overlap_and_take_no_more_rows_than_ran_at_on
         trial(number, 1.0, started=float(begin), ended=float(begin + length))
         for number, (begin, length) in enumerate(spans)
     ]
-    bars = traces(charts.timeline(study(trials)))["completed"]
-    rows: dict[int, list[tuple[float, float]]] = {}
-    for row, begin, length in zip(bars["y"], bars["base"], bars["x"], strict=True):
-        rows.setdefault(row, []).append((begin, begin + length))
-    for row in rows.values():
-        row.sort()
-        assert all(left[1] <= right[0] + 1e-9 for left, right in itertools.pairwise(row))
+    bars = named(charts.timeline(study(trials)))["completed"]
+    rows: dict[float | None, list[tuple[float, float]]] = {}
+    for row, begin, end in zip(bars.y, bars.low, bars.high, strict=True):
+        rows.setdefault(row, []).append((begin, end))
+    for lane in rows.values():
+        lane.sort()
+        assert all(left[1] <= right[0] + 1e-9 for left, right in itertools.pairwise(lane))
     most = max(sum(begin <= at < begin + length for begin, length in spans) for at, _ in spans)
     assert len(rows) == most
 
@@ -395,8 +403,8 @@ def test_the_timeline_speaks_in_a_unit_that_suits() -> None:
     )
     assert short_run is not None
     assert long_run is not None
-    assert short_run.figure["layout"]["xaxis"]["title"]["text"].startswith("seconds")
-    assert long_run.figure["layout"]["xaxis"]["title"]["text"].startswith("days")
+    assert short_run.x.title.startswith("seconds")
+    assert long_run.x.title.startswith("days")
 
 
 def test_nothing_that_started_has_no_timeline() -> None:
@@ -452,12 +460,12 @@ def charge(attempt: int, amount: str | None) -> Charge:
     return Charge(attempt, "m", 1, 60.0, *known)
 
 
-def spending(limit: object, *trials: Trial) -> tuple[dict[str, Any], Chart]:
+def spending(limit: object, *trials: Trial) -> tuple[dict[str, Series], Chart]:
     plain = study(list(trials))
     limits = {"limits": {"trials": 9, **({} if limit is None else {"cost": limit})}}
     chart = costs.spending(replace(plain, job=TuningJob.from_data({**plain.job.to_data(), **limits})))
     assert chart is not None
-    return traces(chart), chart
+    return named(chart), chart
 
 
 RETRIED = trial(1, 2.0, attempt=2, started=40.0, ended=70.0, charges=(charge(1, "0.5"), charge(2, "1")))
@@ -466,19 +474,21 @@ RETRIED = trial(1, 2.0, attempt=2, started=40.0, ended=70.0, charges=(charge(1, 
 def test_what_is_spent_adds_up_when_attempts_end() -> None:
     first = trial(0, 1.0, started=10.0, ended=100.0, charges=(charge(1, "2.25"),))
     found, chart = spending(None, first, RETRIED, trial(2, None, FAILED, started=100.0, ended=990.0))
-    assert found["spent"]["x"] == pytest.approx([0.0, 0.5, 1.0, 1.5, 16.5])  # minutes since the tenth second
-    assert found["spent"]["y"] == [0.0, 0.5, 1.5, 3.75, 3.75]
-    assert found["completed"]["customdata"] == [1, 1, 0]
+    assert found["spent"].x == pytest.approx([0.0, 0.5, 1.0, 1.5, 16.5])  # minutes since the tenth second
+    assert found["spent"].y == [0.0, 0.5, 1.5, 3.75, 3.75]
+    assert found["completed"].trials == [1, 1, 0]
     assert "budget" not in found
     assert chart.caption.endswith("3.75 EUR.")
-    assert chart.figure["layout"]["yaxis"]["title"]["text"] == "spent, EUR"
+    assert chart.y.title == "spent, EUR"
 
 
 @pytest.mark.parametrize(("limit", "seen"), [("EUR 2", True), (6, True), (6.01, False)])
 def test_the_budget_is_a_line_unless_it_would_flatten_what_is_spent(limit: object, seen: bool) -> None:
     found, chart = spending(limit, RETRIED)
-    assert found["budget"]["y"] == [float(str(limit).removeprefix("EUR "))] * 2
-    assert ("range" not in chart.figure["layout"]["yaxis"]) is seen
+    budget = float(str(limit).removeprefix("EUR "))
+    assert found["budget"].y == [budget] * 2
+    assert chart.y.limits is not None
+    assert (budget < chart.y.limits[1]) is seen
     assert ("outside of the axis" not in chart.caption) is seen
 
 
