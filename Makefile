@@ -1,6 +1,6 @@
 # `make` alone lists what a contributor does; each command works by itself, too.
 .DEFAULT_GOAL := help
-.PHONY: help install test complete lint format types layers check dist schema support
+.PHONY: help install test complete lint format types layers check dist schema support docs
 
 help:  ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,5 +37,8 @@ schema:  ## write down the fields of the services' messages anew, for a newer SD
 	python -m cloudtune_sagemaker.schema_update
 	python -m cloudtune_vertex.schema_update
 
-support:  ## write README's table of support anew
+support:  ## write the documentation's table of support anew
 	python -m cloudtune.provider.matrix
+
+docs:  ## build the documentation into build/site
+	mkdocs build --strict

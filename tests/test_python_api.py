@@ -13,7 +13,6 @@ from cloudtune import Categorical, Float, Int, RunState, TrialState, TuningJob, 
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.planning.plan import Plan, Support
 from cloudtune.provider.interface import load_provider
-from cloudtune.provider.matrix import with_table
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -201,42 +200,6 @@ def test_plans_are_plain_data_and_know_their_worst(tmp_path: Path) -> None:
     assert Plan.from_data(plan.to_data()) == plan
     assert plan.support("space.C.low") is Support.EXACT
     assert plan.support("nothing.of.the.kind") is None
-
-
-def test_the_readme_is_true() -> None:
-    text = README.read_text()
-    assert with_table(text) == text, "run: python -m cloudtune.provider.matrix"
-    block = text.split("```yaml\n")[1].split("```")[0]
-    job = TuningJob.from_yaml(block)
-    assert job.limits.trials == 24
-    shells = [part.split("```")[0] for part in text.split("```sh\n")[1:]]
-    assert shells[0].splitlines()[-1].startswith("cloudtune run examples/digits/job.yaml")
-    assert shells[1].splitlines()[-1].startswith("pytest")
-
-
-def test_the_mistakes_that_the_readme_shows_look_as_it_shows_them() -> None:
-    text = README.read_text()
-    shown = next(part for part in text.split("```\n") if part.startswith("job.yaml has 2 problems"))
-    yaml = """name: digits-svc
-trial:
-  source: .
-  command: python train.py
-# the objective
-objective: {metric: accuracy, goal: maximise}
-space:
-  C: {type: float, low: 0.1, high: 1e3, scale: log}
-  kernel: {type: categorical, values: [rbf, poly]}
-  degree:
-    {type: int, low: 2, high: 4, when: {kernel: poly}}
-# how
-stopping: {type: median, grace: 2}
-limits: {trials: 24, parallel: 2, trial_time: 2m}
-
-stratgy: {type: bayesian, seed: 7}
-"""
-    with pytest.raises(SpecError) as wrong:
-        TuningJob.from_yaml(yaml)
-    assert str(wrong.value).replace("the job", "job.yaml", 1) == shown.strip()
 
 
 def test_python_and_yaml_say_the_same() -> None:

@@ -90,7 +90,7 @@ class Provider(ABC):
     support: ClassVar[Mapping[str, "tuple[Support, str]"]]
     """The support of each field of the spec: a path (``*`` for any key) → support and a remark.
 
-    The source of the plan's notes, the README's matrix and the errors.
+    The source of the plan's notes, the documentation's table and the errors.
     """
 
     words: "ClassVar[ServiceWords | None]" = None

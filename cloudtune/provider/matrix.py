@@ -25,13 +25,13 @@ def support_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(readme: str) -> str:
-    """Return a README with its table replaced by the present one."""
+def with_table(page: str) -> str:
+    """Return a page with its table replaced by the present one."""
     return re.sub(
-        re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: BEGIN + support_table() + END, readme, flags=re.DOTALL
+        re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: BEGIN + support_table() + END, page, flags=re.DOTALL
     )
 
 
 if __name__ == "__main__":
-    path = Path("README.md")
+    path = Path("docs/reference/support.md")
     path.write_text(with_table(path.read_text("utf-8")), "utf-8")

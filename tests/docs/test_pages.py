@@ -1,0 +1,48 @@
+"""What README and the pages say beside their snippets, where the code says it too."""
+
+import pytest
+from snippets import ROOT, snippets_of
+
+from cloudtune import TuningJob
+from cloudtune.errors import SpecError
+from cloudtune.provider.matrix import with_table
+
+
+def test_the_table_of_support_is_that_of_the_providers() -> None:
+    text = (ROOT / "docs" / "reference" / "support.md").read_text("utf-8")
+    assert with_table(text) == text, "run: make support"
+
+
+def test_the_commands_of_the_readme_stand_where_the_ci_looks_for_them() -> None:
+    blocks = [
+        each.text for each in snippets_of((ROOT / "README.md").read_text("utf-8"), "README.md") if each.language == "sh"
+    ]
+    assert blocks[:2] == [
+        'pip install -e ".[examples]"\ncloudtune run examples/digits/job.yaml --report report.html\n',
+        'pip install -e ".[test]"\npytest -n 4 --dist loadgroup\n',
+    ]
+
+
+def test_the_mistakes_that_the_pages_show_look_as_they_show_them() -> None:
+    text = (ROOT / "docs" / "how-it-works" / "reliability.md").read_text("utf-8")
+    shown = next(part for part in text.split("```\n") if part.startswith("job.yaml has 2 problems"))
+    yaml = """name: digits-svc
+trial:
+  source: .
+  command: python train.py
+# the objective
+objective: {metric: accuracy, goal: maximise}
+space:
+  C: {type: float, low: 0.1, high: 1e3, scale: log}
+  kernel: {type: categorical, values: [rbf, poly]}
+  degree:
+    {type: int, low: 2, high: 4, when: {kernel: poly}}
+# how
+stopping: {type: median, grace: 2}
+limits: {trials: 24, parallel: 2, trial_time: 2m}
+
+stratgy: {type: bayesian, seed: 7}
+"""
+    with pytest.raises(SpecError) as wrong:
+        TuningJob.from_yaml(yaml)
+    assert str(wrong.value).replace("the job", "job.yaml", 1) == shown.strip()
