@@ -56,7 +56,7 @@ class Ledger:
 
 def ledgers(folder: Path) -> list[Ledger]:
     times = [[float(word) for word in file.read_text().split()] for file in folder.iterdir()]
-    return sorted((Ledger(began, *(ended or [None])) for began, *ended in times), key=lambda one: one.began)
+    return sorted((Ledger(one[0], one[1] if one[1:] else None) for one in times), key=lambda one: one.began)
 
 
 @dataclass(frozen=True)
