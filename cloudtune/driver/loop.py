@@ -23,6 +23,7 @@ from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
 from cloudtune.driver.pauses import Pauses, paused_by
 from cloudtune.driver.reasons import INTERRUPTED, ending, resume_hint
+from cloudtune.driver.taken import cost_of
 from cloudtune.driver.warm_start import learn
 from cloudtune.errors import in_one_line
 from cloudtune.results.continued import continued_reports
@@ -357,7 +358,7 @@ class Driver:
         new = self._counter.add(trial, values)
         self._confirming.ended(trial)
         if not self._broken and trial.repeat_of is None:
-            self._search.tell(trial.number, trial.metrics, state=trial.state)
+            self._search.tell(trial.number, trial.metrics, state=trial.state, cost=cost_of(self._job, trial))
             if trial.told is None and trial.asked is not None:
                 trial.told = next(self._moments)
                 self._work.trial(trial)

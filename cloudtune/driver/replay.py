@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from cloudtune.driver import warm_start
 from cloudtune.driver.course import Move, course, first_gap
 from cloudtune.driver.made_by import MADE_BY, versions
+from cloudtune.driver.taken import cost_of
 from cloudtune.errors import ConfigError
 from cloudtune.search import Search
 from cloudtune.search.followed import FollowedSearch
@@ -168,6 +169,7 @@ class _Stages:
         self._jobs = [(until, job.model_copy(update={"limits": limits})) for until, limits in earlier] + [
             (math.inf, job)
         ]
+        self.job = job
         self._seed, self._known = int(record.native["seed"]), known
 
     def search(self, number: int, before: Sequence[Move], current: FollowedSearch | None) -> FollowedSearch:
@@ -189,7 +191,7 @@ class _Stages:
             if move.kind == "ask":
                 search.restore(move.trial.number, move.trial.parameters, move.trial.origin)
             else:
-                _take(search, move)
+                _take(search, move, self.job)
         return search
 
 
@@ -213,15 +215,15 @@ def _followed(stages: _Stages, moves: Sequence[Move], until: float) -> list[Repl
             same, derivable = suggested == trial.parameters, (trial.asked or 0) < until
             found.append(Replayed(trial.number, same, trial.parameters, suggested, note, derivable))
         elif search is not None:
-            _take(search, move)
+            _take(search, move, stages.job)
     return found
 
 
-def _take(search: FollowedSearch, move: Move) -> None:
+def _take(search: FollowedSearch, move: Move, job: TuningJob) -> None:
     """Pass a report, or the end of a trial, to a search."""
     trial = move.trial
     if move.report is None:
-        search.tell(trial.number, trial.metrics, state=trial.state)
+        search.tell(trial.number, trial.metrics, state=trial.state, cost=cost_of(job, trial))
     else:
         search.take_report(trial.number, move.report.step, move.report.metrics)
 

@@ -45,6 +45,9 @@ def tuner_support(service: str, tuner: str, plain_job: str) -> SupportTable:
         "require": (Support.DRIVEN, f"{tuner} cannot be told which combinations are allowed: {driven}"),
         "strategy.driven": (Support.DRIVEN, f"{tuner} has no such strategy, or not this setting of it: {driven}"),
         "strategy.prior": (Support.APPROXIMATE, f"{tuner} takes no beliefs: left out; mode: driven goes by them"),
+        "strategy.cost_aware": (
+            Support.APPROXIMATE, f"{tuner} does not go by what trials cost: left out; mode: driven does",
+        ),
         "first": (Support.DRIVEN, f"{tuner} tries no values of yours first: {driven}"),
         "stopping": (Support.DRIVEN, f"{tuner} has no such rule: {driven}"),
         "limits.failed": watched,

@@ -124,8 +124,10 @@ class Translation(Account):
         """Return the request to the service's tuner as the neutral fields alone say it."""
         self._mode.note_unsupported(self._ledger)
         self._ledger.carry("mode", Beside.PLAN)
-        if isinstance(self._job.strategy, Bayesian) and self._job.strategy.prior is not None:
-            self.note("strategy.prior")
+        if isinstance(self._job.strategy, Bayesian):
+            for name in ("prior", "cost_aware"):
+                if getattr(self._job.strategy, name):
+                    self.note(f"strategy.{name}")
         if not self._job.retries:
             self._ledger.carry("retries", Beside.DEFAULT)
         return self.tuning_job()

@@ -1,15 +1,15 @@
 """The arguments of a search, validated as the fields of a job are."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.results.constraints import bound_count
 from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.search.strategy import Strategy, UnsuitableStrategy
-from cloudtune.space.parameters import Count, SpecModel
+from cloudtune.space.parameters import Count, SpecModel, no_text
 from cloudtune.space.space import Space
 from cloudtune.spec.choice import choice_for, choose
 from cloudtune.spec.consistency import constraint_problems, refuse, search_problems
@@ -34,6 +34,7 @@ class SearchArguments(SpecModel):
     seed: Seed | None = None
     trials: Count | None = None
     constraints: Constraints = ()
+    cost_budget: Annotated[float, BeforeValidator(no_text), Field(gt=0)] | None = None
     first: FirstTrials = ()
 
     @model_validator(mode="after")
@@ -48,7 +49,8 @@ def named_strategy(asked: TuningJob | SearchArguments, space: Space, trials: int
     if isinstance(asked, TuningJob):
         choice = choice_for(asked)
     elif isinstance(asked.strategy, AutoStrategy):
-        choice = choose(asked.strategy, space, objectives=len(asked.objective), trials=trials)
+        budgeted = asked.cost_budget is not None
+        choice = choose(asked.strategy, space, objectives=len(asked.objective), trials=trials, budgeted=budgeted)
     else:
         choice = None
     return asked.strategy if choice is None else choice.strategy
@@ -72,6 +74,7 @@ def searcher(
             seed=seed,
             budget=trials,
             constraints=bound_count(asked.constraints),
+            cost_budget=asked.cost_budget,
         )
     except UnsuitableStrategy as error:
         raise SpecError([Problem("strategy", str(error))], "Search") from error

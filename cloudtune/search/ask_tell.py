@@ -103,6 +103,8 @@ class Search:
             violate one are never the `best`.
         first: trials to suggest before those of the strategy, as mappings of some or all values by name; the strategy
             chooses the values that are not given. They count among `trials`.
+        cost_budget: what all trials together may cost, in the unit of the costs that are told, for strategies that go by
+            that (``{"type": "bayesian", "cost_aware": True}``); the caller ends the search. None where that is not limited.
 
     Attributes:
         space: what is searched.
@@ -126,6 +128,7 @@ class Search:
         trials: int | None = None,
         constraints: Constraint | Mapping[str, Any] | Iterable[Constraint | Mapping[str, Any]] = (),
         first: Iterable[Mapping[str, Scalar]] = (),
+        cost_budget: float | None = None,
     ) -> None:
         from cloudtune.spec.text import from_data  # noqa: PLC0415  # a driver's job is validated already
 
@@ -143,6 +146,7 @@ class Search:
                 if isinstance(constraints, Constraint | Mapping | str)
                 else list(constraints),
                 "first": [dict(given) for given in first],
+                "cost_budget": cost_budget,
             },
             type(self).__name__,
         )
@@ -422,6 +426,7 @@ class Search:
         metrics: Mapping[str, float] | float | None = None,
         *,
         state: TrialState | str = TrialState.COMPLETED,
+        cost: float | None = None,
     ) -> TrialState:
         """Take in how a pending trial ended.
 
@@ -432,14 +437,17 @@ class Search:
             state: ``completed``; ``pruned`` where `report` returned True, or ``paused`` where the search `pauses`: `ask`
                 may return it again; ``failed`` where the trial has no result, so that the strategy avoids its like;
                 ``cancelled`` where nothing can be learnt from that.
+            cost: what the trial took, in one unit for all trials, such as seconds; None where that is not known.
 
         Returns:
             The state: failed, not completed, where an objective is not a finite number.
 
         Raises:
             ValueError: the trial is not pending, a completed trial has no value of an objective, or the state is not
-                that of an end.
+                that of an end, or the cost is negative or not finite.
         """
+        if cost is not None and not (math.isfinite(cost) and cost >= 0):
+            raise ValueError(f"a trial cannot cost {cost}; tell a finite number that is not negative, or None")
         number, ended = trial if isinstance(trial, int) else trial.number, TrialState(state)
         if number in self._paused.trials and ended is not TrialState.PAUSED:
             self._pending[number] = self._paused.take(number)
@@ -460,7 +468,7 @@ class Search:
         self._reported.pop(number, None)
         beyond = violations(self.constraints, values) if ended is TrialState.COMPLETED else ()
         if not self._paused.told(number):
-            self._strategy.observe(Observation(number, parameters, ended, found, violations=beyond))
+            self._strategy.observe(Observation(number, parameters, ended, found, violations=beyond, cost=cost))
         if self._rule is not None:
             self._rule.ended(number, ended)
             self._paused.changed()

@@ -40,6 +40,7 @@ class BayesianSearch(UniqueStrategy):
             trials come first instead, until three have ended.
         prior: where good values are expected, by parameter: the first trial has these values, and the others of the
             start, and of the model, lie the nearer to them the fewer trials have ended (see `cloudtune.search.beliefs`).
+        cost_aware: whether cheap trials come first where the budget does not suffice for all (see `cloudtune.search.frugal`).
         context: see `Strategy`.
     """
 
@@ -51,12 +52,14 @@ class BayesianSearch(UniqueStrategy):
         *,
         startup: int | None = None,
         prior: Mapping[str, Belief] | None = None,
+        cost_aware: bool = False,
         **context: Unpack[StrategyContext],
     ) -> None:
         super().__init__(space, **context)
         searched = sum(dimension.axis.size != 1 for dimension in space.dimensions)
         default = min(max(5, 2 * searched), 20)
         self.startup = startup or (default if self.budget is None else max(3, min(default, self.budget // 3)))
+        self._cost_aware = cost_aware
         self._beliefs = Beliefs(space, prior) if prior else None
         self._model: BayesianModel | None = None
         self._new: list[Observation] = []
@@ -80,7 +83,13 @@ class BayesianSearch(UniqueStrategy):
         if self._model is None:
             fading = (self.budget or _USUAL_BUDGET) / _FADING
             self._model = BayesianModel(
-                self.space, self.objectives, self._hints, self.constraints, beliefs=self._beliefs, fading=fading
+                self.space,
+                self.objectives,
+                self._hints,
+                self.constraints,
+                beliefs=self._beliefs,
+                fading=fading,
+                means=(self.cost_budget, self.budget) if self._cost_aware else None,
             )
         self._model.learn(self._new)
         self._new = []

@@ -22,6 +22,7 @@ from cloudtune.space.space import Space, Values
 
 if TYPE_CHECKING:
     from cloudtune.search.feasible import Feasible
+    from cloudtune.search.frugal import Costs
 
 _ANCHORS = 5
 """Best trials near which candidates are drawn."""
@@ -46,6 +47,8 @@ class BayesianModel:
         constraints: the number of violations of a completed trial's observation.
         beliefs: of the user about where good trials lie; None for none.
         fading: the number of observations at which the beliefs' density counts once; it fades as others come.
+        means: what all trials may cost, and their number, each None where it is not limited; None where cheap trials are no
+            better than others.
 
     Attributes:
         hinted: the trials that the hints recommend, the best first.
@@ -60,6 +63,7 @@ class BayesianModel:
         *,
         beliefs: Beliefs | None = None,
         fading: float = 0.0,
+        means: tuple[float | None, int | None] | None = None,
     ) -> None:
         self._encoding = Encoding(space)
         self._feasible = _feasible(self._encoding) if space.requirements else None
@@ -76,12 +80,15 @@ class BayesianModel:
 
         self._bounds = [Bound(self._encoding, index) for index in range(constraints)]
         self._beliefs, self._fading = beliefs, fading
+        self._costs = None if means is None else _costs(self._encoding, means)
 
     def learn(self, observations: Sequence[Observation]) -> None:
         """Learn how trials ended."""
         self._dataset.add(observations)
         for bound in self._bounds:
             bound.add(observations)
+        if self._costs is not None:
+            self._costs.add(observations)
 
     @property
     def ready(self) -> bool:
@@ -105,6 +112,9 @@ class BayesianModel:
         if self._beliefs is not None:
             strength = self._fading / max(len(targets), 1)
             worth = LogProduct([worth, LogBeliefs(self._beliefs, self._encoding, strength)])
+        thrift = None if self._costs is None else self._costs.thrift()
+        if thrift is not None:
+            worth = LogProduct([worth, thrift])
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
         optimizer = AcquisitionOptimizer(
@@ -151,6 +161,12 @@ def _feasible(encoding: Encoding) -> "Feasible":
     from cloudtune.search.feasible import Feasible  # noqa: PLC0415  # few spaces have requirements
 
     return Feasible(encoding)
+
+
+def _costs(encoding: Encoding, means: tuple[float | None, int | None]) -> "Costs":
+    from cloudtune.search.frugal import Costs, Means  # noqa: PLC0415  # few searches go by costs
+
+    return Costs(encoding, Means(*means))
 
 
 def _anchors(targets: Array, violation: Array) -> Indices:

@@ -16,7 +16,14 @@ from cloudtune.spec.strategies import StrategySpec
 
 
 def strategy_of(
-    spec: StrategySpec, space: Space, *, objectives: int, seed: int, budget: int | None, constraints: int = 0
+    spec: StrategySpec,
+    space: Space,
+    *,
+    objectives: int,
+    seed: int,
+    budget: int | None,
+    constraints: int = 0,
+    cost_budget: float | None = None,
 ) -> Strategy:
     """Return the strategy that a spec asks for.
 
@@ -27,6 +34,7 @@ def strategy_of(
         seed: from 0 to 2^31 - 1; a seed in the spec is not looked at.
         budget: the number of trials that will be asked for; None where that is not known.
         constraints: the number of violations of a completed trial's observation.
+        cost_budget: what all trials together may cost; None where that is not limited.
 
     Raises:
         UnsuitableStrategy: it cannot search this space or these objectives, or needs a package that is not installed.
@@ -36,6 +44,8 @@ def strategy_of(
     context = StrategyContext(objectives=objectives, seed=seed, budget=budget)
     if constraints:
         context["constraints"] = constraints
+    if cost_budget is not None:
+        context["cost_budget"] = cost_budget
     return found.from_spec(suggesting, space, **context)
 
 
@@ -63,6 +73,7 @@ def strategy_for(job: TuningJob, space: Space, seed: int) -> Strategy:
         seed=seed,
         budget=job.search_trials,
         constraints=bound_count(job.constraints),
+        cost_budget=job.cost_budget,
     )
 
 

@@ -36,6 +36,8 @@ class Observation:
             without constraints, for trials that did not complete, and for those of earlier runs that measured none.
         origin: "" for a trial of this search; else the name of a related experiment, whose losses are hints
             and cannot be compared with this search's. Parameters may be missing from such a trial's values.
+        cost: what the trial took, in a unit that is the same for all trials of the search (seconds, money); None where that
+            is not known.
     """
 
     number: int
@@ -44,6 +46,7 @@ class Observation:
     losses: tuple[float, ...] | None
     origin: str = ""
     violations: tuple[float, ...] = ()
+    cost: float | None = None
 
     @property
     def feasible(self) -> bool:
@@ -58,6 +61,7 @@ class StrategyContext(TypedDict, total=False):
     seed: int
     budget: int | None
     constraints: int
+    cost_budget: float | None
 
 
 class Strategy(ABC):
@@ -88,6 +92,7 @@ class Strategy(ABC):
         seed: from 0 to 2^31 - 1.
         budget: the number of trials that will be asked for; None where that is not known.
         constraints: the number of violations of a completed trial's observation.
+        cost_budget: what all trials together may cost, in the unit of `Observation.cost`; None where that is not limited.
 
     Raises:
         UnsuitableStrategy: the strategy cannot search this space or these objectives, or needs a package that is not
@@ -108,12 +113,14 @@ class Strategy(ABC):
         seed: int = 0,
         budget: int | None = None,
         constraints: int = 0,
+        cost_budget: float | None = None,
     ) -> None:
         self.space = space
         self.objectives = objectives
         self.seed = seed
         self.budget = budget
         self.constraints = constraints
+        self.cost_budget = cost_budget
         self.pending: dict[int, Values] = {}
         self.observed: dict[int, Observation] = {}
         self._attempt = 0

@@ -39,6 +39,7 @@ def choose(
     parallel: int = 1,
     ends_early: bool = False,
     known: bool = False,
+    budgeted: bool = False,
 ) -> Choice:
     """Return the strategy that suits a search. Pure: the same arguments give the same choice.
 
@@ -53,6 +54,7 @@ def choose(
         parallel: trials that run at the same time.
         ends_early: whether the search may end before all trials were run: by a target, a time or a cost.
         known: whether there are trials to learn from before the first one.
+        budgeted: whether a time or a cost may end the search.
     """
     size, seed = count_of(space) if space.requirements else space.size, auto.seed
     allowed = "allowed " if space.requirements else ""
@@ -66,7 +68,9 @@ def choose(
             Bayesian(seed=seed, startup=trials, prior=auto.prior),
             f"{trials} trials are {blind}: they are spread evenly",
         )
-    return Choice(Bayesian(seed=seed, prior=auto.prior), "each trial is chosen by what the ended ones say")
+    learnt = "each trial is chosen by what the ended ones say"
+    thrifty = f"{learnt}; cheap ones first, where the budget does not suffice for all"
+    return Choice(Bayesian(seed=seed, prior=auto.prior, cost_aware=budgeted), thrifty if budgeted else learnt)
 
 
 def choice_for(job: TuningJob) -> Choice | None:
@@ -81,6 +85,7 @@ def choice_for(job: TuningJob) -> Choice | None:
         parallel=job.limits.parallel,
         ends_early=_ends_early(job.limits),
         known=job.warm_start is not None,
+        budgeted=job.limits.time is not None or job.limits.cost is not None,
     )
 
 

@@ -218,6 +218,14 @@ class TuningJob(SpecModel):
         most = size if size is None or self.confirm is None else size + self.confirm.trials
         return limit if most is None else min(most, limit or most)
 
+    @property
+    def cost_budget(self) -> float | None:
+        """What all trials may cost: `limits.cost`, or else the seconds of all that run at once in `limits.time`; None for no limit."""
+        limits = self.limits
+        if limits.cost is not None:
+            return float(limits.cost.amount)
+        return None if limits.time is None else limits.time.total_seconds() * limits.parallel
+
     def search_space(self) -> Space:
         """Return the search space: axes, conditions and requirements."""
         return Space(self.space, self.require)

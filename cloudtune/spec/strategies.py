@@ -127,6 +127,8 @@ class Bayesian(_OwnStrategy):
     """Quasi-random trials before the model is used; null chooses a number by the space and the budget."""
     prior: Prior | None = None
     """Where good values are expected, by parameter: {lr: {around: 1e-3, spread: 3x}}. It counts the less the more trials have ended."""
+    cost_aware: bool = False
+    """Whether trials that are expected to be cheap come first, the less the more of limits.cost or limits.time is spent, where these do not suffice for all of limits.trials."""
 
 
 class Hyperband(_OwnStrategy):

@@ -272,7 +272,7 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
         st.builds(AutoStrategy, seed=seeds),
         st.builds(Random, seed=seeds),
         st.builds(Sobol, seed=seeds),
-        st.builds(Bayesian, seed=seeds, startup=st.none() | st.integers(1, 50)),
+        st.builds(Bayesian, seed=seeds, startup=st.none() | st.integers(1, 50), cost_aware=st.booleans()),
         st.builds(Evolutionary, seed=seeds, population=st.none() | st.integers(2, 50)),
         st.builds(
             Hyperband,

@@ -26,6 +26,7 @@ SPACE = {
 }
 CASES: dict[str, dict[str, Any]] = {
     "bayesian": {"strategy": {"type": "bayesian", "startup": 4}},
+    "going by costs": {"strategy": {"type": "bayesian", "startup": 4, "cost_aware": True}},
     "evolutionary": {"strategy": {"type": "evolutionary", "population": 3}},
     "hyperband": {"strategy": {"type": "hyperband", "max_resource": 4, "eta": 2, "searcher": "bayesian"}},
     "first and confirmed": {

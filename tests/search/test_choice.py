@@ -59,7 +59,7 @@ def test_the_limits_of_a_job_are_heard() -> None:
     for early in ({"time": "1h"}, {"target": 1}, {"no_improvement": 3}, {"cost": 5}):
         found = choice_for(TuningJob.from_data({**fields, "limits": {"trials": 6, **early}}))
         assert found is not None
-        assert found.strategy == Bayesian()
+        assert found.strategy == Bayesian(cost_aware="time" in early or "cost" in early)
 
 
 @given(job=jobs(strategy=st.builds(AutoStrategy, seed=st.none() | st.integers(0, 9))))

@@ -9,13 +9,11 @@ run may be killed at any moment and goes on with the same command. A whole recor
 """
 
 import argparse
-import subprocess
-import sys
 import time
-import venv
 from pathlib import Path
 
 from groups import GROUPS, VARIANTS, half
+from installing import install
 from peers import PEERS
 from running import Case, kept, run_all
 from tables import write
@@ -27,8 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the environments and the data")
     commands = parser.add_subparsers(dest="command", required=True)
-    install = commands.add_parser("install", help="make the environments of peers")
-    install.add_argument("peers", nargs="*", default=list(PEERS))
+    making = commands.add_parser("install", help="make the environments of peers, and try whether each works")
+    making.add_argument("peers", nargs="*", default=list(PEERS))
     run = commands.add_parser("run", help="run what the data lacks")
     run.add_argument("--groups", nargs="*", default=list(GROUPS), choices=list(GROUPS))
     run.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS))
@@ -44,7 +42,7 @@ def main() -> None:
     data = asked.folder / "record.jsonl"
     if asked.command == "install":
         for peer in asked.peers:
-            _install(peer, asked.folder / "environments")
+            print(install(peer, asked.folder / "environments"), flush=True)
     elif asked.command == "run":
         until = time.monotonic() + 60 * asked.minutes
         for said in run_all(_cases(asked), data, asked.folder / "environments", until, asked.budget):
@@ -70,19 +68,6 @@ def _cases(asked: argparse.Namespace) -> list[Case]:
         for group, name in tasks
         for peer in asked.peers
     ]
-
-
-def _install(peer: str, folder: Path) -> None:
-    about = PEERS[peer]
-    place = folder / about.environment
-    if not about.environment or (place / "done").exists():
-        return
-    venv.create(place, with_pip=True, clear=True)
-    done = subprocess.run([place / "bin" / "python", "-m", "pip", "install", "--quiet", *about.packages], check=False)
-    if done.returncode:
-        print(f"{peer} cannot be installed here", file=sys.stderr)
-    else:
-        (place / "done").write_text("")
 
 
 if __name__ == "__main__":

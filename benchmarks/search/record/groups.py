@@ -1,7 +1,8 @@
 """The groups of tasks of the record, as plain data and functions; data are read from the packages that bring them.
 
-HPO-B v3 and Bayesmark's spaces from ``bocode`` (whose tables numpy reads), bbob and bbob-mixint from ``coco-experiment``. Of each
-group every second task is for design, the other half is only reported; which is which follows from the task's name.
+HPO-B v3 and LCBench from ``bocode`` (whose tables numpy reads), Bayesmark's spaces over scikit-learn, bbob and bbob-mixint from
+``coco-experiment``. Of each group every second task is for design, the other half is only reported; which is which follows from
+the task's name.
 """
 
 import hashlib
@@ -81,6 +82,41 @@ def _hpob(name: str) -> Task:
 def _with_constants(space: list[Entry], loss: Loss) -> Loss:
     constant = {each["name"]: each["values"][0] for each in space if len(each.get("values", (0, 1))) == 1}
     return lambda values: loss({**constant, **values})
+
+
+# LCBench (Zimmer et al. 2021): 2,000 configurations of a network on each of some data sets; a forest predicts between them,
+# which averages what it has seen and so exceeds nothing of the table
+
+
+@cache
+def _lcbench_tables() -> Any:
+    return np.load(_bocode("opt_problems", "hpo", "data", "lcbench_data.npz"))
+
+
+_LCBENCH = [
+    _int("batch_size", 16, 511, log=True), _float("learning_rate", 1e-4, 1e-1, log=True), _float("max_dropout", 0.0, 1.0),
+    _int("max_units", 64, 1024, log=True), _float("momentum", 0.1, 0.99), _int("num_layers", 1, 4),
+    _float("weight_decay", 1e-5, 1e-1),
+]  # fmt: skip
+_TREES = 60
+
+
+def _lcbench(name: str) -> Task:
+    from sklearn.ensemble import ExtraTreesRegressor
+
+    table = _lcbench_tables()[name].astype(float)
+    forest = ExtraTreesRegressor(_TREES, min_samples_leaf=2, random_state=0)
+
+    def features(points: Any) -> Any:
+        logarithms = [bool(each["log"]) for each in _LCBENCH]
+        return np.where(logarithms, np.log(np.where(logarithms, points, 1.0)), points)
+
+    forest.fit(features(table[:, :-1]), -table[:, -1])
+
+    def loss(values: Values) -> float:
+        return float(forest.predict(features(np.array([[values[each["name"]] for each in _LCBENCH]])))[0])
+
+    return Task(_LCBENCH, loss)
 
 
 # Bayesmark (Turner et al. 2021): scikit-learn's classifiers; ranges are those of its sklearn_funcs.py
@@ -205,6 +241,7 @@ def _coco_names(suite: str, dimensions: tuple[int, ...]) -> Callable[[], list[st
 
 GROUPS: dict[str, Group] = {
     "hpob": Group(lambda: list(_tables().files), _hpob, 60),
+    "lcbench": Group(lambda: sorted(_lcbench_tables().files), _lcbench, 60),
     "bayesmark": Group(lambda: [f"{model} {data}" for model in _BAYESMARK for data in _DATASETS], _bayesmark, 60),
     "bbob": Group(_coco_names("bbob", (2, 3, 5, 10)), _bbob, 100),
     "bbob-high": Group(_coco_names("bbob", (20, 40)), _bbob, 200),

@@ -393,16 +393,18 @@ class Peer:
         make: from a space, a seed, a budget and how many trials are in flight.
         packages: to install in its environment, the first of which is the peer itself; () for that of cloudtune.
         environment: its name; peers of one package share it.
+        alone: what is installed afterwards without its own requirements.
     """
 
     make: Callable[..., Engine]
     packages: tuple[str, ...] = ()
     environment: str = ""
+    alone: tuple[str, ...] = ()
 
     def versions(self) -> dict[str, str]:
         """The versions of its packages, by name."""
         found = {}
-        for package in self.packages or ("cloudtune",):
+        for package in (*self.alone, *self.packages) or ("cloudtune",):
             name = package.partition("=")[0].partition(">")[0]
             try:
                 found[name] = metadata.version(name)
@@ -423,10 +425,15 @@ PEERS: dict[str, Peer] = {
     "Optuna GP": _optuna("GPSampler"),
     "Optuna CMA-ES": _optuna("CmaEsSampler"),
     "Optuna NSGA-II": _optuna("NSGAIISampler"),
-    "HEBO": Peer(lambda *about: Hebo(*about), ("HEBO", "torch", "gpytorch", "pymoo", "numpy"), "hebo"),
-    "Vizier": Peer(lambda *about: Vizier(*about), ("google-vizier[jax]",), "vizier"),
+    "HEBO": Peer(
+        lambda *about: Hebo(*about),
+        ("torch", "gpytorch", "pymoo", "numpy", "pandas", "scikit-learn", "catboost", "disjoint-set"),
+        "hebo",
+        alone=("HEBO",),
+    ),
+    "Vizier": Peer(lambda *about: Vizier(*about), ("google-vizier[jax]", "jax<0.5", "jaxlib<0.5"), "vizier"),
     "SMAC3": Peer(lambda *about: Smac(*about), ("smac",), "smac"),
-    "Ax": Peer(lambda *about: Ax(*about), ("ax-platform", "botorch"), "ax"),
+    "Ax": Peer(lambda *about: Ax(*about), ("ax-platform", "botorch", "torch"), "ax"),
     "HyperOpt TPE": Peer(lambda *about: HyperOpt(*about), ("hyperopt", "setuptools<81"), "hyperopt"),
     "Nevergrad": Peer(lambda *about: Nevergrad(*about), ("nevergrad",), "nevergrad"),
 }

@@ -212,10 +212,7 @@ def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | 
                 found.lose("seed", "Katib's Sobol sequence has no seed")
             return found
         case Bayesian():
-            found = Written("bayesianoptimization")
-            found.put("n_initial_points", strategy.startup)
-            if strategy.prior is not None:
-                found.lose("prior", NO_PRIOR)
+            found = _from_bayesian(strategy)
         case HyperoptTpe():
             found = _from_hyperopt(strategy)
         case Evolutionary():
@@ -225,6 +222,16 @@ def algorithm_of(strategy: Any, space: Mapping[str, Parameter], resource: str | 
         case _:
             found = _from_optuna(strategy, space)
     found.put("random_state", strategy.seed)
+    return found
+
+
+def _from_bayesian(strategy: Bayesian) -> Written:
+    found = Written("bayesianoptimization")
+    found.put("n_initial_points", strategy.startup)
+    if strategy.prior is not None:
+        found.lose("prior", NO_PRIOR)
+    if strategy.cost_aware:
+        found.lose("cost_aware", "Katib's algorithms do not go by what trials cost: left out")
     return found
 
 
