@@ -2,39 +2,40 @@
 
 import json
 import math
-from functools import cache
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from cloudtune.plugins.version import __version__
 from cloudtune.report import charts, costs, model, parameters, tables
 from cloudtune.report.figures import Drawing
-from cloudtune.report.plotly_figures import Figure, plotly_figure
 from cloudtune.report.study import Study
+from cloudtune.report.web_files import digest, one_script, web_file
 from cloudtune.report.words import count, moment
 
 _GENERATOR = '<meta name="generator" content="cloudtune">'
 
-# The policy makes the browser refuse all loading; plotly's WebGL charts compile code ('unsafe-eval') and are copied
-# from canvases (data:, blob:).
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'; img-src data: blob:"
+_REFUSES_ALL = "default-src 'none'"
+"""The beginning of the policy of every report, by which the browser loads nothing."""
 
 
 def page(study: Study) -> str:
     """Return the whole page as HTML."""
-    figures: dict[str, Figure] = {}
+    figures: dict[str, Drawing] = {}
     sections = "\n".join(_sections(study, figures))
+    style, script = web_file("theme.css") + web_file("report.css"), one_script("report.js")
+    drawn = {name: chart.to_data() for name, chart in figures.items()}
+    # Only this style and this script are allowed; elements are sized by the script, which a policy does not concern.
+    policy = f"{_REFUSES_ALL}; style-src {digest(style)}; script-src {digest(script)}"
     return "\n".join(
         [
             "<!DOCTYPE html>",
             '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             f"{_GENERATOR}",
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(study.record.name)}: {escape(study.record.id)}</title>",
-            f"<style>{_asset('style.css')}</style></head><body>",
+            f"<style>{style}</style></head><body>",
             f"<header><h1>{escape(study.record.name)}</h1>",
             f'<p class="id">run {escape(study.record.id)}</p>{tables.facts(study)}</header>',
             "<main>",
@@ -43,24 +44,12 @@ def page(study: Study) -> str:
             sections,
             "</main>",
             f"<footer>Written by cloudtune {escape(__version__)}; the run as it was on {escape(moment(study.latest))}.</footer>",
-            f"<script>{_plotly()}</script>",
-            f'<script type="application/json" id="figures">{_json(figures)}</script>',
+            f'<script type="application/json" id="figures">{_json(drawn)}</script>',
             f'<script type="application/json" id="trials">{_json(tables.trial_table(study))}</script>',
-            f"<script>{_asset('page.js')}</script>",
+            f"<script>{script}</script>",
             "</body></html>\n",
         ]
     )
-
-
-def _asset(name: str) -> str:
-    return (files("cloudtune.report") / name).read_text("utf-8")
-
-
-@cache
-def _plotly() -> str:
-    """Return plotly.js of the package plotly, escaped so that it cannot end the script element."""
-    script = (files("plotly") / "package_data" / "plotly.min.js").read_text("utf-8")
-    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _json(data: object) -> str:
@@ -80,7 +69,7 @@ def _rounded(data: Any) -> Any:  # plain data
     return [_rounded(item) for item in data] if isinstance(data, list | tuple) else data
 
 
-def _sections(study: Study, figures: dict[str, Figure]) -> list[str]:
+def _sections(study: Study, figures: dict[str, Drawing]) -> list[str]:
     sections = [
         *_progress_sections(study, figures),
         *_parameter_sections(study, figures),
@@ -102,7 +91,7 @@ def _sections(study: Study, figures: dict[str, Figure]) -> list[str]:
     return sections
 
 
-def _progress_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
+def _progress_sections(study: Study, figures: dict[str, Drawing]) -> list[str]:
     histories = [charts.history(study.aimed(aim)) for aim in range(len(study.job.objective))]
     shown = [_chart(figures, f"history-{aim}", chart) for aim, chart in enumerate(histories) if chart]
     sections = (
@@ -116,7 +105,7 @@ def _progress_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
     return sections
 
 
-def _parameter_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
+def _parameter_sections(study: Study, figures: dict[str, Drawing]) -> list[str]:
     if not study.ranked:
         return []
     importance = charts.importances(study)
@@ -139,7 +128,7 @@ def _parameter_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
     return sections
 
 
-def _run_sections(study: Study, figures: dict[str, Figure]) -> list[str]:
+def _run_sections(study: Study, figures: dict[str, Drawing]) -> list[str]:
     found = [
         ("Learning curves", "curves", charts.curves(study)),
         ("Timeline", "timeline", charts.timeline(study)),
@@ -156,23 +145,19 @@ def _caption(text: str) -> str:
     return f'<p class="caption">{escape(text)}</p>'
 
 
-def _chart(figures: dict[str, Figure], name: str, chart: Drawing, *, shared_caption: bool = False) -> str:
+def _chart(figures: dict[str, Drawing], name: str, chart: Drawing, *, shared_caption: bool = False) -> str:
     """Add a chart to the figures and return its HTML element, without a caption if several charts share one."""
-    figures[name] = plotly_figure(chart)
-    caption = escape(chart.caption)
-    shown = f"<figcaption>{caption}</figcaption>" if not shared_caption else ""
-    return (
-        f'<figure>{shown}<div class="chart" id="chart-{name}" role="img" aria-label="{caption}"'
-        f' style="height:{chart.height}px"></div></figure>'
-    )
+    figures[name] = chart
+    inside = "" if shared_caption else f"<figcaption>{escape(chart.caption)}</figcaption>"
+    shared = ' data-shared="yes"' if shared_caption else ""
+    return f'<figure class="chart" id="chart-{name}"{shared}>{inside}</figure>'
 
 
 _TRIALS = """<p class="caption">Choose a heading to sort by it. The filter takes words that a row must have, and conditions
 such as <code>state=failed</code> or <code>seconds&gt;60</code>.</p>
-<p class="tools"><label for="filter">Filter</label> <input type="search" id="filter" autocomplete="off" spellcheck="false"></p>
-<div class="scroll" tabindex="0"><table id="trial-table"><thead></thead><tbody></tbody></table></div>
-<p class="tools"><button type="button" id="previous">Previous</button> <button type="button" id="next">Next</button>
-<span id="place" aria-live="polite"></span></p>"""
+<p class="tools"><label for="filter">Filter</label> <input type="search" id="filter" autocomplete="off" spellcheck="false">
+<span id="place" class="soft" aria-live="polite"></span></p>
+<div id="trial-table"></div>"""
 
 
 def is_report(path: Path) -> bool:
@@ -182,4 +167,4 @@ def is_report(path: Path) -> bool:
             head = file.read(2000).decode("utf-8", "replace")
     except OSError:
         return False
-    return _GENERATOR in head or (head.startswith("<!doctype html>") and _POLICY in head)
+    return _GENERATOR in head or (head.startswith("<!doctype html>") and _REFUSES_ALL in head)

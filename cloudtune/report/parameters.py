@@ -120,7 +120,7 @@ def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimens
         caption += " Outliers are drawn at the end of its axis."
     if len(dimensions) < len(_varying(study, len(study.space.dimensions))):
         caption += f" The {len(dimensions)} most important parameters are shown."
-    return caption + " Drag along an axis to select, and an axis by its name to move it."
+    return caption + " Drag along an axis to select."
 
 
 def slices(study: Study) -> list[tuple[str, Chart]]:

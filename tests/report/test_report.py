@@ -18,6 +18,7 @@ import yaml
 from cloudtune.planning.plan import Ledger, Support, leaves
 from cloudtune.provider.interface import Provider
 from cloudtune.report import write_report
+from cloudtune.report.web_files import digest
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Charge, Report, RunRecord, RunState, Trial, TrialState
@@ -235,9 +236,18 @@ def test_the_page_asks_the_network_for_nothing(report: Callable[..., Page]) -> N
     assert "http" not in policy
 
 
-def test_plotly_is_in_the_page_once(report: Callable[..., Page]) -> None:
-    page = report(job_of(), trials_of(job_of(), 20))
-    assert sum(len(script) > 1_000_000 for _, script in page.scripts) == 1
+def test_the_page_is_small_and_runs_its_own_script_alone(report: Callable[..., Page]) -> None:
+    job = job_of(limits={"trials": 200})
+    trials = trials_of(job, 200)
+    reports = [Report(each.number, 1, step, START, {"accuracy": step / 10}) for each in trials for step in range(20)]
+    page = report(job, trials, reports)
+    assert len(page.html.encode()) < 500_000
+    policy = next(attributes["content"] or "" for tag, attributes in page.tags if attributes.get("http-equiv"))
+    assert "unsafe" not in policy
+    scripts = [script for attributes, script in page.scripts if "type" not in attributes]
+    assert [digest(script) in policy for script in scripts] == [True]
+    assert "import " not in scripts[0]
+    assert not {"style", "onclick", "onload"} & {name for _, attributes in page.tags for name in attributes}
 
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&amp;\u2028é中"
@@ -263,18 +273,6 @@ def test_nothing_that_a_run_holds_becomes_markup(report: Callable[..., Page]) ->
     table = page.data("trials")
     assert table["columns"][2:5] == [EVIL, "<b>", name]
     assert table["rows"][0][-1] == EVIL
-
-
-def test_titles_and_ticks_of_charts_hold_no_tags_for_plotly(report: Callable[..., Page]) -> None:
-    job = job_of(
-        objective={"metric": "<b>m", "goal": "minimize"},
-        space={"<i>x": {"type": "categorical", "values": ["<u>a", "b"]}},
-    )
-    figures = report(job, trials_of(job, 20)).data("figures")
-    layout = figures["slice-0"]["layout"]
-    assert layout["xaxis"]["title"]["text"] == "&lt;i&gt;x"
-    assert layout["yaxis"]["title"]["text"] == "&lt;b&gt;m"
-    assert layout["xaxis"]["ticktext"][0] == "&lt;u&gt;a"
 
 
 @pytest.mark.parametrize("state", [RunState.WAITING, RunState.RUNNING, RunState.INTERRUPTED, RunState.CANCELLED])
@@ -304,8 +302,8 @@ def test_a_running_trial_is_drawn_up_to_the_last_known_moment(report: Callable[.
     first, second = trials_of(job_of(), 2)
     running = replace(second, state=TrialState.RUNNING, metrics={}, ended=None)
     page = report(job_of(), [first, running], state=RunState.RUNNING)
-    bars = {bar["name"]: bar for bar in page.data("figures")["timeline"]["data"]}
-    assert bars["running"]["x"][0] >= bars["completed"]["x"][0] > 0
+    bars = {bar["name"]: bar for bar in page.data("figures")["timeline"]["series"]}
+    assert bars["running"]["high"][0] >= bars["completed"]["high"][0] > 0
     assert "(of 40)" in page.text
 
 
@@ -347,30 +345,9 @@ def test_ten_thousand_trials_make_a_page_of_bounded_size_in_a_bounded_time(repor
     assert len(page.data("trials")["rows"]) == 10_000
 
 
-def test_every_figure_is_one_that_plotly_accepts(report: Callable[..., Page]) -> None:
-    from plotly import graph_objects as go
-
-    job = job_of(
-        objective=[{"metric": "accuracy", "goal": "maximize"}, {"metric": "loss", "goal": "minimize"}],
-        limits={"trials": 60},
-        stopping=None,
-    )
-    trials = trials_of(job, 60)
-    trials[3] = replace(trials[3], state=TrialState.CANCELLED, metrics={})
-    trials[4] = replace(trials[4], state=TrialState.RUNNING, ended=None)
-    reports = [
-        Report(trial.number, 1, step, START, {"accuracy": step * 1e-9 or math.nan})
-        for trial in trials
-        for step in range(3)
-    ]
-    figures = report(job, trials, reports, state=RunState.RUNNING).data("figures")
-    assert {"history-1", "front-0", "importance", "parallel", "slice-2", "curves", "timeline"} <= set(figures)
-    for figure in figures.values():
-        assert go.Figure(data=figure["data"], layout=figure["layout"]).data
-
-
 def test_every_chart_has_a_place_in_the_page_and_a_sentence(report: Callable[..., Page]) -> None:
     page = report(job_of(), trials_of(job_of(), 40))
-    places = {attributes["id"]: attributes for tag, attributes in page.tags if attributes.get("class") == "chart"}
-    assert set(places) == {f"chart-{name}" for name in page.data("figures")}
-    assert all((attributes["aria-label"] or "").endswith(".") for attributes in places.values())
+    figures = page.data("figures")
+    places = {attributes["id"] for tag, attributes in page.tags if attributes.get("class") == "chart"}
+    assert places == {f"chart-{name}" for name in figures}
+    assert all(figure["caption"].endswith(".") for figure in figures.values())
