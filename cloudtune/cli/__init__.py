@@ -11,7 +11,7 @@ def main() -> int:
     from cloudtune.cli.app import run_app  # noqa: PLC0415  # not loaded by those who only import the package
 
     code = run_app()
-    asking = sys.modules.get("cloudtune.cli.asking")
+    asking = sys.modules.get("cloudtune.looking.asking")
     if asking is not None and any(thread.is_alive() for thread in asking.abandoned):
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()

@@ -11,15 +11,13 @@ from cloudtune.cli.output import (
     best_lines,
     console,
     counts_text,
-    nearest_data,
     new_or_own_report,
     print_json,
-    run_data,
-    trial_data,
 )
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
 from cloudtune.errors import CloudtuneError
+from cloudtune.looking.data import nearest_data, run_data, trial_data
 from cloudtune.results.constraints import nothing_feasible
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command
@@ -278,8 +276,8 @@ def attach(name: str, on: str | None, *, as_json: bool) -> None:
       cloudtune attach my-tuning-job --on vertex --json
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.asking import ask  # noqa: PLC0415
     from cloudtune.config import load_profile  # noqa: PLC0415
+    from cloudtune.looking.asking import ask  # noqa: PLC0415
 
     project = project_folder()
     made = api.attach(name, on or load_profile(None, project).name, project=project)
@@ -311,25 +309,30 @@ def drive(run_id: str) -> int:
 
 @click.command()
 @run_argument
+@click.option("--trial", "-t", type=int, help="Stop this trial alone; the run goes on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run as JSON.")
-def cancel(run_id: str, *, as_json: bool) -> int:
-    """End a run now, for good: running trials are stopped, and it cannot be resumed.
+def cancel(run_id: str, trial: int | None, *, as_json: bool) -> int:
+    """End a run now, for good: running trials are stopped, and it cannot be resumed. Or stop one of its trials.
 
     \b
     Examples:
       cloudtune cancel
-      cloudtune cancel latest --json
+      cloudtune cancel latest --trial 7
     """
     from cloudtune import api  # noqa: PLC0415
 
     made = api.attach(run_id)
-    if made.state.ended or made.refresh().ended:
+    if trial is not None:
+        made.stop_trial(trial)
+    elif made.state.ended or made.refresh().ended:
         click.echo(f"{made.id} has ended already: {made.state.value}", err=True)
     else:
         made.cancel()
         made.wait()
     if as_json:
         print_json(run_data(made.record))
+    elif trial is not None:
+        click.echo(f"{made.id}: trial {trial} is being stopped")
     else:
         click.echo(f"{made.id}: {made.record.state.value}")
     return 0

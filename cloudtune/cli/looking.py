@@ -13,19 +13,16 @@ from cloudtune.cli.output import (
     counts_text,
     force_option,
     moment,
-    nearest_data,
     new_path,
     output_file_option,
     parameters,
     print_json,
     print_table,
-    run_data,
     scalar,
-    seen_text,
-    trial_data,
 )
 from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
+from cloudtune.looking.data import best_text, nearest_data, run_data, seen_text, trial_data
 from cloudtune.plugins.entry_points import pools
 from cloudtune.results.constraints import feasible_text, nothing_feasible, reason_of
 from cloudtune.spec.units import brief_duration
@@ -58,7 +55,7 @@ def _attach(run_id: str) -> "Run":
 def _attach_and_refresh(run_id: str) -> "tuple[Run, str]":
     """Return the run, refreshed, and why that failed ("" for no problem), which is printed to stderr."""
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.asking import ask  # noqa: PLC0415
+    from cloudtune.looking.asking import ask  # noqa: PLC0415
 
     made = api.attach(run_id)
     trouble = ask([made]).get(made.id, "")
@@ -82,7 +79,7 @@ def ls(*, all_projects: bool, as_json: bool, output: str) -> None:
       cloudtune ls --all-projects
       cloudtune -C ~/digits ls --json
     """
-    from cloudtune.cli.asking import ask  # noqa: PLC0415
+    from cloudtune.looking.asking import ask  # noqa: PLC0415
 
     here = project_folder()
     projects = list(dict.fromkeys([here, *known_projects()])) if all_projects else [here]
@@ -159,7 +156,17 @@ def _print_runs(
         count = sum(run.counts().values())
         spent = "" if cost is None else str(cost)
         rows.append(
-            (record.id, record.where, record.state.value, when, took, count, spent, _best(run), "; ".join(notes))
+            (
+                record.id,
+                record.where,
+                record.state.value,
+                when,
+                took,
+                count,
+                spent,
+                best_text(run, run.trials(), cell),
+                "; ".join(notes),
+            )
         )
     for project, error in damaged:
         todo = f"see: {command('show', error.run_id, project)}"
@@ -168,20 +175,6 @@ def _print_runs(
     kept = [at for at, name in enumerate(columns) if name not in ("cost", "") or any(row[at] for row in rows)]
     shown = [[row[at] for at in kept] for row in rows]
     print_table([columns[at] for at in kept], shown, right=("took", "trials", "cost"))
-
-
-def _best(run: "Run") -> str:
-    """Return the best trial's objective, or the number of trials on the Pareto front, as text."""
-    objectives, best = run.job.objective, run.best
-    if best is not None:
-        known = run.confirmed.get(best.number)
-        values = best.metrics if known is None else known.means
-        mean = "" if known is None else "mean "
-        return ", ".join(f"{mean}{each.metric} = {cell(values.get(each.metric))}" for each in objectives)
-    front = run.front
-    if not front and nothing_feasible(objectives, run.job.constraints, run.trials()):
-        return "none feasible"
-    return f"{len(front)} on the front" if len(objectives) > 1 else ""
 
 
 def _confirmed(run: "Run") -> "list[dict[str, object]]":

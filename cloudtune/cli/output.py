@@ -4,10 +4,7 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,16 +12,14 @@ import click
 
 from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
-from cloudtune.results.constraints import is_feasible, reason_of
+from cloudtune.looking.data import moment as moment  # noqa: PLC0414  # printed with the others here
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from cloudtune.results.confirmation import Confirmed
-    from cloudtune.run import Run
-    from cloudtune.spec.job import TuningJob
     from cloudtune.spec.objective import Objective
-    from cloudtune.store.records import RunRecord, Trial
+    from cloudtune.store.records import Trial
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -189,11 +184,6 @@ def scalar(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def moment(seconds: float | None) -> str:
-    """Return seconds since 1970 as date and time in the machine's time zone; "" for None."""
-    return "" if seconds is None else datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
 def parameters(trial: "Trial") -> str:
     """Return a trial's parameters on one line."""
     return " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items())
@@ -210,50 +200,6 @@ def brief_parameters(trial: "Trial") -> str:
 def counts_text(counts: Mapping[str, int]) -> str:
     """Return the number of trials in each state on one line, in the order of `STATE_STYLES`."""
     return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
-
-
-def trial_data(trial: "Trial", record: "RunRecord", job: "TuningJob") -> dict[str, Any]:
-    """Return a trial of a run as plain data; with constraints, whether it is feasible."""
-    constraints = job.constraints
-    part = trial.place.partition(":")[0]  # the profile, for a run on several profiles
-    return {
-        "number": trial.number, "state": trial.state.value, "parameters": dict(trial.parameters), "metrics": dict(trial.metrics),
-        "reason": reason_of(constraints, trial), **({"feasible": is_feasible(constraints, trial)} if constraints else {}), "attempt": trial.attempt, "started": trial.started, "ended": trial.ended,
-        "duration": trial.duration, "origin": trial.origin, "place": trial.place, "cost": None if trial.cost is None else str(trial.cost),
-        "charges": [{**asdict(each), "amount": None if each.amount is None else str(each.amount)} for each in trial.charges],
-        "emulated": record.provider in record.emulators or part in record.emulators, "repeat_of": trial.repeat_of,
-    }  # fmt: skip
-
-
-def nearest_data(run: "Run") -> dict[str, Any]:
-    """Return the trial of a run with constraints that violates them least, where none is feasible; empty without constraints."""
-    if not run.job.constraints:
-        return {}
-    near = run.nearest
-    return {"nearest": None if near is None else trial_data(near, run.record, run.job)}
-
-
-def seen_text(record: "RunRecord", trouble: str) -> str:
-    """Return the text that a run could not be refreshed, with the time of its last refresh."""
-    if record.seen is None:
-        return f"not seen yet, {trouble}"
-    same_day = moment(record.seen)[:10] == moment(time.time())[:10]
-    return f"last seen {moment(record.seen)[11:16] if same_day else moment(record.seen)[:16]}, {trouble}"
-
-
-def run_data(record: "RunRecord", trouble: str = "") -> dict[str, Any]:
-    """Return a run as plain data.
-
-    Args:
-        record: the run's record.
-        trouble: why its service could not be asked; "" for no problem.
-    """
-    return {
-        "id": record.id, "name": record.name, "provider": record.provider, "profile": record.profile,
-        "emulated": record.emulated, "emulators": list(record.emulators), "state": record.state.value,
-        "seen": record.seen, "unreachable": trouble or None,
-        "reason": record.reason, "created": record.created, "started": record.started, "ended": record.ended, "elapsed": record.elapsed,
-    }  # fmt: skip
 
 
 def best_lines(

@@ -7,7 +7,8 @@ import click
 
 from cloudtune.cli.launching import run_argument
 from cloudtune.cli.looking import json_option
-from cloudtune.cli.output import print_json, seen_text
+from cloudtune.cli.output import print_json
+from cloudtune.looking.data import seen_text
 
 if TYPE_CHECKING:
     from cloudtune.publishing.target import Published
@@ -44,7 +45,7 @@ def publish(
       cloudtune publish digits-svc-2f9c31aa --mlflow http://localhost:5000 --tensorboard ./logs
     """
     from cloudtune import api  # noqa: PLC0415
-    from cloudtune.cli.asking import ask  # noqa: PLC0415
+    from cloudtune.looking.asking import ask  # noqa: PLC0415
     from cloudtune.publishing import publisher_of  # noqa: PLC0415
 
     run = api.attach(run_id)

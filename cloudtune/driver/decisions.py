@@ -10,6 +10,7 @@ from cloudtune.results.constraints import what_is_untold
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.stops import asked_to_stop
 
 PRUNED = "pruned at step "
 PAUSED = "paused at step "
@@ -75,6 +76,13 @@ def verdict_of(
         untold=what_is_untold(job.constraints, trial.metrics),
         decided=None if running.stop is None else (running.stop, running.why),
     )
+
+
+def asked_for(wish: str, waiting: Iterable[Trial], running: Iterable[Running]) -> list[Trial]:
+    """Return the trials that a user's wish asks to stop, of those that wait, or run and are not being stopped yet."""
+    asked = set(asked_to_stop(wish))
+    trials = [*waiting, *(each.trial for each in running if each.stop is None)] if asked else []
+    return [trial for trial in trials if trial.number in asked]
 
 
 def retried(events: Iterable[tuple[float, int | None, str]]) -> Iterator[int]:

@@ -16,7 +16,7 @@ from cloudtune.driver.announcer import Announcer
 from cloudtune.driver.clock import Clock
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
 from cloudtune.driver.course import Moments, course
-from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, decided, reason_of, retried, verdict_of
+from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, asked_for, decided, reason_of, retried, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
@@ -32,6 +32,7 @@ from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_
 from cloudtune.search import KnownTrial, Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
+from cloudtune.store.stops import STOPPED
 from cloudtune.store.store import RunStore
 from cloudtune.store.unit_of_work import UnitOfWork
 
@@ -427,8 +428,10 @@ class Driver:
             late = time_reached(self._job, self._clock.elapsed())
             if late is not None:
                 return late
-            if self._run.wish() == "cancel":
+            wish = self._run.wish()
+            if wish == "cancel":
                 return RunState.CANCELLED, "cancelled by its user"
+            self._cancel(STOPPED, asked_for(wish, self._waiting, self._running.values()))
         return None
 
     def _finish(self) -> RunState:

@@ -23,6 +23,8 @@ _EXTRAS: Mapping[str, str] = {
     "tensorboard": "tensorboard",
     "pandas": "tables",
     "pyarrow": "tables",
+    "starlette": "ui",
+    "uvicorn": "ui",
 }
 """The extra that installs an optional package of cloudtune itself, by its import name."""
 

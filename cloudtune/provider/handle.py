@@ -1,14 +1,16 @@
 """One run on its provider: reading, following and ending it."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from cloudtune.driver.follower import watched_by
 from cloudtune.driver.standing import as_it_is, lost_emulators, settle
-from cloudtune.errors import CloudtuneError
+from cloudtune.errors import CloudtuneError, ConfigError, TrialError
 from cloudtune.provider.interface import Provider
 from cloudtune.results.progress import Watcher
-from cloudtune.store.records import RunRecord, RunState, Trial
+from cloudtune.store.records import ELSEWHERE, RunRecord, RunState, Trial, TrialState
+from cloudtune.store.stops import ask_to_stop
 from cloudtune.store.store import RunStore
 
 
@@ -108,3 +110,31 @@ class RunHandle:
         """End the run now: running trials are stopped, and it cannot be resumed."""
         if not self.refresh().ended:
             self._provider.cancel(self._store)
+
+    def stop_trial(self, number: int) -> None:
+        """Have the run's driver stop one trial, which ends as cancelled; the run goes on with others.
+
+        Return when the request is recorded. Where no driver runs, a waiting trial is cancelled when the run goes on.
+
+        Raises:
+            TrialError: there is no such trial, or it has ended or is paused.
+            ConfigError: a service's own tuner runs the trials, or the driver is a job elsewhere: they do not see what is asked here.
+        """
+        trial, record = self._store.existing(number), self.record
+        if trial.state not in (TrialState.WAITING, TrialState.RUNNING) or record.state.ended:
+            state = (
+                trial.state.value
+                if not record.state.ended
+                else f"{trial.state.value}, and {self.id} {record.state.value}"
+            )
+            raise TrialError(f"trial {number} of {self.id} is {state}; only a trial that waits or runs can be stopped")
+        whole = f"all of it ends with: {self._store.command('cancel')}"
+        if json.loads(record.plan).get("mode") == "managed":
+            raise ConfigError(
+                f"{record.provider}'s own tuner runs the trials of {self.id}, which cannot be stopped one by one; {whole}"
+            )
+        if ELSEWHERE in record.native and record.state is not RunState.INTERRUPTED:
+            raise ConfigError(
+                f"the driver of {self.id} is a job on {record.native[ELSEWHERE]}, which does not see what is asked here; {whole}"
+            )
+        ask_to_stop(self._store, number)

@@ -319,7 +319,7 @@ class ManagedRun(ServiceRun):
         """Return why the job was asked to end; None if it was not."""
         if self._ending is not None:
             return self._ending[1]
-        return "cancelled by its user" if self.run.wish() else None
+        return "cancelled by its user" if self.run.wish() == "cancel" else None
 
     def _enforce(self, seen: JobSnapshot) -> None:
         """Stop a running tuning job when a limit is reached that the service does not have."""

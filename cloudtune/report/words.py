@@ -24,11 +24,6 @@ def short(text: str, length: int = 18) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def plain(text: str) -> str:
-    """Return a text escaped for plotly, which interprets tags and entities in titles and ticks."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
-
-
 def moment(seconds: float | None) -> str:
     """Return seconds since 1970 as date and time in this machine's time zone, with the zone's name; "" for None."""
     if seconds is None:

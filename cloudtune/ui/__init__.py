@@ -1,0 +1,1 @@
+"""The live page: the runs of this machine in a browser, while they go on."""
