@@ -96,13 +96,17 @@ def _value(key: str, value: Any) -> Any:
 
 def _describe(schema: Schema, model: type[BaseModel]) -> None:
     """Add the fields' docstrings as descriptions, and require the field ``type`` of models that have one."""
-    for base in reversed(model.__mro__):
-        if issubclass(base, BaseModel) and base is not BaseModel:
-            for name, text in _docstrings(base.__module__).get(base.__name__, {}).items():
-                schema["properties"][name]["description"] = text
+    for name, text in field_docstrings(model).items():
+        schema["properties"][name]["description"] = text
     if "const" in schema["properties"].get("type", {}):
         schema["required"] = ["type", *schema.get("required", [])]
         del schema["properties"]["type"]["default"]
+
+
+def field_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the texts below the fields of a model and of its bases, by field; none without their source."""
+    bases = [base for base in reversed(model.__mro__) if issubclass(base, BaseModel) and base is not BaseModel]
+    return {name: text for base in bases for name, text in _docstrings(base.__module__).get(base.__name__, {}).items()}
 
 
 @cache

@@ -1,24 +1,33 @@
 """What mkdocs calls while it builds: fills the pages that are made of the code, and the entries of the navigation that name a folder.
 
-A page with the line ``<!-- generated: NAME -->`` gets there what the function of that name in `GENERATED` returns.
+A page with the line ``<!-- generated: NAME -->`` gets there what the function of that name in `GENERATED` returns;
+a line ``<!-- output: cloudtune plan job.yaml -->`` becomes what that command prints in the example project.
 """
 
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import Files
+from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # mkdocs loads a hook by its file alone
 
 from generate.cli_page import cli_page
+from generate.config_page import config_page
+from generate.output import output_of
+from generate.pictures import browser, make_pictures
 from generate.spec_page import spec_page
 
-GENERATED: dict[str, Callable[[], str]] = {"cli": cli_page, "spec": spec_page}
+GENERATED: dict[str, Callable[[], str]] = {"cli": cli_page, "config": config_page, "spec": spec_page}
+
+_STATE = {"fresh": False}
+
+_OUTPUT = re.compile(r"^(?P<indent> *)<!-- output: (?P<command>cloudtune .+) -->$", re.MULTILINE)
 
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
@@ -29,9 +38,28 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     return config
 
 
+def on_startup(*, command: str, dirty: bool) -> None:  # noqa: ARG001  # mkdocs' signature
+    """Note whether this is a build: while one writes, the pictures need not be made anew at each change."""
+    _STATE["fresh"] = command == "build"
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Put pictures of a run of now in the place of the committed ones."""
+    program = browser() if _STATE["fresh"] else None
+    if program is not None:
+        for picture in make_pictures(Path(config.site_dir).parent / "pictures", program):
+            address = f"pictures/{picture.name}"
+            old = files.get_file_from_path(address)
+            if old is not None:
+                files.remove(old)
+            files.append(File.generated(config, address, abs_src_path=str(picture)))
+    return files
+
+
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001  # mkdocs' signature
     """Fill a page's marks."""
-    return _MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
+    shown = _OUTPUT.sub(lambda mark: indent(output_of(mark["command"]), mark["indent"]), markdown)
+    return _MARK.sub(lambda mark: GENERATED[mark[1]](), shown)
 
 
 def _expanded(entries: Any, docs: Path) -> Any:

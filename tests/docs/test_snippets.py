@@ -1,8 +1,12 @@
 """What the documentation shows is true: its jobs plan, its Python runs, its commands have the options that they are given."""
 
 import importlib.util
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +18,7 @@ import yaml
 from snippets import PAGES, ROOT, Snippet, all_snippets, snippets_of
 
 from cloudtune import TuningJob, api
-from cloudtune.cli.app import app
+from cloudtune.cli.app import app, run_app
 from cloudtune.config import places, price_tables, profiles
 
 SNIPPETS = all_snippets()
@@ -101,8 +105,58 @@ def test_a_job_plans(snippet: Snippet, tmp_path: Path) -> None:
         text = yaml.safe_dump({name: value for name, value in beside.items() if name not in data}) + text
     write_files(snippet.page, tmp_path)
     job = TuningJob.from_yaml(text)
-    api.plan(job, "local", base=tmp_path).refuse()
+    shutil.copy(ROOT / "docs" / "generate" / "project" / "cloudtune.toml", tmp_path)
+    api.plan(job, snippet.marks.get("on", "local"), project=tmp_path, base=tmp_path).refuse()
     assert TuningJob.from_yaml(job.to_yaml()) == job
+
+
+def printed(snippet: Snippet, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the command that has made a block, and return what it prints."""
+    write_files(snippet.page, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)  # where `module:attribute` is looked for
+    program, *words = shlex.split(snippet.marks["made by"])
+    assert program == "cloudtune"
+    assert run_app(words) == 0, capsys.readouterr().err
+    return "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+
+
+def made(*, complete: bool) -> list[Any]:
+    return [
+        pytest.param(each, id=str(each))
+        for each in SNIPPETS
+        if "made by" in each.marks and ("complete" in each.marks) is complete
+    ]
+
+
+@pytest.mark.parametrize("snippet", made(complete=False))
+def test_what_a_command_is_shown_to_print_is_what_it_prints(
+    snippet: Snippet, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert printed(snippet, tmp_path, capsys, monkeypatch) == snippet.text
+
+
+@pytest.mark.complete
+@pytest.mark.parametrize("snippet", made(complete=True))
+def test_what_a_long_command_is_shown_to_print_is_what_it_prints(
+    snippet: Snippet, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert printed(snippet, tmp_path, capsys, monkeypatch) == snippet.text
+
+
+@pytest.mark.complete
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", pages_with([each for each in SNIPPETS if "run" in each.marks]))
+def test_the_commands_of_a_page_run(page: str, tmp_path: Path) -> None:
+    write_files(page, tmp_path)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for each in SNIPPETS:
+        if each.page == page and "run" in each.marks:
+            script = f"set -euo pipefail\n{each.text}"
+            done = subprocess.run(
+                ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{each}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("snippet", of("toml"))

@@ -8,8 +8,14 @@ A mark is a comment on the line before the block, and says what stands out: ``<!
     A Python block that runs with --complete, as it takes long.
 ``needs: torch, lightning``
     A Python block that runs where these modules are installed, with --complete.
+``made by: cloudtune import sweep.yaml --from wandb``
+    A block of what this command prints in the folder of the page's files; beside ``complete`` it is compared with --complete.
+``run``
+    A shell block that runs in the folder of the page's files, with --complete. All its commands end well.
 ``not a job: what it is``
     A YAML or TOML block of another tool, which is parsed only.
+``on: aws``
+    The profile of docs/generate/project that a job is planned on; local where nothing is said.
 ``with: {space: {lr: {type: float, low: 0, high: 1}}}``
     What the job has beside a fragment.
 
@@ -24,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<info>[^`]*)$")
-_MARK = re.compile(r"^\s*<!-- (?P<name>not run|complete|needs|not a job|with)(?:: (?P<text>.+))? -->$")
+_MARK = re.compile(r"^\s*<!-- (?P<name>not run|complete|needs|made by|run|not a job|on|with)(?:: (?P<text>.+))? -->$")
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
