@@ -50,11 +50,12 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
         space: a dictionary from names of parameters (nested ones as ``clf__C``) to lists of values (any objects),
             distributions of scipy.stats, or parameters such as ``Float(low=1e-3, high=1e3, scale="log")``; or a list
             of such dictionaries, of which each candidate uses one.
-        param_grid, param_distributions: `space` under its names in scikit-learn; give one of the three.
+        param_grid: `space` under its name in `GridSearchCV`; give one of the three.
+        param_distributions: `space` under its name in `RandomizedSearchCV`.
         strategy: ``"grid"``, ``"random"``, ``"bayesian"`` or another type of the spec's strategies, or a strategy with
             its settings; None for every combination, as of `GridSearchCV`, if there are only lists and no `n_iter`,
-                else for ``"bayesian"``.
-            n_iter: the number of candidates; None for all of a grid, else for 10.
+            else for ``"bayesian"``.
+        n_iter: the number of candidates; None for all of a grid, else for 10.
         scoring: as for `GridSearchCV`: a name, a function, or several of them. A larger score is a better one.
         n_jobs: the number of processes of this machine that fit folds, or of candidates that a service runs in
             parallel. None means 1, in this process, unless in a `joblib.parallel_config`; -1 means all processors of
@@ -87,9 +88,9 @@ class TuneSearchCV(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no t
     Attributes:
         run_: the run: its trials, logs and report.
         run_id_: its id.
-        cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_,
-        multimetric_, classes_, n_features_in_, feature_names_in_: as of `GridSearchCV`. Candidates that were cancelled
-            by the run's end are not in `cv_results_`.
+        cv_results_: as of `GridSearchCV`, as are `best_estimator_`, `best_score_`, `best_params_`, `best_index_`, `scorer_`,
+            `n_splits_`, `refit_time_`, `multimetric_`, `classes_`, `n_features_in_` and `feature_names_in_`. Candidates
+            that were cancelled by the run's end are not in it.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {

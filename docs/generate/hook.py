@@ -6,12 +6,13 @@ a line ``<!-- output: cloudtune plan job.yaml -->`` becomes what that command pr
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import indent
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
@@ -29,12 +30,17 @@ _STATE = {"fresh": False}
 
 _OUTPUT = re.compile(r"^(?P<indent> *)<!-- output: (?P<command>cloudtune .+) -->$", re.MULTILINE)
 
+_FETCHED = re.compile(
+    r"""<(?:script|img|iframe|source)\b[^>]* src=["']?(?:https?:)?//[^\s>]+|<link\b[^>]* href=["']?(?:https?:)?//[^\s>]+"""
+)
+"""A tag by which a page fetches something from elsewhere."""
+
 _MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Put the pages of a folder in the place of an entry ``folder/*.md`` of the navigation."""
-    config.nav = _expanded(config.nav, Path(config.docs_dir))
+    config.nav = _expanded(config.nav, Path(config.docs_dir), frozenset(_named(config.nav)))
     return config
 
 
@@ -62,19 +68,44 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return _MARK.sub(lambda mark: GENERATED[mark[1]](), shown)
 
 
-def _expanded(entries: Any, docs: Path) -> Any:
-    """Return the navigation with the entries of folders replaced: by lists, dictionaries and texts as YAML has them."""
+def on_post_build(*, config: MkDocsConfig) -> None:
+    """Refuse a site that would fetch something from elsewhere.
+
+    Raises:
+        PluginError: a page does.
+    """
+    for page in Path(config.site_dir).rglob("*.html"):
+        found = _FETCHED.search(page.read_text("utf-8"))
+        if found is not None:
+            raise PluginError(f"{page} fetches {found[0]}: the site must open without a network")
+
+
+def _expanded(entries: Any, docs: Path, named: frozenset[str]) -> Any:
+    """Return the navigation with the entries of folders replaced: by lists, dictionaries and texts as YAML has them.
+
+    Args:
+        entries: the navigation, or a part of it.
+        docs: the folder of the pages.
+        named: the pages that have entries of their own.
+    """
     if isinstance(entries, dict):
-        return {title: _expanded(below, docs) for title, below in entries.items()}
+        return {title: _expanded(below, docs, named) for title, below in entries.items()}
     if not isinstance(entries, list):
         return entries
     expanded: list[Any] = []
     for entry in entries:
         if isinstance(entry, str) and entry.endswith("/*.md"):
-            pages = sorted(docs.glob(entry), key=lambda path: (path.name != "index.md", path.name))
-            expanded += [path.relative_to(docs).as_posix() for path in pages]
+            pages = (path.relative_to(docs).as_posix() for path in sorted(docs.glob(entry)))
+            expanded += [page for page in pages if page not in named]
         else:
-            expanded.append(_expanded(entry, docs))
-            if expanded[-1] in ({title: []} for title in (entry if isinstance(entry, dict) else ())):
-                expanded.pop()  # a section whose folders have no page yet
+            below = _expanded(entry, docs, named)
+            expanded += [] if isinstance(below, dict) and [] in below.values() else [below]
     return expanded
+
+
+def _named(entries: Any) -> Iterator[str]:
+    """Yield the pages that the navigation names."""
+    if isinstance(entries, str):
+        yield entries
+    for below in entries.values() if isinstance(entries, dict) else entries if isinstance(entries, list) else ():
+        yield from _named(below)

@@ -41,9 +41,9 @@ def spec_page() -> str:
     fields = {name: schema for name, schema in job["properties"].items() if name not in own}
     sections = ["## The job", "", _table({**job, "properties": fields}, parts), ""]
     told_apart = [name for names in kinds.values() for name in names]
-    for name, schema in parts.items():
-        if name not in told_apart and name not in UNSHOWN:
-            sections += [*_section(f"## `{TITLES[name]}` {{ #{_anchor(name)} }}", schema, parts), ""]
+    others = [name for name in parts if name not in told_apart and name not in UNSHOWN]
+    for name in sorted(others, key=list(TITLES).index):  # an unknown part is an error: it wants a title
+        sections += [*_section(f"## `{TITLES[name]}` {{ #{_anchor(name)} }}", parts[name], parts), ""]
     for field, title in KINDS.items():
         sections += [f"## {title} {{ #{field} }}", "", f"What `{field}` takes, by its `type`.", ""]
         for name in kinds[field]:
@@ -98,6 +98,8 @@ def words(schema: Schema, parts: dict[str, Schema]) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return "any value" if name in UNSHOWN else _link(name, parts)
+    if _is_scalar(schema):
+        return "a value"
     for several in ("anyOf", "oneOf"):
         if several in schema:
             return _several(schema[several], parts)
@@ -127,6 +129,18 @@ def _several(schemas: list[Schema], parts: dict[str, Schema]) -> str:
         return "by its `type`: " + ", ".join(_link(each["$ref"].rpartition("/")[2], parts) for each in schemas)
     found = dict.fromkeys(words(each, parts) for each in schemas if each.get("type") != "null")
     return ", or ".join(found)
+
+
+def _is_scalar(schema: Schema) -> bool:
+    """Return whether a schema takes every text, number and boolean."""
+    several = schema.get("anyOf", [])
+    kinds = {each.get("type") for each in several if isinstance(each.get("type"), str)} | set(_kinds(schema))
+    return {"string", "number", "boolean"} <= kinds
+
+
+def _kinds(schema: Schema) -> list[str]:
+    kinds = schema.get("type", [])
+    return kinds if isinstance(kinds, list) else [kinds]
 
 
 def _mapping(schema: Schema, parts: dict[str, Schema]) -> str:

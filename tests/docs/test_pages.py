@@ -1,5 +1,7 @@
 """What README and the pages say beside their snippets, where the code says it too."""
 
+import re
+
 import pytest
 from snippets import ROOT, snippets_of
 
@@ -46,3 +48,13 @@ stratgy: {type: bayesian, seed: 7}
     with pytest.raises(SpecError) as wrong:
         TuningJob.from_yaml(yaml)
     assert str(wrong.value).replace("the job", "job.yaml", 1) == shown.strip()
+
+
+def test_the_messages_that_troubleshooting_explains_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    headings = re.findall(r"^### `(.+)`$", page, re.MULTILINE)
+    code = [path.read_text("utf-8") for room in ("cloudtune", "providers") for path in (ROOT / room).rglob("*.py")]
+    assert headings
+    for heading in headings:
+        parts = [part.strip() for part in heading.split("…") if part.strip()]
+        assert any(all(part in text for part in parts) for text in code), heading

@@ -31,6 +31,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<info>[^`]*)$")
 _MARK = re.compile(r"^\s*<!-- (?P<name>not run|complete|needs|made by|run|not a job|on|with)(?:: (?P<text>.+))? -->$")
+_INCLUDED = re.compile(r'^--8<-- "(.+)"\n', re.MULTILINE)
 _TITLE = re.compile(r'title="([^"]+)"')
 
 
@@ -85,7 +86,9 @@ def snippets_of(text: str, page: str) -> list[Snippet]:
                 raise ValueError(f"{page}:{number}: the block has no end")
             title = _TITLE.search(fence["info"])
             language = fence["info"].split()[0] if fence["info"].strip() else ""
-            code = "".join(f"{inner}\n" for inner in body)
+            code = _INCLUDED.sub(
+                lambda found: (ROOT / found[1]).read_text("utf-8"), "".join(f"{inner}\n" for inner in body)
+            )
             found.append(Snippet(page, number + 1, language, code, title[1] if title else "", marks))
             marks = {}
         elif marks and line.strip():
