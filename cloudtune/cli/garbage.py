@@ -1,7 +1,6 @@
 """Removal of runs, and of unused files of the store and of killed emulators."""
 
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -19,6 +18,7 @@ from cloudtune.provider.interface import Provider, load_provider
 from cloudtune.remote.resolving import provider_of
 from cloudtune.store.records import RunRecord, RunState, TrialState
 from cloudtune.store.store import RunStore, Store
+from cloudtune.system.processes import is_mine
 
 _OF_EMULATORS = ("trial", "code", "results", "mount")
 """What emulators' folders in the machine's temporary folder begin with behind ``cloudtune-``, beside the provider's name."""
@@ -199,7 +199,7 @@ def _is_old(path: Path) -> bool:
         newest = max((each.lstat().st_mtime for each in path.rglob("*")), default=found.st_mtime)
     except OSError:
         return False
-    mine = found.st_uid == os.getuid() and not path.is_symlink()
+    mine = is_mine(found) and not path.is_symlink()
     return mine and time.time() - max(newest, found.st_mtime) > _OLD
 
 

@@ -72,7 +72,7 @@ def plan(
 
 
 def _cost_data(job: "TuningJob", made: "Plan") -> "JsonValue":
-    from cloudtune.cli.spending import estimate_of  # noqa: PLC0415
+    from cloudtune.costs.launching import estimate_of  # noqa: PLC0415
 
     found = estimate_of(job, made, project_folder())
     return None if found is None else found.to_data()
@@ -117,7 +117,7 @@ def _print_plan(job: "TuningJob", made: "Plan", *, every: bool) -> None:
 
 
 def _print_cost(job: "TuningJob", made: "Plan") -> None:
-    from cloudtune.cli.spending import cost_line  # noqa: PLC0415
+    from cloudtune.costs.launching import cost_line  # noqa: PLC0415
 
     line = cost_line(job, made, project_folder())
     if line:

@@ -10,7 +10,8 @@ import click
 
 from cloudtune.cli.launching import on_option
 from cloudtune.cli.output import force_option, output_file_option
-from cloudtune.cli.spending import confirm, cost_line, estimate_of
+from cloudtune.cli.spending import confirm
+from cloudtune.costs.launching import cost_line, estimate_of
 from cloudtune.errors import ConfigError, suggest
 from cloudtune.plugins.version import __version__
 from cloudtune.store.projects import project_folder

@@ -11,11 +11,16 @@ _LOOK_UP = 0.1
 """Seconds between two evaluations of a condition during a pause."""
 
 _SIGNALS = {
-    signal.SIGINT: "by Ctrl-C",
-    signal.SIGTERM: "by SIGTERM",
-    signal.SIGHUP: "since its terminal was closed (SIGHUP)",
+    getattr(signal, name): why
+    for name, why in (
+        ("SIGINT", "by Ctrl-C"),
+        ("SIGTERM", "by SIGTERM"),
+        ("SIGHUP", "since its terminal was closed (SIGHUP)"),
+        ("SIGBREAK", "by Ctrl-Break, or since its terminal was closed"),
+    )
+    if hasattr(signal, name)
 }
-"""The signals that interrupt a driver, and the words for each in the run's reason."""
+"""The signals that interrupt a driver, and the words for each in the run's reason; Windows has SIGBREAK for SIGHUP."""
 
 Condition = Callable[[], bool]
 

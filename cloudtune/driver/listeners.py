@@ -104,7 +104,7 @@ def _listens(process: "psutil.Process", port: int | None) -> bool:
     import psutil  # noqa: PLC0415
 
     if (
-        process.pid == os.getpid()
+        process.pid == os.getpid() and os.path.isdir("/dev/fd")  # noqa: PTH112
     ):  # for which the system need not list the connections of all processes: that takes 7 ms
         return any(_is_listener(int(name), port) for name in os.listdir("/dev/fd"))  # noqa: PTH208
     return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in process.net_connections("tcp"))

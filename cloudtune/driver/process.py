@@ -16,6 +16,7 @@ from cloudtune.planning.plan import Plan
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.store.secrets import forget
+from cloudtune.system.processes import detached
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -81,7 +82,7 @@ def start(run: "RunStore") -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,
+            **detached(),
         )
     until = time.monotonic() + _START_TIMEOUT
     while not run.driven and run.record().state in (RunState.WAITING, RunState.INTERRUPTED):

@@ -1,7 +1,6 @@
 """The working folder of an emulator; the folder and the programs are removed even if the emulator is killed."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ import time
 from pathlib import Path
 
 from cloudtune.process.orphans import VARIABLE
+from cloudtune.system.locks import lock, open_lock, try_lock
+from cloudtune.system.processes import detached, is_mine
 
 OVER = b"over"
 """What an emulator writes to its cleaner after it has cleaned up itself."""
@@ -70,8 +71,8 @@ class Workplace:
             return self._given.absolute()
         _remove_abandoned(f"cloudtune-{self._kind}-")
         folder = Path(tempfile.mkdtemp(prefix=f"cloudtune-{self._kind}-"))
-        self._held = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._held = open_lock(folder / _LOCK, 0o600)
+        lock(self._held)
         return folder
 
     def _watch(self, folder: Path) -> subprocess.Popen[bytes]:
@@ -80,7 +81,7 @@ class Workplace:
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         return subprocess.Popen(
             [*words, *(["stays"] if self.stays else [])], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL, start_new_session=True, cwd="/", env=environment, bufsize=0,
+            stderr=subprocess.DEVNULL, cwd="/", env=environment, bufsize=0, **detached(),
         )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ def _remove_abandoned(prefix: str) -> None:
     """Remove the folders of emulators that were killed together with their cleaners."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            if folder.is_symlink() or not is_mine(folder.stat()):
                 continue
             if not (folder / _LOCK).exists():
                 if time.time() - folder.stat().st_mtime < _YOUNG:
@@ -98,12 +99,11 @@ def _remove_abandoned(prefix: str) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_free(lock: Path) -> bool:
-    held = os.open(lock, os.O_RDWR)
+def _is_free(path: Path) -> bool:
+    held = open_lock(path, create=False)
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return try_lock(held)
     except OSError:
         return False
     finally:
         os.close(held)
-    return True

@@ -1,7 +1,6 @@
 """The publisher of a run to its targets, once or until the run ends."""
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import time
@@ -13,6 +12,7 @@ from cloudtune.errors import ProviderError, RunBusy
 from cloudtune.publishing.target import Published, Target
 from cloudtune.results.continued import continued_reports
 from cloudtune.store.records import RunState, Trial
+from cloudtune.system.locks import open_lock, try_lock
 
 if TYPE_CHECKING:
     from cloudtune.results.view import RunView
@@ -182,12 +182,10 @@ def _locked(run: "RunView", target: Target) -> Iterator[None]:
         RunBusy: another process holds it.
     """
     digest = hashlib.sha256(f"{target.name} {target.raw_address}".encode()).hexdigest()[:16]
-    descriptor = os.open(run.folder / f"publishing-{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = open_lock(run.folder / f"publishing-{digest}.lock")
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunBusy(f"another process publishes {run.id} to {target.name} at {target.address} already") from None
+        if not try_lock(descriptor):
+            raise RunBusy(f"another process publishes {run.id} to {target.name} at {target.address} already")
         yield
     finally:
         os.close(descriptor)

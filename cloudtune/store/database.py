@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cloudtune.errors import StoreError
+from cloudtune.system.processes import is_mine
 
 SCHEMA_VERSION = 6
 
@@ -149,7 +150,7 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
-    if version == 1 and path.parent.stat().st_uid == os.getuid():
+    if version == 1 and is_mine(path.parent.stat()):
         path.parent.chmod(0o700)  # earlier versions let other users in; a later chmod by the owner stays
 
 

@@ -5,7 +5,6 @@ A driver commits what it is about to do before it does it. Commits go to a write
 consistent, though the last commits may be missing (https://www.sqlite.org/pragma.html#pragma_synchronous).
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -34,6 +33,7 @@ from cloudtune.store.rows import (
     run_record,
     trial_of,
 )
+from cloudtune.system.locks import open_lock, try_lock
 
 T = TypeVar("T")
 
@@ -447,9 +447,9 @@ class RunStore:
             RunBusy: another process holds it.
         """
         with store_errors(self.folder):
-            descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = open_lock(self.lock)
         try:
-            if not any(_locked(descriptor, fcntl.LOCK_EX, pause) for pause in _LOCK_PAUSES):
+            if not any(_locked(descriptor, pause) for pause in _LOCK_PAUSES):
                 raise RunBusy(f"another process is driving {self.id}; watch it with: {self.command('show')}")
             yield
         finally:
@@ -459,11 +459,11 @@ class RunStore:
     def driven(self) -> bool:
         """Whether a process is driving the run now; also known where the store is only readable."""
         try:
-            descriptor = os.open(self.lock, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_lock(self.lock, create=False)
         except OSError:
             return False  # it was never driven, or its folder is gone or closed to this user
         try:
-            return not _locked(descriptor, fcntl.LOCK_SH)
+            return not try_lock(descriptor, shared=True)
         finally:
             os.close(descriptor)
 
@@ -473,15 +473,11 @@ class RunStore:
         return self.folder / "driver.lock"
 
 
-def _locked(descriptor: int, kind: int, pause: float = 0.0) -> bool:
-    """Return whether an open file's lock, exclusive or shared, could be taken after a pause in seconds."""
+def _locked(descriptor: int, pause: float) -> bool:
+    """Return whether an open file's lock could be taken after a pause in seconds."""
     if pause:
         time.sleep(pause)
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return try_lock(descriptor)
 
 
 def _masked(text: str) -> str:

@@ -1,0 +1,53 @@
+"""What a launch may cost: whether a plan's machines are paid for, and the estimate by the project's earlier runs."""
+
+from collections.abc import Collection, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from cloudtune.costs.estimate import Estimate, estimate
+from cloudtune.costs.history import earlier_durations
+from cloudtune.planning.plan import Plan
+from cloudtune.planning.summary import summary
+from cloudtune.plugins.entry_points import pools, rents_machines
+from cloudtune.spec.job import TuningJob
+from cloudtune.store.store import Store
+
+
+def estimate_of(job: TuningJob, plan: Plan, project: Path) -> Estimate | None:
+    """Return what a job costs by its plan and the project's earlier runs; None where no price is known."""
+    if not plan.rates:
+        return None
+    took, whose = earlier_durations(Store(project), job, plan)
+    return estimate(job, plan, summary(job, plan), took, whose)
+
+
+def cost_line(job: TuningJob, plan: Plan, project: Path) -> str:
+    """Return the line that says what a job costs; "" on machines that no list has."""
+    found = estimate_of(job, plan, project)
+    if found is not None:
+        return str(found)
+    return f"{plan.machines.kind} at a price that is not known" if is_paid(plan) and plan.machines is not None else ""
+
+
+def is_paid(plan: Plan, emulated: Collection[str] = ()) -> bool:
+    """Return whether trials run on machines that a service rents out, or may.
+
+    Args:
+        plan: of the job; that of several profiles has the plan of each in its request.
+        emulated: the provider, or those of several profiles, for which an emulator answers.
+    """
+    whose: Mapping[str, Any] = {plan.provider: {"provider": plan.provider}}
+    if plan.provider in pools():
+        whose = plan.request
+    return any(rents_machines(part["provider"]) for name, part in whose.items() if name not in emulated)
+
+
+def is_little(found: Estimate | None, limit: Decimal) -> bool:
+    """Return whether an estimate has a bound that is at most a limit, in the currency of its prices."""
+    return found is not None and found.most is not None and found.most <= limit
+
+
+def is_endless(job: TuningJob, plan: Plan) -> bool:
+    """Return whether neither a budget nor the time on machines bounds what a job costs."""
+    return job.limits.cost is None and summary(job, plan).machine_hours is None
