@@ -226,7 +226,12 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 def memory_here() -> int:
     """Return the memory in bytes that this machine has, or that this process's container may use of it."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    else:
+        import psutil  # noqa: PLC0415  # Linux and macOS need it not
+
+        limits = [psutil.virtual_memory().total]
     for path in _LIMITS:
         with contextlib.suppress(OSError, ValueError):  # no container, or ``max``
             limits.append(int(Path(path).read_text()))

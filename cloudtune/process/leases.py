@@ -6,10 +6,10 @@ system itself ends the lease when the last of them is gone, whatever becomes of 
 """
 
 import contextlib
-import fcntl
 import os
 import stat
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
@@ -17,6 +17,9 @@ from pathlib import Path
 
 from cloudtune.process.devices import Device, Gpus, cpus_here, gpus_here, is_of_kind, memory_here
 from cloudtune.process.needs import Needs
+
+with contextlib.suppress(ModuleNotFoundError):  # Windows has none
+    import fcntl
 
 SHARES = 10_000
 """The parts of a device or a processor that can be leased apart."""
@@ -112,8 +115,11 @@ class Lease:
             self.descriptor = -1
 
 
-SUPPORTED = hasattr(fcntl, "F_OFD_SETLK")
-"""Whether the system has such locks; elsewhere trials share what there is."""
+SUPPORTED = sys.platform == "linux" and hasattr(globals().get("fcntl"), "F_OFD_SETLK")
+"""Whether the system has such locks, as they are written here; elsewhere trials share what there is.
+
+macOS has them too, by the same names, and lays out ``struct flock`` in another order (its fcntl(2)).
+"""
 
 
 def lease(resources: Resources, needs: Needs) -> Lease | None:

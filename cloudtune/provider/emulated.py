@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.config import load_profile, mounts
+from cloudtune.errors import ConfigError
 from cloudtune.plugins.entry_points import EMULATORS, emulators
 from cloudtune.plugins.loading import load
 from cloudtune.store.projects import project_folder
+from cloudtune.system.processes import HAS_PROCESS_GROUPS, NO_TRIALS_HERE
 
 if TYPE_CHECKING:
     from cloudtune.emulation.emulator import Emulator
@@ -23,9 +25,11 @@ def emulator_of(provider: str) -> "type[Emulator[Any]]":
         provider: its name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or this system cannot run an emulator's jobs.
         PluginError: it cannot be loaded, or what it needs is not installed.
     """
+    if not HAS_PROCESS_GROUPS:
+        raise ConfigError(f"an emulator runs its jobs as processes of this machine: {NO_TRIALS_HERE}")
     from cloudtune.emulation.emulator import Emulator  # noqa: PLC0415  # most runs start none
 
     return load(EMULATORS, provider, Emulator)  # type: ignore[type-abstract]

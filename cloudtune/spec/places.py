@@ -1,8 +1,10 @@
 """Distinguish the places that a spec names: folders and files of this machine, and URLs."""
 
+import os
 import re
 
 _FILE = "file://"
+_DRIVE = re.compile(r"/[A-Za-z]:(?:/|$)")
 _SCHEME = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+:(?!\\)")
 
 
@@ -16,9 +18,15 @@ def is_local(place: str) -> bool:
     return not is_remote(place) and _SCHEME.match(place) is None
 
 
-def local_path(place: str) -> str:
-    """Return the path of a place of this machine, which may be written as a ``file://`` URL."""
-    return place.removeprefix(_FILE)
+def local_path(place: str, *, windows: bool = os.name == "nt") -> str:
+    """Return the path of a place of this machine, which may be written as a ``file://`` URL.
+
+    Args:
+        place: the path or URL.
+        windows: whether paths may begin with a drive, as in ``file:///C:/data``.
+    """
+    path = place.removeprefix(_FILE)
+    return path[1:] if windows and path != place and _DRIVE.match(path) else path
 
 
 def bucket_of(place: str | None, scheme: str) -> str | None:

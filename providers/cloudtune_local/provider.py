@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, TrialError
-from cloudtune.planning.plan import Plan
+from cloudtune.planning.plan import Note, Plan, Support
 from cloudtune.process.attempts import kept_pid
 from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.needs import needs_of, thread_limits
@@ -23,6 +23,7 @@ from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
+from cloudtune.system.processes import HAS_PROCESS_GROUPS, NO_TRIALS_HERE
 from cloudtune.trial import data_variable
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
@@ -41,7 +42,10 @@ class LocalProvider(DrivenProvider):
     support = SUPPORT
 
     def plan(self, job: TuningJob) -> Plan:
-        return translate(job, self.mounts, self._resources(job, os.environ))
+        plan = translate(job, self.mounts, self._resources(job, os.environ))
+        if HAS_PROCESS_GROUPS:
+            return plan
+        return plan.with_notes([Note("trial", Support.UNSUPPORTED, NO_TRIALS_HERE)])
 
     def _resources(self, job: TuningJob, environ: Mapping[str, str]) -> "Resources | None":
         """Return what this machine has for a job's trials; None if they need nothing of it in particular.
@@ -68,9 +72,8 @@ class LocalProvider(DrivenProvider):
         from cloudtune_local.machine import LocalProfile, gpus_in_words  # noqa: PLC0415
 
         free = shutil.disk_usage(Path.cwd()).free
-        systems = ("Linux", "Darwin")
         return [
-            Finding("system", platform.system() in systems, f"{platform.system()} {platform.machine()}; trials need Linux or macOS (on Windows: WSL)"),
+            Finding("system", HAS_PROCESS_GROUPS, f"{platform.system()} {platform.machine()}; trials need Linux or macOS (on Windows: WSL)"),
             Finding("python", True, f"{platform.python_version()} at {sys.executable}"),
             Finding("processors", None, f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} for all trials together"),
             Finding("gpus", None, gpus_in_words(LocalProfile.of(self.settings, PROVIDER))),

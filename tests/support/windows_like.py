@@ -1,4 +1,4 @@
-"""A Python that lacks what Windows' Python lacks: run as `python windows_like.py ARGUMENTS of cloudtune`.
+"""A Python that lacks what Windows' Python lacks: run as `python windows_like.py "COMMAND ; COMMAND ; …"`, each without `cloudtune`.
 
 It is not Windows: paths, consoles and the handling of open files stay those of this machine. It finds what is imported or
 called although it is not there. The locks are those of `cloudtune.system.locks` for Windows, on a `msvcrt` that locks bytes
@@ -18,7 +18,7 @@ MODULES = ("fcntl", "grp", "posix_spawn", "pty", "pwd", "resource", "syslog", "t
 OF_OS = (
     "chown", "fchmod", "fchown", "fork", "forkpty", "getegid", "geteuid", "getgid", "getgroups", "getpgid", "getpgrp", "getpriority",
     "getsid", "getuid", "initgroups", "killpg", "lchown", "mkfifo", "mknod", "nice", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW",
-    "O_NONBLOCK", "pidfd_open", "posix_spawn", "pread", "pwrite", "sched_getaffinity", "sched_setaffinity", "setgid", "setpgid",
+    "O_NONBLOCK", "pidfd_open", "posix_spawn", "pread", "pwrite", "sched_getaffinity", "sched_setaffinity", "setgid", "sysconf_names", "setpgid",
     "setpriority", "setsid", "setuid", "statvfs", "sysconf", "uname", "wait3", "wait4", "WNOHANG",
 )  # fmt: skip
 """Names of `os` that Windows' Python has not."""
@@ -101,7 +101,12 @@ def main() -> int:
     assert importlib.util.find_spec("cloudtune")
     from cloudtune.cli.app import run_app
 
-    return run_app(sys.argv[1:])
+    codes = []
+    for command in " ".join(sys.argv[1:]).split(" ; "):
+        print("$", command, flush=True)
+        codes.append(run_app(command.split()))
+        print("=", codes[-1], flush=True)
+    return max(codes)
 
 
 if __name__ == "__main__":
