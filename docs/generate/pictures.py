@@ -22,6 +22,11 @@ def browser() -> str | None:
     return next((path for name in _BROWSERS if (path := shutil.which(name)) is not None), None)
 
 
+def sandboxed() -> list[str]:
+    """Return the browser's options about its sandbox, which it has not as root."""
+    return ["--no-sandbox"] if os.geteuid() == 0 else []
+
+
 def make_pictures(folder: Path, program: str) -> list[Path]:
     """Run the example job on this machine, and take pictures of what it leaves.
 
@@ -62,8 +67,7 @@ def take(program: str, url: str, picture: Path, *, size: tuple[int, int] = _SIZE
         command += ["--run-all-compositor-stages-before-draw", "--virtual-time-budget=8000"]
         command += [f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}"]
         command += ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
-        command += ["--no-sandbox"] if os.geteuid() == 0 else []
-        subprocess.run([*command, url], check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, *sandboxed(), url], check=True, capture_output=True, timeout=120)
     return picture
 
 

@@ -25,6 +25,16 @@ def test_the_commands_of_the_readme_stand_where_the_ci_looks_for_them() -> None:
     ]
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_the_links_of_a_page_outside_of_the_site_lead_somewhere(page: str) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_readme_is_no_longer_than_a_screen_and_a_half() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700
+
+
 def test_the_mistakes_that_the_pages_show_look_as_they_show_them() -> None:
     text = (ROOT / "docs" / "how-it-works" / "reliability.md").read_text("utf-8")
     shown = next(part for part in text.split("```\n") if part.startswith("job.yaml has 2 problems"))
