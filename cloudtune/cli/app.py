@@ -48,6 +48,7 @@ _COMMANDS = {
     "gc": "cloudtune.cli.removing",
     "emulate": "cloudtune.cli.emulating",
     "verify": "cloudtune.cli.verifying",
+    "mcp": "cloudtune.cli.mcp_server",
     "completion": "cloudtune.cli.starting",
 }
 """The module of each command, imported when the command is called or its help is printed."""
@@ -83,6 +84,7 @@ _SUMMARIES = {
     "gc": "Remove what removed and broken runs left behind.",
     "emulate": "Serve a cloud service's API on this machine.",
     "verify": "Compare a real service with its emulator.",
+    "mcp": "Serve an assistant: plan, run and read jobs.",
     "completion": "Print the shell's completion script.",
 }
 

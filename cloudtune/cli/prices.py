@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cloudtune.cli.looking import json_option
-from cloudtune.cli.machines import catalogues, services_option
+from cloudtune.cli.machines import services_option
 from cloudtune.cli.output import print_json, print_table
 from cloudtune.errors import ConfigError, ProviderError
+from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
     from cloudtune.config import Profile
@@ -31,9 +32,11 @@ def prices(context: click.Context, on: str | None, *, as_json: bool) -> None:
       cloudtune prices --on aws
       cloudtune prices update --on aws,azure
     """
+    from cloudtune.looking.machines import catalogues  # noqa: PLC0415
+
     if context.invoked_subcommand is not None:
         return
-    rows = [row for profile, catalogue in catalogues(on) for row in _known(profile, catalogue)]
+    rows = [row for profile, catalogue in catalogues(on, project_folder()) for row in _known(profile, catalogue)]
     if as_json:
         print_json(rows)
         return
@@ -98,8 +101,10 @@ def update(on: str | None, regions: tuple[str, ...], seconds: float) -> int:
       cloudtune prices update
       cloudtune prices update --on aws --region eu-west-1
     """
+    from cloudtune.looking.machines import catalogues  # noqa: PLC0415
+
     failed = 0
-    for profile, catalogue in catalogues(on):
+    for profile, catalogue in catalogues(on, project_folder()):
         try:
             click.echo(_updated(profile, catalogue, regions, seconds))
         except (ProviderError, ConfigError) as error:

@@ -3,19 +3,23 @@
 from collections.abc import Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cloudtune.costs.estimate import Estimate, estimate
-from cloudtune.costs.history import earlier_durations
 from cloudtune.planning.plan import Plan
-from cloudtune.planning.summary import summary
 from cloudtune.plugins.entry_points import pools, rents_machines
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.store import Store
 
+if TYPE_CHECKING:
+    from cloudtune.costs.estimate import Estimate
 
-def estimate_of(job: TuningJob, plan: Plan, project: Path) -> Estimate | None:
+
+def estimate_of(job: TuningJob, plan: Plan, project: Path) -> "Estimate | None":
     """Return what a job costs by its plan and the project's earlier runs; None where no price is known."""
+    from cloudtune.costs.estimate import estimate  # noqa: PLC0415  # most runs cost nothing
+    from cloudtune.costs.history import earlier_durations  # noqa: PLC0415
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
+
     if not plan.rates:
         return None
     took, whose = earlier_durations(Store(project), job, plan)
@@ -43,11 +47,13 @@ def is_paid(plan: Plan, emulated: Collection[str] = ()) -> bool:
     return any(rents_machines(part["provider"]) for name, part in whose.items() if name not in emulated)
 
 
-def is_little(found: Estimate | None, limit: Decimal) -> bool:
+def is_little(found: "Estimate | None", limit: Decimal) -> bool:
     """Return whether an estimate has a bound that is at most a limit, in the currency of its prices."""
     return found is not None and found.most is not None and found.most <= limit
 
 
 def is_endless(job: TuningJob, plan: Plan) -> bool:
     """Return whether neither a budget nor the time on machines bounds what a job costs."""
+    from cloudtune.planning.summary import summary  # noqa: PLC0415
+
     return job.limits.cost is None and summary(job, plan).machine_hours is None
