@@ -32,12 +32,12 @@ SCRIPT = f"""
 import pathlib, random, sys, time, uuid
 import cloudtune.trial as t
 began, x = time.time(), t.params()["x"]
-ledger = pathlib.Path("LEDGER") / uuid.uuid4().hex
-ledger.write_text(f"{{began}}")
+ledger = (pathlib.Path("LEDGER") / uuid.uuid4().hex).open("a", buffering=1)
+print(began, file=ledger)
 draw = random.Random(x)
 t.report(score=x)
 time.sleep(draw.uniform(0, {LONGEST}))
-ledger.write_text(f"{{began}} {{time.time()}}")
+print(time.time(), file=ledger)
 sys.exit(draw.random() < 0.2)
 """
 
@@ -56,7 +56,8 @@ class Ledger:
 
 def ledgers(folder: Path) -> list[Ledger]:
     times = [[float(word) for word in file.read_text().split()] for file in folder.iterdir()]
-    return sorted((Ledger(one[0], one[1] if one[1:] else None) for one in times), key=lambda one: one.began)
+    written = [one for one in times if one]  # a program that was stopped before its first line has seen nothing
+    return sorted((Ledger(one[0], one[1] if one[1:] else None) for one in written), key=lambda one: one.began)
 
 
 @dataclass(frozen=True)
