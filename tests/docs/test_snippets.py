@@ -22,6 +22,7 @@ from cloudtune.cli.app import app, run_app
 from cloudtune.config import places, price_tables, profiles
 
 SNIPPETS = all_snippets()
+PROJECT = ROOT / "docs" / "generate" / "project"
 PYTHON = [each for each in SNIPPETS if each.language == "python"]
 FRAGMENT = """\
 name: example
@@ -50,8 +51,9 @@ def runs_with_complete(snippet: Snippet) -> bool:
 
 
 def write_files(page: str, folder: Path) -> None:
-    """Write the files that a page shows, and the script that the jobs start where it shows none."""
-    (folder / "train.py").touch()
+    """Write the files that a page shows, and the example project, unless the page's commands are to find those files alone."""
+    if not any(each.page == page and each.marks.get("run") == "alone" for each in SNIPPETS):
+        shutil.copytree(PROJECT, folder, dirs_exist_ok=True)
     for each in SNIPPETS:
         if each.page == page and each.title:
             (folder / each.title).parent.mkdir(parents=True, exist_ok=True)
@@ -103,9 +105,9 @@ def test_a_job_plans(snippet: Snippet, tmp_path: Path) -> None:
     if not {"objective", "space"} <= data.keys():
         beside = {**yaml.safe_load(FRAGMENT), **yaml.safe_load(snippet.marks.get("with", "{}"))}
         text = yaml.safe_dump({name: value for name, value in beside.items() if name not in data}) + text
+    shutil.copytree(PROJECT, tmp_path, dirs_exist_ok=True)
     write_files(snippet.page, tmp_path)
     job = TuningJob.from_yaml(text)
-    shutil.copy(ROOT / "docs" / "generate" / "project" / "cloudtune.toml", tmp_path)
     api.plan(job, snippet.marks.get("on", "local"), project=tmp_path, base=tmp_path).refuse()
     assert TuningJob.from_yaml(job.to_yaml()) == job
 

@@ -11,7 +11,8 @@ A mark is a comment on the line before the block, and says what stands out: ``<!
 ``made by: cloudtune import sweep.yaml --from wandb``
     A block of what this command prints in the folder of the page's files; beside ``complete`` it is compared with --complete.
 ``run``
-    A shell block that runs in the folder of the page's files, with --complete. All its commands end well.
+    A shell block that runs with --complete, all its commands end well. The blocks of a page run one after the other in a copy of the
+    example project, docs/generate/project, with the page's files; where one says ``run: alone``, with these files alone.
 ``not a job: what it is``
     A YAML or TOML block of another tool, which is parsed only.
 ``on: aws``
