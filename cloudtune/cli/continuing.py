@@ -124,11 +124,12 @@ def try_(words: tuple[str, ...], *, as_json: bool) -> None:
       cloudtune try latest optimizer=adam --json
     """
     from cloudtune import api  # noqa: PLC0415
+    from cloudtune.looking.given import given_values  # noqa: PLC0415
     from cloudtune.store.enqueued import shown  # noqa: PLC0415
 
     run_id, rest = ("latest", words) if "=" in words[0] else (words[0], words[1:])
     made = api.attach(run_id)
-    given = _values(rest, made)
+    given = given_values(rest, made.job.search_space())
     state = made.enqueue(given)
     if as_json:
         print_json({"run": made.id, "state": state.value, "enqueued": made.enqueued})
@@ -211,28 +212,6 @@ def _value(text: str) -> Any:  # a value in YAML
     from cloudtune.cli.jobfile import yaml_value  # noqa: PLC0415
 
     return yaml_value(text, "the value") if text.strip() else None
-
-
-def _values(words: tuple[str, ...], made: "Run") -> dict[str, Any]:
-    """Return the values that words such as ``lr=0.01`` give: in YAML, or as text where the parameter has that.
-
-    Raises:
-        click.UsageError: a word is of another form.
-    """
-    from cloudtune.space.completing import on_axis  # noqa: PLC0415
-
-    space, given = made.job.search_space(), {}
-    for word in words:
-        name, equals, text = word.partition("=")
-        if not equals or not name:
-            raise click.UsageError(f"a value is given as NAME=VALUE, such as lr=0.01, not {word!r}")
-        value = _value(text)
-        own = [each for each in space.dimensions if each.name == name]
-        fits = any(on_axis(each, value) is not None for each in own)
-        given[name] = text if not fits and any(on_axis(each, text) is not None for each in own) else value
-    if not given:
-        raise click.UsageError("say what to try, such as lr=0.01")
-    return given
 
 
 def _environment(words: tuple[str, ...]) -> dict[str, str]:

@@ -30,8 +30,7 @@ _DASHES: dict[TrialState, Dash] = {TrialState.PRUNED: "dot", TrialState.FAILED: 
 
 def history(study: Study) -> Chart | None:
     """Return the chart of the objective of every ended trial and the best so far; None before any trial has a value."""
-    ended = [trial for trial in study.trials if trial.state.ended and trial.repeat_of is None]
-    ended.sort(key=lambda trial: (study.latest if trial.ended is None else trial.ended, trial.number))
+    ended = _ended(study)
     if not ended or not study.values:
         return None
     order = {trial.number: place for place, trial in enumerate(ended, 1)}
@@ -48,9 +47,9 @@ def history(study: Study) -> Chart | None:
                 "points", _VIOLATING, x, y, trials=numbers, colour="amber", symbol="cross-thin", size=size, opacity=0.8
             )
         )
-    line = _best_so_far(study, ended)
+    line = _improvements(study, ended)
     if line:
-        x, y = [*(x for x, _ in line), len(ended)], [*(y for _, y in line), line[-1][1]]
+        x, y = [*(place for place, _, _ in line), len(ended)], [*(value for *_, value in line), line[-1][2]]
         series.append(Series("steps", "best so far", x, y, colour="green", size=2.5))
     valueless = sum(trial.number not in study.values for trial in ended)
     caption = f"The {study.objective.metric} of every trial in the order in which they ended, and the best so far."
@@ -77,16 +76,31 @@ def _worse_edge(study: Study, axis: ValueAxis) -> float:
     return 0.0 if edge is None else edge
 
 
-def _best_so_far(study: Study, ended: Sequence[Trial]) -> list[tuple[int, float]]:
-    """Return the places (from 1) at which the best value of a feasible trial changed, each with the new value."""
+def best_so_far(study: Study) -> list[tuple[int, float, float]]:
+    """Return when the best value of a feasible trial changed: the place among the ended trials (from 1), the time, the value."""
+    return [(place, _end(study, ended), value) for place, ended, value in _improvements(study, _ended(study))]
+
+
+def _ended(study: Study) -> list[Trial]:
+    """Return the ended trials of the search, in the order in which they ended."""
+    ended = [trial for trial in study.trials if trial.state.ended and trial.repeat_of is None]
+    return sorted(ended, key=lambda trial: (_end(study, trial), trial.number))
+
+
+def _end(study: Study, trial: Trial) -> float:
+    return study.latest if trial.ended is None else trial.ended
+
+
+def _improvements(study: Study, ended: Sequence[Trial]) -> list[tuple[int, Trial, float]]:
+    """Return the places (from 1) at which the best value of a feasible trial changed, with the trial and the new value."""
     better = max if study.objective.goal == "maximize" else min
-    line: list[tuple[int, float]] = []
+    line: list[tuple[int, Trial, float]] = []
     for place, trial in enumerate(ended, 1):
         value = study.values.get(trial.number)
         if trial.state is not TrialState.COMPLETED or value is None or study.why_infeasible(trial):
             continue
-        if not line or (value != line[-1][1] and better(value, line[-1][1]) == value):
-            line.append((place, value))
+        if not line or (value != line[-1][2] and better(value, line[-1][2]) == value):
+            line.append((place, trial, value))
     return line
 
 

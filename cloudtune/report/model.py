@@ -16,13 +16,18 @@ MAX_EFFECTS = 6
 """Most parameters whose effect is drawn; of more, the most important."""
 
 
-def expectations(study: Study) -> str:
-    """Return HTML of what the model expects to be the best, and of the best trial; a sentence why not without enough trials."""
+def expected(study: Study) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
+    """Return a sentence, and the columns and rows of a table of what the model expects to be the best, and of the best trial.
+
+    Without enough trials the sentence says so, and there are no rows.
+    """
     if not study.insight.ready:
-        return f'<p class="caption">Not shown: it takes at least {LEAST} completed trials of a space that varies.</p>'
+        return f"Not shown: it takes at least {LEAST} completed trials of a space that varies.", (), []
     found = study.insight.best()
     kept = " within the constraints" if study.job.constraints else ""
-    rows = [(f"the best{kept}, as it expects", *_cells(study, found), "")] if found is not None else []
+    rows: list[tuple[str, ...]] = []
+    if found is not None:
+        rows.append((f"the best{kept}, as it expects", *_cells(study, found), ""))
     shown = study.best or (study.ranked[0] if study.ranked else None)
     if shown is not None and study.space.contains(shown.parameters):
         own = number(study.values[shown.number])
@@ -34,7 +39,13 @@ def expectations(study: Study) -> str:
         f"{metric}, without the noise of a single trial. The best of many noisy trials had luck: where its value is better than "
         "the interval, expect less of it. The best as it expects is the setting with the best worse end of the interval."
     )
-    return f'<p class="caption">{escape(text)}</p>{table(columns, rows)}'
+    return text, columns, rows
+
+
+def expectations(study: Study) -> str:
+    """Return HTML of `expected`."""
+    text, columns, rows = expected(study)
+    return f'<p class="caption">{escape(text)}</p>' + (table(columns, rows) if rows else "")
 
 
 def _cells(study: Study, expected: Expected) -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """The data of a run that its report shows, read once."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -180,25 +180,38 @@ def study_of(run: "RunView") -> Study:
     """
     record = run.record  # read before the trials, which end before the run
     study = Study(record, run.job, run.plan, run.trials(), events=run.events())
-    curves, more = _curves(run, study)
-    return replace(study, curves=curves, more_curves=more)
+    metric = study.objective.metric
+    return with_curves(study, lambda trial: curve_of(run.reports(trial.number), trial.attempt, metric))
 
 
-def _curves(run: "RunView", study: Study) -> tuple[dict[int, Curve], bool]:
-    """Return at most `MAX_CURVES` learning curves by trial number, and whether there are more."""
+def with_curves(study: Study, curve: Callable[[Trial], Curve]) -> Study:
+    """Return a study with the learning curves of the trials of `trials_with_curves`.
+
+    Args:
+        study: without curves.
+        curve: returns the curve of a trial; see `curve_of`.
+    """
+    chosen, more = trials_with_curves(study)
+    curves = {trial.number: found for trial in chosen if len(found := curve(trial)) > 1}
+    return replace(study, curves=curves, more_curves=bool(curves) and more)
+
+
+def trials_with_curves(study: Study) -> tuple[list[Trial], bool]:
+    """Return at most `MAX_CURVES` trials whose curves are drawn, and whether there are more.
+
+    They are the running ones, the best, and an even selection of the others.
+    """
     ranked = study.ranked
     known = {trial.number for trial in ranked}
     others = [trial for trial in study.trials if trial.number not in known and trial.attempt]
-    # At least a third for trials that did not complete, so that pruned trials are shown beside completed ones.
+    others.sort(key=lambda trial: trial.state.ended)
+    # At least a third for trials that did not complete, so that running and pruned ones are shown beside completed ones.
     few = min(len(others), max(MAX_CURVES // 3, MAX_CURVES - len(ranked)))
     chosen = [*choose(ranked, MAX_CURVES - few), *choose(others, few)]
-    metric = study.objective.metric
-    curves = {trial.number: _curve(run.reports(trial.number), trial.attempt, metric) for trial in chosen}
-    curves = {number: curve for number, curve in curves.items() if len(curve) > 1}
-    return curves, bool(curves) and len(chosen) < len(ranked) + len(others)
+    return chosen, len(chosen) < len(ranked) + len(others)
 
 
-def _curve(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
+def curve_of(reports: Iterable[Report], attempt: int, metric: str) -> Curve:
     """Return the reports by step, up to the last attempt's; of a step reported several times, the last value."""
     points = {each.step: each.metrics[metric] for each in continued_reports(reports, attempt) if metric in each.metrics}
     steps = sorted(points)

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 
-from cloudtune.costs.views import trial_cost
+from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.planning.plan import covers, leaves
 from cloudtune.report.study import Study
 from cloudtune.report.words import count, moment, number, options, scalar
 from cloudtune.results.confirmation import expected_metrics, said
 from cloudtune.results.constraints import feasible_text, reason_of, why_infeasible
 from cloudtune.space.space import Values
+from cloudtune.spec.constraint import Constraint
+from cloudtune.spec.job import TuningJob
 from cloudtune.spec.text.dumping import yaml_text
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.records import Trial, TrialState
@@ -153,47 +156,89 @@ def _front(study: Study) -> str:
     )
 
 
-def trial_table(study: Study) -> dict[str, object]:
-    """Return the trials as data from which the page draws the table, one part at a time, and the hover texts.
+@dataclass(frozen=True)
+class TrialColumns:
+    """The columns of a table of trials, and its rows.
 
-    Returns:
-        ``columns``: the titles. ``metrics`` and ``parameters``: the index of the first such column, and their number.
-        ``cost``: the index of the column of what was charged, and its currency; None where nothing was.
-        ``rows``: a list for each trial, with numbers as numbers and None for missing values.
+    Attributes:
+        metrics: names of metrics, those of the job first.
+        parameters: names of parameters.
+        currency: of what was charged; "" where nothing was.
+        own: whether some trials are a user's own.
+        constraints: of the job.
     """
-    metrics = list(
-        dict.fromkeys(
-            [each.metric for each in study.job.measured] + [name for trial in study.trials for name in trial.metrics]
-        )
-    )
-    names = list(dict.fromkeys([*study.job.space, *(name for trial in study.trials for name in trial.parameters)]))
-    spent = [] if study.cost is None else ["cost" if "cost" not in {*metrics, *names} else "spent"]
-    cost = None if study.cost is None else [3 + len(metrics) + len(names), study.cost.currency]
-    own = ["from"] if any(trial.origin for trial in study.trials) else []
-    feasible = ["feasible"] if study.job.constraints else []
-    return {
-        "columns": ["trial", "state", *metrics, *names, "seconds", *spent, "attempt", *own, *feasible, "reason"],
-        "metrics": [2, len(metrics)],
-        "parameters": [2 + len(metrics), len(names)],
-        "cost": cost,
-        "rows": [_row(study, trial, metrics, names, own=bool(own)) for trial in study.trials],
-    }
+
+    metrics: tuple[str, ...]
+    parameters: tuple[str, ...]
+    currency: str = ""
+    own: bool = False
+    constraints: tuple[Constraint, ...] = ()
+
+    @classmethod
+    def of(cls, job: TuningJob, trials: Sequence[Trial]) -> "TrialColumns":
+        """Return the columns that some trials of a job take."""
+        metrics = dict.fromkeys(each.metric for each in job.measured)
+        names = dict.fromkeys(job.space)
+        for trial in trials:
+            metrics.update(dict.fromkeys(trial.metrics))
+            names.update(dict.fromkeys(trial.parameters))
+        own = any(trial.origin for trial in trials)
+        return cls(tuple(metrics), tuple(names), currency_of(trials), own, tuple(job.constraints))
+
+    def fits(self, trial: Trial) -> bool:
+        """Return whether a trial has nothing that these columns lack."""
+        known = {*trial.metrics} <= {*self.metrics} and {*trial.parameters} <= {*self.parameters}
+        return known and (self.own or not trial.origin) and (bool(self.currency) or not currency_of([trial]))
+
+    def to_data(self) -> dict[str, object]:
+        """Return them as plain data.
+
+        Returns:
+            ``columns``: the titles. ``metrics`` and ``parameters``: the index of the first such column, and their number.
+            ``cost``: the index of the column of what was charged, and its currency; None where nothing was.
+        """
+        spent = ["cost" if "cost" not in {*self.metrics, *self.parameters} else "spent"] if self.currency else []
+        own, feasible = ["from"] if self.own else [], ["feasible"] if self.constraints else []
+        first = 2 + len(self.metrics)
+        return {
+            "columns": [
+                "trial",
+                "state",
+                *self.metrics,
+                *self.parameters,
+                "seconds",
+                *spent,
+                "attempt",
+                *own,
+                *feasible,
+                "reason",
+            ],
+            "metrics": [2, len(self.metrics)],
+            "parameters": [first, len(self.parameters)],
+            "cost": [first + len(self.parameters) + 1, self.currency] if self.currency else None,
+        }
+
+    def row(self, trial: Trial) -> list[object]:
+        """Return the cells of a trial, with numbers as numbers and None for missing values."""
+        took = None if trial.duration is None else round(trial.duration, 3)
+        return [
+            trial.number,
+            trial.state.value,
+            *(_cell(trial.metrics[name]) if name in trial.metrics else None for name in self.metrics),
+            *(_cell(trial.parameters[name]) if name in trial.parameters else None for name in self.parameters),
+            took,
+            *([None if trial.cost is None else float(trial.cost)] if self.currency else []),
+            trial.attempt,
+            *([trial.origin] if self.own else []),
+            *([feasible_text(self.constraints, trial)] if self.constraints else []),
+            reason_of(self.constraints, trial),
+        ]
 
 
-def _row(study: Study, trial: Trial, metrics: Sequence[str], names: Sequence[str], *, own: bool) -> list[object]:
-    took = None if trial.duration is None else round(trial.duration, 3)
-    return [
-        trial.number,
-        trial.state.value,
-        *(_cell(trial.metrics[name]) if name in trial.metrics else None for name in metrics),
-        *(_cell(trial.parameters[name]) if name in trial.parameters else None for name in names),
-        took,
-        *([None if trial.cost is None else float(trial.cost)] if study.cost is not None else []),
-        trial.attempt,
-        *([trial.origin] if own else []),
-        *([feasible_text(study.job.constraints, trial)] if study.job.constraints else []),
-        reason_of(study.job.constraints, trial),
-    ]
+def trial_table(study: Study) -> dict[str, object]:
+    """Return the trials as data from which a page draws the table, and the texts about a trial: `TrialColumns.to_data` with ``rows``."""
+    columns = TrialColumns.of(study.job, study.trials)
+    return {**columns.to_data(), "rows": [columns.row(trial) for trial in study.trials]}
 
 
 def _cell(value: bool | float | str | None) -> object:
@@ -203,10 +248,15 @@ def _cell(value: bool | float | str | None) -> object:
     return value if math.isfinite(value) else str(value)
 
 
-def plan_table(study: Study) -> str:
-    """Return the HTML table of how each leaf of the spec is carried, with the exact ones folded."""
+PLAN_COLUMNS = ("field", "support", "goes to", "note")
+"""The columns of `plan_rows`."""
+
+
+def plan_rows(study: Study) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return how each leaf of the spec is carried: rows of `PLAN_COLUMNS` of those with notes; field and place of the exact ones."""
     plan = study.plan
-    changed, exact = [], []
+    changed: list[tuple[str, ...]] = []
+    exact: list[tuple[str, ...]] = []
     for path, _ in leaves(study.job):
         support = plan.support(path)
         notes = [note for note in plan.notes if covers(note.path, path)]
@@ -217,7 +267,13 @@ def plan_table(study: Study) -> str:
         else:
             targets = next((target for carried, target in plan.carried.items() if covers(carried, path)), "")
             exact.append((path, targets))
-    head = table(("field", "support", "goes to", "note"), changed, "plan") if changed else ""
+    return changed, exact
+
+
+def plan_table(study: Study) -> str:
+    """Return the HTML table of how each leaf of the spec is carried, with the exact ones folded."""
+    changed, exact = plan_rows(study)
+    head = table(PLAN_COLUMNS, changed, "plan") if changed else ""
     if not exact:
         return head
     summary = f"{count(len(exact), 'field')} carried exactly"
@@ -233,8 +289,8 @@ def event_table(study: Study) -> str:
     return table(("time", "trial", "what happened"), rows, "events")
 
 
-def facts(study: Study) -> str:
-    """Return the HTML list of facts about the run: state, place, times, counts, strategy."""
+def fact_texts(study: Study) -> list[tuple[str, str]]:
+    """Return facts about the run, each with its term: place, times, cost, counts, strategy."""
     record, job = study.record, study.job
     counts = ", ".join(f"{many:,} {state.value}" for state in TrialState if (many := study.counts[state])) or "none"
     planned = f" (of {job.limits.trials:,})" if job.limits.trials is not None and not record.state.ended else ""
@@ -252,8 +308,13 @@ def facts(study: Study) -> str:
         ("trials", counts + planned),
         ("strategy", job.strategy.type + (f", {job.stopping.type} stopping" if job.stopping else "")),
     ]
-    state = record.state.value
-    reason = f" {escape(record.reason)}" if record.reason else ""
+    return [(term, text) for term, text in texts if text]
+
+
+def facts(study: Study) -> str:
+    """Return the HTML list of facts about the run: its state and `fact_texts`."""
+    state = study.record.state.value
+    reason = f" {escape(study.record.reason)}" if study.record.reason else ""
     first = f'<div><dt>state</dt><dd><span class="state {state}">{state}</span>{reason}</dd></div>'
-    rest = "".join(f"<div><dt>{term}</dt><dd>{escape(text)}</dd></div>" for term, text in texts if text)
+    rest = "".join(f"<div><dt>{term}</dt><dd>{escape(text)}</dd></div>" for term, text in fact_texts(study))
     return f"<dl>{first}{rest}</dl>"

@@ -111,7 +111,7 @@ def write_rows(rows: Sequence[Row], output: str) -> Path | None:
         ConfigError: the format is unknown, or what it needs is not installed.
     """
     kind = Path(output).suffix.removeprefix(".") or output
-    writers = {"csv": _csv, "parquet": parquet, "json": _json}
+    writers = {"csv": csv_bytes, "parquet": parquet, "json": json_bytes}
     if kind not in writers:
         raise ConfigError(
             f"{output!r} is no format; use table, json, csv, parquet, or a file that ends in .json, .csv or .parquet"
@@ -125,7 +125,8 @@ def write_rows(rows: Sequence[Row], output: str) -> Path | None:
     return None
 
 
-def _csv(rows: Sequence[Row]) -> bytes:
+def csv_bytes(rows: Sequence[Row]) -> bytes:
+    """Return rows as the content of a csv file, with their names first."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
@@ -133,7 +134,8 @@ def _csv(rows: Sequence[Row]) -> bytes:
     return text.getvalue().encode()
 
 
-def _json(rows: Sequence[Row]) -> bytes:
+def json_bytes(rows: Sequence[Row]) -> bytes:
+    """Return rows as the content of a JSON file."""
     return json.dumps([dict(row) for row in rows], indent=2).encode() + b"\n"
 
 

@@ -25,6 +25,12 @@ def revision_of(run: "RunStore") -> int:
     return revision
 
 
+def revisions_of(run: "RunStore") -> dict[int, int]:
+    """Return the revision of the last change of each trial, by its number."""
+    with store_errors(run.path):
+        return dict(run.store.database.execute("SELECT number, revision FROM trials WHERE run = ?", [run.id]))
+
+
 def last_report(run: "RunStore") -> int:
     """Return the position of the last report of any run of the store, for `reports_after`."""
     with store_errors(run.path):
