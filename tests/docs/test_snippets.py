@@ -1,6 +1,7 @@
 """What the documentation shows is true: its jobs plan, its Python runs, its commands have the options that they are given."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -169,6 +170,11 @@ def test_a_config_is_read(snippet: Snippet, tmp_path: Path) -> None:
         profiles(tmp_path)
         price_tables(tmp_path)
         places(tmp_path)
+
+
+@pytest.mark.parametrize("snippet", of("json"))
+def test_json_is_read(snippet: Snippet) -> None:
+    json.loads(snippet.text)
 
 
 def commands_in(snippet: Snippet) -> Iterator[list[str]]:
