@@ -263,9 +263,14 @@ def providers(*, as_json: bool) -> None:
 
 @click.command()
 @output_file_option("Write it to this file.")
+@click.option(
+    "--catalog",
+    is_flag=True,
+    help="Print the entry of SchemaStore's catalogue instead: names of files, version, address.",
+)
 @force_option
-def schema(output: Path | None) -> None:
-    """Print the JSON Schema of a job.
+def schema(output: Path | None, *, catalog: bool) -> None:
+    """Print the JSON Schema of a job; its $id has its version.
 
     For completion in an editor, write it beside the job and begin the job with:
     # yaml-language-server: $schema=cloudtune.schema.json
@@ -274,11 +279,12 @@ def schema(output: Path | None) -> None:
     Examples:
       cloudtune schema
       cloudtune schema -o cloudtune.schema.json --force
+      cloudtune schema --catalog
     """
-    from cloudtune.spec.schema import job_schema  # noqa: PLC0415
+    from cloudtune.spec.schema import catalogue_entry, job_schema  # noqa: PLC0415
 
     tell(of_kinds())
-    text = json.dumps(job_schema(), indent=2, ensure_ascii=False)
+    text = json.dumps(catalogue_entry() if catalog else job_schema(), indent=2, ensure_ascii=False)
     if output is None:
         click.echo(text)
     else:

@@ -2,12 +2,14 @@
 
 import ast
 import inspect
+import re
 import sys
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
+from cloudtune.plugins.version import __version__
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.kinds import Kinds
 from cloudtune.spec.native import FIELD, own_keys
@@ -18,6 +20,24 @@ from cloudtune.spec.text.words import models_in
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+VERSION = ".".join(__version__.split(".")[:2])
+"""The version of the schema: that of cloudtune without its last part, which changes no field."""
+
+SCHEMA_ID = f"https://www.schemastore.org/cloudtune-{VERSION}.json"
+"""The schema's name, which tells versions apart, and where SchemaStore would serve it."""
+
+FILE_MATCH = (
+    "cloudtune.yaml",
+    "cloudtune.yml",
+    "*.cloudtune.yaml",
+    "*.cloudtune.yml",
+    "cloudtune-job.yaml",
+    "cloudtune-job.yml",
+)
+"""The names of job files that no other tool uses; `job.yaml` alone is of many."""
+
+_ABOUT = "A hyperparameter-tuning job of cloudtune: what to run, what to vary, what to aim at, and where."
 
 _RENAMED = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 """JSON Schema's names of bounds, where pydantic writes its own: behind a validator."""
@@ -42,7 +62,31 @@ def job_schema() -> Schema:
     _allow_native_keys(schema["properties"])
     for field, kinds in (("strategy", STRATEGY_KINDS), ("stopping", STOPPING_KINDS)):
         _add_installed(schema["properties"][field], kinds, parts)
-    return {"$schema": DIALECT, "title": "cloudtune job", **schema}
+    _title(parts)
+    about = {"$schema": DIALECT, "$id": SCHEMA_ID, "title": "cloudtune job", "description": _ABOUT}
+    return {**about, **{key: value for key, value in schema.items() if key not in about}}
+
+
+def catalogue_entry() -> Schema:
+    """Return the entry of SchemaStore's catalogue by which editors find the schema for files of these names.
+
+    https://github.com/SchemaStore/schemastore/blob/master/CONTRIBUTING.md
+    """
+    return {
+        "name": "cloudtune job",
+        "description": _ABOUT,
+        "fileMatch": list(FILE_MATCH),
+        "url": SCHEMA_ID,
+        "versions": {VERSION: SCHEMA_ID},
+    }
+
+
+def _title(parts: Schema) -> None:
+    """Give each part of the schema a title, which editors show: the words of its name."""
+    for name, part in parts.items():
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name.rpartition(".")[2]).lower()
+        part.setdefault("title", words)
+        part.setdefault("description", f"The fields of {words}.")
 
 
 def _add_installed(field: Schema, kinds: Kinds, parts: Schema) -> None:

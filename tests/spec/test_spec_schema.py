@@ -10,7 +10,7 @@ from amounts import examples
 from hypothesis import given, settings
 
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.schema import job_schema
+from cloudtune.spec.schema import catalogue_entry, job_schema
 from cloudtune.testing.specs import jobs
 
 SCHEMA = job_schema()
@@ -129,3 +129,27 @@ def test_a_job_is_imported_without_yaml_and_without_the_schema() -> None:
     code = "import sys, cloudtune.spec.job; print({'yaml', 'cloudtune.spec.schema', 'difflib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_the_schema_says_its_version_and_everything_has_a_title_and_a_description() -> None:
+    from cloudtune import __version__
+
+    version = ".".join(__version__.split(".")[:2])
+    assert SCHEMA["$id"] == f"https://www.schemastore.org/cloudtune-{version}.json"
+    parts = {"the job": SCHEMA, **SCHEMA["$defs"]}
+    assert [name for name, part in parts.items() if not part.get("title") or not part.get("description")] == []
+    assert not [name for name, part in parts.items() if part["description"] != part["description"].strip()]
+
+
+def test_the_entry_of_the_catalogue_keeps_to_schemastores_rules() -> None:
+    """Those of its CONTRIBUTING.md and of its catalogue's own schema."""
+    entry = catalogue_entry()
+    assert set(entry) == {"name", "description", "fileMatch", "url", "versions"}
+    assert "schema" not in f"{entry['name']} {entry['description']}".lower()
+    assert "\n" not in entry["description"]
+    assert entry["url"].startswith("https://www.schemastore.org/")
+    assert entry["url"].endswith(".json")
+    assert entry["url"] == SCHEMA["$id"] in entry["versions"].values()
+    assert entry["fileMatch"] == list(dict.fromkeys(entry["fileMatch"]))
+    assert not {"job.yaml", "*.yaml", "config.yaml"} & {*entry["fileMatch"]}  # of other tools, too
+    assert all("cloudtune" in name for name in entry["fileMatch"])
