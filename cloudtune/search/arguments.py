@@ -50,7 +50,7 @@ def named_strategy(asked: TuningJob | SearchArguments, space: Space, trials: int
         choice = choice_for(asked)
     elif isinstance(asked.strategy, AutoStrategy):
         budgeted = asked.cost_budget is not None
-        choice = choose(asked.strategy, space, objectives=len(asked.objective), trials=trials, budgeted=budgeted)
+        choice = choose(asked.strategy, space, trials=trials, budgeted=budgeted)
     else:
         choice = None
     return asked.strategy if choice is None else choice.strategy

@@ -29,7 +29,8 @@ class BayesianSearch(UniqueStrategy):
 
     The design follows Google's Vizier (Song et al. 2024, arXiv 2408.11527) and SageMaker's tuner (Perrone et al.
     2021, arXiv 2012.08489); other sources are named where they are used. Pending trials count as if they had
-    ended as expected. With several objectives the hypervolume of their Pareto front is improved. With constraints the
+    ended as expected. With two objectives the hypervolume of their Pareto front is improved, of more another
+    weighing of them with each suggestion (see `cloudtune.search.scalarized`). With constraints the
     improvement counts as much as the trial is likely to keep them (see `cloudtune.search.constrained`), and before the
     first feasible trial that likelihood alone.
 

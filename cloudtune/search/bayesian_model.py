@@ -15,6 +15,7 @@ from cloudtune.search.constrained import Bound, LogProduct
 from cloudtune.search.dataset import Dataset
 from cloudtune.search.encoding import Encoding
 from cloudtune.search.pareto import boxes, crowding, front
+from cloudtune.search.scalarized import LogExpectedScalar
 from cloudtune.search.strategy import Observation
 from cloudtune.search.surrogate import LEAST, Surrogate
 from cloudtune.search.transfer import Hints
@@ -33,8 +34,11 @@ _COMPARISONS = 40_000
 _EVEN = math.log(0.5)
 """The logarithm of the likelihood above which a pending trial counts as feasible before there is a feasible one."""
 
-_FRONT = {1: 1, 2: 128, 3: 24, 4: 10}
-"""By the number of objectives, the members of a front that count: the number of boxes grows exponentially."""
+_FRONT = 128
+"""Members of a front of two objectives that count."""
+
+_VOLUME = 2
+"""Objectives up to which the hypervolume is improved; of more, another weighing with each suggestion."""
 
 
 class BayesianModel:
@@ -108,7 +112,9 @@ class BayesianModel:
     def _best_trial(self, waiting: Array, seed: int) -> Values | None:
         targets = np.column_stack([surrogate.targets(len(self._dataset)) for surrogate in self._surrogates])
         ahead = self._encoding.features(waiting)
-        worth = self._worth(targets, ahead)
+        source = np.random.default_rng(seed)
+        weights = source.dirichlet(np.ones(len(self._surrogates))) if len(self._surrogates) > _VOLUME else np.ones(1)
+        worth = self._worth(targets, ahead, weights)
         if self._beliefs is not None:
             strength = self._fading / max(len(targets), 1)
             worth = LogProduct([worth, LogBeliefs(self._beliefs, self._encoding, strength)])
@@ -117,35 +123,41 @@ class BayesianModel:
             worth = LogProduct([worth, thrift])
         taken = self._dataset.keys.union(keys(waiting))
         looks = min(max(_COMPARISONS // len(targets), 64), LOOKS)
-        optimizer = AcquisitionOptimizer(
-            self._encoding, worth, np.random.default_rng(seed), looks, feasible=self._feasible
-        )
+        optimizer = AcquisitionOptimizer(self._encoding, worth, source, looks, feasible=self._feasible)
         anchors = _anchors(targets, self._dataset.violation if self._bounds else np.zeros(len(targets)))
         row = optimizer.best(self._dataset.rows[anchors], taken, ahead)
         return None if row is None else self._encoding.values(row)
 
-    def _worth(self, targets: Array, waiting: Array) -> Worth:
+    def _worth(self, targets: Array, waiting: Array, weights: Array) -> Worth:
         likely = [each for bound in self._bounds if (each := bound.feasibility(waiting)) is not None]
         if not likely:
-            return self._improvement(targets, waiting, np.arange(len(targets)))
+            return self._improvement(targets, waiting, np.arange(len(targets)), weights)
         feasible = np.flatnonzero(self._dataset.violation <= 0)
         if len(feasible):
-            return LogProduct([self._improvement(targets, waiting, feasible), *likely])
+            return LogProduct([self._improvement(targets, waiting, feasible, weights), *likely])
         hopeful = waiting[LogProduct(likely)(waiting) > _EVEN]
         if len(hopeful) and len(self._surrogates) == 1:  # else trials at once would all go to the same place
             return LogProduct([self._improvement_on(hopeful, waiting), *likely])
         return LogProduct(likely)
 
-    def _improvement(self, targets: Array, waiting: Array, rivals: Indices) -> Worth:
-        """Return what a trial is expected to improve, beyond those of the observations that it competes with."""
+    def _improvement(self, targets: Array, waiting: Array, rivals: Indices, weights: Array) -> Worth:
+        """Return what a trial is expected to improve, beyond those of the observations that it competes with.
+
+        Args:
+            targets: of all observations.
+            waiting: features of the pending trials.
+            rivals: indices of the observations.
+            weights: of the objectives, where they are weighed.
+        """
         if len(self._surrogates) == 1:
             return self._improvement_on(self._dataset.features[rivals] if self._bounds else None, waiting)
-        lower, upper = _free_boxes(targets, rivals)
         posteriors = []
         for surrogate in self._surrogates:
-            models, weights = surrogate.models()
-            posteriors.append(models[int(np.argmax(weights))].with_pending(waiting))
-        return LogExpectedVolume(posteriors, lower, upper)
+            models, shares = surrogate.models()
+            posteriors.append(models[int(np.argmax(shares))].with_pending(waiting))
+        if len(self._surrogates) > _VOLUME:
+            return LogExpectedScalar(posteriors, targets[rivals], weights)
+        return LogExpectedVolume(posteriors, *_free_boxes(targets, rivals))
 
     def _improvement_on(self, rivals: Array | None, waiting: Array) -> Worth:
         """Return what a trial is expected to improve on the best expected loss at the rivals; None for all observations."""
@@ -193,6 +205,5 @@ def _free_boxes(targets: Array, rivals: Indices) -> tuple[Array, Array]:
     known = np.vstack([members, whole]) if len(rivals) < len(targets) else members
     worst, ideal = known.max(axis=0), known.min(axis=0)
     reference = worst + 0.1 * np.maximum(worst - ideal, 0.1)
-    most = _FRONT.get(targets.shape[1], 6)
-    lonely = np.argsort(-crowding(members), kind="stable")[:most]
+    lonely = np.argsort(-crowding(members), kind="stable")[:_FRONT]
     return boxes(members[lonely], reference)

@@ -23,9 +23,14 @@ _JITTERS = (1e-8, 1e-6, 1e-4)
 """Added to the diagonal, as shares of the amplitude: the first always, the others where rounding makes it necessary."""
 
 _AMPLITUDE = (0.0, 0.7)
-_NOISE = (math.log(1e-4), 1.0)
-"""Means and standard deviations of the logarithms, in a prior for targets of variance 1. A wider prior of the noise lets
-a model explain everything as noise early on, after which the search visits nothing but the corners."""
+"""Mean and standard deviation of the logarithm, in a prior for targets of variance 1."""
+
+_NOISE_SPREAD = 1.0
+"""Standard deviation of the logarithm of the noise. A wider prior of it lets a model explain everything as noise early on, after
+which the search visits nothing but the corners."""
+
+QUIET = 1e-4
+"""The median of the noise's prior, for targets of variance 1, where hardly any is expected."""
 
 _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (math.log(1e-6), 0.0)
 """Of the logarithms."""
@@ -33,15 +38,17 @@ _WEIGHT_BOUNDS, _AMPLITUDE_BOUNDS, _NOISE_BOUNDS = (-12.0, 9.0), (-3.0, 4.0), (m
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """A prior of length scales: normally distributed logarithms.
+    """A prior of length scales and noise: normally distributed logarithms.
 
     Attributes:
         centre: the mean of log(length scale / √d), on axes of length 1.
         spread: the standard deviation.
+        noise: the median of the variance of the noise.
     """
 
     centre: float
     spread: float
+    noise: float = QUIET
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +162,8 @@ class _Loss:
         self._dimensions = dimensions
         self._squares = data.features * data.features
         middle = -2.0 * (prior.centre + 0.5 * math.log(max(len(np.unique(data.owner)), 1)))
-        self._mean = np.append(np.full(dimensions, middle), [_AMPLITUDE[0], _NOISE[0]])
-        self._std = np.append(np.full(dimensions, 2.0 * prior.spread), [_AMPLITUDE[1], _NOISE[1]])
+        self._mean = np.append(np.full(dimensions, middle), [_AMPLITUDE[0], math.log(prior.noise)])
+        self._std = np.append(np.full(dimensions, 2.0 * prior.spread), [_AMPLITUDE[1], _NOISE_SPREAD])
 
     def likely(self, noise: float) -> Array:
         """Return the middle of the prior, with a given noise."""

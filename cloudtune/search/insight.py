@@ -90,7 +90,7 @@ class _Process:
         self._encoding = encoding
         # They load scipy, which a report of a few trials does without.
         from cloudtune.search.dataset import Dataset  # noqa: PLC0415
-        from cloudtune.search.surrogate import Surrogate  # noqa: PLC0415
+        from cloudtune.search.surrogate import NOISY_PRIORS, Surrogate  # noqa: PLC0415
         from cloudtune.search.warping import warp  # noqa: PLC0415
 
         self._dataset = Dataset(encoding, 1)
@@ -100,7 +100,7 @@ class _Process:
                 for at, (each, value) in enumerate(zip(trials, values, strict=True))
             ]
         )
-        self._models, self._weights = Surrogate(encoding, self._dataset, 0).models()
+        self._models, self._weights = Surrogate(encoding, self._dataset, 0, priors=NOISY_PRIORS).models()
         order = np.argsort(values, kind="stable")
         self._targets, self._values = warp(values)[order], values[order]
 

@@ -15,6 +15,9 @@ from cloudtune.search.warping import warp
 PRIORS = (Prior(-1.0, 0.4), Prior(1.0, 1.7))
 """The first expects all dimensions to matter alike, the second few of them."""
 
+NOISY_PRIORS = (*PRIORS, Prior(-1.0, 0.4, 0.05), Prior(1.0, 1.7, 0.05))
+"""Those that also expect noise. A search with them was no better, also of noisy trials, but what they predict is."""
+
 MAX_POINTS = 600
 """Observations that a fitted model takes; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
 
@@ -60,9 +63,18 @@ class Surrogate:
         dataset: the observations.
         objective: the index of the loss.
         others: the process of related experiments; None for none.
+        priors: one for each model; None for `PRIORS`.
     """
 
-    def __init__(self, encoding: Encoding, dataset: Dataset, objective: int, others: Posterior | None = None) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        dataset: Dataset,
+        objective: int,
+        others: Posterior | None = None,
+        priors: Sequence[Prior] | None = None,
+    ) -> None:
+        self._priors = PRIORS if priors is None else priors
         self._encoding, self._dataset, self._objective, self._others = encoding, dataset, objective, others
         self._known: dict[tuple[int, Prior], Hyperparameters] = {}
         self._fitted: tuple[int, _Fitted] | None = None
@@ -103,13 +115,13 @@ class Surrogate:
         _, data = self._data(targets, chosen)
         earlier = max(refit_point(count - 1), LEAST)
         evidence = np.array(
-            [Posterior(data, self._hyperparameters(earlier, prior)).leave_one_out() for prior in PRIORS]
+            [Posterior(data, self._hyperparameters(earlier, prior)).leave_one_out() for prior in self._priors]
         )
         weights = np.exp(evidence - evidence.max())
         weights[weights < _IGNORED * weights.sum()] = 0.0
         weights /= weights.sum()
         models = []
-        for prior, weight in zip(PRIORS, weights, strict=True):
+        for prior, weight in zip(self._priors, weights, strict=True):
             if weight > 0:
                 hyper = self._hyperparameters(count, prior)
                 models.append((hyper, Posterior(data, hyper).factor, float(weight)))

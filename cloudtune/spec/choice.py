@@ -5,16 +5,10 @@ from dataclasses import dataclass
 from cloudtune.space.combinations import count_of
 from cloudtune.space.space import Space
 from cloudtune.spec.job import Limits, TuningJob
-from cloudtune.spec.strategies import AutoStrategy, Bayesian, Evolutionary, Grid, StrategySpec
+from cloudtune.spec.strategies import AutoStrategy, Bayesian, Grid, StrategySpec
 
 FEW_TRIALS = 3
 """Trials up to which there is no model to learn from: `cloudtune.search.surrogate.LEAST`."""
-
-MANY_OBJECTIVES = 6
-"""Objectives from which the hypervolume takes half a second a suggestion, and twice as long with each further one.
-
-Of fewer the model is worth its time: on DTLZ2 with four, after 60 trials, it reached 0.60 of the volume, a population 0.50.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +28,6 @@ def choose(
     auto: AutoStrategy,
     space: Space,
     *,
-    objectives: int = 1,
     trials: int | None = None,
     parallel: int = 1,
     ends_early: bool = False,
@@ -49,7 +42,6 @@ def choose(
     Args:
         auto: the spec, whose seed the choice takes over.
         space: what is searched.
-        objectives: their number, at least 1.
         trials: the number of trials; None where that is not known.
         parallel: trials that run at the same time.
         ends_early: whether the search may end before all trials were run: by a target, a time or a cost.
@@ -60,8 +52,6 @@ def choose(
     allowed = "allowed " if space.requirements else ""
     if trials is not None and size is not None and size <= trials and not ends_early and auto.prior is None:
         return Choice(Grid(), f"all {size} {allowed}combinations of the space fit into {trials} trials")
-    if objectives >= MANY_OBJECTIVES and auto.prior is None:
-        return Choice(Evolutionary(seed=seed), f"a model of the hypervolume of {objectives} objectives would be slow")
     if trials is not None and not known and trials <= max(FEW_TRIALS, parallel):
         blind = "too few to learn from" if trials <= FEW_TRIALS else "all at once, so that none can learn"
         return Choice(
@@ -80,7 +70,6 @@ def choice_for(job: TuningJob) -> Choice | None:
     return choose(
         job.strategy,
         job.search_space(),
-        objectives=len(job.objective),
         trials=job.limits.trials,
         parallel=job.limits.parallel,
         ends_early=_ends_early(job.limits),

@@ -12,7 +12,7 @@ from cloudtune.space.parameters import Float, Int
 from cloudtune.space.space import Space
 from cloudtune.spec.choice import Choice, choice_for, choose, for_tuner
 from cloudtune.spec.job import Limits, TuningJob
-from cloudtune.spec.strategies import AutoStrategy, Bayesian, Evolutionary, Grid, Random
+from cloudtune.spec.strategies import AutoStrategy, Bayesian, Grid, Random
 from cloudtune.testing.specs import jobs
 
 SPACE = {"x": Int(low=1, high=6), "y": Int(low=1, high=5)}
@@ -37,11 +37,6 @@ def test_a_search_that_may_end_before_its_last_trial_is_no_grid() -> None:
 def test_trials_that_cannot_learn_are_spread_evenly(trials: int, parallel: int) -> None:
     assert chosen(trials=trials, parallel=parallel).strategy == Bayesian(seed=3, startup=trials)
     assert chosen(trials=trials, parallel=parallel, known=True).strategy == Bayesian(seed=3)
-
-
-def test_many_objectives_need_a_population() -> None:
-    assert chosen(objectives=5, trials=25).strategy == Bayesian(seed=3)
-    assert chosen(objectives=6, trials=25).strategy == Evolutionary(seed=3)
 
 
 def test_the_limits_of_a_job_are_heard() -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 from late import LATE
 
@@ -85,3 +86,25 @@ def test_the_same_trials_give_the_same_insight() -> None:
     one, other = Insight(SPACE, noisy(40)), Insight(SPACE, noisy(40))
     assert one.best() == other.best()
     assert one.effect(0) == other.effect(0)
+
+
+def test_intervals_hold_what_noisy_trials_are_truly_worth() -> None:
+    held = []
+    for seed in range(4):
+        source = np.random.default_rng(seed)
+        settings: list[Values] = [
+            {f"x{index}": float(each) for index, each in enumerate(point)} for point in source.random((50, 3))
+        ]
+        insight = Insight(
+            Space({f"x{index}": Float(low=0, high=1) for index in range(3)}),
+            [(each, wave(each) + 0.2 * float(source.standard_normal())) for each in settings],
+        )
+        best = insight.best()
+        assert best is not None
+        held.append(best.low <= wave(best.parameters) <= best.high)
+    assert sum(held) >= 3
+
+
+def wave(values: Values) -> float:
+    one, two, three = (float(str(values[f"x{index}"])) for index in range(3))
+    return math.sin(5 * one) + math.cos(4 * two) + 0.5 * three

@@ -405,7 +405,7 @@ class Peer:
         """The versions of its packages, by name."""
         found = {}
         for package in (*self.alone, *self.packages) or ("cloudtune",):
-            name = package.partition("=")[0].partition(">")[0]
+            name = package.partition("=")[0].partition(">")[0].partition("<")[0].partition("[")[0]
             try:
                 found[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
