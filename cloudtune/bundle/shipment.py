@@ -17,6 +17,7 @@ from cloudtune.spec.fields import pick
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.metric_patterns import metric_patterns
 from cloudtune.spec.places import is_remote, local_path
+from cloudtune.spec.sources import heard
 from cloudtune.store.secrets import masked
 from cloudtune.trial import container, start
 
@@ -85,7 +86,8 @@ def pack(job: TuningJob, codec: "SpaceCodec", base: Path, target: Path, *, provi
 def _helper(contract: Path) -> dict[str, bytes]:
     """Return the files of the helper by their names beside the user's code."""
     program = Path(start.__file__)
-    files = {f"{path.stem}.py": path for path in program.parent.glob("*.py") if path != program}
+    own = program.parent
+    files = {path.relative_to(own).as_posix(): path for path in own.rglob("*.py") if path != program}
     files[f"{container.CONTRACT}.py"] = contract
     package = {f"{container.PACKAGE}/{name}": path.read_bytes() for name, path in sorted(files.items())}
     return {container.HELPER: program.read_bytes(), **package}
@@ -100,6 +102,7 @@ def _job_file(job: TuningJob, codec: "SpaceCodec", base: Path, provider: str) ->
         "function": job.trial.function,
         "metric": job.objective[0].metric,
         "patterns": metric_patterns(job.measured, job.metrics),
+        **({"heard": heard(job)} if heard(job) else {}),
         "spec": masked(job).to_data(portable=True),
         "data": {name: _file_below(place, base) for name, place in local.items()}
         | dict.fromkeys(job.data.keys() - local.keys(), ""),

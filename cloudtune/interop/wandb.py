@@ -158,9 +158,8 @@ class _Reader:
         for metric in metrics:
             if metric.impute is not None or metric.impute_while_running not in (None, False, "false"):
                 self._note("metric", "what a failed or running run counts for the strategy decides here")
-        names = " and ".join(f"{metric.name}=number" for metric in metrics)
-        self._note("metric", f"wandb.log is not heard elsewhere: print {names}, or report by cloudtune.trial.report")
-        return [{"metric": metric.name, "goal": metric.goal} for metric in metrics]
+        self._note("metric", "is heard where the program calls wandb.log, without an account (source: wandb)")
+        return [{"metric": metric.name, "goal": metric.goal, "source": "wandb"} for metric in metrics]
 
     def _limits(self) -> dict[str, Any]:
         sweep = self._sweep

@@ -7,6 +7,7 @@ from cloudtune.planning.plan import Beside, Ledger, Support
 from cloudtune.planning.support import SupportTable
 from cloudtune.spec.fields import Settled, alternatives, pick
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.sources import source_paths
 
 
 class Account:
@@ -33,6 +34,14 @@ class Account:
             target: the field's path in the request; "" if it is not there.
         """
         self._ledger.note(path, *self.support[row or path], target)
+
+    def note_sources(self, target: str, *, helped: bool) -> None:
+        """Note the sources of objectives and constraints, which are heard where the trial helper starts the program."""
+        for path in source_paths(self._job):
+            if helped:
+                self.note(path, "objective.source", target)
+            else:
+                self.note(path, "objective.source.native")
 
     def note_given(self, part: str, *names: str, row: str = "", target: str = "") -> None:
         """Note those fields of a part of the spec, such as ``compute``, that the job gives; by one row, or their own."""

@@ -39,6 +39,8 @@ def tuner_support(service: str, tuner: str, plain_job: str) -> SupportTable:
     return {
         **DEFAULT_SUPPORT,
         "trial.function": (Support.ENCODED, "called by the trial helper, started as a command is"),
+        "objective.source": (Support.ENCODED, "the trial helper hears it in the program's own process, and reports it from there"),
+        "objective.source.native": (Support.UNSUPPORTED, "the program starts without the trial helper, which is what hears it; take the source away"),
         "objective.several": (Support.DRIVEN, f"{tuner} has one objective: {driven}"),
         "constraints": (Support.DRIVEN, f"{tuner} knows no constraints: {driven}"),
         "space.driven": (Support.DRIVEN, f"the program reads what the service sends, which cannot say this: {driven}"),

@@ -17,6 +17,7 @@ from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.leases import SUPPORTED, Lease, lease, resources_here
 from cloudtune.process.needs import Needs, thread_limits
 from cloudtune.process.setting import TrialFiles
+from cloudtune.trial.hearing import hearing
 
 
 def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def _begin(root: Path, files: TrialFiles, number: int, order: Mapping[str, Any])
     """Begin an attempt, unless what it needs of this machine is not free; return whether it was."""
     shared = trial_environment(os.environ, order["run"], root, None)
     data = {variable: str(root / place) for variable, place in order["data"].items()}
-    environment = {**shared, **data, **order["environment"]}
+    environment = hearing({**shared, **data, **order["environment"]})
     needs = Needs(**order["needs"])
     try:
         held = _lease(needs, order, environment)

@@ -20,8 +20,10 @@ from cloudtune.process.mirror import Mirror
 from cloudtune.process.needs import needs_of
 from cloudtune.process.setting import Setting
 from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.spec.sources import heard
 from cloudtune.store.records import Trial
 from cloudtune.trial.commands import compile_command
+from cloudtune.trial.hearing import variables
 
 MOST_LOSSES = 5
 """How often a trial may be lost with its machine before the trial itself is to blame."""
@@ -94,7 +96,7 @@ class MachineLauncher(PollingLauncher):
         self._gpus, self._needs = gpus or {}, needs_of(setting.job)
         self._slots = {machine.name: self._most_on(machine, slots) for machine in machines}
         self.most = sum(self._slots.values())
-        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics)
+        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics, heard=False)
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Running] = {}
@@ -169,7 +171,7 @@ class MachineLauncher(PollingLauncher):
             else [*words, "--metric", self._setting.metric],
             "run": self._setting.run_id,
             "parameters": trial.parameters,
-            "environment": dict(self._setting.environment),
+            "environment": {**self._setting.environment, **variables(heard(self._setting.job))},
             "data": dict(self._data),
             "seconds": self._setting.seconds,
             "grace": self._setting.grace,

@@ -28,6 +28,7 @@ from cloudtune.space.space_codec import SpaceCodec
 from cloudtune.spec.fields import alternatives, pick
 from cloudtune.spec.job import TuningJob, regex_paths
 from cloudtune.spec.places import is_remote
+from cloudtune.spec.sources import source_paths
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
 
@@ -42,7 +43,7 @@ _ONE_KIND = (Support.APPROXIMATE, "the service has one kind of capacity")
 MANAGED_SUPPORT: SupportTable = {
     **dict.fromkeys(("name", "objective", "space", "strategy", "limits", "mode", "strict", "tags"), EXACT),
     **dict.fromkeys(("trial.source", "trial.ignore", "trial.image", "trial.environment", "compute.instance"), EXACT),
-    **dict.fromkeys(("trial.command", "trial.function", "objective.regex", "metrics", "data"), _HELPED),
+    **dict.fromkeys(("trial.command", "trial.function", "objective.regex", "objective.source", "metrics", "data"), _HELPED),
     **dict.fromkeys(("limits.time", "limits.failed", "limits.target", "limits.no_improvement", "limits.cost"), _WATCHED),
     **dict.fromkeys(("compute.accelerators", "compute.cpus", "compute.memory", "compute.disk"), _MACHINE),
     **dict.fromkeys(("compute.spot", "compute.max_wait"), _ONE_KIND),
@@ -181,6 +182,8 @@ def close(
         ledger.note("trial.image", Support.UNSUPPORTED, message)
     for path in regex_paths(job):
         ledger.note(path, *table["objective.regex"])
+    for path in source_paths(job):
+        ledger.note(path, *table["objective.source"])
     if job.mode == "driven":
         ledger.note("mode", *table["mode.driven"])
     ledger.note_other_natives(job, *table["native"])

@@ -88,9 +88,12 @@ def what_is_untold(constraints: Constraints, reported: Mapping[str, float]) -> s
     untold = next((each for each in constraints if each.metric not in reported), None)
     if untold is None:
         return ""
-    from cloudtune.results.printed_metrics import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+    from cloudtune.results.printed_metrics import how_to_log, how_to_report, instead_of  # noqa: PLC0415  # few trials need it
 
     name, seen = untold.metric, instead_of(untold.metric, None, (), reported)
+    if untold.source is not None:
+        ways = how_to_log(name, untold.source)
+        return f"{ways}; {seen}" if seen else ways
     ways = f"print {name}=VALUE, call {how_to_report(name)}, or {'mend' if untold.regex else 'give'} the constraint's regex"
     return f"{ways}; {seen}" if seen else ways
 

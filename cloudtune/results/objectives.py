@@ -75,13 +75,14 @@ def what_is_missing(objectives: Sequence[Objective], reported: Mapping[str, floa
     for objective in objectives:
         name = objective.metric
         if name not in reported:
-            from cloudtune.results.printed_metrics import how_to_report, instead_of  # noqa: PLC0415  # few trials need it
+            from cloudtune.results.printed_metrics import how_to_log, how_to_report, instead_of  # noqa: PLC0415  # few trials need it
 
-            instead = instead_of(name, objective.regex, printed, reported)
-            return (
-                f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}"
-                f"print {name}=VALUE, call {how_to_report(name)}, or {'give' if objective.regex is None else 'mend'} objective.regex"
-            )
+            instead = instead_of(name, objective.regex, printed if objective.source is None else (), reported)
+            regex = "give" if objective.regex is None else "mend"
+            ways = f"print {name}=VALUE, call {how_to_report(name)}, or {regex} objective.regex"
+            if objective.source is not None:
+                ways = how_to_log(name, objective.source)
+            return f"it ended without reporting the objective {name!r}; {instead + '; ' if instead else ''}{ways}"
         if not math.isfinite(reported[name]):
             return f"its objective {name!r} was {reported[name]} at the end"
     return "it has no usable objective"

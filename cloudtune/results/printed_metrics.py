@@ -101,6 +101,19 @@ def _shortened(text: str, most: int = 80) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
+_CALLS = {
+    "wandb": "wandb.log({{{name!r}: VALUE}})",
+    "mlflow": "mlflow.log_metric({name!r}, VALUE)",
+    "tensorboard": "SummaryWriter.add_scalar({name!r}, VALUE, STEP)",
+}
+
+
+def how_to_log(name: str, source: str) -> str:
+    """Return what a program must do for a metric to be heard that has a source."""
+    call = _CALLS[source].format(name=name)
+    return f"call {call} in a Python program that is started without -I, -E or -S, or take the source away"
+
+
 def how_to_report(metric: str) -> str:
     """Return the call that reports a metric, as Python."""
     plain = metric.isidentifier() and not keyword.iskeyword(metric) and metric != "step"

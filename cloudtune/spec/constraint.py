@@ -14,7 +14,7 @@ from pydantic import (
 
 from cloudtune.space.parameters import SpecModel, no_text
 from cloudtune.spec.fields import Text
-from cloudtune.spec.objective import check_regex, one_or_list
+from cloudtune.spec.objective import Source, check_regex, one_or_list
 from cloudtune.spec.units import parse_duration, parse_size
 
 BOUND_HELP = (
@@ -90,6 +90,8 @@ class Constraint(SpecModel):
     """The least allowed value, written as max is."""
     regex: Text | None = None
     """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
+    source: Source | None = None
+    """Hears the metric where the program logs it already, as an objective's source does. Null: it reports or prints it."""
 
     @field_validator("regex")
     @classmethod

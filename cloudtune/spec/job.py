@@ -24,6 +24,7 @@ from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, Requirement
 from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
 from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
+from cloudtune.spec.sources import source_problems
 from cloudtune.spec.stopping import Stopping
 from cloudtune.spec.strategies import AutoStrategy, Grid, Strategy
 
@@ -175,7 +176,9 @@ class TuningJob(SpecModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if problems := [*search_problems(self), *constraint_problems(self, self.metrics), *self._limit_problems()]:
+        starts = self.trial.command is not None or self.trial.function is not None
+        problems = [*search_problems(self), *constraint_problems(self, self.metrics), *self._limit_problems()]
+        if problems := [*problems, *source_problems(self, starts=starts)]:
             refuse(type(self).__name__, problems)
         return self
 
@@ -240,7 +243,7 @@ class TuningJob(SpecModel):
     def cost_place(self) -> str | None:
         """The path of the objective or constraint ``cost`` that cloudtune measures; None without it.
 
-        A sole objective of that name is the program's own, as is one with a regex.
+        A sole objective of that name is the program's own, as is one with a regex or a source.
         """
         own = [each.metric for each in self.objective] == [COST] or COST in self.metrics
         named: list[tuple[str, Objective | Constraint]] = [
@@ -248,7 +251,8 @@ class TuningJob(SpecModel):
         ]
         named += [(f"constraints[{index}]", each) for index, each in enumerate(self.constraints)]
         first = next(((path, each) for path, each in named if each.metric == COST), None)
-        return None if own or first is None or first[1].regex is not None else first[0]
+        its_own = first is not None and (first[1].regex, first[1].source) != (None, None)
+        return None if own or first is None or its_own else first[0]
 
     def driven(self) -> "TuningJob":
         """Return the job with the mode ``driven``."""

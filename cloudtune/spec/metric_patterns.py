@@ -7,17 +7,26 @@ from collections.abc import Mapping, Sequence
 
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.objective import Objective
-from cloudtune.trial.printed_metrics import metric_regex
+from cloudtune.trial.printed_metrics import heard_regex, metric_regex
 
 
-def metric_patterns(measured: Sequence[Objective | Constraint], metrics: Mapping[str, str]) -> dict[str, str | None]:
+def metric_patterns(
+    measured: Sequence[Objective | Constraint], metrics: Mapping[str, str], *, heard: bool = True
+) -> dict[str, str | None]:
     """Return for each metric its own regex, or None for `metric_regex`.
+
+    A metric with a source is found where the trial's process prints what it has heard, and nowhere else.
 
     Args:
         measured: objectives and constraints of the job; see `TuningJob.measured`.
         metrics: the job's further metrics, with their regexes.
+        heard: whether what was heard is in the output; False where trials have a file for their reports.
     """
-    return {**{each.metric: each.regex for each in measured}, **metrics}
+    printed = [each for each in measured if heard or each.source is None]
+    return {
+        **{each.metric: each.regex if each.source is None else heard_regex(each.metric) for each in printed},
+        **metrics,
+    }
 
 
 def plain_patterns(measured: Sequence[Objective | Constraint], metrics: Mapping[str, str], most: int) -> dict[str, str]:

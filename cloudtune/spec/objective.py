@@ -22,6 +22,10 @@ COST = "cost"
 """The metric that cloudtune itself reports of a trial whose program does not: what the trial costs."""
 
 
+Source = Literal["wandb", "mlflow", "tensorboard"]
+"""A library by which programs log metrics, which a trial's own process can hear."""
+
+
 class Objective(SpecModel):
     """A metric to be maximized or minimized."""
 
@@ -31,6 +35,8 @@ class Objective(SpecModel):
     """maximize: greater is better; minimize: smaller is better."""
     regex: Text | None = None
     """Finds the metric in the trial's output, for scripts that do not report; its first group is the number. Null: name=number and name: number."""
+    source: Source | None = None
+    """Hears the metric where the program logs it already: by wandb.log, mlflow.log_metric, or a SummaryWriter of TensorBoard. Null: it reports or prints it."""
     measurement: Literal["last", "best"] = "last"
     """Which of the reported values counts for the trial."""
 

@@ -96,6 +96,7 @@ def run(folder: str, source: str, own: str) -> int:
         place = service.data(name, variable)  # of some services a single file, of others its folder
         os.environ[variable] = os.path.join(place, below) if below and not os.path.isfile(place) else place
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH", ""), own]))
+    _hear(job.get("heard"))
     os.environ.setdefault("PYTHONUNBUFFERED", "1")
     os.chdir(source)
     sink = service.sink()
@@ -108,6 +109,14 @@ def run(folder: str, source: str, own: str) -> int:
     if code:
         service.fail("; ".join(reasons) or f"it exited with code {code}")
     return code
+
+
+def _hear(sources: Mapping[str, str] | None) -> None:
+    """Let the trial's processes hear the metrics that the program logs."""
+    if sources:
+        from .hearing import hearing, variables
+
+        os.environ.update(hearing({**os.environ, **variables(sources)}))
 
 
 def _inherit() -> None:

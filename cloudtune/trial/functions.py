@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .annotations import Scalar
 
 
+_HEARING = "_cloudtune_hearing"  # see `cloudtune.trial.hearing`
+
+
 def load_function(place: str) -> Callable[..., object]:
     """Return the function at ``package.module:name``, also from the working folder.
 
@@ -63,6 +66,8 @@ def call_function(
         TypeError: it returned something else.
     """
     result: Any = function(**parameters)
+    if _HEARING in sys.modules:  # the process may go on, or end without a farewell
+        sys.modules[_HEARING].finish()
     if result is None:
         return {}
     if hasattr(result, "items"):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LONGEST_LINE = 1 << 16
 """Characters at the beginning of a line that are searched for metrics."""
 
+HEARD = "heard"
+"""The word behind the step in a line of what was heard; see `cloudtune.trial.listening`."""
+
 _STEP = re.compile(r"step (\d+): ")  # the beginning of a printed report
 
 # Colours and other escape codes; the logs of SageMaker have #033 for ESC, #015 for CR and #011 for a tab.
@@ -52,6 +55,16 @@ def metric_regex(name: str, *, any_case: bool = True) -> str:
     before = rf"^(?:[\s\S]*(?:[^A-Za-z0-9_./\\À-ӿ-]|{_ESCAPE}|#01[15]))?"
     spelt = "".join(_letter(char) if any_case else _plain(char) for char in name)
     return f"{before}{spelt}{gap}[=:]{gap}({_NUMBER}){_AFTER}"
+
+
+def heard_regex(name: str) -> str:
+    """Return the regex that finds a metric in a line of what the trial's process has heard, and in no other line.
+
+    Args:
+        name: of the metric.
+    """
+    spelt = "".join(_plain(char) for char in name)
+    return f"^step [0-9]+: {HEARD} (?:.* )?{spelt}=({_NUMBER})(?: |$)"
 
 
 @lru_cache(maxsize=256)  # a run makes a `PrintedMetrics` for every attempt

@@ -25,7 +25,9 @@ def run_function(place: str, metric: str | None, reasons: list[str] | None = Non
         reasons: a list to which the reason of a failure is added; None for none.
     """
     from .functions import call_function, load_function
+    from .hearing import begin
 
+    begin()
     try:
         function = load_function(place)
     except ImportError as error:

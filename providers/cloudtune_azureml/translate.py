@@ -181,6 +181,7 @@ class _Translation(Translation):
         """Account for how metrics are found: by the trial helper, which logs them to MLflow."""
         row = "objective.regex" if helped(self._job) else "objective.regex.native"
         self.note_regexes(row, target if helped(self._job) else "")
+        self.note_sources(target, helped=helped(self._job))
         if helped(self._job) and not self._mode.driven:
             self.note("objective[0].metric", "metrics.mlflow", "objective.primary_metric")
         if self._job.metrics:

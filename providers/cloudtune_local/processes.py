@@ -46,7 +46,7 @@ class ProcessLauncher(Launcher):
         self._sharing = sharing
         self.most = sharing.most(setting.job.limits.parallel)
         self._load = load
-        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics)
+        self._patterns = metric_patterns(setting.job.measured, setting.job.metrics, heard=False)
         command = setting.job.trial.command
         self._command = None if command is None else compile_command(command, list(setting.job.space))
         self._running: dict[int, _Process] = {}

@@ -21,10 +21,12 @@ from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.driven_plan import place_here
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
+from cloudtune.spec.sources import heard
 from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
 from cloudtune.system.processes import HAS_PROCESS_GROUPS, NO_TRIALS_HERE
 from cloudtune.trial import data_variable
+from cloudtune.trial.hearing import hearing, variables
 from cloudtune_local.translate import PROVIDER, SUPPORT, LocalSettings, translate
 
 if TYPE_CHECKING:
@@ -144,6 +146,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
         view = _view(run, name)
         environment[data_variable(name)] = str(view if view.is_dir() else (base / place).resolve())
     environment |= thread_limits(needs_of(job), {**environment, **own})
+    environment = hearing({**environment, **own, **variables(heard(job))})
     limit = job.limits.trial_time
     return Setting(
         job=job,
@@ -151,7 +154,7 @@ def _setting(run: "RunStore", job: TuningJob, native: Mapping[str, str], *, secr
         folder=run.folder,
         work=source if source.exists() else base,
         outputs=None if output is None else base / output / run.id,
-        environment={**environment, **own},
+        environment=environment,
         memory=job.compute.memory,
         seconds=None if limit is None else limit.total_seconds(),
         grace=settings.grace,

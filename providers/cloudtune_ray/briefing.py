@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from cloudtune.process.setting import Setting
+from cloudtune.spec.sources import heard
 from cloudtune.store.records import Trial
 from cloudtune.trial import data_variable
 from cloudtune.trial.commands import compile_command
+from cloudtune.trial.hearing import variables
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.shipping import archive, archive_as_it_is, package
 from cloudtune_ray.translate import ActorOptions
@@ -121,7 +123,7 @@ class Briefing:
             "attempt": trial.attempt,
             "parameters": trial.parameters,
             "argv": None if self._place is None else self._place(trial.parameters, trial.number),
-            "environment": dict(self.environment),
+            "environment": {**self.environment, **variables(heard(self.setting.job))},
             "parent": trial.parent,
             "checkpoint": archive_as_it_is(checkpoint, self.ray.put) if travels else [],
         }

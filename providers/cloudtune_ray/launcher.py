@@ -78,7 +78,7 @@ class RayLauncher(Launcher):
         self._ray = cluster.ray
         self._briefing = briefing
         self._setting = briefing.setting
-        self._patterns = metric_patterns(self._setting.job.measured, self._setting.job.metrics)
+        self._patterns = metric_patterns(self._setting.job.measured, self._setting.job.metrics, heard=False)
         self._calls: Calls[_Slot] = Calls(cluster.ray)
         self._slots = _Slots()
         self._queue: deque[Mirror] = deque()

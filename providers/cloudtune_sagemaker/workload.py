@@ -100,6 +100,7 @@ class DefinitionWriter(Account):
         if image is not None:
             algorithm["TrainingImage"] = image
         self._program(algorithm)
+        self.note_sources(f"{place}.MetricDefinitions", helped=helped(self._job))
         own = None if image is None else algorithm_of_image(image)
         if own is not None and own.own:
             self._check_metrics(own)
@@ -157,7 +158,12 @@ class DefinitionWriter(Account):
     ) -> None:
         """Note where the regex of a metric's name is too long for the service."""
         own = patterns[measured.metric]
-        if measured.regex is None and measured.metric not in self._job.metrics and own != metric_regex(measured.metric):
+        if (
+            measured.regex is None
+            and measured.source is None
+            and measured.metric not in self._job.metrics
+            and own != metric_regex(measured.metric)
+        ):
             self._ledger.note(f"{path}.metric", *SUPPORT["objective.metric.long"], target)
 
     def _check_metrics(self, algorithm: Algorithm) -> None:

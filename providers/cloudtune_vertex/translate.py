@@ -189,6 +189,7 @@ class _Translation(Translation):
         target = f"{place}.workerPoolSpecs[0].containerSpec.command" if helped(self._job) else ""
         row = "objective.regex" if helped(self._job) else "objective.regex.native"
         self.note_regexes(row, target)
+        self.note_sources(target, helped=helped(self._job))
         if self._job.metrics and not self._mode.driven:
             self.note("metrics", "metrics.managed")
         elif self._job.metrics:

@@ -42,7 +42,7 @@ Readings = dict[str, float]
 
 
 def objective(metric: str, regex: str | None = None) -> Any:
-    return SimpleNamespace(metric=metric, regex=regex)
+    return SimpleNamespace(metric=metric, regex=regex, source=None)
 
 
 def patterns(*names: str, **own: str) -> dict[str, str | None]:

@@ -151,7 +151,8 @@ def test_all_that_travels_is_python_of_3_8_and_needs_the_standard_library_alone(
         Path(importlib.import_module(f"cloudtune_{name}.container").__file__ or "")
         for name in ("azureml", "sagemaker", "vertex")
     ]
-    files = [*Path(trial.__file__).parent.glob("*.py"), *contracts]
+    travels = Path(trial.__file__).parent.rglob("*.py")
+    files = [*(path for path in travels if path.parent.name != "callbacks"), *contracts]  # these need frameworks
     assert len(files) > 10
     for path in files:
         for node in ast.walk(ast.parse(path.read_text("utf-8"), feature_version=(3, 8))):

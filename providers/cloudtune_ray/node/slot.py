@@ -15,6 +15,7 @@ from typing import Any
 
 from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.setting import TrialFiles, copy_checkpoint
+from cloudtune.trial.hearing import hearing
 from cloudtune_ray.node.attempt import Attempt
 from cloudtune_ray.node.folders import RunFolder, unpack
 from cloudtune_ray.node.programs import Programs, not_started
@@ -246,4 +247,4 @@ class Slot:
         path = [self._package, *filter(None, [os.environ.get("PYTHONPATH")])]
         address = ray.get_runtime_context().gcs_address  # a trial may use the cluster itself
         own = {"PYTHONPATH": os.pathsep.join(path), "RAY_ADDRESS": address, **self._data}
-        return {**environment, **own, **order["environment"]}
+        return hearing({**environment, **own, **order["environment"]})

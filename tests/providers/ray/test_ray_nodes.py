@@ -150,7 +150,7 @@ def _tree(folder: Path) -> dict[str, Any]:
 
 # What comes back
 
-PATTERNS = metric_patterns([SimpleNamespace(metric="score", regex=None)], {})  # type: ignore[list-item]
+PATTERNS = metric_patterns([SimpleNamespace(metric="score", regex=None, source=None)], {})  # type: ignore[list-item]
 
 
 @given(
