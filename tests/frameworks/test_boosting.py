@@ -118,9 +118,7 @@ class TestCatboost:
     def train(self, callback: Any, folder: Path) -> Any:
         import catboost
 
-        model = catboost.CatBoostClassifier(
-            iterations=5, depth=2, thread_count=1, verbose=0, train_dir=str(folder)
-        )
+        model = catboost.CatBoostClassifier(iterations=5, depth=2, thread_count=1, verbose=0, train_dir=str(folder))
         return model.fit(X, Y, eval_set=(X, Y), callbacks=[callback])
 
     def test_each_round_is_reported(self, module: Any, reports: Any, tmp_path: Path) -> None:
