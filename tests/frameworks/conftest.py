@@ -1,11 +1,15 @@
 """What the tests of frameworks share: a trial whose reports are seen, and each test skipped without its library."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 import cloudtune.trial as trial
+
+collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
+"""These tests have an environment of their own: the extra `frameworks`, and PyTorch."""
 
 Reports = list[tuple[int, dict[str, float]]]
 
