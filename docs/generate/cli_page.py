@@ -48,9 +48,10 @@ def _options(command: click.Command, context: click.Context) -> list[str]:
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
         if record is not None:
-            rows.append(f"| `{_cell(record[0])}` | {_cell(record[1]).replace('<', '&lt;')} |")
-    return ["| option | |", "|---|---|", *rows] if rows else []
+            meaning = record[1].replace("|", "\\|").replace("<", "&lt;")
+            rows.append(f"| `{_line(record[0])}` | {_line(meaning)} |")
+    return ["| option | what it does |", "|---|---|", *rows] if rows else []
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+def _line(text: str) -> str:
+    return " ".join(text.split())

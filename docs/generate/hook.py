@@ -18,10 +18,11 @@ from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # mkdocs loads a hook by its file alone
 
+from generate.chromium import program
 from generate.cli_page import cli_page
 from generate.config_page import config_page
 from generate.output import output_of
-from generate.pictures import browser, make_pictures
+from generate.pictures import make_pictures
 from generate.spec_page import spec_page
 
 GENERATED: dict[str, Callable[[], str]] = {"cli": cli_page, "config": config_page, "spec": spec_page}
@@ -51,9 +52,9 @@ def on_startup(*, command: str, dirty: bool) -> None:  # noqa: ARG001  # mkdocs'
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Put pictures of a run of now in the place of the committed ones."""
-    program = browser() if _STATE["fresh"] else None
-    if program is not None:
-        for picture in make_pictures(Path(config.site_dir).parent / "pictures", program):
+    browser = program() if _STATE["fresh"] else None
+    if browser is not None:
+        for picture in make_pictures(Path(config.site_dir).parent / "pictures", browser):
             address = f"pictures/{picture.name}"
             old = files.get_file_from_path(address)
             if old is not None:

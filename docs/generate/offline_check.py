@@ -3,36 +3,33 @@
 A page is opened by its path, and the search, which browsers keep from starting its worker there, has to find something.
 """
 
-import re
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from pictures import browser, sandboxed
+sys.path.insert(0, str(Path(__file__).parent.parent))  # so that it is a program
 
-_FOUND = re.compile(r'md-search-result__meta">\s*(\d+) matching')
+from generate.chromium import opened, program
+
+_FOUND = "document.querySelector('.md-search-result__meta')?.innerText.match(/^\\d+ matching/)"
 
 
-def documents_found(program: str, site: Path, word: str) -> int:
-    """Return how many pages the site's search finds for a word, with the site opened from its folder.
+def search(browser: str, site: Path, word: str) -> str:
+    """Return what the site's search says that it has found for a word, with the site opened from its folder.
 
     Raises:
-        subprocess.CalledProcessError: the browser failed.
+        TimeoutError: the search found nothing.
     """
-    with tempfile.TemporaryDirectory() as profile:
-        command = [program, "--headless", "--disable-gpu", f"--user-data-dir={profile}", "--virtual-time-budget=20000"]
-        url = f"{(site / 'index.html').resolve().as_uri()}?q={word}"
-        page = subprocess.run(
-            [*command, *sandboxed(), "--dump-dom", url], check=True, capture_output=True, text=True, timeout=120
-        ).stdout
-    found = _FOUND.search(page)
-    return int(found[1]) if found else 0
+    with opened(browser) as page:
+        page.show(f"{(site / 'index.html').resolve().as_uri()}?q={word}", size=(1280, 900))
+        page.wait(_FOUND)
+        return str(page.value("document.querySelector('.md-search-result__meta').innerText"))
 
 
 if __name__ == "__main__":
-    chromium = browser()
+    chromium = program()
     if chromium is None:
         sys.exit("no Chromium is installed")
-    if not documents_found(chromium, Path(sys.argv[1]), "checkpoint"):
+    try:
+        print(search(chromium, Path(sys.argv[1]), "checkpoint"))
+    except TimeoutError:
         sys.exit("the search of the site finds nothing, opened without a server")
