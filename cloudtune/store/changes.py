@@ -1,11 +1,14 @@
 """What has changed in a store since a reader last looked, at little cost."""
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cloudtune.store.database import store_errors
 from cloudtune.store.rows import Damage, report_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cloudtune.store.records import Report
     from cloudtune.store.store import RunStore, Store
 
@@ -15,6 +18,18 @@ def data_version(store: "Store") -> int:
     with store_errors(store.path):
         version: int = store.database.execute("PRAGMA data_version").fetchone()[0]
     return version
+
+
+@contextmanager
+def one_moment(store: "Store") -> "Iterator[None]":
+    """Have all that is read of a store within the context be of one moment, whatever others write meanwhile."""
+    with store_errors(store.path):
+        store.database.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with store_errors(store.path):
+            store.database.execute("COMMIT")
 
 
 def revision_of(run: "RunStore") -> int:

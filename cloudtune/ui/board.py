@@ -46,6 +46,11 @@ class Board:
 
     Args:
         projects: their folders.
+
+    Attributes:
+        list_version: differs when the list of runs has changed.
+        problems: why a run cannot be read, by its id; "" is the id of the list.
+        over: returns whether the server ends, and all streams with it.
     """
 
     def __init__(self, projects: Sequence[Path]) -> None:
@@ -61,6 +66,7 @@ class Board:
         self._list: list[dict[str, Any]] = []
         self.list_version = 0
         self.problems: dict[str, str] = {}
+        self.over: Callable[[], bool] = lambda: False
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function in the thread that reads the store."""

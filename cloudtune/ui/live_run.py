@@ -18,7 +18,7 @@ from cloudtune.report.words import number
 from cloudtune.results.constraints import nothing_feasible
 from cloudtune.results.progress import keep_counting_values, time_left
 from cloudtune.run import Run
-from cloudtune.store.changes import data_version, last_report, reports_after, revisions_of
+from cloudtune.store.changes import data_version, last_report, one_moment, reports_after, revisions_of
 from cloudtune.store.commands import as_read_here
 from cloudtune.store.records import Trial, TrialState
 from cloudtune.store.secrets import kept_environment
@@ -81,7 +81,8 @@ class LiveRun:
         self._record = self.run.record
         self._summary: dict[str, Any] = {}
         self._summarised, self._took, self._stale = 0.0, 0.0, True
-        self._begin()
+        with one_moment(store.store):
+            self._begin()
 
     def _begin(self) -> None:
         with suppress(ProviderError):  # they are gone when the run has ended
@@ -110,12 +111,13 @@ class LiveRun:
         now, version = time.monotonic(), data_version(self._store.store)
         if version == self._seen and now - self._looked < _LOOK:
             return
-        before, self._record = self._record, self.run.record
-        same_job = before.job == self._record.job
-        if version != self._seen and not (same_job and self._take_changes()):
-            for name in ("job", "written", "plan"):
-                self.run.__dict__.pop(name, None)
-            self._begin()
+        with one_moment(self._store.store):
+            before, self._record = self._record, self.run.record
+            same_job = before.job == self._record.job
+            if version != self._seen and not (same_job and self._take_changes()):
+                for name in ("job", "written", "plan"):
+                    self.run.__dict__.pop(name, None)
+                self._begin()
         self._stale = self._stale or self._record != before
         self._seen, self._looked = version, now
 

@@ -54,9 +54,10 @@ class PageServer:
         self._page = Page(projects, control=control)
         config = uvicorn.Config(
             self._page.app(self.access), lifespan="off", log_level="warning", access_log=False, server_header=False,
-            timeout_graceful_shutdown=1, limit_concurrency=200, ws="none",
+            timeout_graceful_shutdown=2, limit_concurrency=200, ws="none",
         )  # fmt: skip
         self._server = uvicorn.Server(config)
+        self._page.board.over = lambda: self._server.should_exit
 
     def run(self, *, started: Callable[[], object] = lambda: None) -> None:
         """Serve until Ctrl-C or `stop`.
@@ -75,7 +76,6 @@ class PageServer:
     def stop(self) -> None:
         """Have `run` return; from another thread."""
         self._server.should_exit = True
-        self._server.force_exit = True
 
     def open_browser(self) -> bool:
         """Open the page in the user's browser; return whether there is one."""

@@ -59,12 +59,12 @@ class Stream:
         return "~".join([*parts, f"log={self._place}"])
 
     async def messages(self) -> AsyncIterator[str]:
-        """Yield events as text until the client is gone."""
+        """Yield events as text until the client is gone, or the server ends."""
         watched = [*self._runs, *([""] if self._listed else [])]
         async with self._board.watching(*watched):
             silent = 0.0
             yield "retry: 1000\n\n"
-            while True:
+            while not self._board.over():
                 news = [each async for each in self._news()]
                 for kind, data in news:
                     yield f"event: {kind}\nid: {self._id}\ndata: {encoded(data)}\n\n"

@@ -94,7 +94,7 @@ export class ChartView {
     const bars = chart.series.filter((series) => series.mark === "bars");
     for (const series of shown) draw(context, series, this.X, this.Y, this.colours, { slot: bars.indexOf(series), slots: bars.length });
     context.restore();
-    this.collect(shown);
+    [this.shown, this.found] = [shown, null];
     this.whole.hidden = !this.zoom && !this.cuts(domains);
     this.whole.textContent = this.zoom ? "Back" : "Show all";
     this.bar.hidden = this.whole.hidden && !this.legend.children.length;
@@ -103,16 +103,20 @@ export class ChartView {
   domain(name, shown) {
     if (this.zoom?.[name]) return this.zoom[name];
     const axis = this.chart[name], kind = axis.kind ?? "linear";
-    const all = (series) => [...series].flatMap((one) => [...along(one, name)]);
+    function* all() { for (const series of shown) yield* along(series, name); }
     if (kind === "linear" && axis.ticks && !axis.limits) return [-0.5, axis.ticks.length - 0.5]; // rows with names
-    return domainOf(kind, axis.limits, axis.limits ? [] : all(shown));
+    return domainOf(kind, axis.limits, axis.limits ? [] : all());
   }
 
   /** Whether values lie outside of what is shown. */
   cuts(domains) {
     return ["x", "y"].some((name) => {
       const [low, high] = domains[name];
-      return this.chart[name].limits && this.chart.series.some((series) => series.mark !== "boxes" && [...along(series, name)].some((value) => value !== null && (value < low || value > high)));
+      if (!this.chart[name].limits) return false;
+      for (const series of this.chart.series) {
+        if (series.mark !== "boxes") for (const value of along(series, name)) if (value !== null && (value < low || value > high)) return true;
+      }
+      return false;
     });
   }
 
@@ -171,15 +175,18 @@ export class ChartView {
     }
   }
 
-  collect(shown) {
-    this.points = [];
-    for (const series of shown) {
+  /** What can be pointed at, from the left; found out when somebody points. */
+  get points() {
+    if (this.found || !this.shown) return this.found;
+    const found = [];
+    for (const series of this.shown) {
       for (const [x, y, trial, low, high] of targets(series)) {
         const spread = low === undefined ? null : [this.X(low), this.X(high)];
-        this.points.push({ x: this.X(x), y: this.Y(y), values: [x, y], trial, series, spread });
+        found.push({ x: this.X(x), y: this.Y(y), values: [x, y], trial, series, spread });
       }
     }
-    this.points.sort((one, other) => one.x - other.x);
+    this.found = found.sort((one, other) => one.x - other.x);
+    return found;
   }
 
   drawLegend() {

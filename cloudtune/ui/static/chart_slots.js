@@ -81,7 +81,7 @@ export class ChartSlots {
     slot.caption.hidden = !caption;
     slot.table.hidden = !rows?.length;
     if (rows?.length) {
-      const head = make("tr", {}, ...columns.map((column) => make("th", { scope: "col" }, column)));
+      const head = make("tr", {}, ...columns.map((column) => (column ? make("th", { scope: "col" }, column) : make("td", {}))));
       slot.table.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows.map((row) => make("tr", {}, ...row.map((cell) => make("td", {}, cell)))))));
     }
     charts.forEach(([, chart], index) => slot.views[index].update(chart));

@@ -12,7 +12,7 @@ export class LogTab {
     this.pick.addEventListener("change", () => change({ log: this.pick.value }));
     this.following = make("input", { type: "checkbox", checked: true, id: "log-follow" });
     this.state = make("span", { class: "soft", role: "status" });
-    this.log = make("pre", { class: "log", tabindex: "0", "aria-label": "What the trial printed" });
+    this.log = make("pre", { class: "log", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "What the trial printed" });
     this.element = make("div", {},
       make("div", { class: "tools" }, make("label", { for: "log-trial" }, "Trial "), this.pick, make("label", { for: "log-follow" }, this.following, " follow"), this.state), this.log);
     this.log.addEventListener("scroll", () => {

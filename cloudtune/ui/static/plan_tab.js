@@ -14,7 +14,7 @@ export function planTab(run) {
       make("p", { class: "caption" }, `What ${provider} does with each field of the job.`),
       rows.length ? table(columns, rows) : make("p", {}, "Every field is carried exactly."),
       make("details", {}, make("summary", {}, `${count(exact.length, "field")} carried exactly`), table(["field", "goes to"], exact)),
-      make("h3", {}, "The job"), make("pre", { class: "job", tabindex: "0" }, job),
+      make("h2", {}, "The job"), make("pre", { class: "job", tabindex: "0" }, job),
     );
   }, (error) => element.replaceChildren(make("p", { class: "warn" }, error.message)));
   return { element };

@@ -114,9 +114,9 @@ export class RunView {
     replaced(this.head, [summary, this.page.about?.control], () => {
       const { objective, counts, total, best } = summary;
       const done = Object.entries(counts).filter(([state]) => !["running", "waiting", "paused"].includes(state)).reduce((sum, [, many]) => sum + many, 0);
-      const stat = (term, text, more = "", extra = null, wide = false) => make("div", { class: wide ? "stat wide" : "stat" }, make("dt", {}, term), make("dd", {}, text, more ? make("small", {}, ` ${more}`) : null), extra);
-      const link_to = (trial) => make("a", { href: link(["run", this.id], { tab: this.tab, trial: String(trial) }) }, `trial ${trial}`);
-      const sub = summary.best_trial === null ? null : make("small", {}, link_to(summary.best_trial));
+      const stat = (term, text, more = "", extra = null, wide = false) => make("div", { class: wide ? "stat wide" : "stat" }, make("dt", {}, term), make("dd", {}, text, more ? make("small", {}, ` ${more}`) : null, extra));
+      const linkTo = (trial) => make("a", { href: link(["run", this.id], { tab: this.tab, trial: String(trial) }) }, `trial ${trial}`);
+      const sub = summary.best_trial === null ? null : make("small", { class: "below" }, linkTo(summary.best_trial));
       return [
         make("div", { class: "head" }, make("h1", {}, summary.name), pill(summary.state), make("span", { class: "id" }, summary.id), make("span", { class: "badge" }, summary.where), make("span", { class: "grow" }), controls(this)),
         summary.reason ? make("p", { class: "reason" }, summary.reason) : null,
