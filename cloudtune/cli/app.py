@@ -66,7 +66,7 @@ _SUMMARIES = {
     "machines": "List the machine types of services, the cheapest first.",
     "prices": "Say what is known of prices, or update it.",
     "import": "Make a job of what another tool or service wrote.",
-    "export": "Print a job as a service's request or Katib's Experiment.",
+    "export": "Print a job as a service's request, step or Experiment.",
     "port": "Write a job in the words of another service.",
     "ls": "List the runs of this project.",
     "show": "Show a run: state, counts, best trial, what happened.",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from cloudtune.interop.formats import Imported
+    from cloudtune.planning.plan import Plan
     from cloudtune.provider.interface import Provider
     from cloudtune.spec.job import TuningJob
 
@@ -142,12 +143,25 @@ def _with_table(imported: "Imported", table: Path, output: Path | None) -> "Tuni
 @click.option(
     "--upload", is_flag=True, help="Upload code and data and say where they are, so that other tools can launch it."
 )
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["request", "step"]),
+    default="request",
+    help="request: what the service's tuner is asked; step: a pipeline with that as its step.",
+)
 @force_option
-def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None, *, upload: bool) -> None:
+def export(
+    job_file: Path, target: str, overrides: tuple[str, ...], output: Path | None, *, upload: bool, form: str
+) -> None:
     """Print a job as a service's own request (JSON, or YAML for Azure Machine Learning), or as Katib's Experiment.
 
     With --upload it can be launched as it stands: `aws sagemaker create-hyper-parameter-tuning-job --cli-input-json`,
     `gcloud ai hp-tuning-jobs create --config`, `az ml job create --file` (whose code is put beside the file).
+
+    With --as step it is a pipeline with the tuning job as its only step, to be launched or taken over into yours: SageMaker's
+    definition (JSON), Azure's pipeline job (YAML). --to kubeflow is a component of Kubeflow Pipelines that runs the job on
+    any profile. In a pipeline nothing of cloudtune follows the job; what that takes away is printed.
 
     It holds the values of the job's environment variables, which a plan hides. `cloudtune plan` says what a provider
     makes of each field; what Katib cannot express is printed, and written into the first lines.
@@ -156,6 +170,7 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     Examples:
       cloudtune export job.yaml --to sagemaker --set trial.image=my/image:1
       cloudtune export job.yaml --to katib --set trial.image=my/image:1 -o experiment.yaml
+      cloudtune export job.yaml --to sagemaker --as step --upload -o pipeline.json
     """
     from cloudtune.cli.jobfile import load_job  # noqa: PLC0415
     from cloudtune.interop.formats import load_format  # noqa: PLC0415
@@ -167,7 +182,12 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     if target in formats():
         if upload:
             raise click.UsageError(f"--upload has no meaning for {target}, whose images hold their code")
-        exported = load_format(target).write(job)
+        found = load_format(target)
+        if form == "step" and not found.is_step:
+            raise click.UsageError(
+                f"--as step has no meaning for {target}; --to kubeflow makes a component that runs the job"
+            )
+        exported = found.write(job)
         notes = [f"{note.path}: {note.support}: {note.message}" for note in exported.notes]
         write_text(commented(notes, f"Made of {job_file}") + _yaml(exported.data), notes, output)
         return
@@ -182,9 +202,32 @@ def export(job_file: Path, target: str, overrides: tuple[str, ...], output: Path
     adapted.refuse(provider.name)
     own = adapted.job
     request = provider.to_launch(own, job_file.parent.resolve(), beside) if upload else provider.to_native(own)
+    notes = list(map(str, adapted.notes))
+    if form == "step":
+        plan = provider.plan(own)
+        if plan.mode != "managed":
+            raise ConfigError(
+                f"cloudtune would drive this job on {provider.name}, and a pipeline has no driver: `cloudtune plan` says why; "
+                "mode: managed refuses what needs one, and --to kubeflow makes a component that drives the job"
+            )
+        request = provider.to_step(own, request)
+        notes += _unwatched(plan)
     as_json = provider.native_format == "json"
     text = json.dumps(request, indent=2, ensure_ascii=False) + "\n" if as_json else _yaml(request)
-    write_text(text, [*map(str, adapted.notes), *_placeholder_notes(text)], output)
+    write_text(text, [*notes, *_placeholder_notes(text)], output)
+
+
+def _unwatched(plan: "Plan") -> list[str]:
+    """Return a note for each field that the process which follows a run does, since a pipeline has none."""
+    from cloudtune.planning.plan import Support  # noqa: PLC0415
+
+    lost = [note for note in plan.notes if note.support in (Support.WATCHED, Support.APPROXIMATE)]
+    return [
+        f"{note.path}: lost in a pipeline, where nothing follows the run: {note.message}"
+        if note.support is Support.WATCHED
+        else str(note)
+        for note in lost
+    ]
 
 
 _PLACEHOLDER = re.compile(r"\$\{(?:code|run|bucket|parameters|data:[^}]+)\}")

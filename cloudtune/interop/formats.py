@@ -78,6 +78,9 @@ class Format(ABC):
     summary: ClassVar[str]
     """One line that describes the format and its source, for help texts."""
 
+    is_step: ClassVar[bool] = False
+    """Whether what `write` returns is a step of a pipeline."""
+
     @abstractmethod
     def read(self, source: str, *, study: str | None = None) -> Imported:
         """Convert a source to a job.

@@ -49,6 +49,7 @@ _OWN_PLUGINS: dict[str, dict[str, str]] = {
         "optuna": "cloudtune.interop.optuna_study:OptunaStudy",
         "hyperopt": "cloudtune.interop.python_spaces:HyperoptSpace",
         "ray-tune": "cloudtune.interop.python_spaces:RayTuneSpace",
+        "kubeflow": "cloudtune.interop.kubeflow:Kubeflow",
     },
     STRATEGIES: {
         "grid": "cloudtune.search.grid:GridSearch",

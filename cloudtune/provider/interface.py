@@ -218,6 +218,21 @@ class Provider(ABC):
         """
         raise ConfigError(f"{self.name} has no requests of its own")
 
+    def to_step(self, job: "TuningJob", request: "JsonValue") -> "JsonValue":  # noqa: ARG002  # none here
+        """Return a pipeline of the service's own with a tuning job as its only step, as data for `native_format`. Pure.
+
+        Args:
+            job: in the words of the service.
+            request: of the job, as `to_native` or `to_launch` returns it.
+
+        Raises:
+            SpecError: the job cannot be a step.
+            ConfigError: the service has no such steps.
+        """
+        raise ConfigError(
+            f"{self.name} has no step for a tuning job in a pipeline of its own; `--to kubeflow --as step` makes a component that runs the job there"
+        )
+
     @classmethod
     def from_native(cls, data: object, folder: "Path | None" = None) -> "TuningJob":  # noqa: ARG003  # none here
         """Return the spec of one of the service's own requests; what the spec has no field for becomes native settings.

@@ -1,5 +1,6 @@
 """The Azure Machine Learning provider: plans, starts, follows and ends runs there, by its own sweeps or driven by cloudtune's driver."""
 
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +61,11 @@ class AzureMlProvider(CloudProvider):
 
     def codec(self, job: TuningJob) -> "SpaceCodec":
         return codec_of(job)
+
+    def to_step(self, job: TuningJob, request: Any) -> dict[str, Any]:
+        from cloudtune_azureml.step import pipeline_with  # noqa: PLC0415  # few jobs are steps
+
+        return pipeline_with(request, re.sub(r"\W", "_", job.name))
 
     @classmethod
     def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:

@@ -70,6 +70,11 @@ class SageMakerProvider(CloudProvider):
     def codec(self, job: TuningJob) -> "SpaceCodec":
         return codec_of(job)
 
+    def to_step(self, job: TuningJob, request: Any) -> dict[str, Any]:
+        from cloudtune_sagemaker.step import pipeline_with  # noqa: PLC0415  # few jobs are steps
+
+        return pipeline_with(request, job.name, f"{', '.join(each.metric for each in job.objective)} by cloudtune")
+
     @classmethod
     def from_native(cls, data: Any, folder: Path | None = None) -> TuningJob:  # noqa: ARG003  # a request names no files
         from cloudtune_sagemaker.parse import parse  # noqa: PLC0415

@@ -122,7 +122,7 @@ def test_formats_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(python_spaces, "Mine", Mine, raising=False)
     point = EntryPoint("mine", "cloudtune.interop.python_spaces:Mine", entry_points.FORMATS)
     monkeypatch.setattr(entry_points, "entry_points", lambda group: [point])
-    assert list(entry_points.formats()) == ["katib", "wandb", "optuna", "hyperopt", "ray-tune", "mine"]
+    assert list(entry_points.formats()) == ["katib", "wandb", "optuna", "hyperopt", "ray-tune", "kubeflow", "mine"]
     assert load_format("mine").read("it").notes == (Note("here", "it"),)
     with pytest.raises(ConfigError, match="mine can be imported only"):
         load_format("mine").write(TuningJob.from_yaml(JOB))

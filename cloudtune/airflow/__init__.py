@@ -1,0 +1,1 @@
+"""Tuning jobs as tasks of Apache Airflow (extra ``airflow``): `operators.TuneOperator`, `sensors.RunSensor`."""
