@@ -121,6 +121,9 @@ def printed(snippet: Snippet, folder: Path, capsys: pytest.CaptureFixture[str], 
     program, *words = shlex.split(snippet.marks["made by"])
     assert program == "cloudtune"
     assert run_app(words) == 0, capsys.readouterr().err
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]  # another page has a file of this name
     return "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
 
 
