@@ -44,7 +44,8 @@ export class TrialPanel {
       const reason = row[row.length - 1];
       return [
         make("p", {}, pill(row[1])), reason ? make("p", { class: "soft" }, reason) : null,
-        make("h3", {}, "Metrics"), pairs(part(trials.metrics)), make("h3", {}, "Parameters"), pairs(part(trials.parameters)),
+        ...(part(trials.metrics).length ? [make("h3", {}, "Metrics"), pairs(part(trials.metrics))] : []),
+        make("h3", {}, "Parameters"), pairs(part(trials.parameters)),
         make("h3", {}, "Course"), pairs(rest),
         make("p", {}, make("a", { href: link(["run", run.id], { tab: "logs", log: String(trial) }) }, "What it printed")),
         trialControls(run, trial, row[1]),
