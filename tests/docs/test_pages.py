@@ -1,9 +1,10 @@
 """What README and the pages say beside their snippets, where the code says it too."""
 
 import re
+from pathlib import Path
 
 import pytest
-from snippets import ROOT, snippets_of
+from snippets import PAGES, ROOT, snippets_of
 
 from cloudtune import TuningJob
 from cloudtune.errors import SpecError
@@ -25,10 +26,11 @@ def test_the_commands_of_the_readme_stand_where_the_ci_looks_for_them() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
-def test_the_links_of_a_page_outside_of_the_site_lead_somewhere(page: str) -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text("utf-8"))
-    assert [link for link in links if not (ROOT / link).exists()] == []
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```|`[^`\n]+`", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)", prose)
+    assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_the_readme_is_no_longer_than_a_screen_and_a_half() -> None:
