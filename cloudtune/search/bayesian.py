@@ -23,6 +23,9 @@ _FADING = 10
 
 _USUAL_BUDGET = 100
 
+_START, _START_OF_SEVERAL = 1 / 3 + 1e-9, 2 / 3 + 1e-9
+"""The greatest share of the budget that the quasi-random start takes: of several objectives a model of few trials visits extremes."""
+
 
 class BayesianSearch(UniqueStrategy):
     """Suggests quasi-random trials first; then the trial with the highest expected improvement on the best.
@@ -37,7 +40,7 @@ class BayesianSearch(UniqueStrategy):
     Args:
         space: what to search.
         startup: quasi-random trials before the model decides; None for two per dimension, from 5 to 20, and at most
-            a third of the budget. Trials of earlier runs count. Where related experiments give hints, their best
+            a third of the budget, of several objectives two thirds. Trials of earlier runs count. Where related experiments give hints, their best
             trials come first instead, until three have ended.
         prior: where good values are expected, by parameter: the first trial has these values, and the others of the
             start, and of the model, lie the nearer to them the fewer trials have ended (see `cloudtune.search.beliefs`).
@@ -59,7 +62,8 @@ class BayesianSearch(UniqueStrategy):
         super().__init__(space, **context)
         searched = sum(dimension.axis.size != 1 for dimension in space.dimensions)
         default = min(max(5, 2 * searched), 20)
-        self.startup = startup or (default if self.budget is None else max(3, min(default, self.budget // 3)))
+        share = _START if self.objectives == 1 else _START_OF_SEVERAL
+        self.startup = startup or (default if self.budget is None else max(3, min(default, int(self.budget * share))))
         self._cost_aware = cost_aware
         self._beliefs = Beliefs(space, prior) if prior else None
         self._model: BayesianModel | None = None
