@@ -12,6 +12,9 @@ from typing import BinaryIO
 from cloudtune.bundle.tree import File, shown, tree_of
 from cloudtune.errors import Problem, SpecError
 
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+"""Opening a named pipe waits for no writer; Windows has neither in its folders."""
+
 
 def add_files(archive: tarfile.TarFile, files: Iterable[File], path: str) -> None:
     """Add files to a tar archive without times, owners or other metadata that differ between machines.
@@ -99,7 +102,7 @@ def _reading(file: File, path: str) -> Iterator[BinaryIO | None]:
     """Open a file for reading; yield None if it has vanished or is no regular file any more."""
     try:
         # O_NONBLOCK: the file may have become a pipe, whose opening would wait for its writer.
-        opened: BinaryIO = open(file.path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115  # closed below
+        opened: BinaryIO = open(file.path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAIT))  # noqa: SIM115  # closed below
     except FileNotFoundError:
         yield None
         return

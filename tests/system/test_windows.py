@@ -124,3 +124,12 @@ def test_a_path_with_a_drive_is_of_this_machine_however_it_is_written(path: Pure
     for place in (str(path), path.as_posix(), f"file:///{path.as_posix()}"):
         assert is_local(place)
         assert PureWindowsPath(local_path(place, windows=True)) == path
+
+
+@pytest.mark.complete
+def test_a_run_on_a_service_is_launched_followed_and_read(project: Path, sagemaker_emulator: object) -> None:
+    """The emulator is in this process, which has POSIX; its client's Python is the one without."""
+    run = "run job.yaml --on sagemaker --yes --quiet --set trial.image=1.dkr.ecr.us-east-1.amazonaws.com/own:1"
+    found = _cloudtune(project, run, "show --json", "trials --json", "logs latest 0", "ls")
+    assert {command: code for command, (code, _) in found.items()} == dict.fromkeys(found, 0), found
+    assert '"completed": 2' in found["show --json"][1]
