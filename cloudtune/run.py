@@ -383,6 +383,7 @@ class Run(RunHandle):
         mlflow: str | None = None,
         experiment: str | None = None,
         tensorboard: str | Path | None = None,
+        wandb: str | None = None,
         follow: bool = False,
     ) -> "list[Published]":
         """Publish the run to other tools, each with the extra of its name. Repeated calls add what is new, nothing twice.
@@ -395,6 +396,7 @@ class Run(RunHandle):
             mlflow: the URI of a tracking server or store: gets a run of MLflow with one below it for each trial.
             experiment: of MLflow; None for MLFLOW_EXPERIMENT_NAME, or else the job's name.
             tensorboard: a folder: gets event files for HParams, with a session a trial, and scalars.
+            wandb: a project of Weights & Biases, ``PROJECT`` or ``ENTITY/PROJECT``: gets a run for each trial that has ended.
             follow: whether to continue until the run has ended or is interrupted.
 
         Returns:
@@ -407,7 +409,7 @@ class Run(RunHandle):
             RunBusy: another process publishes the run to the same place.
         """
         targets = publisher_of(
-            self, to=to, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard
+            self, to=to, optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard, wandb=wandb
         )
         with targets as publisher:
             publisher.publish(follow=follow)

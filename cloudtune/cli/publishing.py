@@ -1,4 +1,4 @@
-"""The command publish: copy a run to Optuna, MLflow or TensorBoard."""
+"""The command publish: copy a run to Optuna, MLflow, TensorBoard or W&B."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,14 +27,19 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, file_okay=False),
     help="Event files for TensorBoard's HParams and scalars.",
 )
+@click.option(
+    "--wandb",
+    metavar="PROJECT",
+    help="Runs in Weights & Biases: PROJECT or ENTITY/PROJECT; WANDB_MODE=offline for files.",
+)
 @click.option("--to", metavar="NAME=ADDRESS", multiple=True, help="A target by its name, also of another package.")
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run has ended.")
 @json_option
 def publish(
     run_id: str, optuna: str | None, mlflow: str | None, experiment: str | None, tensorboard: Path | None,
-    to: tuple[str, ...], *, follow: bool, as_json: bool,
+    wandb: str | None, to: tuple[str, ...], *, follow: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Bring a run to Optuna, MLflow or TensorBoard: as it is now, or with --follow until it has ended.
+    """Bring a run to Optuna, MLflow, TensorBoard or W&B: as it is now, or with --follow until it has ended.
 
     Do it again whenever you like: what is there already stays as it is, and nothing comes twice. So it may be stopped at
     any moment (Ctrl-C; the run goes on) and started again.
@@ -55,7 +60,13 @@ def publish(
     if experiment is not None and mlflow is None:
         raise click.UsageError("--experiment is MLflow's; give --mlflow URI, too")
     targets = publisher_of(
-        run, to=_addresses(to), optuna=optuna, mlflow=mlflow, experiment=experiment, tensorboard=tensorboard
+        run,
+        to=_addresses(to),
+        optuna=optuna,
+        mlflow=mlflow,
+        experiment=experiment,
+        tensorboard=tensorboard,
+        wandb=wandb,
     )
     with targets as publisher:
         if follow and not as_json:

@@ -73,6 +73,7 @@ _OWN_PLUGINS: dict[str, dict[str, str]] = {
         "optuna": "cloudtune.publishing.optuna:OptunaTarget",
         "mlflow": "cloudtune.publishing.mlflow:MlflowTarget",
         "tensorboard": "cloudtune.publishing.tensorboard:TensorBoardTarget",
+        "wandb": "cloudtune.publishing.wandb:WandbTarget",
     },
 }
 """Cloudtune's own formats, strategies, stopping rules and targets, as an entry point would name them."""

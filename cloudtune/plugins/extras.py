@@ -21,6 +21,8 @@ _EXTRAS: Mapping[str, str] = {
     "hyperopt": "hyperopt",
     "mlflow": "mlflow",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
+    "hydra": "hydra",
     "mcp": "mcp",
     "airflow": "airflow",
     "pandas": "tables",

@@ -1,4 +1,4 @@
-"""Publishing of a run to Optuna, MLflow and TensorBoard, during the run or afterwards.
+"""Publishing of a run to Optuna, MLflow, TensorBoard and W&B, during the run or afterwards.
 
 Everything is read from the store, so publishing works for every provider. What a target already has is found in the
 target itself, by marks that are written together with each trial: publishing again, also after a crash, continues and
@@ -33,6 +33,7 @@ def publisher_of(
     mlflow: str | None = None,
     experiment: str | None = None,
     tensorboard: "str | Path | None" = None,
+    wandb: str | None = None,
 ) -> Publisher:
     """Return the publisher of a run to these targets; see `Run.publish`.
 
@@ -40,7 +41,7 @@ def publisher_of(
         ConfigError: there is no target, a target is not installed, an address is none, or the package of a target is
             not installed.
     """
-    own = {"optuna": optuna, "mlflow": mlflow, "tensorboard": tensorboard}
+    own = {"optuna": optuna, "mlflow": mlflow, "tensorboard": tensorboard, "wandb": wandb}
     given: dict[str, Any] = {name: address for name, address in own.items() if address is not None}
     named = {name: str(address) for name, address in (to or {}).items()}
     twice = [name for name in named if name in given]
@@ -50,7 +51,7 @@ def publisher_of(
     targets = [target_of(name, run, address, settings.get(name, {})) for name, address in {**given, **named}.items()]
     if not targets:
         raise ConfigError(
-            "nothing to publish to; give optuna, mlflow or tensorboard (--optuna URL, --mlflow URI, --tensorboard FOLDER), "
-            "or another target by its name (--to NAME=ADDRESS)"
+            "nothing to publish to; give optuna, mlflow, tensorboard or wandb (--optuna URL, --mlflow URI, --tensorboard FOLDER, "
+            "--wandb PROJECT), or another target by its name (--to NAME=ADDRESS)"
         )
     return Publisher(run, targets)
