@@ -1,5 +1,6 @@
 """The command ui, which serves the live page."""
 
+import threading
 from pathlib import Path
 
 import click
@@ -46,3 +47,7 @@ def ui(port: int | None, *, no_browser: bool, control: bool, project: Path | Non
     what = "may change runs" if control else "only looks; --control lets it change runs"
     click.echo(f"the page {what}; end it with Ctrl-C", err=True)
     server.run(started=(lambda: None) if no_browser else server.open_browser)
+    from cloudtune.looking.asking import abandoned  # noqa: PLC0415  # is loaded by the server
+
+    # Ctrl-C waits for no chart that is being computed, and no service that is being asked.
+    abandoned.extend(thread for thread in threading.enumerate() if thread is not threading.main_thread())

@@ -63,6 +63,9 @@ class Page:
         self.control = control
         self.tails = LogTails()
         self._drawer = ThreadPoolExecutor(1, thread_name_prefix="charts")
+        self._modeller = ThreadPoolExecutor(
+            1, thread_name_prefix="model"
+        )  # takes many seconds, for which no other chart waits
         self._actor = ThreadPoolExecutor(2, thread_name_prefix="actions")
         self._studies: dict[str, tuple[str, Study]] = {}
         self._drawn: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {}
@@ -83,10 +86,10 @@ class Page:
         ]
         return Guard(Starlette(routes=routes), access)
 
-    async def close(self) -> None:
-        """Stop reading and computing."""
-        await self.board.close()
-        for pool in (self._drawer, self._actor):
+    def close(self) -> None:
+        """Begin no further reading and computing; what goes on is not waited for."""
+        self.board.close()
+        for pool in (self._drawer, self._modeller, self._actor):
             pool.shutdown(wait=False, cancel_futures=True)
 
     # Files
@@ -158,7 +161,7 @@ class Page:
             made = drawn(study, name)
             return {**made, "took": time.thread_time() - begun}
 
-        found = await loop.run_in_executor(self._drawer, draw)
+        found = await loop.run_in_executor(self._modeller if name == "model" else self._drawer, draw)
         if len(self._drawn) > 200:
             self._drawn.clear()
         self._drawn[run_id, name] = version, found

@@ -72,10 +72,8 @@ class Board:
         """Call a function in the thread that reads the store."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the reading."""
-        for task in self._watchers.values():
-            task.cancel()
         self._reader.shutdown(wait=False, cancel_futures=True)
 
     # In the thread that reads

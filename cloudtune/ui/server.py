@@ -72,6 +72,7 @@ class PageServer:
             return
         finally:
             self._socket.close()
+            self._page.close()
 
     def stop(self) -> None:
         """Have `run` return; from another thread."""
