@@ -1,5 +1,6 @@
 """What the tests of frameworks share: a trial whose reports are seen, and each test skipped without its library."""
 
+import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,8 @@ import cloudtune.trial as trial
 
 collect_ignore_glob = [] if find_spec("torch") else ["test_*.py"]
 """These tests have an environment of their own: the extra `frameworks`, and PyTorch."""
+
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before Keras is first imported
 
 Reports = list[tuple[int, dict[str, float]]]
 

@@ -62,7 +62,6 @@ class TestLightning:
 
 class TestKeras:
     def fit(self, epochs: int, *before: Any) -> Any:
-        os.environ.setdefault("KERAS_BACKEND", "torch")
         keras = pytest.importorskip("keras")
         import numpy as np
 
