@@ -5,6 +5,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY cloudtune ./cloudtune
 COPY providers ./providers
+COPY hydra_plugins ./hydra_plugins
 RUN python -m venv /opt/cloudtune \
     && /opt/cloudtune/bin/pip install --no-cache-dir "/src${EXTRAS:+[$EXTRAS]}"
 
