@@ -7,29 +7,18 @@ All jobs are valid. Texts are such as people write; pass your own `texts` for ot
 
     @given(job=jobs(strategy=Sobol(seed=1), stopping=st.none()))
     def test_my_own_sobol(job: TuningJob) -> None: ...
+
+Strategies are made once and kept: to make and check them takes Hypothesis several times as long as to draw from them.
 """
 
-import math
-from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from cloudtune.plugins.entry_points import providers
-from cloudtune.space.parameters import (
-    Categorical,
-    Constant,
-    Float,
-    Int,
-    LogNormal,
-    Normal,
-    Ordinal,
-    Parameter,
-    Scalar,
-    scalar_key,
-)
 from cloudtune.space.requirements import quoted
 from cloudtune.space.space import Space
 from cloudtune.spec.beliefs import Belief
@@ -52,45 +41,24 @@ from cloudtune.spec.strategies import (
     Random,
     Sobol,
 )
+from cloudtune.testing.spaces import TEXTS, Entry, Texts, first_trials, parameter_names, parameters, scalars, spaces
 
-Entry = Parameter | tuple[Parameter, ...]
-Texts = SearchStrategy[str]
+__all__ = [
+    "TEXTS", "Entry", "Texts", "durations", "first_trials", "jobs", "objectives", "parameter_names", "parameters", "scalars",
+    "sizes", "spaces", "stopping_rules", "strategies",
+]  # fmt: skip
 
-_WORDS = (
-    "a",
-    "ml.m5.large",
-    "NVIDIA_TESLA_T4",
-    "two words",
-    "it's: a #1",
-    "s3://bucket/a-b",
-    "no",
-    "1.5",
-    "größer",
-    "-x",
-)
 _REGEXES = (r"score = (\S+)", r'"loss": ([-+0-9.e]+)', r"acc\w*=(?P<value>[0-9.]+)")
 
-TEXTS: Texts = st.sampled_from(_WORDS) | st.from_regex(r"[A-Za-z][A-Za-z0-9_./-]{0,11}", fullmatch=True)
-"""Texts of at least one character, such as people write."""
 
-
-def scalars(texts: Texts = TEXTS) -> SearchStrategy[Scalar]:
-    """Generate values that a parameter may take: null, booleans, whole and real numbers, texts (also empty)."""
-    return st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-(2**53), 2**53),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.just("") | texts,
-    )
-
-
+@cache
 def durations() -> SearchStrategy[timedelta]:
     """Generate positive durations: round ones, and others to the microsecond, up to 1000 days."""
     seconds = st.sampled_from([1, 90, 20 * 60, 3600, 5400, 86400]).map(lambda count: timedelta(seconds=count))
     return st.one_of(seconds, st.timedeltas(timedelta(microseconds=1), timedelta(days=1000)))
 
 
+@cache
 def sizes() -> SearchStrategy[int]:
     """Generate sizes in bytes: round ones, and others, up to 2^60."""
     round_sizes = st.builds(
@@ -99,157 +67,10 @@ def sizes() -> SearchStrategy[int]:
     return st.one_of(round_sizes, st.integers(1, 2**60))
 
 
-# Parameters
-
-
-def parameters(texts: Texts = TEXTS) -> SearchStrategy[Parameter]:
-    """Generate parameters of every kind, on every scale, with and without steps and cuts, without conditions."""
-    return st.one_of(
-        _floats(),
-        _ints(),
-        st.builds(Categorical, values=_distinct(scalars(texts))),
-        _numeric_ordinals(),
-        st.builds(Ordinal, values=_distinct(texts)),
-        st.builds(Constant, value=scalars(texts)),
-        _normals(),
-        _lognormals(),
-    )
-
-
-def _distinct(values: SearchStrategy[Any]) -> SearchStrategy[tuple[Any, ...]]:
-    return st.lists(values, min_size=1, max_size=5, unique_by=scalar_key).map(tuple)
-
-
-@st.composite
-def _floats(draw: DrawFn) -> Float:
-    scale = draw(st.sampled_from(["linear", "log", "reverse_log"]))
-    if scale == "linear":
-        low = draw(st.floats(-1e6, 1e6))
-        high = low + draw(st.floats(0, 1e6))
-    elif scale == "log":
-        low = draw(st.floats(1e-9, 1e3))
-        high = low * draw(st.floats(1, 1e9))
-    else:
-        low = draw(st.floats(0, 0.99))
-        high = low + (0.999999 - low) * draw(st.floats(0, 1))
-    parts = draw(st.none() | st.integers(1, 1000))
-    step = (high - low) / parts if parts else 0.0
-    is_fine = step < 1e-12 * max(abs(low), abs(high))  # the spec refuses steps finer than the digits of a value
-    return Float(low=low, high=high, scale=scale, step=None if is_fine else step or None)
-
-
-@st.composite
-def _ints(draw: DrawFn) -> Int:
-    scale = draw(st.sampled_from(["linear", "log"]))
-    low = draw(st.integers(1 if scale == "log" else -(2**31), 2**31))
-    high = low + draw(st.integers(0, 2**31))
-    step = draw(st.just(1) | st.integers(1, max(high - low, 1)))
-    return Int(low=low, high=high, scale=scale, step=step)
-
-
-@st.composite
-def _numeric_ordinals(draw: DrawFn) -> Ordinal:
-    values = sorted(draw(_distinct(st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6))))
-    fitting = ["linear"]
-    if values[0] > 0:
-        fitting.append("log")
-    if values[0] >= 0 and values[-1] < 1:
-        fitting.append("reverse_log")
-    return Ordinal(values=tuple(values), scale=draw(st.sampled_from(fitting)))
-
-
-@st.composite
-def _normals(draw: DrawFn) -> Normal:
-    mean, std = draw(st.floats(-1e3, 1e3)), draw(st.floats(1e-3, 1e3))
-    return Normal(mean=mean, std=std, **draw(_cuts(lambda deviations: mean + deviations * std)))
-
-
-@st.composite
-def _lognormals(draw: DrawFn) -> LogNormal:
-    mean, std = draw(st.floats(-5, 5)), draw(st.floats(0.01, 3))
-    return LogNormal(mean=mean, std=std, **draw(_cuts(lambda deviations: math.exp(mean + deviations * std))))
-
-
-@st.composite
-def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]:
-    """Generate cuts and a step of a normal; `at` returns the value so many standard deviations from the mean."""
-    low, high = draw(st.none() | st.floats(-4, -0.1)), draw(st.none() | st.floats(0.1, 4))
-    parts = draw(st.none() | st.integers(2, 200))
-    width = at(5 if high is None else high) - at(-5 if low is None else low)
-    return {
-        "low": None if low is None else at(low),
-        "high": None if high is None else at(high),
-        "step": width / parts if parts else None,
-    }
-
-
-# Spaces
-
-
-def parameter_names(texts: Texts = TEXTS) -> Texts:
-    """Generate names of parameters: any characters but blanks, braces and =, not beginning with a dash."""
-    plain = st.from_regex(r"[a-z][a-z0-9_]{0,7}", fullmatch=True) | st.sampled_from(["model.lr", "C", "on", "a[0]"])
-    wild = texts.map(lambda text: "".join(char for char in text if not char.isspace() and char not in "{}=")[:256])
-    return plain | wild.filter(lambda name: name != "" and not name.startswith("-"))
-
-
-@st.composite
-def spaces(draw: DrawFn, *, max_size: int = 5, texts: Texts = TEXTS) -> dict[str, Entry]:
-    """Generate spaces of one to `max_size` names: parameters of every kind, nested conditions, and variants."""
-    names = draw(st.lists(parameter_names(texts), min_size=1, max_size=max_size, unique=True))
-    space: dict[str, Entry] = {}
-    for name in names:
-        parents = {other: values for other, entry in space.items() if (values := _values_of_parent(entry))}
-        shape = draw(st.sampled_from(["alone", "alone", "conditional", "variants"])) if parents else "alone"
-        parameter = draw(parameters(texts))
-        if shape == "alone":
-            space[name] = parameter
-            continue
-        parent = draw(st.sampled_from(sorted(parents)))
-        values = draw(st.permutations(parents[parent]))
-        border = draw(st.integers(1, len(values)))
-        first = _when(parameter, {parent: values[:border]})
-        if shape == "variants" and border < len(values):
-            space[name] = (first, _when(draw(parameters(texts)), {parent: values[border:]}))
-        else:
-            space[name] = first
-    return space
-
-
-@st.composite
-def first_trials(draw: DrawFn, space: Mapping[str, Entry], *, most: int) -> tuple[dict[str, Scalar], ...]:
-    """Generate trials of a space to begin with, with some or all of their values; at most so many."""
-    searched = Space(space)
-    size = len(searched.dimensions)
-    trials = []
-    for positions in draw(st.lists(st.lists(st.floats(0, 1), min_size=size, max_size=size), max_size=most)):
-        values = searched.at(positions)
-        names = draw(st.lists(st.sampled_from(list(values)), min_size=1, unique=True))
-        trials.append({name: values[name] for name in names})
-    return tuple(trials)
-
-
-def _values_of_parent(entry: Entry) -> list[Scalar]:
-    """Return some values that a parent can take; none for a continuous one."""
-    match entry[0] if isinstance(entry, tuple) else entry:
-        case Categorical(values=values) | Ordinal(values=values):
-            return list(values)
-        case Constant(value=value):
-            return [value]
-        case Int(low=low, high=high, step=step):
-            return [low, low + step] if low + step <= high else [low]
-        case _:
-            return []
-
-
-def _when(parameter: Parameter, conditions: Mapping[str, list[Scalar]]) -> Parameter:
-    when = {parent: tuple(values) for parent, values in conditions.items()}
-    return type(parameter).model_validate({**dict(parameter), "when": when})
-
-
 # Jobs
 
 
+@cache
 def objectives(texts: Texts = TEXTS) -> SearchStrategy[tuple[Objective, ...]]:
     """Generate one to three objectives with different metrics."""
     objective = st.builds(
@@ -262,6 +83,7 @@ def objectives(texts: Texts = TEXTS) -> SearchStrategy[tuple[Objective, ...]]:
     return st.lists(objective, min_size=1, max_size=3, unique_by=lambda one: one.metric).map(tuple)
 
 
+@cache
 def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
     """Generate every search strategy; `finite` is whether the space is, since otherwise a grid needs levels."""
     seeds = st.none() | st.integers(0, 2**31 - 1)
@@ -308,6 +130,7 @@ def strategies(*, finite: bool = True) -> SearchStrategy[Any]:
     )
 
 
+@cache
 def stopping_rules() -> SearchStrategy[Any]:
     """Generate every stopping rule."""
     times: dict[str, SearchStrategy[int]] = {"grace": st.integers(0, 9), "interval": st.integers(1, 9)}
@@ -329,6 +152,10 @@ def stopping_rules() -> SearchStrategy[Any]:
     )
 
 
+_SELDOM = st.sampled_from([False] * 7 + [True])
+_STOPPING = st.none() | stopping_rules()
+
+
 @st.composite
 def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     """Generate valid jobs that use every field of the spec, each in about half of them; ``confirm``, which is always driven, in few.
@@ -348,13 +175,13 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     finite = all(dimension.axis.size is not None for dimension in Space(space).dimensions)
     search = choose("strategy", strategies(finite=finite).flatmap(lambda each: _with_prior(each, space)))
     single = isinstance(aim := choose("objective", objectives(texts)), Objective) or len(aim) == 1
-    choose("stopping", st.none() if isinstance(search, Hyperband | Population) else st.none() | stopping_rules())
+    choose("stopping", st.none() if isinstance(search, Hyperband | Population) else _STOPPING)
     limits = choose("limits", _limits(endless=isinstance(search, Grid), single=single))
     if draw(st.booleans()):
         choose("first", first_trials(space, most=min(3, limits.trials or 3)))
-    choose("confirm", _confirmations(limits.trials) if draw(st.sampled_from([False] * 7 + [True])) else st.none())
+    choose("confirm", _confirmations(limits.trials) if draw(_SELDOM) else st.none())
     choose("require", _requirements(space))
-    for name, strategy in _independent(texts).items():
+    for name, strategy in _independent(texts, tuple(sorted(providers()))).items():
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)
     return TuningJob(**chosen)
@@ -369,6 +196,7 @@ def _with_prior(strategy: Any, entries: dict[str, Entry]) -> SearchStrategy[Any]
     return (st.none() | beliefs).map(lambda prior: strategy.model_copy(update={"prior": prior}))
 
 
+@cache
 def _constraints(words: Texts) -> SearchStrategy[Constraint]:
     """Generate constraints on metrics that are neither objectives nor further metrics."""
     low, high = st.floats(-1e6, 0), st.floats(0, 1e6) | st.sampled_from(["8GB", "512MiB", "50ms", "2h"])
@@ -381,6 +209,7 @@ def _constraints(words: Texts) -> SearchStrategy[Constraint]:
     )
 
 
+@cache
 def _confirmations(trials: int | None) -> SearchStrategy[Confirm | None]:
     """Return a strategy for ``confirm`` that leaves enough of the trials to the search; null where there are too few."""
     if trials is not None and trials < 2:
@@ -397,24 +226,30 @@ def _requirements(space: Any) -> SearchStrategy[tuple[str, ...]]:
     return st.lists(st.sampled_from(forms), max_size=2, unique=True).map(tuple)
 
 
+_COUNTS = st.none() | st.integers(1, 200)
+_DURATIONS = st.none() | durations()
+_TARGETS = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+_AMOUNTS = st.none() | st.builds(Money, st.decimals("0.01", 10_000, places=2), st.sampled_from(["", "USD"]))
+
+
+@cache
 @st.composite
 def _limits(draw: DrawFn, *, endless: bool, single: bool) -> Limits:
-    counts = st.none() | st.integers(1, 200)
     return Limits(
-        trials=draw(counts if endless else st.integers(1, 200)),
+        trials=draw(_COUNTS if endless else st.integers(1, 200)),
         parallel=draw(st.integers(1, 20)),
-        failed=draw(counts),
-        time=draw(st.none() | durations()),
-        trial_time=draw(st.none() | durations()),
-        target=draw(st.none() | st.floats(allow_nan=False, allow_infinity=False)) if single else None,
-        no_improvement=draw(counts),
-        cost=draw(st.none() | st.builds(Money, st.decimals("0.01", 10_000, places=2), st.sampled_from(["", "USD"]))),
+        failed=draw(_COUNTS),
+        time=draw(_DURATIONS),
+        trial_time=draw(_DURATIONS),
+        target=draw(_TARGETS) if single else None,
+        no_improvement=draw(_COUNTS),
+        cost=draw(_AMOUNTS),
     )
 
 
-def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
-    """Return strategies for the fields that depend on no other, by name."""
-    installed = sorted(providers())
+@cache
+def _independent(words: Texts, installed: tuple[str, ...]) -> dict[str, SearchStrategy[Any]]:
+    """Return strategies for the fields that depend on no other, by name; some name installed providers."""
     per_provider = words | st.dictionaries(st.sampled_from([*installed, "katib"]), words, min_size=1, max_size=3)
     native = st.dictionaries(words, _json(words), max_size=3)
     locations = st.sampled_from(["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"])
@@ -455,6 +290,7 @@ def _independent(words: Texts) -> dict[str, SearchStrategy[Any]]:
     }
 
 
+@cache
 def _trials(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[TrialSpec]:
     shared: dict[str, SearchStrategy[Any]] = {
         "source": st.none() | st.sampled_from([".", "./src"]),
@@ -475,6 +311,7 @@ def _trials(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[T
     )
 
 
+@cache
 def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy[Compute]:
     return st.builds(
         Compute,
@@ -490,6 +327,7 @@ def _computes(words: Texts, per_provider: SearchStrategy[Any]) -> SearchStrategy
     )
 
 
+@cache
 def _json(words: Texts) -> SearchStrategy[Any]:
     """Generate native settings: JSON data of any shape."""
     return st.recursive(
