@@ -134,7 +134,9 @@ _LONG = 900
 _GROUPS = {
     **{name: name for name in ("azureml", "remote", "sagemaker", "vertex")},
     **dict.fromkeys(("emulation", "mixed"), "services"),
-    **dict.fromkeys(("test_everywhere", "test_export_launch", "test_refused_runs", "test_warm_machines"), "services"),
+    **dict.fromkeys(
+        ("test_everywhere", "test_export_launch", "test_refused_runs", "test_steps", "test_warm_machines"), "services"
+    ),
 }
 """Folders and files whose tests one worker runs, by its group: else all would load the SDKs, which take seconds."""
 

@@ -10,12 +10,12 @@ import threading
 import time
 from pathlib import Path
 
+from cloudtune.emulation import watcher
 from cloudtune.process.orphans import VARIABLE
 from cloudtune.system.locks import lock, open_lock, try_lock
 from cloudtune.system.processes import detached, is_mine
 
-OVER = b"over"
-"""What an emulator writes to its cleaner after it has cleaned up itself."""
+_WATCHER = Path(watcher.__file__)
 
 _LOCK = ".in-use"
 _YOUNG = 60.0
@@ -62,7 +62,7 @@ class Workplace:
             os.close(held)
         if cleaner is not None and cleaner.stdin is not None:
             with contextlib.suppress(BrokenPipeError), cleaner.stdin:
-                cleaner.stdin.write(OVER)
+                cleaner.stdin.write(watcher.OVER)
             cleaner.wait()
 
     def _make(self) -> Path:
@@ -76,8 +76,8 @@ class Workplace:
         return folder
 
     def _watch(self, folder: Path) -> subprocess.Popen[bytes]:
-        """Start the cleaner in a session of its own, which signals to the emulator's group do not reach."""
-        words = [sys.executable, "-P", "-m", "cloudtune.emulation.cleaner", str(os.getpid()), str(folder)]
+        """Start what waits to clean up, in a session of its own, which signals to the emulator's group do not reach."""
+        words = [sys.executable, "-I", "-S", str(_WATCHER), str(os.getpid()), str(folder)]
         environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
         return subprocess.Popen(
             [*words, *(["stays"] if self.stays else [])], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,

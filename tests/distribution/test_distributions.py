@@ -54,7 +54,8 @@ def test_the_wheel_holds_the_packages_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as wheel:
         names = wheel.namelist()
     ours = {folder.name for folder in (ROOT / "providers").iterdir() if (folder / "__init__.py").is_file()}
-    assert {name.partition("/")[0] for name in names} == {"cloudtune", *ours, f"cloudtune-{__version__}.dist-info"}
+    expected = {"cloudtune", "hydra_plugins", *ours, f"cloudtune-{__version__}.dist-info"}
+    assert {name.partition("/")[0] for name in names} == expected
     assert f"cloudtune-{__version__}.dist-info/licenses/LICENSE" in names
     assert "cloudtune/py.typed" in names
     data = [path for path in (ROOT / "providers").rglob("*.json") if "__pycache__" not in path.parts]

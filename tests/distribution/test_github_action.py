@@ -25,6 +25,7 @@ objective: {metric: loss, goal: minimize}
 space: {x: {type: float, low: 0, high: 1}}
 limits: {trials: 3, trial_time: 1h}
 """
+_EVIL = ["$(touch pwned)", "`touch pwned`", "x'; touch pwned; '", 'x"; touch pwned; "', "--help; touch pwned"]
 
 
 @dataclass
@@ -142,7 +143,11 @@ def test_a_token_that_may_not_comment_is_a_warning(clone: Path, github: GitHub) 
 
 
 @pytest.mark.parametrize(
-    "evil", ["$(touch pwned)", "`touch pwned`", "x'; touch pwned; '", 'x"; touch pwned; "', "--help; touch pwned"]
+    "evil",
+    [
+        "$(touch pwned)`touch pwned`'; touch pwned; '\"; touch pwned; \"; touch pwned",
+        *(pytest.param(each, marks=pytest.mark.complete) for each in _EVIL),  # each way out of a word alone
+    ],
 )
 def test_what_a_pull_request_names_is_no_command(clone: Path, evil: str) -> None:
     for name, variables in (

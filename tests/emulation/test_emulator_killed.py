@@ -73,6 +73,4 @@ def test_a_killed_emulator_leaves_no_programs_and_no_folder(tmp_path: Path, keep
 
 def _keepers(parent: int) -> list[int]:
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [
-        int(each) for each in children if b"cloudtune.emulation.cleaner" in Path(f"/proc/{each}/cmdline").read_bytes()
-    ]
+    return [int(each) for each in children if b"emulation/watcher.py" in Path(f"/proc/{each}/cmdline").read_bytes()]
