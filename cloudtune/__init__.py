@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cloudtune.api import plan as plan
     from cloudtune.api import runs as runs
     from cloudtune.api import submit as submit
-    from cloudtune.api import tune as tune
+    from cloudtune.errors import NoGoodTrial as NoGoodTrial
     from cloudtune.planning.plan import Plan as Plan
     from cloudtune.run import Run as Run
     from cloudtune.space.parameters import Categorical as Categorical
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from cloudtune.store.records import RunState as RunState
     from cloudtune.store.records import Trial as Trial
     from cloudtune.store.records import TrialState as TrialState
+    from cloudtune.tuning import tune as tune
 
 _HOME = {
     "attach": "cloudtune.api",
     "plan": "cloudtune.api",
     "runs": "cloudtune.api",
     "submit": "cloudtune.api",
-    "tune": "cloudtune.api",
+    "NoGoodTrial": "cloudtune.errors",
     "TuningJob": "cloudtune.spec.job",
     "Categorical": "cloudtune.space.parameters",
     "Constant": "cloudtune.space.parameters",
@@ -48,6 +49,7 @@ _HOME = {
     "RunState": "cloudtune.store.records",
     "Trial": "cloudtune.store.records",
     "TrialState": "cloudtune.store.records",
+    "tune": "cloudtune.tuning",
 }
 
 __all__ = [  # noqa: PLE0604  # the names are the keys of _HOME, written once

@@ -1,29 +1,23 @@
-"""The functions of the Python API: plan, submit, attach, runs and tune."""
+"""The functions of the Python API: plan, submit, attach and runs."""
 
 import contextlib
 import json
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from cloudtune.config import config_near
 from cloudtune.driver.listeners import gone, listeners_of
 from cloudtune.driver.standing import as_it_is
 from cloudtune.errors import ConfigError, RunNotFound
 from cloudtune.planning.plan import Plan
-from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.provider.emulated import emulate as start_emulators
 from cloudtune.provider.emulated import emulated as emulated  # noqa: PLC0414  # is called as `api.emulated`
 from cloudtune.provider.emulated import emulators_for as emulators_for  # noqa: PLC0414  # is called as `api.emulators_for`
 from cloudtune.provider.preparing import planned, prepare_in
 from cloudtune.remote.resolving import CONFIG, REGION, config_folder, driven_elsewhere, provider_of, resolve
-from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
-from cloudtune.space.parameters import Parameter
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.objective import Objective
 from cloudtune.store.finding import find_run as find_run  # noqa: PLC0414  # is called as `api.find_run`
 from cloudtune.store.projects import project_folder, remember
 from cloudtune.store.records import ELSEWHERE, RunRecord, RunState
@@ -213,90 +207,3 @@ def runs(*, project: Path | None = None) -> list[RunRecord]:
     """Return the readable runs of the project, the newest first, as the store has them; asks no service."""
     store = Store(project or project_folder())
     return [as_it_is(store.run(record.id)) for record in store.records()]
-
-
-def tune(
-    function: Callable[..., object],
-    space: Mapping[str, Parameter | Sequence[Parameter] | Mapping[str, Any]],
-    *,
-    maximize: str | Sequence[str] = (),
-    minimize: str | Sequence[str] = (),
-    trials: int | None = None,
-    parallel: int = 1,
-    strategy: str | Mapping[str, Any] | Any = "auto",  # any model of strategies.Strategy
-    isolate: bool = False,
-    name: str | None = None,
-    run_id: str | None = None,
-    project: Path | None = None,
-    watcher: Watcher | None = None,
-    **fields: Any,  # further fields of the job
-) -> Run:
-    """Tune a Python function on this machine, and return when the run has ended.
-
-    The function gets the parameters as keywords and returns the objective's value or a mapping of metrics; it may
-    report metrics while it runs by `cloudtune.trial.report`. It may be a lambda or defined in a notebook.
-
-    Args:
-        function: what to tune.
-        space: parameters by name, such as ``Float(low=1e-4, high=1, scale="log")``.
-        maximize: the metric, or metrics, to make large.
-        minimize: the metric, or metrics, to make small.
-        trials: number of trials; None only for a grid.
-        parallel: number of trials at the same time.
-        strategy: its type, or a strategy with its settings, e.g. ``{"type": "bayesian", "seed": 7}``.
-        isolate: whether each trial has a process of its own (costs some milliseconds a trial) instead of a
-            worker that runs many.
-        name: of the job; None for the function's.
-        run_id: of the run; that of an interrupted run resumes it.
-        project: the folder of the store; None for the one around the working folder.
-        watcher: called with the run's progress.
-        **fields: further fields of the job, e.g. ``require=["batch * width <= 4096"]`` for the trials that are allowed,
-            ``stopping={"type": "median"}``, ``limits={"time": "1h"}`` or
-            ``constraints={"metric": "latency_ms", "max": 50}``, which the best trial must keep.
-
-    Raises:
-        SpecError: the space or another argument is not valid.
-
-    Returns:
-        The run. Its state is INTERRUPTED if the user pressed Ctrl-C (once: the running trials have ended; twice: they
-        were stopped); a call with its `run_id` resumes it.
-    """
-    import cloudpickle  # noqa: PLC0415  # only this call pickles functions
-
-    label = re.sub(r"\W", "_", getattr(function, "__name__", type(function).__name__))
-    objectives = [
-        *(Objective(metric=metric, goal="maximize") for metric in _names(maximize)),
-        *(Objective(metric=metric, goal="minimize") for metric in _names(minimize)),
-    ]
-    limits = dict(fields.pop("limits", {}))
-    job = TuningJob.from_data(
-        {
-            "name": name or label.strip("_") or "function",
-            "trial": {"function": f"{function.__module__}:{label}"},
-            "objective": [objective.model_dump() for objective in objectives],
-            "space": {key: _plain(entry) for key, entry in space.items()},
-            "strategy": {"type": strategy} if isinstance(strategy, str) else _plain(strategy),
-            "limits": {"parallel": parallel, **({} if trials is None else {"trials": trials}), **limits},
-            DEFAULT: {"isolate": isolate, **fields.pop(DEFAULT, {})},
-            **{key: _plain(value) for key, value in fields.items()},
-        },
-        "tune",
-    )
-    run = prepare(job, DEFAULT, project=project, run_id=run_id, native={"pickle": "function.pkl"})
-    (run.folder / "function.pkl").write_bytes(cloudpickle.dumps(function))
-    with run.unless_refused():
-        run.wait(watcher)
-    return run
-
-
-def _names(metrics: str | Sequence[str]) -> Sequence[str]:
-    return [metrics] if isinstance(metrics, str) else metrics
-
-
-def _plain(value: Any) -> Any:
-    """Return models as plain data, so that all mistakes are found and reported by one validation."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -171,7 +171,7 @@ def go_on_detached(made: "Run", *, as_json: bool) -> int:
 
 def follow_to_its_end(made: "Run", job: "TuningJob", *, quiet: bool, as_json: bool, report: Path | None) -> int:
     """Follow a run to its end with a display, and print what came of it; return the exit code."""
-    from cloudtune.cli.progress import display  # noqa: PLC0415
+    from cloudtune.looking.progress import display  # noqa: PLC0415
 
     title = f"{job.name} on {made.record.where}: run {made.id}"
     try:

@@ -13,33 +13,19 @@ import click
 from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
 from cloudtune.looking.data import moment as moment  # noqa: PLC0414  # printed with the others here
+from cloudtune.looking.words import STATE_STYLES as STATE_STYLES  # noqa: PLC0414
+from cloudtune.looking.words import brief_parameters as brief_parameters  # noqa: PLC0414
+from cloudtune.looking.words import console as console  # noqa: PLC0414
+from cloudtune.looking.words import counts_text as counts_text  # noqa: PLC0414
+from cloudtune.looking.words import number as number  # noqa: PLC0414
+from cloudtune.looking.words import scalar as scalar  # noqa: PLC0414
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from cloudtune.results.confirmation import Confirmed
     from cloudtune.spec.objective import Objective
     from cloudtune.store.records import Trial
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-STATE_STYLES = {
-    "waiting": "dim", "running": "cyan", "paused": "dim", "stopping": "yellow", "interrupted": "yellow",
-    "completed": "green", "pruned": "blue", "failed": "red", "cancelled": "magenta", "damaged": "red",
-}  # fmt: skip
-
-
-def console(*, stderr: bool = False) -> "Console":
-    """Return a console of Rich, which is imported only here."""
-    from rich.console import Console  # noqa: PLC0415
-
-    class Own(Console):
-        def on_broken_pipe(self) -> None:  # Rich would end the process, and the run with it
-            self.quiet = True
-            raise BrokenPipeError
-
-    return Own(stderr=stderr, highlight=False, soft_wrap=False)
-
 
 _FORCE = "cloudtune.force"
 
@@ -164,11 +150,6 @@ def _as_lines(columns: Sequence[str], row: Sequence[str]) -> str:
     return "\n".join(f"{column:<{width}}  {cell}" for column, cell in zip(columns, row, strict=True) if cell)
 
 
-def number(value: float | None) -> str:
-    """Return a number with 6 significant digits; "" for None."""
-    return "" if value is None else f"{value:.6g}"
-
-
 def exact(value: float | None) -> str:
     """Return a number with all its digits; "" for None."""
     return "" if value is None else repr(value).removesuffix(".0")
@@ -179,27 +160,9 @@ def cell(value: float | None) -> str:
     return number(value) if sys.stdout.isatty() else exact(value)
 
 
-def scalar(value: object) -> str:
-    """Return a parameter's value as text: strings unchanged, other values as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def parameters(trial: "Trial") -> str:
     """Return a trial's parameters on one line."""
     return " ".join(f"{name}={scalar(value)}" for name, value in trial.parameters.items())
-
-
-def brief_parameters(trial: "Trial") -> str:
-    """Return a trial's parameters on one line, with 4 significant digits, for a live display."""
-    return " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={scalar(value)}"
-        for name, value in trial.parameters.items()
-    )
-
-
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Return the number of trials in each state on one line, in the order of `STATE_STYLES`."""
-    return ", ".join(f"{counts[state]} {state}" for state in STATE_STYLES if counts.get(state))
 
 
 def best_lines(

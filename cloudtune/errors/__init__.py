@@ -116,6 +116,18 @@ class QuotaError(ProviderError):
     """A limit of the account or of the machine is reached."""
 
 
+class NoGoodTrial(CloudtuneError, RuntimeError):
+    """Every trial of a run ended without a result.
+
+    Attributes:
+        run: the run, as a `cloudtune.Run`.
+    """
+
+    def __init__(self, message: str, run: object) -> None:
+        self.run = run
+        super().__init__(message)
+
+
 class DriverError(CloudtuneError, RuntimeError):
     """The driver process of a run crashed: a bug of cloudtune or of a plug-in, or no memory. The run can be resumed."""
 

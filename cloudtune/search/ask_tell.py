@@ -17,6 +17,7 @@ from cloudtune.search.strategy import Observation
 from cloudtune.search.suggestion import Result, Suggestion
 from cloudtune.space.completing import why_impossible
 from cloudtune.space.parameters import Scalar
+from cloudtune.space.plain import PlainSpace, spelled_out
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import TuningJob
@@ -118,7 +119,7 @@ class Search:
 
     def __init__(
         self,
-        space: Mapping[str, Any],  # of Entry's forms
+        space: PlainSpace,
         objective: Objective | Mapping[str, Any] | Iterable[Objective | Mapping[str, Any]],
         strategy: str | Mapping[str, Any] | StrategySpec = "bayesian",
         *,
@@ -135,7 +136,7 @@ class Search:
         asked = from_data(
             SearchArguments,
             {
-                "space": space,
+                "space": spelled_out(space, type(self).__name__),
                 "objective": objective if isinstance(objective, Objective | Mapping | str) else list(objective),
                 "strategy": {"type": strategy} if isinstance(strategy, str) else strategy,
                 "stopping": {"type": stopping} if isinstance(stopping, str) else stopping,

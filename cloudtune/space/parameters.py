@@ -2,7 +2,8 @@
 
 import math
 import re
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Concatenate, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -75,7 +76,43 @@ def _as_tuple(value: object) -> object:
 Values = Annotated[tuple[ScalarField, ...], BeforeValidator(_as_tuple), Field(min_length=1)]
 
 
+Conditions = Mapping[str, Scalar | Sequence[Scalar]]
+"""What `when` takes in Python: for each parent the value, or the values, with which the parameter exists."""
+
+
+def _as_pydantic_does(init: Callable[Concatenate[Any, ...], None]) -> Callable[Concatenate[Any, ...], None]:
+    """Mark an ``__init__`` as pydantic marks its own (``RootModel``'s, for one): validation fills a model without calling it."""
+    init.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+    return init
+
+
 class _Kind(SpecModel):
+    """A parameter. In Python its main fields may be given by their place: ``Float(0, 1)``, ``Categorical("a", "b")``."""
+
+    _by_place: ClassVar[
+        tuple[str, ...]
+    ]  # the fields that may be given by their place; `values` takes all that are given
+
+    @_as_pydantic_does
+    def __init__(self, *given: Any, **fields: Any) -> None:
+        named = self._named(given)
+        if twice := sorted({*named} & {*fields}):
+            raise TypeError(f"{type(self).__name__} got {twice[0]} by its place and by its name")
+        super().__init__(**named, **fields)
+
+    @classmethod
+    def _named(cls, given: tuple[Any, ...]) -> dict[str, Any]:
+        """Return by their names the fields that were given by their place."""
+        if cls._by_place == ("values",):
+            several = given[0] if len(given) == 1 and isinstance(given[0], list | tuple) else given
+            return {"values": several} if given else {}
+        if len(given) > len(cls._by_place):
+            places = " and ".join(cls._by_place)
+            raise TypeError(
+                f"{cls.__name__} takes {places} by place, not {len(given)} values; write the others by name"
+            )
+        return dict(zip(cls._by_place, given, strict=False))
+
     when: dict[str, Values] | None = None
     """The parameter exists only while each of these parents has one of the given values."""
 
@@ -90,6 +127,12 @@ class _Kind(SpecModel):
 class _Range(_Kind):
     scale: Scale = "linear"
     """How the axis is walked: linear, log or reverse_log."""
+
+    @_as_pydantic_does
+    def __init__(self, *given: Any, log: bool = False, **fields: Any) -> None:
+        if log and fields.setdefault("scale", "log") != "log":
+            raise TypeError(f"{type(self).__name__} got log=True and scale={fields['scale']!r}; leave one away")
+        super().__init__(*given, **fields)
 
 
 def _check_range(low: float, high: float, scale: Scale, step: float | None) -> None:
@@ -110,6 +153,21 @@ def _check_range(low: float, high: float, scale: Scale, step: float | None) -> N
 class Float(_Range):
     """A real number in [low, high]; with `step`, one of low, low + step, … up to high."""
 
+    _by_place = ("low", "high")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            low: float,
+            high: float,
+            *,
+            step: float | None = None,
+            scale: Scale = "linear",
+            log: bool = False,
+            when: Conditions | None = None,
+        ) -> None: ...
+
     type: Literal["float"] = "float"
     low: Number
     """The lowest value."""
@@ -126,6 +184,21 @@ class Float(_Range):
 
 class Int(_Range):
     """A whole number in [low, high]; with `step`, one of low, low + step, … up to high."""
+
+    _by_place = ("low", "high")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            low: int,
+            high: int,
+            *,
+            step: int = 1,
+            scale: Literal["linear", "log"] = "linear",
+            log: bool = False,
+            when: Conditions | None = None,
+        ) -> None: ...
 
     type: Literal["int"] = "int"
     low: Integer
@@ -156,6 +229,17 @@ def _distinct(values: tuple[Scalar, ...]) -> None:
 class Categorical(_Kind):
     """One of some values without an order: texts, numbers, booleans or null, also mixed."""
 
+    _by_place = ("values",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *given: Scalar,
+            values: Sequence[Scalar] = (),
+            when: Conditions | None = None,
+        ) -> None: ...
+
     type: Literal["categorical"] = "categorical"
     values: Annotated[tuple[ScalarField, ...], Field(min_length=1)]
     """The values, each once."""
@@ -168,6 +252,19 @@ class Categorical(_Kind):
 
 class Ordinal(_Range):
     """One of some values with an order: increasing numbers (Vertex calls them discrete), or texts from low to high."""
+
+    _by_place = ("values",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *given: Scalar,
+            values: Sequence[Scalar] = (),
+            scale: Scale = "linear",
+            log: bool = False,
+            when: Conditions | None = None,
+        ) -> None: ...
 
     type: Literal["ordinal"] = "ordinal"
     values: Annotated[tuple[ScalarField, ...], Field(min_length=1)]
@@ -191,12 +288,25 @@ class Ordinal(_Range):
 class Constant(_Kind):
     """One fixed value that every trial receives."""
 
+    _by_place = ("value",)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            value: Scalar,
+            *,
+            when: Conditions | None = None,
+        ) -> None: ...
+
     type: Literal["constant"] = "constant"
     value: ScalarField
     """The value."""
 
 
 class _Normals(_Kind):
+    _by_place = ("mean", "std")
+
     mean: Number
     """The mean before any cut; of the logarithm for lognormal."""
     std: Positive
@@ -218,11 +328,37 @@ class _Normals(_Kind):
 class Normal(_Normals):
     """A normally distributed real number of the given mean and standard deviation."""
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            mean: float,
+            std: float,
+            *,
+            low: float | None = None,
+            high: float | None = None,
+            step: float | None = None,
+            when: Conditions | None = None,
+        ) -> None: ...
+
     type: Literal["normal"] = "normal"
 
 
 class LogNormal(_Normals):
     """A real number above 0 whose logarithm is normally distributed; mean and std are those of the logarithm."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            mean: float,
+            std: float,
+            *,
+            low: float | None = None,
+            high: float | None = None,
+            step: float | None = None,
+            when: Conditions | None = None,
+        ) -> None: ...
 
     type: Literal["lognormal"] = "lognormal"
 

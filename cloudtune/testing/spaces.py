@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
@@ -18,6 +18,7 @@ from cloudtune.space.parameters import (
     Ordinal,
     Parameter,
     Scalar,
+    Scale,
     scalar_key,
 )
 from cloudtune.space.space import Space
@@ -77,8 +78,8 @@ def _distinct(values: SearchStrategy[Any]) -> SearchStrategy[tuple[Any, ...]]:
     return st.lists(values, min_size=1, max_size=5, unique_by=scalar_key).map(tuple)
 
 
-_SCALES = st.sampled_from(["linear", "log", "reverse_log"])
-_SCALES_OF_INTS = st.sampled_from(["linear", "log"])
+_SCALES: SearchStrategy[Scale] = st.sampled_from(["linear", "log", "reverse_log"])
+_SCALES_OF_INTS: SearchStrategy[Literal["linear", "log"]] = st.sampled_from(["linear", "log"])
 _PARTS = st.none() | st.integers(1, 1000)
 
 
@@ -145,7 +146,7 @@ _UPPER_CUTS = st.none() | st.floats(0.1, 4)
 _PARTS_OF_NORMALS = st.none() | st.integers(2, 200)
 
 
-def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, float | None]:
+def _cuts(draw: DrawFn, at: Callable[[float], float]) -> dict[str, Any]:
     """Draw cuts and a step of a normal; `at` returns the value so many standard deviations from the mean."""
     low, high = draw(_LOWER_CUTS), draw(_UPPER_CUTS)
     parts = draw(_PARTS_OF_NORMALS)

@@ -98,7 +98,7 @@ class Shell:
 
 
 LOADED = (
-    *("cloudtune.cli.launching", "cloudtune.cli.looking", "cloudtune.cli.jobfile", "cloudtune.cli.progress"),
+    *("cloudtune.cli.launching", "cloudtune.cli.looking", "cloudtune.cli.jobfile", "cloudtune.looking.progress"),
     *("cloudtune.report", "cloudtune.process.tail", "cloudtune_local.provider", "cloudtune_local.processes"),
     *("cloudtune_sagemaker.provider", "cloudtune_sagemaker.translate", "cloudtune_sagemaker.tuner"),
     *("cloudtune_sagemaker.emulator.server", "numpy", "boto3", "moto.backends"),

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from places import Place, place_of
 
-from cloudtune import TuningJob, api
+from cloudtune import TuningJob, api, tune
 from cloudtune.cli.output import brief_parameters
-from cloudtune.cli.progress import display
+from cloudtune.looking.progress import display
 from cloudtune.results.progress import Progress
 from cloudtune.store.records import RunState, Trial, TrialState
 
@@ -278,7 +278,7 @@ def test_a_watcher_that_raises_is_dropped_and_heard_of_at_the_end(
 
 def test_tune_raises_what_its_watcher_raised_when_all_is_done(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        api.tune(
+        tune(
             lambda x: x,
             {"x": {"type": "float", "low": 0, "high": 1}},
             minimize="loss",
@@ -302,7 +302,7 @@ def test_a_watcher_that_wants_the_end_interrupts_the_run(tmp_path: Path, wish: B
 
 @pytest.mark.parametrize("moment", ["__enter__", "__call__", "__exit__"])
 def test_a_display_that_raises_is_dropped_once(moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloudtune.cli import progress
+    from cloudtune.looking import progress
 
     def broken(*_: object) -> None:
         raise RuntimeError("no such colour")

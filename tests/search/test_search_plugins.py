@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from made_up import install
 
-from cloudtune import TuningJob, api
+from cloudtune import TuningJob, api, tune
 from cloudtune.errors import SpecError
 from cloudtune.plugins import entry_points
 from cloudtune.plugins.entry_points import STOPPING, STRATEGIES, installed
@@ -251,7 +251,7 @@ def test_a_run_is_driven_by_them(tmp_path: Path) -> None:
             trial.report(value=x, step=step)
         return x
 
-    run = api.tune(
+    run = tune(
         body, {"x": {"type": "float", "low": 0, "high": 1}}, minimize="value", trials=4, project=tmp_path,
         strategy={"type": "spiral", "seed": 0, "shape": {"turns": 1}}, stopping={"type": "late", "steps": 9},
     )  # fmt: skip

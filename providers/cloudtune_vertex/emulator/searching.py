@@ -5,7 +5,7 @@ The service's (Vertex AI Vizier) are its own: values and their order differ from
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -162,10 +162,10 @@ def _axis(declared: Message, key: str, when: dict[str, tuple[Scalar, ...]] | Non
         return _Axis(name, key, Categorical(values=tuple(spec.values), when=when))
     if kind == "discrete_value_spec":
         values = tuple(spec.values)
-        inner = "log" if scale == "UNIT_LOG_SCALE" and values[0] > 0 else "linear"
-        return _Axis(name, key, Ordinal(values=values, scale=inner, when=when))
+        ordered: Literal["linear", "log"] = "log" if scale == "UNIT_LOG_SCALE" and values[0] > 0 else "linear"
+        return _Axis(name, key, Ordinal(values=values, scale=ordered, when=when))
     low, high = spec.min_value, spec.max_value
-    inner = "linear" if scale in ("SCALE_TYPE_UNSPECIFIED", "UNIT_LINEAR_SCALE") else "log"
+    inner: Literal["linear", "log"] = "linear" if scale in ("SCALE_TYPE_UNSPECIFIED", "UNIT_LINEAR_SCALE") else "log"
     mirror = low + high if scale == "UNIT_REVERSE_LOG_SCALE" else None
     number = Int if kind == "integer_value_spec" else Float
     return _Axis(name, key, number(low=low, high=high, scale=inner, when=when), mirror)

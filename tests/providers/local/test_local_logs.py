@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudtune import api
+from cloudtune import api, tune
 from cloudtune.driver.launcher import Remark
 from cloudtune.process.log_file import CHUNK, LogReader, end_of_log, leave_out
 from cloudtune.process.log_trimming import NOTE_SIZE, trim_log
@@ -210,7 +210,7 @@ def chatty(x: float) -> float:
 
 @pytest.mark.parametrize("isolate", [True, False], ids=["isolated", "pool"])
 def test_a_function_keeps_as_much_of_its_output_as_a_program(isolate: bool, tmp_path: Path) -> None:
-    run = api.tune(
+    run = tune(
         chatty,
         space={"x": {"type": "categorical", "values": [0.25, 0.75, 0.5, 1.0, 0.125]}},
         maximize="score",
@@ -241,7 +241,7 @@ def test_a_worker_that_prints_without_end_fills_no_disk(tmp_path: Path) -> None:
             os.write(1, b"a line of an endless trial\n" * 1000)
         return x
 
-    run = api.tune(
+    run = tune(
         endless,
         space={"x": {"type": "categorical", "values": [0.25, 0.75]}},
         maximize="score",

@@ -1,30 +1,36 @@
 """The display of a run's progress: live on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from html import escape
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from cloudtune.cli.output import brief_parameters, console, counts_text, number
 from cloudtune.driver.follower import dropped
+from cloudtune.looking.words import brief_parameters, console, counts_text, number
 from cloudtune.results.constraints import why_infeasible
 from cloudtune.results.progress import Progress
 from cloudtune.spec.units import brief_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
 
+    from cloudtune.results.progress import Watcher
+    from cloudtune.run import Run
     from cloudtune.spec.constraint import Constraint
     from cloudtune.spec.objective import Objective
     from cloudtune.store.records import Trial
 
 _SHOWN_TRIALS = 6
+_SHOWN_MESSAGES = 5
 _LINE_INTERVAL = 1.0
+_NOTEBOOK_INTERVAL = 0.5
 _ENDED = ("completed", "pruned", "failed", "cancelled")
 
 
@@ -61,6 +67,34 @@ def display(
     if quiet:
         return _Quiet()
     return _Droppable((_Live if sys.stderr.isatty() else _Lines)(title, objectives, constraints), note)
+
+
+@contextlib.contextmanager
+def display_for_python(run: "Run", *, quiet: bool) -> "Iterator[Watcher | None]":
+    """Show a run that Python code waits for: live on a terminal, as a view that updates in a notebook, elsewhere not at all.
+
+    Args:
+        run: the run.
+        quiet: whether to show nothing.
+
+    Yields:
+        What to call with its progress; None to show nothing.
+    """
+    notebook = _in_notebook()
+    if quiet or not (notebook or sys.stderr.isatty()):
+        yield None
+        return
+    job, title = run.job, f"{run.job.name} on {run.record.where}: run {run.id}"
+    kind = _Notebook if notebook else _Live
+    with _Droppable(kind(title, job.objective, job.constraints), run.note) as shown:
+        yield shown
+
+
+def _in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook; loads nothing."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")
 
 
 class _Droppable:
@@ -165,7 +199,7 @@ class _Live:
         self._live = Live(console=console(stderr=True), auto_refresh=False, transient=True)
 
     def __enter__(self) -> Self:
-        from rich.markup import escape  # noqa: PLC0415
+        from rich.markup import escape  # noqa: PLC0415  # Rich's own, not of HTML
 
         self._live.console.print(f"[bold]{escape(self._title)}[/]")
         self._live.start()
@@ -226,3 +260,47 @@ class _Live:
         if len(progress.running) > _SHOWN_TRIALS:
             rows.append(Text(f"        and {len(progress.running) - _SHOWN_TRIALS} more running", style="dim"))
         return Group(*rows)
+
+
+class _Notebook:
+    """A view in a notebook, which is written anew at most twice a second, and when the run has ended."""
+
+    def __init__(self, title: str, objectives: "Sequence[Objective]", constraints: "Sequence[Constraint]") -> None:
+        self._title, self._objectives, self._constraints = title, objectives, constraints
+        self._messages: list[str] = []
+        self._last: Progress | None = None
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        from IPython.display import HTML, display  # noqa: PLC0415  # it is loaded where there is a notebook
+
+        self._html = HTML
+        self._view = display(HTML(escape(self._title)), display_id=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last is not None:
+            self._write(self._last)
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        self._messages += progress.message.splitlines()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _NOTEBOOK_INTERVAL
+            self._write(progress)
+
+    def _write(self, progress: Progress) -> None:
+        total = f"/{progress.total}" if progress.total else ""
+        to_go = f", {brief_duration(progress.eta)} to go" if progress.eta is not None else ""
+        lines = [f"<b>{escape(self._title)}</b>"]
+        lines.append(
+            f"<progress max='{progress.total or 1}' value='{_done(progress)}'></progress> {_done(progress)}{total} trials"
+        )
+        lines.append(escape(f"{counts_text(progress.counts)}; {brief_duration(progress.elapsed)}{to_go}"))
+        if progress.best is not None:
+            found = f"trial {progress.best.number}: {brief_parameters(progress.best)}"
+            lines.append(f"best <b>{escape(_value(progress, self._objectives))}</b> {escape(found)}")
+        elif progress.nearest is not None:
+            lines.append(escape(f"nothing feasible; nearest {_nearest(progress.nearest, self._constraints)}"))
+        lines += [f"<small>{escape(message)}</small>" for message in self._messages[-_SHOWN_MESSAGES:]]
+        self._view.update(self._html("<br>".join(lines)))
