@@ -2,30 +2,50 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
+
+from cloudtune.space.parameters import Scalar
 
 FEWEST = 3
 """Trials that must fail in the same way, with none that succeeded, before the run is stopped."""
 
 _LONGEST = 300
-"""Characters of a reason that are compared."""
+"""Characters of a reason that are compared, once its trial's own values are taken out of it."""
+
+_READ = 2000
+"""Characters of a reason that are read for that."""
 
 _EXIT_CODE = re.compile(r"\bcode \d+")
 _PATH = re.compile(r"(?:[\w.~-]*/)+[\w.@~+-]*")
 _NUMBER = re.compile(r"[-+]?(?<![a-z])(?:0x[0-9a-f]+|\d[\d_,]*(?:\.\d*)?(?:e[-+]?\d+)?|nan\b|inf\b)")
+_PARAMETERS = re.compile("<parameter>(?: <parameter>)+")
 _DIGEST = re.compile(r"\b(?=[a-f]*\d)[0-9a-f]{8,}(?:-[0-9a-f]{4,})*\b")
 
 
-def kind_of(reason: str) -> str:
-    """Return the reason of a failure with paths, digests and numbers replaced by placeholders, for comparison.
+def kind_of(reason: str, parameters: Mapping[str, Scalar]) -> str:
+    """Return the reason of a failure with paths, digests, numbers and the trial's parameters replaced by placeholders.
 
     Exit codes stay: a different exit code is a different kind of failure.
+
+    Args:
+        reason: why the trial failed.
+        parameters: of the trial, which its reason may quote: "unrecognized arguments: --lr 0.1 --kernel rbf".
     """
-    text = " ".join(reason.lower().split())[:_LONGEST]
+    text = _without(parameters, " ".join(reason.lower().split())[:_READ])[:_LONGEST]
     codes = iter(_EXIT_CODE.findall(text))
     text = _EXIT_CODE.sub("\0", text)
     for pattern, word in ((_PATH, "<path>"), (_DIGEST, "<name>"), (_NUMBER, "<number>")):
         text = pattern.sub(word, text)
     return re.sub("\0", lambda _: next(codes), text)
+
+
+def _without(parameters: Mapping[str, Scalar], text: str) -> str:
+    """Return a text in lower case without options of these parameters, and without those of their values that are texts."""
+    for name, value in parameters.items():
+        text = re.sub(rf"--?{re.escape(name.lower())}[= ]\S+", "<parameter>", text)
+        if isinstance(value, str) and value:
+            text = re.sub(rf"(?<!\w){re.escape(value.lower())}(?!\w)", "<value>", text)
+    return _PARAMETERS.sub("<parameter>", text)  # some exist under conditions only
 
 
 class Failures:
@@ -36,9 +56,9 @@ class Failures:
         self._counts: Counter[str] = Counter()
         self._succeeded = False
 
-    def add(self, number: int, reason: str) -> bool:
+    def add(self, number: int, reason: str, parameters: Mapping[str, Scalar]) -> bool:
         """Count a failed trial; return whether it is the first of its kind."""
-        kind = kind_of(reason)
+        kind = kind_of(reason, parameters)
         self._counts[kind] += 1
         new = kind not in self._first
         self._first.setdefault(kind, (number, reason))

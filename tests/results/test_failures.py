@@ -1,0 +1,45 @@
+"""Which failures are of one kind."""
+
+import pytest
+
+from cloudtune.results.failures import Failures, kind_of
+from cloudtune.space.parameters import Scalar
+
+Trials = list[tuple[str, dict[str, Scalar]]]
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [("train.py: unrecognized arguments: --lr 0.1 --kernel rbf", {"lr": 0.1, "kernel": "rbf"}),
+         ("train.py: unrecognized arguments: --lr 3e-05 --kernel poly --degree 3", {"lr": 3e-5, "kernel": "poly", "degree": 3})],
+        [("exit code 2: unknown arg --lr=0.1", {"lr": 0.1}), ("exit code 2: unknown arg --lr=0.25", {"lr": 0.25})],
+        [("KeyError: 'Adam'", {"opt": "Adam"}), ("KeyError: 'SGD'", {"opt": "SGD"})],
+        [("cannot open /tmp/a1/x", {}), ("cannot open /tmp/b2/x", {})],
+    ],
+)  # fmt: skip
+def test_reasons_that_differ_by_their_trials_values_are_of_one_kind(trials: Trials) -> None:
+    assert len({kind_of(reason, parameters) for reason, parameters in trials}) == 1
+    failures = Failures()
+    assert [failures.add(number, *trial) for number, trial in enumerate(trials)] == [True] + [False] * (len(trials) - 1)
+    assert failures.alike_so_far == len(trials)
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [("exit code 1", {"code": 1}), ("exit code 2", {"code": 2})],
+        [("KeyError: 'momentum'", {"opt": "Adam"}), ("KeyError: 'nesterov'", {"opt": "SGD"})],
+        [("unrecognized arguments: --lr 0.1", {"lr": 0.1}), ("the learning rate is too high", {"lr": 0.9})],
+    ],
+)
+def test_other_reasons_are_other_kinds(trials: Trials) -> None:
+    assert len({kind_of(reason, parameters) for reason, parameters in trials}) == len(trials)
+
+
+def test_values_that_mean_something_to_a_pattern_and_long_reasons_are_no_trouble() -> None:
+    hostile: dict[str, Scalar] = {"a(+": "[x", "b": "\\", "c": ""}
+    assert kind_of("[x failed \\", hostile) == kind_of("[x failed \\", hostile)
+    many: dict[str, Scalar] = {f"parameter_{number}": 0.5 for number in range(80)}
+    options = " ".join(f"--{name} {value}" for name, value in many.items())
+    assert kind_of(f"unrecognized: {options} and no more", many).endswith("and no more")
