@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from cloudtune.driver.replay import Replay
     from cloudtune.publishing.target import Published
+    from cloudtune.report.plots import Plots
 
 
 class Run(RunHandle):
@@ -59,6 +60,19 @@ class Run(RunHandle):
 
     def __repr__(self) -> str:
         return f"Run({self.id!r}, on={self.record.provider!r}, state={self.record.state.value!r})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run; see `cloudtune.report.cards`."""
+        from cloudtune.report.cards import run_card  # noqa: PLC0415  # only notebooks need it
+
+        return run_card(self, self._store.command("show"))
+
+    @property
+    def plot(self) -> "Plots":
+        """The run's charts as figures of plotly: ``run.plot.history()``, `parallel`, `importance`, `slice`, `curves`."""
+        from cloudtune.report.plots import Plots  # noqa: PLC0415  # only those who draw need it
+
+        return Plots(self)
 
     @property
     def folder(self) -> Path:

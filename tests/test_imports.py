@@ -54,6 +54,14 @@ def test_the_job_loads_what_its_models_need_and_builds_no_schema(tmp_path: Path)
     assert not _of_requirements(loaded)
 
 
+def test_a_run_loads_nothing_that_draws(tmp_path: Path) -> None:
+    loaded = _loaded_by("import cloudtune.run, cloudtune.store.records", tmp_path)
+    assert "cloudtune.report" in loaded
+    assert not _OPTIONAL & _packages(loaded)
+    drawing = {f"cloudtune.report.{name}" for name in ("plots", "plotly_figures", "charts", "study", "cards")}
+    assert not (drawing | {"cloudtune.store.cards"}) & loaded
+
+
 def test_the_help_loads_no_spec(tmp_path: Path) -> None:
     body = "sys.argv = ['cloudtune', '--help']; from cloudtune.cli.app import app; app.main(['--help'], standalone_mode=False)"
     loaded = _loaded_by(body, tmp_path)

@@ -123,9 +123,18 @@ def _parallel_caption(study: Study, trials: list[Trial], dimensions: list[Dimens
     return caption + " Drag along an axis to select."
 
 
-def slices(study: Study) -> list[tuple[str, Chart]]:
-    """Return for each parameter its key and the chart of the objective by its values."""
-    dimensions = _varying(study, MAX_SLICES)
+def slices(study: Study, parameter: str | None = None) -> list[tuple[str, Chart]]:
+    """Return for each parameter its key and the chart of the objective by its values.
+
+    Args:
+        study: of the run.
+        parameter: the name or the key of the only one wanted; None for all, up to `MAX_SLICES`.
+    """
+    dimensions = (
+        _varying(study, MAX_SLICES)
+        if parameter is None
+        else [each for each in _varying(study, len(study.space.dimensions)) if parameter in (each.name, each.key)]
+    )
     if not study.values or not dimensions:
         return []
     axis = value_axis(study.values.values(), study.objective.goal)

@@ -38,7 +38,7 @@ def plotly_figure(drawing: Drawing, hovers: Mapping[int, str] | None = None) -> 
     for series in drawing.series:
         trace = _TRACES[series.mark](series)
         if series.name:
-            trace |= {"name": _text(series.name), "legendgroup": _text(series.name)}
+            trace |= {"name": plotly_text(series.name), "legendgroup": plotly_text(series.name)}
         trace["showlegend"] = bool(series.name) and series.name not in seen
         seen.add(series.name)
         if series.trials:
@@ -57,7 +57,7 @@ def plotly_figure(drawing: Drawing, hovers: Mapping[int, str] | None = None) -> 
     return {"data": traces, "layout": layout}
 
 
-def _text(text: str) -> str:
+def plotly_text(text: str) -> str:
     """Return a text escaped for plotly, which interprets tags and entities in titles, names and ticks."""
     return escape(text, quote=False).replace("\n", " ")
 
@@ -70,7 +70,7 @@ def _trials(series: Series, hovers: Mapping[int, str]) -> Figure:
 
 
 def _axis(axis: Axis) -> Figure:
-    settings: Figure = {"title": {"text": _text(axis.title)}, "exponentformat": "e", "minexponent": 5}
+    settings: Figure = {"title": {"text": plotly_text(axis.title)}, "exponentformat": "e", "minexponent": 5}
     if axis.kind == "log":
         from math import log10  # noqa: PLC0415  # plotly gives the ends of a log axis as powers of ten
 
@@ -87,7 +87,7 @@ def _axis(axis: Axis) -> Figure:
     if axis.ticks:
         settings |= {
             "tickvals": [at for at, _ in axis.ticks],
-            "ticktext": [_text(text) for _, text in axis.ticks],
+            "ticktext": [plotly_text(text) for _, text in axis.ticks],
             "zeroline": False,
         }
     return settings
@@ -215,9 +215,9 @@ def _parallel(drawing: Parallel) -> Figure:
 
 
 def _parallel_axis(axis: ParallelAxis) -> Figure:
-    plain: Figure = {"label": _text(axis.label), "values": list(axis.values)}
+    plain: Figure = {"label": plotly_text(axis.label), "values": list(axis.values)}
     if axis.limits[0] < axis.limits[1]:
         plain["range"] = list(axis.limits)
     if axis.ticks:
-        plain |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": [_text(text) for _, text in axis.ticks]}
+        plain |= {"tickvals": [at for at, _ in axis.ticks], "ticktext": [plotly_text(text) for _, text in axis.ticks]}
     return plain

@@ -41,7 +41,7 @@ class Study:
         job: the spec, with masked environment.
         plan: the plan that the run was made from.
         trials: all trials by number.
-        curves: of trials with several reports: the first objective at each step of their course.
+        curves: of trials with several reports: the objective at each step of their course; see `with_reported_curves`.
         more_curves: whether further trials have such curves.
         events: seconds since 1970, trial (None for the run) and message.
         aim: the index of the objective that the charts show, from 0.
@@ -178,8 +178,25 @@ def study_of(run: "RunView") -> Study:
     Raises:
         StoreError: the store cannot be read.
     """
+    return with_reported_curves(study_without_curves(run), run)
+
+
+def study_without_curves(run: "RunView") -> Study:
+    """Return the data of a run without what its trials have reported, which takes a query for each.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     record = run.record  # read before the trials, which end before the run
-    study = Study(record, run.job, run.plan, run.trials(), events=run.events())
+    return Study(record, run.job, run.plan, run.trials(), events=run.events())
+
+
+def with_reported_curves(study: Study, run: "RunView") -> Study:
+    """Return a study of a run with the learning curves of the objective that its charts show.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     metric = study.objective.metric
     return with_curves(study, lambda trial: curve_of(run.reports(trial.number), trial.attempt, metric))
 

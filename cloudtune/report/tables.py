@@ -68,7 +68,7 @@ def _no_best(study: Study) -> str:
     """Return the HTML of the outcome where no trial is the best or on the front: none ended well, or none is feasible."""
     if not study.ranked:
         text = "No trial has ended well yet." if not study.record.state.ended else "No trial ended well."
-        return f'<section class="best"><p>{text}{_why_failed(study)}</p></section>'
+        return f'<section class="best"><p>{text}{escape(why_failed(study))}</p></section>'
     asked = escape(" and ".join(map(str, study.job.constraints)))
     by_means = bool(study.confirmed) and len(study.job.objective) == 1
     which = count(len(study.confirmed), "candidate") if by_means else count(len(study.ranked), "completed trial")
@@ -124,13 +124,13 @@ def _parameters(values: Values) -> str:
     )
 
 
-def _why_failed(study: Study) -> str:
-    """Return a sentence with the most frequent reason of failed trials; "" for none."""
+def why_failed(study: Study) -> str:
+    """Return a sentence with the most frequent reason of failed trials, and a space before it; "" for none."""
     reasons = [trial.reason for trial in study.trials if trial.state is TrialState.FAILED and trial.reason]
     if not reasons:
         return ""
     most = max(dict.fromkeys(reasons), key=reasons.count)
-    return f" {count(reasons.count(most), 'trial')} failed with: {escape(most)}"
+    return f" {count(reasons.count(most), 'trial')} failed with: {most}"
 
 
 def _front(study: Study) -> str:

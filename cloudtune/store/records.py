@@ -161,6 +161,24 @@ class Trial:
     told: int | None = field(default=None, compare=False)
     repeat_of: int | None = None
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the trial: state, metrics, parameters, time and cost."""
+        from cloudtune.spec.money import format_money  # noqa: PLC0415  # only notebooks need it
+        from cloudtune.spec.units import brief_duration  # noqa: PLC0415
+        from cloudtune.store.cards import card, value_rows  # noqa: PLC0415
+
+        rows = [
+            ("state", f"{self.state.value}: {self.reason}" if self.reason else self.state.value),
+            *value_rows(self.metrics),
+            *value_rows(self.parameters),
+            ("repeats", "" if self.repeat_of is None else f"trial {self.repeat_of} with another seed"),
+            ("begins", "" if self.parent is None else f"with the checkpoint of trial {self.parent}"),
+            ("attempts", str(self.attempt) if self.attempt > 1 else ""),
+            ("took", brief_duration(self.duration)),
+            ("cost", "" if self.cost is None else format_money(self.cost, self.charges[0].currency)),
+        ]
+        return card(f"Trial {self.number}", rows)
+
     @property
     def parent(self) -> int | None:
         """The number of the trial from whose checkpoint this one begins; None for none."""
