@@ -16,6 +16,7 @@ from cloudtune.planning.plan import Plan
 from cloudtune.report.cards import MAX_POINTS, run_card, small
 from cloudtune.report.figures import Axis, Chart, Series
 from cloudtune.results.view import RunView
+from cloudtune.space.space import Values
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Charge, RunRecord, RunState, Trial, TrialState
 
@@ -104,7 +105,7 @@ def done(number: int, loss: float, **more: float) -> Trial:
 def test_nothing_in_a_run_is_markup_or_makes_its_card_large(
     names: list[str], values: list[str], metric: str, reason: str
 ) -> None:
-    parameters = dict.fromkeys(names, values[0])
+    parameters: Values = dict.fromkeys(names, values[0])
     metrics = {metric: 1.0, **dict.fromkeys(names, 2.0)}
     best = Trial(0, parameters, TrialState.COMPLETED, metrics, reason, 2, 0.0, 1.0)
     failed = Trial(1, parameters, TrialState.FAILED, {}, reason, 1, 0.0, 1.0)

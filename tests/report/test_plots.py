@@ -16,6 +16,7 @@ from cloudtune.report.figures import Chart
 from cloudtune.report.plotly_layout import plotly_grid
 from cloudtune.report.study import study_of
 from cloudtune.run import Run
+from cloudtune.space.space import Values
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import Store
@@ -38,7 +39,13 @@ def some_trials(many: int) -> list[Trial]:
         share = (number * 0.618) % 1
         state = [TrialState.COMPLETED, TrialState.COMPLETED, TrialState.PRUNED, TrialState.FAILED][number % 4]
         metrics = {} if state is TrialState.FAILED else {"<i>loss": 1 + share, "speed": 5 * share}
-        values = {"x<b>": 10 ** (-4 * share), "kind": ["a&b", "c"][number % 2], "y": share, "z": number % 5, "only": 1}
+        values: Values = {
+            "x<b>": 10 ** (-4 * share),
+            "kind": ["a&b", "c"][number % 2],
+            "y": share,
+            "z": number % 5,
+            "only": 1,
+        }
         why = "out of <memory>" if state is TrialState.FAILED else ""
         trials.append(Trial(number, values, state, metrics, why, 1, float(number), number + 1.0))
     return trials
