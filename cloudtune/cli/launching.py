@@ -12,6 +12,7 @@ from cloudtune.cli.output import (
     console,
     counts_text,
     new_or_own_report,
+    number,
     print_json,
 )
 from cloudtune.cli.spending import ask_before_spending
@@ -100,12 +101,15 @@ job_argument = click.argument(
     shell_complete=complete_profiles,
 )
 @click.option("--emulate", is_flag=True, help="Run it in an emulator of the service, on this machine.")
+@click.option(
+    "--rehearse", is_flag=True, help="First run one trial on this machine, or in an emulator; go on only if it reports."
+)
 @click.option("--yes", "-y", is_flag=True, help="Launch it whatever it costs, without being asked.")
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def run(  # noqa: PLR0913  # one for each option
     job_file: Path, on: str | None, overrides: tuple[str, ...], trials: int | None, parallel: int | None, seed: int | None,
-    *, detach: bool, report: Path | None, driver: str | None, emulate: bool, yes: bool, quiet: bool, as_json: bool,
+    *, detach: bool, report: Path | None, driver: str | None, emulate: bool, rehearse: bool, yes: bool, quiet: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run a job and follow it to its end.
 
@@ -116,6 +120,7 @@ def run(  # noqa: PLR0913  # one for each option
       cloudtune run job.yaml
       cloudtune run job.yaml --trials 10 --report report.html
       cloudtune run job.yaml --seed 7 --detach
+      cloudtune run job.yaml --on aws --rehearse
     """
     from cloudtune import api  # noqa: PLC0415
     from cloudtune.cli.jobfile import JOB_FILE, file_note, load_job  # noqa: PLC0415
@@ -128,6 +133,8 @@ def run(  # noqa: PLR0913  # one for each option
     near = config_near(job_file.parent, project)
     if detach and emulate:
         raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near)))
+    if rehearse:
+        _rehearse(job, on, project, job_file.parent, quiet=quiet)
     with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
         noted = {JOB_FILE: file_note(job_file)}
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
@@ -136,6 +143,16 @@ def run(  # noqa: PLR0913  # one for each option
             if detach:
                 return go_on_detached(made, as_json=as_json)
             return follow_to_its_end(made, job, quiet=quiet, as_json=as_json, report=report)
+
+
+def _rehearse(job: "TuningJob", on: str | None, project: Path, base: Path, *, quiet: bool) -> None:
+    """Run one trial of a job before it is launched, and say what came of it."""
+    from cloudtune.tuning.rehearsal import rehearse as run_one  # noqa: PLC0415  # few runs are rehearsed
+
+    rehearsed = run_one(job, on, project=project, base=base)
+    if not quiet:
+        reported = " ".join(f"{name}={number(value)}" for name, value in rehearsed.trials()[0].metrics.items())
+        click.echo(f"rehearsed on {rehearsed.record.where}: {reported}  ({rehearsed.id})", err=True)
 
 
 def _cannot_detach(emulators: list[str]) -> str:

@@ -153,7 +153,7 @@ class DamagedRun(StoreError):
 
 
 class NotLaunched(CloudtuneError):
-    """A run was not launched for what it may cost: the user said no, or there was no terminal to ask in."""
+    """A run was not launched: the user said no to its cost, there was no terminal to ask in, or its rehearsal failed."""
 
     exit_code = 3
 
