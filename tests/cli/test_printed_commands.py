@@ -146,7 +146,7 @@ def test_commands_are_found_in_what_is_printed() -> None:
     ]
 
 
-PLACES = [
+PLACES: list[Any] = [
     ("local", True),
     ("local", False),  # the user's index of projects, by which runs are found from everywhere, cannot be written
     ("aws --emulate", True),
@@ -160,7 +160,9 @@ def test_after_an_emulated_run(shell: Shell) -> None:
     assert shell.all_work(done.stdout) == ["report", "trials"]
 
 
-@pytest.mark.parametrize(("on", "remembered"), PLACES)
+@pytest.mark.parametrize(
+    ("on", "remembered"), [*PLACES[:2], pytest.param(*PLACES[2], marks=pytest.mark.complete), PLACES[3]]
+)
 def test_after_a_run_that_failed(shell: Shell, on: str, remembered: bool) -> None:
     (shell.folder / "train.py").write_text("raise SystemExit(3)\n")
     line = f"cloudtune run job.yaml --on {on}"
@@ -269,7 +271,7 @@ def test_from_another_folder_the_lists_of_a_project_are_asked_for_there(shell: S
         assert len(other.all_work(done.stdout)) == 1
 
 
-BY_DEFAULT = (("", "''"), ("--from 'FOLDER/a b.py'", "'a b'"), ("", "-- -x"))
+BY_DEFAULT = (("--from 'FOLDER/a b.py'", "''"), ("--from 'FOLDER/a b.py'", "'a b'"), ("", "-- -x"))
 """Of where `init` writes and what from: each of these once."""
 
 

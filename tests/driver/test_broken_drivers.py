@@ -1,6 +1,6 @@
 """Whatever breaks a driver, none of its trials fails by that: a resume goes on with them, wherever they run.
 
-By default every way to break is shown on this machine, and one on Ray, SageMaker, Vertex AI and several at once; ``pytest --complete`` shows all.
+By default every way to break is shown on this machine, and one on SageMaker, Vertex AI and several at once; ``pytest --complete`` shows all.
 """
 
 import textwrap
@@ -143,7 +143,7 @@ BREAKS: dict[str, tuple[Patch, type[BaseException]]] = {
 
 
 def cells() -> Iterator[Any]:
-    by_default = {"process on Ray": "observe", "worker on Ray": "", "sagemaker": "a full disk"}
+    by_default = {"process on Ray": "", "worker on Ray": "", "sagemaker": "a full disk"}
     by_default |= {"vertex": "SystemExit", "azureml": "", "mixed": "RecursionError"}
     for kind, each in KINDS.items():
         for way in BREAKS:

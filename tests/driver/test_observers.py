@@ -86,7 +86,10 @@ def check_complete(folder: Path, trials: int = 4, *, dropped: bool = True) -> No
 # Streams that take nothing
 
 
-@pytest.mark.parametrize("which", ["stdout", "stderr", "both"])
+@pytest.mark.parametrize(
+    "which",
+    [pytest.param("stdout", marks=pytest.mark.complete), pytest.param("stderr", marks=pytest.mark.complete), "both"],
+)
 def test_a_reader_that_leaves_ends_no_run(tmp_path: Path, which: str) -> None:
     write_job(tmp_path, free=1)
     reading, writing = os.pipe()
@@ -103,7 +106,7 @@ def test_a_reader_that_leaves_ends_no_run(tmp_path: Path, which: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
-@pytest.mark.parametrize("which", ["stdout", "stderr"])
+@pytest.mark.parametrize("which", ["stdout", pytest.param("stderr", marks=pytest.mark.complete)])
 def test_a_full_disk_below_the_output_ends_no_run(tmp_path: Path, which: str) -> None:
     write_job(tmp_path)
     with Path("/dev/full").open("wb") as full:
@@ -117,7 +120,10 @@ def test_a_full_disk_below_the_output_ends_no_run(tmp_path: Path, which: str) ->
     check_complete(tmp_path, dropped=which == "stderr")
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [pytest.param(">&-", marks=pytest.mark.complete), pytest.param("2>&-", marks=pytest.mark.complete), "<&- >&- 2>&-"],
+)
 def test_streams_that_were_closed_before_the_start_end_no_run(tmp_path: Path, closed: str) -> None:
     write_job(tmp_path)
     command = " ".join([sys.executable, "-m", "cloudtune", "run", "job.yaml", closed])

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from made_up import install_project
 from places import profile_of, write_profiles
-from shown_elsewhere import LIMITS_AND_HANDLES
+from shown_elsewhere import OF_STRANGERS
 
 from cloudtune import TuningJob, api
 from cloudtune.cli.app import run_app
@@ -51,7 +51,7 @@ def on(emulator: Any, project: Path) -> str:
     return "there"
 
 
-@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
+@pytest.mark.complete_are(*OF_STRANGERS)
 class TestKiln(ProviderConformance):
     @pytest.fixture
     def on(self, on: str) -> str:

@@ -158,7 +158,13 @@ def test_a_finished_run_is_read_back_as_it_was_however_often_it_is_published(tmp
     assert read.essence() == before
 
 
-@pytest.mark.parametrize("anew", [False, True], ids=["one publisher", "a new publisher each time"])
+@pytest.mark.parametrize(
+    "anew",
+    [
+        pytest.param(False, id="one publisher"),
+        pytest.param(True, id="a new publisher each time", marks=pytest.mark.complete),
+    ],
+)
 def test_a_live_run_is_followed_through_every_state(
     tmp_path: Path, read: Read, monkeypatch: pytest.MonkeyPatch, anew: bool
 ) -> None:

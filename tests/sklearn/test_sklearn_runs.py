@@ -206,12 +206,13 @@ def test_a_search_that_was_ended_goes_on_with_the_candidates_that_are_left(
     assert (tmp_path / "diary").read_text() == fits  # what is done is not done again
 
 
-def test_the_command_line_can_finish_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit_and_end(tmp_path, 2, signal.SIGKILL)
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.complete)])
+def test_the_command_line_can_finish_a_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_jobs: int) -> None:
+    fit_and_end(tmp_path, n_jobs, signal.SIGKILL)
     monkeypatch.chdir(tmp_path)
     assert run_app(["resume", "kept", "--quiet"]) in (0, None)
     fits = (tmp_path / "diary").read_text()
-    assert kept(tmp_path, 2).fit(DATA, TARGET).best_params_ == {"score": 0.4}
+    assert kept(tmp_path, n_jobs).fit(DATA, TARGET).best_params_ == {"score": 0.4}
     assert (tmp_path / "diary").read_text() == fits
 
 

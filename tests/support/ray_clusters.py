@@ -19,6 +19,9 @@ QUICK_TO_NOTICE = {
 }
 """How Ray's head finds within seconds that a node is dead; by default it takes half a minute."""
 
+LATE_WORKERS = {"prestart_worker_first_driver": False}
+"""No process waits for the first task of the first driver: our actors start processes of their own."""
+
 
 @contextlib.contextmanager
 def cluster(cpus: int = 2) -> Iterator[Any]:
@@ -67,7 +70,7 @@ def _started(cpus: int) -> Any:
         "include_log_monitor": False,  # this and the next are processes of which no test makes use
         "no_monitor": True,
         "node_ip_address": "127.0.0.1",
-        "_system_config": QUICK_TO_NOTICE,
+        "_system_config": {**QUICK_TO_NOTICE, **LATE_WORKERS},
     }
     return _patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
 

@@ -38,7 +38,7 @@ def profile_for(emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.Mo
     return "emulated"
 
 
-@pytest.mark.complete_are(*LIMITS_AND_HANDLES)
+@pytest.mark.complete_are(*LIMITS_AND_HANDLES, "test_a_script_that_knows_nothing_of_cloudtune_works")
 class TestManaged(ProviderConformance):
     @pytest.fixture
     def on(self, emulator: AzureMlEmulator, project: Path, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cloud_runs import SLOW, CloudRuns, Submit, job_of, submitting
 from late import LATE
-from shown_elsewhere import DRIVERS_OF_THEIR_OWN, SAME_FOR_PLAIN_JOBS
+from shown_elsewhere import DRIVERS_OF_THEIR_OWN, OF_SHARED_CODE, SAME_FOR_PLAIN_JOBS
 
 from cloudtune import api
 from cloudtune.cli.app import run_app
@@ -53,7 +53,9 @@ def tuning_jobs() -> list[str]:
     return [summary["HyperParameterTuningJobName"] for summary in summaries]
 
 
-@pytest.mark.complete_are(*SAME_FOR_PLAIN_JOBS, DRIVERS_OF_THEIR_OWN[0])  # drivers are killed in test_driven_kills
+@pytest.mark.complete_are(
+    *SAME_FOR_PLAIN_JOBS, *OF_SHARED_CODE, DRIVERS_OF_THEIR_OWN[0]
+)  # drivers are killed in test_driven_kills
 class TestSageMaker(CloudRuns):
     on = "aws"
     machines = ("ml.g5.xlarge", "ml.g4dn.xlarge")
