@@ -33,6 +33,16 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+def test_what_the_reference_of_python_describes_is_defined_where_it_says() -> None:
+    names = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "reference" / "python.md").read_text("utf-8"), re.MULTILINE)
+    assert names
+    for name in names:
+        place = ROOT / name.replace(".", "/")  # read as mkdocstrings does it, without an import
+        module, last = (place, "") if place.is_dir() else (place.parent, place.name)
+        text = (module / "__init__.py" if module.is_dir() else module.with_suffix(".py")).read_text("utf-8")
+        assert re.search(rf"^ *(def|class|from \S+ import .*)\b ?{last}\b", text, re.MULTILINE), name
+
+
 def test_the_readme_is_no_longer_than_a_screen_and_a_half() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= 700
 
