@@ -25,6 +25,7 @@ _EXTRAS: Mapping[str, str] = {
     "hydra": "hydra",
     "mcp": "mcp",
     "airflow": "airflow",
+    "plotly": "plots",
     "pandas": "tables",
     "pyarrow": "tables",
     "starlette": "ui",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.errors import ConfigError, TrialError, suggest
+from cloudtune.plugins.extras import install
 from cloudtune.report import charts, parameters
 from cloudtune.report.figures import Drawing
 from cloudtune.report.plotly_figures import plotly_figure, plotly_text
@@ -160,8 +161,10 @@ def _drawn(chart: Drawing, title: str, hovers: Mapping[int, str] | None = None) 
 
 
 def _figure(figure: dict[str, Any]) -> "Figure":
-    from plotly.graph_objects import Figure  # noqa: PLC0415  # takes a second
-
+    try:
+        from plotly.graph_objects import Figure  # noqa: PLC0415  # optional, and takes a second
+    except ImportError:
+        raise ConfigError(f"plots need plotly: {install('plots')}") from None
     return Figure(figure)
 
 

@@ -2,12 +2,14 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from cloudtune import tune
 from cloudtune.errors import ConfigError, TrialError
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.interface import Provider
@@ -168,3 +170,10 @@ def test_what_cannot_be_drawn_of_a_parameter_is_said(run_of: Callable[..., Run])
         run.plot.slice("kin")
     with pytest.raises(TrialError, match="only never has more than one value"):
         run.plot.slice("only")
+
+
+def test_plots_without_plotly_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tune(lambda x: x, {"x": (0.0, 1.0)}, minimize="loss", trials=3, strategy="random", project=tmp_path)
+    monkeypatch.setitem(sys.modules, "plotly.graph_objects", None)
+    with pytest.raises(ConfigError, match=r"plots need plotly: pip install .*\[plots\]"):
+        run.plot.history()
