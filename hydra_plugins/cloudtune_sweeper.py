@@ -80,7 +80,7 @@ class CloudtuneSweeper(Sweeper):
         assert self._context is not None
         assert self._config is not None
         config, here = self._config, Path(self._config.hydra.runtime.cwd)
-        settings = {
+        settings: dict[str, Any] = {
             key: OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
             for key, value in self._settings.items()
         }
@@ -114,7 +114,7 @@ def _results(run: Any) -> dict[str, Any]:
     if not best or best[0] is None:
         reasons = [trial.reason for trial in run.trials() if trial.reason]
         raise HydraException(f"{run.id}: no trial succeeded; {reasons[0] if reasons else run.record.reason}")
-    solutions = [
+    solutions: list[dict[str, Any]] = [
         {"params": dict(trial.parameters), "values": [trial.metrics[name] for name in names]} for trial in best
     ]
     found: dict[str, Any] = {"name": "cloudtune", "run": run.id}
