@@ -10,6 +10,7 @@ from pydantic import JsonValue
 from cloudtune.errors import ConfigError
 from cloudtune.interop.formats import Exported, Format, Imported
 from cloudtune.planning.plan import Note, Support
+from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.plugins.version import __version__
 from cloudtune.spec.job import TuningJob
 
@@ -41,7 +42,7 @@ class Kubeflow(Format):
         said = job.trial.image
         image = said if isinstance(said, str) else IMAGE
         inputs: list[JsonValue] = [
-            {"name": "profile", "type": "String", "default": "local", "description": "Where the trials run."},
+            {"name": "profile", "type": "String", "default": DEFAULT, "description": "Where the trials run."},
         ]
         outputs: list[JsonValue] = [
             {"name": "result", "type": "Dataset", "description": "What the run came to, as JSON."},

@@ -11,7 +11,7 @@ HAS_PROCESS_GROUPS = hasattr(os, "killpg") and hasattr(os, "fork")
 
 NO_TRIALS_HERE = (
     "trials run on this machine in process groups of their own, which Windows does not have: install cloudtune in WSL "
-    "(Windows Subsystem for Linux) and run it there, or run the job on a service, by --on aws, gcp or azure"
+    "(Windows Subsystem for Linux) and run it there, or run the job on a cloud service: --on with its provider (`cloudtune providers` lists them)"
 )
 """Why a job cannot run on this machine where there are no process groups."""
 
