@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from late import LATE
 
 from cloudtune.driver.taken import cost_of
 from cloudtune.interop.formats import load_format
@@ -14,13 +15,15 @@ from cloudtune.planning.plan import Support
 from cloudtune.provider.interface import load_provider
 from cloudtune.search import Observation, Search
 from cloudtune.search.encoding import Encoding
-from cloudtune.search.frugal import Costs, Means
 from cloudtune.space.parameters import Float
 from cloudtune.space.space import Space
 from cloudtune.spec.choice import choice_for
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.strategies import Bayesian
 from cloudtune.store.records import Charge, Trial, TrialState
+
+if LATE:
+    from cloudtune.search.frugal import Costs, Means
 
 SPACE = {"x": Float(low=0, high=1), "size": Float(low=0, high=1)}
 LOSS = {"metric": "loss", "goal": "minimize"}
