@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from late import LATE
 
 from cloudtune.search import Search
 from cloudtune.search.arrays import Array
 from cloudtune.search.pareto import front, hypervolume
-from cloudtune.search.scalarized import LogExpectedScalar
+
+if LATE:
+    from cloudtune.search.scalarized import LogExpectedScalar
 
 
 class Known:
