@@ -209,7 +209,7 @@ def _limits(overrides: tuple[str, ...], made: "Run") -> dict[str, object]:
 
 
 def _value(text: str) -> Any:  # a value in YAML
-    from cloudtune.cli.jobfile import yaml_value  # noqa: PLC0415
+    from cloudtune.spec.text.changing import yaml_value  # noqa: PLC0415
 
     return yaml_value(text, "the value") if text.strip() else None
 

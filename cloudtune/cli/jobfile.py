@@ -2,13 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cloudtune.errors import ConfigError, SpecError
 from cloudtune.spec.job import TuningJob
-from cloudtune.spec.text.reading import read_file, read_yaml
+from cloudtune.spec.text.changing import put, yaml_value
+from cloudtune.spec.text.reading import read_file
 
 if TYPE_CHECKING:
     from cloudtune.store.records import RunRecord
@@ -47,35 +48,12 @@ def _load(path: Path, overrides: list[str]) -> TuningJob:
         place, equals, value = override.partition("=")
         if not equals or not place:
             raise click.UsageError(f"--set takes PATH=VALUE, such as limits.trials=10, not {override!r}")
-        _put(data, place, yaml_value(value, f"--set {place}") if value.strip() else None)
+        changed = yaml_value(value, f"--set {place}") if value.strip() else None
+        try:
+            put(data, place, changed)
+        except ValueError as error:
+            raise click.UsageError(f"--set {place}: {error}") from None
     return TuningJob.from_data(data, f"{path} with --set")
-
-
-def yaml_value(text: str, source: str) -> Any:  # plain data
-    """Return the value of a YAML text.
-
-    Args:
-        text: the text.
-        source: what it is, for messages.
-
-    Raises:
-        SpecError: it is no YAML.
-    """
-    node, problems = read_yaml(text, source)
-    if problems:
-        raise SpecError(problems, source)
-    return node.value
-
-
-def _put(data: Any, place: str, value: object) -> None:  # plain data
-    *parents, last = place.split(".")
-    for index, key in enumerate(parents):
-        if not isinstance(data, dict):
-            raise click.UsageError(f"--set {place}: {'.'.join(parents[:index])} is no mapping")
-        data = data.setdefault(key, {})
-    if not isinstance(data, dict):
-        raise click.UsageError(f"--set {place}: {'.'.join(parents)} is no mapping")
-    data[last] = value
 
 
 def file_note(path: Path) -> str:

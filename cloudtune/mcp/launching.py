@@ -21,7 +21,8 @@ from cloudtune.remote.resolving import resolve
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.money import Money, parse_money
-from cloudtune.spec.text.reading import read_file, read_yaml
+from cloudtune.spec.text.changing import put, yaml_value
+from cloudtune.spec.text.reading import read_file
 
 _LIFETIME = 900.0
 """Seconds for which a confirmation holds."""
@@ -117,18 +118,14 @@ def _money(text: str) -> Money:
 def _with(path: Path, changes: Mapping[str, Any]) -> TuningJob:
     if not changes:
         return TuningJob.from_yaml(path)
-    node, problems = read_yaml(read_file(path), str(path))
-    if problems or not isinstance(node.value, dict):
+    data = yaml_value(read_file(path), str(path))
+    if not isinstance(data, dict):
         return TuningJob.from_yaml(path)  # which says what is wrong
-    data = node.value
     for place, value in changes.items():
-        *parents, last = place.split(".")
-        at = data
-        for key in parents:
-            at = at.setdefault(key, {})
-            if not isinstance(at, dict):
-                raise ConfigError(f"changes: {place} leads through {key}, which is no mapping")
-        at[last] = value
+        try:
+            put(data, place, value)
+        except ValueError as error:
+            raise ConfigError(f"changes: {place}: {error}") from None
     return TuningJob.from_data(data, f"{path.name} with changes")
 
 
