@@ -1,12 +1,13 @@
 """Who may use the page: a browser on this machine that was given the token, and no page of another site."""
 
-import secrets
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cloudtune.emulation.access import NAMES, new_secret, same
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -39,8 +40,8 @@ class Access:
     """
 
     port: int
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
-    session: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    token: str = field(default_factory=new_secret, repr=False)
+    session: str = field(default_factory=new_secret, repr=False)
 
     @property
     def address(self) -> str:
@@ -60,11 +61,7 @@ class Access:
     @property
     def hosts(self) -> set[str]:
         """The values of the header Host that name this server; any other is a name that was made to lead here (DNS rebinding)."""
-        return {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost", "[::1]")}
-
-    def knows(self, given: str, secret: str) -> bool:
-        """Return whether a given value is a secret, in the same time for each."""
-        return secrets.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())
+        return {f"{name}:{self.port}" for name in NAMES}
 
 
 class Guard:
@@ -102,7 +99,7 @@ class Guard:
             return PlainTextResponse("Other sites may not ask this server.\n", 403)
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         if given and scope["path"] == "/" and scope["method"] == "GET":
-            if not access.knows(given[0], access.token):
+            if not same(given[0], access.token):
                 return PlainTextResponse(_NO_TOKEN, 403)
             answer = RedirectResponse("/", 303)
             answer.set_cookie(access.cookie, access.session, max_age=_YEAR, httponly=True, samesite="strict")
@@ -110,7 +107,7 @@ class Guard:
         session = _cookies(headers).get(access.cookie)
         if session is None:
             return PlainTextResponse(_NO_TOKEN, 401)
-        return None if access.knows(session, access.session) else PlainTextResponse(_NO_TOKEN, 403)
+        return None if same(session, access.session) else PlainTextResponse(_NO_TOKEN, 403)
 
     def _is_foreign(self, scope: Scope, headers: Headers) -> bool:
         """Return whether another site sent the request: by its Origin, or by what the browser says of it (Fetch Metadata)."""
