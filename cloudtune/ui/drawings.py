@@ -1,16 +1,20 @@
 """The charts of a run for the page, of the same data as its report's."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cloudtune.errors import CloudtuneError
 from cloudtune.report import charts, costs, model, parameters
-from cloudtune.report.figures import Axis, Chart, Drawing, Series
+from cloudtune.report.figures import Axis, Chart, Drawing, Number, Series
 from cloudtune.report.study import Study
 
 _ACROSS, _UP = 700, 360
 """The cells of a chart's area; of several points of one look in one cell, one is drawn."""
+
+_BY_POINT = ("x", "y", "low", "high", "trials")
+"""What a series of points has one of for each."""
 
 _THIN = 1500
 """Points of a series above which they are thinned."""
@@ -79,20 +83,20 @@ def drawn(study: Study, name: str) -> dict[str, Any]:
 def _thinned(chart: Chart) -> Chart:
     """Return a chart without points that would be drawn over others of the same look."""
     series = [_thin(each, chart) if each.mark == "points" and len(each.x) > _THIN else each for each in chart.series]
-    return Chart(chart.caption, chart.x, chart.y, series, chart.height, chart.legend)
+    return replace(chart, series=series)
 
 
 def _thin(series: Series, chart: Chart) -> Series:
     places = [_cells(series.x, chart.x, _ACROSS), _cells(series.y, chart.y, _UP)]
     kept = {cell: index for index, cell in enumerate(zip(*places, strict=True))}  # of a cell the last, which is on top
     indices = sorted(kept.values())
-    x, y = [series.x[at] for at in indices], [series.y[at] for at in indices]
-    trials = [series.trials[at] for at in indices] if series.trials else ()
-    looks = {"colour": series.colour, "symbol": series.symbol, "size": series.size, "opacity": series.opacity}
-    return Series(series.mark, series.name, x, y, trials=trials, **looks)  # type: ignore[arg-type]  # of several types
+    thinned: dict[str, Any] = {
+        name: [values[at] for at in indices] for name in _BY_POINT if (values := getattr(series, name))
+    }
+    return replace(series, **thinned)
 
 
-def _cells(values: "Any", axis: Axis, many: int) -> list[int | None]:
+def _cells(values: Sequence[Number], axis: Axis, many: int) -> list[int | None]:
     """Return the cell of each value along an axis."""
     put = math.log10 if axis.kind == "log" else float
     known = [put(value) for value in values if value is not None and (axis.kind != "log" or value > 0)]
@@ -100,5 +104,7 @@ def _cells(values: "Any", axis: Axis, many: int) -> list[int | None]:
     if axis.limits is not None:
         low, high = max(low, put(axis.limits[0])), min(high, put(axis.limits[1]))
     width = (high - low) / many or 1.0
-    usable = [value is not None and (axis.kind != "log" or value > 0) for value in values]
-    return [int((put(value) - low) / width) if ok else None for value, ok in zip(values, usable, strict=True)]
+    return [
+        None if value is None or (axis.kind == "log" and value <= 0) else int((put(value) - low) / width)
+        for value in values
+    ]
