@@ -307,6 +307,19 @@ class Constant(_Kind):
 class _Normals(_Kind):
     _by_place = ("mean", "std")
 
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            mean: float,
+            std: float,
+            *,
+            low: float | None = None,
+            high: float | None = None,
+            step: float | None = None,
+            when: Conditions | None = None,
+        ) -> None: ...
+
     mean: Number
     """The mean before any cut; of the logarithm for lognormal."""
     std: Positive
@@ -328,37 +341,11 @@ class _Normals(_Kind):
 class Normal(_Normals):
     """A normally distributed real number of the given mean and standard deviation."""
 
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            mean: float,
-            std: float,
-            *,
-            low: float | None = None,
-            high: float | None = None,
-            step: float | None = None,
-            when: Conditions | None = None,
-        ) -> None: ...
-
     type: Literal["normal"] = "normal"
 
 
 class LogNormal(_Normals):
     """A real number above 0 whose logarithm is normally distributed; mean and std are those of the logarithm."""
-
-    if TYPE_CHECKING:
-
-        def __init__(
-            self,
-            mean: float,
-            std: float,
-            *,
-            low: float | None = None,
-            high: float | None = None,
-            step: float | None = None,
-            when: Conditions | None = None,
-        ) -> None: ...
 
     type: Literal["lognormal"] = "lognormal"
 
