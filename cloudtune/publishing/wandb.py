@@ -175,12 +175,10 @@ def _rows(points: Sequence[Point], began: float) -> Iterator[dict[str, float]]:
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Keep W&B from asking for an account in a terminal, within the context."""
-    given = {"WANDB_SILENT": "true"}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update({name: value for name, value in given.items() if before[name] is None})
+    given = "WANDB_SILENT" in os.environ
+    os.environ.setdefault("WANDB_SILENT", "true")
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
+        if not given:
+            os.environ.pop("WANDB_SILENT", None)

@@ -98,6 +98,14 @@ def checkpoint_path(name: str) -> str:
     return os.path.join(trial.checkpoint_dir(), name) if trial.active() else ""  # noqa: PTH118
 
 
+def kept_checkpoint(name: str) -> str | None:
+    """Return the path of a file that an earlier attempt left in the trial's folder of checkpoints; None where there is none."""
+    import os
+
+    path = checkpoint_path(name)
+    return path if path and os.path.exists(path) else None  # noqa: PTH110
+
+
 def replace_with(path: str, write: Any) -> None:
     """Write a checkpoint under another name, and give it its own once it is whole.
 

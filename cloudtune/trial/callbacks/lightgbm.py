@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from cloudtune.trial.callbacks import Reporter, checkpoint_path, missing, replace_with
+from cloudtune.trial.callbacks import Reporter, checkpoint_path, kept_checkpoint, missing, replace_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +44,7 @@ class TuneCallback:
     @property
     def init_model(self) -> str | None:
         """The model of an earlier attempt; None for none."""
-        path = checkpoint_path(_FILE)
-        return path if path and os.path.exists(path) else None  # noqa: PTH110
+        return kept_checkpoint(_FILE)
 
     def __call__(self, env: Any) -> None:
         """Report; end the training where that was asked for.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from cloudtune.trial.callbacks import Reporter, checkpoint_path, missing
+from cloudtune.trial.callbacks import Reporter, checkpoint_path, kept_checkpoint, missing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class TuneCallback(_base()):  # type: ignore[misc]
     @property
     def ckpt_path(self) -> str | None:
         """The checkpoint of an earlier attempt, for ``trainer.fit``; None where there is none."""
-        path = checkpoint_path("last.ckpt")
-        return path if path and os.path.exists(path) else None  # noqa: PTH110
+        return kept_checkpoint("last.ckpt")
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002  # Lightning's signature
         """Report, unless it was the check before training."""

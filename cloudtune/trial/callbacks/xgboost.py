@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from cloudtune.trial.callbacks import Reporter, checkpoint_path, missing, replace_with
+from cloudtune.trial.callbacks import Reporter, checkpoint_path, kept_checkpoint, missing, replace_with
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,8 +43,7 @@ class TuneCallback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     @property
     def xgb_model(self) -> str | None:
         """The model of an earlier attempt; None for none."""
-        path = checkpoint_path(_FILE)
-        return path if path and os.path.exists(path) else None  # noqa: PTH110
+        return kept_checkpoint(_FILE)
 
     def before_training(self, model: Any) -> Any:
         """Take SIGTERM for a request to end."""

@@ -49,18 +49,15 @@ def _around(owner: Any, name: str, listen: Callable[..., None]) -> None:
 # wandb
 
 
-def _wandb_run(heard: Hearing, module: Any) -> None:
+def _wandb_run(heard: Hearing, module: Any, name: str = "Run") -> None:
     def listen(_run: Any, data: Any = None, step: Any = None, *_: Any, **__: Any) -> None:
         heard.take("wandb", data or {}, step)
 
-    _around(module.Run, "log", listen)
+    _around(getattr(module, name), "log", listen)
 
 
 def _wandb_disabled(heard: Hearing, module: Any) -> None:
-    def listen(_run: Any, data: Any = None, step: Any = None, *_: Any, **__: Any) -> None:
-        heard.take("wandb", data or {}, step)
-
-    _around(module.NoopRun, "log", listen)
+    _wandb_run(heard, module, "NoopRun")
 
 
 def _wandb_summary(heard: Hearing, module: Any) -> None:
