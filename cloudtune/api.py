@@ -148,6 +148,14 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
 
 
 @contextlib.contextmanager
+def emulated_for(on: str | None, base: Path | None, project: Path | None) -> Iterator[None]:
+    """Start the emulators of a profile, as `emulated` does, by the config that counts for a job whose paths start from `base`."""
+    folder = project or project_folder()
+    with emulated(on, project=folder, near=None if base is None else config_near(base, folder)):
+        yield
+
+
+@contextlib.contextmanager
 def revived(run: Run, *, detach: bool = False) -> Iterator[None]:
     """Move a run whose emulator is gone to a new one, which ends with the context; do nothing for other runs.
 

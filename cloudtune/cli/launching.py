@@ -6,19 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cloudtune.cli.output import (
-    STATE_STYLES,
-    best_lines,
-    console,
-    counts_text,
-    new_or_own_report,
-    number,
-    print_json,
-)
+from cloudtune.cli.output import best_lines, new_or_own_report, print_json
 from cloudtune.cli.spending import ask_before_spending
 from cloudtune.cli.streams import may_be_lost
 from cloudtune.errors import CloudtuneError
 from cloudtune.looking.data import nearest_data, run_data, trial_data
+from cloudtune.looking.words import STATE_STYLES, console, counts_text, number
 from cloudtune.results.constraints import nothing_feasible
 from cloudtune.spec.units import brief_duration
 from cloudtune.store.commands import as_read_here, command

@@ -10,7 +10,6 @@ from cloudtune.cli.launching import run_argument
 from cloudtune.cli.output import (
     best_lines,
     cell,
-    counts_text,
     force_option,
     moment,
     new_path,
@@ -18,11 +17,11 @@ from cloudtune.cli.output import (
     parameters,
     print_json,
     print_table,
-    scalar,
 )
 from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.looking.data import best_text, nearest_data, run_data, seen_text, trial_data
+from cloudtune.looking.words import counts_text, scalar
 from cloudtune.plugins.entry_points import pools
 from cloudtune.results.constraints import feasible_text, nothing_feasible, reason_of
 from cloudtune.spec.units import brief_duration

@@ -13,12 +13,7 @@ import click
 from cloudtune.costs.views import trial_cost
 from cloudtune.errors import ConfigError
 from cloudtune.looking.data import moment as moment  # noqa: PLC0414  # printed with the others here
-from cloudtune.looking.words import STATE_STYLES as STATE_STYLES  # noqa: PLC0414
-from cloudtune.looking.words import brief_parameters as brief_parameters  # noqa: PLC0414
-from cloudtune.looking.words import console as console  # noqa: PLC0414
-from cloudtune.looking.words import counts_text as counts_text  # noqa: PLC0414
-from cloudtune.looking.words import number as number  # noqa: PLC0414
-from cloudtune.looking.words import scalar as scalar  # noqa: PLC0414
+from cloudtune.looking.words import STATE_STYLES, console, number, scalar
 
 if TYPE_CHECKING:
     from cloudtune.results.confirmation import Confirmed

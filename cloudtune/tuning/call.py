@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cloudtune import api
-from cloudtune.config import config_near
 from cloudtune.errors import NoGoodTrial
 from cloudtune.looking.progress import display_for_python
 from cloudtune.plugins.entry_points import DEFAULT
@@ -15,7 +14,6 @@ from cloudtune.results.progress import Watcher
 from cloudtune.run import Run
 from cloudtune.space.plain import PlainSpace, spelled_out
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.projects import project_folder
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.tuning.arguments import check_names, check_parameters
 from cloudtune.tuning.functions import importable, pickled
@@ -110,9 +108,7 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
     )
     if callable(function):
         check_parameters(function, job.space)
-    folder = project or project_folder()
-    near = None if program.base is None else config_near(program.base, folder)
-    with api.emulated(on, project=folder, near=near) if emulate else contextlib.nullcontext():
+    with api.emulated_for(on, program.base, project) if emulate else contextlib.nullcontext():
         run = program.prepare(job, place, project=project, run_id=run_id)
         with run.unless_refused(), display_for_python(run, quiet=quiet) as shown:
             run.wait(_both(shown, watcher))

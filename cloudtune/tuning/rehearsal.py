@@ -4,7 +4,6 @@ import contextlib
 from pathlib import Path
 
 from cloudtune import api
-from cloudtune.config import config_near
 from cloudtune.errors import NotLaunched, SpecError, UnsupportedError
 from cloudtune.plugins.entry_points import DEFAULT
 from cloudtune.run import Run
@@ -12,7 +11,6 @@ from cloudtune.spec.job import Limits, TuningJob
 from cloudtune.spec.objective import COST
 from cloudtune.spec.strategies import Random
 from cloudtune.store.commands import command
-from cloudtune.store.projects import project_folder
 from cloudtune.store.records import TrialState
 
 
@@ -38,9 +36,7 @@ def rehearse(job: TuningJob, on: str | None, *, project: Path | None = None, bas
         try:
             run = api.prepare(short, DEFAULT, project=project, base=base)
         except (UnsupportedError, SpecError):  # what it needs is at the service alone, such as a built-in algorithm
-            folder = project or project_folder()
-            near = None if base is None else config_near(base, folder)
-            stack.enter_context(api.emulated(on, project=folder, near=near))
+            stack.enter_context(api.emulated_for(on, base, project))
             run = api.prepare(short, on, project=project, base=base)
         with run.unless_refused():
             run.wait()
