@@ -1,12 +1,13 @@
 """The pages that are made of the code have all of it."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 from snippets import ROOT
 
-from cloudtune.cli.app import app
+from cloudtune.cli.app import app, run_app
 from cloudtune.spec.schema import job_schema
 
 sys.path.append(str(ROOT / "docs"))
@@ -31,6 +32,11 @@ def test_every_field_of_a_job_and_of_its_parts_is_said_with_its_meaning() -> Non
                     line.startswith(f"| `{name}` |") and line.endswith(f"| {meaning} |") for line in page.splitlines()
                 ), name
     assert all(f"`{name}`" in page for name in own)
+
+
+def test_the_example_project_has_the_script_that_init_writes(tmp_path: Path) -> None:
+    assert run_app(["init", str(tmp_path)]) == 0
+    assert (ROOT / "docs/generate/project/train.py").read_text("utf-8") == (tmp_path / "train.py").read_text("utf-8")
 
 
 def test_every_command_and_option_is_said() -> None:
