@@ -16,8 +16,8 @@ import pytest
 from places import Place, place_of
 
 from cloudtune import TuningJob, api, tune
-from cloudtune.cli.output import brief_parameters
 from cloudtune.looking.progress import display
+from cloudtune.looking.words import brief_parameters
 from cloudtune.results.progress import Progress
 from cloudtune.store.records import RunState, Trial, TrialState
 
