@@ -1,8 +1,10 @@
 """The format of Weights & Biases' sweep configurations (https://docs.wandb.ai/models/sweeps/sweep-config-keys)."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -20,6 +22,10 @@ ENDLESS = 100
 
 _DEFAULT_COMMAND = ("${env}", "${interpreter}", "${program}", "${args}")
 _PROGRAM = "train.py"
+_LOGS = re.compile(rb"wandb|transformers|lightning|accelerate|report_to|hydra", re.IGNORECASE)
+"""What a program names that logs to Weights & Biases, itself or by a library that may do so without naming it."""
+_MOST_FILES = 200
+"""Most files of a program that are looked at."""
 
 
 def _lower(value: object) -> object:
@@ -94,28 +100,33 @@ class Wandb(Format):
     summary = "a sweep configuration of Weights & Biases, YAML"
 
     def read(self, source: str, *, study: str | None = None) -> Imported:  # noqa: ARG002  # a file has one sweep
-        return parse(read_document(source))
+        path = Path(source)
+        return parse(read_document(source), path.parent if path.is_file() else None)
 
     def recognises(self, data: Mapping[str, object]) -> bool:
         return {"method", "parameters"} <= data.keys()
 
 
-def parse(document: Document) -> Imported:
+def parse(document: Document, folder: Path | None = None) -> Imported:
     """Return the job of a sweep configuration, with notes on what differs.
+
+    Args:
+        document: the sweep.
+        folder: the folder that its program's path begins at; None where the program cannot be looked at.
 
     Raises:
         SpecError: it is not a valid sweep configuration; lists the mistakes with their places.
     """
-    return _Reader(document).imported()
+    return _Reader(document, folder).imported()
 
 
 class _Reader:
     """The conversion of one sweep."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, folder: Path | None) -> None:
         if not isinstance(document.data, Mapping):
             raise document.error((), "is no mapping; give a sweep configuration")
-        self._document = document
+        self._document, self._folder = document, folder
         self._sweep = document.check(Sweep, document.data)
         self._parameters = Parameters(document)
         self._parameters.read(self._sweep.parameters)
@@ -158,8 +169,13 @@ class _Reader:
         for metric in metrics:
             if metric.impute is not None or metric.impute_while_running not in (None, False, "false"):
                 self._note("metric", "what a failed or running run counts for the strategy decides here")
+        found = [{"metric": metric.name, "goal": metric.goal} for metric in metrics]
+        if self._folder is not None and not _may_log(self._folder / (sweep.program or _PROGRAM)):
+            message = "no file of the program names wandb: the metric is read from what it prints; one that calls wandb.log needs source: wandb"
+            self._note("metric", message)
+            return found
         self._note("metric", "is heard where the program calls wandb.log, without an account (source: wandb)")
-        return [{"metric": metric.name, "goal": metric.goal, "source": "wandb"} for metric in metrics]
+        return [{**metric, "source": "wandb"} for metric in found]
 
     def _limits(self) -> dict[str, Any]:
         sweep = self._sweep
@@ -297,6 +313,25 @@ class _Reader:
         if any("." in name for name in self._parameters.found):
             self._note(f"command[{index}]", 'nested parameters are members "outer.inner" of the JSON here')
         return words
+
+
+def _may_log(program: Path) -> bool:
+    """Return whether a program may log to Weights & Biases, by the words in the Python files of its folder.
+
+    Only a program in Python that can be read, with none of the libraries that log there, is said not to.
+    """
+    if program.suffix != ".py" or not program.is_file():
+        return True
+    files = list(itertools.islice(program.parent.rglob("*.py"), _MOST_FILES + 1))
+    return len(files) > _MOST_FILES or any(_LOGS.search(_content(path)) for path in files)
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a file; that of one that cannot be read may be anything."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b"wandb"
 
 
 def _bands(last: int, eta: float, count: int) -> Iterator[int]:

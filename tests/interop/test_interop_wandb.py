@@ -15,7 +15,7 @@ from cloudtune.cli.app import run_app
 from cloudtune.errors import SpecError
 from cloudtune.interop.documents import Document, read_document
 from cloudtune.interop.formats import Imported
-from cloudtune.interop.wandb import parse
+from cloudtune.interop.wandb import Wandb, parse
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Parameter
 from cloudtune.spec.stopping import Asha
 from cloudtune.trial import commands
@@ -276,3 +276,23 @@ def test_import_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     file.write_text("method: grid\nparameters:\n  x:\n    min: 2\n    max: 1\n", "utf-8")
     assert run_app(["import", str(file), "--from", "wandb"]) == 2
     assert "line 4, column 10: parameters.x.min: 2 is above max, 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("files", "source"), [
+    ({"train.py": "print('val_loss=0.5')"}, None),
+    ({"train.py": "import wandb\nwandb.init().log({'val_loss': 0.5})"}, "wandb"),
+    ({"train.py": "import logs", "logs.py": "import wandb"}, "wandb"),
+    ({"train.py": "from transformers import Trainer"}, "wandb"),
+    ({"other.py": "print('val_loss=0.5')"}, "wandb"),
+    ({"train.py": "print('val_loss=0.5')", **{f"m{number}.py": "" for number in range(200)}}, "wandb"),
+])  # fmt: skip
+def test_a_program_that_cannot_log_to_wandb_is_heard_by_what_it_prints(
+    files: dict[str, str], source: str | None, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep()))
+    found = Wandb().read(str(tmp_path / "sweep.yaml"))
+    (objective,) = found.job.objective
+    assert objective.source == source
+    assert ("no file of the program names wandb" in told(found)) == (source is None)
