@@ -19,7 +19,7 @@ NOISY_PRIORS = (*PRIORS, Prior(-1.0, 0.4, 0.05), Prior(1.0, 1.7, 0.05))
 """Those that also expect noise. A search with them was no better, also of noisy trials, but what they predict is."""
 
 MAX_POINTS = 600
-"""Observations that a fitted model takes; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
+"""Observations that a model takes when they are chosen; of more, the best half and the latest. Up to `_MAX_STEP` join them."""
 
 LEAST = 3
 """Usable observations below which there is no model."""
@@ -28,6 +28,8 @@ _MAX_FIT_POINTS = 200
 """Of these, how many hyperparameters are fitted to."""
 
 _MAX_STEP = 50
+"""Most observations that join the chosen ones before they are chosen anew."""
+
 _IGNORED = 0.02
 """Weight below which a model is left out."""
 
@@ -54,9 +56,11 @@ class Surrogate:
     one where all parameters matter are both learnt quickly, and a model that fits everything but predicts nothing has
     no weight.
 
-    Hyperparameters are fitted to the first observations up to a count that grows by a tenth at a time: they are fitted
-    seldom, and are the same after a resume. Each fit starts where the one before it ended, but for those at which the
-    count doubles: they start from the prior, so that a resume has few fits to repeat.
+    Hyperparameters are fitted to the first observations up to a count that grows by a tenth at a time (`fit_point`):
+    they are fitted seldom, and are the same after a resume. Each fit starts where the one before it ended, but for those
+    at which the count doubles: they start from the prior, so that a resume has at most some eight fits of each model to
+    repeat, of however many observations. Which observations the models take is chosen more often, at counts that grow by
+    at most `_MAX_STEP` (`choice_point`).
 
     Args:
         encoding: of the space.
@@ -82,7 +86,7 @@ class Surrogate:
     def models(self) -> tuple[list[Posterior | Trended], Array]:
         """Return the processes given all observations, and their weights, of sum 1."""
         count = len(self._dataset)
-        point = refit_point(count)
+        point = choice_point(count)
         if self._fitted is None or self._fitted[0] != point:
             self._fitted = point, self._fit(point)
         fitted = self._fitted[1]
@@ -113,7 +117,7 @@ class Surrogate:
         targets = self.targets(count)
         chosen = _chosen(self.worth(targets), MAX_POINTS)
         _, data = self._data(targets, chosen)
-        earlier = max(refit_point(count - 1), LEAST)
+        earlier = max(fit_point(count - 1), LEAST)
         evidence = np.array(
             [Posterior(data, self._hyperparameters(earlier, prior)).leave_one_out() for prior in self._priors]
         )
@@ -123,14 +127,14 @@ class Surrogate:
         models = []
         for prior, weight in zip(self._priors, weights, strict=True):
             if weight > 0:
-                hyper = self._hyperparameters(count, prior)
+                hyper = self._hyperparameters(fit_point(count), prior)
                 models.append((hyper, Posterior(data, hyper).factor, float(weight)))
         return _Fitted(chosen, models)
 
     def _hyperparameters(self, count: int, prior: Prior) -> Hyperparameters:
         known = self._known.get((count, prior))
         if known is None:
-            before = refit_point(count - 1)
+            before = fit_point(count - 1)
             anew = before < LEAST or before.bit_length() < count.bit_length()
             starts = [] if anew else [self._hyperparameters(before, prior)]
             targets = self.targets(count)
@@ -150,9 +154,19 @@ def _chosen(targets: Array, most: int) -> Indices:
     return np.sort(np.append(best, others[len(others) - (most - len(best)) :]))
 
 
-def refit_point(count: int) -> int:
+def fit_point(count: int) -> int:
+    """Return the largest number up to `count` of a fixed sequence that grows by one and later by a tenth."""
+    return _last(count, max(count, 1))
+
+
+def choice_point(count: int) -> int:
     """Return the largest number up to `count` of a fixed sequence that grows by one and later by a tenth, at most by 50."""
+    return _last(count, _MAX_STEP)
+
+
+def _last(count: int, most: int) -> int:
+    """Return the largest number up to `count` of the sequence whose steps are a tenth, at least 1 and at most `most`."""
     point = 1
-    while (following := point + min(max(1, point // 10), _MAX_STEP)) <= count:
+    while (following := point + min(max(1, point // 10), most)) <= count:
         point = following
     return point

@@ -32,7 +32,7 @@ if LATE:
     from cloudtune.search.acquisition import LogExpectedImprovement, LogExpectedVolume, LogMixture, log_improvement
     from cloudtune.search.acquisition_optimizer import AcquisitionOptimizer, keys
     from cloudtune.search.dataset import Dataset
-    from cloudtune.search.surrogate import refit_point
+    from cloudtune.search.surrogate import choice_point, fit_point
     from cloudtune.search.warping import warp
 
 
@@ -443,10 +443,24 @@ def test_failed_and_pruned_trials_count_as_what_they_say_of_the_final_loss() -> 
 
 
 def test_hyperparameters_are_fitted_seldom() -> None:
-    points = sorted({refit_point(count) for count in range(1, 1001)})
+    points = sorted({fit_point(count) for count in (*range(1, 64), *range(64, 10_001, 5))})
     assert points[:12] == list(range(1, 13))
-    assert len(points) < 75
-    assert all(refit_point(point) == point for point in points)
+    assert all(fit_point(point) == point for point in points)
+    after_doubling = [sum(point.bit_length() == bits for point in points) for bits in range(1, 15)]
+    assert max(after_doubling) <= 10, "a resume repeats the fits since the count doubled, and no others"
+    assert max(count - choice_point(count) for count in range(1, 10_001, 49)) < 50, "few join the chosen observations"
+
+
+def test_a_search_of_many_trials_goes_on_after_a_resume_as_it_would_have() -> None:
+    space, source = Space({"x": Float(low=0, high=1)}), np.random.default_rng(0)
+    history = [told(n, {"x": x}, (x - 0.3) ** 2) for n, x in enumerate(source.random(604).tolist())]
+    going, resumed = BayesianSearch(space, seed=0), BayesianSearch(space, seed=0)
+    for observation in history:
+        if observation.number in (549, 560, 599):  # before, between and at what is fitted and chosen anew
+            going.suggest(observation.number)
+        going.observe(observation)
+        resumed.observe(observation)
+    assert going.suggest(604) == resumed.suggest(604)
 
 
 def test_axes_of_many_levels_and_of_one_are_searched_too() -> None:

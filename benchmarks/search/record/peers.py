@@ -166,7 +166,9 @@ class Vizier(Engine):
         import jax
         from vizier import algorithms, pyvizier
         from vizier._src.algorithms.designers import gp_ucb_pe
+        from vizier.pyvizier.converters import padding
 
+        jax.config.update("jax_enable_x64", True)  # as Vizier's service does; with less its predictions become NaN
         problem = pyvizier.ProblemStatement()
         root = problem.search_space.root
         for each in space:
@@ -182,7 +184,9 @@ class Vizier(Engine):
         goal = pyvizier.ObjectiveMetricGoal.MINIMIZE
         problem.metric_information.append(pyvizier.MetricInformation("loss", goal=goal))
         self._vizier, self._algorithms, self._space, self._count = pyvizier, algorithms, space, 0
-        self._designer = gp_ucb_pe.VizierGPUCBPEBandit(problem, rng=jax.random.PRNGKey(seed))
+        # By tens, else XLA compiles anew for each trial.
+        tens = padding.PaddingSchedule(num_trials=padding.PaddingType.MULTIPLES_OF_10)
+        self._designer = gp_ucb_pe.VizierGPUCBPEBandit(problem, rng=jax.random.PRNGKey(seed), padding_schedule=tens)
         self._running: dict[int, Any] = {}
 
     def ask(self) -> tuple[Any, Values]:
