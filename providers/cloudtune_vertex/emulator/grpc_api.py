@@ -10,14 +10,16 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2  # type: ignore[i
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from cloudtune.emulation.calls import TokenInterceptor
+from cloudtune_vertex.emulator.calls import Call
 from cloudtune_vertex.emulator.errors import Refused
 from cloudtune_vertex.emulator.faults import Faults
 from cloudtune_vertex.emulator.http import REFUSALS
-from cloudtune_vertex.emulator.service import VERSIONS, Call, JobServices
+from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 
 _SERVICES = {
     **{f"google.cloud.aiplatform.{version}.JobService": (version, "calls") for version in VERSIONS},
     **{f"google.cloud.aiplatform.{version}.PersistentResourceService": (version, "calls") for version in VERSIONS},
+    **{f"google.cloud.aiplatform.{version}.VizierService": (version, "calls") for version in VERSIONS},
     "google.longrunning.Operations": (VERSIONS[0], "operations"),
 }
 """Of each service its version of the API, and the attribute of `JobService` with its calls."""

@@ -13,6 +13,29 @@ from typing import Any
 from cloudtune.emulation.authority import Ask
 
 _CALL = re.compile(r"(Create|Get|List|Cancel|Delete)(CustomJob|HyperparameterTuningJob|PersistentResource)s?")
+_VIZIER: Mapping[str, tuple[str, str]] = {
+    "CreateStudy": ("studies.create", "parent"),
+    "GetStudy": ("studies.get", "name"),
+    "LookupStudy": ("studies.get", "parent"),
+    "ListStudies": ("studies.list", "parent"),
+    "DeleteStudy": ("studies.delete", "name"),
+    "CreateTrial": ("trials.create", "parent"),
+    "SuggestTrials": ("trials.create", "parent"),
+    "GetTrial": ("trials.get", "name"),
+    "ListTrials": ("trials.list", "parent"),
+    "ListOptimalTrials": ("trials.list", "parent"),
+    "DeleteTrial": ("trials.delete", "name"),
+    "AddTrialMeasurement": ("trials.update", "trial_name"),
+    "CompleteTrial": ("trials.update", "name"),
+    "StopTrial": ("trials.update", "name"),
+    "CheckTrialEarlyStoppingState": ("trials.update", "trial_name"),
+}
+"""The permission of each call of VizierService below ``aiplatform.``, and the field of its request that names the resource.
+
+The permissions are those of "Vertex AI IAM permissions"; which of them a call takes that is not called like one is not written
+there, and is taken from what the call does.
+"""
+
 _BUCKET = re.compile(r"(?:gs://|/gcs/)([a-z0-9][a-z0-9._-]+[a-z0-9])")
 
 _DOMAINS = {"storage": "storage.googleapis.com", "logging": "logging.googleapis.com", "iam": "iam.googleapis.com"}
@@ -55,7 +78,11 @@ def _is_below(resource: str, above: str) -> bool:
 
 
 def asks_of(name: str, request: Any) -> Iterator[Ask]:
-    """Yield the permissions that a call of JobService or PersistentResourceService takes, by its name and its request, a message of protobuf."""
+    """Yield the permissions that a call of Vertex AI takes, by its name and its request, a message of protobuf."""
+    if name in _VIZIER:
+        permission, field = _VIZIER[name]
+        yield Ask(f"aiplatform.{permission}", getattr(request, field))
+        return
     found = _CALL.fullmatch(name)
     if found is None:
         return

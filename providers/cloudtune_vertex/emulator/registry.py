@@ -1,6 +1,5 @@
 """All custom jobs and tuning jobs: made, found, listed, cancelled and deleted."""
 
-import base64
 import re
 import threading
 import time
@@ -10,16 +9,15 @@ from typing import Any
 from cloudtune_vertex.emulator.custom_jobs import TERMINAL, CustomJob
 from cloudtune_vertex.emulator.errors import Refused, not_found
 from cloudtune_vertex.emulator.model import Message, plain
+from cloudtune_vertex.emulator.paging import page_of
 from cloudtune_vertex.emulator.queries import BadQuery, compiled
 from cloudtune_vertex.emulator.resources import Resources
 from cloudtune_vertex.emulator.rules import check
-from cloudtune_vertex.emulator.searching import Search
+from cloudtune_vertex.emulator.searching import search_of
 from cloudtune_vertex.emulator.tuning import TuningJob
 from cloudtune_vertex.emulator.worker import Workshop
 
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")
-_PAGE = 100
-"""Most jobs of a page, and how many it has where no page_size is given."""
 
 Job = CustomJob | TuningJob
 
@@ -73,7 +71,7 @@ class Jobs:
 
     def _tuning_job(self, message: Message, name: str) -> TuningJob:
         folder = self._shop.folder / name.rpartition("/")[2]
-        search = Search(message)
+        search = search_of(message)
         return TuningJob(plain(message), name, search=search, folder=folder, seed=self._seed, create=self._trial)
 
     def _trial(self, tuning: TuningJob, number: int, arguments: Mapping[str, str | float]) -> CustomJob:
@@ -120,7 +118,7 @@ class Jobs:
         Raises:
             Refused: there is none.
         """
-        return self.job(kind, name).message(self._lag)
+        return self.job(kind, name).message(self.lag)
 
     def list(self, kind: str, request: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
         """Return a page of jobs, the newest first, and the token of the next one; "" for none.
@@ -130,18 +128,13 @@ class Jobs:
         """
         try:
             holds = compiled(request.get("filter", ""))
-            begin = int(base64.b64decode(request.get("pageToken", "") or "MA==").decode())
         except BadQuery as error:
             raise Refused("INVALID_ARGUMENT", str(error)) from None
-        except ValueError:
-            raise Refused("INVALID_ARGUMENT", "The page_token is not valid.") from None
         prefix = f"{request['parent']}/{COLLECTIONS[kind]}/"
         with self._lock:
             jobs = [job for name, job in reversed(self._jobs.items()) if name.startswith(prefix) and job.listed]
-        found = [message for message in (job.message(self._lag) for job in jobs) if holds(message)]
-        size = min(int(request.get("pageSize") or _PAGE), _PAGE)
-        more = base64.b64encode(str(begin + size).encode()).decode() if len(found) > begin + size else ""
-        return found[begin : begin + size], more
+        found = [message for message in (job.message(self.lag) for job in jobs) if holds(message)]
+        return page_of(found, request.get("pageSize", 0), request.get("pageToken", ""))
 
     def cancel(self, kind: str, name: str) -> None:
         """Ask a job to end; nothing if it has.
@@ -166,7 +159,8 @@ class Jobs:
             self._jobs.pop(name, None)
 
     @property
-    def _lag(self) -> float:
+    def lag(self) -> float:
+        """Seconds by which answers about jobs and operations lag behind."""
         return self._shop.faults.slow
 
     # What the emulator asks for

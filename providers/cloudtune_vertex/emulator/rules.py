@@ -38,7 +38,46 @@ def check(message: Message, field: str) -> None:
     Raises:
         Refused: lists what is wrong as the service does.
     """
-    found = list(_of_values(message)) or list(_of_job(message))
+    _refuse(list(_of_values(message)) or list(_of_job(message)), field)
+
+
+def check_study(study: Message) -> None:
+    """Refuse a Study, of protobuf, that breaks a rule; see `check`."""
+    _refuse(list(_of_values(study)) or [*_of_display_name(study), *_of_study(study.study_spec)], "study")
+
+
+def check_measurement(measurement: Message, study: Message, *, final: bool) -> None:
+    """Refuse a Measurement that breaks a rule.
+
+    Args:
+        measurement: of protobuf.
+        study: the StudySpec.
+        final: whether it is that of a trial's end, which has a value of every metric.
+
+    Raises:
+        Refused: see `check`.
+    """
+    _refuse([*_of_values(measurement), *_of_measurement(measurement, study, final=final)], "measurement")
+
+
+def _of_measurement(measurement: Message, study: Message, *, final: bool) -> Found:
+    known = [metric.metric_id for metric in study.metrics]
+    told = [metric.metric_id for metric in measurement.metrics]
+    if measurement.step_count < 0:
+        yield "stepCount", f"must not be below 0, but is {measurement.step_count}"
+    for name in told:
+        if name not in known:
+            yield "metrics", f"{name!r} is no metric of the study; its metrics are: {', '.join(known)}"
+        if told.count(name) > 1:
+            yield "metrics", f"{name!r} stands twice"
+    for name in known:
+        if name not in told and final:
+            yield "metrics", f"has no value of {name!r}"
+    if not told:
+        yield "metrics", "must hold a metric"
+
+
+def _refuse(found: Sequence[tuple[str, str]], field: str) -> None:
     if found:
         lines = [f"{number}.Field: {field}.{path}; Message: {said}" for number, (path, said) in enumerate(found, 1)]
         raise Refused("INVALID_ARGUMENT", "List of found errors:\t" + "\t".join(lines))
@@ -53,8 +92,7 @@ def _of_values(message: Message) -> Found:
 
 
 def _of_job(job: Message) -> Found:
-    if not 1 <= len(job.display_name) <= 128:
-        yield "displayName", f"must have 1 to 128 characters, not {len(job.display_name)}"
+    yield from _of_display_name(job)
     yield from _of_labels(job)
     if job.HasField("encryption_spec") and not _KEY.fullmatch(job.encryption_spec.kms_key_name):
         yield (
@@ -71,6 +109,11 @@ def _of_job(job: Message) -> Found:
     if job.max_failed_trial_count < 0:
         yield "maxFailedTrialCount", "must not be below 0"
     yield from _of_spec(job.trial_job_spec, "trialJobSpec")
+
+
+def _of_display_name(message: Message) -> Found:
+    if not 1 <= len(message.display_name) <= 128:
+        yield "displayName", f"must have 1 to 128 characters, not {len(message.display_name)}"
 
 
 def _of_labels(job: Message) -> Found:

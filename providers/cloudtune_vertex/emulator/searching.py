@@ -3,7 +3,7 @@
 The service's (Vertex AI Vizier) are its own: values and their order differ from the service's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -48,9 +48,16 @@ class _Axis:
         told = self.told(value)
         return int(told) if isinstance(self.parameter, Int) else told
 
+    def read(self, value: str | float) -> Scalar:
+        """Return a value as it is inside, from what a client tells."""
+        if isinstance(value, str):
+            return value
+        number = value if self.mirror is None else self.mirror - value
+        return int(number) if isinstance(self.parameter, Int) and number == int(number) else number
 
-class Search:
-    """What a tuning job searches.
+
+def search_of(request: Message) -> "Search":
+    """Return what a tuning job searches.
 
     Args:
         request: the HyperparameterTuningJob, of protobuf, which keeps the service's rules.
@@ -58,9 +65,32 @@ class Search:
     Raises:
         Refused: its parameters make no space.
     """
+    stopping = request.study_spec.study_stopping_config
+    constraint = stopping.maximum_runtime_constraint
+    trials = [request.max_trial_count, stopping.max_num_trials.value]
+    limits = Limits(
+        trials=min(count for count in trials if count),
+        parallel=request.parallel_trial_count,
+        failed=request.max_failed_trial_count or UNCAPPED,
+        time=constraint.max_duration.ToTimedelta() if constraint.HasField("max_duration") else None,
+        no_improvement=stopping.max_num_trials_no_progress.value or None,
+    )
+    return Search(request.study_spec, limits)
 
-    def __init__(self, request: Message) -> None:
-        self._request, self._study = request, request.study_spec
+
+class Search:
+    """What a study searches.
+
+    Args:
+        study: the StudySpec, of protobuf, which keeps the service's rules.
+        limits: of the search.
+
+    Raises:
+        Refused: its parameters make no space.
+    """
+
+    def __init__(self, study: Message, limits: Limits) -> None:
+        self._study, self._limits = study, limits
         self._axes: list[_Axis] = []
         for parameter in self._study.parameters:
             self._add(parameter, None)
@@ -91,6 +121,27 @@ class Search:
         """Return a trial's parameters as its program gets them."""
         return {axis.name: axis.argument(values[axis.key]) for axis in self._axes if axis.key in values}
 
+    def read(self, parameters: Iterable[Message]) -> dict[str, Scalar]:
+        """Return the values of a trial that a client gives, as they are inside.
+
+        Args:
+            parameters: of the trial (Trial.parameters), of protobuf.
+
+        Raises:
+            Refused: the study has no such parameter.
+        """
+        axes = {axis.name: axis for axis in self._axes}
+        found: dict[str, Scalar] = {}
+        for each in parameters:
+            kind = each.value.WhichOneof("kind")
+            if each.parameter_id not in axes or kind not in ("number_value", "string_value"):
+                raise Refused(
+                    "INVALID_ARGUMENT", f"The study has no parameter {each.parameter_id!r} with a value of {kind}."
+                )
+            axis = axes[each.parameter_id]
+            found[axis.key] = axis.read(getattr(each.value, kind))
+        return found
+
     # The job
 
     def _job(self) -> TuningJob:
@@ -103,7 +154,7 @@ class Search:
             space=space,
             strategy=self._strategy(),
             stopping=self._stopping(),
-            limits=self._limits(),
+            limits=self._limits,
         )
 
     def _objectives(self) -> tuple[Objective, ...]:
@@ -140,18 +191,6 @@ class Search:
         if rule == "median_automated_stopping_spec":
             return Median()
         return None if rule is None else Curve()
-
-    def _limits(self) -> Limits:
-        stopping = self._study.study_stopping_config
-        constraint = stopping.maximum_runtime_constraint
-        trials = [self._request.max_trial_count, stopping.max_num_trials.value]
-        return Limits(
-            trials=min(count for count in trials if count),
-            parallel=self._request.parallel_trial_count,
-            failed=self._request.max_failed_trial_count or UNCAPPED,
-            time=constraint.max_duration.ToTimedelta() if constraint.HasField("max_duration") else None,
-            no_improvement=stopping.max_num_trials_no_progress.value or None,
-        )
 
 
 def _axis(declared: Message, key: str, when: dict[str, tuple[Scalar, ...]] | None) -> _Axis:

@@ -1,4 +1,4 @@
-"""Vertex AI on this machine: JobService over gRPC and REST, Cloud Storage and Cloud Logging; jobs really run."""
+"""Vertex AI on this machine: JobService, VizierService and more over gRPC and REST, Cloud Storage and Cloud Logging; jobs really run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from google.auth.external_account_authorized_user import Credentials
 from cloudtune.bundle.tree import tree_of
 from cloudtune.emulation.emulator import Emulator, listen, settings_of
 from cloudtune.emulation.images import Images
-from cloudtune_vertex.emulator.api import RestApi, called
+from cloudtune_vertex.emulator.api import UI, RestApi, called
 from cloudtune_vertex.emulator.buckets import Buckets
 from cloudtune_vertex.emulator.credentials import Tokens
 from cloudtune_vertex.emulator.entries import LogEntries
@@ -23,6 +23,7 @@ from cloudtune_vertex.emulator.registry import Jobs
 from cloudtune_vertex.emulator.resources import Resources
 from cloudtune_vertex.emulator.service import VERSIONS, JobServices
 from cloudtune_vertex.emulator.storage_api import StorageApi
+from cloudtune_vertex.emulator.studies import Studies
 from cloudtune_vertex.emulator.worker import Workshop
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
@@ -104,8 +105,8 @@ class VertexEmulator(Emulator[Faults]):
         listen(self._http.start)
         self._tokens.write(self._credentials_file, self._http.url)
         self._jobs = Jobs(self._workshop(), self._seed)
-        services = JobServices(self._jobs, self.authority)
-        for version in VERSIONS:
+        services = JobServices(self._jobs, Studies(self._seed), self.authority)
+        for version in (*VERSIONS, UI):
             self._http.mount(f"/{version}/", RestApi(services), called)
         self._grpc = GrpcServer(services, admits=self._tokens.admits, faults=self.faults, served=self._count)
         self._grpc.start()

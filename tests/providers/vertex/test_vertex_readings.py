@@ -28,7 +28,7 @@ if LATE:
     from cloudtune_vertex.emulator.errors import Refused
     from cloudtune_vertex.emulator.model import plain, read
     from cloudtune_vertex.emulator.rules import check
-    from cloudtune_vertex.emulator.searching import Search
+    from cloudtune_vertex.emulator.searching import search_of
 
 
 def message_of(data: dict[str, Any]) -> Any:
@@ -64,7 +64,7 @@ def agree(ours: TuningJob, data: dict[str, Any]) -> None:
     """Fail unless the emulator takes the request for what the provider does."""
     message = message_of(data)
     check(message, "hyperparameter_tuning_job")
-    theirs = Search(message).job
+    theirs = search_of(message).job
     scales = "UNIT_REVERSE_LOG_SCALE" not in str(data)  # which a spec can say of some ranges alone
     assert parameters(ours, scales=scales) == parameters(theirs, scales=scales)
     metrics = data["studySpec"]["metrics"]
@@ -90,7 +90,7 @@ def agree(ours: TuningJob, data: dict[str, Any]) -> None:
 def test_a_request_is_read_alike_by_both(data: dict[str, Any]) -> None:
     if all("safetyConfig" in each for each in data["studySpec"]["metrics"]):
         with pytest.raises(Refused, match="objective"):
-            Search(message_of(data))
+            search_of(message_of(data))
     else:
         agree(parse(data), data)
 
@@ -167,4 +167,4 @@ def test_a_damaged_request_is_read_or_refused(seed: int) -> None:
         message = v1.HyperparameterTuningJob.pb()()
         read(damaged(REQUEST, random.Random(seed)), message)
         check(message, "hyperparameter_tuning_job")
-        assert Search(message).job.space
+        assert search_of(message).job.space
