@@ -33,6 +33,12 @@ import cloudtune.trial as t
 good = ["val_score=1", "10% score=0.5\\r90% \\x1b[1mScore\\x1b[0m: \\x1b[32m0.25\\x1b[0m"]
 print("\\n".join(good if t.number() == 0 else ["val_score=0.5", "score=12.75ms"]))
 """
+SEEDED = """
+import os, sys
+import cloudtune.trial as t
+assert sys.argv[1] == os.environ["CLOUDTUNE_SEED"]
+t.report(score=int(t.params()["x"] * 10) + int(sys.argv[1]) / 100)
+"""
 SLOW = "import time, cloudtune.trial as t\ntime.sleep(0.4)\nt.report(score=t.params()['x'])\n"
 
 Submit = Callable[[TuningJob], Run]
@@ -139,6 +145,26 @@ class CloudRuns(ABC):
             assert [trial.parameters for trial in run.trials()] == [trial.parameters for trial in here.trials()]
             assert run.best is not None
             assert (run.best.number, run.best.metrics) == (here.best.number, here.best.metrics)
+
+    @pytest.mark.complete
+    def test_the_best_is_confirmed_by_other_seeds_as_on_this_machine(self, submit: Submit, tmp_path: Path) -> None:
+        command, limits = {"command": "python train.py {seed}"}, {"trials": 10, "parallel": 2}
+        job = job_of(tmp_path, SEEDED, trial=command, confirm=2, limits=limits)
+        here = api.submit(job, "local", project=tmp_path, base=tmp_path)
+        here.wait()
+        run = submit(job)
+        assert run.wait() is RunState.COMPLETED, run.events()
+        repeats = [trial for trial in run.trials() if trial.repeat_of is not None]
+        assert [trial.number for trial in repeats] == [4, 5, 6, 7, 8, 9]
+        assert [round(trial.metrics["score"] * 100) % 100 for trial in repeats] == [4, 5, 6, 7, 8, 9], (
+            "seeds of their own"
+        )
+        assert len(run.confirmed) == 3
+        assert run.confirmed == here.confirmed
+        assert run.best is not None
+        assert here.best is not None
+        assert (run.best.number, run.best.parameters) == (here.best.number, here.best.parameters)
+        assert any("confirmed: the best is trial" in str(event) for event in run.events()), run.events()
 
     @pytest.mark.parametrize("mode", ["managed", "driven"])
     def test_what_is_printed_is_read_as_on_this_machine(self, mode: str, submit: Submit, tmp_path: Path) -> None:
