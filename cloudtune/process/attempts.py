@@ -103,6 +103,15 @@ def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
         ``ended``: the outcome as the keeper answers it (or `LOST`), and ``files``: [].
     """
     alive, ending = watched(files), ending_of(files)  # before reading: what it wrote is there when it has ended
+    news, is_all = unread(files, log, reports)
+    if (alive and ending is None) or not is_all:
+        return news
+    signal_attempt(files, signal.SIGKILL)  # what its keeper left
+    return {**news, "ended": dict(ending or LOST), "files": []}
+
+
+def unread(files: TrialFiles, log: int, reports: int) -> tuple[dict[str, Any], bool]:
+    """Return the news of `news_of` without the end, and whether there is no more to read."""
     reader = LogReader(files.log, files.log_size)
     reader.offset = log
     piece = reader.read()
@@ -110,10 +119,7 @@ def news_of(files: TrialFiles, log: int, reports: int) -> dict[str, Any]:
     news: dict[str, Any] = {"log": piece.data, "lines": _read(files.reports, reports)}
     if piece.start > log:
         news["left_out_until"] = piece.start
-    if (alive and ending is None) or piece.end > piece.stop or len(news["lines"]) == CHUNK:
-        return news
-    signal_attempt(files, signal.SIGKILL)  # what its keeper left
-    return {**news, "ended": dict(ending or LOST), "files": []}
+    return news, piece.end == piece.stop and len(news["lines"]) < CHUNK
 
 
 def _read(path: str, offset: int) -> bytes:

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 from cloudtune.bundle.package import unpack_inside
 from cloudtune.errors import ProviderError
@@ -47,6 +47,9 @@ class Machine(ABC):
         seen: when the last successful script began, in seconds of `time.monotonic`.
         next_try: when a machine that is not up is tried again, in seconds of `time.monotonic`.
     """
+
+    agent: ClassVar[str] = "cloudtune.process.agent"
+    """The module that answers calls there, as this one does: a list of calls from standard input, a list of answers."""
 
     def __init__(self, name: str, folder: str, python: str, files: Path) -> None:
         self.name, self._folder, self._python, self._files = name, shlex.quote(folder), python, files
@@ -95,7 +98,7 @@ class Machine(ABC):
         with tempfile.TemporaryFile() as given:
             given.write(json.dumps(calls).encode())
             given.seek(0)
-            script = self._inside(f"PYTHONPATH={path} exec {self._python} -m cloudtune.process.agent")
+            script = self._inside(f"PYTHONPATH={path} exec {self._python} -m {self.agent}")
             with self._run(script, given) as answers:
                 lines = answers.read().splitlines()  # a login may print something before
         try:

@@ -69,7 +69,7 @@ class Mirror:
         if "reports" not in news:
             self._tail = self._tail or Tail(number, attempt, self.files, self._patterns)
             reports += self._tail.new(last=self.ended is not None)
-        if _size(self.files.log) > self.files.log_size:
+        if "log" in news and _size(self.files.log) > self.files.log_size:  # else who writes it trims it
             trim_log(self.files.log, self.files.log_size)
         return reports
 

@@ -61,7 +61,7 @@ OF_PROVIDERS = (
 )  # fmt: skip
 OPTIONAL = sorted({*extras._EXTRAS, *OF_PROVIDERS} - {"joblib"})
 CLOUDS = ("sagemaker", "vertex", "azureml")
-WORKS = [["plan", "job.yaml", "--on", on] for on in (*CLOUDS, "local", "ray", "local,vertex")]
+WORKS = [["plan", "job.yaml", "--on", on] for on in (*CLOUDS, "local", "ray", "slurm", "local,vertex")]
 WORKS += [["plan", "job.yaml", "--on", on, "--json"] for on in CLOUDS]
 WORKS += [["export", "job.yaml", "--to", on] for on in CLOUDS]
 WORKS += [["import", f"{on}.request", "--from", on] for on in CLOUDS]

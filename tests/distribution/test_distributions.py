@@ -87,7 +87,15 @@ def test_plans_of_every_provider_work_from_the_wheel_without_an_sdk(built: Built
     python = _environment(tmp_path / "venv", built.wheel)
     code = f"{BLOCKED}\nimport runpy\nrunpy.run_path({str(SMOKE)!r}, run_name='__main__')"
     *planned, place = _run(str(python), "-P", "-c", code, cwd=tmp_path).splitlines()
-    assert {line.partition(":")[0] for line in planned} >= {"azureml", "local", "mixed", "ray", "sagemaker", "vertex"}
+    assert {line.partition(":")[0] for line in planned} >= {
+        "azureml",
+        "local",
+        "mixed",
+        "ray",
+        "sagemaker",
+        "slurm",
+        "vertex",
+    }
     assert place.startswith(str(tmp_path)), "the installed wheel is meant, not the folder of the sources"
 
 

@@ -14,7 +14,7 @@ from cloudtune.planning.plan import Support
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.regex_check import findings
 
-PROVIDERS = ("local", "ray", "sagemaker", "vertex", "azureml")
+PROVIDERS = ("local", "ray", "slurm", "sagemaker", "vertex", "azureml")
 MANY = 2000 if "--complete" in sys.argv else 60
 
 

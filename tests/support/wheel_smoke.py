@@ -24,7 +24,7 @@ JOB = {
     "limits": {"trials": 4, "parallel": 2},
     "identity": {"sagemaker": "arn:aws:iam::123456789012:role/r"},
 }
-OURS = {"azureml", "local", "mixed", "ray", "sagemaker", "vertex"}
+OURS = {"azureml", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"}
 SDKS = ("boto3", "botocore", "google.cloud", "azure", "ray")
 
 

@@ -1,0 +1,135 @@
+"""Answer a driver's calls on the login node: ``python -m cloudtune_slurm.agent``, in the run's folder.
+
+Reads a list of calls from standard input and prints a list of answers, both as JSON. Imports the standard library alone.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+from cloudtune.process.attempts import LOST, ending_of, unread
+from cloudtune.process.setting import TrialFiles
+from cloudtune_slurm import commands
+from cloudtune_slurm.claims import NOBODY, claim, starts_of
+from cloudtune_slurm.task import files_of
+
+BATCHES = "batches"
+"""The folder with the orders of each batch and what its tasks print before and after their trials."""
+
+RUNS, ENDED, GIVEN_UP = range(3)
+"""What the driver knows of a task: that it runs or waits, that it has ended, and that its files are not waited for any longer."""
+
+
+def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Do what a driver asks, all of it in one call, and return what it wants to know.
+
+    Args:
+        root: the run's folder.
+        request: all of it optional: ``submit``: a batch (``name``, ``options``, ``script``, ``content``); ``revoke``:
+            [number, attempt] of attempts that are not to begin; ``cancel``: tasks, as scancel takes them; ``active``:
+            the name of the jobs whose tasks to list; ``ended``: ids of jobs to list, ended or not; ``shared``: what
+            `files_of` needs; ``tasks``: the attempts to read, as `_news` takes them; ``direct``: whether the driver
+            reads their files itself.
+
+    Returns:
+        ``submitted``: the job's id; ``revoked``: whether each attempt will not begin; ``active`` and ``ended``: rows;
+        ``tasks``: the news of each. Where a command failed, ``refused``: its name in the request, the message, and
+        whether it may succeed later; the rest is done all the same.
+    """
+    answers: dict[str, Any] = {}
+    actions: dict[str, Callable[[Any], Any]] = {
+        "submit": lambda batch: _submit(root, batch),
+        "cancel": commands.cancel,
+        "active": lambda name: [astuple(row) for row in commands.active(name)],
+        "ended": lambda jobs: [astuple(row) for row in commands.ended(jobs)],
+    }
+    shared = request.get("shared", {})
+    if "revoke" in request:
+        answers["revoked"] = [_revoke(files_of(root, shared, *each)) for each in request["revoke"]]
+    for name, action in actions.items():
+        if name in request:
+            try:
+                answers[name] = action(request[name])
+            except commands.SlurmError as error:
+                answers["refused"] = [*answers.get("refused", ()), [name, str(error), error.passing]]
+    answers["tasks"] = [
+        _news(root, shared, task, direct=request.get("direct", False)) for task in request.get("tasks", ())
+    ]
+    return answers
+
+
+def _submit(root: Path, batch: Mapping[str, Any]) -> str:
+    folder = root / BATCHES
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{batch['name']}.json"
+    if not path.exists():
+        fresh = path.with_suffix(".new")
+        fresh.touch(mode=0o600)  # it may hold secrets
+        fresh.write_text(json.dumps(batch["content"]), "utf-8")
+        fresh.rename(path)
+    return commands.submit(batch["options"], batch["script"])
+
+
+def _revoke(files: TrialFiles) -> bool:
+    """Return whether no task begins an attempt: none has begun it yet, and none will."""
+    starts = starts_of(files)
+    return (starts and starts[0]["task"] == NOBODY) or claim(files, NOBODY)
+
+
+def _news(root: Path, shared: Mapping[str, Any], task: Mapping[str, Any], *, direct: bool) -> dict[str, Any]:
+    """Return what a task has written since the last call, for `Mirror.take`.
+
+    Args:
+        root: the run's folder.
+        shared: see `files_of`.
+        task: ``number`` and ``attempt``; ``known`` bytes of the log and of the reports; what is known of ``state``:
+            `RUNS`, `ENDED` or `GIVEN_UP`; the path of what it ``printed`` outside of its trial.
+        direct: whether the log and the reports are not asked for.
+    """
+    files = files_of(root, shared, task["number"], task["attempt"])
+    ending = ending_of(files)  # before reading: what it wrote is there when it has ended
+    if ending is not None and task["state"] == RUNS and not by_itself(ending):
+        ending = None  # Slurm has ended it, and may start it again
+    news, is_all = ({}, True) if direct else unread(files, *task["known"])
+    found = {name: part.decode("latin-1") if isinstance(part, bytes) else part for name, part in news.items()}
+    found["starts"] = starts_of(files)
+    if not is_all or (ending is None and task["state"] != GIVEN_UP):
+        return found
+    if ending is None:
+        found["printed"] = _last_line(root / task["printed"])
+    found["left"] = [name for name in ("checkpoint", "output") if any(Path(getattr(files, name)).glob("*"))]
+    return {**found, "ended": dict(ending or LOST), "files": []}
+
+
+def by_itself(ending: Mapping[str, Any]) -> bool:
+    """Return whether a trial ended by itself or at its own limits, and not by a signal, which may be Slurm's."""
+    if ending["why"] == "stopped":
+        return False
+    return (
+        ending["why"] != "" or ending["status"] is None or not _by_signal(os.waitstatus_to_exitcode(ending["status"]))
+    )
+
+
+def _by_signal(code: int) -> bool:
+    return code < 0 or code in (128 + 9, 128 + 15)  # a shell adds 128 to the signal that ended its command
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]
+
+
+def main(calls: Sequence[Mapping[str, Any]]) -> None:
+    """Print the answers to calls about the run in the working folder."""
+    print(json.dumps([call(Path.cwd(), request) for request in calls]))
+
+
+if __name__ == "__main__":
+    main(json.load(sys.stdin))

@@ -1,0 +1,122 @@
+"""Batches: arrays of trials that are submitted together, as sbatch and their tasks get them."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloudtune.process.setting import Setting
+from cloudtune.spec.sources import heard
+from cloudtune.store.records import Trial
+from cloudtune.trial.commands import compile_command
+from cloudtune.trial.hearing import variables
+from cloudtune_slurm.agent import BATCHES
+
+MOST = 1000
+"""Most tasks of one array: one less than Slurm's own default of MaxArraySize."""
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """The data from which the batches of one run are made.
+
+    Attributes:
+        setting: of all trials, with paths of this machine.
+        request: of the plan; see `cloudtune_slurm.translate.translate`.
+        name: of the run's jobs in Slurm.
+        environment: the values of the job's variables.
+        data: the places of the inputs on the nodes by variable; relative ones are below the run's folder there.
+        work: the folder that trials start in; None for the run's source there.
+        outputs: the folder below which trials leave outputs on the nodes; None for the run's own there.
+        python: the interpreter on the nodes.
+    """
+
+    setting: Setting
+    request: Mapping[str, Any]
+    name: str
+    environment: Mapping[str, str]
+    data: Mapping[str, str]
+    work: str | None
+    outputs: str | None
+    python: str
+
+    @property
+    def shared(self) -> dict[str, Any]:
+        """What names the files of attempts; see `cloudtune_slurm.task.files_of`."""
+        return {"outputs": self.outputs, "log_size": self.setting.log_size}
+
+    def batch(self, name: str, root: Path, trials: Sequence[Trial]) -> dict[str, Any]:
+        """Return a batch for `cloudtune_slurm.agent.call`; the order of its trials is that of its tasks.
+
+        Args:
+            name: of the batch, unique in its run.
+            root: the run's folder on the cluster.
+            trials: in their present attempts.
+        """
+        most = self.setting.job.limits.parallel
+        return {
+            "name": name,
+            "options": [
+                f"--job-name={self.name}",
+                f"--comment={name}",
+                f"--array=0-{len(trials) - 1}%{most}",
+                f"--chdir={root}",
+                f"--output={root}/{printed(name, '%a')}",
+                "--open-mode=append",
+                *self.request["sbatch"],
+            ],
+            "script": self._script(name, root),
+            "content": {"shared": self._content(root), "orders": [self._order(trial) for trial in trials]},
+        }
+
+    def _script(self, name: str, root: Path) -> str:
+        prologue = self.request["settings"]["prologue"]
+        lib = shlex.quote(str(root / "lib"))
+        return "\n".join(
+            [
+                "#!/bin/bash -l" if prologue else "#!/bin/sh",  # modules and conda are functions of a login shell
+                *(["set -e", prologue, "set +e"] if prologue else []),
+                f"export PYTHONPATH={lib}${{PYTHONPATH:+:$PYTHONPATH}}",
+                f"exec {self.python} -m cloudtune_slurm.task {shlex.quote(f'{root}/{BATCHES}/{name}.json')}",
+                "",
+            ]
+        )
+
+    def _content(self, root: Path) -> dict[str, Any]:
+        setting = self.setting
+        return {
+            **self.shared,
+            "run": setting.run_id,
+            "work": self.work or str(root / "source"),
+            "data": {variable: str(root / place) for variable, place in self.data.items()},
+            "environment": {**self.environment, **variables(heard(setting.job))},
+            "prologue": bool(self.request["settings"]["prologue"]),
+            "cpus": setting.job.compute.cpus,
+            "seconds": setting.seconds,
+            "grace": setting.grace,
+        }
+
+    def _order(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "number": trial.number,
+            "attempt": trial.attempt,
+            "parameters": trial.parameters,
+            "argv": [*self._prefix(), *self._argv(trial)],
+        }
+
+    def _prefix(self) -> list[str]:
+        image = str(self.request["image"] or "")
+        return [word.replace("{image}", image) for word in shlex.split(self.request["settings"]["container"])]
+
+    def _argv(self, trial: Trial) -> list[str]:
+        job = self.setting.job
+        if job.trial.command is not None:
+            return compile_command(job.trial.command, list(job.space))(trial.parameters, trial.number)
+        python = "python3" if self._prefix() else ""  # "": that of the node
+        return [python, "-m", "cloudtune.trial", "--function", str(job.trial.function), "--metric", self.setting.metric]
+
+
+def printed(batch: str, index: object) -> str:
+    """Return the path, below the run's folder, of what a task prints outside of its trial."""
+    return f"{BATCHES}/{batch}-{index}.out"

@@ -1,0 +1,95 @@
+"""Slurm's own commands, as they are called on the login node. Imports the standard library alone."""
+
+import re
+import subprocess
+from collections.abc import Sequence
+
+from cloudtune_slurm.states import FORMAT, Row, rows
+
+TIMEOUT = 120.0
+"""Seconds that a command may take: it waits for a controller that starts, MessageTimeout at a time."""
+
+_FOR_NOW = re.compile(
+    r"contact slurm controller|connection refused|timed out|temporarily|try again|slurm backup controller|MaxSubmit|"
+    r"job submit limit|zero bytes were transmitted|communication|munge|authentication",
+    re.IGNORECASE,
+)
+"""What Slurm says where the same call may succeed later."""
+
+
+class SlurmError(Exception):
+    """A command of Slurm failed.
+
+    Attributes:
+        passing: whether the same command may succeed later.
+        missing: whether there is no such command.
+    """
+
+    def __init__(self, message: str, *, passing: bool, missing: bool = False) -> None:
+        super().__init__(message)
+        self.passing, self.missing = passing, missing
+
+
+def call(words: Sequence[str], given: str = "") -> str:
+    """Return what a command prints.
+
+    Raises:
+        SlurmError: it failed, or did not end in time.
+    """
+    try:
+        done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    except FileNotFoundError:
+        message = f"there is no program {words[0]} here: this is no login node of a Slurm cluster"
+        raise SlurmError(message, passing=False, missing=True) from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{words[0]} did not answer within {TIMEOUT:.0f} s", passing=True) from None
+    if done.returncode:
+        said = [line.split("error: ")[-1].strip() for line in done.stderr.splitlines() if line.strip()]
+        raise SlurmError(
+            ": ".join(said) or f"{words[0]} ended with code {done.returncode}",
+            passing=bool(_FOR_NOW.search(done.stderr)),
+        )
+    return done.stdout
+
+
+def submit(options: Sequence[str], script: str) -> str:
+    """Submit a script and return the id of its job; see `call` for errors."""
+    return call(["sbatch", "--parsable", *options], script).strip().splitlines()[-1].partition(";")[0]
+
+
+def active(name: str) -> list[Row]:
+    """Return the tasks of the jobs of a name that have not ended; see `call` for errors."""
+    return rows(call(["squeue", "--noheader", "--array", f"--name={name}", f"--format={FORMAT}"]))
+
+
+def ended(jobs: Sequence[str]) -> list[Row]:
+    """Return the tasks of jobs, ended or not, as far as the controller or the accounting knows them; see `call` for errors."""
+    if not jobs:
+        return []
+    known = _known(
+        ["squeue", "--noheader", "--array", "--states=all", f"--jobs={','.join(jobs)}", f"--format={FORMAT}"]
+    )
+    rest = sorted(set(jobs) - {row.job for row in known})  # the controller forgets them after MinJobAge
+    if rest:
+        known += _known(
+            ["sacct", "--noheader", "--parsable2", "--allocations", f"--jobs={','.join(rest)}", "--format=JobID,State"]
+        )
+    return known
+
+
+def _known(words: Sequence[str]) -> list[Row]:
+    try:
+        return rows(call(words))
+    except SlurmError as error:
+        if error.passing:
+            raise
+        return []  # all of them are purged, or there is no accounting
+
+
+def cancel(tasks: Sequence[str]) -> None:
+    """Cancel tasks, or all jobs of ``--name=…``; those that have ended do not matter; see `call` for errors."""
+    try:
+        call(["scancel", "--quiet", *tasks])
+    except SlurmError as error:
+        if error.passing or error.missing:
+            raise

@@ -1,0 +1,219 @@
+"""What the driver knows of Slurm's queue: batches on their way to it, and the states of all tasks, asked for together."""
+
+import contextlib
+import time
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from cloudtune.driver.launcher import Remark
+from cloudtune.errors import ProviderError
+from cloudtune_slurm.site import Site
+from cloudtune_slurm.states import Row, waiting
+from cloudtune_slurm.tasks import Batch, Task
+
+SOON = 2.0
+"""Seconds after a submission until Slurm is asked about it."""
+
+_AGAIN = 5.0
+"""Seconds until a command is tried again that Slurm could not answer."""
+
+
+class Queue:
+    """The queue of the jobs of one run.
+
+    Args:
+        site: the cluster.
+        name: of the run's jobs.
+        interval: seconds between two questions to the controller.
+        patience: seconds for which a cluster that does not answer is waited for.
+    """
+
+    def __init__(self, site: Site, name: str, interval: float, patience: float) -> None:
+        self._site, self._name, self._interval, self._patience = site, name, interval, patience
+        self._batches: dict[str, Batch] = {}
+        self._to_submit: list[Batch] = []
+        self._rows: dict[tuple[str, int], Row] | None = None
+        self._next_look = self._next_try = 0.0
+        self._trouble: tuple[float, str] | None = None
+        self._remarks: list[str] = []
+        self._waits_for = ""
+
+    # An answer that does not come
+
+    @contextlib.contextmanager
+    def tolerated(self) -> Iterator[None]:
+        """Suppress an error of the site within the context, for as long as its patience lasts; note the first.
+
+        Raises:
+            ProviderError: it cannot be reached for too long.
+        """
+        try:
+            yield
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            self._no_answer(str(error))
+        else:
+            self._trouble = self._trouble if self._trouble and self._trouble[1].startswith("Slurm") else None
+
+    def _no_answer(self, why: str) -> None:
+        now = time.monotonic()
+        if self._trouble is None:
+            self._trouble = (now, why)
+            self._remarks.append(f"{why}; it is waited for")
+        self._next_try = now + _AGAIN
+        if now - self._trouble[0] > self._patience:
+            raise ProviderError(f"{why}, and has not for {self._patience:.0f} s", retryable=True)
+
+    def _ask(self, **request: Any) -> dict[str, Any] | None:
+        """Return the answers to what is asked of Slurm; None where there is none, which may have been carried out.
+
+        Raises:
+            ProviderError: Slurm refuses for good, but for a submission; or it has not answered for too long.
+        """
+        try:
+            answer = self._site.call(request)
+        except ProviderError as error:
+            if not error.retryable:
+                raise
+            self._no_answer(str(error))
+            return None
+        for asked, why, passing in answer.get("refused", ()):
+            if passing:
+                self._no_answer(f"Slurm does not answer ({why})")
+                return None
+            if asked != "submit":
+                raise ProviderError(f"{asked}: {why}")
+            answer["wrong"] = why
+        if self._trouble is not None:
+            self._trouble = None
+            self._remarks.append("Slurm answers again")
+        return answer
+
+    # Submissions
+
+    def batch(self, name: str) -> Batch:
+        """Return a batch of an earlier driver."""
+        found = self._batches.setdefault(name, Batch(name, tried=True))
+        found.job = found.job or next((row.job for (batch, _), row in self._known().items() if batch == name), "")
+        return found
+
+    def knows(self, batch: str, index: int) -> bool:
+        """Return whether Slurm has a task of a batch that has not ended; asks it once."""
+        return (batch, index) in self._known()
+
+    def _known(self) -> dict[tuple[str, int], Row]:
+        while self._rows is None:
+            answer = self._ask(active=self._name)
+            if answer is None:
+                time.sleep(1.0)
+            else:
+                self._rows = _by_task(Row(*row) for row in answer["active"])
+        return self._rows
+
+    def add(self, batch: Batch) -> None:
+        """Let a batch be submitted next."""
+        self._batches[batch.name] = batch
+        self._to_submit.append(batch)
+        self._next_try = 0.0
+
+    def submit(self) -> dict[str, str]:
+        """Submit the batches that have not been; return why Slurm refuses batches for good, by their names."""
+        refused: dict[str, str] = {}
+        while self._to_submit and time.monotonic() >= self._next_try:
+            batch = self._to_submit[0]
+            if batch.tried and self._arrived(batch) is not False:
+                if batch.job:
+                    self._to_submit.pop(0)
+                continue
+            batch.tried = True
+            answer = self._ask(submit=batch.content)
+            if answer is None:
+                continue
+            self._to_submit.pop(0)
+            batch.content, batch.job = None, answer.get("submit", "")
+            if "wrong" in answer:
+                refused[batch.name] = answer["wrong"]
+            self._next_look = min(self._next_look, time.monotonic() + SOON)
+        return refused
+
+    def _arrived(self, batch: Batch) -> bool | None:
+        """Find the job of a submission without an answer by its name; return None if Slurm does not answer again."""
+        answer = self._ask(active=self._name)
+        if answer is None:
+            return None
+        batch.job = next((row.job for row in (Row(*each) for each in answer["active"]) if row.batch == batch.name), "")
+        return bool(batch.job)
+
+    # States
+
+    def look(self, tasks: Collection[Task]) -> None:
+        """Ask Slurm for the states of all tasks, if that is due."""
+        asked = [task for task in tasks if task.batch.job or (task.batch.tried and task.batch.content is None)]
+        now = time.monotonic()
+        if not asked or now < max(self._next_look, self._next_try):
+            return
+        answer = self._ask(active=self._name)
+        if answer is None:
+            return
+        self._next_look = time.monotonic() + self._interval
+        rows = self._rows = _by_task(Row(*row) for row in answer["active"])
+        missing = [task for task in asked if (task.batch.name, task.index) not in rows]
+        for task in asked:
+            row = rows.get((task.batch.name, task.index))
+            if row is not None:
+                task.row, task.gone = row, None
+                task.batch.job = task.batch.job or row.job
+        self._look_up([task for task in missing if task.gone is None])
+
+    def _look_up(self, missing: Collection[Task]) -> None:
+        """Ask how tasks have ended that Slurm no longer lists."""
+        jobs = sorted({task.slurm_name.partition("_")[0] for task in missing} - {""})
+        answer = self._ask(ended=jobs) if missing else None
+        if answer is None:
+            return
+        rows = {f"{row.job}_{row.index}": row for row in (Row(*each) for each in answer["ended"])}
+        for task in missing:
+            row = rows.get(task.slurm_name)
+            if row is None or row.ended:
+                task.row, task.gone = row, time.monotonic()
+
+    def cancel(self, tasks: Collection[Task]) -> bool:
+        """Cancel tasks; return whether Slurm took it."""
+        names = [task.slurm_name for task in tasks if task.slurm_name]
+        if names and (time.monotonic() < self._next_try or self._ask(cancel=names) is None):
+            return False
+        for task in tasks:
+            task.cancelled = bool(task.slurm_name) or task.batch.content is not None
+        self._next_look = min(self._next_look, time.monotonic() + SOON)
+        return True
+
+    # What the user is told
+
+    def remarks(self, tasks: Collection[Task]) -> Iterator[Remark]:
+        """Yield what is new about the queue, as remarks on the first trial that it concerns."""
+        waits = [
+            task for task in tasks if task.row is not None and task.row.waits and not task.starts and task.gone is None
+        ]
+        spoken = next((task for task in waits if waiting(task.row.reason if task.row else "")), None)
+        if spoken is not None and spoken.row is not None and spoken.row.reason != self._waits_for:
+            self._waits_for = spoken.row.reason
+            others = f", as do {len(waits) - 1} others" if len(waits) > 1 else ""
+            text = f"waits in Slurm's queue {waiting(spoken.row.reason)}{others}"
+            yield Remark(spoken.number, spoken.attempt, text)
+        elif not waits:
+            self._waits_for = ""
+        first = next(iter(tasks), None)
+        if first is not None:
+            said, self._remarks = self._remarks, []
+            yield from (Remark(first.number, first.attempt, text) for text in said)
+
+
+def _by_task(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
+    """Return rows by batch and index; of a batch that arrived twice, the task that runs."""
+    found: dict[tuple[str, int], Row] = {}
+    for row in rows:
+        known = found.get((row.batch, row.index))
+        if known is None or known.waits:
+            found[row.batch, row.index] = row
+    return found

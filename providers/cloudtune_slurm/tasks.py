@@ -1,0 +1,105 @@
+"""Tasks and batches as their driver knows them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudtune.process.mirror import Mirror
+from cloudtune_slurm.agent import ENDED, GIVEN_UP, RUNS
+from cloudtune_slurm.batches import printed
+from cloudtune_slurm.states import Row
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """An array.
+
+    Attributes:
+        name: by which its job is found.
+        content: what is submitted; None once it was, or by an earlier driver.
+        job: its id in Slurm; "" while that is not known.
+        tried: whether it was submitted, or an attempt to do so may have succeeded.
+    """
+
+    name: str
+    content: Mapping[str, Any] | None = None
+    job: str = ""
+    tried: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """An attempt that was given to Slurm, or is about to be.
+
+    Attributes:
+        mirror: its files on this machine.
+        batch: the array.
+        index: of its task in it.
+        row: what Slurm said of it last; None before.
+        starts: when and where it began; see `cloudtune_slurm.claims.starts_of`.
+        gone: when Slurm first said that it has ended or does not know it, in seconds of `time.monotonic`; None before.
+        stopping: whether it is to end.
+        cancelled: whether Slurm was told so.
+    """
+
+    mirror: Mirror
+    batch: Batch
+    index: int
+    row: Row | None = None
+    starts: Sequence[Mapping[str, Any]] = ()
+    gone: float | None = None
+    stopping: bool = False
+    cancelled: bool = False
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def number(self) -> int:
+        """The number of the trial."""
+        return self.mirror.trial.number
+
+    @property
+    def attempt(self) -> int:
+        """Which start of the trial."""
+        return self.mirror.trial.attempt
+
+    @property
+    def final(self) -> str:
+        """The state that its task has ended in; "" before, or if Slurm does not know it."""
+        return self.row.state if self.gone is not None and self.row is not None and self.row.ended else ""
+
+    @property
+    def reason(self) -> str:
+        """Why it waits; "" if it does not."""
+        return self.row.reason.split(",")[0] if self.row is not None and self.row.waits else ""
+
+    @property
+    def slurm_name(self) -> str:
+        """The name of the task in Slurm, ``123_4``; "" while that is not known."""
+        if self.starts:
+            return str(self.starts[0]["task"])
+        return f"{self.batch.job}_{self.index}" if self.batch.job else ""
+
+    def seconds(self) -> float:
+        """Return the seconds for which it has run, in all its starts."""
+        until = [start.get("ended") for start in self.starts]
+        begun: list[float] = [start["started"] for start in self.starts]
+        ends = [end or following for end, following in zip(until, [*begun[1:], time.time()], strict=True)]
+        return sum(max(0.0, end - start) for start, end in zip(begun, ends, strict=True))
+
+    def question(self, settle: float) -> dict[str, Any]:
+        """Return what the agent has to know to read its files; see `cloudtune_slurm.agent`.
+
+        Args:
+            settle: seconds after its end for which its files are waited for.
+        """
+        state = RUNS
+        if self.gone is not None:
+            state = GIVEN_UP if time.monotonic() - self.gone >= settle else ENDED
+        return {
+            "number": self.number,
+            "attempt": self.attempt,
+            "known": self.mirror.known(),
+            "state": state,
+            "printed": printed(self.batch.name, self.index),
+        }

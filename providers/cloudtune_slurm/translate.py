@@ -1,0 +1,105 @@
+"""Translate a job for a Slurm cluster: the options of sbatch, and what each trial runs."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from cloudtune.planning.plan import Ledger, Machines, Plan, Support
+from cloudtune.provider.driven_plan import driven_request
+from cloudtune.spec.job import TuningJob
+from cloudtune_slurm.placement import Placement, SlurmJob
+from cloudtune_slurm.settings import SlurmSettings
+from cloudtune_slurm.support import SUPPORT
+
+PROVIDER = "slurm"
+
+_PLAIN = ("partition", "account", "qos", "constraint", "reservation", "nodelist", "exclude", "nice")
+"""Options of sbatch with the names of the settings."""
+
+_MARGIN = 180
+"""Seconds of Slurm's limit beyond limits.trial_time: that one ends a trial first, and says so."""
+
+
+def translate(job: TuningJob, settings: SlurmSettings, mounts: Mapping[str, Path] | None = None) -> Plan:
+    """Return the plan for a Slurm cluster: all that the launcher needs to know as plain data, and where each leaf of the job went.
+
+    Args:
+        job: the spec.
+        settings: of the profile.
+        mounts: folders that replace places in the cloud; see `cloudtune.config.mounts`.
+    """
+    ledger = Ledger(PROVIDER)
+    own = _own(ledger, job, settings)
+    shipped = own.data == "shipped" or (own.data is None and bool(settings.host))
+    support = dict(SUPPORT)
+    if shipped:
+        support["data"] = SUPPORT["data.shipped"]
+    if settings.host:
+        support["output"] = SUPPORT["output.brought"]
+    if job.trial.image is not None and "{image}" in own.container:
+        support["trial.image"] = SUPPORT["trial.image.container"]
+        ledger.carry("trial.image", "image")
+    request = driven_request(ledger, job, support, mounts or {})
+    _account_for_compute(ledger, job)
+    request |= {
+        "count": job.compute.count,
+        "cpus": job.compute.cpus,
+        "image": job.trial.model_dump(mode="json")["image"],
+        "settings": {**own.model_dump(mode="json"), "data": "shipped" if shipped else "shared"},
+        "sbatch": list(options(job, own)),
+    }
+    return ledger.close(job, "driven", request, Machines("task of the cluster", count=job.compute.count))
+
+
+def _own(ledger: Ledger, job: TuningJob, settings: SlurmSettings) -> SlurmJob:
+    ledger.carry(PROVIDER, "settings")
+    of_profile = SlurmJob(**settings.model_dump(include=set(Placement.model_fields), exclude_unset=True))
+    try:
+        return of_profile.under(job.native_settings(PROVIDER))
+    except ValidationError as error:
+        for problem in error.errors():
+            path = ".".join([PROVIDER, *(str(part) for part in problem["loc"])])
+            known = ", ".join(SlurmJob.model_fields)
+            message = f"slurm: knows {known}" if problem["type"] == "extra_forbidden" else problem["msg"]
+            ledger.note(path, Support.UNSUPPORTED, message.removeprefix("Value error, "))
+        return of_profile
+
+
+def _account_for_compute(ledger: Ledger, job: TuningJob) -> None:
+    compute = job.compute
+    part = compute.cpus is not None and compute.cpus != int(compute.cpus)
+    ledger.carry_if(not part, "compute.cpus", "cpus", *SUPPORT["compute.cpus.part"])
+    if compute.accelerators is not None and compute.accelerators.count != int(compute.accelerators.count):
+        ledger.note("compute.accelerators.count", *SUPPORT["compute.accelerators.part"])
+
+
+def options(job: TuningJob, placement: Placement) -> list[str]:
+    """Return the options of sbatch for the trials of a job, but for those of a single batch."""
+    said = {name: getattr(placement, name) for name in _PLAIN}
+    found = [f"--{name}={value}" for name, value in said.items() if value is not None]
+    found += [f"--nodes={job.compute.count}", "--ntasks-per-node=1", *_resources(job, placement)]
+    limit = _limit(job, placement)
+    found += [] if limit is None else [f"--time={limit}"]
+    found += [f"--signal=B:{placement.signal}", "--requeue" if placement.requeue else "--no-requeue"]
+    return [*found, *placement.options]
+
+
+def _resources(job: TuningJob, placement: Placement) -> list[str]:
+    compute, gres = job.compute, [placement.gres] if placement.gres else []
+    found = [] if compute.cpus is None else [f"--cpus-per-task={math.ceil(compute.cpus)}"]
+    found += [] if compute.memory is None else [f"--mem={math.ceil(compute.memory / 2**20)}M"]
+    if compute.accelerators is not None:
+        kind = compute.accelerators.type
+        any_kind = kind.lower() in ("gpu", "any")
+        gres.insert(0, f"gpu:{'' if any_kind else f'{kind}:'}{math.ceil(compute.accelerators.count)}")
+    return found + ([f"--gres={','.join(gres)}"] if gres else [])
+
+
+def _limit(job: TuningJob, placement: Placement) -> int | None:
+    """Return Slurm's limit of time in minutes; None for the partition's."""
+    if placement.time is not None:
+        return max(1, math.ceil(placement.time.total_seconds() / 60))
+    limit = job.limits.trial_time
+    return None if limit is None else math.ceil((limit.total_seconds() + _MARGIN) / 60)

@@ -1,0 +1,28 @@
+"""The Slurm provider passes the conformance suite, on a real cluster of four nodes."""
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from shown_elsewhere import ON_A_CLUSTER
+from slurm_clusters import SlurmCluster
+from slurm_runs import write_profile
+
+from cloudtune.testing import ProviderConformance
+
+pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
+
+
+@pytest.mark.complete_are(*ON_A_CLUSTER)
+class TestSlurm(ProviderConformance):
+    quick_to_kill: ClassVar[dict[str, Any]] = {"slurm": {"grace": 0.2}}
+
+    @pytest.fixture
+    def project(self, tmp_path: Path) -> Path:
+        (tmp_path / "src").mkdir()
+        return tmp_path
+
+    @pytest.fixture
+    def on(self, cluster: SlurmCluster, project: Path) -> str:
+        write_profile(project)
+        return "cluster"
