@@ -187,6 +187,9 @@ class JobRunner(TrialOutputs):
             ProviderError: the service cannot be reached, or refuses.
         """
 
+    def close(self) -> None:  # most keep nothing open
+        """End what was opened to follow jobs, such as connections; called once, when the driver ends. The jobs go on."""
+
     @property
     def has_more(self) -> bool:
         """Whether more can be read at once, so that the next poll should come soon."""
@@ -217,12 +220,14 @@ class _Attempt:
         started: seconds since 1970 at which its program started; None before, or where the service has not said.
         ended: its end, once that is known.
         machine: the machine type that its job was made for; "" for that of the plan.
+        waiting: why it waits, as was told last; "" for nothing.
     """
 
     trial: Trial
     started: float | None = None
     ended: Ended | None = None
     machine: str = ""
+    waiting: str = ""
 
 
 class JobLauncher(PollingLauncher):
@@ -329,6 +334,7 @@ class JobLauncher(PollingLauncher):
             self._updates.extend(seen.reports)
             attempt = self._running[seen.place]
             attempt.started = seen.started or attempt.started
+            self._tell_wait(attempt, seen.waiting)
             if seen.state.ended:
                 ended = replace(self._end(attempt.trial, seen), billed=_billed(attempt, seen), machine=attempt.machine)
                 attempt.ended = self._elsewhere(attempt, ended) if seen.unplaced else ended
@@ -337,6 +343,13 @@ class JobLauncher(PollingLauncher):
                 del self._running[place]
                 self._updates.append(attempt.ended)
 
+    def _tell_wait(self, attempt: _Attempt, why: str) -> None:
+        """Remark why an attempt waits, once for each reason: details behind a colon may change often."""
+        kind = why.partition(":")[0]
+        if kind and kind != attempt.waiting:
+            self._updates.append(Remark(attempt.trial.number, attempt.trial.attempt, f"waits: {why}"))
+        attempt.waiting = kind
+
     def _end(self, trial: Trial, seen: TrialSnapshot) -> Ended:
         """Return the end of an attempt; the driver decides whether it ends the trial."""
         if seen.state is TrialState.COMPLETED:
@@ -344,7 +357,7 @@ class JobLauncher(PollingLauncher):
         if seen.too_long:
             return Ended(trial.number, trial.attempt, ran_too_long(self._runner.brief.job))
         failure = seen.reason or NO_REASON
-        return Ended(trial.number, trial.attempt, failure, retry=seen.retry, unplaced=seen.unplaced)
+        return Ended(trial.number, trial.attempt, failure, retry=seen.retry, lost=seen.lost, unplaced=seen.unplaced)
 
     def _elsewhere(self, attempt: _Attempt, ended: Ended) -> Ended:
         """Return the end of an attempt that got no machine: the driver starts it again where another type is to be tried."""
@@ -354,7 +367,8 @@ class JobLauncher(PollingLauncher):
         return replace(ended, lost=True, unplaced=False)
 
     def close(self) -> None:
-        """Do nothing: jobs that still run are the service's, and a resumed driver adopts them."""
+        """Leave jobs that still run to the service: a resumed driver adopts them."""
+        self._runner.close()
 
 
 def _billed(attempt: _Attempt, seen: TrialSnapshot) -> float:

@@ -27,6 +27,8 @@ class TrialSnapshot:
         retry: whether another attempt may succeed.
         unplaced: whether it failed because the service had no room for it.
         billed: seconds that the service bills for each of its machines, once it says; else those from `started` to `ended`.
+        lost: whether it failed because the service took its machine away, which costs no retry.
+        waiting: why it has not started yet, such as the lack of a machine; "" for nothing worth telling.
     """
 
     number: int
@@ -44,6 +46,8 @@ class TrialSnapshot:
     retry: bool = True
     unplaced: bool = False
     billed: float | None = None
+    lost: bool = False
+    waiting: str = ""
 
 
 @dataclass(frozen=True, slots=True)

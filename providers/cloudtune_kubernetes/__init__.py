@@ -1,1 +1,1 @@
-"""Kubernetes: each trial a Job of a cluster, driven by cloudtune, or the whole run an Experiment of Katib."""
+"""The provider of Kubernetes clusters: a Job for each trial."""

@@ -17,6 +17,7 @@ JOB = {
             "sagemaker": "123456789012.dkr.ecr.us-east-1.amazonaws.com/training:1",
             "vertex": "europe-docker.pkg.dev/p/r/training:1",
             "azureml": "azureml:own@latest",
+            "kubernetes": "registry.example.com/training:1",
         },
     },
     "objective": {"metric": "score", "goal": "maximize"},
@@ -24,8 +25,8 @@ JOB = {
     "limits": {"trials": 4, "parallel": 2},
     "identity": {"sagemaker": "arn:aws:iam::123456789012:role/r"},
 }
-OURS = {"azureml", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"}
-SDKS = ("boto3", "botocore", "google.cloud", "azure", "ray")
+OURS = {"azureml", "kubernetes", "local", "mixed", "ray", "sagemaker", "slurm", "vertex"}
+SDKS = ("boto3", "botocore", "google.cloud", "azure", "ray", "kubernetes")
 
 
 def main() -> None:

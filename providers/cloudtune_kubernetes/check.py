@@ -1,0 +1,96 @@
+"""What a run on a cluster needs, and whether it is there."""
+
+from collections.abc import Iterator
+
+from cloudtune.errors import ProviderError
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
+from cloudtune_kubernetes.client import Cluster
+from cloudtune_kubernetes.policy import rules
+from cloudtune_kubernetes.translate import translate
+from cloudtune_kubernetes.words import CLAIM
+
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+
+
+def findings(cluster: Cluster) -> list[Finding]:
+    """Look at the cluster, the namespace, what the user may do there, the volume, and whether a Job of the profile is taken."""
+    found = [Finding.tried("cluster", lambda: _version(cluster))]
+    if not found[0].ok:
+        return found
+    found.append(Finding("namespace", None, cluster.namespace))
+    permitted = list(_permissions(cluster))
+    found += permitted
+    if all(each.ok for each in permitted):
+        found.append(Finding.tried("job", lambda: _dry_run(cluster)))
+    return [*found, *_volume(cluster)]
+
+
+def _version(cluster: Cluster) -> str:
+    said = cluster.call("asking for its version", "GET", "/version")
+    return f"{cluster.host}, Kubernetes {said.get('gitVersion', '?')}"
+
+
+def _permissions(cluster: Cluster) -> Iterator[Finding]:
+    """Yield a finding for each kind of object, with the verbs that are not allowed."""
+    for group, resource, verbs in rules():
+        try:
+            denied = [verb for verb in verbs if not _may(cluster, group, resource, verb)]
+        except ProviderError as error:
+            yield Finding(f"permission: {resource}", ok=False, message=str(error))
+            continue
+        message = (
+            f"may not {', '.join(denied)}; cloudtune check --policy prints the Role"
+            if denied
+            else f"may {', '.join(verbs)}"
+        )
+        yield Finding(f"permission: {resource}", ok=not denied, message=message)
+
+
+def _may(cluster: Cluster, group: str, resource: str, verb: str) -> bool:
+    name, _, part = resource.partition("/")
+    asked = {"namespace": cluster.namespace, "group": group, "resource": name, "subresource": part, "verb": verb}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": asked},
+    }
+    answer = cluster.call("asking what is allowed", "POST", _REVIEWS, body=body)
+    return bool(answer["status"].get("allowed"))
+
+
+def _dry_run(cluster: Cluster) -> str:
+    """Have the cluster judge a Job of the profile, strictly, without making it."""
+    plain = {
+        "name": "check",
+        "trial": {"image": cluster.settings.image or "registry.example.com/image:1"},
+        "objective": {"metric": "score", "goal": "maximize"},
+        "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        "limits": {"trials": 1},
+        "compute": {"spot": cluster.settings.spot is not None},
+    }
+    request = {**translate(TuningJob.from_data(plain), cluster.settings).request}
+    request["metadata"] = {**request["metadata"], "name": "cloudtune-check"}  # type: ignore[dict-item]  # plain data
+    query = {"dryRun": "All", "fieldValidation": "Strict"}
+    cluster.call("judging a Job", "POST", cluster.path("jobs"), query, request)
+    return "one of this profile would be taken"
+
+
+def _volume(cluster: Cluster) -> Iterator[Finding]:
+    output = cluster.settings.output
+    claim = CLAIM.fullmatch(output or "")
+    if output is None:
+        yield Finding(
+            "volume",
+            None,
+            'none in the profile: outputs and checkpoints end with their pods; write output = "pvc://CLAIM/FOLDER"',
+        )
+    elif claim is None:
+        yield Finding("volume", ok=False, message=f'{output!r} is no volume; write output = "pvc://CLAIM/FOLDER"')
+    else:
+        yield Finding.tried("volume", lambda: _phase(cluster, claim[1]))
+
+
+def _phase(cluster: Cluster, claim: str) -> str:
+    said = cluster.call(f"looking at {claim}", "GET", cluster.path("persistentvolumeclaims", claim))
+    return f"the claim {claim} is {str(said.get('status', {}).get('phase', 'there')).lower()}"

@@ -1,0 +1,74 @@
+"""What a Kubernetes cluster gives a trial in its container, and what it expects there.
+
+It travels with the trial helper (see `cloudtune.trial.container`): the standard library alone, and Python 3.8 or newer.
+"""
+
+# ruff: noqa: PTH110, PTH112, PTH118, PTH123, PTH208  # pathlib would double the time that importing this file takes
+# ruff: noqa: PLC0415  # what only some trials need is imported when they need it
+
+from __future__ import annotations
+
+import json
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PARTS = "data.tar.gz."
+"""How the names of the files begin that an input travels in."""
+
+_LONGEST = 4096
+"""Bytes of a container's last message that the cluster keeps (terminationMessagePath)."""
+
+
+class Container:
+    """What a Job of cloudtune's gives its pods: variables, volumes, and a log that the driver reads."""
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the values by their names in the codec."""
+        found: dict[str, Any] = json.loads(os.environ["CLOUDTUNE_VALUES"])
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables by which `cloudtune.trial` finds its way in the processes of the trial."""
+        root, number = os.environ["CLOUDTUNE_FILES"], os.environ["CLOUDTUNE_TRIAL"]
+        parent = os.environ.get("CLOUDTUNE_PARENT")
+        return {
+            "CLOUDTUNE_RANK": os.environ.get("RANK", "0"),
+            "CLOUDTUNE_OUTPUT_DIR": os.path.join(root, number, "output"),
+            "CLOUDTUNE_CHECKPOINT_DIR": os.path.join(root, number, "checkpoint"),
+            **({"CLOUDTUNE_PARENT_CHECKPOINT_DIR": os.path.join(root, parent, "checkpoint")} if parent else {}),
+        }
+
+    def data(self, name: str, variable: str) -> str:  # noqa: ARG002  # the variable holds its place
+        """Return the folder or file of an input; one that travelled in parts is unpacked first."""
+        place = os.environ.get(variable, "")
+        parts = sorted(each for each in os.listdir(place) if each.startswith(PARTS)) if os.path.isdir(place) else []
+        return _unpacked([os.path.join(place, part) for part in parts]) if parts else place
+
+    def sink(self) -> None:
+        """Return None: the driver reads the output itself."""
+
+    def fail(self, reason: str) -> None:
+        """Tell the cluster why the trial failed, in the last message of its container."""
+        path = os.environ.get("CLOUDTUNE_LAST_MESSAGE", "/dev/termination-log")
+        if os.path.exists(path):  # the cluster has made it
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(reason.encode()[:_LONGEST].decode("utf-8", "ignore"))
+
+
+def _unpacked(parts: list[str]) -> str:
+    """Unpack an input into a folder of its own."""
+    import tarfile
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="cloudtune-data-")
+    with tempfile.TemporaryFile() as whole:
+        for part in parts:
+            with open(part, "rb") as file:
+                whole.write(file.read())
+        whole.seek(0)
+        with tarfile.open(fileobj=whole) as packed:
+            packed.extractall(folder)  # noqa: S202  # cloudtune packed it
+    return folder

@@ -1,0 +1,349 @@
+"""Trials as Jobs of a cluster.
+
+However many trials run, two watches tell how they stand; a poll makes no call but for logs: that of a running pod is followed
+by one call, and that of a pod that has ended is read by one more.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from cloudtune.driver.interrupt import Condition
+from cloudtune.driver.outputs import RunBrief, followed
+from cloudtune.driver.polling import JobRunner
+from cloudtune.driver.snapshots import TrialSnapshot
+from cloudtune.driver.verdict import exceeds
+from cloudtune.errors import ProviderError, TrialError, ignoring
+from cloudtune.spec.metric_patterns import metric_patterns
+from cloudtune.store.records import Report, Trial, TrialState
+from cloudtune.trial.printed_metrics import PrintedMetrics
+from cloudtune_kubernetes.client import EXISTS, FOR_GOOD, GONE, Cluster
+from cloudtune_kubernetes.events import hindrances
+from cloudtune_kubernetes.feed import Feed, Object
+from cloudtune_kubernetes.files import files_of
+from cloudtune_kubernetes.logs import UNREADABLE, PodLog, log_of
+from cloudtune_kubernetes.names import ATTEMPT, RUN, TRIAL, run_name, trial_labels, trial_name
+from cloudtune_kubernetes.parse import Standing, kind_of, standing
+from cloudtune_kubernetes.pod import CONTAINER
+from cloudtune_kubernetes.storage import remove, remove_service
+from cloudtune_kubernetes.translate import parameters_of
+
+_FOLLOWED = 128
+"""Logs that are followed at once: those of further trials are read at their ends."""
+
+_READ = 32
+"""Logs that are read to their ends in one poll."""
+
+_UNREAD = 3
+"""How often the log of a pod that has ended may be out of reach, before its trial ends without it."""
+
+_APPEARS = 30.0
+"""Seconds within which the watch tells of a Job that was made; after that it is asked for."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a Job that was submitted or found.
+
+    Attributes:
+        trial: whose attempt it is.
+        metrics: reads what it prints.
+        since: when it was first polled, in seconds of `time.monotonic`.
+        log: of its pod of rank 0; None before it runs.
+        wait: since when it waits for the reason `why`, in seconds of `time.monotonic`; None for one that does not.
+        why: what of the reason stays the same.
+        seen: whether the watch has told of it.
+        unread: how often its whole log could not be read.
+        failed: why it is ended from here; "" for no reason.
+        end: how it ended; None while it runs.
+    """
+
+    trial: Trial
+    metrics: PrintedMetrics
+    since: float
+    log: PodLog | None = None
+    wait: float | None = None
+    why: str = ""
+    seen: bool = False
+    unread: int = 0
+    failed: TrialSnapshot | None = None
+    end: TrialSnapshot | None = None
+    new: list[Report] = field(default_factory=list)
+
+
+class KubernetesRunner(JobRunner):
+    """Runs each trial of a run as a Job.
+
+    Args:
+        cluster: where they run.
+        brief: what is asked for the run.
+        folder: of the run, for what trials print.
+    """
+
+    once = True
+    for_good = FOR_GOOD
+
+    def __init__(self, cluster: Cluster, brief: RunBrief, folder: Path) -> None:
+        super().__init__(brief)
+        self._cluster, self._folder = cluster, folder
+        self._name = run_name(brief.job.name, brief.id)
+        self._patterns = metric_patterns(brief.job.measured, brief.job.metrics)
+        selector = f"{RUN}={self._name}"
+        self._feeds = {kind: Feed(cluster, kind, selector) for kind in ("jobs", "pods")}
+        self._known: dict[str, _Known] = {}
+        self._attempts: dict[str, int] = {}
+        self._unread = False
+
+    def prepare(self) -> None:
+        super().prepare()
+        for feed in self._feeds.values():
+            feed.start()
+
+    def close(self) -> None:
+        """End the watches, and follow no log any more."""
+        for feed in self._feeds.values():
+            feed.close()
+        for known in self._known.values():
+            if known.log is not None:
+                known.log.close()
+
+    def place(self, trial: Trial) -> str:
+        return trial_name(self._name, trial.number, trial.attempt)
+
+    # One Job
+
+    def submit(self, trial: Trial) -> None:
+        self._attempts[str(trial.number)] = trial.attempt
+        path, query = self._cluster.path("jobs"), {"fieldValidation": "Strict"}
+        with ignoring(EXISTS):
+            self._cluster.call(f"starting trial {trial.number}", "POST", path, query, self._request(trial))
+
+    def _request(self, trial: Trial) -> dict[str, Any]:
+        """Return the Job of one attempt."""
+        place, spec = self.place(trial), self.template["spec"]
+        labels = trial_labels(self._name, trial.number, trial.attempt)
+        arguments, own = parameters_of(self.brief.job, trial)
+        own.update(self.variables(trial))
+        if trial.parent is not None:
+            own["CLOUDTUNE_PARENT"] = str(trial.parent)
+        template = _labelled(spec["template"], labels)
+        containers = [_with(each, place, arguments, own) for each in template["spec"]["containers"]]
+        template = {**template, "spec": {**template["spec"], "containers": containers}}
+        request = _labelled({**self.template, "spec": {**spec, "template": template}}, labels)
+        return {**request, "metadata": {**request["metadata"], "name": place}}
+
+    def find(self, trial: Trial) -> bool:
+        self._attempts[str(trial.number)] = trial.attempt
+        return self.place(trial) in self._feeds["jobs"].objects()
+
+    def stop(self, place: str) -> None:
+        with ignoring(GONE):
+            options = {"propagationPolicy": "Foreground"}  # the Job is there until its pods are gone
+            self._cluster.call(f"stopping {place}", "DELETE", self._cluster.path("jobs", place), body=options)
+
+    def stop_all(self) -> None:
+        """Ask all Jobs of the run to end."""
+        remove(self._cluster, self._name, ("jobs",))
+
+    def settle(self) -> None:
+        """Remove what the run has in the cluster."""
+        remove(self._cluster, self._name)
+        if self.brief.job.compute.count > 1:
+            remove_service(self._cluster, self._name)
+
+    # One poll
+
+    @property
+    def has_more(self) -> bool:
+        return self._unread
+
+    def poll(self, trials: Sequence[Trial]) -> Sequence[TrialSnapshot]:
+        asked = {self.place(trial): trial for trial in trials}
+        now = time.monotonic()
+        self._known = {
+            place: self._known.get(place) or _Known(trial, PrintedMetrics(self._patterns), now)
+            for place, trial in asked.items()
+        }
+        jobs, pods = self._feeds["jobs"].objects(), self._pods()
+        stands = {place: standing(jobs[place], pods.get(place, ())) for place in self._known if place in jobs}
+        self._end_late(jobs)
+        snapshots = [self._look(place, known, stands.get(place)) for place, known in self._known.items()]
+        self._read_ends(stands)
+        return [self._with_reports(place, seen) for place, seen in zip(self._known, snapshots, strict=True)]
+
+    def _pods(self) -> dict[str, list[Object]]:
+        """Return the pods by the Job that they are of, the newest last."""
+        found: dict[str, list[Object]] = {}
+        own = sorted(self._feeds["pods"].objects().values(), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        for pod in own:
+            labels = pod["metadata"]["labels"]
+            if TRIAL in labels and ATTEMPT in labels:
+                found.setdefault(trial_name(self._name, int(labels[TRIAL]), int(labels[ATTEMPT])), []).append(pod)
+        return found
+
+    def _end_late(self, jobs: Mapping[str, Object]) -> None:
+        """End Jobs of attempts that are over: made by a call of a driver that died before the answer came."""
+        for place, job in jobs.items():
+            labels = job["metadata"]["labels"]
+            over = int(labels.get(ATTEMPT, 0)) < self._attempts.get(labels.get(TRIAL, ""), 0)
+            ended = "completionTime" in (job.get("status") or {}) or bool((job.get("status") or {}).get("conditions"))
+            if over and place not in self._known and not ended and "deletionTimestamp" not in job["metadata"]:
+                self.stop(place)
+
+    def _look(self, place: str, known: _Known, stands: Standing | None) -> TrialSnapshot:
+        """Return how an attempt stands, but for its reports."""
+        number = known.trial.number
+        if stands is None:
+            return self._without_job(place, known)
+        known.seen = True
+        if stands.running and known.log is None and self._follows < _FOLLOWED:
+            known.log = PodLog(self._cluster, stands.pod)
+            known.log.follow()
+        if stands.state is TrialState.RUNNING:
+            if exceeds(self.brief.job, stands.started, time.time()) and known.failed is None:
+                self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, started=stands.started, too_long=True))  # fmt: skip
+            waits = self._waits(place, known, stands)
+            return TrialSnapshot(number, place, started=stands.started, waiting=waits)
+        if known.end is None:
+            known.end = replace(_end(number, place, stands), too_long=stands.too_long or exceeds(self.brief.job, stands.started, stands.ended))  # fmt: skip
+        return known.end
+
+    @property
+    def _follows(self) -> int:
+        return sum(known.log is not None and known.log.followed and known.end is None for known in self._known.values())
+
+    def _without_job(self, place: str, known: _Known) -> TrialSnapshot:
+        """Return how an attempt stands whose Job the watch does not tell of: not yet, or not any more."""
+        number = known.trial.number
+        if not known.seen and time.monotonic() - known.since < _APPEARS:
+            return TrialSnapshot(number, place)
+        if not known.seen:
+            known.since = time.monotonic()
+            with ignoring(GONE):
+                self._cluster.call(f"looking for {place}", "GET", self._cluster.path("jobs", place))
+                return TrialSnapshot(number, place)
+        gone = TrialSnapshot(
+            number, place, TrialState.CANCELLED, ended=time.time(), reason="its Job was deleted", retry=False
+        )
+        known.end = known.failed or gone
+        return known.end
+
+    def _fail(self, place: str, known: _Known, failed: TrialSnapshot) -> None:
+        """End an attempt from here."""
+        known.failed = replace(failed, ended=time.time())
+        self.stop(place)
+
+    def _waits(self, place: str, known: _Known, stands: Standing) -> str:
+        """Return why an attempt waits; end one that has waited for longer than the profile says."""
+        wait, reason, now = stands.wait, stands.reason, time.monotonic()
+        if wait == "podless":
+            reason = hindrances(self._cluster, place) if known.wait is not None else ""
+        if not wait or known.failed is not None:
+            known.wait, known.why = None, ""
+            return ""
+        if known.wait is None or known.why != f"{wait} {kind_of(reason)}":
+            known.wait, known.why = (known.wait if wait == "podless" else None) or now, f"{wait} {kind_of(reason)}"
+        settings = self._cluster.settings
+        most = {"placing": settings.unscheduled, "starting": settings.unstartable}.get(wait)
+        if most is not None and now - known.wait > most:
+            said = f"it could not start within {most:g} s: {reason}"
+            failed = TrialSnapshot(known.trial.number, place, TrialState.FAILED, reason=said, retry=False, unplaced=wait == "placing")  # fmt: skip
+            self._fail(place, known, failed)
+        return reason
+
+    # What was printed
+
+    def _read_ends(self, stands: Mapping[str, Standing]) -> None:
+        """Read the whole logs of pods that have ended; some the next time, if there are many."""
+        left = [place for place, known in self._known.items() if known.end is not None and known.unread < _UNREAD]
+        left = [place for place in left if place in stands and stands[place].pod]
+        for place in left[:_READ]:
+            self._read_end(self._known[place], stands[place])
+        self._unread = len(left) > _READ
+
+    def _read_end(self, known: _Known, stands: Standing) -> None:
+        known.log = known.log or PodLog(self._cluster, stands.pod)
+        try:
+            lines = known.log.read()
+        except ProviderError as error:
+            gone = error.code in UNREADABLE or stands.lost
+            known.unread = _UNREAD if gone else known.unread + 1
+            return
+        known.unread = _UNREAD
+        known.log.close()
+        file = self._file(known.trial)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines), "utf-8", errors="backslashreplace")
+
+    def _file(self, trial: Trial) -> Path:
+        return self._folder / "trials" / f"{trial.number:05d}" / f"printed-{trial.attempt}.txt"
+
+    def _with_reports(self, place: str, seen: TrialSnapshot) -> TrialSnapshot:
+        """Return a snapshot with the reports that no earlier one had; as ended only with all of them."""
+        known = self._known[place]
+        lines = [] if known.log is None else known.log.taken()
+        trial = known.trial
+        found = known.metrics.read_many([line.text for line in lines])
+        reports = [
+            Report(trial.number, trial.attempt, step, lines[index].time, metrics) for index, step, metrics in found
+        ]
+        if seen.state.ended and known.unread < _UNREAD and known.seen and place in self._feeds["jobs"].objects():
+            return TrialSnapshot(trial.number, place, started=seen.started, reports=reports)
+        return replace(seen, reports=reports)
+
+    # What trials leave
+
+    def lines(self, trial: Trial, over: Condition) -> Iterator[str]:
+        file = self._file(trial)
+
+        def read(count: int) -> Sequence[str]:
+            if file.is_file():
+                return file.read_text("utf-8", errors="replace").splitlines()[count:]
+            pod = self._pod(trial)
+            return log_of(self._cluster, pod)[count:] if pod else ()
+
+        yield from followed(read, over, self.brief.soon)
+
+    def _pod(self, trial: Trial) -> str:
+        """Return the pod of rank 0 of a trial; "" where there is none."""
+        labels = {**trial_labels(self._name, trial.number, trial.attempt)}
+        query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
+        found = self._cluster.call("looking for pods", "GET", self._cluster.path("pods"), query)["items"]
+        return standing({"metadata": {}}, found).pod
+
+    def files(self, trial: Trial, target: Path) -> list[Path]:
+        request: Any = self.brief.plan.request
+        found = files_of(self._cluster, request, self._name, trial.number, target)
+        if not found:
+            raise TrialError(f"trial {trial.number} left no files")
+        return found
+
+
+def _end(number: int, place: str, stands: Standing) -> TrialSnapshot:
+    return TrialSnapshot(
+        number,
+        place,
+        stands.state,
+        started=stands.started,
+        ended=stands.ended,
+        reason=stands.reason,
+        lost=stands.lost,
+    )
+
+
+def _labelled(part: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return a Job, or its pod template, with further labels."""
+    metadata = part.get("metadata") or {}
+    return {**part, "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels}}}
+
+
+def _with(container: Mapping[str, Any], place: str, arguments: Sequence[str], own: Mapping[str, str]) -> dict[str, Any]:
+    """Return the container of a trial with further arguments and variables; another one as it is."""
+    if container.get("name") != CONTAINER:
+        return dict(container)
+    kept = [each for each in container.get("env", ()) if each["name"] not in own]
+    env = [{**each, "value": each["value"].replace("${trial}", place)} if "value" in each else each for each in kept]
+    env += [{"name": name, "value": value} for name, value in own.items()]
+    return {**container, "env": env, **({"args": [*container.get("args", ()), *arguments]} if arguments else {})}

@@ -1,0 +1,156 @@
+"""What pods print: followed while they run, and read once more, whole, when they have ended."""
+
+import re
+import threading
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cloudtune.errors import ProviderError
+from cloudtune_kubernetes.client import Cluster, Query, moment
+from cloudtune_kubernetes.feed import lines_in
+from cloudtune_kubernetes.pod import CONTAINER
+
+_STAMP = re.compile(r"(\S+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d) ?")
+"""The time before each line (``timestamps``), in RFC 3339 with up to nine digits of a second's parts."""
+
+_SILENCE = 3600.0
+"""Seconds for which a pod may print nothing before its log is asked for again."""
+
+_LOST = 3
+"""How often a log that is followed may break without a line in between, before only its end is read."""
+
+UNREADABLE = frozenset({"400", "404"})
+"""Codes of the answer where there is no log: the container has not started, or the pod is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a pod printed.
+
+    Attributes:
+        time: seconds since 1970.
+        text: the line.
+    """
+
+    time: float
+    text: str
+
+
+class _Pass:
+    """One reading of a log from its beginning, or from a time on."""
+
+    def __init__(self) -> None:
+        self.same = 0
+
+
+class PodLog:
+    """The lines of one pod, each once, however often its log is read.
+
+    Args:
+        cluster: where the pod is.
+        pod: its name.
+    """
+
+    def __init__(self, cluster: Cluster, pod: str) -> None:
+        self._cluster, self.pod = cluster, pod
+        self._lock = threading.Lock()
+        self._new: deque[Line] = deque()
+        self._last: tuple[str, int] = ("", 0)
+        self._same = 0
+        self._ended = threading.Event()
+        self.followed = False
+
+    def taken(self) -> list[Line]:
+        """Return the lines that no earlier call returned."""
+        with self._lock:
+            lines = list(self._new)
+            self._new.clear()
+            return lines
+
+    def follow(self) -> None:
+        """Begin to follow the log, in a thread of its own."""
+        self.followed = True
+        threading.Thread(target=self._follow, daemon=True, name=f"log of {self.pod}").start()
+
+    def close(self) -> None:
+        """Follow it no longer."""
+        self._ended.set()
+
+    def read(self) -> list[str]:
+        """Read the whole log; return its lines, of which those that are new are taken as well.
+
+        Raises:
+            ProviderError: it cannot be read.
+        """
+        reading = _Pass()
+        with self._cluster.opened(f"reading the log of {self.pod}", "GET", *self._place(follow=False)) as answer:
+            return [self._take(line, reading) for line in lines_in(answer, last=True)]
+
+    def _follow(self) -> None:
+        broken = 0
+        while not self._ended.is_set() and broken < _LOST:
+            before = self._last, self._same
+            try:
+                self._read_on()
+            except ProviderError as error:
+                if error.code in UNREADABLE:
+                    return
+                broken = broken + 1 if (self._last, self._same) == before else 0
+                self._ended.wait(0.5 * 2**broken)
+            else:
+                return  # to its end, which the last reading makes sure of
+
+    def _read_on(self) -> None:
+        reading, place = _Pass(), self._place(follow=True)
+        with self._cluster.opened(f"following the log of {self.pod}", "GET", *place, read=_SILENCE) as answer:
+            for line in lines_in(answer):
+                if self._ended.is_set():
+                    return
+                self._take(line, reading)
+
+    def _place(self, *, follow: bool) -> tuple[str, Query]:
+        query: dict[str, str | int | bool] = {"container": CONTAINER, "timestamps": True, "follow": follow}
+        if follow and self._last[0]:
+            query["sinceTime"] = self._last[0]  # whole seconds: what came in that one is told again
+        return self._cluster.path("pods", self.pod, "log"), query
+
+    def _take(self, line: bytes, reading: _Pass) -> str:
+        """Take a line, unless another reading has; return its text."""
+        said = line.decode("utf-8", "replace")
+        stamp = _STAMP.match(said)
+        if stamp is None:
+            return said
+        text, key = said[stamp.end() :], (stamp[1] + stamp[3], int((stamp[2] or "0").ljust(9, "0")[:9]))
+        with self._lock:
+            if key < self._last:
+                return text
+            reading.same = reading.same + 1 if key == self._last else 1
+            if key == self._last and reading.same <= self._same:
+                return text
+            self._last, self._same = key, reading.same
+            self._new.append(Line((moment(key[0]) or 0.0) + key[1] / 1e9, text))
+        return text
+
+
+def log_of(cluster: Cluster, pod: str) -> list[str]:
+    """Return the lines that a pod has printed so far; none where it has not started, or is gone.
+
+    Raises:
+        ProviderError: the cluster cannot be reached, or refuses.
+    """
+    try:
+        answer: Any = cluster.call(
+            f"reading the log of {pod}", "GET", cluster.path("pods", pod, "log"), {"container": CONTAINER}
+        )
+    except ProviderError as error:
+        if error.code not in UNREADABLE:
+            raise
+        return []
+    text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    return list(_lines(text))
+
+
+def _lines(text: str) -> Iterator[str]:
+    yield from text.removesuffix("\n").split("\n") if text else ()

@@ -1,0 +1,165 @@
+"""The Kubernetes provider: plans, drives and ends runs whose trials are Jobs of a cluster."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from cloudtune.bundle.upload import ASSETS
+from cloudtune.errors import ConfigError, RunNotFound
+from cloudtune.planning.plan import Plan
+from cloudtune.provider.cloud import CloudProvider
+from cloudtune.provider.interface import Finding
+from cloudtune.spec.job import TuningJob
+from cloudtune_kubernetes.capabilities import SUPPORT
+from cloudtune_kubernetes.pod import PROVIDER
+from cloudtune_kubernetes.settings import KubernetesSettings
+from cloudtune_kubernetes.translate import codec_of, translate
+from cloudtune_kubernetes.words import KubernetesWords
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudtune.driver.outputs import RunBrief
+    from cloudtune.porting.adapted import Adapted
+    from cloudtune.provider.driven_run import DrivenRun
+    from cloudtune.provider.managed_run import Tuner
+    from cloudtune.provider.permissions import Mode
+    from cloudtune.space.space_codec import SpaceCodec
+    from cloudtune.store.store import RunStore
+    from cloudtune_kubernetes.client import Cluster
+    from cloudtune_kubernetes.jobs import KubernetesRunner
+
+
+class KubernetesProvider(CloudProvider):
+    """Runs trials as Jobs of a Kubernetes cluster, driven by cloudtune."""
+
+    name = PROVIDER
+    service = "Kubernetes"
+    sdk = ("kubernetes",)
+    summary = "a Kubernetes cluster: a Job a trial"
+    settings_type = KubernetesSettings
+    _settings: KubernetesSettings
+    support = SUPPORT
+    words = KubernetesWords()
+    native_format = "yaml"
+    policy_format = "yaml"
+
+    @cached_property
+    def _cluster(self) -> "Cluster":
+        from cloudtune_kubernetes.client import Cluster  # noqa: PLC0415  # loaded when the cluster is needed
+
+        return Cluster(self._settings)
+
+    # Before a run
+
+    def adapt(self, job: TuningJob) -> "Adapted":
+        """Return the job with places that pods can read: machine types, images and identities may be a cluster's of any cloud."""
+        from cloudtune.porting.adapted import Adapted, without_region  # noqa: PLC0415
+        from cloudtune.porting.change import Change  # noqa: PLC0415  # reading a run needs none of it
+        from cloudtune.porting.inputs import port_data, port_output  # noqa: PLC0415
+        from cloudtune.porting.tables import Tables  # noqa: PLC0415
+
+        here, notes = without_region(job)
+        change = Change(here, KubernetesWords(), self.tables or Tables(settings=self.settings))
+        port_data(change)
+        port_output(change)
+        return Adapted(change.job, (*notes, *change.notes), tuple(change.missing))
+
+    def plan(self, job: TuningJob) -> Plan:
+        return translate(job, self._settings)
+
+    def codec(self, job: TuningJob) -> "SpaceCodec":
+        return codec_of(job)
+
+    def log_in(self) -> None:
+        self._cluster.log_in()
+
+    def findings(self) -> list[Finding]:
+        from cloudtune_kubernetes.check import findings  # noqa: PLC0415
+
+        return findings(self._cluster)
+
+    def policy(self, mode: "Mode | None" = None) -> dict[str, Any]:
+        from cloudtune_kubernetes.policy import policies  # noqa: PLC0415
+
+        return policies(self._settings, mode)
+
+    def look_up(self, name: str) -> tuple[TuningJob, Mapping[str, str]]:
+        raise RunNotFound(
+            f"a cluster keeps no tuning jobs, which cloudtune drives; `cloudtune ls` lists them, not {name!r}"
+        )
+
+    def _pack(self, run: "RunStore", job: TuningJob) -> None:
+        super()._pack(run, job)
+        self._pack_inputs(run, job)
+
+    def prepare(self, run: "RunStore", job: TuningJob) -> None:
+        super().prepare(run, job)
+        if job.trial.command is None and job.trial.function is None:
+            self._pack_inputs(run, job)
+
+    @staticmethod
+    def _pack_inputs(run: "RunStore", job: TuningJob) -> None:
+        from pathlib import Path  # noqa: PLC0415
+
+        from cloudtune_kubernetes.storage import pack_inputs  # noqa: PLC0415
+
+        pack_inputs(job, Path(run.record().native["base"]), run.folder / ASSETS)
+
+    # A run
+
+    def request(
+        self,
+        run: "RunStore",
+        job: TuningJob,
+        plan: Plan,
+        folder: "Path | None" = None,  # noqa: ARG002  # the cluster has what it names
+    ) -> dict[str, Any]:
+        from cloudtune_kubernetes.names import run_name  # noqa: PLC0415
+        from cloudtune_kubernetes.storage import final_request  # noqa: PLC0415
+
+        return final_request(self._cluster, run, job, plan.request, run_name(job.name, run.id))
+
+    def tuner(self, brief: "RunBrief") -> "Tuner":  # noqa: ARG002  # none here
+        raise ConfigError("a cluster has no tuner of its own: its plans are all driven")
+
+    def driven(self, run: "RunStore") -> "DrivenRun":
+        from cloudtune.provider.driven_run import DrivenRun  # noqa: PLC0415  # planning needs none of it
+
+        return DrivenRun(self, run, lambda: self._runner(run), self)
+
+    def _runner(self, run: "RunStore") -> "KubernetesRunner":
+        from cloudtune_kubernetes.jobs import KubernetesRunner  # noqa: PLC0415
+
+        return KubernetesRunner(self._cluster, self._brief(run), run.folder)
+
+    # A site of driven runs
+
+    def abandon(self, run: "RunStore") -> None:
+        """Ask all Jobs of the run to end, by one call; with an emulator they have ended."""
+        from cloudtune.driver.listeners import gone  # noqa: PLC0415
+
+        if not gone(run.record()):
+            self.reach(run)
+            self._runner(run).stop_all()
+
+    def settle(self, run: "RunStore") -> None:
+        """Remove what the run has in the cluster, after its secrets here."""
+        from cloudtune.driver.listeners import gone  # noqa: PLC0415
+        from cloudtune.errors import ProviderError  # noqa: PLC0415
+
+        super().settle(run)
+        if gone(run.record()) or run.record().started is None:
+            return
+        self.reach(run)
+        try:
+            self._runner(run).settle()
+        except ProviderError as error:
+            run.write(
+                events=[
+                    (
+                        None,
+                        f"{error}; kubectl delete jobs,configmaps,secrets,services -l cloudtune.dev/run=… removes it",
+                    )
+                ]
+            )
