@@ -4,8 +4,10 @@ import contextlib
 import gc
 import itertools
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -99,6 +101,21 @@ def _no_process_is_left_behind(_own_processes: OwnProcesses) -> Iterator[None]:
     assert not commands, "processes of a run are still alive"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_temporary_folder_is_left_behind() -> Iterator[None]:
+    """What a session makes in the temporary folder, it removes: also emulators and programs that were killed."""
+    yield
+    root, until = Path(os.environ["TMPDIR"]), time.monotonic() + 10
+    while (left := _ours(root)) and time.monotonic() < until:
+        threading.Event().wait(0.02)  # what cleans up after a killed emulator needs a moment
+    assert not left, "temporary folders are left"
+
+
+def _ours(root: Path) -> list[str]:
+    """Return what is called as cloudtune's temporary folders are, without the cache that Ray's nodes keep."""
+    return sorted(path.name for path in root.glob("cloudtune-*") if not path.name.startswith("cloudtune-ray-"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options for what takes minutes."""
     parser.addoption(
@@ -175,10 +192,19 @@ _BEGIN = "PYTEST_BEGIN_OF_ALL"
 """Names the variable with the moment that all workers' minutes are counted from, in seconds since 1970."""
 
 
+def _own_temporary_folder(config: pytest.Config) -> None:
+    """Give each test process a temporary folder of its own, with a short name as sockets need; pytest's stays where it was."""
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix="ct", dir=os.environ["PYTEST_DEBUG_TEMPROOT"])
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Mark everything that this test process starts, so that what is left behind can be found."""
     os.environ[MARK] = str(os.getpid())
     os.environ.setdefault(_BEGIN, str(time.time()))
+    _own_temporary_folder(config)
     if config.getoption("complete"):
         os.environ[COMPLETE] = "1"
         settings.load_profile(

@@ -1,4 +1,4 @@
-"""Removal of runs, and of unused files of the store and of killed emulators."""
+"""Removal of runs, and of unused files of the store, of killed emulators and of other killed programs."""
 
 import json
 import shutil
@@ -19,12 +19,13 @@ from cloudtune.remote.resolving import provider_of
 from cloudtune.store.records import RunRecord, RunState, TrialState
 from cloudtune.store.store import RunStore, Store
 from cloudtune.system.processes import is_mine
+from cloudtune.system.temporary import PREFIX, abandoned
 
 _OF_EMULATORS = ("trial", "code", "results", "mount")
 """What emulators' folders in the machine's temporary folder begin with behind ``cloudtune-``, beside the provider's name."""
 
 _OLD = 24 * 3600.0
-"""Seconds without a change after which an emulator's folder is unused, if no process uses it."""
+"""Seconds without a change after which an emulator's folder without a lock is unused, if no process uses it."""
 
 _PACKED = ("assets", "driver/source")
 """Parts of a run's folder that are needed only until the run has ended."""
@@ -153,13 +154,13 @@ def kept_at_services(project: Path) -> Iterator[Kept]:
 
 
 def unused_files(project: Path) -> list[Unused]:
-    """Return the unused files of a project's store and of this user's killed emulators.
+    """Return the unused files of a project's store, and of this user's killed emulators and other programs.
 
     Raises:
         StoreError: the store cannot be read.
     """
     store = Store(project)
-    return [Unused(path, why, _size(path)) for path, why in (*_unused_in_store(store), *_unused_of_emulators())]
+    return [Unused(path, why, _size(path)) for path, why in (*_unused_in_store(store), *_unused_temporary())]
 
 
 def _unused_in_store(store: Store) -> Iterator[tuple[Path, str]]:
@@ -180,16 +181,20 @@ def _unused_in_store(store: Store) -> Iterator[tuple[Path, str]]:
                 yield folder / "environment.json", "secrets of a run that has ended"
 
 
-def _unused_of_emulators() -> Iterator[tuple[Path, str]]:
-    root = Path(tempfile.gettempdir())
-    kinds = tuple(f"cloudtune-{kind}-" for kind in (*providers(), *_OF_EMULATORS))
-    old = [path for path in root.glob("cloudtune-*") if path.name.startswith(kinds) and _is_old(path)]
-    if not old:
-        return
-    used = _folders_in_use()
-    for path in sorted(old):
+def _unused_temporary() -> Iterator[tuple[Path, str]]:
+    """Yield temporary folders whose owners are gone: by their locks, or by their age where they have none."""
+    root, kinds = Path(tempfile.gettempdir()), (*providers(), *_OF_EMULATORS)
+    names = tuple(f"{PREFIX}{kind}-" for kind in kinds)
+    old = {path for path in root.glob(f"{PREFIX}*") if path.name.startswith(names) and _is_old(path)}
+    gone = old.union(*map(abandoned, kinds))
+    found = {
+        **dict.fromkeys(gone, "left by an emulator that is gone"),
+        **dict.fromkeys(abandoned(), "left by a program that is gone"),
+    }
+    used = _folders_in_use() if found else set()
+    for path, why in sorted(found.items()):
         if not any(each == str(path) or each.startswith(f"{path}/") for each in used):
-            yield path, "left by an emulator that is gone"
+            yield path, why
 
 
 def _is_old(path: Path) -> bool:

@@ -69,7 +69,7 @@ def _emulated(run: "RunStore") -> bool | None:
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def gc(*, dry_run: bool, as_json: bool) -> None:
-    """Remove what is no longer needed: folders of runs that are gone, packed code of ended runs, leftovers of killed emulators.
+    """Remove what is no longer needed: folders of runs that are gone, packed code of ended runs, leftovers of killed programs.
 
     Machines that a service keeps for runs which nothing drives any more (`compute.keep`) are given back.
 

@@ -1,4 +1,4 @@
-"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.cleaner FOLDER [stays]``."""
+"""The process that cleans up after a killed emulator: ``python -m cloudtune.emulation.cleaner FOLDER TEMPORARY``."""
 
 import shutil
 import sys
@@ -10,19 +10,18 @@ _ROUNDS = 100
 """Most rounds of killing processes; each finds processes that the killed ones had just started."""
 
 
-def clean_up(folder: Path, *, stays: bool) -> None:
-    """End the programs of an emulator that was killed, and remove its folder.
+def clean_up(folder: Path, temporary: Path) -> None:
+    """End the programs of an emulator that was killed, and remove its temporary folder.
 
     Args:
         folder: the folder of its programs, which their environment names.
-        stays: whether the folder belongs to the user and is kept.
+        temporary: the folder to remove: the same, unless the user gave the first one.
     """
     for _ in range(_ROUNDS):
         if not kill_orphans(folder, set(), below=True):
             break
-    if not stays:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    clean_up(Path(sys.argv[1]), stays="stays" in sys.argv[2:])
+    clean_up(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -9,11 +9,12 @@ import functools
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from cloudtune.system.temporary import TemporaryFolder
 
 _PROBE_SECONDS = 10.0
 
@@ -138,12 +139,12 @@ def mounting(place: str) -> Mounting:
 
 def problem(way: Mounting, place: str) -> str:
     """Return why a method fails; "" if a test program reads a file from the mounted folder and writes one into it."""
-    with tempfile.TemporaryDirectory(prefix="cloudtune-mount-") as name:
-        root = Path(name, "root")
+    with TemporaryFolder("mount") as folder:
+        root = folder.path / "root"
         (root / "code").mkdir(parents=True)
         (root / "seen").touch()
         test = ["/bin/sh", "-c", f"test -f {place}/seen && : > {place}/code/left"]
-        words = way.words({place: root}, Path(name, "stage"), f"{place}/code", test)
+        words = way.words({place: root}, folder.path / "stage", f"{place}/code", test)
         try:
             done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,11 +33,14 @@ class Start:
         words: the program and its arguments.
         environment: its whole environment.
         folder: the folder in which it starts.
+        scratch: the folder of its temporary files, which is removed when the processes of all machines have ended; None for
+            the system's.
     """
 
     words: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +157,7 @@ class Processes:
         self._ends, ended = socket.socketpair()
         self._ends.setblocking(False)
         self._ended_socket = ended
+        self._scratch = [start.scratch for start in starts if start.scratch is not None]
         self._kill_at: float | None = None
         self._why: Why = ""
         self.first_failed: int | None = None
@@ -251,6 +256,8 @@ class Processes:
             for line in process.last_lines():
                 self._on_line(process.number, line)
             codes.append(process.finish())
+        for scratch in self._scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
         self._ends.close()
         self._ended_socket.close()
         return codes

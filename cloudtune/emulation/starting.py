@@ -21,17 +21,19 @@ _OF_THIS_MACHINE = (
 """Variables that a program inherits from the emulator: the machine's language, libraries and processors."""
 
 
-def environment_of(given: Mapping[str, str], mark: Path, home: Path) -> dict[str, str]:
+def environment_of(given: Mapping[str, str], mark: Path, home: Path, scratch: Path | None = None) -> dict[str, str]:
     """Return the environment of a program.
 
     Args:
         given: its variables, besides those inherited from this machine.
         mark: the job's folder, by which its processes are found.
         home: its home folder, which is created.
+        scratch: where it makes temporary files; None for the system's folder.
     """
     home.mkdir(exist_ok=True)
     return {
         **{name: os.environ[name] for name in _OF_THIS_MACHINE if name in os.environ},
+        **({} if scratch is None else {"TMPDIR": str(scratch)}),
         "HOME": str(home),
         "PYTHONUSERBASE": site.getuserbase(),  # the user's packages, despite another HOME
         "PYTHONUNBUFFERED": "1",  # as in the framework images: lines arrive when they are printed

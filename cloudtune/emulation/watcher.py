@@ -1,4 +1,4 @@
-"""What waits for the end of an emulator, as a bare program: ``python -I -S watcher.py PID FOLDER [stays]``.
+"""What waits for the end of an emulator, as a bare program: ``python -I -S watcher.py PID FOLDER TEMPORARY``.
 
 Every emulator starts one, and nearly all end it by `OVER`: so it loads nothing but what Python itself starts with. For an
 emulator that was killed, the program of `cloudtune.emulation.cleaner` takes its place.

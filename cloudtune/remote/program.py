@@ -13,7 +13,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,12 +38,14 @@ def main() -> int:
     """Drive the run to its end; return the exit code."""
     manifest: dict[str, Any] = json.loads((_HERE / MANIFEST).read_text("utf-8"))
     _install(manifest["requirements"])
-    with tempfile.TemporaryDirectory(prefix="cloudtune-") as project:
-        return _drive_in(Path(project), manifest)
+    from cloudtune.system.temporary import TemporaryFolder  # noqa: PLC0415  # importable only after `_install`
+
+    with TemporaryFolder() as project:
+        return _drive_in(project.path, manifest)
 
 
 def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
-    from cloudtune import trial  # noqa: PLC0415  # importable only after `_install`
+    from cloudtune import trial  # noqa: PLC0415
 
     shutil.copytree(_HERE / STORES, project / ".cloudtune")
     earlier = Path(trial.checkpoint_dir()) / STORE

@@ -5,7 +5,6 @@ import math
 import os
 import pickle
 import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from cloudtune.sklearn.folds import FoldLauncher, InProcess
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.projects import project_folder
 from cloudtune.store.store import RunStore, Store
+from cloudtune.system.temporary import TemporaryFolder
 
 if TYPE_CHECKING:
     from cloudtune.driver.launcher import Launcher
@@ -65,8 +65,9 @@ class TemporaryStore:
     """A temporary folder that is removed when this object is garbage-collected."""
 
     def __init__(self) -> None:
-        self.path = Path(tempfile.mkdtemp(prefix="cloudtune-"))
-        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        folder = TemporaryFolder()
+        self.path = folder.path
+        weakref.finalize(self, folder.remove)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +311,8 @@ def run_there(
 @contextlib.contextmanager
 def _packed_source(evaluation: Evaluation, source: str | None) -> Iterator[Path]:
     """Make a temporary source folder: the program, the pickled evaluation, and the files of `source` if it is given."""
-    with tempfile.TemporaryDirectory(prefix="cloudtune-") as name:
-        folder = Path(name, "source")
+    with TemporaryFolder() as temporary:
+        folder = temporary.path / "source"
         if source is None:
             folder.mkdir()
         elif Path(source).is_dir():

@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from urllib.parse import quote
 
 from cloudtune.errors import StoreError
 from cloudtune.system.processes import is_mine
+from cloudtune.system.temporary import TemporaryFolder
 
 SCHEMA_VERSION = 6
 
@@ -180,10 +180,10 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         if not has_log:
             raise
-    with tempfile.TemporaryDirectory(prefix="cloudtune-") as folder:
+    with TemporaryFolder() as folder:
         for file in (path, log):
-            shutil.copyfile(file, Path(folder, file.name))
-        copied = _connected(Path(folder, path.name), "mode=rw")
+            shutil.copyfile(file, folder.path / file.name)
+        copied = _connected(folder.path / path.name, "mode=rw")
         database = sqlite3.connect(":memory:", isolation_level=None)
         copied.backup(database)
         copied.close()

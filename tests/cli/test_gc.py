@@ -158,6 +158,23 @@ def test_folders_of_killed_emulators_go_and_no_others_of_the_machine(
     assert (outside / "file").read_text() == "mine"
 
 
+def test_a_killed_searchs_temporary_folder_goes_once_the_search_is_gone(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold = (
+        "from cloudtune.sklearn.running import TemporaryStore; s = TemporaryStore(); print(s.path, flush=True); input()"
+    )
+    environment = {**os.environ, "TMPDIR": str(project.parent / "temporary")}
+    words = [sys.executable, "-c", hold]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True) as search:
+        assert search.stdout is not None
+        left = search.stdout.readline().strip()
+        assert collect(capsys) == {}
+        search.kill()
+    assert collect(capsys) == {left: "left by a program that is gone"}
+    assert not Path(left).exists()
+
+
 def test_a_damaged_store_keeps_all_its_folders(project: Path) -> None:
     run = ran(project)
     stray = run.with_name("line-00000000")

@@ -17,8 +17,8 @@ if LATE:
     import boto3
 
 
-TREE = "sleep 4711 & setsid sleep 4711 & (trap '' TERM; sleep 4711) & wait"
-"""A program with children, one of them in a session of its own, and one that ends at no request."""
+TREE = "mktemp -d >&2; sleep 4711 & setsid sleep 4711 & (trap '' TERM; sleep 4711) & wait"
+"""A program with a temporary folder and children, one of them in a session of its own, and one that ends at no request."""
 
 
 def sleepers() -> list[str]:
@@ -34,9 +34,9 @@ def sleepers() -> list[str]:
 
 
 @pytest.mark.parametrize("keeper", [True, False], ids=["with its keeper beside it", "with its keeper"])
-def test_a_killed_emulator_leaves_no_programs_and_no_folder(tmp_path: Path, keeper: bool) -> None:
+def test_a_killed_emulator_leaves_no_programs_and_no_folder(short: Path, keeper: bool) -> None:
     words = [sys.executable, "-m", "cloudtune", "emulate", "sagemaker", "--json", "--image", f"*={TREE}"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, "TMPDIR": str(short), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as emulator:
         assert emulator.stdout is not None
         text = ""
@@ -54,13 +54,13 @@ def test_a_killed_emulator_leaves_no_programs_and_no_folder(tmp_path: Path, keep
             StoppingCondition={"MaxRuntimeInSeconds": 600},
         )
         wait_until(lambda: len(sleepers()) == 3)
-        assert list(tmp_path.glob("cloudtune-sagemaker-*"))
+        assert list(short.glob("cloudtune-sagemaker-*/t/*/tmp.*"))
         if not keeper:
             for child in _keepers(emulator.pid):
                 os.kill(child, signal.SIGKILL)
         emulator.kill()
     if keeper:
-        wait_until(lambda: not sleepers() and not list(tmp_path.glob("cloudtune-sagemaker-*")))
+        wait_until(lambda: not sleepers() and not list(short.iterdir()))
         return
     for each in sleepers():
         os.kill(int(each), signal.SIGKILL)
@@ -68,7 +68,7 @@ def test_a_killed_emulator_leaves_no_programs_and_no_folder(tmp_path: Path, keep
         [sys.executable, "-c", "from cloudtune.emulation.workplace import Workplace; w = Workplace(None, 'sagemaker'); w.folder; w.close()"],
         env=environment, check=True,
     )  # fmt: skip
-    assert not list(tmp_path.glob("cloudtune-sagemaker-*")), "the next one removes what is left"
+    assert not list(short.iterdir()), "the next one removes what is left"
 
 
 def _keepers(parent: int) -> list[int]:

@@ -117,6 +117,7 @@ class Job:
 
     def __init__(self, request: dict[str, Any], folder: Path, options: dict[str, Any]) -> None:
         from cloudtune_sagemaker.emulator.container import Container
+        from cloudtune_sagemaker.emulator.training import Training
 
         self.name = request["TrainingJobName"]
         self.folder = folder
@@ -126,8 +127,7 @@ class Job:
         self.ended: list[Ended] = []
         self._changed = threading.Condition()
         self.container = Container(
-            request,
-            arn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{self.name}",
+            Training(request, f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/{self.name}", REGION),
             cloud=Cloud(ACCOUNT, REGION),
             folder=folder,
             images=options.pop("images", Images()),

@@ -82,7 +82,7 @@ class AzureMlEmulator(Emulator[Faults]):
             blobs=self.blobs,
             faults=self.faults,
             clusters=Clusters(self.machine_starts),
-            folder=self.folder,
+            workplace=self._workplace,
             grace=grace,
             environment=self._of_job,
             url=lambda: self.url,

@@ -49,6 +49,7 @@ class Workshop:
         place_of: the folder or file of an asset, of a place in a datastore, or of a URL.
         clusters: the machines.
         denial: returns why a job with an identity of its own may not ``read`` or ``write`` blobs; "" if it may.
+        scratch: see `cloudtune.emulation.workplace.Workplace.scratch`.
     """
 
     blobs: Blobs
@@ -58,6 +59,7 @@ class Workshop:
     place_of: Callable[[str], Path | None]
     denial: Callable[[str], str]
     clusters: Clusters = field(default_factory=lambda: Clusters(MachineStarts()))
+    scratch: Callable[[], Path | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +185,11 @@ class Worker(JobThread[Ended]):
         starts, processes = [], processes_of(self._program)
         folders = {node: self._work(node) for node in dict.fromkeys(process.node for process in processes)}
         for process in processes:
+            scratch = self._shop.scratch()
             environment = environment_of(
-                {**given, **process.environment}, self._folder, self._folder / f"node-{process.node}" / "home"
+                {**given, **process.environment}, self._folder, self._folder / f"node-{process.node}" / "home", scratch
             )
-            starts.append(Start(words, environment, folders[process.node]))
+            starts.append(Start(words, environment, folders[process.node], scratch))
         return starts
 
     def _work(self, node: int) -> Path:

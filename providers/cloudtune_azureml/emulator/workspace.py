@@ -11,6 +11,7 @@ from uuid import uuid4
 from werkzeug.wrappers import Request
 
 from cloudtune.emulation.authority import CALLER, IDENTITY, Ask, Authority
+from cloudtune.emulation.workplace import Workplace
 from cloudtune_azureml.emulator.answers import properties_of, services_of, system_properties, system_tags
 from cloudtune_azureml.emulator.blobs import PREFIX, Blobs
 from cloudtune_azureml.emulator.clusters import Clusters
@@ -35,7 +36,7 @@ class Workspace:
         runs: which tell the states of jobs.
         blobs: the storage account.
         faults: what goes wrong on purpose.
-        folder: for what jobs leave on this machine.
+        workplace: for what jobs leave on this machine.
         grace: seconds between SIGTERM and SIGKILL.
         clusters: the machines of its compute clusters.
         environment: variables of a job, by its name and experiment.
@@ -55,7 +56,7 @@ class Workspace:
         runs: Runs,
         blobs: Blobs,
         faults: Faults,
-        folder: Path,
+        workplace: Workplace,
         grace: float,
         clusters: Clusters,
         environment: Callable[[str, str], Mapping[str, str]],
@@ -63,9 +64,18 @@ class Workspace:
     ) -> None:
         self._url, self._tokens = url, tokens
         self._computes = dict.fromkeys(computes)
-        self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, folder
+        self.arm_id, self.runs, self.blobs, self._faults, self._folder = arm_id, runs, blobs, faults, workplace.folder
         self._authority = authority
-        self._shop = Workshop(blobs, folder / "jobs", grace, environment, self._place_of, self._denial, clusters)
+        self._shop = Workshop(
+            blobs,
+            workplace.folder / "jobs",
+            grace,
+            environment,
+            self._place_of,
+            self._denial,
+            clusters,
+            workplace.scratch,
+        )
         self._lock = threading.RLock()
         self._bodies: dict[str, Body] = {}
         self._jobs: dict[str, SweepJob | CommandJob] = {}

@@ -90,7 +90,7 @@ def upload_results(training: Training, rooms: Sequence[Room], cloud: Cloud, *, m
     place = str(training.output.get("S3OutputPath", "")).rstrip("/")
     uri = f"{place}/{training.name}/output"
     try:
-        with tempfile.TemporaryDirectory(prefix="cloudtune-results-") as folder:
+        with tempfile.TemporaryDirectory(dir=rooms[0].root.parent) as folder:
             packed = Path(folder, "output.tar.gz")
             if write_tar([room.root / "output" / "data" for room in rooms], packed):
                 cloud.upload(packed, *split_uri(f"{uri}/output.tar.gz"))

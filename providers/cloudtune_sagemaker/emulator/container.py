@@ -99,8 +99,7 @@ class Container(JobThread[Ended]):
     """Runs one training job.
 
     Args:
-        request: the members of CreateTrainingJob; taken as valid.
-        arn: of the job.
+        training: the job; taken as valid.
         cloud: S3 and the logs.
         folder: of the job's own; made, and emptied of what a container of that name left there.
         images: what stands for images.
@@ -108,6 +107,7 @@ class Container(JobThread[Ended]):
         environment: variables for the program, e.g. AWS_ENDPOINT_URL and credentials that fit it.
         way: how ``/opt/ml`` is mounted; None finds out what works here.
         machine_starts: how long its machines take to start; None for machines that are there.
+        scratch: see `cloudtune.emulation.workplace.Workplace.scratch`.
         on_phase: takes each secondary status and its message, the last of them Completed, Failed, Stopped,
             MaxRuntimeExceeded or MaxWaitTimeExceeded.
         on_metric: takes name, value and seconds since 1970 of each metric that a line holds.
@@ -117,9 +117,8 @@ class Container(JobThread[Ended]):
 
     def __init__(
         self,
-        request: Mapping[str, Any],
+        training: Training,
         *,
-        arn: str,
         cloud: Cloud,
         folder: Path,
         images: Images,
@@ -127,16 +126,17 @@ class Container(JobThread[Ended]):
         environment: Mapping[str, str] = _NOTHING,
         way: Mounting | None = None,
         machine_starts: MachineStarts | None = None,
+        scratch: Callable[[], Path | None] = lambda: None,
         on_phase: Callable[[str, str], None],
         on_metric: Callable[[str, float, float], None],
         on_end: Callable[[Ended], None],
     ) -> None:
-        super().__init__(f"training {request['TrainingJobName']}")
-        self._training = Training(request, arn, cloud.region)
+        super().__init__(f"training {training.name}")
+        self._training = training
         self._cloud, self._images, self._grace, self._environment = cloud, images, grace, dict(environment)
         self._folder = folder.absolute()
         self._way = way
-        self._machine_starts = machine_starts
+        self._machine_starts, self._scratch = machine_starts, scratch
         self._on_phase, self._on_metric, self._on_end = on_phase, on_metric, on_end
         self._finder = MetricFinder(definitions.read_from_output(self._training))
         self._escaped = algorithm_of(self._training.algorithm) is not None
@@ -248,7 +248,8 @@ class Container(JobThread[Ended]):
         starts = []
         for room, program, stream in zip(self._rooms, programs, self._streams, strict=True):
             way = self._mounting()
-            starts.append(machine.start_of(self._training, room, program, way, self._environment, self._folder))
+            given, scratch = self._environment, self._scratch()
+            starts.append(machine.start_of(self._training, room, program, way, given, self._folder, scratch))
             for remark in (*program.remarks, *(f"emulator: {problem}" for problem in self._finder.problems)):
                 stream.add(remark)
         try:

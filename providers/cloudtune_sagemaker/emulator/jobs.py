@@ -4,7 +4,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from cloudtune_sagemaker.emulator.container import Container, Ended
 from cloudtune_sagemaker.emulator.faults import Faults
 from cloudtune_sagemaker.emulator.phases import FIRST, LAST, MESSAGES
 from cloudtune_sagemaker.emulator.pools import WarmPool
+from cloudtune_sagemaker.emulator.training import Training
 
 TERMINAL = frozenset({"Completed", "Failed", "Stopped"})
 """The statuses of training jobs and tuning jobs after which nothing more happens."""
@@ -41,6 +42,7 @@ class Workshop:
         environment: variables for the programs.
         faults: what goes wrong on purpose.
         machine_starts: how long machines take to start.
+        scratch: see `cloudtune.emulation.workplace.Workplace.scratch`.
     """
 
     cloud: Cloud
@@ -51,6 +53,7 @@ class Workshop:
     environment: Mapping[str, str]
     faults: Faults
     machine_starts: MachineStarts = field(default_factory=MachineStarts)
+    scratch: Callable[[], Path | None] = lambda: None
 
 
 class Follower(Protocol):
@@ -156,14 +159,14 @@ class TrainingJob:
     def _run(self) -> None:
         workshop = self._workshop
         container = Container(
-            self.request,
-            arn=self.arn,
+            Training(self.request, self.arn, workshop.cloud.region),
             cloud=workshop.cloud,
             folder=self._folder,
             images=workshop.images,
             grace=workshop.grace,
             environment=workshop.environment,
             machine_starts=None if self.warm else workshop.machine_starts,
+            scratch=workshop.scratch,
             on_phase=self._on_phase,
             on_metric=self._on_metric,
             on_end=self._on_end,

@@ -62,7 +62,13 @@ def program_of(training: Training, room: Room, images: Images, cloud: Cloud) -> 
 
 
 def start_of(
-    training: Training, room: Room, program: Program, way: Mounting, given: Mapping[str, str], mark: Path
+    training: Training,
+    room: Room,
+    program: Program,
+    way: Mounting,
+    given: Mapping[str, str],
+    mark: Path,
+    scratch: Path | None = None,
 ) -> Start:
     """Return how to start a program on a machine.
 
@@ -73,6 +79,7 @@ def start_of(
         way: how the folder becomes ``/opt/ml``.
         given: variables from the user of the emulator, e.g. AWS_ENDPOINT_URL and credentials for it.
         mark: the job's folder, by which its processes are found.
+        scratch: where it makes temporary files; None for the system's folder.
     """
     variables = {
         **_handed_in(training, given),
@@ -84,14 +91,14 @@ def start_of(
     variables.pop("PATH", None)
     if "PATH" in training.environment:
         variables["PATH"] = training.environment["PATH"]
-    environment = environment_of(variables, mark, mark / f"{room.host.name}.home")
+    environment = environment_of(variables, mark, mark / f"{room.host.name}.home", scratch)
     words = way.words(
         {BASE: room.root, **({"/etc/hosts": mark / "hosts"} if Path("/etc/hosts").is_file() else {})},
         mark / f"{room.host.name}.stage",
         f"{BASE}/code",
         [*with_the_emulator(), *program.words],
     )
-    return Start(words, environment, room.root / "code")
+    return Start(words, environment, room.root / "code", scratch)
 
 
 def _handed_in(training: Training, given: Mapping[str, str]) -> dict[str, str]:

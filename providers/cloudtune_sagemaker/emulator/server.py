@@ -303,6 +303,7 @@ class SageMakerEmulator(Emulator[Faults]):
             environment={**self._aws, **self._of_role, "AWS_DEFAULT_REGION": region, "AWS_REGION": region},
             faults=self.faults,
             machine_starts=self.machine_starts,
+            scratch=self._workplace.scratch,
         )
 
     def _key(self, name: str) -> Key | None:

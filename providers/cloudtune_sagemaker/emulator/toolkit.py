@@ -62,7 +62,7 @@ def install(script: Script, room: Room, cloud: Cloud) -> None:
     """
     code = room.root / "code"
     if script.source.startswith("s3://"):
-        _fetch(script.source, code, cloud)
+        _fetch(script.source, code, room.root.parent, cloud)
     else:
         _copy(script.source, code, room)
     if not script.program.endswith(".py") and (code / "setup.py").is_file():
@@ -71,9 +71,9 @@ def install(script: Script, room: Room, cloud: Cloud) -> None:
         raise JobFailure(f"AlgorithmError: there is no {script.program!r} in {script.source} (sagemaker_program)")
 
 
-def _fetch(uri: str, code: Path, cloud: Cloud) -> None:
+def _fetch(uri: str, code: Path, place: Path, cloud: Cloud) -> None:
     try:
-        with tempfile.TemporaryDirectory(prefix="cloudtune-code-") as folder:
+        with tempfile.TemporaryDirectory(dir=place) as folder:
             archive = Path(folder, "sourcedir.tar.gz")
             cloud.download(*split_uri(uri), archive)
             unpack(archive, code)

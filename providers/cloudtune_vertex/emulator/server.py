@@ -237,4 +237,5 @@ class VertexEmulator(Emulator[Faults]):
             faults=self.faults,
             authority=self.authority,
             resources=Resources(self.machine_starts),
+            scratch=self._workplace.scratch,
         )

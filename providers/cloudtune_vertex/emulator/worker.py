@@ -92,6 +92,7 @@ class Workshop:
         authority: decides what service accounts of jobs may do.
         resources: the machines.
         way: how ``/gcs`` is mounted; None finds out what works here.
+        scratch: see `cloudtune.emulation.workplace.Workplace.scratch`.
     """
 
     buckets: Buckets
@@ -104,6 +105,7 @@ class Workshop:
     authority: Authority
     resources: Resources = field(default_factory=lambda: Resources(MachineStarts()))
     way: Mounting | None = None
+    scratch: Callable[[], Path | None] = lambda: None
 
 
 class Worker(JobThread[Ended]):
@@ -268,10 +270,11 @@ class Worker(JobThread[Ended]):
         work = room / "work"
         work.mkdir(parents=True)
         words = programs.words_of(machine, contract.arguments(self._parameters), self._shop.images)
-        environment = environment_of(self._variables(machine, room), self._folder, room / "home")
+        scratch = self._shop.scratch()
+        environment = environment_of(self._variables(machine, room), self._folder, room / "home", scratch)
         command = [*with_the_emulator(), *map(self._seen, words)]
         shown = {BASE: self._shop.buckets.folder}
-        return Start(way.words(shown, room / "stage", str(work), command), environment, work)
+        return Start(way.words(shown, room / "stage", str(work), command), environment, work, scratch)
 
     def _variables(self, machine: Machine, room: Path) -> dict[str, str]:
         declared = {**self._shop.environment, **contract.variables(self._facts, machine)}

@@ -178,6 +178,7 @@ KILLED = """
 import os, pathlib, signal, sys, threading
 from cloudtune_sagemaker.emulator.cloud import Cloud
 from cloudtune_sagemaker.emulator.container import Container
+from cloudtune_sagemaker.emulator.training import Training
 from cloudtune.emulation.images import Images
 from moto import mock_aws
 with mock_aws():
@@ -185,7 +186,7 @@ with mock_aws():
     entrypoint = ["sh", "-c", "exec python -c 'import time; print(1); time.sleep(600)'"]
     algorithm = {"ContainerEntrypoint": entrypoint, "MetricDefinitions": [{"Name": "m", "Regex": "(1)"}]}
     Container(
-        {"TrainingJobName": "j", "AlgorithmSpecification": algorithm}, arn="a", cloud=Cloud("1" * 12, "us-east-1"),
+        Training({"TrainingJobName": "j", "AlgorithmSpecification": algorithm}, "a", "us-east-1"), cloud=Cloud("1" * 12, "us-east-1"),
         folder=pathlib.Path(sys.argv[1]), images=Images(), on_phase=print, on_metric=lambda *_: seen.set(), on_end=print,
     ).start()
     assert seen.wait(20)

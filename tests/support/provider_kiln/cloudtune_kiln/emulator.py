@@ -5,7 +5,7 @@ import random
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -125,7 +125,9 @@ class KilnEmulator(Emulator[Faults]):
             raise ValueError(f"an experiment has {sorted(_NEEDED)}, and no {sorted(unknown)}")
         with self._lock:
             if name not in self._experiments:
-                self._experiments[name] = Experiment(said, self.folder, self.folder / "fired" / name, self._grace)
+                self._experiments[name] = Experiment(
+                    said, self.folder, self.folder / "fired" / name, self._grace, self._workplace.scratch
+                )
 
     def _find(self, name: str) -> "Experiment":
         if name not in self._experiments:
@@ -140,9 +142,11 @@ _MEMBERS = {*_NEEDED, "search", "at_once", "seconds", "image", "machine", "env",
 class Experiment:
     """One experiment, which fires its trials at once; each worker takes the next number."""
 
-    def __init__(self, said: dict[str, Any], root: Path, folder: Path, grace: float) -> None:
+    def __init__(
+        self, said: dict[str, Any], root: Path, folder: Path, grace: float, scratch: Callable[[], Path | None]
+    ) -> None:
         self._said, self._grace = said, grace
-        self._root, self._folder = root, folder
+        self._root, self._folder, self._scratch = root, folder, scratch
         self._seed = said.get("search", {}).get("seed") or random.randrange(2**31)
         self._created, self._ended, self._why = time.time(), 0.0, ""
         self._lock = threading.Lock()
@@ -174,7 +178,7 @@ class Experiment:
 
     def _work(self) -> None:
         while (trial := self._next()) is not None:
-            trial.fire(self._said, self._root, self._grace)
+            trial.fire(self._said, self._root, self._grace, self._scratch())
 
     def _next(self) -> "Trial | None":
         with self._lock:
@@ -205,14 +209,15 @@ class Trial:
         self.requests = StopRequests()
         (folder / "out").mkdir(parents=True)
 
-    def fire(self, said: Mapping[str, Any], root: Path, grace: float) -> None:
+    def fire(self, said: Mapping[str, Any], root: Path, grace: float, scratch: Path | None) -> None:
         """Run its program to its end."""
         variables = {
             **said.get("env", {}), "KILN_KNOBS": json.dumps(self._knobs), "KILN_TRIAL": str(self._number),
             "KILN_OUT": str(self._folder / "out"), "KILN_POINTS": str(self._folder / "points"), "KILN_STORE": str(root / "store"),
         }  # fmt: skip
         words = [sys.executable, said["program"].replace("kiln:/", str(root / "store"), 1)]
-        start = Start(words, environment_of(variables, self._folder, self._folder / "home"), self._folder)
+        environment = environment_of(variables, self._folder, self._folder / "home", scratch)
+        start = Start(words, environment, self._folder, scratch)
         self._begun = time.time()
         processes = Processes(
             [start],
