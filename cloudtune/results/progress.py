@@ -97,7 +97,7 @@ class ProgressCounter:
         self.counts[trial.state] += 1
         self._rank(trial, values)
         if trial.state is TrialState.FAILED:
-            return self.failures.add(trial.number, trial.reason, trial.parameters)
+            return self.failures.add(trial.number, trial.reason, trial.parameters, trial.place)
         if trial.state is not TrialState.CANCELLED:
             self.failures.succeeded()
         return False
