@@ -58,6 +58,10 @@ class Authority:
         """Whether there is any policy."""
         return bool(self._policies)
 
+    def policy(self, principal: str) -> Policy | None:
+        """Return the policy of a principal; None if it may do everything."""
+        return self._policies.get(principal)
+
     def allows(self, principal: str, ask: Ask) -> bool:
         """Return whether a principal may take an action."""
         policy = self._policies.get(principal)

@@ -5,7 +5,7 @@ and the command starts in START. One process mounts by system calls, since a she
 entry of a parent folder. Nothing of cloudtune is imported.
 """
 
-# ruff: noqa: PTH102, PTH110, PTH115, PTH118, PTH123, PTH211  # pathlib would double the time that importing takes
+# ruff: noqa: PTH102, PTH110, PTH112, PTH115, PTH118, PTH123, PTH211  # pathlib would double the time that importing takes
 
 import ctypes
 import os
@@ -29,16 +29,31 @@ def _mount_at(folder: str, place: str, stage: str) -> str:
         return ""
     parent, _, name = place.rpartition("/")
     copy = os.path.join(stage, "of" + parent.replace("/", "_"))
+    if os.path.isdir(
+        copy
+    ):  # made for an earlier place; where it is mounted already, only mounts at the parent are seen
+        _make_like(folder, os.path.join(copy, name))
+        _mount(folder, place if parent else os.path.join(copy, name), flags=_BIND)
+        return ""
     os.mkdir(copy)
     _mount("tmpfs", copy, kind="tmpfs", data="mode=755")
     for entry in os.scandir(parent or "/"):
         _bind(entry, os.path.join(copy, entry.name))
-    os.mkdir(os.path.join(copy, name))
+    _make_like(folder, os.path.join(copy, name))
     _mount(folder, os.path.join(copy, name), flags=_BIND)
     if not parent:
         return copy
     _mount(copy, parent, flags=_BIND | _RECURSIVE)
     return ""
+
+
+def _make_like(folder: str, own: str) -> None:
+    """Make an empty folder or file, for a folder or file to be mounted at."""
+    if os.path.isdir(folder):
+        os.mkdir(own)
+    else:
+        with open(own, "x"):
+            pass
 
 
 def _bind(entry: "os.DirEntry[str]", own: str) -> None:

@@ -76,6 +76,11 @@ class _Process:
         self._waiter = threading.Thread(target=self._wait, name=f"wait {self._popen.pid}", daemon=True)
         self._waiter.start()
 
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._popen.pid
+
     def _wait(self) -> None:
         """Wait for the end without reaping, so that the pid is not reused and signals reach no other group."""
         if hasattr(os, "waitid"):
@@ -137,6 +142,7 @@ class Processes:
 
     Attributes:
         first_failed: the number of the first machine that failed while others were running; None for none.
+        grace: see above; may be changed until the end is requested.
 
     Raises:
         OSError: a program cannot be started.
@@ -153,7 +159,7 @@ class Processes:
         primary: int | None = None,
     ) -> None:
         self._primary = primary
-        self._mark, self._grace, self._on_line, self._stop_requests = mark, grace, on_line, stop_requests
+        self._mark, self.grace, self._on_line, self._stop_requests = mark, grace, on_line, stop_requests
         self._ends, ended = socket.socketpair()
         self._ends.setblocking(False)
         self._ended_socket = ended
@@ -168,6 +174,11 @@ class Processes:
         except OSError:
             self._finish()
             raise
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the programs, which are those of their groups."""
+        return [process.pid for process in self._processes]
 
     def _notify_end(self) -> None:
         self._ended_socket.send(b"x")
@@ -235,7 +246,7 @@ class Processes:
                 self._terminate(now)  # end the other machines
 
     def _terminate(self, now: float) -> None:
-        self._kill_at = now + self._grace
+        self._kill_at = now + self.grace
         for process in self._processes:
             process.signal(signal.SIGTERM)
 

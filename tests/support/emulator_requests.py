@@ -17,7 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-CLASSES = {"sagemaker": "SageMakerEmulator", "vertex": "VertexEmulator", "azureml": "AzureMlEmulator"}
+CLASSES = {
+    "sagemaker": "SageMakerEmulator",
+    "vertex": "VertexEmulator",
+    "azureml": "AzureMlEmulator",
+    "kubernetes": "KubernetesEmulator",
+}
 """The class of each service's emulator, in ``cloudtune_SERVICE.emulator``."""
 
 ROLE = "arn:aws:iam::123456789012:role/cloudtune-emulator"
@@ -73,6 +78,12 @@ def command_job(folder: Path) -> dict[str, Any]:
     return {"properties": own}
 
 
+def batch_job(folder: Path) -> dict[str, Any]:
+    container = {"name": "x", "image": "x", "command": ["sh", "-c", f"id > {folder}/ran"]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    return {"metadata": {"name": "attack"}, "spec": {"template": template}}
+
+
 Request = tuple[str, str, dict[str, str], str]
 """Method, path, headers, body."""
 
@@ -104,6 +115,17 @@ def requests_to(emulator: Any, folder: Path) -> list[Request]:
             ("POST", "/v2/entries:list", {}, "{}"),
             ("GET", "/nothing", {}, ""),
         ]  # fmt: skip
+    if type(emulator).__name__ == CLASSES["kubernetes"]:
+        return [
+            ("POST", "/apis/batch/v1/namespaces/default/jobs", {}, json.dumps(batch_job(folder))),
+            ("GET", "/api/v1/namespaces/default/secrets", {}, ""),
+            ("GET", "/api/v1/pods?watch=true&timeoutSeconds=1", {}, ""),
+            ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, "{}"),
+            ("DELETE", "/api/v1/namespaces/default/configmaps/attack", {}, ""),
+            ("GET", "/openapi/v3", {}, ""),
+            ("GET", "/version", {}, ""),
+            ("GET", "/nothing", {}, ""),
+        ]
     arm = emulator.arm_id
     return [
         ("PUT", f"{arm}/jobs/attack?api-version=1", {}, json.dumps(command_job(folder))),
@@ -121,7 +143,11 @@ def requests_to(emulator: Any, folder: Path) -> list[Request]:
 def right(emulator: Any) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
     """Gives a request the credentials of an emulator, as its own clients do."""
     if type(emulator).__name__ != CLASSES["sagemaker"]:
-        token = emulator.environment.get("AZURE_CLIENT_SECRET") or emulator.credentials.token
+        token = (
+            getattr(emulator, "token", "")
+            or emulator.environment.get("AZURE_CLIENT_SECRET")
+            or emulator.credentials.token
+        )
         return lambda prepared: prepared.headers.update(Authorization=f"Bearer {token}") or prepared
 
     def sign(prepared: requests.PreparedRequest) -> requests.PreparedRequest:

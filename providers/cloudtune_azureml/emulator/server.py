@@ -5,12 +5,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
+from cloudtune.emulation.certificate import throw_away
 from cloudtune.emulation.emulator import Emulator, listen, settings_of
 from cloudtune.emulation.serving import LoopbackServer
 from cloudtune.errors import ConfigError
 from cloudtune_azureml.emulator.api import Api, not_admitted
 from cloudtune_azureml.emulator.blobs import PREFIX, BlobHandler, Blobs
-from cloudtune_azureml.emulator.certificate import throw_away
 from cloudtune_azureml.emulator.clients import EmulatorCredential, allow_import, cloud_at
 from cloudtune_azureml.emulator.clusters import Clusters
 from cloudtune_azureml.emulator.credentials import Tokens

@@ -1,4 +1,4 @@
-"""A throw-away certificate for 127.0.0.1: Azure's SDK sends its tokens over https alone."""
+"""A throw-away certificate for 127.0.0.1, for clients that send their tokens over https alone."""
 
 import ipaddress
 import ssl
