@@ -149,7 +149,7 @@ def kept_at_services(project: Path) -> Iterator[Kept]:
         if json.loads(record.job).get("compute", {}).get("keep") is None or run.driven:
             continue
         provider = provider_of(as_it_is(run), project)
-        needed = bool(run.trials(TrialState.RUNNING))
+        needed = any(trial.launched for trial in run.trials(TrialState.RUNNING, TrialState.WAITING))
         yield from (Kept(run, what, needed, provider) for what in provider.kept(run))
 
 

@@ -82,7 +82,7 @@ class RunFollower:
         self._job = job
         self._repetitions: dict[int, bool] = {}
         self._counter = ProgressCounter(job.objective, job.constraints)
-        self._running: dict[int, Trial] = {}
+        self._launched: dict[int, Trial] = {}
         self._paused: set[int] = set()
         self._costs: dict[int, Decimal] = {}
         self._limit = None if job.limits.cost is None else job.limits.cost.amount
@@ -96,20 +96,20 @@ class RunFollower:
         self._last_event, events = self._run.events_after(self._last_event)
         self._revision, changed = self._run.changes(self._revision)
         for trial in changed:
-            self._running.pop(trial.number, None)
+            self._launched.pop(trial.number, None)
             self._paused.discard(trial.number)
             self._costs[trial.number] = trial.cost or Decimal(0)
             if trial.repeat_of is not None:
                 self._repetitions[trial.number] = trial.state.ended
-            if trial.state is TrialState.RUNNING:
-                self._running[trial.number] = trial
+            if trial.launched:
+                self._launched[trial.number] = trial
             elif trial.state is TrialState.PAUSED:
                 self._paused.add(trial.number)
             elif trial.state.ended:
                 self._counter.add(trial, losses(self._objective, trial.metrics))
         return self._counter.snapshot(
             record.state,
-            running=tuple(self._running.values()),
+            launched=tuple(self._launched.values()),
             paused=len(self._paused),
             total=self._total(over=record.state.ended),
             elapsed=record.elapsed,

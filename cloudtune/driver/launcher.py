@@ -52,7 +52,22 @@ class Remark:
     text: str
 
 
-TrialUpdate = Report | Remark | Ended
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A launched attempt waits for room at its place, or does no more; until then it is shown as waiting.
+
+    Attributes:
+        number: the trial.
+        attempt: which start of it, from 1.
+        why: what it waits for, after "waits for"; the same text as long as nothing has changed. "" once it has begun.
+    """
+
+    number: int
+    attempt: int
+    why: str
+
+
+TrialUpdate = Report | Remark | Queued | Ended
 """What `Launcher.poll` returns about a trial."""
 
 

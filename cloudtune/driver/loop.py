@@ -13,15 +13,16 @@ from dataclasses import replace
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
+from cloudtune.driver.attempts import begin, queue, take_back
 from cloudtune.driver.clock import Clock
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
 from cloudtune.driver.course import Moments, course
 from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, asked_for, decided, reason_of, retried, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
-from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate
+from cloudtune.driver.launcher import Ended, Launcher, Queued, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
-from cloudtune.driver.pauses import Pauses, paused_by
+from cloudtune.driver.pauses import Pauses, paused_by, rule_name
 from cloudtune.driver.reasons import INTERRUPTED, ending, resume_hint
 from cloudtune.driver.taken import cost_of
 from cloudtune.driver.warm_start import learn
@@ -92,12 +93,9 @@ class Driver:
         self._paused = Pauses(self._search, self._work)
         self._to_launch: deque[Trial] = deque()
         self._updates: deque[TrialUpdate] = deque()
-        self._broken = False
-        self._stuck = False
+        self._broken, self._stuck = False, False
         self._to_stop: list[int] = []
-        self._elapsed_saved = 0.0
-        self._next_check = 0.0
-        self._noted_interrupt = 0
+        self._elapsed_saved, self._next_check, self._noted_interrupt = 0.0, 0.0, 0
         if known:
             self._announcer.event(None, learn(self._search, job, known))
 
@@ -120,8 +118,7 @@ class Driver:
         self._restore()
         started = self._run.record().started or time.time()
         # A request to cancel stays: it may have come while this process was about to drive, and is still to be answered.
-        columns = {"state": RunState.RUNNING.value, "reason": "", "started": started}
-        self._run.write(columns=columns)
+        self._run.write(columns={"state": RunState.RUNNING.value, "reason": "", "started": started})
         while True:
             self._check_limits()
             self._fill_slots()
@@ -163,11 +160,11 @@ class Driver:
                 self._conclude(trial)
 
     def _resume_trial(self, trial: Trial) -> None:
-        if trial.state is TrialState.RUNNING and self._launcher.adopt(trial):
+        if trial.launched and self._launcher.adopt(trial):
             self._run.forget_reports(trial.number, trial.attempt)
             running = self._run_trial(trial)
             self._announcer.event(trial.number, "taken over from the driver that launched it")
-            if trial.reason:  # that driver had decided to stop it
+            if trial.reason and not trial.queued:  # that driver had decided to stop it
                 self._stop(running, decided(trial.reason), trial.reason)
             return
         if trial.state is TrialState.RUNNING and decided(trial.reason) is not TrialState.WAITING:
@@ -183,6 +180,8 @@ class Driver:
             if self._launcher.once:  # the launch may still arrive: as the same attempt it makes no second job
                 self._run.forget_reports(trial.number, trial.attempt)
                 trial.attempt -= 1
+        if trial.queued:
+            take_back(trial)
         self._wait(trial)
 
     # Filling the slots
@@ -204,10 +203,7 @@ class Driver:
             self._stuck = trial is None
             if trial is None:
                 break
-            trial.attempt += 1
-            trial.place = self._launcher.place(trial)
-            trial.state, trial.started, trial.ended, trial.reason = TrialState.RUNNING, time.time(), None, ""
-            trial.metrics = trial.metrics if self._search.pauses else {}
+            begin(trial, self._launcher, keep=self._search.pauses)
             self._run_trial(trial)
             self._to_launch.append(trial)
             if time.perf_counter() - since > _FILL_TIME:
@@ -270,6 +266,10 @@ class Driver:
                 self._record(running, update)
             elif isinstance(update, Remark):
                 self._announcer.event(update.number, update.text)
+            elif isinstance(update, Queued):
+                if queue(running, update):
+                    self._announcer.event(update.number, running.trial.reason or "begins")
+                    self._work.trial(running.trial)
             else:
                 self._settle(running, update)
 
@@ -282,14 +282,11 @@ class Driver:
             self._announcer.event(report.number, restarted)
         if running.trial.repeat_of is not None or not self._judge(report) or running.stop is not None:
             return
+        rule = rule_name(self._job)
         if self._search.pauses:
-            self._stop(running, TrialState.PAUSED, paused_by(self._rule_name, report.step))
+            self._stop(running, TrialState.PAUSED, paused_by(rule, report.step))
         else:
-            self._stop(running, TrialState.PRUNED, f"{PRUNED}{report.step} by the {self._rule_name} rule")
-
-    @property
-    def _rule_name(self) -> str:
-        return self._job.stopping.type if self._job.stopping is not None else self._job.strategy.type
+            self._stop(running, TrialState.PRUNED, f"{PRUNED}{report.step} by the {rule} rule")
 
     def _judge(self, report: Report) -> bool:
         """Pass a report to the search; return whether its trial is pruned."""
@@ -470,9 +467,10 @@ class Driver:
 
     def _release_trials(self) -> None:
         """Return trials that were not launched, or end with this driver, to WAITING."""
-        for trial in self._to_launch:
+        launched = [running.trial for running in self._running.values() if running.trial.queued]
+        for trial in [*self._to_launch, *(each for each in launched if not self._launcher.outlives(each))]:
             del self._running[trial.number]
-            trial.attempt, trial.started = trial.attempt - 1, None
+            take_back(trial)
             self._wait(trial)
         self._to_launch.clear()
         for running in self._running.values():
@@ -491,7 +489,7 @@ class Driver:
     def _progress(self, state: RunState | None) -> Progress:
         return self._counter.snapshot(
             state or (RunState.STOPPING if self._draining else RunState.RUNNING),
-            running=tuple(running.trial for running in self._running.values()),
+            launched=tuple(running.trial for running in self._running.values()),
             paused=len(self._paused),
             total=self._confirming.total(self._search.total),
             elapsed=self._clock.elapsed(),

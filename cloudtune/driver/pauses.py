@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cloudtune.driver.decisions import PAUSED
 from cloudtune.search import Search
+from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.store.unit_of_work import UnitOfWork
 
@@ -22,6 +23,11 @@ _NOT_INHERITED = (
     "its steps begin at {} again, where it should go on from the checkpoint of trial {}, which had come to step {}: so a population "
     f"learns nothing from its best members; {_WHAT_TO_DO}"
 )
+
+
+def rule_name(job: TuningJob) -> str:
+    """Return the name of what ends or pauses the job's trials early: its stopping rule, or its strategy."""
+    return job.stopping.type if job.stopping is not None else job.strategy.type
 
 
 def paused_by(rule: str, step: int) -> str:

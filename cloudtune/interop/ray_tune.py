@@ -12,6 +12,8 @@ from cloudtune.space.parameters import Categorical, Constant, Float, Int, Normal
 
 _GRID = "grid_search"
 
+_RARE_ENDS = "the first and the last multiple of q are drawn less often there, here as often as others"
+
 
 def space_from_ray_tune(space: Mapping[str, Any], notes: list[Note] | None = None) -> dict[str, Parameter]:
     """Return the parameters of a ``param_space`` of Ray Tune.
@@ -23,7 +25,7 @@ def space_from_ray_tune(space: Mapping[str, Any], notes: list[Note] | None = Non
     ``uniform``, ``loguniform``, ``randn``, ``randint``, ``qrandint`` and ``choice`` keep their distributions; upper
     bounds that Ray excludes are excluded, so that ``randint(1, 9)`` becomes the range from 1 to 8. The others differ:
 
-    - ``quniform``, ``qloguniform`` round, so that the first and the last multiple of q are drawn less often than
+    - ``quniform``, ``qloguniform``, and in Ray before 2.60 ``qrandint``, round, so that the first and the last multiple of q are drawn less often than
       others. Here all are equally likely (or each as likely as its interval is wide on the log scale).
     - ``lograndint``, ``qlograndint`` round downwards, which favours small numbers a little more than here.
     - ``qrandn`` is a float that is a multiple of q.
@@ -51,12 +53,9 @@ def _difference(value: Any) -> str:
         return ""
     sampler, q = _drawn(value)
     if isinstance(value, sample.Float):
-        rounded = q is not None and not isinstance(sampler, sample.Normal)
-        return (
-            "the first and the last multiple of q are drawn less often there, here as often as others"
-            if rounded
-            else ""
-        )
+        return _RARE_ENDS if q is not None and not isinstance(sampler, sample.Normal) else ""
+    if q not in (None, 1.0) and not hasattr(sample.Quantized, "_grid_index"):  # Ray before 2.60
+        return _RARE_ENDS
     log = isinstance(sampler, sample.LogUniform)
     return "Ray rounds downwards, which favours small numbers a little more than here" if log else ""
 

@@ -106,7 +106,7 @@ class ProgressCounter:
         self,
         state: RunState,
         *,
-        running: tuple[Trial, ...],
+        launched: tuple[Trial, ...],
         paused: int,
         total: int | None,
         elapsed: float,
@@ -118,7 +118,7 @@ class ProgressCounter:
 
         Args:
             state: of the run.
-            running: the running trials.
+            launched: the trials that run, or wait for room at their place.
             paused: how many are paused.
             total: how many there will be; None where that is not known.
             elapsed: seconds so far.
@@ -127,7 +127,9 @@ class ProgressCounter:
             cost: what has been spent.
         """
         counts = {each.value: count for each, count in self.counts.items() if count}
+        running = tuple(trial for trial in launched if not trial.queued)
         counts |= {TrialState.RUNNING.value: len(running)} if running else {}
+        counts |= {TrialState.WAITING.value: len(launched) - len(running)} if len(launched) > len(running) else {}
         counts |= {TrialState.PAUSED.value: paused} if paused else {}
         eta = time_left(sum(self.counts.values()), total, elapsed, limit)
         return Progress(

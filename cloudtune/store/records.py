@@ -37,7 +37,7 @@ class TrialState(StrEnum):
     """The state of a trial."""
 
     WAITING = "waiting"
-    """Its parameters are decided; it has not started, or waits for another attempt."""
+    """Its parameters are decided; it has not started, waits for another attempt, or, launched, for room at its place."""
     RUNNING = "running"
     """Its program runs."""
     PAUSED = "paused"
@@ -62,6 +62,9 @@ FIRST = "first"
 
 TRIED = "tried"
 """Origin of a trial that a user enqueued while the run went on, or before a resume."""
+
+QUEUED = "waits for "
+"""Prefix of the reason of a launched trial that waits for room at its place."""
 
 _CHILD = "parent:"
 """Prefix of the origin of a trial that begins with another's checkpoint."""
@@ -178,6 +181,16 @@ class Trial:
             ("cost", "" if self.cost is None else format_money(self.cost, self.charges[0].currency)),
         ]
         return card(f"Trial {self.number}", rows)
+
+    @property
+    def queued(self) -> bool:
+        """Whether it was launched, and waits for room at its place, as its reason says."""
+        return self.state is TrialState.WAITING and self.reason.startswith(QUEUED)
+
+    @property
+    def launched(self) -> bool:
+        """Whether an attempt at it runs, or waits for room at its place."""
+        return self.state is TrialState.RUNNING or self.queued
 
     @property
     def parent(self) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Launcher, TrialUpdate
+from cloudtune.driver.launcher import Ended, Launcher, Queued, TrialUpdate
 from cloudtune.errors import ProviderError, StoreError
 from cloudtune.process.endings import ended_of
 from cloudtune.process.logs import sample
@@ -20,6 +20,7 @@ from cloudtune_ray.briefing import Briefing
 from cloudtune_ray.calls import Call, Calls
 from cloudtune_ray.cluster import Cluster
 from cloudtune_ray.failures import cannot_start, in_words, out_of_memory
+from cloudtune_ray.room import Room
 
 LISTEN_TIMEOUT = 30.0
 """Seconds after which a slot answers a call even if it has nothing to report."""
@@ -33,7 +34,8 @@ MOST_LOSSES = 5
 _MOST_FAILED_STARTS = 5
 _CHECK_INTERVAL = 2.0
 _STATUS_TIMEOUT = 10.0
-_FIT_GRACE = 5.0
+_QUEUE_GRACE = 4.0
+"""Seconds after which a trial without a slot is told to wait: a slot starts in about two."""
 
 
 @dataclass(eq=False)
@@ -85,11 +87,13 @@ class RayLauncher(Launcher):
         self._happened: deque[TrialUpdate] = deque()
         self._losses: Counter[int] = Counter()
         self._failed_starts = 0
-        self._unfit_since: float | None = None
+        self._queued: dict[int, float] = {}  # when each waiting trial began to
+        self._told: set[int] = set()  # the trials that were told to wait
         self._next_look = 0.0
         self._ray.cloudpickle.register_pickle_by_value(actor_module)
         self._actor_class = self._ray.remote(actor_module.SlotActor)
-        self._check_fit(tolerance=0.0)
+        self._room = Room(cluster, briefing)
+        self._room.check(first=True)
         self._find({f"{trial.number}.{trial.attempt}" for trial in running})
 
     # The launcher's interface
@@ -101,6 +105,7 @@ class RayLauncher(Launcher):
         mirror = self._mirror(trial)
         mirror.forget()
         self._queue.append(mirror)
+        self._queued[trial.number] = time.monotonic()
         self._hand_out()
 
     def printed(self, trial: Trial) -> Sequence[str]:
@@ -137,6 +142,7 @@ class RayLauncher(Launcher):
         for mirror in self._queue:
             if mirror.trial.number == number:
                 self._queue.remove(mirror)
+                self._forget_waiting(mirror)
                 why = "it was stopped by its driver before it began"
                 self._happened.append(Ended(number, mirror.trial.attempt, why, lost=True))
                 return
@@ -216,11 +222,13 @@ class RayLauncher(Launcher):
 
     def _assign(self, slot: _Slot, mirror: Mirror) -> None:
         slot.mirror = mirror
+        number, attempt = mirror.trial.number, mirror.trial.attempt
+        self._forget_waiting(mirror)
         try:
             order = self._briefing.order(mirror.trial)
         except OSError as error:
             why = f"its checkpoint cannot be packed: {error}"
-            self._happened.append(Ended(mirror.trial.number, mirror.trial.attempt, why, retry=True))
+            self._happened.append(Ended(number, attempt, why, retry=True))
             self._rest(slot)
             return
         self._ask(slot, lambda: slot.actor.run.remote(order, LISTEN_TIMEOUT), self._handle_news)
@@ -342,8 +350,9 @@ class RayLauncher(Launcher):
 
     def _check_periodically(self) -> None:
         if self._slots.starting:
-            self._check_fit(tolerance=_FIT_GRACE)
+            self._room.check()
         now = time.monotonic()
+        self._tell_waiting(now)
         idle_limit = min(IDLE_TIME, self._briefing.native.linger.total_seconds() / 2)  # before the slot exits by itself
         expired = [slot for slot in self._slots.idle if now - slot.idle_since > idle_limit]
         for slot in expired:
@@ -351,25 +360,21 @@ class RayLauncher(Launcher):
             self._slots.all.discard(slot)
         self._cluster.dismiss([slot.actor for slot in expired])
 
-    def _check_fit(self, tolerance: float) -> None:
-        """Check that some node has the resources for a trial, so that the run does not wait for ever.
+    def _tell_waiting(self, now: float) -> None:
+        """Tell what the trials wait for that got no slot for some time."""
+        late = [mirror for mirror in self._queue if now - self._queued[mirror.trial.number] >= _QUEUE_GRACE]
+        if late:
+            why = self._room.awaited()
+            self._happened.extend(Queued(each.trial.number, each.trial.attempt, why) for each in late)
+            self._told.update(each.trial.number for each in late)
 
-        Args:
-            tolerance: seconds to tolerate that no node has, unless the job sets its own (`RayJob.wait`).
-
-        Raises:
-            ProviderError: no node has, for too long.
-        """
-        why = self._cluster.misfit(self._briefing.demand)
-        if not why:
-            self._unfit_since = None
-            return
-        self._unfit_since = self._unfit_since or time.monotonic()
-        wait = self._briefing.native.wait
-        if time.monotonic() - self._unfit_since >= (tolerance if wait is None else wait.total_seconds()):
-            raise ProviderError(
-                f"{why}; ask for less (compute, ray), or, where the cluster grows by itself, say how long to wait: ray: {{wait: 10m}}"
-            )
+    def _forget_waiting(self, mirror: Mirror) -> None:
+        """Tell that a trial, which was told to wait, does no more."""
+        number, attempt = mirror.trial.number, mirror.trial.attempt
+        del self._queued[number]
+        if number in self._told:
+            self._told.remove(number)
+            self._happened.append(Queued(number, attempt, ""))
 
     def _mirror(self, trial: Trial) -> Mirror:
         return Mirror(trial, self._setting.files(trial), self._patterns)

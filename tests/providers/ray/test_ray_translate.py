@@ -69,8 +69,11 @@ def test_an_accelerator_that_ray_does_not_know_is_refused_with_those_that_it_kno
 
 
 def test_the_known_accelerators_are_rays_own() -> None:
+    import ray
     from ray.util.accelerators import accelerators
 
+    if ray.__version__.split(".") < ["2", "60"]:
+        pytest.skip("the table is of Ray 2.60; earlier versions know fewer, and take any name as a resource's")
     known = {value for name, value in vars(accelerators).items() if name.isupper() or name[0].isupper()}
     assert set(ACCELERATORS) <= known
     missing = {name for name in known - set(ACCELERATORS) if isinstance(name, str) and accelerator(name) is None}
