@@ -25,11 +25,14 @@ config folder::
     [prices.sagemaker]
     discount = "12%"
 
+    [notify.team]
+    slack = "${SLACK_WEBHOOK_URL}"
+
 Several profiles form a profile: its provider spreads the trials of a run over them. ``team,laptop`` is short for it.
 Places say where the same data lies on each service, so that a job that names one of them runs on all (`cloudtune.porting`).
 Where a job runs on this machine, a mount's folder replaces the place in the cloud, so that the same job runs offline; it
 is a place with ``local`` alone.
-What machines cost the user, `cloudtune.machines.own_prices` reads.
+What machines cost the user, `cloudtune.machines.own_prices` reads. Who is told how runs go, `cloudtune.spec.notify` says.
 The nearest setting takes precedence: argument, environment (``CLOUDTUNE_PROFILE``, and ``CLOUDTUNE_SAGEMAKER_REGION``
 for a setting), the job's file, project file, user file.
 
@@ -55,8 +58,9 @@ if TYPE_CHECKING:
     from cloudtune.machines.own_prices import PriceTables
     from cloudtune.porting.places import Places
     from cloudtune.porting.tables import Tables
+    from cloudtune.spec.notify import Channel
 
-_KEYS = ("default", "confirm_above", "profiles", "places", "mounts", "prices")
+_KEYS = ("default", "confirm_above", "profiles", "places", "mounts", "prices", "notify")
 
 _CONFIRM_ABOVE = Decimal(10)
 """The cost of a run, in the currency of its prices, above which a launch is asked about where no file says another."""
@@ -212,6 +216,25 @@ def price_tables(project: Path, near: Path | None = None) -> "PriceTables":
         if "prices" in (data := _read(path)):
             tables.add(data["prices"], str(path), aliases())
     return tables
+
+
+def channels(project: Path, near: Path | None = None) -> "dict[str, Channel]":
+    """Return the channels that are told how runs go, by name; of two files with one name the nearer one's counts.
+
+    Args:
+        project: the project's folder.
+        near: the result of `config_near`.
+
+    Raises:
+        ConfigError: a file is not TOML, or a channel is not valid.
+    """
+    found: dict[str, Channel] = {}
+    for path in _files(project, near):
+        if "notify" in (data := _read(path)):
+            from cloudtune.spec.channels import read_channels  # noqa: PLC0415  # few projects have any
+
+            found |= read_channels(data["notify"], str(path))
+    return found
 
 
 def catalogue_of(profile: Profile, project: Path, near: Path | None = None) -> "Catalogue":
@@ -376,7 +399,7 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
     for key in data:
         if key not in _KEYS:
             raise ConfigError(
-                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, confirm_above, [profiles.NAME], [places], [mounts] and [prices]"
+                f"{path}: unknown key {key!r}{_nearest(key, list(_KEYS))}; known are default, confirm_above, [profiles.NAME], [places], [mounts], [prices] and [notify.NAME]"
             )
     if not isinstance(data.get("default", ""), str):
         raise ConfigError(f'{path}: default must be the name of a profile, e.g. default = "{DEFAULT}"')
@@ -389,6 +412,14 @@ def _check(data: Mapping[str, Any], path: Path) -> None:
         from cloudtune.machines.own_prices import PriceTables  # noqa: PLC0415  # few projects have prices of their own
 
         PriceTables().add(data["prices"], str(path), aliases())
+    if "notify" in data:
+        from cloudtune.spec.channels import read_channels  # noqa: PLC0415  # few commands tell anybody
+
+        read_channels(data["notify"], str(path))
+    _check_tables(data, path)
+
+
+def _check_tables(data: Mapping[str, Any], path: Path) -> None:
     tables = data.get("profiles", {})
     if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
         raise ConfigError(f"{path}: profiles are tables; write [profiles.NAME] and its settings below")

@@ -22,6 +22,7 @@ from cloudtune.errors import (
     UnsupportedError,
     in_one_line,
 )
+from cloudtune.notifying.telling import telling
 from cloudtune.planning.plan import Plan
 from cloudtune.provider.emulated import emulate
 from cloudtune.provider.handle import RunHandle
@@ -31,6 +32,7 @@ from cloudtune.report import write_report
 from cloudtune.results.confirmation import Confirmed, settled
 from cloudtune.results.constraints import nearest_trial
 from cloudtune.results.objectives import best_trial, pareto_front
+from cloudtune.results.progress import Watcher
 from cloudtune.results.tables import parquet, report_rows, to_pandas, trial_rows
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Values
@@ -152,6 +154,26 @@ class Run(RunHandle):
             if not passing and record.state is RunState.WAITING and "job" not in record.native:
                 self._store.remove()
             raise
+
+    tells: bool = True
+    """Whether the channels of the job and the config are told how the run goes; False for a rehearsal."""
+
+    def _telling(self, *, live: bool = False) -> contextlib.AbstractContextManager[None]:
+        if not self.tells:
+            return contextlib.nullcontext()
+        return telling(self._store, config_folder(self._store.record()), live=live)
+
+    def refresh(self) -> RunState:
+        with self._telling():
+            return super().refresh()
+
+    def wait(self, watcher: Watcher | None = None) -> RunState:
+        with self._telling(live=True):
+            return super().wait(watcher)
+
+    def cancel(self) -> None:
+        with self._telling():
+            super().cancel()
 
     def refreshed(self) -> RunRecord:
         """Refresh the run, and return its record."""

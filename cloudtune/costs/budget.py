@@ -77,13 +77,14 @@ class Budget:
         running = self._driver(expected) + self._of_running(lambda used: max(used, expected))
         return self.spent < self.limit and self.spent + running + (1 + more) * self._meter.most(expected) <= self.limit
 
-    def reached(self, ahead: float = 0.0) -> bool:
+    def reached(self, ahead: float = 0.0, *, share: Decimal = Decimal(1)) -> bool:
         """Return whether the limit is reached by what is spent and what the running trials have used.
 
         Args:
             ahead: seconds that they are counted to run on, until somebody looks again.
+            share: the part of the limit that is asked about.
         """
-        return self.limit is not None and self.spent + self.in_flight(ahead) + self._driver(ahead) >= self.limit
+        return self.limit is not None and self.spent + self.in_flight(ahead) + self._driver(ahead) >= share * self.limit
 
     def in_flight(self, ahead: float = 0.0) -> Decimal:
         """Return what the running trials have used so far, and will within so many seconds."""

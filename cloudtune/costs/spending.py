@@ -6,6 +6,7 @@ from decimal import Decimal
 from cloudtune.costs.budget import Budget
 from cloudtune.costs.kept import KeptMachines
 from cloudtune.costs.meter import Meter, with_charge
+from cloudtune.costs.warning import NEARLY, SHARE
 from cloudtune.planning.plan import Machines
 from cloudtune.planning.rates import Rate
 from cloudtune.spec.job import TuningJob
@@ -27,6 +28,7 @@ class Spending:
         machines: of one trial; None where they are not known.
         rates: of the machines that a trial may get, the likeliest first.
         driver: of the driver's own machine; None where that costs nothing.
+        warn: called once with a message when most of the budget is spent; see `cloudtune.costs.warning`.
     """
 
     def __init__(
@@ -35,8 +37,9 @@ class Spending:
         machines: Machines | None = None,
         rates: Sequence[Rate] = (),
         driver: Rate | None = None,
+        warn: Callable[[str], None] | None = None,
     ) -> None:
-        self._driver, self._elapsed = driver, _no_time
+        self._driver, self._elapsed, self._warn = driver, _no_time, warn
         self._measured = job.cost_place is not None
         self._meter = None if machines is None else Meter(machines, rates)
         self._kept = KeptMachines(self._meter) if self._meter is not None and self._meter.keeps else None
@@ -143,6 +146,9 @@ class Spending:
             idle: whether no trial runs, so that one which does not fit now never will.
             ahead: seconds that the running trials go on, at least, before this is asked again.
         """
+        if self._budget is not None and self._warn is not None and self._budget.reached(share=SHARE):
+            self._warn(f"{NEARLY} {self._budget} (limits.cost)")
+            self._warn = None
         if self._budget is None or not (self._budget.reached(ahead) or (idle and not self._budget.fits())):
             return None
         return self._budget.message

@@ -129,6 +129,7 @@ def _driver_errors(run: "RunStore") -> Iterator[None]:
 
 def _run_driver(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunState:
     from cloudtune.costs.spending import Spending  # noqa: PLC0415
+    from cloudtune.costs.warning import warner  # noqa: PLC0415
     from cloudtune.driver import warm_start  # noqa: PLC0415  # reading a run needs none of this
     from cloudtune.driver.loop import Driver  # noqa: PLC0415
 
@@ -143,7 +144,7 @@ def _run_driver(run: "RunStore", site: Site, watcher: "Watcher | None") -> RunSt
             watcher=watcher,
             interrupt=interrupt,
             known=warm_start.kept(run.folder),
-            spending=Spending(job, plan.machines, plan.rates, plan.driver),
+            spending=Spending(job, plan.machines, plan.rates, plan.driver, warner(run, job)),
         )
         state = driver.run()
     if state.ended:

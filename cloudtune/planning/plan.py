@@ -45,6 +45,10 @@ class Support(StrEnum):
         return list(Support).index(self)
 
 
+TOLD_BY_FOLLOWER = "the process that follows the run sends it; without one it is sent when the run is next looked at"
+"""What becomes of `notify` where the service runs the job by itself."""
+
+
 class Beside(StrEnum):
     """Targets of fields that are not in the request, in place of a path into it."""
 
@@ -52,6 +56,8 @@ class Beside(StrEnum):
     """cloudtune's own driver implements it, in driven runs."""
     CODE = "cloudtune:code"
     """It is sent with the code, which the request names as ``${code}``."""
+    FOLLOWER = "cloudtune:follower"
+    """The process that follows the run does it, in managed and driven runs alike."""
     PLAN = "cloudtune:plan"
     """It decides how the job is planned."""
     DEFAULT = "cloudtune:default"
@@ -291,12 +297,22 @@ class Ledger:
         self._refuse_unknown_providers(job)
         self._refuse_one_variable_for_two(job)
         self._try_regexes(job)
+        self._account_for_notifications(job, mode)
         known = self._carried.keys() | {note.path for note in self._notes}
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
         self._note_constraints(job, mode)  # after the leaves were counted, which it accounts for none of
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
+
+    def _account_for_notifications(self, job: TuningJob, mode: str) -> None:
+        """Account for `notify`, which is nothing of any provider's, unless the translation has."""
+        if not job.notify or any(note.path == "notify" for note in self._notes):
+            return
+        if mode == "managed":
+            self.note("notify", Support.WATCHED, TOLD_BY_FOLLOWER)
+        else:
+            self.carry("notify", Beside.FOLLOWER)
 
     def _refuse_unknown_providers(self, job: TuningJob) -> None:
         """Note values for providers that do not exist as unsupported: such a name is a typing error."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from cloudtune.planning.plan import Support
+from cloudtune.planning.plan import TOLD_BY_FOLLOWER, Support
 
 SupportTable = Mapping[str, tuple[Support, str]]
 """A path of the spec, or a field and one of its ways, → support and a remark."""
@@ -13,7 +13,7 @@ DEFAULT_SUPPORT: SupportTable = {
     **dict.fromkeys(
         (
             "name", "trial.source", "trial.ignore", "trial.command", "trial.function", "trial.image", "trial.environment",
-            "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict",
+            "objective", "constraints", "metrics", "space", "require", "strategy", "first", "stopping", "limits", "retries", "warm_start", "confirm", "mode", "strict", "notify",
             "compute.instance", "compute.count", "compute.accelerators", "compute.cpus", "compute.memory", "compute.disk",
             "compute.spot", "compute.max_wait", "compute.keep", "data", "output", "network", "identity", "encryption", "tags",
         ),
@@ -59,6 +59,7 @@ def tuner_support(service: str, tuner: str, plain_job: str) -> SupportTable:
         "retries": (Support.DRIVEN, f"{tuner} tries again after errors of its own alone: {driven}"),
         "warm_start": (Support.DRIVEN, f"{tuner} learns from no other job: {driven}"),
         "confirm": (Support.DRIVEN, f"{tuner} runs no trial again with another seed: {driven}"),
+        "notify": (Support.WATCHED, TOLD_BY_FOLLOWER),
         "compute.accelerators": by_machine,
         "compute.cpus": by_machine,
         "compute.memory": by_machine,

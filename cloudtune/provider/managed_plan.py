@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.bundle.upload import Put, staged
 from cloudtune.planning.merge_patch import Merging
-from cloudtune.planning.plan import Beside, Ledger, Machines, Plan, Support
+from cloudtune.planning.plan import TOLD_BY_FOLLOWER, Beside, Ledger, Machines, Plan, Support
 from cloudtune.planning.support import EXACT, SupportTable
 from cloudtune.planning.translation import with_environment
 from cloudtune.space.space_codec import SpaceCodec
@@ -56,6 +56,7 @@ MANAGED_SUPPORT: SupportTable = {
     "confirm": (Support.UNSUPPORTED, "the service runs no trial again with another seed; take it away"),
     "mode.driven": (Support.UNSUPPORTED, "the service runs no plain jobs that cloudtune could drive; take it away"),
     "compute.count": (Support.UNSUPPORTED, "a trial has one machine there; take it away"),
+    "notify": (Support.WATCHED, TOLD_BY_FOLLOWER),
     "compute.keep": (Support.APPROXIMATE, "the service decides how long machines stay"),
     "data.remote": (Support.UNSUPPORTED, "the service cannot read it; give a place of its own under the provider's key, or a folder here"),
     "output": (Support.APPROXIMATE, "outputs stay with the service; `cloudtune fetch` copies them"),

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.costs.spending import Spending
+from cloudtune.costs.warning import warner
 from cloudtune.driver import process as driver_process
 from cloudtune.driver.follower import RunFollower
 from cloudtune.driver.interrupt import Condition, interruptible, pause
@@ -117,7 +118,7 @@ class ManagedRun(ServiceRun):
         self._watched = {note.path for note in plan.notes if note.support is Support.WATCHED}
         self._work = UnitOfWork(run)
         self._counter = ProgressCounter(job.objective, job.constraints)
-        self._spending = Spending(job, plan.machines, plan.rates)
+        self._spending = Spending(job, plan.machines, plan.rates, warn=warner(run, job))
         self._known: dict[int, _Known] = {}
         self._restored = False
         self._done: set[int] = set()

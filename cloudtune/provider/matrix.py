@@ -16,7 +16,7 @@ _SECTIONS = {
     "The program": ("name", "trial"),
     "Objectives and metrics": ("objective", "constraints", "metrics"),
     "The search": ("space", "require", "strategy", "first", "stopping", "warm_start", "confirm"),
-    "Limits and mode": ("limits", "retries", "mode", "strict"),
+    "Limits and mode": ("limits", "retries", "mode", "strict", "notify"),
     "Machines": ("compute", "region"),
     "Data and outputs": ("data", "output"),
     "Access and labels": ("network", "identity", "encryption", "tags"),

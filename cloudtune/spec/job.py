@@ -23,6 +23,7 @@ from cloudtune.spec.constraint import Constraint, Constraints
 from cloudtune.spec.fields import Cost, Duration, Name, PerProvider, Requirements, SpaceEntries, Text
 from cloudtune.spec.first import FirstTrials
 from cloudtune.spec.native import FIELD, Native, gathered, native_path, own_keys
+from cloudtune.spec.notify import Notifications
 from cloudtune.spec.objective import COST, Objective, Objectives, check_regex
 from cloudtune.spec.sources import source_problems
 from cloudtune.spec.stopping import Stopping
@@ -153,6 +154,8 @@ class TuningJob(SpecModel):
     """The role or service account that trials run as; one, or one a provider."""
     encryption: Encryption | None = None
     """Keys for data at rest."""
+    notify: Notifications = ()
+    """Who is told when the run ends, fails, or has spent 80 % of its budget: one channel, or a list. cloudtune.toml names channels for all runs."""
     tags: dict[Text, str] = {}
     """Labels of the job on the service."""
     native: dict[Text, Native] = {}

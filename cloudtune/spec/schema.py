@@ -192,6 +192,8 @@ def _allow_short_forms(job: Schema, parts: Schema) -> None:
     job["first"] = _also(job["first"], job["first"]["items"])
     job["require"] = _also(job["require"], _TEXT)
     job["warm_start"] = _also(job["warm_start"], {"type": "array", "items": _TEXT, "minItems": 1})
+    job["notify"] = _also(job["notify"], job["notify"]["items"])
+    parts["Email"]["properties"]["to"] = _also(parts["Email"]["properties"]["to"], _TEXT)
     job["confirm"] = _also(job["confirm"], {"type": "integer", "minimum": 1})
     compute, trial = parts["Compute"]["properties"], parts["TrialSpec"]["properties"]
     compute["accelerators"] = _also(compute["accelerators"], _TEXT)

@@ -14,7 +14,7 @@ from cloudtune.errors import StoreError
 from cloudtune.system.processes import is_mine
 from cloudtune.system.temporary import TemporaryFolder
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 _PATIENCE = 30.0
 """Seconds to wait for other processes that use the store."""
@@ -45,12 +45,15 @@ CREATE TABLE enqueued (id INTEGER PRIMARY KEY, run TEXT NOT NULL, parameters TEX
 CREATE INDEX enqueued_by_run ON enqueued (run)
 """
 
+_NOTICES = """CREATE TABLE notices (run TEXT NOT NULL, event TEXT NOT NULL, channel TEXT NOT NULL, time REAL NOT NULL,
+    outcome TEXT NOT NULL, PRIMARY KEY (run, event, channel))"""
+
 _WITH_STRATEGY = """CASE WHEN typeof(job) = 'text' AND json_valid(job) AND json_type(job) = 'object'
     AND json_type(job, '$.strategy') IS NULL THEN json_set(job, '$.strategy', json('{"type": "random"}')) ELSE job END"""
 """The job of a run with the strategy that it had where the job names none: jobs without one were searched at random."""
 
 _MIGRATIONS = {
-    0: _SCHEMA,
+    0: f"{_SCHEMA};{_NOTICES}",
     1: "ALTER TABLE runs ADD COLUMN emulators TEXT NOT NULL DEFAULT '{}'; ALTER TABLE runs ADD COLUMN seen REAL",
     2: "ALTER TABLE trials ADD COLUMN charges TEXT NOT NULL DEFAULT '[]'",
     3: "ALTER TABLE trials ADD COLUMN origin TEXT NOT NULL DEFAULT '';"
@@ -59,6 +62,7 @@ _MIGRATIONS = {
     4: "ALTER TABLE trials ADD COLUMN asked INTEGER; ALTER TABLE trials ADD COLUMN told INTEGER; "
     "ALTER TABLE trials ADD COLUMN repeat_of INTEGER; ALTER TABLE reports ADD COLUMN moment INTEGER NOT NULL DEFAULT 0",
     5: f"UPDATE runs SET job = {_WITH_STRATEGY}",  # noqa: S608  # a constant
+    6: _NOTICES,
 }
 """Statements that raise a store of a schema version to the next one, and a file without tables (0) to the current one."""
 

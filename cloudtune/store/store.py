@@ -426,6 +426,7 @@ class RunStore:
                 for table, column in (
                     ("enqueued", "run"),
                     ("events", "run"),
+                    ("notices", "run"),
                     ("reports", "run"),
                     ("trials", "run"),
                     ("runs", "id"),

@@ -117,6 +117,8 @@ def _wrong_beside(plan: Plan, leaf: Leaf, word: Beside) -> str:
         return "" if leaf.neutral or not leaf.value else "it is not what is so anyway"
     if word is Beside.PLAN:
         return "" if leaf.path in _PLAN_FIELDS else "it is nothing that only planning heeds"
+    if word is Beside.FOLLOWER:
+        return "" if leaf.path.startswith("notify") else "what follows a run does nothing by it"
     if word is Beside.DRIVER:
         if plan.mode != "driven":
             return "nothing drives a managed run"

@@ -27,6 +27,7 @@ from cloudtune.spec.confirm import Confirm
 from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
+from cloudtune.spec.notify import Email, Notification
 from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
 from cloudtune.spec.strategies import (
@@ -48,6 +49,11 @@ __all__ = [
     "sizes", "spaces", "stopping_rules", "strategies",
 ]  # fmt: skip
 
+_CHANNELS = (
+    Notification(slack="${SLACK_WEBHOOK_URL}"),
+    Notification(email=Email(to=("me@example.com",), server="smtp.example.com"), events=("failure",)),
+    Notification(command=("notify-send", "cloudtune")),
+)
 _REGEXES = (r"score = (\S+)", r'"loss": ([-+0-9.e]+)', r"acc\w*=(?P<value>[0-9.]+)")
 
 
@@ -267,6 +273,7 @@ def _independent(words: Texts, installed: tuple[str, ...]) -> dict[str, SearchSt
         ),
         "mode": st.sampled_from(["auto", "managed", "driven"]),
         "strict": st.booleans(),
+        "notify": st.lists(st.sampled_from(_CHANNELS), max_size=2).map(tuple),
         "compute": _computes(words, per_provider),
         "data": st.dictionaries(words, locations | per_provider, max_size=3),
         "output": locations | per_provider,

@@ -38,6 +38,7 @@ def rehearse(job: TuningJob, on: str | None, *, project: Path | None = None, bas
         except (UnsupportedError, SpecError):  # what it needs is at the service alone, such as a built-in algorithm
             stack.enter_context(api.emulated_for(on, base, project))
             run = api.prepare(short, on, project=project, base=base)
+        run.tells = False
         with run.unless_refused():
             run.wait()
     _check(run, job)

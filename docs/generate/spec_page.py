@@ -21,6 +21,8 @@ TITLES = {
     "Accelerators": "compute.accelerators",
     "Network": "network",
     "Encryption": "encryption",
+    "Notification": "notify",
+    "Email": "notify.email",
     "Belief": "strategy.prior",
 }
 """The field that each part without a ``type`` stands under."""

@@ -44,6 +44,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "there is no managed tuner on this machine: cloudtune drives the trials itself"),
     "strict": (Support.EXACT, ""),
+    "notify": (Support.EXACT, ""),
     "compute.instance": (_NOT_HERE, "trials run on this machine, whatever its type"),
     "compute.count": (_NOT_HERE, "trials run on this one machine; a distributed trial runs as one process"),
     "compute.accelerators": (Support.EXACT, ""),

@@ -31,6 +31,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "mode": (Support.EXACT, ""),
     "mode.managed": (Support.DRIVEN, "a Ray cluster has no tuner of its own: cloudtune drives the trials itself"),
     "strict": (Support.EXACT, ""),
+    "notify": (Support.EXACT, ""),
     "compute.instance": (_NOT_HERE, "Ray knows resources, not machine types; ask for them by cpus, accelerators, memory or ray: {resources: {NAME: 1}}"),
     "compute.count": (_NOT_HERE, "a trial is one process on one node; it may spread itself by ray.init(), which finds this cluster"),
     "compute.accelerators": (Support.EXACT, ""),

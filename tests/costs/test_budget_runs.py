@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from decimal import Decimal
 from itertools import pairwise
@@ -12,6 +13,8 @@ from cloud_runs import job_of
 
 from cloudtune import api
 from cloudtune.costs.views import run_cost
+from cloudtune.costs.warning import NEARLY
+from cloudtune.notifying.outbox import wait_for_all
 from cloudtune.store.records import RunState
 from cloudtune.testing.emulators import emulated
 
@@ -38,13 +41,18 @@ def test_a_run_ends_when_its_budget_is_spent(
     monkeypatch.setenv("CLOUDTUNE_SAGEMAKER_IMAGE", "own:latest")
     (tmp_path / "cloudtune.toml").write_text(f'[prices.{cloud}]\n"{MACHINES[cloud]}" = 3600\n')
     limits = {"trials": 30, "parallel": PARALLEL, "cost": int(LIMIT)}
-    job = job_of(tmp_path, SCRIPT, mode=mode, limits=limits, compute={"instance": MACHINES[cloud]})
+    told = {"command": "cat >> told.jsonl; echo >> told.jsonl"}
+    job = job_of(tmp_path, SCRIPT, mode=mode, limits=limits, compute={"instance": MACHINES[cloud]}, notify=told)
     with emulated(cloud, monkeypatch):
         run = api.prepare(job, cloud, project=tmp_path, base=tmp_path)
         if mode == "managed":
             run.start()
         looks = [time.monotonic()]
         assert (run.plan.mode, run.wait(lambda _: looks.append(time.monotonic()))) == (mode, RunState.COMPLETED)
+    wait_for_all()
+    messages = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]
+    assert sorted(message["event"] for message in messages) == ["budget", "end"]
+    assert [message.startswith(NEARLY) for _, _, message in run.events()].count(True) == 1
     trials = run.trials()
     assert run.record.reason.startswith("the budget is spent"), run.record.reason
     assert len(trials) < 30

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from cloudtune import api
 from cloudtune.cli.app import run_app
 from cloudtune.errors import ConfigError, SpecError
+from cloudtune.notifying.outbox import wait_for_all
 from cloudtune.provider.handle import RunHandle
 from cloudtune.remote.journal import PREFIX, Journal, Reader, copy
 from cloudtune.run import Run
@@ -193,9 +194,13 @@ def test_a_run_is_what_it_would_be_if_it_were_driven_here(emulated: str, tmp_pat
         trial={"environment": {"SECRET": "0.31415926"}},
         data={"table": "table", "one": "one.txt"},
         strategy={"type": "random", "seed": 4},
+        notify={"command": "cat >> told.jsonl; echo >> told.jsonl"},
     )
     run = api.submit(job, emulated, project=tmp_path, base=tmp_path, driver=emulated)
     assert run.wait() is RunState.COMPLETED, run.trials()[0].reason
+    wait_for_all()
+    (told,) = (json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines())
+    assert (told["run"], told["state"]) == (run.id, "completed"), "its driver elsewhere tells nobody"
     here = api.submit(job, "local", project=tmp_path, base=tmp_path)
     here.wait()
     assert [(each.parameters, each.metrics, each.attempt) for each in run.trials()] == [

@@ -49,7 +49,7 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 TOP_LEVEL_KEYS = (
     "name, trial, objective, constraints, metrics, space, require, strategy, first, stopping, limits, retries, warm_start, confirm, mode, strict, "
-    "compute, data, output, network, region, identity, encryption, tags, native, azureml, local, "
+    "compute, data, output, network, region, identity, encryption, notify, tags, native, azureml, local, "
     "mixed, ray, sagemaker, vertex"
 )
 KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"

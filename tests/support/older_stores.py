@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 _BACK = {
+    7: ["DROP TABLE notices"],
     6: ["UPDATE runs SET job = json_remove(job, '$.strategy') WHERE json_extract(job, '$.strategy.type') = 'random'"],
     5: [
         *(f"ALTER TABLE trials DROP COLUMN {column}" for column in ("asked", "told", "repeat_of")),

@@ -37,6 +37,7 @@ class _Account:
             "require",
             "warm_start",
             "confirm",
+            "notify",
             "encryption",
             "network",
             "output",

@@ -24,6 +24,7 @@ SUPPORT: Mapping[str, tuple[Support, str]] = {
     "require": (Support.UNSUPPORTED, "Katib would try combinations that are not allowed; take require away, and have the program end on them without a metric"),
     "warm_start": (Support.UNSUPPORTED, "Katib learns from no earlier trials; take warm_start away"),
     "confirm": (Support.UNSUPPORTED, "Katib runs no trial again with another seed; take confirm away, and run its best trials again yourself"),
+    "notify": (Support.APPROXIMATE, "nothing of cloudtune follows an experiment: nobody is told"),
     "mode.driven": (Support.UNSUPPORTED, "Katib's own services choose the trials; take mode: driven away"),
     "compute.instance": (Support.APPROXIMATE, "a cluster has nodes, and no machine types to order: choose them by a nodeSelector in native: {katib: …}"),
     "compute.count": (Support.UNSUPPORTED, "trials of several machines need a template of Kubeflow's training operator, such as a PyTorchJob; give it as trialSpec in native: {katib: {spec: {trialTemplate: …}}}"),

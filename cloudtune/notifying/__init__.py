@@ -1,0 +1,1 @@
+"""Tell others how runs go: by webhooks, Slack, e-mail, commands."""
