@@ -237,7 +237,7 @@ class Api:
                 given = json.loads(base64.urlsafe_b64decode(token))
                 start, since = tuple(given["start"]), int(given["rv"])
             except (ValueError, KeyError, TypeError):
-                raise errors.bad_request("continue key is not valid") from None
+                raise errors.bad_request("invalid continue token: continue key is not valid") from None
             if since < self._registry.store.collection(call.kind).oldest:
                 message = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter."
                 raise errors.Refused(410, "Expired", message)
@@ -348,6 +348,8 @@ class Api:
     def _log(self, call: Call, request: Request) -> Response:
         pod = self._registry.get(call.kind, call.namespace, call.name)
         asked = LogRequest.of(call.query)
+        if not pod["spec"].get("nodeName"):
+            return Response(status=204)
         connection = request.environ.get("werkzeug.socket")
         chunks = self._nodes.logs(pod, asked, lambda: is_gone(connection))
 

@@ -19,6 +19,10 @@ _MOST = 3 * 1024 * 1024
 _TABLE = "as=Table"
 
 
+_PATCHES = frozenset({"application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml",
+                      "application/strategic-merge-patch+json"})  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request for objects.
@@ -67,6 +71,8 @@ def call_of(kinds: Kinds, request: Request) -> Call | None:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 3 and rest[2] not in ("status", "finalize"):
         namespace, rest = rest[1], rest[2:]
+    if version not in kinds.groups().get(group, {}):
+        return None
     kind = kinds.at(group, version, rest[0])
     if kind is None or len(rest) > 3 or (namespace and not kind.namespaced):
         raise errors.no_such_path()
@@ -95,34 +101,44 @@ def _verb(request: Request, name: str) -> str:
 
 
 def body_of(request: Request, kind: Kind) -> Any:
-    """Return the body of a request, of JSON or YAML.
+    """Return the body of a request, of JSON, YAML, or for a few kinds the API's protobuf form; None for none.
 
     Raises:
-        Refused: it is none, or too large.
+        Refused: it cannot be read, or is too large.
     """
-    if (request.content_length or 0) > _MOST:
-        message = f"Request entity too large: limit is {_MOST}"
-        raise errors.Refused(413, "RequestEntityTooLarge", message, {})
-    data = request.get_data(cache=False)
-    if len(data) > _MOST:
-        raise errors.Refused(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST}", {})
     form = request.mimetype
+    if request.method == "PATCH" and form not in _PATCHES:
+        raise errors.Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    data = _limited(request)
     if form == "application/vnd.kubernetes.protobuf":
         try:
             return protobuf.read(data)
         except protobuf.Unreadable as error:
-            raise errors.Refused(
-                415, "UnsupportedMediaType", f"the body of the request cannot be read: {error}", {}
-            ) from None
+            message = f"the body of the request cannot be read: {error}"
+            raise errors.Refused(415, "UnsupportedMediaType", message, {}) from None
     if form in ("application/yaml", "application/apply-patch+yaml"):
         try:
             return yaml.safe_load(data)
         except yaml.YAMLError as error:
             raise errors.bad_request(f"error decoding YAML: {error}") from None
-    if form and not (form.endswith("json") or form == "application/x-www-form-urlencoded"):
+    if form and not form.endswith("json"):
         known = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
         message = f"the body of the request was in an unknown format - accepted media types include: {known}"
         raise errors.Refused(415, "UnsupportedMediaType", message, {})
+    return _of_json(data, kind)
+
+
+def _limited(request: Request) -> bytes:
+    refused = errors.Refused(413, "RequestEntityTooLarge", f"Request entity too large: limit is {_MOST}", {})
+    if (request.content_length or 0) > _MOST:
+        raise refused
+    data = request.get_data(cache=False)
+    if len(data) > _MOST:
+        raise refused
+    return data
+
+
+def _of_json(data: bytes, kind: Kind) -> Any:
     if not data.strip():
         return None
     try:

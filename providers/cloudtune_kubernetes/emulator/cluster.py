@@ -335,7 +335,7 @@ class Cluster:
                 if "deletionTimestamp" not in each["metadata"]:
                     self.registry.delete(kind, *place_of(each), Options(propagation="Background"))
             if not any(store.objects(kind, name) for kind in kinds):
-                self.registry.settle(NAMESPACE, {**held, "metadata": {**held["metadata"], "finalizers": []}})
+                store.remove(NAMESPACE, "", name)
 
     def _furnish(self, name: str) -> None:
         given: Sequence[tuple[Kind, str, dict[str, Any]]] = (

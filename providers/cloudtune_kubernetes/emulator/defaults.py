@@ -1,7 +1,6 @@
 """The defaults that the API server writes into objects (k8s.io/kubernetes/pkg/apis/…/defaults.go and its admission)."""
 
 import secrets
-import string
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +8,7 @@ from cloudtune_kubernetes.emulator.kinds import JOB, NAMESPACE, POD, PVC, SECRET
 
 Object = dict[str, Any]
 
-_RANDOM = "".join(sorted(set(string.ascii_lowercase + string.digits) - set("aeiou013")))
+_RANDOM = "bcdfghjklmnpqrstvwxz2456789"
 """Characters of generated names (k8s.io/apimachinery/pkg/util/rand)."""
 
 ACCOUNT_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -167,6 +166,8 @@ def select_own_pods(made: Object) -> None:
     for name, value in zip(LEGACY_LABELS, (meta["uid"], meta["name"]), strict=True):
         labels[name] = labels[f"{PREFIX}{name}"] = value
     spec.setdefault("selector", {}).setdefault("matchLabels", {})[f"{PREFIX}controller-uid"] = meta["uid"]
+    if not meta.get("labels"):
+        meta["labels"] = dict(labels)
 
 
 # What admission adds to pods

@@ -82,7 +82,7 @@ def lacking(field: str, why: str = "") -> Cause:
 
 def unsupported(field: str, value: Any, values: Sequence[str]) -> Cause:
     """Return that a value is none of those that the API knows."""
-    known = ", ".join(f'"{each}"' for each in sorted(values))
+    known = ", ".join(f'"{each}"' for each in values)
     return Cause(field, f"Unsupported value: {shown(value)}: supported values: {known}", "FieldValueNotSupported")
 
 
@@ -126,6 +126,12 @@ def conflict(kind: Kind, name: str, why: str = "") -> Refused:
     )
 
 
+def other(kind: Kind, name: str, why: str) -> Refused:
+    """Return the refusal of a deletion whose preconditions do not hold."""
+    message = f'Operation cannot be fulfilled on {kind.kind} "{name}": {why}'
+    return Refused(409, "Conflict", message, {"name": name, "kind": kind.kind})
+
+
 def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Refused:
     """Return the refusal of an object with faults."""
     said = [f"{cause.field}: {cause.message}" for cause in causes]
@@ -144,6 +150,19 @@ def forbidden(kind: Kind, name: str, why: str) -> Refused:
     """Return the refusal of what is not permitted."""
     shown_name = f' "{name}"' if name else ""
     return Refused(403, "Forbidden", f"{kind.qualified}{shown_name} is forbidden: {why}", _of(kind, name))
+
+
+def terminating(kind: Kind, name: str, namespace: str) -> Refused:
+    """Return the refusal of a new object in a namespace that is to be deleted."""
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    refused = forbidden(
+        kind, name, f"unable to create new content in namespace {namespace} because it is being terminated"
+    )
+    return Refused(403, "Forbidden", refused.message, {**(refused.details or {}), "causes": [cause]})
 
 
 def bad_request(message: str) -> Refused:

@@ -28,6 +28,10 @@ _QUANTITIES = frozenset({
 """Fields that the client calls strings, or maps of them, and that are quantities."""
 
 
+_ALWAYS: dict[str, dict[str, Any]] = {"V1ContainerStatus": {"lastState": {}, "state": {}}}
+"""Members that the server writes even if they are empty."""
+
+
 @dataclass(frozen=True, slots=True)
 class Type:
     """The type of a field.
@@ -154,7 +158,7 @@ def _value(value: Any, kind: Type, owner: str, path: tuple[str, ...], reading: R
         if not isinstance(value, dict):
             raise _mismatch(value, kind, owner, path)
         assert kind.item is not None
-        return {name: _value(each, kind.item, owner, (*path, name), reading) for name, each in value.items()}
+        return {name: _value(each, kind.item, owner, path, reading) for name, each in value.items()}
     if kind.form == "model":
         return _model(value, kind.of, owner, path, reading)
     if not _fits(value, kind.of):
@@ -188,7 +192,7 @@ def _model(data: Any, model: str, owner: str, path: tuple[str, ...], reading: Re
             made[name] = _quantities(value, model, (*path, name))
         elif value is not None:
             made[name] = _value(value, known[name], model, (*path, name), reading)
-    return made
+    return {**_ALWAYS.get(model, {}), **made}
 
 
 def _quantities(value: Any, model: str, path: tuple[str, ...]) -> Any:

@@ -38,8 +38,8 @@ def json_patch(target: Any, operations: Any) -> Any:
     for operation in operations:
         try:
             made = _operate(made, operation)
-        except (KeyError, IndexError, ValueError, TypeError) as error:
-            message = f"the server rejected our request due to an error in our request: {error}"
+        except (KeyError, IndexError, ValueError, TypeError):
+            message = "the server rejected our request due to an error in our request"
             raise Refused(422, "Invalid", message, {}) from None
     return made
 

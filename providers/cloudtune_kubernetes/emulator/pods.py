@@ -279,8 +279,6 @@ class PodRunner:
 def log_of_lost(pod: Object) -> Refused:
     """Return the refusal of logs of a pod that runs nowhere."""
     name = pod["metadata"]["name"]
-    if not pod["spec"].get("nodeName"):
-        return bad_request(f"pod {name} does not have a host assigned")
     return Refused(
         404,
         "NotFound",

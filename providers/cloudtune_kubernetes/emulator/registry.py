@@ -109,7 +109,7 @@ class Registry:
         made = copy.deepcopy(self._read(kind, data, options))
         self._name(kind, namespace, made)
         with self.store.lock:
-            self._need_namespace(kind, namespace)
+            self._need_namespace(kind, namespace, made["metadata"].get("name", ""))
             self._prepare(kind, namespace, made)
             causes = validate(kind, made)
             if causes:
@@ -121,14 +121,7 @@ class Registry:
 
     def _read(self, kind: Kind, data: Any, options: Options) -> Object:
         if isinstance(data, dict):
-            given = (data.get("apiVersion", kind.api_version), data.get("kind", kind.kind))
-            if given != (kind.api_version, kind.kind):
-                raise errors.bad_request(
-                    f"the object provided is unrecognized (must be of type {kind.kind}): the API version in the data "
-                    f"({given[0]}) does not match the expected API version ({kind.api_version})"
-                    if given[0] != kind.api_version
-                    else f"the object provided is unrecognized (must be of type {kind.kind})"
-                )
+            self._need_kind(kind, data)
         reading = Reading()
         made = read(kind, data, reading)
         if reading.unknown and options.validation == "Strict":
@@ -139,6 +132,19 @@ class Registry:
         if options.validation == "Warn":
             options.warnings += reading.unknown
         return {"kind": kind.kind, "apiVersion": kind.api_version, **made, "metadata": made.get("metadata") or {}}
+
+    @staticmethod
+    def _need_kind(kind: Kind, data: Mapping[str, Any]) -> None:
+        version, name = data.get("apiVersion", kind.api_version), data.get("kind", kind.kind)
+        head = f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind.kind}'
+        if version != kind.api_version:
+            scheme = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+            raise errors.bad_request(
+                f'{head}: no kind "{name}" is registered for version "{version}" in scheme "{scheme}"'
+            )
+        if name != kind.kind:
+            inner = f"{kind.group.partition('.')[0] or 'core'}.{kind.kind}"
+            raise errors.bad_request(f"{head}: converting (v1.{name}) to ({inner}): unknown conversion")
 
     def _name(self, kind: Kind, namespace: str, made: Object) -> None:
         meta = made["metadata"]
@@ -154,15 +160,14 @@ class Registry:
         else:
             meta.pop("namespace", None)
 
-    def _need_namespace(self, kind: Kind, namespace: str) -> None:
+    def _need_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         if not kind.namespaced:
             return
         found = self._find(NAMESPACE, "", namespace)
         if found is None:
             raise errors.not_found(NAMESPACE, namespace)
         if found["status"]["phase"] == "Terminating" and kind != EVENT:
-            message = f"unable to create new content in namespace {namespace} because it is being terminated"
-            raise errors.forbidden(kind, "", message)
+            raise errors.terminating(kind, name, namespace)
 
     def _prepare(self, kind: Kind, namespace: str, made: Object) -> None:
         """Write what the server writes into a new object."""
@@ -256,11 +261,14 @@ class Registry:
             raise errors.invalid(_PATCH_OPTIONS, "", why)
         if not isinstance(given, dict) or (given.get("apiVersion"), given.get("kind")) != (kind.api_version, kind.kind):
             raise errors.bad_request("the configuration must have the apiVersion and kind of the object")
+        if not (given.get("metadata") or {}).get("name"):
+            raise errors.bad_request(
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )
         force = query.get("force") in ("true", "1")
         with self.store.lock:
             held = self.store.get(kind, namespace, name)
             wanted = self._read(kind, given, options)
-            wanted["metadata"].setdefault("name", name)
             made = applied(kind, held, wanted, manager, force=force)
             if held is None:
                 stored = self.create(kind, namespace, made, options)
@@ -332,6 +340,9 @@ class Registry:
                 return held, True
             made = self._marked(kind, copy.deepcopy(held), options)
             meta = made["metadata"]
+            if kind == NAMESPACE:
+                del meta["deletionGracePeriodSeconds"]
+                return self.store.put(kind, {**made, "status": {"phase": "Terminating"}}), False
             if meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
                 return self.store.put(kind, made), False
             removed = self.store.remove(kind, namespace, name)
@@ -342,10 +353,10 @@ class Registry:
         meta = held["metadata"]
         if options.uid and options.uid != meta["uid"]:
             why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). The object might have been deleted and then recreated"
-            raise errors.conflict(kind, meta["name"], why)
+            raise errors.other(kind, meta["name"], why)
         if options.revision and options.revision != meta["resourceVersion"]:
             why = f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record ({meta['resourceVersion']}). The object might have been modified"
-            raise errors.conflict(kind, meta["name"], why)
+            raise errors.other(kind, meta["name"], why)
 
     def _marked(self, kind: Kind, made: Object, options: Options) -> Object:
         """Return an object marked for deletion, with the finalizers that its propagation takes."""
@@ -361,8 +372,6 @@ class Registry:
             options.warnings.append(_ORPHANED)
         wanted = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}.get(policy)
         kept = [each for each in meta.get("finalizers") or () if each not in ("orphan", "foregroundDeletion")]
-        if kind == NAMESPACE:
-            kept, made["status"] = [*kept, "kubernetes"], {"phase": "Terminating"}
         if wanted is not None:
             kept.append(wanted)
         meta["finalizers"] = kept
@@ -434,8 +443,8 @@ def apply_patch(kind: Kind, content_type: str, body: Any) -> Callable[[Object], 
         return lambda held: patches.merge_patch(held, body)
     if content_type == "application/strategic-merge-patch+json" and kind.model:
         return lambda held: patches.strategic(held, body, kind.model)
-    known = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
-    if kind.model:
-        known.insert(2, "application/strategic-merge-patch+json")
-    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(known)}"
+    if content_type != "application/strategic-merge-patch+json":
+        raise errors.Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+    known = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+    message = f"the body of the request was in an unknown format - accepted media types include: {known}"
     raise errors.Refused(415, "UnsupportedMediaType", message, {})

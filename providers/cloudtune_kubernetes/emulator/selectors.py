@@ -78,8 +78,17 @@ def _field(kind: Kind, part: str) -> Matches:
     differs = operator == "!="
     known = ("metadata.name", *(("metadata.namespace",) if kind.namespaced else ()), *_FIELDS.get(kind, ()))
     if name not in known:
-        raise bad_request(f"field label not supported: {name}")
+        raise bad_request(_unknown(kind, name))
     return lambda each: (_at(each, name) == value) != differs
+
+
+def _unknown(kind: Kind, name: str) -> str:
+    """Return what the server says of a field by which a kind cannot be selected: kinds word it in three ways."""
+    if kind == JOB:
+        return f'field label "{name}" not supported for Job'
+    if kind in _FIELDS:
+        return f"field label not supported: {name}"
+    return f'"{name}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
 
 def _at(each: Mapping[str, Any], path: str) -> str:

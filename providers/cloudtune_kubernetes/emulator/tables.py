@@ -221,11 +221,22 @@ def table(
         form = "integer" if name in ("Data", "Count", "Value") else "boolean" if name == "Global-Default" else "string"
         shown = "name" if kind == kinds.EVENT and name == "Name" else ""
         defined.append({"name": name, "type": form, "format": shown, "description": "", "priority": priority})
-    rows = [{"cells": cells(each), "object": _included(each, include)} for each in objects]
+    rows = [{"cells": cells(each), **_conditions(kind, each), "object": _included(each, include)} for each in objects]
     return {
         "kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": dict(meta),
         "columnDefinitions": defined if heads else [], "rows": rows,
     }  # fmt: skip
+
+
+_ENDS = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
+
+
+def _conditions(kind: Kind, each: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a row says of a pod that has ended, which clients may leave out."""
+    phase = (each.get("status") or {}).get("phase", "")
+    if kind != kinds.POD or phase not in _ENDS:
+        return {}
+    return {"conditions": [{"type": "Completed", "status": "True", "reason": phase, "message": _ENDS[phase]}]}
 
 
 def _included(each: Mapping[str, Any], include: str) -> Any:

@@ -112,7 +112,7 @@ def pod_spec(
     spec: Mapping[str, Any], path: str, policies: Sequence[str] = ("Always", "OnFailure", "Never")
 ) -> list[Cause]:
     """Return what is wrong with the spec of a pod or of a template, at a path."""
-    found = _policy(spec, path, policies)
+    found: list[Cause] = []
     volumes = {volume.get("name", "") for volume in spec.get("volumes") or ()}
     for at, volume in enumerate(spec.get("volumes") or ()):
         found += _volume(volume, f"{path}.volumes[{at}]")
@@ -122,6 +122,7 @@ def pod_spec(
     for name in ("containers", "initContainers"):
         for at, container in enumerate(spec.get(name) or ()):
             found += _container(container, f"{path}.{name}[{at}]", volumes, seen)
+    found += _policy(spec, path, policies)
     if (spec.get("activeDeadlineSeconds") or 1) < 1:
         found.append(
             bad(
@@ -140,7 +141,7 @@ def pod_spec(
 
 def _policy(spec: Mapping[str, Any], path: str, policies: Sequence[str]) -> list[Cause]:
     policy = spec.get("restartPolicy")
-    if policy is None:
+    if policy is None or (policy == "Always" and policy not in policies):
         return [lacking(f"{path}.restartPolicy", 'valid values: "OnFailure", "Never"')]
     return [] if policy in policies else [unsupported(f"{path}.restartPolicy", policy, policies)]
 

@@ -55,7 +55,7 @@ class Watch:
         self._connection, self._cuts = connection, cuts
         self.cut = False
         self._given = call.query.get("resourceVersion") or ""
-        self._since = number(call, "resourceVersion", 0)
+        self._since = _revision(self._given)
         self._seconds = number(call, "timeoutSeconds", 0) or random.uniform(1800, 3600)  # noqa: S311  # as the server
         self._bookmarks = call.query.get("allowWatchBookmarks") in ("true", "1")
         self._heads = True
@@ -137,6 +137,18 @@ class Watch:
 
     def _is_gone(self) -> bool:
         return is_gone(self._connection)
+
+
+def _revision(text: str) -> int:
+    """Return the revision from which a watch begins.
+
+    Raises:
+        Refused: the text is none.
+    """
+    if text and not text.isdecimal():
+        why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise Refused(500, "", f'resourceVersion: Invalid value: "{text}": {why}')
+    return int(text or 0)
 
 
 def is_gone(connection: socket.socket | None) -> bool:
