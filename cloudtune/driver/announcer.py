@@ -31,6 +31,10 @@ class Announcer:
         if self._watcher is not None:
             self._messages.append(f"trial {number}: {message}" if number is not None else message)
 
+    def say(self, message: str) -> None:
+        """Add an event of the run."""
+        self.event(None, message)
+
     def show(self, progress: Callable[[], Progress], *, last: bool = False) -> None:
         """Call the watcher if it is time.
 

@@ -77,7 +77,6 @@ class Driver:
         self._run = run
         self._launcher = launcher
         self._interrupt = interrupt or Interrupt()
-        self._search = Search.for_job(job, seed=seed)
         self._moments = Moments()
         self._running: dict[int, Running] = {}
         self._waiting: deque[Trial] = deque()
@@ -89,6 +88,7 @@ class Driver:
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._announcer = Announcer(self._work, watcher)
+        self._search = Search.for_job(job, seed=seed, run=run.id, announce=self._announcer.say)
         self._intake = Intake(run, self._search, self._work, self._announcer.event)
         self._paused = Pauses(self._search, self._work)
         self._to_launch: deque[Trial] = deque()

@@ -128,13 +128,16 @@ def replay(run: RunStore, mode: str) -> Replay:
         mode: of its plan.
 
     Raises:
-        ConfigError: a service's own tuner suggested its trials.
+        ConfigError: a service suggested its trials.
         SpecError: its strategy needs a package that is not installed.
     """
     if mode != "driven":
         raise ConfigError(f"the service's own tuner suggested the trials of {run.id}: they cannot be derived anew here")
     record = run.record()
     job = TuningJob.from_data(json.loads(record.job))
+    if not job.strategy.derivable:
+        message = f"the {job.strategy.type} strategy asks a service: the suggestions of {run.id} cannot be derived anew"
+        raise ConfigError(message)
     known = warm_start.kept(run.folder)
     moves, gap = course(run.history(), run.reports()), _gap(run, job)
     ordered = all(move.known for move in moves)

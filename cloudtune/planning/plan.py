@@ -302,7 +302,7 @@ class Ledger:
         lost = [path for path, _ in leaves(job) if known.isdisjoint(_parts_with(path))]
         for path in lost:
             self.note(path, Support.UNSUPPORTED, f"{self.provider} has no translation for this field; take it away")
-        self._note_constraints(job, mode)  # after the leaves were counted, which it accounts for none of
+        self._note_search(job, mode)  # after the leaves were counted, which it accounts for none of
         return Plan(self.provider, mode, request, self._carried, tuple(self._notes), machines)
 
     def _account_for_notifications(self, job: TuningJob, mode: str) -> None:
@@ -344,13 +344,15 @@ class Ledger:
             for finding in findings(regex):
                 self.note(path, Support.UNSUPPORTED if finding.fatal else Support.APPROXIMATE, finding.message)
 
-    def _note_constraints(self, job: TuningJob, mode: str) -> None:
-        """Note what bounds with a unit are compared with, and a strategy that does not learn from violations."""
+    def _note_search(self, job: TuningJob, mode: str) -> None:
+        """Note what bounds with a unit are compared with, and what the strategy does otherwise than the job says."""
         found = [
             Note(f"constraints[{index}].{field}", Support.ENCODED, meaning)
             for index, each in enumerate(job.constraints)
             for field, meaning in each.meanings.items()
         ]
+        if mode == "driven":
+            found += [Note(path, Support(support), said) for path, support, said in job.strategy.remarks(job)]
         learns = job.strategy.suggesting.on_constraints if job.constraints and mode == "driven" else ""
         if learns:
             found.append(Note("strategy", Support.APPROXIMATE, learns))

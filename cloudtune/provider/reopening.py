@@ -198,8 +198,8 @@ class Reopening:
             search.tell(trial.number, trial.metrics, state=trial.state)
         if search.exhausted:
             return f"as many trials were run as limits.trials allows ({len(searched)}); add some: `{self._run.command('resume')} --trials +N`"
-        if search.enqueued or enqueued(self._run) or search.ask() is not None:
-            return None
+        if search.enqueued or enqueued(self._run) or not now.job.strategy.derivable or search.ask() is not None:
+            return None  # whether a service has more to suggest it says when it is asked for the run
         return (
             f"the space has no other trials than the {len(searched)} that were run; another space is a new run, which learns from "
             f"this one: `{learning_from(self._run.id)}`"

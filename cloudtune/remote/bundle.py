@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cloudtune.driver.listeners import anonymous
 from cloudtune.errors import Problem
 from cloudtune.planning.plan import Plan
-from cloudtune.plugins.entry_points import ALIASES, POOLS, PROVIDERS, STOPPING, STRATEGIES, find, is_own, providers
+from cloudtune.plugins.entry_points import ALIASES, POOLS, PROVIDERS, STOPPING, STRATEGIES, find, providers
 from cloudtune.plugins.installed import entry_points
 from cloudtune.plugins.version import __version__
 from cloudtune.remote.journal import copy
@@ -82,11 +82,11 @@ def bundle(run: RunStore, target: Target, folder: Path) -> None:
 
 
 def search_plugins(job: TuningJob) -> list["EntryPoint"]:
-    """Return the entry points of the job's strategy and stopping rule, as far as they are other packages'."""
+    """Return the entry points of the job's strategy and stopping rule, as far as the core has them not."""
     rule = job.stopping or job.strategy.own_stopping
     asked = [(STRATEGIES, job.strategy.type), *([] if rule is None else [(STOPPING, rule.type)])]
     found = (find(group, name) for group, name in asked)
-    return [point for point in found if point is not None and not is_own(point)]
+    return [point for point in found if point is not None and _package_of(point) != "cloudtune"]
 
 
 def immovable(job: TuningJob) -> list[Problem]:

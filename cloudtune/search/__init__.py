@@ -19,7 +19,7 @@ from cloudtune.search.ask_tell import Search
 from cloudtune.search.known_trials import KnownTrial
 from cloudtune.search.registry import rule_for, strategy_for
 from cloudtune.search.stopping import StoppingRule
-from cloudtune.search.strategy import Observation, Strategy, StrategyContext, UnsuitableStrategy
+from cloudtune.search.strategy import Observation, Purpose, Strategy, StrategyContext, UnsuitableStrategy
 from cloudtune.search.suggestion import Result, Suggestion
 from cloudtune.spec.stopping import StoppingSpec
 from cloudtune.spec.strategies import StrategySpec
@@ -27,6 +27,7 @@ from cloudtune.spec.strategies import StrategySpec
 __all__ = [
     "KnownTrial",
     "Observation",
+    "Purpose",
     "Result",
     "Search",
     "StoppingRule",

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 from cloudtune.results.constraints import known_violations, violations
@@ -13,7 +13,7 @@ from cloudtune.search.arguments import SearchArguments, searcher
 from cloudtune.search.known_trials import KnownTrial, observations
 from cloudtune.search.paused import Paused
 from cloudtune.search.ranking import Ranking
-from cloudtune.search.strategy import Observation
+from cloudtune.search.strategy import Observation, Purpose
 from cloudtune.search.suggestion import Result, Suggestion
 from cloudtune.space.completing import why_impossible
 from cloudtune.space.parameters import Scalar
@@ -152,20 +152,27 @@ class Search:
             type(self).__name__,
         )
         self._set_up(asked, asked.trials, asked.seed)
+        self._strategy.begin(Purpose(self.objectives, self.constraints))
 
     @classmethod
-    def for_job(cls, job: TuningJob, *, seed: int | None = None) -> Self:
+    def for_job(
+        cls, job: TuningJob, *, seed: int | None = None, run: str = "", announce: Callable[[str], None] = lambda _: None
+    ) -> Self:
         """Return the search that a job asks for, as its driver has it.
 
         Args:
             job: the spec; its ``warm_start`` is left to `learn`.
             seed: see `Search`.
+            run: the id of the run whose trials it suggests; "" for a search that only looks at known trials.
+            announce: see `Purpose`.
 
         Raises:
             SpecError: the strategy cannot search this space.
         """
         search = cls.__new__(cls)
         search._set_up(job, job.search_trials, seed)  # noqa: SLF001  # made by its own class
+        if run:
+            search._strategy.begin(Purpose(job.objective, job.constraints, run, announce))  # noqa: SLF001
         return search
 
     def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:

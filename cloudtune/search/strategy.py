@@ -3,6 +3,7 @@
 import hashlib
 import random
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypedDict, Unpack
 
@@ -10,6 +11,8 @@ from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.space.completing import complete
 from cloudtune.space.region import region_of
 from cloudtune.space.space import Space, Values
+from cloudtune.spec.constraint import Constraint
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.strategies import StrategySpec
 from cloudtune.store.records import TrialState
 
@@ -52,6 +55,23 @@ class Observation:
     def feasible(self) -> bool:
         """Whether no constraint is violated."""
         return all(violation <= 0 for violation in self.violations)
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What the suggestions of a search are for.
+
+    Attributes:
+        objectives: what is optimised, in the order of an observation's losses.
+        constraints: the bounds on metrics, in the order of an observation's violations.
+        run: the id of the run whose trials are suggested; "" for a search apart from any run.
+        announce: called with a sentence for the run's user.
+    """
+
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+    run: str = ""
+    announce: Callable[[str], None] = lambda _: None
 
 
 class StrategyContext(TypedDict, total=False):
@@ -136,6 +156,13 @@ class Strategy(ABC):
             name: getattr(spec, name) for name in type(spec).model_fields if name not in ("type", "seed")
         }
         return cls(space, **settings, **context)
+
+    def begin(self, purpose: Purpose) -> None:  # noqa: B027  # most need to know no more than the space
+        """Learn what the suggestions are for; called before all else, by a search whose trials will be run.
+
+        A search that only looks at known trials (replay, what is left of a run) does not call it: a strategy that keeps
+        its trials at a service must not change anything there before it is called, and can suggest nothing.
+        """
 
     @property
     def total(self) -> int | None:

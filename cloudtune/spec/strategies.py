@@ -1,6 +1,7 @@
 """The strategies of the spec, by which a job suggests trials."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, Self
 
 from pydantic import (
     BeforeValidator,
@@ -15,8 +16,11 @@ from pydantic import (
 
 from cloudtune.plugins.entry_points import STRATEGIES
 from cloudtune.space.parameters import Count, Integer, SpecModel, no_text
+from cloudtune.space.space import Entries
 from cloudtune.spec.beliefs import Prior
+from cloudtune.spec.constraint import Constraint
 from cloudtune.spec.kinds import Kinds
+from cloudtune.spec.objective import Objective
 from cloudtune.spec.stopping import Asha, StoppingSpec
 
 _PENALISED = (
@@ -25,6 +29,35 @@ _PENALISED = (
 )
 
 Seed = Annotated[Integer, Field(ge=0, lt=2**31)]
+
+
+class Searched(Protocol):
+    """The fields of a job that a strategy's remarks are about; see `cloudtune.spec.job.TuningJob`."""
+
+    @property
+    def space(self) -> Entries: ...
+    @property
+    def require(self) -> tuple[str, ...]: ...
+    @property
+    def objective(self) -> tuple[Objective, ...]: ...
+    @property
+    def constraints(self) -> tuple[Constraint, ...]: ...
+    @property
+    def warm_start(self) -> Any: ...  # `cloudtune.spec.job.WarmStart`, which stands above
+
+
+class Remark(NamedTuple):
+    """What a plan says of a field of the job.
+
+    Attributes:
+        path: of the field.
+        support: ``encoded``, ``approximate`` or ``unsupported``.
+        message: what happens, and for an unsupported field what to change.
+    """
+
+    path: str
+    support: Literal["encoded", "approximate", "unsupported"]
+    message: str
 
 
 class StrategySpec(SpecModel):
@@ -61,6 +94,20 @@ class StrategySpec(SpecModel):
     def own_stopping(self) -> StoppingSpec | None:
         """The stopping rule that belongs to the strategy, so that the job may have no other; None for none."""
         return None
+
+    @property
+    def derivable(self) -> bool:
+        """Whether the suggestions follow from the seed and the history, so that a replay can derive them anew."""
+        return True
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The providers whose services suggest the trials, wherever these run; none for most."""
+        return ()
+
+    def remarks(self, searched: "Searched") -> Iterator[Remark]:  # noqa: ARG002  # most strategies take everything as it is
+        """Yield what a plan says of how the strategy searches a job: what it approximates, or cannot do."""
+        yield from ()
 
     @property
     def on_constraints(self) -> str:

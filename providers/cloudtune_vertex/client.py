@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import google.auth
@@ -27,7 +27,7 @@ from cloudtune.provider.permissions import HINT
 from cloudtune_vertex.settings import VertexSettings
 
 if TYPE_CHECKING:
-    from google.cloud.aiplatform_v1 import JobServiceClient, PersistentResourceServiceClient
+    from google.cloud.aiplatform_v1 import JobServiceClient, PersistentResourceServiceClient, VizierServiceClient
     from google.cloud.aiplatform_v1.services.job_service.transports.grpc import JobServiceGrpcTransport
     from google.cloud.logging import Client as LoggingClient
     from google.cloud.storage import Client as StorageClient
@@ -110,27 +110,31 @@ class Google:
         """The client of Vertex AI's JobService."""
         from google.cloud.aiplatform_v1 import JobServiceClient  # noqa: PLC0415  # takes a second
 
-        endpoint, transport = self.settings.endpoint, self.settings.transport
-        if endpoint is not None and transport == "grpc" and _is_plain(endpoint):
-            return JobServiceClient(transport=plain_transport(endpoint, self._found[0]))
-        options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
-        return JobServiceClient(credentials=self._found[0], transport=transport, client_options=options)
+        return self._client(JobServiceClient)
 
     @cached_property
     def resources(self) -> "PersistentResourceServiceClient":
         """The client of Vertex AI's PersistentResourceService."""
         from google.cloud.aiplatform_v1 import PersistentResourceServiceClient  # noqa: PLC0415  # takes a second
 
+        return self._client(PersistentResourceServiceClient)
+
+    @cached_property
+    def vizier(self) -> "VizierServiceClient":
+        """The client of Vertex AI's VizierService."""
+        from google.cloud.aiplatform_v1 import VizierServiceClient  # noqa: PLC0415  # takes a second
+
+        return self._client(VizierServiceClient)
+
+    def _client(self, kind: Callable[..., M]) -> M:
+        """Return a client of Vertex AI, of the type of one of its services."""
         endpoint, transport = self.settings.endpoint, self.settings.transport
         if endpoint is not None and transport == "grpc" and _is_plain(endpoint):
-            from google.cloud.aiplatform_v1.services.persistent_resource_service.transports.grpc import (  # noqa: PLC0415
-                PersistentResourceServiceGrpcTransport,
-            )
-
             channel = plain_channel(endpoint, self._found[0])
-            return PersistentResourceServiceClient(transport=PersistentResourceServiceGrpcTransport(channel=channel))
+            over_grpc = cast("Any", kind).get_transport_class("grpc")(channel=channel)
+            return kind(transport=over_grpc)
         options = ClientOptions(api_endpoint=endpoint or f"{self.settings.location}-aiplatform.googleapis.com")
-        return PersistentResourceServiceClient(credentials=self._found[0], transport=transport, client_options=options)
+        return kind(credentials=self._found[0], transport=transport, client_options=options)
 
     @cached_property
     def storage(self) -> "StorageClient":

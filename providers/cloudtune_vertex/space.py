@@ -21,7 +21,7 @@ from cloudtune.space.codecs import (
 )
 from cloudtune.space.grid import listed_values
 from cloudtune.space.parameters import Categorical, Constant, Float, Int, LogNormal, Normal, Ordinal, Parameter, Scalar
-from cloudtune.space.space import Space, with_parameters
+from cloudtune.space.space import Entries, Space, with_parameters
 from cloudtune.space.space_codec import EncodedDimension, Nested
 from cloudtune.spec.fields import is_parameter_name
 from cloudtune.spec.job import TuningJob
@@ -116,10 +116,15 @@ def _is_discrete(parameter: Ordinal) -> bool:
 
 
 class Conditional(Nested):
-    """A space whose conditions the service carries, as far as each depends on the values of one parameter."""
+    """A space whose conditions the service carries, as far as each depends on the values of one parameter.
 
-    def __init__(self, space: Space, job: TuningJob) -> None:
-        super().__init__(space, partial(codecs_for, plain=not helped(job)))
+    Args:
+        space: with lists of values in the place of steps where the service takes such a list.
+        plain: see `codecs_for`.
+    """
+
+    def __init__(self, space: Space, *, plain: bool) -> None:
+        super().__init__(space, partial(codecs_for, plain=plain))
 
     def _parent(self, encoded: EncodedDimension) -> EncodedDimension | None:
         when = encoded.dimension.parameter.when or {}
@@ -144,7 +149,18 @@ def _covers(allowed: Sequence[Scalar], implied: Sequence[Scalar] | None) -> bool
 def codec_of(job: TuningJob) -> Conditional:
     """Return the codec of a job's space, by which the helper in the container and the client decode the same values."""
     levels = job.strategy.levels if isinstance(job.strategy, Grid) else None
-    return Conditional(Space(with_parameters(job.space, partial(_listed, levels=levels))), job)
+    return conditional(job.space, plain=not helped(job), levels=levels)
+
+
+def conditional(entries: Entries, *, plain: bool = False, levels: int | None = None) -> Conditional:
+    """Return the codec of a space.
+
+    Args:
+        entries: parameters, or tuples of variants, by name.
+        plain: see `codecs_for`.
+        levels: the number of values of each range that a grid walks; None for another search.
+    """
+    return Conditional(Space(with_parameters(entries, partial(_listed, levels=levels))), plain=plain)
 
 
 def _listed(parameter: Parameter, levels: int | None) -> Parameter:
