@@ -14,6 +14,7 @@ from cloudtune.planning.plan import Plan
 from cloudtune.provider.choosing import adapted_to
 from cloudtune.provider.interface import Provider
 from cloudtune.spec.job import TuningJob
+from cloudtune.store.network import store_warning
 from cloudtune.store.records import WRITTEN, RunRecord
 from cloudtune.store.secrets import masked
 from cloudtune.store.store import RunStore, Store
@@ -85,6 +86,9 @@ def prepare_in(
         emulators=listeners_of(provider.emulators()),
     )
     run = store.create(record)
+    warning = store_warning(store.folder)
+    if warning:
+        run.write(events=[(None, warning)])
     try:
         provider.prepare(run, ported)
     except BaseException:

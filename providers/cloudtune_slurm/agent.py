@@ -4,7 +4,6 @@ Reads a list of calls from standard input and prints a list of answers, both as 
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
@@ -14,7 +13,7 @@ from typing import Any
 from cloudtune.process.attempts import LOST, ending_of, unread
 from cloudtune.process.setting import TrialFiles
 from cloudtune_slurm import commands
-from cloudtune_slurm.claims import NOBODY, claim, starts_of
+from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, of_start, starts_of
 from cloudtune_slurm.task import files_of
 
 BATCHES = "batches"
@@ -30,7 +29,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         root: the run's folder.
         request: all of it optional: ``submit``: a batch (``name``, ``options``, ``script``, ``content``); ``revoke``:
-            [number, attempt] of attempts that are not to begin; ``cancel``: tasks, as scancel takes them; ``active``:
+            [number, attempt] of attempts that are not to begin; ``fence``: of those that are to end by themselves as well,
+            where they have begun; ``cancel``: tasks, as scancel takes them; ``active``:
             the name of the jobs whose tasks to list; ``ended``: ids of jobs to list, ended or not; ``shared``: what
             `files_of` needs; ``tasks``: the attempts to read, as `_news` takes them; ``direct``: whether the driver
             reads their files itself.
@@ -50,6 +50,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     shared = request.get("shared", {})
     if "revoke" in request:
         answers["revoked"] = [_revoke(files_of(root, shared, *each)) for each in request["revoke"]]
+    for number, attempt in request.get("fence", ()):
+        fence(files_of(root, shared, number, attempt))
     for name, action in actions.items():
         if name in request:
             try:
@@ -90,32 +92,21 @@ def _news(root: Path, shared: Mapping[str, Any], task: Mapping[str, Any], *, dir
             `RUNS`, `ENDED` or `GIVEN_UP`; the path of what it ``printed`` outside of its trial.
         direct: whether the log and the reports are not asked for.
     """
-    files = files_of(root, shared, task["number"], task["attempt"])
+    claimed = files_of(root, shared, task["number"], task["attempt"])
+    starts = starts_of(claimed)
+    files = of_start(claimed, len(starts))
     ending = ending_of(files)  # before reading: what it wrote is there when it has ended
     if ending is not None and task["state"] == RUNS and not by_itself(ending):
         ending = None  # Slurm has ended it, and may start it again
     news, is_all = ({}, True) if direct else unread(files, *task["known"])
     found = {name: part.decode("latin-1") if isinstance(part, bytes) else part for name, part in news.items()}
-    found["starts"] = starts_of(files)
+    found["starts"] = starts
     if not is_all or (ending is None and task["state"] != GIVEN_UP):
         return found
     if ending is None:
         found["printed"] = _last_line(root / task["printed"])
     found["left"] = [name for name in ("checkpoint", "output") if any(Path(getattr(files, name)).glob("*"))]
     return {**found, "ended": dict(ending or LOST), "files": []}
-
-
-def by_itself(ending: Mapping[str, Any]) -> bool:
-    """Return whether a trial ended by itself or at its own limits, and not by a signal, which may be Slurm's."""
-    if ending["why"] == "stopped":
-        return False
-    return (
-        ending["why"] != "" or ending["status"] is None or not _by_signal(os.waitstatus_to_exitcode(ending["status"]))
-    )
-
-
-def _by_signal(code: int) -> bool:
-    return code < 0 or code in (128 + 9, 128 + 15)  # a shell adds 128 to the signal that ended its command
 
 
 def _last_line(path: Path) -> str:

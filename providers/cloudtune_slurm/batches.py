@@ -78,7 +78,7 @@ class Briefing:
                 "#!/bin/bash -l" if prologue else "#!/bin/sh",  # modules and conda are functions of a login shell
                 *(["set -e", prologue, "set +e"] if prologue else []),
                 f"export PYTHONPATH={lib}${{PYTHONPATH:+:$PYTHONPATH}}",
-                f"exec {self.python} -m cloudtune_slurm.task {shlex.quote(f'{root}/{BATCHES}/{name}.json')}",
+                f"exec {self.python} -S -m cloudtune_slurm.task {shlex.quote(f'{root}/{BATCHES}/{name}.json')}",
                 "",
             ]
         )

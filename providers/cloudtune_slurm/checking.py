@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cloudtune.errors import ProviderError
 from cloudtune.provider.interface import Finding
+from cloudtune.store.network import store_warning
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.site import Site, site_of
 
@@ -26,7 +27,12 @@ def findings(settings: SlurmSettings) -> list[Finding]:
         python = f"{site.python} -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))'"
         found = [commands, Finding.tried("controller", lambda: _said(site, "scontrol ping").splitlines()[0])]
         found += _partitions(site, settings) if found[-1].ok else []
-        return [*found, Finding.tried("python", lambda: f"{_said(site, python)} at {site.python}"), _accounting(site)]
+        return [
+            *found,
+            Finding.tried("python", lambda: f"{_said(site, python)} at {site.python}"),
+            _accounting(site),
+            *_store(),
+        ]
 
 
 def _partitions(site: Site, settings: SlurmSettings) -> list[Finding]:
@@ -48,6 +54,11 @@ def _partitions(site: Site, settings: SlurmSettings) -> list[Finding]:
             message = f"{up}, {nodes} nodes, {idle} of {total} processors idle, {allocated} allocated, at most {limit}{devices}"
             found.append(Finding(f"partition {name}", ok=up == "up", message=message))
     return found
+
+
+def _store() -> list[Finding]:
+    warning = store_warning(Path.cwd())
+    return [Finding("store", ok=None, message=warning)] if warning else []
 
 
 def _accounting(site: Site) -> Finding:

@@ -6,12 +6,15 @@ the attempts that it gives up. A task that Slurm requeues has its claim already.
 """
 
 import contextlib
+import copy
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloudtune.process.attempts import ending_of
 from cloudtune.process.keeper import append
 from cloudtune.process.setting import TrialFiles
 
@@ -32,6 +35,22 @@ def claim(files: TrialFiles, task: str, node: str = "") -> bool:
             return False
     append(str(path), begun)
     return True
+
+
+def fence(files: TrialFiles) -> None:
+    """Let no task run an attempt any longer: one that may still run ends within seconds, as it does if it was started elsewhere."""
+    if not claim(files, NOBODY):
+        append(str(_path(files)), json.dumps({"task": NOBODY, "node": "", "started": time.time()}) + "\n")
+
+
+def of_start(files: TrialFiles, count: int) -> TrialFiles:
+    """Return the files of one start of an attempt, from 1: each records its end in a file of its own.
+
+    A node that Slurm takes for dead may go on for a while, beside the node on which the attempt was started again.
+    """
+    found = copy.copy(files)
+    found.record = files.record if count <= 1 else f"{files.record}.{count}"
+    return found
 
 
 def note_end(files: TrialFiles) -> None:
@@ -57,6 +76,25 @@ def starts_of(files: TrialFiles) -> list[dict[str, Any]]:
         elif starts:
             starts[-1] |= said
     return starts
+
+
+def has_ended(files: TrialFiles) -> bool:
+    """Return whether the last start of an attempt came to an end of its own, whatever Slurm knows of it."""
+    ending = ending_of(of_start(files, len(starts_of(files))))
+    return ending is not None and by_itself(ending)
+
+
+def by_itself(ending: Mapping[str, Any]) -> bool:
+    """Return whether a trial ended by itself or at its own limits, and not by a signal, which may be Slurm's."""
+    if ending["why"] == "stopped":
+        return False
+    return (
+        ending["why"] != "" or ending["status"] is None or not _by_signal(os.waitstatus_to_exitcode(ending["status"]))
+    )
+
+
+def _by_signal(code: int) -> bool:
+    return code < 0 or code in (128 + 9, 128 + 15)  # a shell adds 128 to the signal that ended its command
 
 
 def _path(files: TrialFiles) -> Path:

@@ -1,5 +1,6 @@
 """Slurm's own commands, as they are called on the login node. Imports the standard library alone."""
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -37,7 +38,9 @@ def call(words: Sequence[str], given: str = "") -> str:
         SlurmError: it failed, or did not end in time.
     """
     try:
-        done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        done = subprocess.run(
+            words, input=given, capture_output=True, text=True, timeout=TIMEOUT, check=False, env=_environment()
+        )
     except FileNotFoundError:
         message = f"there is no program {words[0]} here: this is no login node of a Slurm cluster"
         raise SlurmError(message, passing=False, missing=True) from None
@@ -50,6 +53,12 @@ def call(words: Sequence[str], given: str = "") -> str:
             passing=bool(_FOR_NOW.search(done.stderr)),
         )
     return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    """Return this process's variables without those of a job that it runs in: sbatch would take them for options."""
+    own = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {name: value for name, value in os.environ.items() if name in own or not name.startswith("SLURM_")}
 
 
 def submit(options: Sequence[str], script: str) -> str:

@@ -20,7 +20,7 @@ from cloudtune_slurm.batches import MOST, Briefing
 from cloudtune_slurm.queue import Queue
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.site import Site
-from cloudtune_slurm.states import HOPELESS
+from cloudtune_slurm.states import HELD, HOPELESS
 from cloudtune_slurm.tasks import Batch, Task
 from cloudtune_slurm.verdicts import judged
 
@@ -192,11 +192,17 @@ class SlurmLauncher(PollingLauncher):
         return [task for task, revoked in zip(tasks, answer["revoked"], strict=True) if revoked]
 
     def _end_hopeless(self) -> None:
-        hopeless = [task for task in self._tasks.values() if task.reason in HOPELESS and not task.starts]
-        if hopeless and self._queue.cancel(hopeless):
-            for task in self._revoked(hopeless):
+        """Cancel the tasks that Slurm would let wait for ever."""
+        hopeless = [task for task in self._tasks.values() if task.reason in HOPELESS | HELD and not task.stopping]
+        if not hopeless or not self._queue.cancel(hopeless):
+            return
+        begun = [task for task in hopeless if task.starts]
+        for task in [*begun, *self._revoked([task for task in hopeless if not task.starts])]:
+            if task.reason in HELD:
+                self._lose(task, HELD[task.reason])
+            else:
                 why = f"Slurm will never start it: {HOPELESS[task.reason]} ({task.reason})"
-                self._end(task, Ended(task.number, task.attempt, why, billed=0.0))
+                self._end(task, Ended(task.number, task.attempt, why))
 
     def _read(self) -> None:
         """Take what the tasks have written."""
@@ -229,14 +235,22 @@ class SlurmLauncher(PollingLauncher):
     def _conclude(self, task: Task, news: Mapping[str, Any]) -> None:
         ended = judged(self._setting, task.number, task.attempt, news, task.final, task.mirror.files.log)
         if task.stopping and ended.failure:
-            ended = Ended(task.number, task.attempt, "it was stopped by its driver", lost=True)
+            self._end(task, Ended(task.number, task.attempt, "it was stopped by its driver", lost=True))
         elif ended.lost:
-            self._losses[task.number] += 1
-            self._revoked([task])
-            if self._losses[task.number] > MOST_LOSSES:
-                why = f"it was lost {self._losses[task.number]} times, at last because {ended.failure}"
-                ended = Ended(task.number, task.attempt, why)
-        self._end(task, ended)
+            self._lose(task, ended.failure)
+        else:
+            self._end(task, ended)
+
+    def _lose(self, task: Task, why: str) -> None:
+        """End a trial as lost, and as failed once that has happened too often; what may still run of it ends itself."""
+        with self._queue.tolerated():
+            self._site.call({"shared": self._briefing.shared, "fence": [(task.number, task.attempt)]})
+        self._losses[task.number] += 1
+        losses = self._losses[task.number]
+        if losses > MOST_LOSSES:
+            self._end(task, Ended(task.number, task.attempt, f"it was lost {losses} times, at last because {why}"))
+        else:
+            self._end(task, Ended(task.number, task.attempt, why, lost=True))
 
     def _end(self, task: Task, ended: Ended) -> None:
         task.mirror.close()

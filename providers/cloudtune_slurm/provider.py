@@ -136,22 +136,22 @@ class SlurmProvider(DrivenProvider):
         return site_of(self._settings, f"{run.id}-{run.record().native['mark']}", run.folder, _packed(run))
 
     def abandon(self, run: "RunStore") -> None:
+        from cloudtune_slurm.queue import ending  # noqa: PLC0415
+
         if run.record().started is None or not run.trials(TrialState.RUNNING):
             return
-        name = _job_name(run)
-        try:
-            with closing(self._site(run)) as site:
-                refused = site.call({"cancel": [f"--name={name}"]}).get("refused", ())
-                left = "; ".join(why for _, why, _ in refused)
-        except ProviderError as error:
-            left = str(error)
+        with closing(self._site(run)) as site:
+            left = ending(site, _job_name(run))
         if left:
-            run.write(events=[(None, f"{left}; end what is left by: scancel --name={name}")])
+            run.write(events=[(None, f"{left}; end what is left by: scancel --name={_job_name(run)}")])
 
     def settle(self, run: "RunStore") -> None:
         super().settle(run)
         with closing(self._site(run)) as site:
             try:
+                site.call(
+                    {"cancel": [f"--name={_job_name(run)}"]}
+                )  # what may have arrived twice, or be started once more
                 site.remove()
             except ProviderError as error:
                 run.write(events=[(None, f"files of the run are left on the cluster: {error}")])

@@ -17,6 +17,11 @@ SOON = 2.0
 _AGAIN = 5.0
 """Seconds until a command is tried again that Slurm could not answer."""
 
+_ENDING = 60.0
+"""Seconds to wait for cancelled tasks to end: twice Slurm's default of KillWait."""
+
+_ENDING_PAUSE = 0.3
+
 
 class Queue:
     """The queue of the jobs of one run.
@@ -175,6 +180,8 @@ class Queue:
         rows = {f"{row.job}_{row.index}": row for row in (Row(*each) for each in answer["ended"])}
         for task in missing:
             row = rows.get(task.slurm_name)
+            if row is not None and row.batch not in ("", task.batch.name):
+                row = None  # a controller that lost its state has given the id to another array
             if row is None or row.ended:
                 task.row, task.gone = row, time.monotonic()
 
@@ -217,3 +224,21 @@ def _by_task(rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
         if known is None or known.waits:
             found[row.batch, row.index] = row
     return found
+
+
+def ending(site: Site, name: str) -> str:
+    """Cancel all jobs of a name and wait until they have ended; return why that cannot be done, "" if it was."""
+    until = time.monotonic() + _ENDING
+    while True:
+        try:
+            answer = site.call({"cancel": [f"--name={name}"], "active": name})
+        except ProviderError as error:
+            return str(error)
+        refused, left = answer.get("refused", ()), answer.get("active", ())
+        if refused:
+            return str(refused[0][1])
+        if not left:
+            return ""
+        if time.monotonic() > until:
+            return f"{len(left)} tasks have not ended within {_ENDING:.0f} s"
+        time.sleep(_ENDING_PAUSE)

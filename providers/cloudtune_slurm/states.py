@@ -52,9 +52,13 @@ HOPELESS = {
     "QOSMaxGRESPerJob": "it asks for more gres than its qos allows for one job",
     "QOSMinGRES": "it asks for less gres than its qos wants",
     "QOSNotAllowed": "its partition does not take its qos",
+    "JobHoldMaxRequeue": "it was started in vain as often as the cluster allows",
     "AccountNotAllowed": "its partition does not take its account",
 }
 """Reasons for which a task that waits will never start (squeue(1), JOB REASON CODES), in words."""
+
+HELD = {"launch failed requeued held": "its node could not launch it"}
+"""Reasons for which Slurm holds a task that another attempt may do without, in words."""
 
 WAITS = {
     "Resources": "until nodes are free",

@@ -7,12 +7,13 @@ and records the end in the shared folder.
 import contextlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,10 @@ from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.needs import Needs, thread_limits
 from cloudtune.process.setting import TrialFiles
 from cloudtune.trial.hearing import hearing
-from cloudtune_slurm.claims import claim, note_end, starts_of
+from cloudtune_slurm.claims import claim, has_ended, note_end, of_start, starts_of
+
+LOOK_INTERVAL = 5.0
+"""Seconds between two looks whether the attempt was started elsewhere, because Slurm took this node for dead."""
 
 
 def files_of(root: Path, shared: Mapping[str, Any], number: int, attempt: int) -> TrialFiles:
@@ -44,16 +48,15 @@ def run(root: Path, shared: Mapping[str, Any], order: Mapping[str, Any], environ
     """
     files = files_of(root, shared, order["number"], order["attempt"])
     task = f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
-    if not claim(files, task, environ.get("SLURMD_NODENAME", "")):
+    # A controller that died before it heard of the end starts the task once more.
+    if has_ended(files) or not claim(files, task, environ.get("SLURMD_NODENAME", "")):
         return 0
     files.make_folders()
-    if len(starts_of(files)) > 1:  # Slurm has requeued it: what it recorded before is not its end
-        Path(files.record).unlink(missing_ok=True)
     Path(files.parameters).write_text(json.dumps({"parameters": order["parameters"]}), "utf-8")
     os.environ.clear()
     os.environ.update(_environment(root, shared, environ))
     try:
-        return _kept(files, shared, order)
+        return _kept(files, len(starts_of(files)), shared, order)
     finally:
         note_end(files)
 
@@ -65,13 +68,16 @@ def _environment(root: Path, shared: Mapping[str, Any], environ: Mapping[str, st
     return hearing({**own, **thread_limits(Needs(cpus=shared["cpus"]), own)})
 
 
-def _kept(files: TrialFiles, shared: Mapping[str, Any], order: Mapping[str, Any]) -> int:
-    """Run the trial with this process as its keeper."""
+def _kept(claimed: TrialFiles, count: int, shared: Mapping[str, Any], order: Mapping[str, Any]) -> int:
+    """Run the trial, for this time, with this process as its keeper."""
+    files = of_start(claimed, count)
     become_subreaper()
     ours, theirs = socket.socketpair()
     keeper = Keeper(theirs)
     stop = {"do": "stop", "key": files.record, "grace": shared["grace"]}
-    heard = threading.Thread(target=_until_answered, args=(ours,), daemon=True)
+    beside = threading.Thread(
+        target=_until_answered, args=(ours, lambda: len(starts_of(claimed)) == count, stop), daemon=True
+    )
 
     def pass_on(_number: int, _frame: object) -> None:
         append(files.record, json.dumps({"stopping": True}) + "\n")  # before the end that it causes
@@ -92,14 +98,17 @@ def _kept(files: TrialFiles, shared: Mapping[str, Any], order: Mapping[str, Any]
         "env": files.environment(order["number"]),
     }
     ours.sendall(json.dumps(request).encode() + b"\n")
-    heard.start()
+    beside.start()
     keeper.run()
     return _code(ending_of(files))
 
 
-def _until_answered(connection: socket.socket) -> None:
-    """Close the connection once the trial has ended: the keeper then returns."""
-    connection.recv(1 << 16)
+def _until_answered(connection: socket.socket, still_ours: Callable[[], bool], stop: Mapping[str, Any]) -> None:
+    """Close the connection once the trial has ended, upon which the keeper returns; kill it once it runs elsewhere."""
+    while not select.select([connection], [], [], LOOK_INTERVAL)[0]:
+        with contextlib.suppress(OSError):  # the shared folder does not answer now
+            if not still_ours():
+                connection.sendall(json.dumps({**stop, "grace": 0}).encode() + b"\n")
     connection.close()
 
 

@@ -82,10 +82,10 @@ class Task:
 
     def seconds(self) -> float:
         """Return the seconds for which it has run, in all its starts."""
-        until = [start.get("ended") for start in self.starts]
-        begun: list[float] = [start["started"] for start in self.starts]
-        ends = [end or following for end, following in zip(until, [*begun[1:], time.time()], strict=True)]
-        return sum(max(0.0, end - start) for start, end in zip(begun, ends, strict=True))
+        following = [start["started"] for start in self.starts[1:]]
+        ends = [*following, time.time()]
+        spans = ((start.get("ended") or end) - start["started"] for start, end in zip(self.starts, ends, strict=False))
+        return float(sum(max(0.0, span) for span in spans))
 
     def question(self, settle: float) -> dict[str, Any]:
         """Return what the agent has to know to read its files; see `cloudtune_slurm.agent`.
@@ -93,7 +93,7 @@ class Task:
         Args:
             settle: seconds after its end for which its files are waited for.
         """
-        state = RUNS
+        state = ENDED if self.cancelled else RUNS
         if self.gone is not None:
             state = GIVEN_UP if time.monotonic() - self.gone >= settle else ENDED
         return {

@@ -6,7 +6,7 @@ from typing import Any
 from cloudtune.driver.launcher import Ended
 from cloudtune.process.endings import ended_of
 from cloudtune.process.setting import Setting
-from cloudtune_slurm.agent import by_itself
+from cloudtune_slurm.claims import by_itself
 from cloudtune_slurm.states import FAILED, LOST
 
 

@@ -68,12 +68,13 @@ KINDS = {
     "worker": Kind("local", FUNCTION, {}),
     "process on Ray": Kind("ray", COMMAND, {}),
     "worker on Ray": Kind("ray", FUNCTION, {}),
+    "task on Slurm": Kind("slurm", COMMAND, {}),
     "sagemaker": Kind("sagemaker", COMMAND, {"mode": "driven"}),
     "vertex": Kind("vertex", COMMAND, {"mode": "driven"}),
     "azureml": Kind("azureml", COMMAND, {"mode": "driven"}),
     "mixed": Kind("mixed", COMMAND, {}),
 }
-GO_ON = ("sagemaker", "vertex", "azureml")
+GO_ON = ("sagemaker", "vertex", "azureml", "slurm")
 """Where trials go on without their driver."""
 
 

@@ -138,6 +138,7 @@ KINDS = {
     "worker": Kind("local", FUNCTION, {}, ()),
     "process on Ray": Kind("ray", COMMAND, {}, ("ray",)),
     "worker on Ray": Kind("ray", FUNCTION, {}, ("ray",)),
+    "task on Slurm": Kind("slurm", COMMAND, {}, (), LEAVING),
     "sagemaker": Kind("sagemaker", COMMAND, DRIVEN, ("cloudtune_sagemaker.jobs",), LEAVING),
     "vertex": Kind(
         "vertex",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray_clusters  # first, since it says by the environment how Ray shall be imported
+import slurm_clusters
 
 from cloudtune.errors import ConfigError
 from cloudtune.plugins.entry_points import emulators
@@ -56,10 +57,10 @@ def group_of(provider: str, tests: str) -> pytest.MarkDecorator:
 
     Args:
         provider: its name.
-        tests: what they are called; those on Ray belong to the tests of Ray itself, which have a cluster already, those on a
+        tests: what they are called; those on Ray or Slurm belong to its own tests, which have a cluster already, those on a
             service to its own, which have loaded its SDK.
     """
-    return pytest.mark.xdist_group(provider if provider in ("ray", *emulators()) else tests)
+    return pytest.mark.xdist_group(provider if provider in ("ray", "slurm", *emulators()) else tests)
 
 
 def profile_of(provider: str, variables: Mapping[str, str]) -> dict[str, str]:
@@ -104,9 +105,17 @@ def _a_cluster(project: Path) -> Iterator[Place]:
         yield Place("cluster", project, {"ray": {"grace": 0.2, "num_cpus": 0.5}})
 
 
+@contextmanager
+def _a_slurm_cluster(project: Path) -> Iterator[Place]:
+    with slurm_clusters.connected():
+        write_profiles(project, cluster=slurm_clusters.PROFILE)
+        yield Place("cluster", project, {"slurm": {"grace": 0.2}})
+
+
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "local": _this_machine,
     "mixed": _this_machine_and_an_emulator,
     "ray": _a_cluster,
+    "slurm": _a_slurm_cluster,
 }
 """The places of providers that have no emulator of their own."""

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 import slurm_clusters
-from slurm_clusters import SlurmCluster
+from slurm_clusters import PROFILE, SlurmCluster
 
 from cloudtune import api
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.testing import scripts
-
-PROFILE: dict[str, Any] = {"provider": "slurm", "poll": 0.1, "interval": 0.5, "settle": 0.5}
-"""A profile that looks often."""
 
 WAITS = """\
 import pathlib, time

@@ -1,24 +1,13 @@
-"""Hosts as the driver reaches them: by the program ``ssh``, through one connection to each that all calls share."""
+"""Hosts as the driver reaches them: by the program ``ssh``."""
 
-import shlex
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO, Annotated
 
 from pydantic import BeforeValidator, Field
 
-from cloudtune.process.machine import Machine, ScriptError
+from cloudtune.process.machine import Machine
+from cloudtune.process.ssh import SshConnection
 from cloudtune.provider.settings import Settings, Text
-
-_OPTIONS = (
-    "BatchMode=yes",  # a password cannot be asked for
-    "ConnectTimeout=10",
-    "ServerAliveInterval=5",
-    "ServerAliveCountMax=3",
-    "ControlMaster=auto",
-    "ControlPersist=60",
-)
 
 Word = Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
 Words = Annotated[tuple[Word, ...], BeforeValidator(lambda said: said.split(",") if isinstance(said, str) else said)]
@@ -62,27 +51,12 @@ class Host(Machine):
 
     def __init__(self, name: str, settings: SshSettings, run: str, files: Path) -> None:
         super().__init__(name, f"{settings.folder}/{run}", settings.python, files)
-        self._settings = settings
-        self._sockets = tempfile.TemporaryDirectory(prefix="ct-")  # short: a socket's path has 107 characters at most
+        self._connection = SshConnection(
+            name, user=settings.user, port=settings.port, identity=settings.identity, config=settings.config
+        )
 
     def execute(self, script: str, given: IO[bytes] | None, got: IO[bytes]) -> None:
-        words = self._ssh("-T", "--", self.name, f"exec sh -c {shlex.quote(script)}")
-        with tempfile.TemporaryFile() as said:
-            stdin = given or subprocess.DEVNULL
-            # In a session of its own: Ctrl-C in a terminal is for the driver alone.
-            code = subprocess.call(words, stdin=stdin, stdout=got, stderr=said, start_new_session=True)
-            said.seek(0)
-            lines = said.read().decode(errors="replace").strip().splitlines()
-        if code:
-            raise ScriptError(lines[-1] if lines else f"ssh ended with code {code}", code)
+        self._connection.execute(script, given, got)
 
     def close(self) -> None:
-        subprocess.call(self._ssh("-O", "exit", "--", self.name), stderr=subprocess.DEVNULL)
-        self._sockets.cleanup()
-
-    def _ssh(self, *words: str) -> list[str]:
-        own = self._settings
-        said = {"-F": own.config, "-p": own.port, "-l": own.user, "-i": own.identity}
-        flags = [word for flag, value in said.items() if value is not None for word in (flag, str(value))]
-        options = [word for option in (*_OPTIONS, f"ControlPath={self._sockets.name}/%C") for word in ("-o", option)]
-        return ["ssh", *flags, *options, *words]
+        self._connection.close()

@@ -1,14 +1,16 @@
 """What a run on a Slurm cluster does."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import messages
+from slurm_runs import messages, write_profile
 
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
+from cloudtune.testing.conformance import wait_until
 
 pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
 
@@ -24,3 +26,63 @@ def test_trials_that_start_together_are_one_array(cluster: SlurmCluster, job: Jo
     own = [line for line in completed if f"cloudtune-{run.id}-" in line]
     assert len(own) == 8
     assert not cluster.queued()
+
+
+def test_a_partition_that_is_not_there_fails_the_trials_with_slurms_words(job: Job, finish: Finish) -> None:
+    run = finish(job(slurm={"partition": "nowhere"}, retries=2))
+    assert run.state is RunState.FAILED
+    (trial,) = run.trials()
+    assert trial.attempt == 1
+    assert "sbatch refuses it" in trial.reason
+    assert "invalid partition" in trial.reason.lower()
+
+
+def test_what_slurm_will_never_start_fails_at_once(cluster: SlurmCluster, job: Job, finish: Finish) -> None:
+    run = finish(job(slurm={"time": "3h"}))
+    (trial,) = run.trials()
+    assert trial.state is TrialState.FAILED
+    assert "longer than the partition's" in trial.reason or "sbatch refuses it" in trial.reason, trial.reason
+    assert not cluster.queued()
+
+
+def test_a_prologue_that_fails_says_its_last_line(job: Job, finish: Finish) -> None:
+    run = finish(job(slurm={"prologue": "echo there is no module of this name >&2\nfalse"}))
+    (trial,) = run.trials()
+    assert trial.state is TrialState.FAILED
+    assert trial.reason.endswith("there is no module of this name"), trial.reason
+
+
+def test_a_prologue_and_a_prefix_set_the_trial_up(job: Job, finish: Finish) -> None:
+    script = "import os\nimport cloudtune.trial as trial\ntrial.report(score=float(os.environ['FROM_PROLOGUE']) + float(os.environ['IMAGE']))\n"
+    run = finish(
+        job(
+            script,
+            trial={"image": "41"},
+            slurm={"prologue": "export FROM_PROLOGUE=1", "container": "env IMAGE={image}"},
+        )
+    )
+    assert [trial.metrics["score"] for trial in run.trials()] == [42.0], messages(run)
+
+
+def test_trials_that_wait_say_for_what(cluster: SlurmCluster, job: Job, submit: Finish) -> None:
+    blocker = cluster.call(
+        "sbatch", "--parsable", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 600"
+    ).strip()
+    try:
+        wait_until(lambda: any("RUNNING" in line for line in cluster.queued()))
+        run = submit(job(limits={"trials": 3, "parallel": 3}))
+        wait_until(lambda: "waits in Slurm's queue" in messages(run))
+        assert "as do 2 others" in messages(run)
+    finally:
+        cluster.call("scancel", blocker)
+    assert run.wait() is RunState.COMPLETED, messages(run)
+
+
+def test_the_folder_may_be_another_than_the_project(job: Job, finish: Finish, project: Path) -> None:
+    write_profile(project, folder=str(project / "scratch"))
+    script = "import pathlib\nimport cloudtune.trial as trial\npathlib.Path(trial.output_dir(), 'model').write_text('m')\nprint('said')\ntrial.report(score=1)\n"
+    run = finish(job(script))
+    assert run.state is RunState.COMPLETED, messages(run)
+    assert [path.read_text() for path in run.fetch(0, project / "got")] == ["m"]
+    assert list(run.logs(0)) == ["said"]
+    assert not list((project / "scratch").iterdir())
