@@ -4,7 +4,12 @@ import atexit
 import contextlib
 import functools
 import os
+import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 # Ray takes this machine's outer address for its nodes', unless it believes when it is imported that it cannot have
@@ -96,3 +101,66 @@ def connect(address: str) -> None:
     import ray
 
     ray.init(address=address, namespace="cloudtune", log_to_driver=False, logging_level="ERROR")
+
+
+@dataclass(frozen=True)
+class Head:
+    """A cluster of one node that `ray start --head` made.
+
+    Attributes:
+        gcs: its address, for processes of this machine.
+        client: the address of its Ray Client server.
+        dashboard: the address of its dashboard, which takes jobs.
+    """
+
+    gcs: str
+    client: str
+    dashboard: str
+
+
+@contextlib.contextmanager
+def head(folder: Path, *, dashboard: bool = False) -> Iterator[Head]:
+    """A cluster as a user starts it, with a Ray Client server, and maybe a dashboard; ended with all of its processes.
+
+    Args:
+        folder: for its log.
+        dashboard: whether it has one.
+    """
+    import psutil
+
+    ports = free_ports(5)
+    command = [
+        Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1",
+        f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}", f"--include-dashboard={str(dashboard).lower()}",
+        f"--dashboard-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}", f"--dashboard-agent-grpc-port={ports[4]}",
+        "--min-worker-port=0", "--max-worker-port=0",
+    ]  # fmt: skip
+    with (folder / "head.log").open("wb") as log:
+        process = psutil.Popen(command, stdout=log, stderr=log, start_new_session=True)
+    try:
+        made = Head(f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}")
+        for port in [*ports[:2], *([ports[2]] if dashboard else [])]:
+            _wait_for(port, process, folder / "head.log")
+        yield made
+    finally:
+        everything = [*process.children(recursive=True), process]
+        for each in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(everything, timeout=30)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nothing listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _wait_for(port: int, process: Any, log: Path) -> None:
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.is_running():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"nothing listens at {port}:\n{log.read_text()}")
