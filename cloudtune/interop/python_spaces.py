@@ -133,26 +133,26 @@ class RayTuneSpace(_PythonSpace):
     """The format Ray Tune."""
 
     name = "ray-tune"
-    summary = "a space of Ray Tune, as module:attribute; the module is executed"
+    summary = "a space, a Tuner or a scheduler of Ray Tune, as module:attribute; the module is executed"
 
     def _converter(self) -> "Converter":
         try:
-            from cloudtune.interop.ray_tune import grid_names, space_from_ray_tune  # noqa: PLC0415  # optional
+            from cloudtune.interop.ray_schedulers import source_of  # noqa: PLC0415  # optional
+            from cloudtune.interop.ray_tune import grid_names, space_from_ray_tune  # noqa: PLC0415
         except ImportError as error:
             raise _missing("Ray Tune", "ray-tune", error) from None
 
-        def convert(space: Any) -> "Converted":
-            if not isinstance(space, Mapping):
-                raise ValueError(f"a space of Ray Tune is a dict, not {type(space).__name__}")  # noqa: TRY004
-            notes: list[Note] = []
+        def convert(given: Any) -> "Converted":
+            source = source_of(given)
+            space, notes = source.space, source.notes
             parameters, grid = space_from_ray_tune(space, notes), grid_names(space)
             varied = [name for name, parameter in parameters.items() if parameter.type != "constant"]
-            if grid and set(grid) == set(varied):
-                return parameters, {"strategy": {"type": "grid"}, "limits": {}}, notes
+            if grid and set(grid) == set(varied) and "strategy" not in source.fields:
+                return parameters, {**source.fields, "strategy": {"type": "grid"}, "limits": {}}, notes
             notes += [
                 Note(name, "Ray tries each of these values in turn; here it is drawn like others") for name in grid
             ]
-            return parameters, {}, notes
+            return parameters, source.fields, notes
 
         return convert
 
