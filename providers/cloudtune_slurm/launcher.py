@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cloudtune.driver.launcher import Ended, Remark, TrialUpdate
+from cloudtune.driver.launcher import Ended, Queued, Remark, TrialUpdate
 from cloudtune.driver.polling import PollingLauncher
 from cloudtune.process.agent import place_of
 from cloudtune.process.logs import sample
@@ -115,7 +115,7 @@ class SlurmLauncher(PollingLauncher):
         )
         if answer.get("revoked") == [True]:
             return False
-        self._take_up(trial, self._queue.batch(name), int(index))
+        self._take_up(trial, self._queue.batch(name), int(index)).told = trial.reason if trial.queued else ""
         return True
 
     def _take_up(self, trial: Trial, batch: Batch, index: int) -> Task:
@@ -165,6 +165,7 @@ class SlurmLauncher(PollingLauncher):
         self._queue.look(self._tasks.values())
         self._read()
         self._end_hopeless()
+        self._updates.extend(self._queue.queued(self._tasks.values()))
         self._updates.extend(self._queue.remarks(self._tasks.values()))
 
     def _end_refused(self) -> None:
@@ -220,6 +221,9 @@ class SlurmLauncher(PollingLauncher):
         if len(news["starts"]) > max(len(task.starts), 1):
             again = f"Slurm started it again, on {news['starts'][-1]['node']}: its node failed, or it was preempted"
             self._updates.append(Remark(task.number, task.attempt, again))
+        if task.told and len(news["starts"]) > len(task.starts):
+            task.told = ""
+            self._updates.append(Queued(task.number, task.attempt, ""))
         task.starts = news["starts"]
         texts = {name: news[name].encode("latin-1") for name in ("log", "lines") if name in news}
         self._updates.extend(task.mirror.take({**news, **texts}))

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from cloudtune.driver.launcher import Remark
+from cloudtune.driver.launcher import Queued, Remark
 from cloudtune.errors import ProviderError
 from cloudtune_slurm.site import Site
 from cloudtune_slurm.states import Row, waiting
@@ -41,7 +41,6 @@ class Queue:
         self._next_look = self._next_try = 0.0
         self._trouble: tuple[float, str] | None = None
         self._remarks: list[str] = []
-        self._waits_for = ""
 
     # An answer that does not come
 
@@ -167,7 +166,7 @@ class Queue:
         for task in asked:
             row = rows.get((task.batch.name, task.index))
             if row is not None:
-                task.row, task.gone = row, None
+                task.row, task.gone, task.seen = row, None, len(task.starts)
                 task.batch.job = task.batch.job or row.job
         self._look_up([task for task in missing if task.gone is None])
 
@@ -197,19 +196,16 @@ class Queue:
 
     # What the user is told
 
+    def queued(self, tasks: Collection[Task]) -> Iterator[Queued]:
+        """Yield what tasks wait for, where that is new."""
+        for task in tasks:
+            why = "" if task.row is None or not task.waits else waiting(task.row.reason)
+            if why and why != task.told and not task.stopping:
+                task.told = why
+                yield Queued(task.number, task.attempt, why)
+
     def remarks(self, tasks: Collection[Task]) -> Iterator[Remark]:
-        """Yield what is new about the queue, as remarks on the first trial that it concerns."""
-        waits = [
-            task for task in tasks if task.row is not None and task.row.waits and not task.starts and task.gone is None
-        ]
-        spoken = next((task for task in waits if waiting(task.row.reason if task.row else "")), None)
-        if spoken is not None and spoken.row is not None and spoken.row.reason != self._waits_for:
-            self._waits_for = spoken.row.reason
-            others = f", as do {len(waits) - 1} others" if len(waits) > 1 else ""
-            text = f"waits in Slurm's queue {waiting(spoken.row.reason)}{others}"
-            yield Remark(spoken.number, spoken.attempt, text)
-        elif not waits:
-            self._waits_for = ""
+        """Yield what is new of Slurm itself, as remarks on the first trial."""
         first = next(iter(tasks), None)
         if first is not None:
             said, self._remarks = self._remarks, []

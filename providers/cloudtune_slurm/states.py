@@ -60,16 +60,19 @@ HOPELESS = {
 HELD = {"launch failed requeued held": "its node could not launch it"}
 """Reasons for which Slurm holds a task that another attempt may do without, in words."""
 
+_ITS_TURN = "its turn in Slurm's queue (Resources, Priority)"  # which of the two changes as others start
+
 WAITS = {
-    "Resources": "until nodes are free",
-    "Priority": "behind jobs of higher priority",
-    "ReqNodeNotAvail": "until a node that it names is back",
-    "JobHeldUser": "until it is released: scontrol release",
-    "JobHeldAdmin": "until an administrator releases it",
-    "Reservation": "until its reservation begins",
-    "Licenses": "until licenses are free",
-    "PartitionDown": "until its partition is back",
-    "PartitionInactive": "until its partition is active",
+    "Resources": _ITS_TURN,
+    "Priority": _ITS_TURN,
+    "ReqNodeNotAvail": "a node that it names",
+    "Nodes required for job are DOWN": "nodes that are down, drained or reserved",
+    "JobHeldUser": "its release: scontrol release",
+    "JobHeldAdmin": "its release by an administrator",
+    "Reservation": "its reservation to begin",
+    "Licenses": "licenses",
+    "PartitionDown": "its partition to be up",
+    "PartitionInactive": "its partition to be active",
 }
 """What a task waits for, by the reason that Slurm says; other reasons are shown as they are."""
 
@@ -123,8 +126,8 @@ def rows(printed: str) -> list[Row]:
 
 
 def waiting(reason: str) -> str:
-    """Return what a task waits for, as the rest of a sentence; "" if the reason says nothing."""
+    """Return what a task waits for; "" if the reason says nothing."""
     name = reason.split(",", maxsplit=1)[0]  # "ReqNodeNotAvail, UnavailableNodes:n1"
     if name in PASSING:
         return ""
-    return f"{WAITS[name]} ({reason})" if name in WAITS else f"for {reason}"
+    return WAITS.get(name, "") or f"what Slurm calls {reason}"

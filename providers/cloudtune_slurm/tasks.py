@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cloudtune.process.mirror import Mirror
@@ -37,6 +37,8 @@ class Task:
         batch: the array.
         index: of its task in it.
         row: what Slurm said of it last; None before.
+        seen: how often it had begun when Slurm said that.
+        told: what it waits for, as its driver was told; "" for nothing.
         starts: when and where it began; see `cloudtune_slurm.claims.starts_of`.
         gone: when Slurm first said that it has ended or does not know it, in seconds of `time.monotonic`; None before.
         stopping: whether it is to end.
@@ -47,11 +49,12 @@ class Task:
     batch: Batch
     index: int
     row: Row | None = None
+    seen: int = 0
+    told: str = ""
     starts: Sequence[Mapping[str, Any]] = ()
     gone: float | None = None
     stopping: bool = False
     cancelled: bool = False
-    asked: float = field(default_factory=time.monotonic)
 
     @property
     def number(self) -> int:
@@ -69,9 +72,14 @@ class Task:
         return self.row.state if self.gone is not None and self.row is not None and self.row.ended else ""
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits in Slurm's queue, as far as is known."""
+        return self.row is not None and self.row.waits and self.gone is None and self.seen == len(self.starts)
+
+    @property
     def reason(self) -> str:
         """Why it waits; "" if it does not."""
-        return self.row.reason.split(",")[0] if self.row is not None and self.row.waits else ""
+        return self.row.reason.split(",")[0] if self.row is not None and self.waits else ""
 
     @property
     def slurm_name(self) -> str:

@@ -71,8 +71,8 @@ def test_trials_that_wait_say_for_what(cluster: SlurmCluster, job: Job, submit: 
     try:
         wait_until(lambda: any("RUNNING" in line for line in cluster.queued()))
         run = submit(job(limits={"trials": 3, "parallel": 3}))
-        wait_until(lambda: "waits in Slurm's queue" in messages(run))
-        assert "as do 2 others" in messages(run)
+        wait_until(lambda: sum(trial.queued for trial in run.trials()) == 3)
+        assert {trial.reason for trial in run.trials()} == {"waits for its turn in Slurm's queue (Resources, Priority)"}
     finally:
         cluster.call("scancel", blocker)
     assert run.wait() is RunState.COMPLETED, messages(run)

@@ -150,9 +150,9 @@ def test_every_state_of_slurm_is_known() -> None:
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("Resources", "until nodes are free (Resources)"),
-        ("ReqNodeNotAvail, UnavailableNodes:n[1-4]", "until a node that it names is back (ReqNodeNotAvail, UnavailableNodes:n[1-4])"),
-        ("QOSMaxJobsPerUserLimit", "for QOSMaxJobsPerUserLimit"),
+        ("Resources", "its turn in Slurm's queue (Resources, Priority)"),
+        ("ReqNodeNotAvail, UnavailableNodes:n[1-4]", "a node that it names"),
+        ("QOSMaxJobsPerUserLimit", "what Slurm calls QOSMaxJobsPerUserLimit"),
         ("None", ""),
         ("JobArrayTaskLimit", ""),
     ],
