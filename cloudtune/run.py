@@ -171,6 +171,24 @@ class Run(RunHandle):
         with self._telling(live=True):
             return super().wait(watcher)
 
+    async def finished(self, watcher: Watcher | None = None) -> RunState:
+        """Wait for the run from a coroutine: ``state = await run.finished()``; return its state once it has ended or is interrupted.
+
+        The event loop goes on meanwhile, and several runs can be awaited at once (`asyncio.gather`). A run that nobody has
+        started is started; a process of its own drives it then. To cancel the task ends the waiting, and not the run.
+
+        Args:
+            watcher: called in the event loop with the progress, some times a second, or all 5 seconds where a service runs the
+                job by itself.
+
+        Raises:
+            ProviderError: the service cannot be reached, or refuses.
+        """
+        from cloudtune.provider.awaiting import finished  # noqa: PLC0415  # asyncio is not for every program
+
+        asks = self.plan.mode == "managed" or ELSEWHERE in self._store.record().native
+        return await finished(self.for_another_thread, watcher, asks=asks)
+
     def cancel(self) -> None:
         with self._telling():
             super().cancel()

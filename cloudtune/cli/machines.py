@@ -10,6 +10,7 @@ import click
 from cloudtune.cli.launching import complete_profiles
 from cloudtune.cli.looking import json_option
 from cloudtune.cli.output import print_json, print_table
+from cloudtune.spec.money import decimals
 from cloudtune.store.projects import project_folder
 
 if TYPE_CHECKING:
@@ -79,4 +80,4 @@ def _print(offers: "Iterable[Offer]") -> None:
 
 
 def _money(price: "Price | None", amount: Decimal | None) -> str:
-    return "?" if price is None or amount is None else f"{amount:.4f} {price.currency}"
+    return "?" if price is None or amount is None else f"{amount:.{decimals(amount)}f} {price.currency}"

@@ -56,6 +56,12 @@ for epoch in range(1, 31):
         break  # it diverges
 '''
 
+_TEMPLATES = Path(__file__).parent / "templates"
+"""A folder for each framework, with the files of a project."""
+
+TEMPLATES = ("pytorch", "lightning", "sklearn", "xgboost", "huggingface")
+"""The frameworks that `init` has a project of."""
+
 _CONFIG = f"""\
 # Profiles: what `--on NAME` means; `cloudtune providers` lists what stands for PROVIDER. Without a profile, jobs run on this machine.
 default = "{DEFAULT}"
@@ -75,8 +81,9 @@ default = "{DEFAULT}"
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Propose the job from this script's options (argparse or click), which are read, not run.",
 )
+@click.option("--template", type=click.Choice(TEMPLATES), help="Start from a small project of this framework.")
 @click.option("--force", is_flag=True, help="Replace files that are there; a script of your own is never replaced.")
-def init(folder: Path, script: Path | None, *, force: bool) -> None:
+def init(folder: Path, script: Path | None, template: str | None, *, force: bool) -> None:
     """Write a job, a training script and a config to start from, into FOLDER (default: here).
 
     Files that are there stay as they are. A train.py that is there is what the job is proposed from.
@@ -85,13 +92,18 @@ def init(folder: Path, script: Path | None, *, force: bool) -> None:
     Examples:
       cloudtune init my-tuning
       cloudtune init --from train.py
+      cloudtune init my-tuning --template pytorch
     """
+    if template is not None and script is not None:
+        raise click.UsageError("--template brings a script of its own; give it or --from")
+    project = _project_of(template)
     own = folder / "train.py"
-    if script is None and own.exists() and own.read_text("utf-8", "replace") != _SCRIPT:
+    mine = own.exists() and own.read_text("utf-8", "replace") != project["train.py"]
+    if template is not None and mine:
+        raise ConfigError(f"{own} is a script of your own, which is never replaced; name another folder for --template")
+    if mine and script is None:
         script = own
-    files = {"job.yaml": _JOB if script is None else _proposed(script, folder)}
-    if script is None:
-        files["train.py"] = _SCRIPT
+    files = project if script is None else {"job.yaml": _proposed(script, folder)}
     files |= {"cloudtune.toml": _CONFIG, "cloudtune.schema.json": _schema()}
     kept = [name for name in files if (folder / name).exists()]
     if not force and len(kept) == len(files):
@@ -103,8 +115,17 @@ def init(folder: Path, script: Path | None, *, force: bool) -> None:
     click.echo(f"wrote {', '.join(written)} in {folder.resolve()}")
     if len(written) < len(files):
         click.echo(f"kept {', '.join(name for name in kept if name not in written)}; --force replaces them")
+    if template is not None:
+        click.echo(f"needs: pip install -r {path_word(folder / 'requirements.txt')}")
     enter = "" if folder.resolve() == Path.cwd() else f"cd {path_word(folder)} && "
     click.echo(f"next: {enter}cloudtune run job.yaml --report report.html")
+
+
+def _project_of(template: str | None) -> dict[str, str]:
+    """Return the files of a template, by name; None for the project that needs no other package."""
+    if template is None:
+        return {"job.yaml": _JOB, "train.py": _SCRIPT}
+    return {file.name: file.read_text("utf-8") for file in sorted((_TEMPLATES / template).iterdir()) if file.is_file()}
 
 
 def _proposed(script: Path, folder: Path) -> str:

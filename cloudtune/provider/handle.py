@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cloudtune.driver.follower import watched_by
+from cloudtune.driver.follower import RunFollower, watched_by
 from cloudtune.driver.standing import as_it_is, lost_emulators, settle
 from cloudtune.errors import CloudtuneError, ConfigError, TrialError
 from cloudtune.provider.interface import Provider
@@ -85,6 +85,10 @@ class RunHandle:
             if not lost_emulators(self._store) or settle(self._store).state is not RunState.INTERRUPTED:
                 raise
             return RunState.INTERRUPTED
+
+    def follower(self) -> RunFollower:
+        """Return what counts the run's progress from one call to the next, as the store has it."""
+        return RunFollower(self._store)
 
     def trials(self) -> list[Trial]:
         """Return all trials by number."""

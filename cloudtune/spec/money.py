@@ -64,9 +64,13 @@ def parse_money(value: Any) -> Money:
 
 
 def format_money(amount: Decimal, currency: str) -> str:
-    """Return an amount for people: with cents, or with four digits where it is smaller than one."""
-    digits = 2 if amount >= 1 or not amount else 4
-    return f"{amount:,.{digits}f} {currency}".rstrip()
+    """Return an amount for people: with cents; below one with four decimals, or as many as show two digits that are not zero."""
+    return f"{amount:,.{2 if abs(amount) >= 1 or not amount else decimals(amount)}f} {currency}".rstrip()
+
+
+def decimals(amount: Decimal) -> int:
+    """Return the decimals of a small amount or a price: four, or as many as show two digits that are not zero."""
+    return max(4, 1 - amount.adjusted()) if amount else 4
 
 
 def cost_text(spent: Decimal, limit: Decimal | None, currency: str) -> str:

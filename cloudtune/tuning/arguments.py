@@ -27,6 +27,7 @@ _OWN = (
     "parallel",
     "strategy",
     "emulate",
+    "rehearse",
     "isolate",
     "project",
     "quiet",

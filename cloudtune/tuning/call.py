@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.tuning.arguments import check_names, check_parameters
 from cloudtune.tuning.functions import importable, pickled
+from cloudtune.tuning.rehearsal import rehearse as run_rehearsal
 
 _GOOD = (TrialState.COMPLETED, TrialState.PRUNED)
 
@@ -32,6 +34,7 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
     strategy: str | Mapping[str, Any] | Any = "auto",  # any model of strategies.Strategy
     on: str | None = None,
     emulate: bool = False,
+    rehearse: bool = False,
     isolate: bool = False,
     name: str | None = None,
     run_id: str | None = None,
@@ -60,6 +63,8 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
         strategy: its type, or a strategy with its settings, e.g. ``{"type": "bayesian", "seed": 7}``.
         on: a profile, a provider or an alias such as ``aws``; None for this machine, whatever the config says.
         emulate: whether to run it in an emulator of the service, on this machine.
+        rehearse: whether to run one trial on this machine first, or in an emulator where this machine cannot, and to go on only
+            if it reports the objective; no service is asked before.
         isolate: whether each trial of a function has a process of its own on this machine (costs some milliseconds a
             trial) instead of a worker that runs many.
         name: of the job; None for the function's or the script's.
@@ -76,6 +81,7 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
         TypeError: an argument has another name here; the function does not take the space's parameters, or cannot be
             taken along to where it is to run.
         SpecError: the space or another argument is not valid.
+        NotLaunched: the rehearsal's trial failed, or reported no objective; says why.
         NoGoodTrial: every trial ended without a result; `on_failure` says otherwise.
         FileNotFoundError: there is no such script.
 
@@ -108,6 +114,9 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
     )
     if callable(function):
         check_parameters(function, job.space)
+    if rehearse:
+        prepare = partial(program.prepare, project=project, run_id=None)
+        run_rehearsal(job, place, project=project, base=program.base, prepare=prepare)
     with api.emulated_for(on, program.base, project) if emulate else contextlib.nullcontext():
         run = program.prepare(job, place, project=project, run_id=run_id)
         with run.unless_refused(), display_for_python(run, quiet=quiet) as shown:
@@ -124,7 +133,7 @@ class _Program:
         self.name, self.trial, self.base = re.sub(r"\W", "_", name).strip("_") or "function", trial, base
         self._pickle = pickle
 
-    def prepare(self, job: TuningJob, on: str, *, project: Path | None, run_id: str | None) -> Run:
+    def prepare(self, job: TuningJob, on: str | None, *, project: Path | None, run_id: str | None) -> Run:
         native = {} if self._pickle is None else {"pickle": "function.pkl"}
         run = api.prepare(job, on, project=project, base=self.base, run_id=run_id, native=native)
         if self._pickle is not None:

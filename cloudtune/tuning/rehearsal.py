@@ -1,6 +1,8 @@
 """A rehearsal: one trial of a job on this machine, or in an emulator, before a service is paid for many."""
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from cloudtune import api
@@ -14,7 +16,14 @@ from cloudtune.store.commands import command
 from cloudtune.store.records import TrialState
 
 
-def rehearse(job: TuningJob, on: str | None, *, project: Path | None = None, base: Path | None = None) -> Run:
+def rehearse(
+    job: TuningJob,
+    on: str | None,
+    *,
+    project: Path | None = None,
+    base: Path | None = None,
+    prepare: Callable[[TuningJob, str | None], Run] | None = None,
+) -> Run:
     """Run one trial of a job, on this machine if it can run it, else in an emulator of the service; ask no service.
 
     The trial is the job's first one, or else a random one. Its run stays in the store.
@@ -24,6 +33,7 @@ def rehearse(job: TuningJob, on: str | None, *, project: Path | None = None, bas
         on: the profile that the job is meant for.
         project: the folder of the store; None for the one around the working folder.
         base: the folder that the job's relative paths start from; None for the working folder.
+        prepare: stores the run of a job on a profile; None for `cloudtune.api.prepare`.
 
     Returns:
         The rehearsal's run, whose trial reported every objective.
@@ -32,12 +42,13 @@ def rehearse(job: TuningJob, on: str | None, *, project: Path | None = None, bas
         NotLaunched: the trial did not, with its reason and the command that shows its log.
     """
     short = _one_trial_of(job)
+    prepare = prepare or partial(api.prepare, project=project, base=base)
     with contextlib.ExitStack() as stack:
         try:
-            run = api.prepare(short, DEFAULT, project=project, base=base)
+            run = prepare(short, DEFAULT)
         except (UnsupportedError, SpecError):  # what it needs is at the service alone, such as a built-in algorithm
             stack.enter_context(api.emulated_for(on, base, project))
-            run = api.prepare(short, on, project=project, base=base)
+            run = prepare(short, on)
         run.tells = False
         with run.unless_refused():
             run.wait()

@@ -105,7 +105,15 @@ def test_a_plan_keeps_its_rates():
 
 
 @pytest.mark.parametrize(
-    ("amount", "text"), [("1234.5", "1,234.50 USD"), ("0", "0.00 USD"), ("0.00123", "0.0012 USD"), ("1", "1.00 USD")]
+    ("amount", "text"),
+    [
+        ("1234.5", "1,234.50 USD"),
+        ("0", "0.00 USD"),
+        ("0.00123", "0.0012 USD"),
+        ("0.0000123", "0.000012 USD"),
+        ("0.05", "0.0500 USD"),
+        ("1", "1.00 USD"),
+    ],
 )
 def test_money_for_people(amount, text):
     assert format_money(Decimal(amount), "USD") == text

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from cloud_runs import job_of
 
-from cloudtune import RunState, api
+from cloudtune import RunState, api, tune
 from cloudtune.cli.app import run_app
 from cloudtune.errors import NotLaunched
 from cloudtune.tuning.rehearsal import rehearse
@@ -46,3 +46,24 @@ def test_what_this_machine_cannot_run_is_rehearsed_in_an_emulator(tmp_path: Path
     run = rehearse(job, "aws", project=tmp_path, base=tmp_path)
     assert (run.state, run.record.provider) == (RunState.COMPLETED, "sagemaker")
     assert run.record.emulators
+
+
+def test_tune_goes_on_only_after_a_good_rehearsal(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+
+    def objective(x: float) -> float:
+        with calls.open("a") as file:
+            file.write("x\n")
+        return x
+
+    run = tune(objective, {"x": (0.0, 1.0)}, minimize="loss", trials=2, rehearse=True, project=tmp_path, quiet=True)
+    assert run.state is RunState.COMPLETED
+    assert len(calls.read_text().splitlines()) == 3
+    assert [record.name for record in api.runs(project=tmp_path)] == ["objective", "objective-rehearsal"]
+
+    def broken(x: float) -> float:
+        raise ValueError("no data")
+
+    with pytest.raises(NotLaunched, match="no data"):
+        tune(broken, {"x": (0.0, 1.0)}, minimize="loss", trials=2, rehearse=True, project=tmp_path, quiet=True)
+    assert "broken" not in [record.name for record in api.runs(project=tmp_path)]
