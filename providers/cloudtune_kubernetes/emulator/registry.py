@@ -70,12 +70,17 @@ class Registry:
         kinds: that are served.
         missing: called with the kind, the namespace and the name of something that an object names and that is not
             there; returns it if it has made it.
+
+    Attributes:
+        admission: called, by kind, with each new or changed object and the one before, None for none, before it is stored;
+            may change it, or raise `Refused`.
     """
 
     def __init__(
         self, store: Store, kinds: Kinds, missing: Callable[[Kind, str, str], Object | None] = lambda *_: None
     ) -> None:
         self.store, self.kinds, self._missing = store, kinds, missing
+        self.admission: dict[Kind, Callable[[Object, Object | None], None]] = {}
 
     def _find(self, kind: Kind, namespace: str, name: str) -> Object | None:
         return self.store.get(kind, namespace, name) or self._missing(kind, namespace, name)
@@ -117,6 +122,8 @@ class Registry:
             name = made["metadata"]["name"]
             if self.store.get(kind, namespace, name) is not None:
                 raise errors.exists(kind, name)
+            if kind in self.admission:
+                self.admission[kind](made, None)
             return made if options.dry_run else self.store.put(kind, made)
 
     def _read(self, kind: Kind, data: Any, options: Options) -> Object:
@@ -306,6 +313,8 @@ class Registry:
             causes = validate_update(kind, made, before)
             if causes:
                 raise errors.invalid(kind, held["name"], causes)
+            if kind in self.admission:
+                self.admission[kind](made, before)
             if "generation" in held and made.get("spec") != before.get("spec"):
                 meta = {**made["metadata"], "generation": held["generation"] + 1}
                 made["metadata"] = meta

@@ -20,6 +20,7 @@ from cloudtune_kubernetes.emulator.cluster import Cluster
 from cloudtune_kubernetes.emulator.containers import Kubelet
 from cloudtune_kubernetes.emulator.credentials import Tokens, kubeconfig, write_private
 from cloudtune_kubernetes.emulator.faults import Faults
+from cloudtune_kubernetes.emulator.katib.controller import Katib
 from cloudtune_kubernetes.emulator.kinds import (
     NAMESPACE,
     NODE,
@@ -75,6 +76,8 @@ class KubernetesEmulator(Emulator[Faults]):
         lenient: whether whatever a job names is there: namespaces, accounts, classes, claims, labels of nodes.
         history: how many changes of each kind are kept for watches; see `forget_history`.
         machine_start: has no meaning, since nodes are always there; for the sake of other emulators.
+        katib: whether Katib is installed: Experiments (kubeflow.org/v1beta1) are tuned with cloudtune's own strategies.
+        seed: of Katib's searches; None for any.
     """
 
     def __init__(  # noqa: PLR0913  # a cluster has many sides
@@ -98,6 +101,8 @@ class KubernetesEmulator(Emulator[Faults]):
         lenient: bool = False,
         history: int = 2000,
         machine_start: float = 0.0,
+        katib: bool = True,
+        seed: int | None = None,
     ) -> None:
         super().__init__("kubernetes", folder, mounts, Faults() if faults is None else faults, policy, machine_start)
         self.namespace, self._lenient = namespace, lenient
@@ -115,6 +120,7 @@ class KubernetesEmulator(Emulator[Faults]):
         self._nodes = [
             node(f"node-{number}", f"127.0.0.{number}", has, labels, taints) for number in range(1, nodes + 1)
         ]
+        self._katib = Katib(self.cluster, self.folder, seed) if katib else None
         api = Api(
             self._registry, self.cluster, tokens=self._tokens, authority=self.authority, faults=self.faults,
             served=self._count, address=lambda: urlsplit(self.url).netloc,
@@ -221,6 +227,8 @@ class KubernetesEmulator(Emulator[Faults]):
         self._registry.create(
             STORAGE_CLASS, "", {"metadata": {"name": "standard"}, "provisioner": "cloudtune.dev/folder"}
         )
+        if self._katib is not None:
+            self._katib.install()
         for uri, folder in self._mounted():
             self._mount(uri, folder)
 
