@@ -54,6 +54,20 @@ def job(project: Path, trials: int, seconds: float) -> TuningJob:
     )
 
 
+def bare_array(cluster: SlurmCluster, folder: Path, count: int, seconds: float) -> list[tuple[float, float]]:
+    """When each task of an array began and ended that Slurm alone runs."""
+    (folder / "bare").mkdir()
+    (folder / "bare.py").write_text(SCRIPT.format(seconds=seconds))
+    script = f"export CLOUDTUNE_OUTPUT_DIR={folder}/bare/$SLURM_ARRAY_TASK_ID; mkdir $CLOUDTUNE_OUTPUT_DIR; {sys.executable} -I -S {folder}/bare.py"
+    cluster.call("sbatch", "--wait", f"--array=0-{count - 1}", "--output=/dev/null", f"--wrap={script}")
+    return [_span(path) for path in (folder / "bare").glob("*/span-*")]
+
+
+def _span(path: Path) -> tuple[float, float]:
+    began, ended = path.read_text().split()
+    return float(began), float(ended)
+
+
 def disturb(cluster: SlurmCluster, over: threading.Event) -> None:
     """Requeue tasks, kill the controller and two nodes, one after the other, until the run is over."""
     while not over.wait(8):
@@ -73,10 +87,7 @@ def disturb(cluster: SlurmCluster, over: threading.Event) -> None:
 def spans_of(run: Run) -> list[list[tuple[float, float]]]:
     """When each trial began and ended, a span for each time that it came to its end."""
     folder = run.folder / "trials"
-    return [
-        [tuple(float(word) for word in path.read_text().split()) for path in sorted(trial.glob("output/span-*"))]  # type: ignore[misc]
-        for trial in sorted(folder.iterdir())
-    ]
+    return [[_span(path) for path in sorted(trial.glob("output/span-*"))] for trial in sorted(folder.iterdir())]
 
 
 def busy_share(spans: list[tuple[float, float]]) -> float:
@@ -93,6 +104,9 @@ def main() -> None:
     parser.add_argument("--disturb", action="store_true")
     said = parser.parse_args()
     with connected() as cluster, tempfile.TemporaryDirectory() as folder:
+        if not said.disturb:
+            bare = bare_array(cluster, Path(folder), said.trials, said.seconds)
+            print(f"slots busy: {busy_share(bare):.1%} of {SLOTS} with one array of the same script, by Slurm alone")
         project = Path(folder)
         settings: dict[str, Any] = {"poll": 0.5, "interval": 10.0 if not said.disturb else 2.0}
         lines = ["[profiles.bench]", 'provider = "slurm"', *(f"{name} = {value}" for name, value in settings.items())]

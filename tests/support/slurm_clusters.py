@@ -130,7 +130,7 @@ class SlurmCluster:
     def call(self, *words: str) -> str:
         """What one of Slurm's commands prints."""
         environment = {**os.environ, "PATH": _PATH, "SLURM_CONF": str(self.config)}
-        return subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=60).stdout
+        return subprocess.run(words, env=environment, capture_output=True, text=True, check=True, timeout=600).stdout
 
     def wait_until_up(self, nodes: Sequence[str] | None = None) -> None:
         """Wait until the controller answers and the nodes, or all of them, take jobs."""
