@@ -4,7 +4,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from cloudtune.errors import ConfigError
 from cloudtune.provider.interface import Finding, Provider
@@ -25,6 +25,8 @@ class MissingProvider(Provider):
     """
 
     name = ""
+    summary = "a provider that cannot be loaded"
+    support: ClassVar = {}
 
     def __init__(self, why: ConfigError) -> None:
         super().__init__({})

@@ -70,6 +70,7 @@ class RemoteDriver(Provider):
 
     def __init__(self, target: Provider, needed: Sequence[str], driver_provider: Provider, profile: str) -> None:
         super().__init__(target.settings, target.mounts)
+        self.name = target.name  # type: ignore[misc]  # as which jobs name it
         self._target = target
         self._needed = tuple(dict.fromkeys(needed))
         self._driver_provider = driver_provider
