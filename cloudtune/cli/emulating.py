@@ -70,6 +70,7 @@ def emulate(
       cloudtune emulate sagemaker --mount s3://data/digits=./digits --image '*xgboost*=python3 train.py'
       cloudtune emulate azureml --mount azureml://datastores/workspaceblobstore/paths/digits=./digits
       cloudtune emulate vertex --mount gs://data/digits=./digits --image '*/trainer:*=python3 train.py "$@"'
+      cloudtune emulate kubernetes --mount pvc://datasets/digits=./digits
       cloudtune emulate aws --policy policy.json
     """
     programs = _pairs(images, "--image", """'*xgboost*=python3 train.py "$@"'""")

@@ -13,6 +13,7 @@ from cloudtune_kubernetes.emulator.garbage import Garbage
 from cloudtune_kubernetes.emulator.jobs import Jobs
 from cloudtune_kubernetes.emulator.kinds import CONFIG_MAP, EVENT, JOB, NAMESPACE, NODE, POD, PVC, SERVICE_ACCOUNT, Kind
 from cloudtune_kubernetes.emulator.logs import LogRequest
+from cloudtune_kubernetes.emulator.names import Names
 from cloudtune_kubernetes.emulator.nodes import UNREACHABLE, ready_condition
 from cloudtune_kubernetes.emulator.pods import PodRunner, log_of_lost
 from cloudtune_kubernetes.emulator.registry import PROTECTION, TRACKING, Options, Registry
@@ -44,6 +45,7 @@ class Cluster:
             registry, self.events, pods_of=self._pods_of, backoff=kubelet.backoff,
             later=lambda namespace, name, seconds: self.loop.later(("job", namespace, name), seconds),
         )  # fmt: skip
+        self._names = Names(folder / "hosts")
         self._runners: dict[str, PodRunner] = {}
         self._lock = threading.Lock()
         self._addresses = 0
@@ -172,10 +174,11 @@ class Cluster:
     def _begin(self, pod: Object) -> None:
         self._addresses += 1
         number = self._addresses
+        address = f"127.244.{number // 250 % 250}.{number % 250 + 1}"
         runner = PodRunner(
             pod, store=self.registry.store, events=self.events, kubelet=self._kubelet,
             folder=self._folder / "pods" / pod["metadata"]["uid"], host="127.0.0.1",
-            address=f"127.244.{number // 250 % 250}.{number % 250 + 1}", evicted=self._evict_for_memory,
+            address=address, hosts=self._names.add(pod, address), evicted=self._evict_for_memory,
         )  # fmt: skip
         with self._lock:
             self._runners[runner.uid] = runner

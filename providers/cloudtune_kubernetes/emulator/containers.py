@@ -64,6 +64,10 @@ class Owner(Protocol):
     def volumes(self) -> Mapping[str, Path]:
         """Its volumes."""
 
+    @property
+    def hosts(self) -> Path | None:
+        """The file in which its containers find the names of other pods; None for this machine's own."""
+
     def publish(self) -> None:
         """Write the states of the containers into the pod."""
 
@@ -371,6 +375,8 @@ class Container:
         stage = room / "volumes"
         (room / "work").mkdir(parents=True)
         mounts, way = shown(self.spec, self._owner.volumes, stage), mounting(_PROBE)
+        if self._owner.hosts is not None:
+            mounts["/etc/hosts"] = self._owner.hosts
 
         def seen(text: str) -> str:
             if not way.works:

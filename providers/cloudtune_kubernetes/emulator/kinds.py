@@ -84,6 +84,9 @@ EVENT = Kind("", "v1", "Event", "events", short=("ev",), model="CoreV1Event")
 QUOTA = Kind("", "v1", "ResourceQuota", "resourcequotas", short=("quota",), subresources=(_STATUS,),
              model="V1ResourceQuota")  # fmt: skip
 JOB = Kind("batch", "v1", "Job", "jobs", categories=("all",), subresources=(_STATUS,), model="V1Job")
+NETWORK_POLICY = Kind(
+    "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", short=("netpol",), model="V1NetworkPolicy"
+)
 ROLE = Kind("rbac.authorization.k8s.io", "v1", "Role", "roles", model="V1Role")
 ROLE_BINDING = Kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", model="V1RoleBinding")
 PRIORITY_CLASS = Kind("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", False, ("pc",),
@@ -98,7 +101,7 @@ RULES_REVIEW = Kind("authorization.k8s.io", "v1", "SelfSubjectRulesReview", "sel
 
 BUILT_IN = (
     NAMESPACE, NODE, POD, CONFIG_MAP, SECRET, PVC, SERVICE, SERVICE_ACCOUNT, EVENT, QUOTA, JOB, ROLE, ROLE_BINDING,
-    PRIORITY_CLASS, STORAGE_CLASS, CRD, ACCESS_REVIEW, RULES_REVIEW,
+    NETWORK_POLICY, PRIORITY_CLASS, STORAGE_CLASS, CRD, ACCESS_REVIEW, RULES_REVIEW,
 )  # fmt: skip
 """What every cluster of the emulator has."""
 

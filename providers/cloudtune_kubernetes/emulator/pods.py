@@ -30,6 +30,7 @@ class PodRunner:
         folder: its own on this machine.
         address: the pod's own.
         host: the node's.
+        hosts: the file in which the pod's containers find the names of others; None for this machine's own.
         evicted: called once if the pod is to be evicted, from a thread of its containers.
 
     Attributes:
@@ -47,6 +48,7 @@ class PodRunner:
         folder: Path,
         address: str,
         host: str,
+        hosts: Path | None,
         evicted: Callable[["PodRunner"], None],
     ) -> None:
         addresses = {"podIP": address, "podIPs": [{"ip": address}], "hostIP": host, "hostIPs": [{"ip": host}]}
@@ -54,6 +56,7 @@ class PodRunner:
         self.uid, self.over = str(pod["metadata"]["uid"]), threading.Event()
         self._store, self._events, self._kubelet, self._folder = store, events, kubelet, folder
         self._volumes: dict[str, Path] = {}
+        self._hosts = hosts
         spec = pod["spec"]
         self._initial = [self._container(each, initial=True) for each in spec.get("initContainers") or ()]
         self._main = [self._container(each) for each in spec["containers"]]
@@ -142,6 +145,11 @@ class PodRunner:
     def volumes(self) -> Mapping[str, Path]:
         """Its volumes."""
         return self._volumes
+
+    @property
+    def hosts(self) -> Path | None:
+        """The file with the names of other pods; None for this machine's own."""
+        return self._hosts
 
     def say(self, reason: str, message: str, *, kind: str = "Normal", container: str = "") -> None:
         """Write an event about it."""

@@ -63,10 +63,17 @@ class Watch:
     def events(self) -> Iterator[bytes]:
         """Yield lines until the time is over, the client is gone, or the emulator ends."""
         try:
-            yield from self._beginning()
-            yield from self._rest()
+            for line in self._lines():
+                yield line
+                if self._cuts():
+                    self.cut = True
+                    return
         except Refused as refused:
             yield _line("ERROR", refused.status)
+
+    def _lines(self) -> Iterator[bytes]:
+        yield from self._beginning()
+        yield from self._rest()
 
     def _beginning(self) -> Iterator[bytes]:
         """Yield what is there already, for a watch that begins nowhere."""
@@ -94,9 +101,6 @@ class Watch:
                 line = self._told(change)
                 if line:
                     yield line
-                    if self._cuts():
-                        self.cut = True
-                        return
             if self._bookmarks and not changes and time.monotonic() - marked > _BOOKMARK:
                 marked = time.monotonic()
                 with self._store.lock:

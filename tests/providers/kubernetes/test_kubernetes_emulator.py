@@ -152,3 +152,39 @@ def test_an_image_that_cannot_be_pulled_keeps_its_pod_waiting(cluster: Any, serv
         served.log(pod.metadata.name)
     assert "trying and failing to pull image" in raised.value.body
     served.batch.delete_namespaced_job(name, "default", propagation_policy="Background")
+
+
+def test_the_pods_of_an_indexed_job_find_each_other_by_name_and_talk(served: Served) -> None:
+    script = """
+import os, socket, time
+rank, job = int(os.environ["JOB_COMPLETION_INDEX"]), os.environ["HOSTNAME"].rpartition("-")[0]
+if rank == 0:
+    with socket.create_server((f"{job}-0.team", 29611)) as server:
+        connection, _ = server.accept()
+        print(connection.recv(100).decode())
+else:
+    while True:
+        try:
+            with socket.create_connection((f"{job}-0.team", 29611)) as connection:
+                connection.sendall(b"from the other")
+            break
+        except OSError:
+            time.sleep(0.02)
+"""
+    name = served.submit(
+        job(
+            "",
+            container={"command": ["python3", "-c", script]},
+            pod={"subdomain": "team"},
+            completions=2,
+            parallelism=2,
+            completionMode="Indexed",
+        )
+    )
+    served.ended(name)
+    assert "from the other\n" in [served.log(pod.metadata.name) for pod in served.pods(name)]
+
+
+def test_a_program_in_a_pod_asks_the_api_server_as_its_service_account(served: Served) -> None:
+    script = "from kubernetes import client, config; config.load_incluster_config(); print(len(client.CoreV1Api().list_node().items))"
+    assert served.output(served.submit(job("", container={"command": ["python3", "-c", script]}))) == "2\n"
