@@ -147,12 +147,12 @@ class Insight:
         self, space: Space, trials: Sequence[tuple[Values, float]], violations: Sequence[float] | None = None
     ) -> None:
         self._space, self._encoding = space, Encoding(space)
-        self._blas = ThreadpoolController().select(user_api="blas")
         beyond = [0.0] * len(trials) if violations is None else violations
         pairs = zip(trials, beyond, strict=True)
         kept = _selection([(values, loss, far) for (values, loss), far in pairs if space.contains(values)])
         self.count = len(kept)
         if self.ready:
+            self._blas = _all_blas()
             with self._blas.limit(limits=1):
                 settings = [values for values, _, _ in kept]
                 self._process = _Process(self._encoding, settings, np.array([loss for _, loss, _ in kept]))
@@ -218,6 +218,13 @@ class Insight:
         ends = (middle - around, middle, middle + around)
         low, median, high = (self._process.unwarped(each).tolist() for each in ends)
         return Effect(dimension, grid.tolist(), median, low, high)
+
+
+def _all_blas() -> ThreadpoolController:
+    """Return what bounds the threads of linear algebra: numpy's, and scipy's, which brings a library of its own."""
+    import scipy.linalg  # noqa: F401, PLC0415  # only a library that is loaded is bounded
+
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _selection(trials: Sequence[tuple[Values, float, float]]) -> list[tuple[Values, float, float]]:

@@ -2,6 +2,8 @@
 
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -108,3 +110,23 @@ def test_intervals_hold_what_noisy_trials_are_truly_worth() -> None:
 def wave(values: Values) -> float:
     one, two, three = (float(str(values[f"x{index}"])) for index in range(3))
     return math.sin(5 * one) + math.cos(4 * two) + 0.5 * three
+
+
+BOUND = """
+import random
+import subprocess
+import sys
+from threadpoolctl import ThreadpoolController
+from cloudtune import Float
+from cloudtune.search.insight import Insight
+from cloudtune.space.space import Space
+draw = random.Random(0)
+insight = Insight(Space({"x": Float(low=0, high=1)}), [({"x": x}, x * x) for x in (draw.random() for _ in range(12))])
+there = {each.filepath for each in ThreadpoolController().select(user_api="blas").lib_controllers}
+bound = {each.filepath for each in insight._blas.lib_controllers}
+assert bound == there, (bound, there)
+"""
+
+
+def test_no_library_of_linear_algebra_spins_in_threads_of_its_own() -> None:
+    subprocess.run([sys.executable, "-c", BOUND], check=True, timeout=100)
