@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from cloudtune.driver.launcher import Ended, Launcher, Remark, TrialUpdate, finds_no_place
+from cloudtune.driver.launcher import Ended, Launcher, Queued, Remark, TrialUpdate, finds_no_place
 from cloudtune.driver.machine_choice import MachineChoice
 from cloudtune.driver.outages import OutageTolerance
 from cloudtune.driver.outputs import RunBrief, TrialOutputs
@@ -344,11 +344,10 @@ class JobLauncher(PollingLauncher):
                 self._updates.append(attempt.ended)
 
     def _tell_wait(self, attempt: _Attempt, why: str) -> None:
-        """Remark why an attempt waits, once for each reason: details behind a colon may change often."""
-        kind = why.partition(":")[0]
-        if kind and kind != attempt.waiting:
-            self._updates.append(Remark(attempt.trial.number, attempt.trial.attempt, f"waits: {why}"))
-        attempt.waiting = kind
+        """Tell the driver that an attempt waits, or does no more, where that has changed."""
+        if why != attempt.waiting:
+            self._updates.append(Queued(attempt.trial.number, attempt.trial.attempt, why))
+        attempt.waiting = why
 
     def _end(self, trial: Trial, seen: TrialSnapshot) -> Ended:
         """Return the end of an attempt; the driver decides whether it ends the trial."""

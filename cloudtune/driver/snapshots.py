@@ -28,7 +28,7 @@ class TrialSnapshot:
         unplaced: whether it failed because the service had no room for it.
         billed: seconds that the service bills for each of its machines, once it says; else those from `started` to `ended`.
         lost: whether it failed because the service took its machine away, which costs no retry.
-        waiting: why it has not started yet, such as the lack of a machine; "" for nothing worth telling.
+        waiting: what it waits for, as `Queued.why` says it; the same text as long as nothing worth telling has changed.
     """
 
     number: int

@@ -1,10 +1,10 @@
 """The program that a service starts: run the trial by the helper that travels with the user's code.
 
-It lies in the folder of the user's code, or alone beside the archive of it. Needs Python 3.8 or newer and the standard
+It lies in the folder of the user's code, or alone beside the archive of it, whole or in parts. Needs Python 3.8 or newer and the standard
 library alone.
 """
 
-# ruff: noqa: PTH100, PTH112, PTH118, PTH120  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH100, PTH112, PTH118, PTH120, PTH123, PTH208  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -45,12 +45,19 @@ def main() -> int:
 
 
 def _unpacked(folder: str, own: str) -> str:
-    """Unpack the archive in a folder; return the folder of the code, which is put first on the import path."""
+    """Unpack the archive in a folder, which may lie there in parts; return the folder of the code, which is put first on the import path."""
+    import shutil
     import tarfile
+    import tempfile
 
     target = os.path.join(own, "source")
-    with tarfile.open(os.path.join(folder, _ARCHIVE)) as packed:
-        packed.extractall(target)  # noqa: S202  # cloudtune packed it, and named it by a hash of its content
+    with tempfile.TemporaryFile() as whole:
+        for name in sorted(each for each in os.listdir(folder) if each.startswith(_ARCHIVE)):
+            with open(os.path.join(folder, name), "rb") as part:
+                shutil.copyfileobj(part, whole)
+        whole.seek(0)
+        with tarfile.open(fileobj=whole) as packed:
+            packed.extractall(target)  # noqa: S202  # cloudtune packed it, and named it by a hash of its content
     sys.path.insert(0, target)
     return target
 

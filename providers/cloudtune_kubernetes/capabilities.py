@@ -8,7 +8,7 @@ _OF_THE_CLUSTER = "the cluster's own policies decide; say it by kubernetes: {…
 SUPPORT: SupportTable = {
     **DEFAULT_SUPPORT,
     "trial.source.native": (Support.APPROXIMATE, "the image's own program starts, so no code travels: of no effect here"),
-    "trial.command": (Support.ENCODED, "started by the trial helper, which travels with the code in ConfigMaps, 8 MB packed at most; the image needs sh and Python"),
+    "trial.command": (Support.ENCODED, "started by the trial helper, which travels with the code in ConfigMaps, 8 MB packed at most; the image needs Python"),
     "trial.command.native": (Support.APPROXIMATE, "the container starts what the native settings name; the command is for other providers"),
     "trial.function": (Support.ENCODED, "called by the trial helper, started as a command is"),
     "objective.source": (Support.ENCODED, "the trial helper hears it in the program's own process, and reports it from there"),

@@ -37,7 +37,10 @@ FOR_GOOD = frozenset({"400", "403", "404", "422"})
 """Codes of answers to a Job that another attempt would get again."""
 
 _TRIES = 5
-"""How often a call is made that may pass; with pauses of 0.5 s, doubled each time, or as the cluster says."""
+"""How often a call is made that may pass; with pauses of `PAUSE`, or as long as the cluster says."""
+
+PAUSE = 0.5
+"""Seconds before a call is made the second time, doubled each time after."""
 
 _CONNECT, _READ = 5.0, 60.0
 """Seconds that a connection, and an answer, may take."""
@@ -156,7 +159,8 @@ class Cluster:
                 if not error.retryable or tried == _TRIES:
                     raise
                 said = getattr(error.__cause__, "retry_after", None)
-                time.sleep(min(said or random.uniform(0.5, 1.0) * 0.5 * 2**tried, 30.0))  # noqa: S311  # of a pause
+                pause = PAUSE * random.uniform(0.5, 1.0) * 2**tried  # noqa: S311  # calls of several trials are not to come together
+                time.sleep(min(said or pause, 30.0))
         raise AssertionError  # the last try raises
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 It travels with the trial helper (see `cloudtune.trial.container`): the standard library alone, and Python 3.8 or newer.
 """
 
-# ruff: noqa: PTH110, PTH112, PTH118, PTH123, PTH208  # pathlib would double the time that importing this file takes
+# ruff: noqa: PTH110, PTH112, PTH118, PTH120, PTH123, PTH208  # pathlib would double the time that importing this file takes
 # ruff: noqa: PLC0415  # what only some trials need is imported when they need it
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Container:
         """Return the folder or file of an input; one that travelled in parts is unpacked first."""
         place = os.environ.get(variable, "")
         parts = sorted(each for each in os.listdir(place) if each.startswith(PARTS)) if os.path.isdir(place) else []
-        return _unpacked([os.path.join(place, part) for part in parts]) if parts else place
+        return _unpacked([os.path.join(place, part) for part in parts], variable) if parts else place
 
     def sink(self) -> None:
         """Return None: the driver reads the output itself."""
@@ -58,12 +58,12 @@ class Container:
                 file.write(reason.encode()[:_LONGEST].decode("utf-8", "ignore"))
 
 
-def _unpacked(parts: list[str]) -> str:
-    """Unpack an input into a folder of its own."""
+def _unpacked(parts: list[str], name: str) -> str:
+    """Unpack an input into a folder of its own, beside the trial's other files; return that."""
     import tarfile
     import tempfile
 
-    folder = tempfile.mkdtemp(prefix="cloudtune-data-")
+    folder = os.path.join(os.path.dirname(os.environ["CLOUDTUNE_PARAMETERS"]), name)
     with tempfile.TemporaryFile() as whole:
         for part in parts:
             with open(part, "rb") as file:

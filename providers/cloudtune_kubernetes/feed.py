@@ -9,13 +9,16 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloudtune.errors import ProviderError
+from cloudtune.errors import EmulatorEnded, ProviderError
 from cloudtune_kubernetes.client import EXPIRED, Cluster, Query
 
 Object = Mapping[str, Any]
 
 _WATCH = 290
 """Seconds after which the cluster ends a watch, which then goes on from where it was."""
+
+_TOLERATED = 300.0
+"""Seconds for which a watch may be broken before that is an error: what is known is as it was meanwhile."""
 
 _PAGE = 500
 """Objects of one page of a list."""
@@ -39,6 +42,7 @@ class Feed:
         self._objects: dict[str, Object] = {}
         self._version = ""
         self._failure: ProviderError | None = None
+        self._since = 0.0  # when it failed first, in seconds of `time.monotonic`
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -57,11 +61,12 @@ class Feed:
         """Return the objects by name, as of now.
 
         Raises:
-            ProviderError: the watch is broken, and could not be resumed yet.
+            ProviderError: the watch is broken for good, or for long.
         """
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            failure = self._failure
+            if failure is not None and (not failure.retryable or time.monotonic() - self._since > _TOLERATED):
+                raise failure
             return dict(self._objects)
 
     def close(self) -> None:
@@ -84,14 +89,16 @@ class Feed:
                 if error.code == EXPIRED:
                     self._version = ""
                     continue
-                self._fail(error)
                 if self._cluster.is_lost:
+                    self._fail(EmulatorEnded(str(error), code="Emulator"))
                     return
+                self._fail(error)
                 self._ended.wait(pause)
                 pause = min(2 * pause, 10.0)
 
     def _fail(self, error: ProviderError | None) -> None:
         with self._lock:
+            self._since = time.monotonic() if self._failure is None else self._since
             self._failure = error
 
     def _list(self) -> None:

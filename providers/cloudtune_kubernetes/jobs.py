@@ -39,6 +39,9 @@ _READ = 32
 _UNREAD = 3
 """How often the log of a pod that has ended may be out of reach, before its trial ends without it."""
 
+_WAITS = {"placing": "a node", "starting": "its container", "queued": "its queue", "podless": "its pod"}
+"""What an attempt waits for, by `cloudtune_kubernetes.parse.Wait`."""
+
 _APPEARS = 30.0
 """Seconds within which the watch tells of a Job that was made; after that it is asked for."""
 
@@ -54,6 +57,7 @@ class _Known:
         log: of its pod of rank 0; None before it runs.
         wait: since when it waits for the reason `why`, in seconds of `time.monotonic`; None for one that does not.
         why: what of the reason stays the same.
+        told: what was said of it first: details that change are not told again.
         seen: whether the watch has told of it.
         unread: how often its whole log could not be read.
         failed: why it is ended from here; "" for no reason.
@@ -66,6 +70,7 @@ class _Known:
     log: PodLog | None = None
     wait: float | None = None
     why: str = ""
+    told: str = ""
     seen: bool = False
     unread: int = 0
     failed: TrialSnapshot | None = None
@@ -236,34 +241,40 @@ class KubernetesRunner(JobRunner):
         self.stop(place)
 
     def _waits(self, place: str, known: _Known, stands: Standing) -> str:
-        """Return why an attempt waits; end one that has waited for longer than the profile says."""
+        """Return what an attempt waits for; end one that has waited for longer than the profile says."""
         wait, reason, now = stands.wait, stands.reason, time.monotonic()
-        if wait == "podless":
-            reason = hindrances(self._cluster, place) if known.wait is not None else ""
+        if wait == "podless" and known.wait is not None:
+            reason = hindrances(self._cluster, place)
         if not wait or known.failed is not None:
-            known.wait, known.why = None, ""
+            known.wait, known.why, known.told = None, "", ""
             return ""
-        if known.wait is None or known.why != f"{wait} {kind_of(reason)}":
-            known.wait, known.why = (known.wait if wait == "podless" else None) or now, f"{wait} {kind_of(reason)}"
+        why = f"{wait} {kind_of(reason)}"
+        if known.wait is None or known.why != why:
+            kept = known.wait if wait == "podless" else None
+            known.wait, known.why, known.told = kept or now, why, f"{_WAITS[wait]} ({reason})" if reason else ""
         settings = self._cluster.settings
         most = {"placing": settings.unscheduled, "starting": settings.unstartable}.get(wait)
         if most is not None and now - known.wait > most:
             said = f"it could not start within {most:g} s: {reason}"
-            failed = TrialSnapshot(known.trial.number, place, TrialState.FAILED, reason=said, retry=False, unplaced=wait == "placing")  # fmt: skip
+            number, unplaced = known.trial.number, wait == "placing"
+            failed = TrialSnapshot(number, place, TrialState.FAILED, reason=said, retry=False, unplaced=unplaced)
             self._fail(place, known, failed)
-        return reason
+        return known.told
 
     # What was printed
 
     def _read_ends(self, stands: Mapping[str, Standing]) -> None:
         """Read the whole logs of pods that have ended; some the next time, if there are many."""
         left = [place for place, known in self._known.items() if known.end is not None and known.unread < _UNREAD]
-        left = [place for place in left if place in stands and stands[place].pod]
         for place in left[:_READ]:
-            self._read_end(self._known[place], stands[place])
+            self._read_end(self._known[place], stands.get(place))
         self._unread = len(left) > _READ
 
-    def _read_end(self, known: _Known, stands: Standing) -> None:
+    def _read_end(self, known: _Known, stands: Standing | None) -> None:
+        """Read the log of an attempt that has ended, if its pod is still there."""
+        if stands is None or not stands.pod:
+            known.unread = _UNREAD
+            return
         known.log = known.log or PodLog(self._cluster, stands.pod)
         try:
             lines = known.log.read()
@@ -289,7 +300,7 @@ class KubernetesRunner(JobRunner):
         reports = [
             Report(trial.number, trial.attempt, step, lines[index].time, metrics) for index, step, metrics in found
         ]
-        if seen.state.ended and known.unread < _UNREAD and known.seen and place in self._feeds["jobs"].objects():
+        if seen.state.ended and known.unread < _UNREAD:
             return TrialSnapshot(trial.number, place, started=seen.started, reports=reports)
         return replace(seen, reports=reports)
 

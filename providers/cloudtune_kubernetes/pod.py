@@ -50,12 +50,6 @@ SPOT: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 """The part of a pod's spec that leads to spot nodes, by where the cluster is."""
 
-START = (
-    'd=$(mktemp -d) && cp "$0"/trial.py "$0"/cloudtune_job.json "$d" && cat "$0"/sourcedir.tar.gz.* > "$d/sourcedir.tar.gz" '
-    '&& exec python3 "$d/trial.py" "$@"'
-)
-"""The shell's command that puts the packed code together, which travels in parts, and starts the trial helper."""
-
 
 def helped(job: TuningJob) -> bool:
     """Return whether trials start through cloudtune's helper."""
@@ -216,7 +210,7 @@ class PodWriter(Account):
         container = {
             "name": CONTAINER,
             "image": image,
-            "command": ["sh", "-c", START, CODE] if self._helped else None,
+            "command": ["python3", f"{CODE}/trial.py"] if self._helped else None,
             "env": variables,
             "resources": dict(resources),
             "volumeMounts": self._mounts,

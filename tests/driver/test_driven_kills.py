@@ -140,7 +140,42 @@ def command_jobs(emulator: Any) -> list[tuple[str, bool]]:
     return [(run.name, run.status().state not in TERMINAL) for run in emulator.jobs.runs.all()]
 
 
+def kubernetes(faults: Faults) -> Any:
+    pytest.importorskip("kubernetes")
+    from cloudtune_kubernetes.emulator import Faults as OfCluster
+    from cloudtune_kubernetes.emulator import KubernetesEmulator
+    from cloudtune_kubernetes.emulator.kinds import JOB
+
+    class Struck(OfCluster):
+        def of_call(self, service: str, operation: str) -> Fault:
+            return faults.of_call(service, operation)
+
+    class Remembering(KubernetesEmulator):
+        """Knows all Jobs that there were: a run removes its own when it ends."""
+
+        def start(self) -> Any:
+            self.made: list[str] = []
+            self.registry.store.listen(self._note)
+            return super().start()
+
+        def _note(self, kind: Any, change: Any) -> None:
+            if kind == JOB and change.kind == "ADDED":
+                self.made.append(change.now["metadata"]["name"])
+
+    return Remembering(faults=Struck(), grace=0.2)
+
+
+def cluster_jobs(emulator: Any) -> list[tuple[str, bool]]:
+    from cloudtune_kubernetes.emulator.kinds import JOB
+
+    there = {each["metadata"]["name"]: each["status"] for each in emulator.registry.store.objects(JOB)}
+    return [(name, name in there and not there[name].get("conditions")) for name in emulator.made]
+
+
 SERVICES = {
+    "kubernetes": Service(
+        kubernetes, "CreateJob", "DeleteJob", ("cloudtune_kubernetes.jobs", "kubernetes.client"), cluster_jobs, True
+    ),
     "sagemaker": Service(
         sagemaker, "CreateTrainingJob", "StopTrainingJob", ("cloudtune_sagemaker.jobs",), training_jobs, True
     ),
@@ -372,7 +407,9 @@ def check_jobs(scene: Scene, run: Run, before: list[tuple[str, bool]], kills: Co
 # One kill at a time
 
 
-@pytest.mark.parametrize("scene", [on(name, complete=name == "sagemaker") for name in SERVICES], indirect=True)
+@pytest.mark.parametrize(
+    "scene", [on(name, complete=name in ("kubernetes", "sagemaker")) for name in SERVICES], indirect=True
+)
 def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stopped(scene: Scene, tmp_path: Path) -> None:
     run = prepared(scene, tmp_path, limits={"trials": 2, "parallel": 1})
     scene.killer.aim("making heard late", 0)
@@ -387,7 +424,14 @@ def test_a_job_that_is_made_after_its_driver_died_is_the_trials_own_or_is_stoppe
     assert own == [False] if scene.service.named else own == [False, False]
 
 
-LEFT_OUT = (("vertex", "heard"), ("azureml", "refused"), ("azureml", "heard"), ("sagemaker", "refused"))
+LEFT_OUT = (
+    ("kubernetes", "refused"),
+    ("kubernetes", "heard"),
+    ("vertex", "heard"),
+    ("azureml", "refused"),
+    ("azureml", "heard"),
+    ("sagemaker", "refused"),
+)
 """Where by default a stop is not tried that a service refused, or heard: each of two services shows one of them."""
 
 PRUNED = """

@@ -178,7 +178,7 @@ def all_cells() -> list[tuple[str, str]]:
 
 
 def few(provider: str) -> list[tuple[str, str]]:
-    """Return every strategy once and every rule once for this machine, else two of these cells, in turns; on Ray and Azure one.
+    """Return every strategy once and every rule once for this machine, else two of these cells, in turns; on those of `SLOW` one.
 
     Which strategy meets which rule differs from provider to provider.
     """

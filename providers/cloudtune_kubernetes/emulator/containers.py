@@ -43,6 +43,7 @@ class Kubelet:
         backoff: seconds before a container is started again the first time, or an image is tried again.
         grace: the most seconds between SIGTERM and SIGKILL; None for what the pod says.
         environment: variables of every container, such as the API server's address.
+        scratch: see `cloudtune.emulation.workplace.Workplace.scratch`.
     """
 
     sources: VolumeSource
@@ -51,6 +52,7 @@ class Kubelet:
     backoff: float
     grace: float | None
     environment: Callable[[], Mapping[str, str]]
+    scratch: Callable[[], Path | None]
 
 
 class Owner(Protocol):
@@ -385,14 +387,15 @@ class Container:
             return text
 
         given = {name: seen(value) for name, value in {**self._kubelet.environment(), **variables}.items()}
-        environment = environment_of(given, room, room / "home")
+        scratch = self._kubelet.scratch()
+        environment = environment_of(given, room, room / "home", scratch)
         work = self.spec.get("workingDir") or str(room / "work")
         words = [seen(word) for word in words]
         _need_program(words[0], environment["PATH"], mounts)
         command = [*with_the_emulator(), *words]
         if not mounts or not way.works:
-            return Start(command, environment, Path(seen(work)))
-        return Start(way.words(mounts, room / "stage", work, command), environment, room / "work")
+            return Start(command, environment, Path(seen(work)), scratch)
+        return Start(way.words(mounts, room / "stage", work, command), environment, room / "work", scratch)
 
 
 def _need_program(program: str, path: str, mounts: Mapping[str, Path]) -> None:

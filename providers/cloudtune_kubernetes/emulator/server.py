@@ -112,7 +112,9 @@ class KubernetesEmulator(Emulator[Faults]):
         self._registry = Registry(self._store, Kinds(), self._missing)
         claims = self.folder / "volumes"
         sources = VolumeSource(self._store, claims, self._tokens.of_account, self.certificate, lenient)
-        kubelet = Kubelet(sources, Images(images), self.faults, backoff, grace, self._of_container)
+        kubelet = Kubelet(
+            sources, Images(images), self.faults, backoff, grace, self._of_container, self._workplace.scratch
+        )
         self.cluster = Cluster(
             self._registry, kubelet, self.folder, lenient=lenient, certificate=self.certificate.read_text()
         )
@@ -170,8 +172,9 @@ class KubernetesEmulator(Emulator[Faults]):
     def environment(self) -> dict[str, str]:
         """Variables by which cloudtune, kubectl and the official clients find the emulator and are let in."""
         own = settings_of(
-            "kubernetes", kubeconfig=str(self.kubeconfig), namespace=self.namespace, image=IMAGE, poll="0.2"
-        )
+            "kubernetes", endpoint=self.url, kubeconfig=str(self.kubeconfig), namespace=self.namespace, image=IMAGE,
+            poll="0.2",
+        )  # fmt: skip
         return {**own, "KUBECONFIG": str(self.kubeconfig)}
 
     def client(self) -> client.ApiClient:

@@ -336,11 +336,16 @@ def _job_update(made: Mapping[str, Any], before: Mapping[str, Any]) -> list[Caus
 # Others
 
 
+def _decoded(text: str) -> int:
+    """Return how many bytes a text in base64 stands for."""
+    return len(text) // 4 * 3 - text[-2:].count("=")
+
+
 def _data(made: Mapping[str, Any]) -> list[Cause]:
     found, size = [], 0
     for field in ("data", "binaryData"):
         for name, value in (made.get(field) or {}).items():
-            size += len(value.encode())
+            size += len(value.encode()) if field == "data" else _decoded(value)
             if not re.fullmatch(_KEY, name) or name in (".", "..") or len(name) > 253:
                 found.append(bad(f"{field}[{name}]", name, _NOT_KEY))
     if size > _LONGEST_MAP:
