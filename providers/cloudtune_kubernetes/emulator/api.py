@@ -30,6 +30,9 @@ from cloudtune_kubernetes.emulator.selectors import selected
 from cloudtune_kubernetes.emulator.store import Object, place_of
 from cloudtune_kubernetes.emulator.watching import Watch, is_gone
 
+_HEAD = b""
+"""Has the head of an answer sent before there is anything to say: clients wait for it."""
+
 _HEALTH = ("/healthz", "/livez", "/readyz")
 
 
@@ -263,6 +266,7 @@ class Api:
         )  # fmt: skip
 
         def lines() -> Iterable[bytes]:
+            yield _HEAD
             yield from watch.events()
             if watch.cut:
                 cut(request.environ)
@@ -354,6 +358,7 @@ class Api:
         chunks = self._nodes.logs(pod, asked, lambda: is_gone(connection))
 
         def told() -> Iterable[bytes]:
+            yield _HEAD
             for chunk in chunks:
                 yield chunk
                 if asked.follow and self._faults.cuts(call.operation):

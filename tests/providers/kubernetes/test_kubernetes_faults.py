@@ -47,6 +47,18 @@ def test_a_watch_resumes_where_it_was_and_is_told_when_that_is_gone(cluster: Any
     assert told["object"]["message"].startswith(f"too old resource version: {since} (")
 
 
+def test_a_watch_and_followed_logs_answer_before_there_is_anything_to_say(cluster: Any, served: Served) -> None:
+    revision = served.core.list_namespaced_config_map("default").metadata.resource_version
+    path = f"/api/v1/configmaps?watch=true&timeoutSeconds=60&resourceVersion={revision}"
+    with get(cluster, path, stream=True) as answer:
+        assert answer.elapsed.total_seconds() < 5
+    name = served.submit(job("sleep 60"))
+    pod = served.pod_until(name, lambda each: each.status.phase == "Running").metadata.name
+    with get(cluster, f"/api/v1/namespaces/default/pods/{pod}/log?follow=true", stream=True) as answer:
+        assert answer.elapsed.total_seconds() < 5
+    served.batch.delete_namespaced_job(name, "default", propagation_policy="Background")
+
+
 def test_an_object_that_leaves_a_selection_is_deleted_for_its_watch(cluster: Any, served: Served) -> None:
     made = served.core.create_namespaced_config_map(
         "default", {"metadata": {"name": "leaves", "labels": {"in": "yes"}}}
