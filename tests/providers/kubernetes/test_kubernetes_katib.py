@@ -200,3 +200,43 @@ def test_the_webhook_refuses_what_makes_no_experiment(name: str, katib: Katib) -
         katib.create(body)
     assert "validator.experiment.katib.kubeflow.org" in raised.value.body
     assert message in raised.value.body.replace('\\"', '"')
+
+
+def test_hyperband_gives_more_of_the_resource_to_the_best_of_each_rung(katib: Katib) -> None:
+    settings = [
+        {"name": name, "value": value} for name, value in (("resource_name", "epochs"), ("r_l", "4"), ("eta", "2"))
+    ]
+    body = experiment(
+        "rungs",
+        algorithm={"algorithmName": "hyperband", "algorithmSettings": settings},
+        parallelTrialCount=4,
+        maxTrialCount=7,
+    )
+    body["spec"]["parameters"].append(
+        {"name": "epochs", "parameterType": "int", "feasibleSpace": {"min": "1", "max": "1"}}
+    )
+    katib.create(body)
+    katib.ended("rungs")
+    trials = [
+        {one["name"]: one["value"] for one in each["spec"]["parameterAssignments"]} for each in katib.trials("rungs")
+    ]
+    rungs = {
+        epochs: sorted(float(each["lr"]) for each in trials if each["epochs"] == epochs) for epochs in ("1", "2", "4")
+    }
+    assert [len(rungs[epochs]) for epochs in ("1", "2", "4")] == [4, 2, 1]
+    assert rungs["2"] == rungs["1"][:2], "the best go on"
+    assert rungs["4"] == rungs["2"][:1]
+
+
+def test_children_of_a_population_begin_with_what_their_parents_left(katib: Katib) -> None:
+    settings = [
+        {"name": name, "value": value}
+        for name, value in (("suggestion_trial_dir", "/ckpt/"), ("n_population", "5"), ("truncation_threshold", "0.2"))
+    ]
+    command = "echo $KATIB_TRIAL_NAME >> /ckpt/line; echo loss=${trialParameters.rate}; echo age=$(wc -l < /ckpt/line)"
+    body = experiment("people", command, algorithm={"algorithmName": "pbt", "algorithmSettings": settings}, parallelTrialCount=5, maxTrialCount=10,
+                      objective={"type": "minimize", "objectiveMetricName": "loss", "additionalMetricNames": ["age"]})  # fmt: skip
+    katib.create(body)
+    katib.ended("people")
+    ages = sorted(float(each["status"]["observation"]["metrics"][1]["latest"]) for each in katib.trials("people"))
+    assert ages == [1.0] * 5 + [2.0] * 5

@@ -36,7 +36,9 @@ class Katib:
             registry, output=lambda pod, asked: iter(cluster.logs(pod, asked, _never)),
             volumes=lambda uid: folder / "pods" / uid / "volumes",
         )  # fmt: skip
-        self._experiments = Experiments(registry, seed=self._seed, history=self._trials.history)
+        self._experiments = Experiments(
+            registry, seed=self._seed, history=self._trials.history, claims=cluster.claim_folder
+        )
         for kind in KINDS:
             registry.kinds.add(kind)
         registry.admission[EXPERIMENT] = self._admit

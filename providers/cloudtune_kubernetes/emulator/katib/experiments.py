@@ -3,21 +3,25 @@
 import secrets
 import string
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from cloudtune.store.records import TrialState
 from cloudtune_kubernetes.emulator import times
 from cloudtune_kubernetes.emulator.errors import Refused
+from cloudtune_kubernetes.emulator.katib import checkpoints
 from cloudtune_kubernetes.emulator.katib.conditions import OVER_EXPERIMENT, OVER_TRIAL, marked, state_of
 from cloudtune_kubernetes.emulator.katib.early_stopping import rules_for
 from cloudtune_kubernetes.emulator.katib.metrics import value_of
 from cloudtune_kubernetes.emulator.katib.resources import EXPERIMENT, EXPERIMENT_LABEL, SUGGESTION, TRIAL
-from cloudtune_kubernetes.emulator.katib.space import OBJECTIVE, axes_of, search_of
+from cloudtune_kubernetes.emulator.katib.searchers import Rounds
+from cloudtune_kubernetes.emulator.katib.space import OBJECTIVE, axes_of, search_of, settings_of
 from cloudtune_kubernetes.emulator.katib.template import BadTemplate, filled
 from cloudtune_kubernetes.emulator.kinds import CONFIG_MAP
 from cloudtune_kubernetes.emulator.registry import Registry
 from cloudtune_kubernetes.emulator.store import Object
 
+_PARENT = "pbt.suggestion.katib.kubeflow.org/parent"
 _LETTERS = string.ascii_lowercase + string.digits
 _LISTS = {
     "Pending": ("trialsPending", "pendingTrialList"),
@@ -41,6 +45,11 @@ class _Study:
         self.numbers: dict[str, int] = {}
         self.told: set[str] = set()
 
+    def parent(self, number: int) -> str:
+        """Return the trial from whose checkpoint a trial begins; "" for none."""
+        found = self.search.parent(number) if isinstance(self.search, Rounds) else None
+        return next((name for name, own in self.numbers.items() if own == found), "") if found is not None else ""
+
 
 class Experiments:
     """Reconciles Experiments.
@@ -49,12 +58,18 @@ class Experiments:
         registry: the objects of the cluster.
         seed: returns the seed of a new search; None for any.
         history: returns the objective's values that a trial has reported, in their order.
+        claims: returns the folder of a claim's volume, by namespace and name.
     """
 
     def __init__(
-        self, registry: Registry, *, seed: Callable[[], int | None], history: Callable[[Object], list[float]]
+        self,
+        registry: Registry,
+        *,
+        seed: Callable[[], int | None],
+        history: Callable[[Object], list[float]],
+        claims: Callable[[str, str], Path],
     ) -> None:
-        self._registry, self._seed, self._history = registry, seed, history
+        self._registry, self._seed, self._history, self._claims = registry, seed, history, claims
         self._studies: dict[str, _Study] = {}
 
     def forget(self, uid: str) -> None:
@@ -147,14 +162,15 @@ class Experiments:
                 return made, study.search.exhausted
             name = f"{held['metadata']['name'][:54]}-{''.join(secrets.choice(_LETTERS) for _ in range(8))}"
             study.numbers[name] = suggestion.number
+            parent = study.parent(suggestion.number)
             values = {
                 axis.name: axis.told(suggestion.parameters[axis.key])
                 for axis in study.axes
                 if axis.key in suggestion.parameters
             }
-            made.append(self._trial(held, name, values, trials))
+            made.append(self._trial(held, name, values, trials, parent))
 
-    def _trial(self, held: Object, name: str, values: Mapping[str, str], earlier: list[Object]) -> Object:
+    def _trial(self, held: Object, name: str, values: Mapping[str, str], earlier: list[Object], parent: str) -> Object:
         spec, meta = held["spec"], held["metadata"]
         assigned = [{"name": each, "value": value} for each, value in values.items()]
         rules = rules_for(spec, [(trial, self._history(trial)) for trial in earlier])
@@ -167,16 +183,16 @@ class Experiments:
             why = ""
         except (BadTemplate, Refused) as error:
             run, why = {}, str(error)
-        owner = {
-            "apiVersion": held["apiVersion"],
-            "kind": held["kind"],
-            "name": meta["name"],
-            "uid": meta["uid"],
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        labels = {**(meta.get("labels") or {}), EXPERIMENT_LABEL: meta["name"]}
+        place = settings_of(spec).get("suggestion_trial_dir", "")
+        if spec["algorithm"]["algorithmName"] == "pbt" and run:
+            checkpoints.prepare(self._registry, meta["namespace"], meta["name"], owner_of(held))
+            checkpoints.inherit(self._claims(meta["namespace"], checkpoints.claim_of(meta["name"])), name, parent)
+            run = checkpoints.mounted(run, meta["name"], name, template["primaryContainerName"], place)
+            labels |= {_PARENT: parent} if parent else {}
+        owner = owner_of(held)
         made = self._registry.create(TRIAL, meta["namespace"], {
-            "metadata": {"name": name, "labels": {**(meta.get("labels") or {}), EXPERIMENT_LABEL: meta["name"]}, "ownerReferences": [owner]},
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
             "spec": {
                 "objective": spec["objective"], "parameterAssignments": assigned, "runSpec": run,
                 "metricsCollector": spec["metricsCollectorSpec"], "primaryContainerName": template["primaryContainerName"],
@@ -211,14 +227,7 @@ class Experiments:
         store, spec, meta = self._registry.store, held["spec"], held["metadata"]
         found = store.get(SUGGESTION, meta["namespace"], meta["name"])
         if found is None:
-            owner = {
-                "apiVersion": held["apiVersion"],
-                "kind": held["kind"],
-                "name": meta["name"],
-                "uid": meta["uid"],
-                "controller": True,
-                "blockOwnerDeletion": True,
-            }
+            owner = owner_of(held)
             own = {"algorithm": spec["algorithm"], "resumePolicy": spec["resumePolicy"], "requests": 0,
                    **({"earlyStopping": spec["earlyStopping"]} if spec.get("earlyStopping") else {})}  # fmt: skip
             found = self._registry.create(
@@ -261,6 +270,13 @@ class Experiments:
                     held.get("status") or {}, "Killed", "TrialKilled", "Trial is killed, since the Experiment has ended"
                 )
                 self._registry.store.put(TRIAL, {**held, "status": {**status, "completionTime": times.now()}})
+
+
+def owner_of(held: Object) -> dict[str, Any]:
+    """Return the reference by which something belongs to an object."""
+    meta = held["metadata"]
+    return {"apiVersion": held["apiVersion"], "kind": held["kind"], "name": meta["name"], "uid": meta["uid"],
+            "controller": True, "blockOwnerDeletion": True}  # fmt: skip
 
 
 def _counts(trials: list[Object]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloudtune_kubernetes.emulator.errors import Refused
 from cloudtune_kubernetes.emulator.katib.conditions import OVER_EXPERIMENT, state_of
-from cloudtune_kubernetes.emulator.katib.space import ALGORITHMS, BadSpace, axes_of
+from cloudtune_kubernetes.emulator.katib.space import ALGORITHMS, BadSpace, axes_of, search_of
 
 _SUCCESS = 'status.conditions.#(type=="Complete")#|#(status=="True")#'
 _FAILURE = 'status.conditions.#(type=="Failed")#|#(status=="True")#'
@@ -73,7 +73,7 @@ def check(made: Mapping[str, Any], before: Mapping[str, Any] | None) -> None:
     _check_counts(spec)
     _check_template(spec)
     try:
-        axes_of(spec)
+        search_of(spec, axes_of(spec), 0)
     except BadSpace as error:
         raise refused(str(error)) from None
     if before is not None:

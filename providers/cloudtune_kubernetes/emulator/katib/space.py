@@ -1,5 +1,6 @@
 """The search space and the algorithm of an Experiment, as cloudtune's own search has them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from cloudtune.errors import SpecError
 from cloudtune.search import Search
 from cloudtune.space.parameters import Scalar
+from cloudtune_kubernetes.emulator.katib.searchers import Hyperband, Population, Rounds
 
 ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
     "random": {"type": "random"},
@@ -16,8 +18,10 @@ ALGORITHMS: Mapping[str, Mapping[str, Any]] = {
     "tpe": {"type": "bayesian"},
     "multivariate-tpe": {"type": "bayesian"},
     "cmaes": {"type": "evolutionary"},
+    "hyperband": {"type": "random"},
+    "pbt": {"type": "random"},
 }
-"""What answers for Katib's algorithms: values and their order differ from those of Katib's own services."""
+"""What answers for Katib's algorithms, or samples for them: values and their order differ from those of Katib's own services."""
 
 OBJECTIVE = "objective"
 
@@ -103,8 +107,46 @@ def _range(feasible: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {**made, "scale": scale}
 
 
-def search_of(spec: Mapping[str, Any], axes: list[Axis], seed: int | None) -> Search:
+def settings_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of an Experiment's algorithm."""
+    return {each["name"]: str(each["value"]) for each in spec["algorithm"].get("algorithmSettings") or ()}
+
+
+def search_of(spec: Mapping[str, Any], axes: list[Axis], seed: int | None) -> "Search | Rounds":
     """Return the search of an Experiment.
+
+    Raises:
+        BadSpace: its algorithm cannot search its space, or lacks a setting.
+    """
+    name, sampler = spec["algorithm"]["algorithmName"], _search_of(spec, axes, seed)
+    given, sign = settings_of(spec), 1 if spec["objective"]["type"] == "minimize" else -1
+    try:
+        if name == "hyperband":
+            resource = next(axis.key for axis in axes if axis.name == given["resource_name"])
+            most, eta = int(float(given["r_l"])), int(given.get("eta", "3"))
+            if most < 1 or eta < 2 or spec["parallelTrialCount"] < eta ** int(math.log(most, eta) + 1e-9):
+                raise BadSpace(
+                    "parallelTrialCount must be not less than eta to the power of log_eta(r_l), r_l at least 1, and eta at least 2"
+                )
+            return Hyperband(sampler, OBJECTIVE, sign, resource=resource, most=most, eta=eta)
+        if name == "pbt":
+            _ = given["suggestion_trial_dir"]
+            bounds = {
+                axis.key: (axis.entry["low"], axis.entry["high"], axis.entry["type"] == "int")
+                for axis in axes
+                if "low" in axis.entry
+            }
+            size, share = int(given["n_population"]), float(given["truncation_threshold"])
+            return Population(sampler, OBJECTIVE, sign, size=size, share=share, bounds=bounds, seed=sampler.seed)
+    except (KeyError, StopIteration, ValueError) as error:
+        if isinstance(error, BadSpace):
+            raise
+        raise BadSpace(f"the settings of the algorithm {name} are not valid: {type(error).__name__}: {error}") from None
+    return sampler
+
+
+def _search_of(spec: Mapping[str, Any], axes: list[Axis], seed: int | None) -> Search:
+    """Return cloudtune's own search.
 
     Raises:
         BadSpace: its algorithm cannot search its space.
