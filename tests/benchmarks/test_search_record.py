@@ -57,9 +57,27 @@ def test_a_record_that_was_killed_goes_on_and_runs_nothing_twice(record: dict[st
     assert late == ["out of time"]
     written = record["tables"].write(lines, tmp_path)
     text = written[0].read_text()
-    assert "## made up, plain, 2 in flight: 2 pairs" in text
+    assert "## made up, plain, 2 in flight: 6 evaluations, 2 pairs" in text
     assert "| random |" in text
     assert written[1].read_text().startswith("<svg")
+
+
+def test_runs_of_different_lengths_are_compared_at_what_they_have_in_common(record: dict[str, Any]) -> None:
+    tables = record["tables"]
+    about = {"group": "g", "variant": "plain", "parallel": 1, "task": "t", "seed": 0}
+    lines = [
+        {**about, "peer": "cloudtune", "reached": [3.0, 1.0, 0.0]},
+        {**about, "peer": "HEBO", "reached": [2.0, 2.0]},
+        {**about, "peer": "Ax", "reached": [2.0, 0.0]},
+        {**about, "peer": "Ax", "reached": [2.0, 4.0, 4.0]},
+    ]
+    short, whole = (next(iter(tables.blocks(tables.seen(lines, at)).values())) for at in (2, None))
+    assert short["t", 0] == {"cloudtune": 1.0, "HEBO": 2.0, "Ax": 4.0}
+    assert whole["t", 0] == {"cloudtune": 0.0, "Ax": 4.0}, "shorter runs than the longest are left out"
+    assert {line["peer"] for line in tables.seen(lines, 1, ["Ax"])} == {"Ax"}
+    found, count = tables.ranks(short | {("u", 0): {"cloudtune": 3.0, "HEBO": 2.0, "Ax": 1.0}})
+    assert count == 2
+    assert found["cloudtune"] == pytest.approx((2.0, 1.0)), "ranks 1 and 3: the mean, and its standard error"
 
 
 def test_a_peer_that_is_not_there_is_a_line_that_says_so(record: dict[str, Any], tmp_path: Path) -> None:

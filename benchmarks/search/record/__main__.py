@@ -16,7 +16,7 @@ from groups import GROUPS, VARIANTS, half
 from installing import install
 from peers import PEERS
 from running import Case, kept, run_all
-from tables import write
+from tables import seen, write
 
 FOLDER = Path.home() / ".cache" / "cloudtune" / "record"
 
@@ -37,7 +37,11 @@ def main() -> None:
     run.add_argument("--seeds", type=int, default=10)
     run.add_argument("--budget", type=int, help="evaluations of a run, in the place of the group's")
     run.add_argument("--minutes", type=float, default=1e9, help="begin no run after so many")
-    commands.add_parser("tables", help="write RECORD.md and ranks.svg from the data")
+    showing = commands.add_parser("tables", help="write RECORD.md and ranks.svg from the data")
+    showing.add_argument(
+        "--at", type=int, help="after so many evaluations, in the place of the longest runs of a group"
+    )
+    showing.add_argument("--peers", nargs="*", choices=list(PEERS), help="in the place of all")
     asked = parser.parse_args()
     data = asked.folder / "record.jsonl"
     if asked.command == "install":
@@ -48,7 +52,8 @@ def main() -> None:
         for said in run_all(_cases(asked), data, asked.folder / "environments", until, asked.budget):
             print(said, flush=True)
     if asked.command != "install":
-        for path in write(kept(data), asked.folder):
+        shown = (asked.at, asked.peers) if asked.command == "tables" else ()
+        for path in write(seen(kept(data), *shown), asked.folder):
             print(f"wrote {path}")
 
 

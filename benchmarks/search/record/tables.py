@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,34 @@ from scipy.stats import rankdata, wilcoxon
 Lines = list[dict[str, Any]]
 Block = dict[tuple[str, int], dict[str, float]]
 """(task, seed) -> peer -> the true loss at the end; infinite where all failed."""
+
+
+def seen(lines: Lines, at: int | None = None, peers: Collection[str] | None = None) -> Lines:
+    """Return the lines as they stood after so many evaluations, without shorter runs.
+
+    Args:
+        lines: of the record.
+        at: evaluations; None for those of the longest run of a group, a variant and trials in flight.
+        peers: whose lines; None for those of all.
+    """
+    chosen = [line for line in lines if peers is None or line["peer"] in peers]
+    most: dict[tuple[Any, ...], int] = defaultdict(int)
+    for line in chosen:
+        most[_block(line)] = max(most[_block(line)], len(line.get("reached", ())))
+    found = []
+    for line in sorted(
+        chosen, key=lambda line: len(line.get("reached", ()))
+    ):  # of two runs of a pair the longer counts
+        count = at or most[_block(line)]
+        if "error" in line:
+            found.append(line)
+        elif len(line["reached"]) >= count:
+            found.append({**line, "reached": line["reached"][:count]})
+    return found
+
+
+def _block(line: dict[str, Any]) -> tuple[Any, ...]:
+    return line["group"], line["variant"], line["parallel"]
 
 
 def blocks(lines: Lines) -> dict[tuple[str, str, int], Block]:
@@ -25,14 +54,19 @@ def blocks(lines: Lines) -> dict[tuple[str, str, int], Block]:
     return found
 
 
-def ranks(block: Block) -> tuple[dict[str, float], int]:
-    """Return the mean rank of each peer over the pairs that have all peers, 1 is best, ties share; and how many these are."""
+def ranks(block: Block) -> tuple[dict[str, tuple[float, float]], int]:
+    """Return the mean rank of each peer and its standard error over the pairs that have all peers; and how many these are.
+
+    1 is best, and ties share.
+    """
     peers = sorted({peer for pair in block.values() for peer in pair})
     whole = [[pair[peer] for peer in peers] for pair in block.values() if len(pair) == len(peers)]
     if not whole or len(peers) < 2:
         return {}, len(whole)
-    means = np.mean([rankdata(row) for row in whole], axis=0)
-    return dict(sorted(zip(peers, means, strict=True), key=lambda item: item[1])), len(whole)
+    each = np.array([rankdata(row) for row in whole])
+    errors = each.std(axis=0, ddof=1) / len(whole) ** 0.5 if len(whole) > 1 else np.full(len(peers), np.nan)
+    found = zip(peers, each.mean(axis=0).tolist(), errors.tolist(), strict=True)
+    return {peer: (mean, error) for peer, mean, error in sorted(found, key=lambda item: item[1])}, len(whole)
 
 
 def versus(block: Block, ours: str, other: str) -> tuple[int, int, float]:
@@ -46,7 +80,7 @@ def versus(block: Block, ours: str, other: str) -> tuple[int, int, float]:
 
 
 def text(lines: Lines) -> str:
-    """Return the tables as Markdown."""
+    """Return the tables of lines (see `seen`) as Markdown."""
     parts = ["# The search record", "", *_about(lines)]
     for (group, variant, parallel), block in sorted(blocks(lines).items()):
         found, count = ranks(block)
@@ -55,7 +89,11 @@ def text(lines: Lines) -> str:
         halves: dict[str, Block] = defaultdict(dict)
         for (task, seed), pair in block.items():
             halves[_half(lines, task)][task, seed] = pair
-        parts += ["", f"## {group}, {variant}, {parallel} in flight: {count} pairs of a task and a seed", ""]
+        length = next(
+            len(line["reached"]) for line in lines if _block(line) == (group, variant, parallel) and "reached" in line
+        )
+        told = f"{length} evaluations, {count} pairs of a task and a seed"
+        parts += ["", f"## {group}, {variant}, {parallel} in flight: {told}", ""]
         split = {name: ranks(part)[0] for name, part in sorted(halves.items())}
         columns = [
             "peer",
@@ -65,8 +103,9 @@ def text(lines: Lines) -> str:
             "ms a suggestion",
         ]
         parts += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-        for peer, rank in found.items():
-            cells = [peer, f"{rank:.2f}", *(f"{part[peer]:.2f}" if peer in part else "" for part in split.values())]
+        for peer, (rank, error) in found.items():
+            halved = (f"{part[peer][0]:.2f}" if peer in part else "" for part in split.values())
+            cells = [peer, f"{rank:.2f} ± {error:.2f}", *halved]
             cells.append("" if peer == OURS else "{} / {} ({:.2g})".format(*versus(block, OURS, peer)))
             cells.append(f"{1000 * _seconds(lines, group, variant, parallel, peer):.1f}")
             parts.append(f"| {' | '.join(cells)} |")
@@ -84,7 +123,8 @@ def _about(lines: Lines) -> list[str]:
     versions = {peer: line["versions"] for line in lines if "error" not in line for peer in [line["peer"]]}
     told = ", ".join(f"{peer} ({' '.join(f'{k} {v}' for k, v in each.items())})" for peer, each in versions.items())
     how = (
-        "Mean ranks over pairs of a task and a seed that every peer has run; 1 is best, and ties share. Seconds are those of the "
+        "Mean ranks ± their standard errors over pairs of a task and a seed that every peer has run; 1 is best, and ties share. "
+        "Better and worse are counted over all pairs that both have run, whatever others have. Seconds are those of the "
         "processor in the peer's own process, with one thread."
     )
     return [f"{len(lines)} runs on {'; '.join(sorted(machines))}.", "", f"Peers: {told}.", "", how]
@@ -119,7 +159,7 @@ def picture(lines: Lines) -> str:
         y = 40 + 28 * at
         parts.append(f'<text x="8" y="{y + 4}">{name[0]}, {name[1]}, {name[2]} in flight</text>')
         parts.append(f'<line x1="240" x2="740" y1="{y}" y2="{y}" stroke="#ccc"/>')
-        for peer, rank in found.items():
+        for peer, (rank, _) in found.items():
             x = 240 + 500 * (rank - 1) / max(most - 1, 1)
             parts.append(f'<circle cx="{x:.1f}" cy="{y}" r="{7 if peer == OURS else 5}" fill="{colours[peer]}"/>')
     for at, peer in enumerate(peers):
