@@ -255,9 +255,28 @@ class Posterior:
         Of two models of the same data, the one that predicts better has more of it, also where the other fits the data
         better.
         """
-        inverse = lapack.dpotri(self.factor, lower=1)[0]
-        precision = np.diag(inverse)
+        precision = self._precision()
         return 0.5 * float(np.log(precision).sum() - (self._solved * self._solved / precision).sum())
+
+    def left_out(self) -> tuple[Array, Array]:
+        """Return the n expected values and n standard deviations, with the noise, of each target given all others."""
+        precision = self._precision()
+        return self._data.targets - self._solved / precision, 1.0 / np.sqrt(precision)
+
+    def _precision(self) -> Array:
+        """Return the diagonal of the inverse of the covariance of all observations."""
+        inverse: Array = lapack.dpotri(self.factor, lower=1)[0]
+        return np.diag(inverse)
+
+    @property
+    def targets(self) -> Array:
+        """The n targets that it is given."""
+        return self._data.targets
+
+    @property
+    def noise(self) -> float:
+        """The variance of the observations around the function."""
+        return self._hyper.noise
 
     @property
     def best(self) -> float:

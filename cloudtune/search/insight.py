@@ -31,6 +31,8 @@ _NEAR = 400
 _STEPS = (0.02, 0.1)
 """Settings near the best trials, and how far from them, in positions on the axes."""
 
+_LEAST_VARIANCE = 1e-9
+
 _GRID = 21
 _BACKGROUND = 60
 """Values of a parameter, and settings of all others, over which its effect is averaged."""
@@ -38,8 +40,15 @@ _BACKGROUND = 60
 _SEED = 0
 """Of random settings: a run's report does not change."""
 
-_WIDTH = 1.645
-"""Standard deviations on either side of the mean that hold 90 % of a normal distribution."""
+_ALIKE = 10
+"""Trials by whose surprises the deviation of a prediction is corrected."""
+
+_WIDTH = 1.812
+"""Deviations on either side of the mean that hold 90 % of Student's distribution of `_ALIKE` degrees of freedom."""
+
+_ROUGH = 0.4
+"""Share of what trials are off, when they are left out, that every deviation has: without repetitions, what is rough and what is
+noise look alike, so that neither the value of a trial nor the mean around it is sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,7 @@ class _Process:
         self._encoding = encoding
         # They load scipy, which a report of a few trials does without.
         from cloudtune.search.dataset import Dataset  # noqa: PLC0415
+        from cloudtune.search.gp import Posterior  # noqa: PLC0415
         from cloudtune.search.surrogate import NOISY_PRIORS, Surrogate  # noqa: PLC0415
         from cloudtune.search.warping import warp  # noqa: PLC0415
 
@@ -100,7 +110,16 @@ class _Process:
                 for at, (each, value) in enumerate(zip(trials, values, strict=True))
             ]
         )
-        self._models, self._weights = Surrogate(encoding, self._dataset, 0, priors=NOISY_PRIORS).models()
+        models, self._weights = Surrogate(encoding, self._dataset, 0, priors=NOISY_PRIORS).models()
+        self._models = [each for each in models if isinstance(each, Posterior)]  # all: there are no related experiments
+        self._noise = float(np.dot(self._weights, [each.noise for each in self._models]))
+        left, around = self._mixture([each.left_out() for each in self._models])
+        by_mean = np.argsort(left, kind="stable")
+        surprise = np.square(self._models[0].targets - left)
+        self._left = left[by_mean]
+        self._summed = np.cumsum(
+            np.vstack([np.zeros(2), np.column_stack([surprise, np.square(around)])[by_mean]]), axis=0
+        )
         order = np.argsort(values, kind="stable")
         self._targets, self._values = warp(values)[order], values[order]
 
@@ -110,14 +129,33 @@ class _Process:
         return self._dataset.rows
 
     def predict(self, rows: Array) -> tuple[Array, Array]:
-        """Return the means and the standard deviations of warped values at m × d positions."""
+        """Return the means and the deviations of warped values, without noise, at m × d positions.
+
+        The process is surer of itself than it may be, most of all about the best, where a function often has an edge. So the
+        deviations are corrected by what it says of each trial from all others: where those of about the same expected value
+        are further from it than its deviation and the noise explain, the rest is laid to the function.
+        """
         features = self._encoding.features(rows)
-        parts = [each.predict(features) for each in self._models]
-        mean = sum((weight * each[0] for weight, each in zip(self._weights, parts, strict=True)), np.zeros(len(rows)))
-        squares = [
-            weight * (each[1] ** 2 + (each[0] - mean) ** 2) for weight, each in zip(self._weights, parts, strict=True)
-        ]
-        return mean, np.sqrt(np.sum(squares, axis=0))
+        mean, deviation = self._mixture([each.predict(features) for each in self._models])
+        variance = np.square(deviation)
+        seen, said = self._off(mean)
+        function = np.maximum(said - self._noise, _LEAST_VARIANCE)
+        more = np.maximum(seen - said, 0.0) * np.minimum(1.0, variance / function)  # nowhere more than was seen
+        return mean, np.sqrt(variance + more + _ROUGH * seen)
+
+    def _mixture(self, parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+        """Return the means and the standard deviations of the weighted models, from those of each."""
+        means, deviations = np.array([each[0] for each in parts]), np.array([each[1] for each in parts])
+        mean = self._weights @ means
+        return mean, np.sqrt(self._weights @ (np.square(deviations) + np.square(means - mean)))
+
+    def _off(self, mean: Array) -> tuple[Array, Array]:
+        """Return by how much trials of about m expected values are off when they are left out, and what was said of it: variances."""
+        count = len(self._left)
+        size = min(_ALIKE, count)
+        first = np.clip(np.searchsorted(self._left, mean) - size // 2, 0, count - size)
+        seen, said = ((self._summed[first + size] - self._summed[first]) / size).T
+        return seen, said
 
     def unwarped(self, warped: Array) -> Array:
         """Return values for warped ones; beyond the best they go on as in the better half, where the warping is linear."""

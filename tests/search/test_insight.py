@@ -90,26 +90,45 @@ def test_the_same_trials_give_the_same_insight() -> None:
     assert one.effect(0) == other.effect(0)
 
 
-def test_intervals_hold_what_noisy_trials_are_truly_worth() -> None:
-    held = []
-    for seed in range(4):
+def test_intervals_hold_what_the_best_is_truly_worth_also_where_functions_have_edges() -> None:
+    space, held = Space({f"x{index}": Float(low=0, high=1) for index in range(3)}), []
+    for seed, truth in ((0, edge), (4, edge), (5, edge), (1, bowl), (0, wave)):
         source = np.random.default_rng(seed)
         settings: list[Values] = [
             {f"x{index}": float(each) for index, each in enumerate(point)} for point in source.random((50, 3))
         ]
-        insight = Insight(
-            Space({f"x{index}": Float(low=0, high=1) for index in range(3)}),
-            [(each, wave(each) + 0.2 * float(source.standard_normal())) for each in settings],
-        )
+        insight = Insight(space, [(each, truth(each) + 0.3 * float(source.standard_normal())) for each in settings])
         best = insight.best()
         assert best is not None
-        held.append(best.low <= wave(best.parameters) <= best.high)
-    assert sum(held) >= 3
+        held.append(best.low <= truth(best.parameters) <= best.high)
+    assert sum(held) >= 4, "those of the process itself hold the last alone"
+
+
+def test_an_interval_is_as_wide_as_what_trials_of_about_its_value_leave_unexplained() -> None:
+    source = np.random.default_rng(0)
+    settings: list[Values] = [{"x": float(each)} for each in source.random(80)]
+
+    def loss(values: Values) -> float:
+        x = float(str(values["x"]))
+        return x + (0.2 * float(source.standard_normal()) if x < 0.3 else 0.0)  # only the good ones are uncertain
+
+    insight = Insight(Space({"x": Float(low=0, high=1)}), [(each, loss(each)) for each in settings])
+    good, bad = insight.expected({"x": 0.15}), insight.expected({"x": 0.7})
+    assert good.high - good.low > 1.5 * (bad.high - bad.low)
 
 
 def wave(values: Values) -> float:
     one, two, three = (float(str(values[f"x{index}"])) for index in range(3))
     return math.sin(5 * one) + math.cos(4 * two) + 0.5 * three
+
+
+def edge(values: Values) -> float:
+    one, two, _ = (float(str(values[f"x{index}"])) for index in range(3))
+    return 2 * math.sqrt(abs(one - 0.3) + 0.3 * abs(two - 0.6))
+
+
+def bowl(values: Values) -> float:
+    return 4 * sum((float(str(each)) - 0.4) ** 2 for each in values.values())
 
 
 BOUND = """
