@@ -118,7 +118,8 @@ def submit(
     """
     if emulate:
         folder = project or project_folder()
-        start_emulators(on, driver, folder, None if base is None else config_near(base, folder))
+        near = None if base is None else config_near(base, folder)
+        start_emulators(on, driver, folder, near, job.strategy.services)
     run = prepare(job, on, project=project, base=base, run_id=run_id, driver=driver)
     with run.unless_refused():
         run.start()
@@ -148,10 +149,11 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
 
 
 @contextlib.contextmanager
-def emulated_for(on: str | None, base: Path | None, project: Path | None) -> Iterator[None]:
-    """Start the emulators of a profile, as `emulated` does, by the config that counts for a job whose paths start from `base`."""
+def emulated_for(job: TuningJob, on: str | None, base: Path | None, project: Path | None) -> Iterator[None]:
+    """Start the emulators that a job needs on a profile, as `emulated` does, by the config that counts where its paths start from `base`."""
     folder = project or project_folder()
-    with emulated(on, project=folder, near=None if base is None else config_near(base, folder)):
+    near = None if base is None else config_near(base, folder)
+    with emulated(on, project=folder, near=near, services=job.strategy.services):
         yield
 
 

@@ -125,10 +125,11 @@ def run(  # noqa: PLR0913  # one for each option
     project = project_folder()
     near = config_near(job_file.parent, project)
     if detach and emulate:
-        raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near)))
+        raise click.UsageError(_cannot_detach(api.emulators_for(on, driver, project, near, job.strategy.services)))
     if rehearse:
         _rehearse(job, on, project, job_file.parent, quiet=quiet)
-    with api.emulated(on, driver=driver, project=project, near=near) if emulate else contextlib.nullcontext():
+    emulators = api.emulated(on, driver=driver, project=project, near=near, services=job.strategy.services)
+    with emulators if emulate else contextlib.nullcontext():
         noted = {JOB_FILE: file_note(job_file)}
         made = api.prepare(job, on, project=project, base=job_file.parent, driver=driver, native=noted)
         with how_to_go_on(made), made.unless_refused():

@@ -30,7 +30,7 @@ from cloudtune.errors import in_one_line
 from cloudtune.results.continued import continued_reports
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import Progress, ProgressCounter, Watcher, keep_counting_values
-from cloudtune.search import KnownTrial, Search
+from cloudtune.search import KnownTrial, Purpose, Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
 from cloudtune.store.stops import STOPPED
@@ -88,7 +88,8 @@ class Driver:
         self._ending: tuple[RunState, str] | None = None
         self._work = UnitOfWork(run)
         self._announcer = Announcer(self._work, watcher)
-        self._search = Search.for_job(job, seed=seed, run=run.id, announce=self._announcer.say)
+        purpose = Purpose(job.objective, job.constraints, run.id, run.folder, self._announcer.say)
+        self._search = Search.for_job(job, seed=seed, purpose=purpose)
         self._intake = Intake(run, self._search, self._work, self._announcer.event)
         self._paused = Pauses(self._search, self._work)
         self._to_launch: deque[Trial] = deque()

@@ -3,7 +3,7 @@
 import atexit
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,12 @@ leading_there: dict[str, str] = {}
 
 @contextlib.contextmanager
 def emulated(
-    on: str | None = None, *, driver: str | None = None, project: Path | None = None, near: Path | None = None
+    on: str | None = None,
+    *,
+    driver: str | None = None,
+    project: Path | None = None,
+    near: Path | None = None,
+    services: Sequence[str] = (),
 ) -> Iterator[Mapping[str, str]]:
     """Start the emulators of a profile's services; within the context, this process and its children use them.
 
@@ -55,6 +60,7 @@ def emulated(
         driver: the profile of a driver that runs elsewhere; None for none.
         project: the folder whose config counts; None for the one around the working folder.
         near: a nearer folder whose config counts as well; see `cloudtune.config.config_near`.
+        services: further providers whose services are asked: those of the job's strategy (`StrategySpec.services`).
 
     Yields:
         The environment variables that lead to the emulators; they are set within the context.
@@ -65,7 +71,7 @@ def emulated(
     folder = (project or project_folder()).resolve()
     with contextlib.ExitStack() as stack:
         variables: dict[str, str] = {}
-        for name in emulators_for(on, driver, folder, near):
+        for name in emulators_for(on, driver, folder, near, services):
             variables |= stack.enter_context(emulator_of(name).standing_in(_mounts_of(name, folder, near))).environment
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
@@ -88,7 +94,9 @@ def _mounts_of(provider: str, project: Path, near: Path | None) -> dict[str, Pat
     return {place: folder for place, folder in mounts(project, near).items() if words is None or words.writes(place)}
 
 
-def emulators_for(on: str | None, driver: str | None, project: Path, near: Path | None) -> list[str]:
+def emulators_for(
+    on: str | None, driver: str | None, project: Path, near: Path | None, services: Sequence[str] = ()
+) -> list[str]:
     """Return the providers of profiles whose services have an emulator; the first one, if none has, to be refused.
 
     Args:
@@ -96,12 +104,14 @@ def emulators_for(on: str | None, driver: str | None, project: Path, near: Path 
         driver: as in `emulated`.
         project: the folder whose config counts.
         near: as in `emulated`.
+        services: as in `emulated`.
 
     Raises:
         ConfigError: there is no such profile or provider.
     """
     profiles = [load_profile(name, project, near) for name in ([on] if driver is None else [on, driver])]
-    names = list(dict.fromkeys(name for profile in profiles for name in profile.providers))
+    of_profiles = (name for profile in profiles for name in profile.providers)
+    names = list(dict.fromkeys([*of_profiles, *services]))
     return [name for name in names if name in emulators()] or names[:1]
 
 
@@ -112,9 +122,15 @@ _started: set[str] = set()
 """The providers that have one."""
 
 
-def emulate(on: str | None, driver: str | None, project: Path | None, near: Path | None = None) -> None:
+def emulate(
+    on: str | None,
+    driver: str | None,
+    project: Path | None,
+    near: Path | None = None,
+    services: Sequence[str] = (),
+) -> None:
     """Start the emulators that a profile needs, as `emulated`; they live until this process ends."""
-    needed = emulators_for(on, driver, (project or project_folder()).resolve(), near)
+    needed = emulators_for(on, driver, (project or project_folder()).resolve(), near, services)
     for provider in [name for name in needed if name not in _started]:
         if not _started:
             atexit.register(_emulators.close)

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from cloudtune.results.constraints import known_violations, violations
@@ -155,24 +155,21 @@ class Search:
         self._strategy.begin(Purpose(self.objectives, self.constraints))
 
     @classmethod
-    def for_job(
-        cls, job: TuningJob, *, seed: int | None = None, run: str = "", announce: Callable[[str], None] = lambda _: None
-    ) -> Self:
+    def for_job(cls, job: TuningJob, *, seed: int | None = None, purpose: Purpose | None = None) -> Self:
         """Return the search that a job asks for, as its driver has it.
 
         Args:
             job: the spec; its ``warm_start`` is left to `learn`.
             seed: see `Search`.
-            run: the id of the run whose trials it suggests; "" for a search that only looks at known trials.
-            announce: see `Purpose`.
+            purpose: of its suggestions; None for a search that only looks at known trials.
 
         Raises:
             SpecError: the strategy cannot search this space.
         """
         search = cls.__new__(cls)
         search._set_up(job, job.search_trials, seed)  # noqa: SLF001  # made by its own class
-        if run:
-            search._strategy.begin(Purpose(job.objective, job.constraints, run, announce))  # noqa: SLF001
+        if purpose is not None:
+            search._strategy.begin(purpose)  # noqa: SLF001
         return search
 
     def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:

@@ -5,6 +5,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypedDict, Unpack
 
 from cloudtune.search.stopping.rule import StoppingRule
@@ -65,12 +66,14 @@ class Purpose:
         objectives: what is optimised, in the order of an observation's losses.
         constraints: the bounds on metrics, in the order of an observation's violations.
         run: the id of the run whose trials are suggested; "" for a search apart from any run.
+        folder: of the run, where a strategy may keep a small file of its own for the next driver; None apart from any run.
         announce: called with a sentence for the run's user.
     """
 
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
     run: str = ""
+    folder: Path | None = None
     announce: Callable[[str], None] = lambda _: None
 
 

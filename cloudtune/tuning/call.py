@@ -117,7 +117,7 @@ def tune(  # noqa: PLR0913  # each is a choice of its own, by its name
     if rehearse:
         prepare = partial(program.prepare, project=project, run_id=None)
         run_rehearsal(job, place, project=project, base=program.base, prepare=prepare)
-    with api.emulated_for(on, program.base, project) if emulate else contextlib.nullcontext():
+    with api.emulated_for(job, on, program.base, project) if emulate else contextlib.nullcontext():
         run = program.prepare(job, place, project=project, run_id=run_id)
         with run.unless_refused(), display_for_python(run, quiet=quiet) as shown:
             run.wait(_both(shown, watcher))

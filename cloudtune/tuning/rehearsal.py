@@ -47,7 +47,7 @@ def rehearse(
         try:
             run = prepare(short, DEFAULT)
         except (UnsupportedError, SpecError):  # what it needs is at the service alone, such as a built-in algorithm
-            stack.enter_context(api.emulated_for(on, base, project))
+            stack.enter_context(api.emulated_for(short, on, base, project))
             run = prepare(short, on)
         run.tells = False
         with run.unless_refused():

@@ -52,7 +52,7 @@ class VizierSearch(Strategy):
 
     def __init__(self, space: Space, *, settings: VizierSpec, **context: Unpack[StrategyContext]) -> None:
         super().__init__(space, **context)
-        if importlib.util.find_spec("google.cloud.aiplatform_v1") is None:
+        if not _has_sdk():
             raise UnsuitableStrategy(f"the vizier strategy needs Google's SDK: {install('vizier')}")
         self._settings, self._space = settings, StudySpace(space)
         if not self._space.specs:
@@ -89,10 +89,15 @@ class VizierSearch(Strategy):
             ConfigError: the profile is none of Vertex AI, the project is not known, or the study is another problem's.
             ProviderError: the service refuses, or cannot be reached.
         """
-        from cloudtune_vertex.vizier.study import Study  # noqa: PLC0415  # loads Google's SDK
+        from cloudtune_vertex.vizier.memory import Memory  # noqa: PLC0415  # loads Google's SDK
+        from cloudtune_vertex.vizier.study import Study  # noqa: PLC0415
 
         asked = self._asked
-        study = Study(self._google(), self._settings.study or f"cloudtune-{asked.run}"[:128], self._study_spec(asked))
+        google = self._google()
+        memory = Memory.of(asked.folder)
+        name = self._settings.study or f"cloudtune-{asked.run}"[:128]
+        study = Study(google, memory.study(google) or name, name, self._study_spec(asked))
+        memory.keep(google, study.name)
         had = f", which has {study.count} trials" if study.count else ""
         asked.announce(f"Vizier suggests the trials by the study {study.name}{had} ({study.link})")
         return study
@@ -224,6 +229,13 @@ class VizierRule(StoppingRule):
 
     def ended(self, number: int, state: TrialState) -> None:
         """The strategy itself observes how trials end."""
+
+
+def _has_sdk() -> bool:
+    try:
+        return importlib.util.find_spec("google.cloud.aiplatform_v1") is not None
+    except ModuleNotFoundError:  # there is no package google.cloud
+        return False
 
 
 def _metric(objective: Objective) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.api_core import exceptions
 
+from cloudtune.driver.listeners import on_this_machine
 from cloudtune.errors import ConfigError, ProviderError
 from cloudtune_vertex.client import Google
 
@@ -48,7 +49,8 @@ class Study:
 
     Args:
         google: the clients.
-        name: its display name, or its full one.
+        known: its full name, as far as it is known; else `name`.
+        name: its display name, or its full one, where it is not known or is gone.
         spec: the StudySpec in JSON.
 
     Attributes:
@@ -59,9 +61,11 @@ class Study:
         ProviderError: the service refuses, or cannot be reached.
     """
 
-    def __init__(self, google: Google, name: str, spec: Mapping[str, Any]) -> None:
+    def __init__(self, google: Google, known: str, name: str, spec: Mapping[str, Any]) -> None:
         self._google, self._client = google, google.vizier
-        found = self._existing(name) if name.startswith("projects/") else self._made(name, spec)
+        found = self._existing(known, needed=known == name) if known.startswith("projects/") else None
+        if found is None:
+            found = self._made(name, spec)
         if (difference := _difference(spec, found.study_spec)) is not None:
             raise ConfigError(
                 f"the study {name!r} is another problem's: {difference}; give another name in strategy.study"
@@ -75,8 +79,14 @@ class Study:
             elif trial.state.name == "REQUESTED":
                 self._free.append(trial)
 
-    def _existing(self, name: str) -> Any:
-        return self._google.call(f"looking for the study {name}", self._client.get_study, name=name)
+    def _existing(self, name: str, *, needed: bool) -> Any:
+        """Return a study by its full name; None for one that is gone and not needed."""
+        try:
+            return self._google.call(f"looking for the study {name}", self._client.get_study, name=name)
+        except ProviderError as error:
+            if error.code == "NotFound" and not needed:
+                return None
+            raise
 
     def _made(self, name: str, spec: Mapping[str, Any]) -> Any:
         from google.cloud.aiplatform_v1 import Study as Message  # noqa: PLC0415  # loaded with the client
@@ -105,7 +115,10 @@ class Study:
 
     @property
     def link(self) -> str:
-        """Where Google's console shows the studies of the project."""
+        """Where Google's console shows the studies of the project; of an emulator, its address."""
+        endpoint = self._google.settings.endpoint
+        if endpoint is not None and on_this_machine(endpoint):
+            return f"in the emulator at {endpoint}"
         return f"https://console.cloud.google.com/vertex-ai/experiments/studies?project={self.name.split('/')[1]}"
 
     @property

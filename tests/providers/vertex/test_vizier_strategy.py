@@ -16,7 +16,7 @@ from scripted_launcher import Script, good
 from cloudtune.driver.loop import Driver
 from cloudtune.driver.replay import replay
 from cloudtune.errors import ConfigError, ProviderError, SpecError
-from cloudtune.search import KnownTrial, Search, UnsuitableStrategy
+from cloudtune.search import KnownTrial, Purpose, Search, UnsuitableStrategy
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunRecord, RunState, TrialState
 from cloudtune.store.store import RunStore, Store
@@ -60,6 +60,13 @@ def job_of(**fields: Any) -> TuningJob:
     return TuningJob.from_data(data)
 
 
+def begun(job: TuningJob, run: str, said: list[str] | None = None, folder: Path | None = None) -> Search:
+    """Return the search of a run, as its driver has it."""
+    announce = [].append if said is None else said.append
+    purpose = Purpose(job.objective, job.constraints, run, folder, announce)
+    return Search.for_job(job, purpose=purpose)
+
+
 def google_of(job: TuningJob) -> Google:
     from cloudtune_vertex.client import Google
     from cloudtune_vertex.vizier.places import settings_of
@@ -85,9 +92,9 @@ def parameters(trial: Any) -> dict[str, Any]:
     return {each.parameter_id: each.value for each in trial.parameters}
 
 
-def test_the_study_has_the_trials_and_how_they_ended() -> None:
+def test_the_study_has_the_trials_and_how_they_ended(emulator: VertexEmulator) -> None:
     job, said = job_of(objective={"metric": "acc", "goal": "maximize"}), list[str]()
-    search = Search.for_job(job, run="ended-1", announce=said.append)
+    search = begun(job, "ended-1", said)
     one, two, three, four = (search.ask() for _ in range(4))
     assert one is not None
     assert two is not None
@@ -98,7 +105,8 @@ def test_the_study_has_the_trials_and_how_they_ended() -> None:
     search.tell(three, {"acc": 0.5}, state="pruned")
     search.tell(four, state="cancelled")
     study = study_of(job, "ended-1")
-    assert said == [f"Vizier suggests the trials by the study {study.name} (https://console.cloud.google.com/vertex-ai/experiments/studies?project=cloudtune-emulator)"]  # fmt: skip
+    address = emulator.environment["CLOUDTUNE_VERTEX_ENDPOINT"]
+    assert said == [f"Vizier suggests the trials by the study {study.name} (in the emulator at {address})"]
     ended = {each.client_id: each for each in trials_of(job, "ended-1")}
     assert {name: each.state.name for name, each in ended.items()} == {
         "ended-1.0": "SUCCEEDED", "ended-1.1": "INFEASIBLE", "ended-1.2": "SUCCEEDED",
@@ -110,11 +118,11 @@ def test_the_study_has_the_trials_and_how_they_ended() -> None:
 
 def test_a_search_that_begins_anew_goes_on_with_the_same_study() -> None:
     job = job_of()
-    first = Search.for_job(job, run="again-1")
+    first = begun(job, "again-1")
     asked = [first.ask() for _ in range(3)]
     pending = [each for each in asked if each is not None]
     first.tell(pending[0], {"loss": 1.0})
-    second = Search.for_job(job, run="again-1")
+    second = begun(job, "again-1")
     for each in pending[:2]:  # the third was suggested, but its driver was killed before it was written down
         second.restore(each.number, each.parameters)
     second.tell(0, {"loss": 1.0})
@@ -128,10 +136,10 @@ def test_a_search_that_begins_anew_goes_on_with_the_same_study() -> None:
 
 def test_a_study_that_is_gone_is_made_again_with_all_trials() -> None:
     job = job_of()
-    first = Search.for_job(job, run="gone-1")
+    first = begun(job, "gone-1")
     asked = [first.ask() for _ in range(3)]
     google_of(job).vizier.delete_study(name=study_of(job, "gone-1").name)
-    second = Search.for_job(job, run="gone-1")
+    second = begun(job, "gone-1")
     for each in asked:
         assert each is not None
         second.restore(each.number, each.parameters)
@@ -147,7 +155,7 @@ def test_a_study_that_is_gone_is_made_again_with_all_trials() -> None:
 def test_first_trials_and_those_of_earlier_runs_are_added_to_the_study() -> None:
     job = job_of(first=[{"x": 0.125}])
     for _ in range(2):  # the second is a driver that begins anew, and adds nothing
-        search = Search.for_job(job, run="first-1")
+        search = begun(job, "first-1")
         known = [KnownTrial({"x": 0.5}, {"loss": 3.0}), KnownTrial({"x": 7}, {"loss": 0.0}), KnownTrial({"x": 0.1}, {}, TrialState.FAILED)]  # fmt: skip
         search.learn(known)
     assert search.ask() is not None
@@ -161,7 +169,7 @@ def test_first_trials_and_those_of_earlier_runs_are_added_to_the_study() -> None
 def test_constraints_are_safety_metrics_and_requirements_are_met() -> None:
     space = {"x": X, "y": X}
     job = job_of(space=space, require=["x + y <= 0.5"], constraints={"metric": "size", "max": 10})
-    search = Search.for_job(job, run="safe-1")
+    search = begun(job, "safe-1")
     suggested = [search.ask() for _ in range(5)]
     assert all(each is not None and sum(each.parameters.values()) <= 0.5 for each in suggested)
     search.tell(0, {"loss": 1.0, "size": 15})
@@ -186,7 +194,7 @@ def test_constraints_are_safety_metrics_and_requirements_are_met() -> None:
 
 def test_viziers_own_rule_stops_trials_and_hears_each_report_once() -> None:
     job = job_of(strategy={**RANDOM, "early_stopping": "median"}, limits={"trials": 6})
-    search = Search.for_job(job, run="early-1")
+    search = begun(job, "early-1")
     for _ in range(5):
         trial = search.ask()
         assert trial is not None
@@ -195,7 +203,7 @@ def test_viziers_own_rule_stops_trials_and_hears_each_report_once() -> None:
     bad = search.ask()
     assert bad is not None
     assert [search.report(bad, step, 100.0) for step in (1, 2, 3)][-1]
-    again = Search.for_job(job, run="early-1")
+    again = begun(job, "early-1")
     for number in range(6):
         again.restore(number, trial.parameters)
         for step in (1, 2, 3):
@@ -212,7 +220,7 @@ def test_several_searches_may_share_a_named_study_but_not_another_problems() -> 
     trial = search.ask()
     assert trial is not None
     search.tell(trial, {"loss": 0.5})
-    other = Search.for_job(job_of(strategy=named), run="other-1")
+    other = begun(job_of(strategy=named), "other-1")
     assert other.ask() is not None
     with pytest.raises(
         ConfigError, match=r"'shared' is another problem's: its parameters are x, not x, y; .*strategy\.study"
@@ -283,7 +291,7 @@ def test_the_plan_says_where_the_study_is_and_what_is_approximate() -> None:
 
 def test_a_profile_of_another_provider_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cloudtune.toml").write_text('[profiles.gpu]\nprovider = "local"\n')
-    search = Search.for_job(job_of(strategy={"type": "vizier", "profile": "gpu"}), run="p-1")
+    search = begun(job_of(strategy={"type": "vizier", "profile": "gpu"}), "p-1")
     with pytest.raises(ConfigError, match=r"strategy.profile: 'gpu' is a profile of local"):
         search.ask()
 
@@ -295,12 +303,12 @@ def test_refusals_are_in_our_words_and_what_passes_is_tried_again(emulator: Vert
         with pytest.raises(
             ProviderError, match=r"Google refused while reading the trials of .*aiplatform\.trials\.list"
         ):
-            Search.for_job(job, run="denied-1").ask()
+            begun(job, "denied-1").ask()
     finally:
         emulator.enforce(None)
     emulator.faults.throttle, emulator.faults.lost = 0.1, 0.2
     try:
-        search = Search.for_job(job, run="faults-1")
+        search = begun(job, "faults-1")
         for number in range(6):
             trial = search.ask()
             assert trial is not None
@@ -311,6 +319,39 @@ def test_refusals_are_in_our_words_and_what_passes_is_tried_again(emulator: Vert
     assert [(each.client_id, each.state.name) for each in trials_of(job, "faults-1")] == [
         (f"faults-1.{number}", "SUCCEEDED") for number in range(6)
     ]
+
+
+def test_an_emulated_run_never_asks_the_service_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = job_of()
+    assert begun(job, "kept-1", folder=tmp_path).ask() is not None
+    name = study_of(job, "kept-1").name
+    again: list[str] = []
+    assert begun(job_of(strategy={**RANDOM, "project": "elsewhere"}), "kept-1", again, tmp_path).ask() is not None
+    assert name in again[0], "the study is known by its full name, whatever the profile says by now"
+    google_of(job).vizier.delete_study(name=name)
+    assert begun(job, "kept-1", folder=tmp_path).ask() is not None
+    assert study_of(job, "kept-1").name != name
+    monkeypatch.setenv("CLOUDTUNE_VERTEX_ENDPOINT", "https://us-central1-aiplatform.invalid")
+    with pytest.raises(ConfigError, match=r"is in the emulator at http://127.0.0.1:\d+, .*`cloudtune emulate vertex`"):
+        begun(job, "kept-1", folder=tmp_path).ask()
+
+
+def test_the_emulator_of_the_strategys_service_starts_with_emulate(tmp_path: Path) -> None:
+    from cloudtune import api
+
+    services = job_of().strategy.services
+    assert api.emulators_for("local", None, tmp_path, None, services) == ["vertex"]
+    assert api.emulators_for("aws", None, tmp_path, None, services) == ["sagemaker", "vertex"]
+    assert job_of(strategy={"type": "random"}).strategy.services == ()
+
+
+def test_a_driver_elsewhere_brings_the_strategy_along_with_what_it_requires(tmp_path: Path) -> None:
+    from cloudtune.remote.bundle import _requirements, search_plugins
+
+    (point,) = search_plugins(job_of())
+    assert point.module.startswith("cloudtune_vertex.")
+    assert any(line.startswith("google-cloud-aiplatform") for line in _requirements([point]))
+    assert not any(line.startswith("google-vizier") for line in _requirements([point]))
 
 
 # Whole runs
