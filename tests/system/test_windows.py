@@ -67,6 +67,28 @@ def test_plans_imports_exports_schemas_and_prices_need_nothing_of_posix(project:
         assert (project / name).stat().st_size > 0
 
 
+_PAGE = f"""
+import sys, threading; sys.path.insert(0, {str(Path(windows_like.__file__).parent)!r})
+import windows_like; windows_like.hide()
+from pathlib import Path
+from live_pages import served, stored_run
+stored_run(Path(sys.argv[1]), state=__import__("cloudtune").RunState.INTERRUPTED)
+with served(Path(sys.argv[1]), control=True) as client:
+    assert client.get("/api/about")["control"] is True
+    with client.stream(("list", "1"), ("run", "digits-1a2b")) as events:
+        print(sorted({{next(events)[0] for _ in range(2)}}))
+    print(len(client.get("/api/table", ("run", "digits-1a2b"), ("as", "json"))))
+    print(client.act("try", "digits-1a2b", values="C=0.5 kernel=poly")[0], client.act("cancel", "digits-1a2b")[0])
+"""
+
+
+def test_the_live_page_and_what_it_may_do_need_nothing_of_posix(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _PAGE, str(tmp_path)], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-2:] == ["20", "200 200"]
+    assert "Traceback" not in done.stderr
+
+
 def test_trials_on_this_machine_and_emulators_are_refused_with_what_to_do(project: Path) -> None:
     run, emulated = "run job.yaml --on local", "run job.yaml --on aws --emulate"
     found = _cloudtune(project, run, emulated)
