@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 
+_PROC = "/proc/self/stat"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -45,12 +46,23 @@ def process_exists(pid: int) -> bool:
 def start_ticks(pid: int) -> str:
     """Return when a process started, in clock ticks since boot (proc(5): ``starttime``); "" if unknown.
 
-    Together with the id it identifies a process: ids are used again.
+    Together with the id it identifies a process: ids are used again. Systems without ``/proc``, such as macOS, say it in seconds.
     """
+    if not os.path.exists(_PROC):  # noqa: PTH110  # pathlib would double the keeper's start
+        return _start_seconds(pid)
     try:
         with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123  # pathlib would double the keeper's start
             return file.read().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
+        return ""
+
+
+def _start_seconds(pid: int) -> str:
+    import psutil  # noqa: PLC0415  # Linux needs it not
+
+    try:
+        return f"{psutil.Process(pid).create_time():.6f}"
+    except psutil.Error:
         return ""
 
 

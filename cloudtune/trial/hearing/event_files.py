@@ -1,7 +1,7 @@
 """Read the event files that a process writes by other code than Python's, as TensorFlow does.
 
 The files are found among those that the process has open, so that no folder is watched in which other trials write, too.
-That needs ``/proc``: it works on Linux.
+Linux says them in ``/proc/self/fd``, macOS by fcntl(2)'s ``F_GETPATH``; elsewhere none are found.
 """
 
 # ruff: noqa: PTH112, PTH113, PTH115, PTH119, PTH120, PTH123, PTH208  # pathlib would double the time that importing this file takes
@@ -29,6 +29,9 @@ LONGEST = 1 << 20
 
 _HEAD = struct.Struct("<QI")  # a TFRecord: its length and a checksum of that, the data, a checksum of it
 _TAIL = 4
+
+_LINUX, _MACOS = "/proc/self/fd", "/dev/fd"
+_F_GETPATH, _MAXPATHLEN = 50, 1024  # sys/fcntl.h and sys/param.h of macOS; Python has the first since 3.9
 
 
 def follow(heard: Hearing) -> None:
@@ -75,15 +78,23 @@ class OpenFiles:
 
 
 def _open_event_files() -> set[str]:
+    folder = next((each for each in (_LINUX, _MACOS) if os.path.isdir(each)), None)
     found = set()
-    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+    for name in () if folder is None else os.listdir(folder):
         try:
-            path = os.readlink(f"/proc/self/fd/{name}")
+            path = os.readlink(f"{folder}/{name}") if folder == _LINUX else _path_of(int(name))
         except OSError:
             continue  # closed meanwhile
         if "tfevents" in os.path.basename(path) and os.path.isfile(path):
             found.add(path)
     return found
+
+
+def _path_of(descriptor: int) -> str:
+    """Return the path of an open file on macOS; raise OSError for what has none."""
+    import fcntl  # noqa: PLC0415  # not on Linux
+
+    return os.fsdecode(fcntl.fcntl(descriptor, _F_GETPATH, bytes(_MAXPATHLEN)).partition(b"\0")[0])
 
 
 class EventFile:
