@@ -11,8 +11,9 @@ All jobs are valid. Texts are such as people write; pass your own `texts` for ot
 Strategies are made once and kept: to make and check them takes Hypothesis several times as long as to draw from them.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from cloudtune.plugins.entry_points import providers
 from cloudtune.space.requirements import quoted
-from cloudtune.space.space import Space
+from cloudtune.space.space import Dimension, Space
 from cloudtune.spec.beliefs import Belief
 from cloudtune.spec.compute import Accelerators, Compute, Encryption, Network
 from cloudtune.spec.confirm import Confirm
@@ -29,6 +30,7 @@ from cloudtune.spec.job import Limits, TrialSpec, TuningJob, WarmStart
 from cloudtune.spec.money import Money
 from cloudtune.spec.notify import Email, Notification
 from cloudtune.spec.objective import Objective
+from cloudtune.spec.sources import LIBRARIES
 from cloudtune.spec.stopping import Asha, Auto, Bandit, Curve, Median, Truncation
 from cloudtune.spec.strategies import (
     AutoStrategy,
@@ -54,6 +56,7 @@ _CHANNELS = (
     Notification(email=Email(to=("me@example.com",), server="smtp.example.com"), events=("failure",)),
     Notification(command=("notify-send", "cloudtune")),
 )
+_SOURCES = tuple(LIBRARIES)
 _REGEXES = (r"score = (\S+)", r'"loss": ([-+0-9.e]+)', r"acc\w*=(?P<value>[0-9.]+)")
 
 
@@ -190,7 +193,25 @@ def jobs(draw: DrawFn, /, *, texts: Texts = TEXTS, **fields: Any) -> TuningJob:
     for name, strategy in _independent(texts, tuple(sorted(providers()))).items():
         if name in ("name", "trial") or draw(st.booleans()):
             choose(name, strategy)
+    for name in {"objective", "constraints"} & chosen.keys() - fields.keys():
+        chosen[name] = draw(_heard(chosen[name], chosen))
     return TuningJob(**chosen)
+
+
+def _heard(measured: Any, job: Mapping[str, Any]) -> SearchStrategy[Any]:
+    """Generate objectives or constraints of which some that may be heard where the program logs them are."""
+    trial, printed = job["trial"], job.get("metrics", {})
+    if not isinstance(measured, tuple) or (trial.command is None and trial.function is None):
+        return st.just(measured)
+    each = [
+        st.just(one) if one.regex is not None or one.metric in printed else st.sampled_from([*_SOURCES, None]).map(partial(_from, one))
+        for one in measured
+    ]  # fmt: skip
+    return st.tuples(*each)
+
+
+def _from(measured: Objective | Constraint, source: str | None) -> Objective | Constraint:
+    return measured.model_copy(update={"source": source})
 
 
 def _with_prior(strategy: Any, entries: dict[str, Entry]) -> SearchStrategy[Any]:
@@ -198,8 +219,14 @@ def _with_prior(strategy: Any, entries: dict[str, Entry]) -> SearchStrategy[Any]
     if not isinstance(strategy, AutoStrategy | Bayesian):
         return st.just(strategy)
     dimensions = Space(entries).dimensions
-    beliefs = st.sampled_from(dimensions).map(lambda each: {each.name: Belief(around=each.axis.at(0.5))})
+    beliefs = st.builds(_belief, st.sampled_from(dimensions), st.none() | st.floats(0.01, 100))
     return (st.none() | beliefs).map(lambda prior: strategy.model_copy(update={"prior": prior}))
+
+
+def _belief(dimension: Dimension, spread: float | None) -> dict[str, Belief]:
+    around = dimension.axis.at(0.5)
+    number = isinstance(around, int | float) and not isinstance(around, bool)
+    return {dimension.name: Belief(around=around, spread=spread if number else None)}
 
 
 @cache
@@ -258,6 +285,7 @@ def _independent(words: Texts, installed: tuple[str, ...]) -> dict[str, SearchSt
     """Return strategies for the fields that depend on no other, by name; some name installed providers."""
     per_provider = words | st.dictionaries(st.sampled_from([*installed, "katib"]), words, min_size=1, max_size=3)
     native = st.dictionaries(words, _json(words), max_size=3)
+    regions = st.sampled_from(["eu-west-1", "us-central1", "westeurope", "mars-1"])
     locations = st.sampled_from(["./data", "s3://bucket/data", "gs://bucket/data", "azureml://datastores/d/paths/p"])
     return {
         "name": st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,20}[A-Za-z0-9])?", fullmatch=True),
@@ -277,6 +305,7 @@ def _independent(words: Texts, installed: tuple[str, ...]) -> dict[str, SearchSt
         "compute": _computes(words, per_provider),
         "data": st.dictionaries(words, locations | per_provider, max_size=3),
         "output": locations | per_provider,
+        "region": regions | st.dictionaries(st.sampled_from([*installed, "katib"]), regions, min_size=1, max_size=3),
         "network": st.builds(
             Network,
             name=st.none() | words,

@@ -210,7 +210,7 @@ expressible = jobs(
     strategy=st.builds(Random, seed=st.none() | st.integers(0, 9)) | st.builds(HyperoptTpe, seed=st.none() | st.integers(0, 9)),
     stopping=st.none() | st.builds(Median, grace=st.integers(0, 9)),
     compute=st.builds(Compute, cpus=st.none() | st.floats(0.1, 12), memory=st.none() | st.integers(1, 10**12)),
-    metrics=st.just({}), require=(), constraints=(), confirm=None, warm_start=None, mode="auto", strict=False, network=None, native=st.just({}),
+    metrics=st.just({}), region=None, require=(), constraints=(), confirm=None, warm_start=None, mode="auto", strict=False, network=None, native=st.just({}),
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from cloudtune.interop.katib.templates import GPU
 from cloudtune.planning.plan import Ledger, covers, leaves
 from cloudtune.spec.job import TuningJob
 from cloudtune.spec.native import native_path
+from cloudtune.spec.sources import source_paths
 from cloudtune.trial import data_variable
 
 _TEMPLATE = "spec.trialTemplate.trialSpec"
@@ -27,6 +28,8 @@ class _Account:
         job, ledger = self._job, self._ledger
         for path in ("strict", "mode", f"native.{NAME}"):
             ledger.carry(path, "")
+        for path in source_paths(job):
+            ledger.note(path, *SUPPORT["objective.source"])
         if job.mode == "driven":
             ledger.note("mode", *SUPPORT["mode.driven"])
         for path in (
@@ -41,6 +44,7 @@ class _Account:
             "encryption",
             "network",
             "output",
+            "region",
         ):
             self._note(path, path)
         if job.network is not None and job.network.isolated:
