@@ -33,6 +33,11 @@ class Cluster:
         folder: for pods and volumes.
         lenient: whether whatever a pod names is there: claims, labels of nodes, extended resources.
         certificate: the text of the API server's certificate.
+
+    Attributes:
+        kubelets: the names of the nodes that run pods; others are but objects.
+        events: takes what is said.
+        loop: in which everything is reconciled.
     """
 
     def __init__(self, registry: Registry, kubelet: Kubelet, folder: Path, *, lenient: bool, certificate: str) -> None:
@@ -50,6 +55,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._addresses = 0
         self._dead: set[str] = set()
+        self.kubelets: set[str] = set()
         self._further: list[Controller] = []
         self._tasks: dict[str, Callable[..., None]] = {
             "job": self._jobs.reconcile, "schedule": self._scheduler.run, "pod": self._pod, "collect": self._garbage.collect,
@@ -151,12 +157,12 @@ class Cluster:
             over = pod["status"].get("phase") in ("Succeeded", "Failed")
             runner = self._runners.get(meta["uid"])
             if "deletionTimestamp" not in meta:
-                if node and not over and runner is None and node not in self._dead:
+                if node in self.kubelets - self._dead and not over and runner is None:
                     self._begin(pod)
                 return
         if runner is not None and not runner.over.is_set():
             runner.stop(meta.get("deletionGracePeriodSeconds", 0))
-        elif meta.get("deletionGracePeriodSeconds") and node not in self._dead:
+        elif meta.get("deletionGracePeriodSeconds") and node in self.kubelets - self._dead:
             self._removed(pod)
 
     def _let_go(self, pod: Object) -> None:
@@ -217,8 +223,7 @@ class Cluster:
         with self.registry.store.lock:
             pod = self.registry.get(POD, namespace, name)
             if pod["spec"].get("nodeName"):
-                why = f'pod {name} is already assigned to node "{pod["spec"]["nodeName"]}"'
-                raise errors.conflict(POD, name, why)
+                raise errors.bound(name, pod["spec"]["nodeName"])
             self._scheduler.bind(pod, node)
 
     # Disruptions

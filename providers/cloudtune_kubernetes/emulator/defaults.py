@@ -1,10 +1,11 @@
 """The defaults that the API server writes into objects (k8s.io/kubernetes/pkg/apis/…/defaults.go and its admission)."""
 
+import base64
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloudtune_kubernetes.emulator.kinds import JOB, NAMESPACE, POD, PVC, SECRET, SERVICE, Kind
+from cloudtune_kubernetes.emulator.kinds import EVENT, JOB, NAMESPACE, POD, PVC, SECRET, SERVICE, Kind
 
 Object = dict[str, Any]
 
@@ -27,29 +28,42 @@ def random_part(length: int = 5) -> str:
 
 def default(kind: Kind, made: Object) -> None:
     """Write the defaults of its kind into an object, which is the caller's own."""
-    if kind == POD:
-        pod_spec(made.setdefault("spec", {}))
-        made["spec"].setdefault("enableServiceLinks", True)
-        made.setdefault("status", {})
-    elif kind == JOB:
-        _job(made)
-    elif kind == SECRET:
-        _secret(made)
-    elif kind == PVC:
-        made.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
-        made.setdefault("status", {}).setdefault("phase", "Pending")
-    elif kind == NAMESPACE:
-        made["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = made["metadata"]["name"]
-        made["spec"] = {"finalizers": ["kubernetes"]}
-        made["status"] = {"phase": "Active"}
-    elif kind == SERVICE:
-        for name, value in (("type", "ClusterIP"), ("sessionAffinity", "None")):
-            made.setdefault("spec", {}).setdefault(name, value)
+    own = _OF_KIND.get(kind)
+    if own is not None:
+        own(made)
+
+
+def _pod(made: Object) -> None:
+    pod_spec(made.setdefault("spec", {}))
+    made["spec"].setdefault("enableServiceLinks", True)
+    made.setdefault("status", {})
+
+
+def _claim(made: Object) -> None:
+    made.setdefault("spec", {}).setdefault("volumeMode", "Filesystem")
+    made.setdefault("status", {}).setdefault("phase", "Pending")
+
+
+def _namespace(made: Object) -> None:
+    made["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = made["metadata"]["name"]
+    made["spec"] = {"finalizers": ["kubernetes"]}
+    made["status"] = {"phase": "Active"}
+
+
+def _event(made: Object) -> None:
+    for name in ("eventTime", "firstTimestamp", "lastTimestamp"):
+        made.setdefault(name, None)
+    for name in ("reportingComponent", "reportingInstance"):
+        made.setdefault(name, "")
+    made.setdefault("source", {})
+
+
+def _service(made: Object) -> None:
+    for name, value in (("type", "ClusterIP"), ("sessionAffinity", "None")):
+        made.setdefault("spec", {}).setdefault(name, value)
 
 
 def _secret(made: Object) -> None:
-    import base64  # noqa: PLC0415  # few objects need it
-
     made.setdefault("type", "Opaque")
     text = made.pop("stringData", None) or {}
     if text:
@@ -157,6 +171,11 @@ def _job(made: Object) -> None:
     made.setdefault("status", {})
 
 
+_OF_KIND: Mapping[Kind, Callable[[Object], None]] = {
+    POD: _pod, JOB: _job, SECRET: _secret, PVC: _claim, NAMESPACE: _namespace, EVENT: _event, SERVICE: _service,
+}  # fmt: skip
+
+
 def select_own_pods(made: Object) -> None:
     """Give a new job the selector and its template the labels that only its own pods have."""
     spec, meta = made["spec"], made["metadata"]
@@ -166,7 +185,12 @@ def select_own_pods(made: Object) -> None:
     for name, value in zip(LEGACY_LABELS, (meta["uid"], meta["name"]), strict=True):
         labels[name] = labels[f"{PREFIX}{name}"] = value
     spec.setdefault("selector", {}).setdefault("matchLabels", {})[f"{PREFIX}controller-uid"] = meta["uid"]
-    if not meta.get("labels"):
+
+
+def take_labels(made: Object) -> None:
+    """Give a job without labels those of its template."""
+    meta, labels = made["metadata"], made["spec"]["template"]["metadata"].get("labels")
+    if not meta.get("labels") and labels:
         meta["labels"] = dict(labels)
 
 

@@ -126,6 +126,12 @@ def conflict(kind: Kind, name: str, why: str = "") -> Refused:
     )
 
 
+def bound(name: str, node: str) -> Refused:
+    """Return the refusal of a second node for a pod."""
+    message = f'Operation cannot be fulfilled on pods/binding "{name}": pod {name} is already assigned to node "{node}"'
+    return Refused(409, "Conflict", message, {"name": name, "kind": "pods/binding"})
+
+
 def other(kind: Kind, name: str, why: str) -> Refused:
     """Return the refusal of a deletion whose preconditions do not hold."""
     message = f'Operation cannot be fulfilled on {kind.kind} "{name}": {why}'
@@ -134,7 +140,7 @@ def other(kind: Kind, name: str, why: str) -> Refused:
 
 def invalid(kind: Kind, name: str, causes: Sequence[Cause]) -> Refused:
     """Return the refusal of an object with faults."""
-    said = [f"{cause.field}: {cause.message}" for cause in causes]
+    said = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     text = said[0] if len(said) == 1 else f"[{', '.join(said)}]"
     group = f".{kind.group}" if kind.group else ""
     details = {

@@ -28,7 +28,10 @@ _QUANTITIES = frozenset({
 """Fields that the client calls strings, or maps of them, and that are quantities."""
 
 
-_ALWAYS: dict[str, dict[str, Any]] = {"V1ContainerStatus": {"lastState": {}, "state": {}}}
+_ALWAYS: dict[str, dict[str, Any]] = {
+    "V1ContainerStatus": {"lastState": {}, "state": {}},
+    "V1PodCondition": {"lastProbeTime": None, "lastTransitionTime": None},
+}
 """Members that the server writes even if they are empty."""
 
 

@@ -165,18 +165,27 @@ def _merge_field(made: dict[str, Any], name: str, value: Any, kind: Type | None,
 def _merge_list(held: Sequence[Any], patch: Sequence[Any], model: str) -> list[Any]:
     if any(each.get("$patch") == "replace" for each in patch):
         return [each for each in patch if each.get("$patch") != "replace"]
-    made, key = list(held), KEYS[model][0]
+    key, merged, gone = KEYS[model][0], {}, set()
+    old = {each.get(key): each for each in held}
     for each in patch:
         if key not in each:
             raise bad_request(f"map: {each} does not contain declared merge key: {key}")
-        at = next((at for at, old in enumerate(made) if old.get(key) == each[key]), None)
         if each.get("$patch") == "delete":
-            made = [old for old in made if old.get(key) != each[key]]
-        elif at is None:
-            made.append(strategic({}, each, model))
+            gone.add(each[key])
         else:
-            made[at] = strategic(made[at], each, model)
-    return made
+            merged[each[key]] = strategic(old.get(each[key], {}), each, model)
+    rest = [each for each in held if each.get(key) not in merged and each.get(key) not in gone]
+    return _in_order(list(merged.values()), rest, [each.get(key) for each in held], key)
+
+
+def _in_order(patched: list[Any], rest: list[Any], order: Sequence[Any], key: str) -> list[Any]:
+    """Return patched and other items, each in their own order: a patched one goes before what came after it, a new one first."""
+    made: list[Any] = []
+    while patched and rest:
+        first = patched[0][key]
+        takes = first not in order or order.index(first) < order.index(rest[0].get(key))
+        made.append((patched if takes else rest).pop(0))
+    return [*made, *patched, *rest]
 
 
 def _set_order(made: dict[str, Any], name: str, order: Sequence[Any], known: Mapping[str, Type]) -> None:

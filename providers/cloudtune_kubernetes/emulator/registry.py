@@ -14,6 +14,7 @@ from cloudtune_kubernetes.emulator.kinds import (
     EVENT,
     JOB,
     NAMESPACE,
+    NODE,
     POD,
     PRIORITY_CLASS,
     PVC,
@@ -119,6 +120,8 @@ class Registry:
             causes = validate(kind, made)
             if causes:
                 raise errors.invalid(kind, made["metadata"].get("name", ""), causes)
+            if kind == JOB:
+                defaults.take_labels(made)
             name = made["metadata"]["name"]
             if self.store.get(kind, namespace, name) is not None:
                 raise errors.exists(kind, name)
@@ -191,6 +194,9 @@ class Registry:
         if kind == POD:
             made.pop("status", None)
         defaults.default(kind, made)
+        if kind == NODE:
+            taints = made.setdefault("spec", {}).setdefault("taints", [])
+            taints.append({"key": defaults.NOT_READY[0], "effect": "NoSchedule"})
         if kind == JOB and meta.get("name"):
             defaults.select_own_pods(made)
         if kind == POD and made["spec"].get("containers"):
@@ -354,7 +360,7 @@ class Registry:
                 return self.store.put(kind, {**made, "status": {"phase": "Terminating"}}), False
             if meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"):
                 return self.store.put(kind, made), False
-            removed = self.store.remove(kind, namespace, name)
+            removed = self.store.remove(kind, namespace, name, made if kind == POD else None)
             assert removed is not None
             return removed, True
 
@@ -370,10 +376,10 @@ class Registry:
     def _marked(self, kind: Kind, made: Object, options: Options) -> Object:
         """Return an object marked for deletion, with the finalizers that its propagation takes."""
         meta = made["metadata"]
-        grace = _grace(kind, made, options.grace)
+        grace, before = _grace(kind, made, options.grace), dict(meta)
         if "deletionTimestamp" not in meta or grace < meta.get("deletionGracePeriodSeconds", 0):
             meta["deletionTimestamp"], meta["deletionGracePeriodSeconds"] = times.at(time.time() + grace), grace
-            if "generation" in meta:
+            if "generation" in meta and "deletionTimestamp" not in before:
                 meta["generation"] += 1
         policy = options.propagation
         if not policy and kind == JOB:

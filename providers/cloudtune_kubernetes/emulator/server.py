@@ -220,7 +220,8 @@ class KubernetesEmulator(Emulator[Faults]):
             self.cluster.furnish(name)
         for each in self._nodes:
             made = self._registry.create(NODE, "", each)
-            self._store.put(NODE, {**made, "status": each["status"]})
+            self.cluster.kubelets.add(made["metadata"]["name"])
+            self._store.put(NODE, {**made, "spec": each["spec"], "status": each["status"]})
         for name, value in _PRIORITIES:
             self._registry.create(
                 PRIORITY_CLASS,

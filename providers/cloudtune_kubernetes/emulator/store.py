@@ -127,15 +127,16 @@ class Store:
             self._note(kind, held, Change(self._revision, "MODIFIED" if before else "ADDED", now, before))
             return now
 
-    def remove(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Remove an object, and return it as it was; None if there is none."""
+    def remove(self, kind: Kind, namespace: str, name: str, last: Object | None = None) -> Object | None:
+        """Remove an object, and return it as it was, or as it is to be told of at last; None if there is none."""
         with self.lock:
             held = self.collection(kind)
             before = held.objects.pop((namespace, name), None)
             if before is None:
                 return None
             self._revision += 1
-            now = {**before, "metadata": {**before["metadata"], "resourceVersion": str(self._revision)}}
+            told = before if last is None else last
+            now = {**told, "metadata": {**told["metadata"], "resourceVersion": str(self._revision)}}
             self._note(kind, held, Change(self._revision, "DELETED", now, before))
             return now
 

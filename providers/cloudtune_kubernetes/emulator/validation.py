@@ -228,6 +228,10 @@ def _volume(made: Mapping[str, Any], path: str) -> list[Cause]:
     return found
 
 
+def _timeless(toleration: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
+
+
 def _pod_update(made: Mapping[str, Any], before: Mapping[str, Any]) -> list[Cause]:
     may = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates", "nodeName")
 
@@ -240,7 +244,12 @@ def _pod_update(made: Mapping[str, Any], before: Mapping[str, Any]) -> list[Caus
         return kept
 
     if rest(made) == rest(before):
-        return []
+        held = [_timeless(each) for each in made.get("tolerations") or ()]
+        if all(_timeless(each) in held for each in before.get("tolerations") or ()):
+            return []
+        return [
+            forbidden_field("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+        ]
     why = (
         "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
         "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -265,15 +274,17 @@ def _job(made: Mapping[str, Any]) -> list[Cause]:
         found.append(unsupported(f"{path}.completionMode", spec["completionMode"], ("Indexed", "NonIndexed")))
     if indexed and spec.get("completions") is None:
         found.append(lacking(f"{path}.completions", "when completion mode is Indexed"))
-    if not indexed and spec.get("backoffLimitPerIndex") is not None:
-        found.append(
-            bad(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], "requires indexed completion mode")
-        )
+    if not indexed:
+        found += [
+            bad(f"{path}.{name}", spec[name], "requires indexed completion mode")
+            for name in ("backoffLimitPerIndex", "maxFailedIndexes")
+            if spec.get(name) is not None
+        ]
     if spec.get("maxFailedIndexes") is not None and spec.get("backoffLimitPerIndex") is None:
         found.append(lacking(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified"))
     found += _failure_policy(spec.get("podFailurePolicy"), f"{path}.podFailurePolicy")
     template = spec["template"]
-    found += _labels(template["metadata"].get("labels") or {}, f"{path}.template.metadata.labels")
+    found += _labels(template["metadata"].get("labels") or {}, f"{path}.template.labels")
     found += pod_spec(template["spec"], f"{path}.template.spec", ("OnFailure", "Never"))
     policy = template["spec"].get("restartPolicy")
     if spec.get("podFailurePolicy") and policy not in ("Never", None):
