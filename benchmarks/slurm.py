@@ -1,6 +1,6 @@
 """How busy cloudtune keeps a Slurm cluster, and what it asks of its controller.
 
-    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--disturb]
+    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--per-task 10] [--disturb]
 
 The cluster is four nodes on this machine with two slots each, of real slurmctld and slurmd, which start first. With `--disturb` nodes are
 killed, tasks are requeued and the controller is killed meanwhile. Every trial writes when it began and ended: a slot is busy between the two;
@@ -38,7 +38,7 @@ print("score=1.5")
 """
 
 
-def job(project: Path, trials: int, seconds: float) -> TuningJob:
+def job(project: Path, trials: int, seconds: float, per_task: int) -> TuningJob:
     """A job of trials that sleep; as many at once as make an array of a hundred, and as run meanwhile."""
     (project / "src").mkdir()
     (project / "src" / "work.py").write_text(SCRIPT.format(seconds=seconds))
@@ -49,7 +49,8 @@ def job(project: Path, trials: int, seconds: float) -> TuningJob:
             "objective": {"metric": "score", "goal": "maximize", "regex": r"score=(\S+)"},
             "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
             "strategy": {"type": "random", "seed": 1},
-            "limits": {"trials": trials, "parallel": BATCH + BATCH // 3},
+            "limits": {"trials": trials, "parallel": BATCH + BATCH // 2},
+            "slurm": {"trials_per_task": per_task},
         }
     )
 
@@ -101,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--per-task", type=int, default=1, help="trials that a task runs, one after the other")
     parser.add_argument("--disturb", action="store_true")
     said = parser.parse_args()
     with connected() as cluster, tempfile.TemporaryDirectory() as folder:
@@ -111,7 +113,9 @@ def main() -> None:
         settings: dict[str, Any] = {"poll": 0.5, "interval": 10.0 if not said.disturb else 2.0}
         lines = ["[profiles.bench]", 'provider = "slurm"', *(f"{name} = {value}" for name, value in settings.items())]
         (project / "cloudtune.toml").write_text("\n".join([*lines, ""]))
-        run = api.prepare(job(project, said.trials, said.seconds), "bench", project=project, base=project)
+        run = api.prepare(
+            job(project, said.trials, said.seconds, said.per_task), "bench", project=project, base=project
+        )
         over, calls = threading.Event(), Counter[str]()
         with counted(calls):
             beside = threading.Thread(target=disturb, args=(cluster, over))

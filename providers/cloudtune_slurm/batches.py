@@ -46,6 +46,11 @@ class Briefing:
         """What names the files of attempts; see `cloudtune_slurm.task.files_of`."""
         return {"outputs": self.outputs, "log_size": self.setting.log_size}
 
+    @property
+    def per_task(self) -> int:
+        """Trials that one task runs, one after the other; those of a batch in its order."""
+        return int(self.request["settings"]["trials_per_task"])
+
     def batch(self, name: str, root: Path, trials: Sequence[Trial]) -> dict[str, Any]:
         """Return a batch for `cloudtune_slurm.agent.call`; the order of its trials is that of its tasks.
 
@@ -60,7 +65,7 @@ class Briefing:
             "options": [
                 f"--job-name={self.name}",
                 f"--comment={name}",
-                f"--array=0-{len(trials) - 1}%{most}",
+                f"--array=0-{(len(trials) - 1) // self.per_task}%{most}",
                 f"--chdir={root}",
                 f"--output={root}/{printed(name, '%a')}",
                 "--open-mode=append",
@@ -91,6 +96,7 @@ class Briefing:
             "work": self.work or str(root / "source"),
             "data": {variable: str(root / place) for variable, place in self.data.items()},
             "environment": {**self.environment, **variables(heard(setting.job))},
+            "per_task": self.per_task,
             "prologue": bool(self.request["settings"]["prologue"]),
             "cpus": setting.job.compute.cpus,
             "seconds": setting.seconds,

@@ -31,7 +31,7 @@ def claim(files: TrialFiles, task: str, node: str = "") -> bool:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         starts = starts_of(files)
-        if not starts or starts[0]["task"] != task:
+        if not starts or starts[0]["task"] != task or "fenced" in starts[-1]:
             return False
     append(str(path), begun)
     return True
@@ -40,7 +40,7 @@ def claim(files: TrialFiles, task: str, node: str = "") -> bool:
 def fence(files: TrialFiles) -> None:
     """Let no task run an attempt any longer: one that may still run ends within seconds, as it does if it was started elsewhere."""
     if not claim(files, NOBODY):
-        append(str(_path(files)), json.dumps({"task": NOBODY, "node": "", "started": time.time()}) + "\n")
+        append(str(_path(files)), json.dumps({"fenced": time.time()}) + "\n")
 
 
 def of_start(files: TrialFiles, count: int) -> TrialFiles:
@@ -53,6 +53,12 @@ def of_start(files: TrialFiles, count: int) -> TrialFiles:
     return found
 
 
+def still_runs(files: TrialFiles, count: int) -> bool:
+    """Return whether an attempt is still that of its start of a number: not started elsewhere, and not given up."""
+    starts = starts_of(files)
+    return len(starts) == count and "fenced" not in starts[-1]
+
+
 def note_end(files: TrialFiles) -> None:
     """Write down when the task that has an attempt ended."""
     with contextlib.suppress(OSError):  # the disk is full; the poll that sees the end takes its own time
@@ -60,7 +66,7 @@ def note_end(files: TrialFiles) -> None:
 
 
 def starts_of(files: TrialFiles) -> list[dict[str, Any]]:
-    """Return each start of an attempt: ``task``, ``node``, ``started`` and, if it is known, ``ended``; [] before the first."""
+    """Return each start of an attempt: ``task``, ``node``, ``started`` and, if that happened, ``ended`` or ``fenced``; [] before."""
     try:
         lines = _path(files).read_text().splitlines()
     except FileNotFoundError:

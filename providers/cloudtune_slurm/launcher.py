@@ -98,7 +98,7 @@ class SlurmLauncher(PollingLauncher):
         if not self._gathered:
             self._gathering = time.monotonic()
             self._batch = Batch(secrets.token_hex(4))
-        task = self._take_up(trial, self._batch, len(self._gathered))
+        task = self._take_up(trial, self._batch, len(self._gathered) // self._briefing.per_task)
         task.mirror.forget()
         self._gathered.append(task)
 
@@ -108,12 +108,8 @@ class SlurmLauncher(PollingLauncher):
             name, index = self._note(trial).read_text().split()
         except FileNotFoundError:
             return False
-        answer = (
-            self._site.call({"shared": self._briefing.shared, "revoke": [(trial.number, trial.attempt)]})
-            if not self._queue.knows(name, int(index))
-            else {}
-        )
-        if answer.get("revoked") == [True]:
+        revoke = {"shared": self._briefing.shared, "revoke": [(trial.number, trial.attempt)]}
+        if not self._queue.knows(name, int(index)) and self._site.call(revoke)["revoked"] == [True]:
             return False
         self._take_up(trial, self._queue.batch(name), int(index)).told = trial.reason if trial.queued else ""
         return True
@@ -147,17 +143,22 @@ class SlurmLauncher(PollingLauncher):
 
     def _submit(self) -> None:
         """Submit what was gathered as one array."""
-        tasks, self._gathered = self._gathered, []
-        for task in tasks:
-            self._setting.inherit(task.mirror.trial)
-            self._note(task.mirror.trial).parent.mkdir(parents=True, exist_ok=True)
-            self._note(task.mirror.trial).write_text(f"{task.batch.name} {task.index}")
-            if not self._site.direct:
-                below = f"{place_of(task.number)}/checkpoint"
-                self._site.send(Path(task.mirror.files.checkpoint), below)
-        trials = [task.mirror.trial for task in tasks]
-        tasks[0].batch.content = self._briefing.batch(tasks[0].batch.name, self._root, trials)
-        self._queue.add(tasks[0].batch)
+        with self._queue.tolerated():
+            for task in self._gathered:
+                self._make_ready(task)
+            batch, trials = self._batch, [task.mirror.trial for task in self._gathered]
+            batch.content = self._briefing.batch(batch.name, self._root, trials)
+            self._queue.add(batch)
+            self._gathered = []
+
+    def _make_ready(self, task: Task) -> None:
+        """Write down in which batch an attempt is, and bring its checkpoint to the cluster."""
+        trial = task.mirror.trial
+        self._setting.inherit(trial)
+        self._note(trial).parent.mkdir(parents=True, exist_ok=True)
+        self._note(trial).write_text(f"{task.batch.name} {task.index}")
+        if not self._site.direct:
+            self._site.send(Path(task.mirror.files.checkpoint), f"{place_of(task.number)}/checkpoint")
 
     def _poll_place(self) -> None:
         self._end_refused()
@@ -177,20 +178,30 @@ class SlurmLauncher(PollingLauncher):
     def _stop_asked(self) -> None:
         """Cancel the tasks that are to end; those that have not begun have ended by it."""
         asked = [task for task in self._tasks.values() if task.stopping and not task.cancelled]
-        if not asked or not self._queue.cancel(asked):
+        if not asked or not (self._fence(asked) if self._briefing.per_task > 1 else self._queue.cancel(asked)):
             return
-        waits = [task for task in asked if not task.starts]
-        for task in self._revoked(waits):
+        for task in self._revoked([task for task in asked if not task.starts]):
             why = "it was stopped by its driver before it began"
             self._end(task, Ended(task.number, task.attempt, why, lost=True, billed=0.0))
+
+    def _fence(self, tasks: Sequence[Task]) -> bool:
+        """Let attempts end, or not begin, while their tasks go on with others; return whether they were told."""
+        with self._queue.tolerated():
+            asked = [(task.number, task.attempt) for task in tasks]
+            self._site.call({"shared": self._briefing.shared, "fence": asked})
+            for task in tasks:
+                task.cancelled = True
+        return all(task.cancelled for task in tasks)
 
     def _revoked(self, tasks: Sequence[Task]) -> list[Task]:
         """Return those tasks that will not begin, because their attempts are claimed."""
         if not tasks:
             return []
         asked = [(task.number, task.attempt) for task in tasks]
-        answer = self._site.call({"shared": self._briefing.shared, "revoke": asked})
-        return [task for task, revoked in zip(tasks, answer["revoked"], strict=True) if revoked]
+        revoked: Sequence[bool] = [False] * len(tasks)
+        with self._queue.tolerated():
+            revoked = self._site.call({"shared": self._briefing.shared, "revoke": asked})["revoked"]
+        return [task for task, gone in zip(tasks, revoked, strict=True) if gone]
 
     def _end_hopeless(self) -> None:
         """Cancel the tasks that Slurm would let wait for ever."""
@@ -247,8 +258,7 @@ class SlurmLauncher(PollingLauncher):
 
     def _lose(self, task: Task, why: str) -> None:
         """End a trial as lost, and as failed once that has happened too often; what may still run of it ends itself."""
-        with self._queue.tolerated():
-            self._site.call({"shared": self._briefing.shared, "fence": [(task.number, task.attempt)]})
+        self._fence([task])
         self._losses[task.number] += 1
         losses = self._losses[task.number]
         if losses > MOST_LOSSES:

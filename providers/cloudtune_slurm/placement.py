@@ -82,6 +82,8 @@ class SlurmJob(Placement):
 
     Null: shipped where the cluster is reached by ssh, else shared.
     """
+    trials_per_task: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Trials that one task runs, one after the other: more where they are short beside their start by Slurm (half a second)."""
     grace: Annotated[float, Field(ge=0, le=3600)] = 10.0
     """Seconds between the request to end (SIGTERM) and the end (SIGKILL), at most Slurm's own KillWait."""
     log_size: Annotated[Size, Field(ge=4096)] = LOG_SIZE

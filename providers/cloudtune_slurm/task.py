@@ -25,10 +25,13 @@ from cloudtune.process.keeper_client import trial_environment
 from cloudtune.process.needs import Needs, thread_limits
 from cloudtune.process.setting import TrialFiles
 from cloudtune.trial.hearing import hearing
-from cloudtune_slurm.claims import claim, has_ended, note_end, of_start, starts_of
+from cloudtune_slurm.claims import claim, has_ended, note_end, of_start, starts_of, still_runs
 
-LOOK_INTERVAL = 5.0
-"""Seconds between two looks whether the attempt was started elsewhere, because Slurm took this node for dead."""
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks whether the attempt is to end: its driver has stopped it, or Slurm took this node for dead."""
+
+_ended_by_slurm: list[bool] = []
+"""Whether Slurm has asked this task to end, so that it runs no more trials."""
 
 
 def files_of(root: Path, shared: Mapping[str, Any], number: int, attempt: int) -> TrialFiles:
@@ -76,10 +79,11 @@ def _kept(claimed: TrialFiles, count: int, shared: Mapping[str, Any], order: Map
     keeper = Keeper(theirs)
     stop = {"do": "stop", "key": files.record, "grace": shared["grace"]}
     beside = threading.Thread(
-        target=_until_answered, args=(ours, lambda: len(starts_of(claimed)) == count, stop), daemon=True
+        target=_until_answered, args=(ours, lambda: still_runs(claimed, count), stop), daemon=True
     )
 
     def pass_on(_number: int, _frame: object) -> None:
+        _ended_by_slurm.append(True)
         append(files.record, json.dumps({"stopping": True}) + "\n")  # before the end that it causes
         with contextlib.suppress(OSError):  # it has ended just now
             ours.sendall(json.dumps(stop).encode() + b"\n")
@@ -104,11 +108,13 @@ def _kept(claimed: TrialFiles, count: int, shared: Mapping[str, Any], order: Map
 
 
 def _until_answered(connection: socket.socket, still_ours: Callable[[], bool], stop: Mapping[str, Any]) -> None:
-    """Close the connection once the trial has ended, upon which the keeper returns; kill it once it runs elsewhere."""
+    """Close the connection once the trial has ended, upon which the keeper returns; end it when it is not ours any longer."""
+    asked = False
     while not select.select([connection], [], [], LOOK_INTERVAL)[0]:
         with contextlib.suppress(OSError):  # the shared folder does not answer now
-            if not still_ours():
-                connection.sendall(json.dumps({**stop, "grace": 0}).encode() + b"\n")
+            if not asked and not still_ours():
+                connection.sendall(json.dumps(stop).encode() + b"\n")
+                asked = True
     connection.close()
 
 
@@ -121,9 +127,15 @@ def _code(ending: Mapping[str, Any] | None) -> int:
 
 
 def main(path: Path, index: int) -> int:
-    """Run the task of an index of a batch; see `run`."""
+    """Run the trials of a task of a batch, by its index, one after the other; return the last exit code that is not 0."""
     batch = json.loads(path.read_text("utf-8"))
-    return run(path.parent.parent, batch["shared"], batch["orders"][index], dict(os.environ))
+    shared, orders, environ = batch["shared"], batch["orders"], dict(os.environ)
+    code, many = 0, shared["per_task"]
+    for order in orders[index * many : (index + 1) * many]:
+        code = run(path.parent.parent, shared, order, environ) or code
+        if _ended_by_slurm:
+            break
+    return code
 
 
 if __name__ == "__main__":

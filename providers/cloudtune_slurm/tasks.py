@@ -35,7 +35,7 @@ class Task:
     Attributes:
         mirror: its files on this machine.
         batch: the array.
-        index: of its task in it.
+        index: of its task in it, which may run further attempts before and after it.
         row: what Slurm said of it last; None before.
         seen: how often it had begun when Slurm said that.
         told: what it waits for, as its driver was told; "" for nothing.

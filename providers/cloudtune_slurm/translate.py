@@ -75,7 +75,7 @@ def _account_for_compute(ledger: Ledger, job: TuningJob) -> None:
         ledger.note("compute.accelerators.count", *SUPPORT["compute.accelerators.part"])
 
 
-def options(job: TuningJob, placement: Placement) -> list[str]:
+def options(job: TuningJob, placement: SlurmJob) -> list[str]:
     """Return the options of sbatch for the trials of a job, but for those of a single batch."""
     said = {name: getattr(placement, name) for name in _PLAIN}
     found = [f"--{name}={value}" for name, value in said.items() if value is not None]
@@ -97,9 +97,9 @@ def _resources(job: TuningJob, placement: Placement) -> list[str]:
     return found + ([f"--gres={','.join(gres)}"] if gres else [])
 
 
-def _limit(job: TuningJob, placement: Placement) -> int | None:
+def _limit(job: TuningJob, placement: SlurmJob) -> int | None:
     """Return Slurm's limit of time in minutes; None for the partition's."""
     if placement.time is not None:
         return max(1, math.ceil(placement.time.total_seconds() / 60))
     limit = job.limits.trial_time
-    return None if limit is None else math.ceil((limit.total_seconds() + _MARGIN) / 60)
+    return None if limit is None else math.ceil((limit.total_seconds() * placement.trials_per_task + _MARGIN) / 60)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import messages, write_profile
+from slurm_runs import WAITS, messages, write_profile
 
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -86,3 +86,25 @@ def test_the_folder_may_be_another_than_the_project(job: Job, finish: Finish, pr
     assert [path.read_text() for path in run.fetch(0, project / "got")] == ["m"]
     assert list(run.logs(0)) == ["said"]
     assert not list((project / "scratch").iterdir())
+
+
+def test_short_trials_share_a_task_and_one_of_them_can_be_stopped(
+    cluster: SlurmCluster, job: Job, submit: Finish, project: Path
+) -> None:
+    run = submit(job(WAITS, limits={"trials": 12, "parallel": 12}, slurm={"trials_per_task": 3}))
+    wait_until(lambda: len(list(project.glob("begun-*"))) == 4)
+    (begun,) = project.glob("begun-0.*")
+    run.stop_trial(0)
+    run.stop_trial(11)
+    wait_until(lambda: {run.trials()[number].state for number in (0, 11)} == {TrialState.CANCELLED})
+    (project / "go").touch()
+    assert run.wait() is RunState.COMPLETED, messages(run)
+    assert [trial.state for trial in run.trials()[1:11]] == [TrialState.COMPLETED] * 10
+    assert {trial.attempt for trial in run.trials()} == {1}
+    own = [
+        line
+        for line in (cluster.folder / "log" / "completed").read_text().splitlines()
+        if f"cloudtune-{run.id}-" in line
+    ]
+    assert len(own) == 4
+    assert begun.exists()

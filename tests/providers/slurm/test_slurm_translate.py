@@ -13,7 +13,7 @@ from cloudtune.process.setting import Setting, TrialFiles
 from cloudtune.provider.interface import load_provider
 from cloudtune.spec.job import TuningJob
 from cloudtune_slurm import states
-from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, has_ended, note_end, of_start, starts_of
+from cloudtune_slurm.claims import NOBODY, by_itself, claim, fence, has_ended, note_end, of_start, starts_of, still_runs
 from cloudtune_slurm.placement import Placement
 from cloudtune_slurm.settings import SlurmSettings
 from cloudtune_slurm.task import run
@@ -74,6 +74,7 @@ def test_what_the_job_says_counts_before_the_profile() -> None:
         ({"slurm": {"time": "90s"}}, "--time=2"),
         ({"limits": {"trial_time": "1h"}}, "--time=63"),
         ({"limits": {"trial_time": "1h"}, "slurm": {"time": "2h"}}, "--time=120"),
+        ({"limits": {"trial_time": "1m"}, "slurm": {"trials_per_task": 10}}, "--time=13"),
     ],
 )
 def test_slurms_limit_is_later_than_that_of_the_trial_unless_it_is_said(fields: dict[str, Any], minutes: str) -> None:
@@ -208,8 +209,11 @@ def test_one_task_alone_has_an_attempt(tmp_path: Path) -> None:
     assert claim(files, "12_0", "n3")  # requeued
     assert [(start["node"], "ended" in start) for start in starts_of(files)] == [("n1", True), ("n3", False)]
     assert of_start(files, 2).record != of_start(files, 1).record == files.record
+    assert still_runs(files, 2)
     fence(files)
-    assert len(starts_of(files)) == 3
+    assert not still_runs(files, 2)
+    assert not claim(files, "12_0", "n1")  # requeued, after its driver has given it up
+    assert len(starts_of(files)) == 2
     other = TrialFiles(str(tmp_path), 2)
     fence(other)
     assert not claim(other, "12_1")
