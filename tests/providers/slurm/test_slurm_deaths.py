@@ -105,14 +105,27 @@ def test_cancel_without_a_driver_leaves_nothing(cluster: SlurmCluster, job: Job,
 def test_a_controller_that_restarts_is_waited_for(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
-    run = submit(job(WAITS, limits={"trials": 12, "parallel": 6}))
+    run = restarted(cluster, submit(job(WAITS, limits={"trials": 12, "parallel": 6})), project, signal.SIGTERM)
+    assert ended_well(run) == [(TrialState.COMPLETED, 1)] * 12, messages(run)
+    assert "Slurm answers again" in messages(run)
+
+
+@pytest.mark.complete
+def test_a_controller_that_is_killed_before_it_saved_its_state_loses_no_trial(
+    cluster: SlurmCluster, job: Job, submit: Submit, project: Path
+) -> None:
+    run = restarted(cluster, submit(job(WAITS, limits={"trials": 12, "parallel": 6})), project, signal.SIGKILL)
+    assert [state for state, _ in ended_well(run)] == [TrialState.COMPLETED] * 12, messages(run)
+
+
+def restarted(cluster: SlurmCluster, run: Run, project: Path, number: int) -> Run:
+    """The run, after the controller was ended while six of its trials ran, and started again."""
     wait_until(lambda: len(begun(project)) == 6)
-    cluster.stop("slurmctld", signal.SIGKILL)
+    cluster.stop("slurmctld", number)
     (project / "go").touch()
     wait_until(lambda: "Slurm does not answer" in messages(run))
     cluster.start("slurmctld")
-    assert ended_well(run) == [(TrialState.COMPLETED, 1)] * 12, messages(run)
-    assert "Slurm answers again" in messages(run)
+    return run
 
 
 def test_what_somebody_cancels_in_slurm_has_failed_and_says_so(
