@@ -34,7 +34,7 @@ def run_example(tmp_path: Path, name: str, **limits: Any) -> Any:
     return run
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.complete
 def test_the_forest_grid_finds_what_grid_search_cv_finds(tmp_path: Path) -> None:
     from sklearn.datasets import load_breast_cancer
@@ -59,7 +59,7 @@ def test_the_forest_grid_finds_what_grid_search_cv_finds(tmp_path: Path) -> None
     assert theirs[json.dumps(run.best.parameters, sort_keys=True)] == pytest.approx(peer.best_score_, abs=1e-12)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("trials", "accuracy"), [(2, 0.95), pytest.param(24, 0.98, marks=pytest.mark.complete)])
 def test_the_digits_search_finds_a_good_machine(trials: int, accuracy: float, tmp_path: Path) -> None:
     run = run_example(tmp_path, "digits/job.yaml", trials=trials)
