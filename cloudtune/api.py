@@ -77,6 +77,8 @@ def prepare(
     notes = {CONFIG: str(near)} if near is not None else {}
     if (region := provider.region_of(job)) is not None:
         provider, notes[REGION] = provider.in_region(region), region
+    if driver is None and provider.drives_there:
+        driver = profile
     if driver is not None:
         provider = driven_elsewhere(provider, profile, driver, folder, near)
         notes[ELSEWHERE] = driver

@@ -108,6 +108,18 @@ class Provider(ABC):
         """Whether trials run elsewhere than their driver, so that the driver may run anywhere."""
         return False
 
+    @property
+    def drives_there(self) -> bool:
+        """Whether nothing but a driver there can launch trials, so that each run has one without being asked."""
+        return False
+
+    def driver_host(self) -> "Provider":
+        """Return the provider that runs drivers by this profile, as tuning jobs of one trial; see `cloudtune.remote`.
+
+        The plan of such a job has to be managed.
+        """
+        return self
+
     def emulators(self) -> "Mapping[str, str]":
         """Return the addresses of emulators that replace services for new runs, by the provider's or profile's name."""
         return {}

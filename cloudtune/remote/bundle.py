@@ -152,7 +152,7 @@ def _write_project(run: RunStore, target: Target, project: Path) -> None:
     """Create a project with this run alone: its store, and the files of its folder that are bundled."""
     record = run.record()
     job, _ = moved(TuningJob.from_data(json.loads(record.job)), Path(record.native["base"]))
-    native = {name: value for name, value in record.native.items() if name in ("code", "seed") or ":" in name}
+    native = {name: value for name, value in record.native.items() if name in ("code", "mark", "seed") or ":" in name}
     made = Store(project).create(
         replace(
             record,

@@ -4,12 +4,16 @@ A log is the one channel that every service has: it is live, ordered, and kept. 
 of the driver job, whose start (nanoseconds since 1970) orders the lives.
 """
 
+import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, TypeVar
 
+from cloudtune.driver.outputs import place_below
 from cloudtune.store.enqueued import enqueue, enqueued
 from cloudtune.store.records import Report, Trial, TrialState
 from cloudtune.store.rows import charges_of, charges_text
@@ -66,6 +70,10 @@ class Journal(RunStore):
         super().forget_reports(number, attempt)
         self._enter(forget=[number, attempt])
 
+    def send_file(self, name: str, start: int, data: bytes, mode: int) -> None:
+        """Enter a part of a file of the run's folder; see `cloudtune.remote.files`."""
+        self._enter(file={"name": name, "start": start, "data": base64.b64encode(data).decode(), "mode": mode})
+
     def _enter(self, **entry: Any) -> None:  # JSON data
         self._number += 1
         text = json.dumps({"life": self._life, "number": self._number, **entry}, separators=(",", ":"))
@@ -113,6 +121,8 @@ class Reader:
     def _take(self, entry: Mapping[str, Any], position: tuple[int, int]) -> None:
         if "forget" in entry:
             self._run.forget_reports(*entry["forget"])
+        if "file" in entry:
+            _receive(self._run.folder, entry["file"])
         native = {**self._run.record().native, _POSITION: "/".join(map(str, position))}
         self._run.write(
             trials=[_trial(data) for data in entry.get("trials", [])],
@@ -121,6 +131,26 @@ class Reader:
             columns={**entry.get("columns", {}), "native": native},
             taken=[each.id for each in enqueued(self._run)[: entry.get("taken", 0)]],
         )
+
+
+def _receive(folder: Path, entry: dict[str, Any]) -> None:
+    """Write a part of a file into a run's folder; it ends there so far.
+
+    Args:
+        folder: of the run.
+        entry: as `Journal.send_file` made it.
+
+    Raises:
+        TrialError: its name leads out of the folder.
+    """
+    path = place_below(folder, entry["name"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(entry["start"])
+        file.seek(entry["start"])
+        file.write(base64.b64decode(entry["data"]))
+    with contextlib.suppress(PermissionError):
+        path.chmod(entry["mode"] | 0o600)
 
 
 def _trial(data: Mapping[str, Any]) -> Trial:

@@ -30,6 +30,9 @@ STORE = "store.db"
 _HERE = Path(__file__).parent
 _STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store.store` has it
 
+_SENT_EVERY = 1.0
+"""Seconds between two looks for what trials have printed, where it lies with the driver."""
+
 _KEPT_EVERY = 10.0
 """Seconds between two copies of the store into the checkpoint, from which another start of this job resumes."""
 
@@ -74,6 +77,7 @@ def _is_there(requirement: str) -> bool:
 def _drive(manifest: dict[str, Any], project: Path) -> bool:
     from cloudtune import trial  # noqa: PLC0415
     from cloudtune.provider.interface import load_provider  # noqa: PLC0415
+    from cloudtune.remote.files import Sender  # noqa: PLC0415
     from cloudtune.remote.journal import Journal  # noqa: PLC0415
     from cloudtune.results.progress import Progress  # noqa: PLC0415
     from cloudtune.store.secrets import keep_environment  # noqa: PLC0415
@@ -84,15 +88,20 @@ def _drive(manifest: dict[str, Any], project: Path) -> bool:
     base = _base_with(manifest["inputs"], project)
     run.write(columns={"native": {**run.record().native, "base": str(base)}})
     provider = load_provider(manifest["provider"])(manifest["settings"])
-    kept = time.monotonic()
+    kept = sent = time.monotonic()
+    files = Sender(run)
 
     def keep(_: Progress) -> None:
-        nonlocal kept
+        nonlocal kept, sent
+        if time.monotonic() - sent > _SENT_EVERY:
+            sent = time.monotonic()
+            files.look()
         if time.monotonic() - kept > _KEPT_EVERY:
             kept = time.monotonic()
             _copy(project / _STORE, Path(trial.checkpoint_dir()) / STORE)
 
     state = provider.follow(run, keep)
+    files.look()
     trial.report(finished=len([each for each in run.trials() if each.state.ended]))
     return state.ended
 

@@ -73,7 +73,7 @@ class RemoteDriver(Provider):
         self.name = target.name  # type: ignore[misc]  # as which jobs name it
         self._target = target
         self._needed = tuple(dict.fromkeys(needed))
-        self._driver_provider = driver_provider
+        self._driver_provider = driver_provider.driver_host()
         self._profile = profile
         self._refreshed: dict[str, float] = {}
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import signal
 import socket
 import threading
@@ -15,6 +14,8 @@ from cloudtune_ray.settings import RaySettings
 
 AUTO = "auto"
 """The address of a cluster that was started on this machine."""
+
+CLIENT_HINT = "ray://HOST:10001 as the address"
 
 _LOOPBACK = {"127.0.0.1", "localhost", "::1", "[::1]"}
 _LONGEST = 300
@@ -58,7 +59,11 @@ class Cluster:
         self.ray = load_ray()
         self.namespace = settings.namespace
         self._open = True
-        wanted = settings.address or os.environ.get("RAY_ADDRESS") or AUTO
+        wanted = settings.wanted or AUTO
+        if settings.job_server and wanted == AUTO:
+            raise ConfigError(
+                f"{settings.job_server} is a dashboard, where drivers run as jobs; to drive from here give {CLIENT_HINT}"
+            )
         with Cluster._lock:
             if not self.ray.is_initialized():
                 _connect(self.ray, wanted, settings.namespace)

@@ -34,8 +34,8 @@ MOST_LOSSES = 5
 _MOST_FAILED_STARTS = 5
 _CHECK_INTERVAL = 2.0
 _STATUS_TIMEOUT = 10.0
-_QUEUE_GRACE = 4.0
-"""Seconds after which a trial without a slot is told to wait: a slot starts in about two."""
+_QUEUE_GRACE = 8.0
+"""Seconds after which a trial without a slot is told to wait: a slot starts in about two, on a busy machine later."""
 
 
 @dataclass(eq=False)

@@ -1,6 +1,7 @@
 """The Ray provider: plan, drive and end runs whose trials run on a Ray cluster."""
 
 import json
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -22,8 +23,10 @@ from cloudtune_ray.translate import PROVIDER, ActorOptions, translate
 if TYPE_CHECKING:
     from cloudtune.bundle.survey import Where
     from cloudtune.driver.launcher import Launcher
+    from cloudtune.provider.interface import Provider
     from cloudtune.store.store import RunStore
     from cloudtune_ray.cluster import Cluster
+    from cloudtune_ray.job_server import JobServer
 
 
 class RayProvider(DrivenProvider):
@@ -36,7 +39,30 @@ class RayProvider(DrivenProvider):
     def _cluster(self) -> "Cluster":
         from cloudtune_ray.cluster import Cluster  # noqa: PLC0415  # a plan needs no cluster
 
-        return Cluster(RaySettings.of(self.settings, PROVIDER))
+        return Cluster(self._settings)
+
+    @property
+    def _settings(self) -> RaySettings:
+        return RaySettings.of(self.settings, PROVIDER)
+
+    @property
+    def away(self) -> bool:
+        return self._settings.job_server is not None
+
+    @property
+    def drives_there(self) -> bool:
+        return self._settings.job_server is not None
+
+    def driver_host(self) -> "Provider":
+        return self if self._settings.job_server is None else self._job_server()
+
+    def _job_server(self) -> "JobServer":
+        from cloudtune_ray.job_server import JobServer  # noqa: PLC0415  # few clusters are reached so
+
+        token = self._settings.token
+        return JobServer(
+            {"endpoint": self._settings.job_server, "poll": 2.0, **({} if token is None else {"token": token})}
+        )
 
     def plan(self, job: TuningJob) -> Plan:
         return translate(job, self.mounts)
@@ -46,7 +72,7 @@ class RayProvider(DrivenProvider):
 
         request: Any = self.plan(job).request
         shipped = request["settings"]["data"] == "shipped"
-        remote = RaySettings.of(self.settings, PROVIDER).remote
+        remote = self._settings.remote
         return Where(
             remote=remote, inputs=request["data"] if shipped else {}, python=None if remote else sys.executable
         )
@@ -59,7 +85,7 @@ class RayProvider(DrivenProvider):
     def check(self) -> list[Finding]:
         from cloudtune_ray.checking import findings  # noqa: PLC0415  # loads Ray
 
-        return findings(RaySettings.of(self.settings, PROVIDER))
+        return self._job_server().check() if self.drives_there else findings(self._settings)
 
     def prepare(self, run: "RunStore", job: TuningJob) -> None:
         super().prepare(run, job)
@@ -116,9 +142,13 @@ class RayProvider(DrivenProvider):
         record = run.record()
         if record.started is None:
             return
+        prefix = prefix_of(run.id, record.native["mark"])
         try:
+            if self.drives_there and "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+                self._job_server().dismiss(self._settings.namespace, prefix)
+                return
             with self._cluster() as cluster:
-                cluster.dismiss(list(cluster.actors(prefix_of(run.id, record.native["mark"])).values()))
+                cluster.dismiss(list(cluster.actors(prefix).values()))
         except ProviderError as error:
             left = "what may run there ends by itself when nobody asks for it any more"
             run.write(events=[(None, f"{error}; {left}")])

@@ -16,10 +16,27 @@ class RaySettings(Settings):
     address: Text = None
     """``HOST:PORT`` of the cluster's head, from a machine of the cluster, or ``ray://HOST:10001`` from elsewhere.
 
-    Null: what RAY_ADDRESS says, else the cluster that was started on this machine.
+    Null: what RAY_ADDRESS says, else the cluster that was started on this machine. ``http://HOST:8265``, a dashboard: the
+    driver runs in the cluster, as a job.
     """
+    token: Text = None
+    """Lets its bearer in at the dashboard; null for one that asks for none."""
     namespace: Annotated[str, Field(min_length=1)] = "cloudtune"
     """The namespace of the actors; users who share a cluster and resume runs need the same."""
+
+    @property
+    def job_server(self) -> str | None:
+        """The address of a dashboard that takes jobs; None for a cluster that is reached directly."""
+        return self.address if (self.address or "").startswith(("http://", "https://")) else None
+
+    @property
+    def wanted(self) -> str:
+        """The address that a process connects to; "" for none that is said.
+
+        Within a job of Ray's that is the cluster of the job.
+        """
+        own = None if self.job_server else self.address
+        return own or os.environ.get("RAY_ADDRESS", "")
 
     @property
     def remote(self) -> bool:

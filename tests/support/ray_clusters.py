@@ -136,7 +136,10 @@ def head(folder: Path, *, dashboard: bool = False) -> Iterator[Head]:
         "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
     with (folder / "head.log").open("wb") as log:
-        process = psutil.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # a job's python is that of Ray
+        process = psutil.Popen(
+            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": path}
+        )
     try:
         made = Head(f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}")
         for port in [*ports[:2], *([ports[2]] if dashboard else [])]:

@@ -1,0 +1,71 @@
+"""Bring what trials left in the folder of a driver's run, which goes with the driver: their logs and outputs.
+
+Launchers of providers that keep them there, such as Ray's, need no other place for them. They travel as the journal does.
+"""
+
+from pathlib import Path
+
+from cloudtune.remote.journal import Journal
+from cloudtune.spec.units import format_size
+from cloudtune.store.records import Trial
+
+MOST = 100 << 20
+"""Bytes of one trial's outputs that travel."""
+
+_PIECE = 120_000
+"""Bytes of one entry: see `cloudtune.remote.journal`."""
+
+
+class Sender:
+    """Prints new parts of the logs of a run's trials, and the outputs of those that have ended.
+
+    Args:
+        run: whose driver this process is.
+    """
+
+    def __init__(self, run: Journal) -> None:
+        self._run = run
+        self._sent: dict[Path, int] = {}
+        self._done: set[int] = set()
+
+    def look(self) -> None:
+        """Send what is new."""
+        for trial in self._run.trials():
+            if trial.number not in self._done and trial.place and ":" not in trial.place:
+                self._look_at(trial)
+
+    def _look_at(self, trial: Trial) -> None:
+        folder = self._run.folder / trial.place
+        for log in sorted(folder.glob("log*.txt")):
+            self._send(log)
+        if trial.state.ended:
+            self._done.add(trial.number)
+            self._send_outputs(trial, folder / "output")
+
+    def _send_outputs(self, trial: Trial, folder: Path) -> None:
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+        size = sum(path.stat().st_size for path in files)
+        if size > MOST:
+            said = f"its outputs are {format_size(size)}, and no more than {format_size(MOST)} travel; say where they go: output"
+            self._run.write(events=[(trial.number, said)])
+            return
+        for path in files:
+            self._send(path)
+
+    def _send(self, path: Path) -> None:
+        """Send a file from where it was sent to; all of it where it has shrunk, as a log does whose middle is taken out."""
+        with path.open("rb") as file:
+            size, start = file.seek(0, 2), self._sent.get(path, 0)
+            start = 0 if size < start else start
+            if size == start and path in self._sent:
+                return
+            file.seek(start)
+            while True:
+                piece = file.read(_PIECE)
+                self._run.send_file(
+                    path.relative_to(self._run.folder).as_posix(), start, piece, path.stat().st_mode & 0o777
+                )
+                start += len(piece)
+                if len(piece) < _PIECE:
+                    break
+        self._sent[path] = start
