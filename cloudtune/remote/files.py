@@ -12,6 +12,9 @@ from cloudtune.store.records import Trial
 MOST = 100 << 20
 """Bytes of one trial's outputs that travel."""
 
+_COMPARED = 4096
+"""Bytes before the end of what was sent by which a file is known to have only grown."""
+
 _PIECE = 120_000
 """Bytes of one entry: see `cloudtune.remote.journal`."""
 
@@ -25,7 +28,7 @@ class Sender:
 
     def __init__(self, run: Journal) -> None:
         self._run = run
-        self._sent: dict[Path, int] = {}
+        self._sent: dict[Path, tuple[int, bytes]] = {}  # how much, and the end of it
         self._done: set[int] = set()
 
     def look(self) -> None:
@@ -53,19 +56,20 @@ class Sender:
             self._send(path)
 
     def _send(self, path: Path) -> None:
-        """Send a file from where it was sent to; all of it where it has shrunk, as a log does whose middle is taken out."""
+        """Send a file from where it was sent to; all of it where it is another one there, as a log whose middle is taken out."""
         with path.open("rb") as file:
-            size, start = file.seek(0, 2), self._sent.get(path, 0)
-            start = 0 if size < start else start
-            if size == start and path in self._sent:
+            size, known, end = file.seek(0, 2), *self._sent.get(path, (-1, b""))
+            file.seek(max(known - len(end), 0))
+            if known < 0 or size < known or file.read(len(end)) != end:
+                known, end = 0, b""
+            elif size == known:
                 return
-            file.seek(start)
+            file.seek(known)
             while True:
                 piece = file.read(_PIECE)
-                self._run.send_file(
-                    path.relative_to(self._run.folder).as_posix(), start, piece, path.stat().st_mode & 0o777
-                )
-                start += len(piece)
+                name = path.relative_to(self._run.folder).as_posix()
+                self._run.send_file(name, known, piece, path.stat().st_mode & 0o777)
+                known, end = known + len(piece), (end + piece)[-_COMPARED:]
                 if len(piece) < _PIECE:
                     break
-        self._sent[path] = start
+        self._sent[path] = known, end
