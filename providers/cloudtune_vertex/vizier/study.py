@@ -281,4 +281,7 @@ def _difference(asked: Mapping[str, Any], found: Any) -> str | None:
 
 def _essence(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return what of a parameter or metric must be the same; scales may be the service's defaults."""
-    return {name: value for name, value in spec.items() if name.endswith("ValueSpec") or name == "goal"}
+    essence = {name: value for name, value in spec.items() if name.endswith("ValueSpec")}
+    return (
+        {**essence, "goal": spec.get("goal", "MAXIMIZE")} if "metricId" in spec else essence
+    )  # unspecified is maximize
