@@ -122,6 +122,7 @@ def look(name: str, noise: float, trials: int, seed: int, strategy: str) -> dict
     seen = []
     for _ in range(trials):
         trial = search.ask()
+        assert trial is not None
         truth = function(np.array([trial.parameters[each] for each in names]))
         seen.append((dict(trial.parameters), float(truth + noise * spread * source.standard_normal())))
         search.tell(trial, seen[-1][1])

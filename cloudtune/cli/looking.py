@@ -21,6 +21,7 @@ from cloudtune.cli.output import (
 from cloudtune.costs.views import currency_of, trial_cost
 from cloudtune.errors import CloudtuneError, DamagedRun, StoreError, suggest
 from cloudtune.looking.data import best_text, nearest_data, run_data, seen_text, trial_data
+from cloudtune.looking.once import ReadOnce
 from cloudtune.looking.words import counts_text, scalar
 from cloudtune.plugins.entry_points import pools
 from cloudtune.results.constraints import feasible_text, nothing_feasible, reason_of
@@ -31,6 +32,7 @@ from cloudtune.store.projects import known_projects, project_folder, remember
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cloudtune.results.confirmation import Confirmed
     from cloudtune.run import Run
     from cloudtune.store.records import Trial
 
@@ -148,7 +150,8 @@ def _print_runs(
 ) -> None:
     rows: list[tuple[object, ...]] = []
     for run in runs:
-        record, cost = run.record, run.cost
+        read = ReadOnce(run)
+        record, cost = read.record, read.cost
         notes = [seen_text(record, troubles[record.id])] if record.id in troubles else []
         notes += [str(run.project)] if all_projects else []
         when, took = moment(record.created), brief_duration(record.elapsed)
@@ -163,7 +166,7 @@ def _print_runs(
                 took,
                 count,
                 spent,
-                best_text(run, run.trials(), cell),
+                best_text(read, read.trials, cell),
                 "; ".join(notes),
             )
         )
@@ -176,8 +179,8 @@ def _print_runs(
     print_table([columns[at] for at in kept], shown, right=("took", "trials", "cost"))
 
 
-def _confirmed(run: "Run") -> "list[dict[str, object]]":
-    return [each.to_data() for each in run.confirmed.values()]
+def _confirmed(known: "Mapping[int, Confirmed]") -> "list[dict[str, object]]":
+    return [each.to_data() for each in known.values()]
 
 
 @click.command()
@@ -194,8 +197,8 @@ def show(run_id: str, *, as_json: bool) -> None:
     from cloudtune.store.enqueued import shown  # noqa: PLC0415
 
     made, trouble = _attach_and_refresh(run_id)
-    record, counts, best = made.record, made.counts(), made.best
-    cost = made.cost
+    read, counts = ReadOnce(made), made.counts()
+    record, best, cost = read.record, read.best, read.cost
     if as_json:
         events = [{"time": when, "trial": trial, "message": message} for when, trial, message in made.events()]
         data = {
@@ -207,7 +210,9 @@ def show(run_id: str, *, as_json: bool) -> None:
             "enqueued": made.enqueued,
         }
         best_data = best and trial_data(best, record, made.job)
-        print_json({**data, "best": best_data, **nearest_data(made), "confirmed": _confirmed(made), "events": events})
+        print_json(
+            {**data, "best": best_data, **nearest_data(made), "confirmed": _confirmed(read.confirmed), "events": events}
+        )
         return
     reason = as_read_here(record.reason, record.id, made.project)
     why = f" ({reason})" if reason else ""
@@ -227,8 +232,8 @@ def show(run_id: str, *, as_json: bool) -> None:
     for name, value in lines:
         click.echo(f"{name:<9}{value}")
     if best is not None:
-        click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective, made.confirmed)))
-    if nothing := nothing_feasible(made.job.objective, made.job.constraints, made.trials()):
+        click.echo("best     " + "\n         ".join(best_lines(best, made.job.objective, read.confirmed)))
+    if nothing := nothing_feasible(made.job.objective, made.job.constraints, read.trials):
         click.echo(f"best     {nothing}")
     for when, trial, message in made.events()[-10:]:
         text = as_read_here(message, record.id, made.project)

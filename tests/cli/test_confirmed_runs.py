@@ -11,7 +11,8 @@ from cloudtune.report.study import study_of
 from cloudtune.report.tables import outcome
 from cloudtune.results.tables import trial_rows
 from cloudtune.run import Run
-from cloudtune.store.records import Trial
+from cloudtune.store.records import Trial, TrialState
+from cloudtune.store.store import RunStore
 
 SCRIPT = """
 import os
@@ -71,6 +72,21 @@ def test_the_best_and_its_mean_are_said_everywhere(
     assert [row["repeat_of"] for row in trial_rows(run.trials())].count(None) == 4
     assert f"Best: mean score = {mean:.6g} ± 0.0071 (2 repetitions)" in outcome(study_of(run))
     assert "confirmed: the best is trial" in said(run, capsys, monkeypatch, "show")
+
+
+@pytest.mark.parametrize(("look", "most"), [("show", 1), ("ls", 2)])  # ls first looks whether each run is damaged
+def test_a_look_reads_the_trials_of_a_run_once(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, look: str, most: int
+) -> None:
+    reads, read = [], RunStore.trials
+
+    def counted(self: RunStore, *states: TrialState) -> list[Trial]:
+        reads.append(self.id)
+        return read(self, *states)
+
+    monkeypatch.setattr(RunStore, "trials", counted)
+    assert "mean score" in said(run, capsys, monkeypatch, look)
+    assert 1 <= len(reads) <= most, "of 100,000 trials each reading takes a second"
 
 
 def test_its_suggestions_are_derived_anew(
