@@ -42,7 +42,7 @@ space:
 strategy: {type: random, seed: 11}
 limits: {trials: 5, parallel: 2}
 """
-PLACES = ("local", "aws", "gcp", "azure")
+PLACES = ("local", "aws", "gcp", "azure", "k8s")
 
 
 @pytest.fixture

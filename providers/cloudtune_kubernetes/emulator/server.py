@@ -42,6 +42,9 @@ _NONE: Mapping[str, Any] = MappingProxyType({})
 IMAGE = "emulated:python"
 """The image of cloudtune's jobs that name none: the Python that runs the emulator takes the place of every image."""
 
+CLAIM = "cloudtune"
+"""The claim for outputs and checkpoints of cloudtune's jobs that name none."""
+
 _CLAIM = "pvc://"
 _PRIORITIES = (("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000))
 
@@ -174,6 +177,7 @@ class KubernetesEmulator(Emulator[Faults]):
         own = settings_of(
             "kubernetes", endpoint=self.url, kubeconfig=str(self.kubeconfig), namespace=self.namespace, image=IMAGE,
             poll="0.2",
+            output=f"{_CLAIM}{CLAIM}/outputs",
         )  # fmt: skip
         return {**own, "KUBECONFIG": str(self.kubeconfig)}
 
@@ -233,6 +237,7 @@ class KubernetesEmulator(Emulator[Faults]):
         )
         if self._katib is not None:
             self._katib.install()
+        self.cluster.add_claim(self.namespace, CLAIM)
         for uri, folder in self._mounted():
             self._mount(uri, folder)
 

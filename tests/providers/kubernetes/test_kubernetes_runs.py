@@ -61,16 +61,21 @@ def told(run: Run) -> str:
     return "\n".join(str(event) for event in run.events())
 
 
-def test_a_run_leaves_nothing_in_the_cluster_and_its_logs_here(
-    emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
+def test_a_run_leaves_nothing_in_the_cluster_and_its_logs_and_files_here(
+    emulator: KubernetesEmulator, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = submit(job_of(tmp_path, trial={"environment": {"SECRET": "hush"}}, data={"d": "src"}))
     assert run.wait() is RunState.COMPLETED, run.events()
     assert [trial.attempt for trial in run.trials()] == [1] * 4
     assert left(emulator) == {}
     assert [line for line in run.logs(2) if line.startswith("step 3: score=")]
+    files = run.fetch(2, tmp_path / "out")
+    assert [(file.name, float(file.read_text())) for file in files] == [("model.txt", run.trials()[2].parameters["x"])]
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_OUTPUT", "")
+    without = submit(job_of(tmp_path, limits={"trials": 1}))
+    without.wait()
     with pytest.raises(TrialError, match="left no files"):
-        run.fetch(0, tmp_path / "out")
+        without.fetch(0, tmp_path / "none")
 
 
 @pytest.mark.complete
