@@ -20,6 +20,9 @@ _WATCH = 290
 _TOLERATED = 300.0
 """Seconds for which a watch may be broken before that is an error: what is known is as it was meanwhile."""
 
+_PAUSE, _LASTS = 0.1, 1.0
+"""Seconds before a watch that has ended is resumed, doubled while it brings nothing and ends sooner than the second."""
+
 _PAGE = 500
 """Objects of one page of a list."""
 
@@ -74,17 +77,14 @@ class Feed:
         self._ended.set()
 
     def _run(self) -> None:
-        pause = 0.2
+        pause = _PAUSE
         while not self._ended.is_set():
+            before, began = self._version, time.monotonic()
             try:
                 if not self._version:
                     self._list()
-                began = time.monotonic()
                 self._watch()
                 self._fail(None)
-                pause = 0.2
-                if time.monotonic() - began < 1.0:  # cut at once: no tight loop
-                    self._ended.wait(pause)
             except ProviderError as error:
                 if error.code == EXPIRED:
                     self._version = ""
@@ -93,8 +93,9 @@ class Feed:
                     self._fail(EmulatorEnded(str(error), code="Emulator"))
                     return
                 self._fail(error)
-                self._ended.wait(pause)
-                pause = min(2 * pause, 10.0)
+            lasted = self._version != before or time.monotonic() - began > _LASTS
+            pause = _PAUSE if lasted else min(2 * pause, 10.0)
+            self._ended.wait(pause)
 
     def _fail(self, error: ProviderError | None) -> None:
         with self._lock:

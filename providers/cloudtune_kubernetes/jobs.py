@@ -36,8 +36,8 @@ _FOLLOWED = 128
 _READ = 32
 """Logs that are read to their ends in one poll."""
 
-_UNREAD = 3
-"""How often the log of a pod that has ended may be out of reach, before its trial ends without it."""
+_UNREAD = 60.0
+"""Seconds for which the log of a pod that has ended may be out of reach, as on a dead node, before its trial ends without it."""
 
 _WAITS = {"placing": "a node", "starting": "its container", "queued": "its queue", "podless": "its pod"}
 """What an attempt waits for, by `cloudtune_kubernetes.parse.Wait`."""
@@ -59,7 +59,9 @@ class _Known:
         why: what of the reason stays the same.
         told: what was said of it first: details that change are not told again.
         seen: whether the watch has told of it.
-        unread: how often its whole log could not be read.
+        unread: since when its whole log could not be read, in seconds of `time.monotonic`; None for not at all.
+        heard: whether lines of it were written down while it ran.
+        read: whether all that it printed has been read, as far as it can be.
         failed: why it is ended from here; "" for no reason.
         end: how it ended; None while it runs.
     """
@@ -72,7 +74,9 @@ class _Known:
     why: str = ""
     told: str = ""
     seen: bool = False
-    unread: int = 0
+    unread: float | None = None
+    heard: bool = False
+    read: bool = False
     failed: TrialSnapshot | None = None
     end: TrialSnapshot | None = None
     new: list[Report] = field(default_factory=list)
@@ -265,7 +269,7 @@ class KubernetesRunner(JobRunner):
 
     def _read_ends(self, stands: Mapping[str, Standing]) -> None:
         """Read the whole logs of pods that have ended; some the next time, if there are many."""
-        left = [place for place, known in self._known.items() if known.end is not None and known.unread < _UNREAD]
+        left = [place for place, known in self._known.items() if known.end is not None and not known.read]
         for place in left[:_READ]:
             self._read_end(self._known[place], stands.get(place))
         self._unread = len(left) > _READ
@@ -273,47 +277,58 @@ class KubernetesRunner(JobRunner):
     def _read_end(self, known: _Known, stands: Standing | None) -> None:
         """Read the log of an attempt that has ended, if its pod is still there."""
         if stands is None or not stands.pod:
-            known.unread = _UNREAD
+            known.read = True
             return
         known.log = known.log or PodLog(self._cluster, stands.pod)
         try:
             lines = known.log.read()
         except ProviderError as error:
+            known.unread = known.unread or time.monotonic()
             gone = error.code in UNREADABLE or stands.lost
-            known.unread = _UNREAD if gone else known.unread + 1
+            if not gone and (not error.retryable or error.code == "Connection"):
+                raise
+            known.read = gone or time.monotonic() - known.unread > _UNREAD
             return
-        known.unread = _UNREAD
+        known.read = True
         known.log.close()
-        file = self._file(known.trial)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("".join(f"{line}\n" for line in lines), "utf-8", errors="backslashreplace")
+        _write(self._file(known.trial), lines, "w")
+        self._part(known.trial).unlink(missing_ok=True)
 
     def _file(self, trial: Trial) -> Path:
+        """Return the file with all that an attempt printed."""
         return self._folder / "trials" / f"{trial.number:05d}" / f"printed-{trial.attempt}.txt"
+
+    def _part(self, trial: Trial) -> Path:
+        """Return the file with what was heard of an attempt: all there is of one whose pod was removed."""
+        return self._file(trial).with_suffix(".part")
 
     def _with_reports(self, place: str, seen: TrialSnapshot) -> TrialSnapshot:
         """Return a snapshot with the reports that no earlier one had; as ended only with all of them."""
         known = self._known[place]
         lines = [] if known.log is None else known.log.taken()
         trial = known.trial
+        if lines and not self._file(trial).is_file():
+            _write(self._part(trial), [line.text for line in lines], "a" if known.heard else "w")
+            known.heard = True
         found = known.metrics.read_many([line.text for line in lines])
         reports = [
             Report(trial.number, trial.attempt, step, lines[index].time, metrics) for index, step, metrics in found
         ]
-        if seen.state.ended and known.unread < _UNREAD:
+        if seen.state.ended and not known.read:
             return TrialSnapshot(trial.number, place, started=seen.started, reports=reports)
         return replace(seen, reports=reports)
 
     # What trials leave
 
     def lines(self, trial: Trial, over: Condition) -> Iterator[str]:
-        file = self._file(trial)
+        file, part = self._file(trial), self._part(trial)
 
         def read(count: int) -> Sequence[str]:
             if file.is_file():
-                return file.read_text("utf-8", errors="replace").splitlines()[count:]
+                return _lines_in(file)[count:]
             pod = self._pod(trial)
-            return log_of(self._cluster, pod)[count:] if pod else ()
+            lines = log_of(self._cluster, pod)[count:] if pod else ()
+            return lines if lines or not part.is_file() else _lines_in(part)[count:]
 
         yield from followed(read, over, self.brief.soon)
 
@@ -330,6 +345,16 @@ class KubernetesRunner(JobRunner):
         if not found:
             raise TrialError(f"trial {trial.number} left no files")
         return found
+
+
+def _write(file: Path, lines: Sequence[str], mode: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open(mode, encoding="utf-8", errors="backslashreplace") as opened:
+        opened.writelines(f"{line}\n" for line in lines)
+
+
+def _lines_in(file: Path) -> list[str]:
+    return file.read_text("utf-8", errors="replace").splitlines()
 
 
 def _end(number: int, place: str, stands: Standing) -> TrialSnapshot:

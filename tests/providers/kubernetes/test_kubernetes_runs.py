@@ -35,7 +35,8 @@ LONG = "import time, cloudtune.trial as t\nt.report(score=t.params()['x'])\nprin
 @pytest.fixture
 def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesEmulator]:
     with KubernetesEmulator(grace=0.2, backoff=0.02) as running:
-        for name, value in {**running.environment, "CLOUDTUNE_KUBERNETES_POLL": "0.1"}.items():
+        own = {"CLOUDTUNE_KUBERNETES_POLL": "0.1", "CLOUDTUNE_KUBERNETES_OUTPUT": ""}
+        for name, value in {**running.environment, **own}.items():
             monkeypatch.setenv(name, value)
         yield running
 
@@ -64,6 +65,7 @@ def told(run: Run) -> str:
 def test_a_run_leaves_nothing_in_the_cluster_and_its_logs_and_files_here(
     emulator: KubernetesEmulator, submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CLOUDTUNE_KUBERNETES_OUTPUT", emulator.environment["CLOUDTUNE_KUBERNETES_OUTPUT"])
     run = submit(job_of(tmp_path, trial={"environment": {"SECRET": "hush"}}, data={"d": "src"}))
     assert run.wait() is RunState.COMPLETED, run.events()
     assert [trial.attempt for trial in run.trials()] == [1] * 4
@@ -76,6 +78,17 @@ def test_a_run_leaves_nothing_in_the_cluster_and_its_logs_and_files_here(
     without.wait()
     with pytest.raises(TrialError, match="left no files"):
         without.fetch(0, tmp_path / "none")
+
+
+@pytest.mark.complete
+def test_what_a_pruned_trial_printed_is_kept_here(submit: Submit, tmp_path: Path) -> None:
+    script = "import time, cloudtune.trial as t\nbad = t.number() == 1\nt.report(score=0.1 if bad else 1.0, step=1)\n"
+    rule = {"type": "bandit", "slack_factor": 0.1}
+    script += "time.sleep(20 if bad else 0)\n"
+    run = submit(job_of(tmp_path, script, stopping=rule, limits={"trials": 2, "parallel": 1}))
+    assert run.wait() is RunState.COMPLETED, run.events()
+    assert run.trials()[1].state is TrialState.PRUNED
+    assert next(iter(run.logs(1))) == "step 1: score=0.1"
 
 
 @pytest.mark.complete
