@@ -11,7 +11,7 @@ from werkzeug.wrappers import Request, Response
 from cloudtune.emulation.access import Environ, Refusal
 from cloudtune.emulation.authority import Authority
 from cloudtune.emulation.serving import cut
-from cloudtune_kubernetes.emulator import discovery, errors, openapi, permissions, tables
+from cloudtune_kubernetes.emulator import discovery, errors, openapi, openapi_protobuf, permissions, tables
 from cloudtune_kubernetes.emulator.calls import (
     Call,
     body_of,
@@ -142,12 +142,11 @@ class Api:
                 json.dumps(made), content_type="application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
             )
         if path == "/openapi/v2":
+            document = openapi.v2(kinds, self._schemas())
             accepted = request.headers.get("Accept", "")
             if "protobuf" in accepted and "json" not in accepted and "*/*" not in accepted:
-                raise errors.Refused(
-                    406, "NotAcceptable", "only the following media types are accepted: application/json", {}
-                )
-            return _json(openapi.v2(kinds, self._schemas()))
+                return Response(openapi_protobuf.encoded(document), content_type=openapi_protobuf.FORM)
+            return _json(document)
         found = self._found(path)
         return Response("404 page not found\n", 404, mimetype="text/plain") if found is None else found
 

@@ -124,6 +124,18 @@ def _document(kinds: tuple[Kind, ...], custom: str) -> str:
     })  # fmt: skip
 
 
+def _patched(kind: Kind) -> dict[str, Any]:
+    """Return the path of a kind's objects with the parameters of a patch: by these clients know what the server can do."""
+    (path,) = (each for each in _paths(kind, "#/definitions/") if each.endswith("{name}"))
+    parameters = [
+        {"name": name, "in": "query", "type": "string"}
+        for name in ("dryRun", "fieldManager", "fieldValidation", "force")
+    ]
+    gvk = {"group": kind.group, "version": kind.version, "kind": kind.kind}
+    responses = {"200": {"description": "OK"}}
+    return {path: {"patch": {"parameters": parameters, "responses": responses, "x-kubernetes-group-version-kind": gvk}}}
+
+
 def v3(kinds: Kinds, group: str, version: str, custom: dict[str, Any]) -> str | None:
     """Return the document of a group's version, in JSON; None if there is none.
 
@@ -149,10 +161,10 @@ def v3_index(kinds: Kinds, custom: dict[str, Any]) -> dict[str, Any]:
 
 
 def v2(kinds: Kinds, custom: dict[str, Any]) -> dict[str, Any]:
-    """Return the document of everything in OpenAPI's second version, without paths."""
+    """Return the document of everything in OpenAPI's second version; of the paths, where and how objects are patched."""
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": "unversioned"},
-        "paths": {},
+        "paths": {path: made for kind in kinds if "patch" in kind.verbs for path, made in _patched(kind).items()},
         "definitions": _schemas(list(kinds), "#/definitions/", custom),
     }

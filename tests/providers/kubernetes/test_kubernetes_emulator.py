@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import requests
 from late import LATE
 
 if LATE:
@@ -188,3 +189,17 @@ else:
 def test_a_program_in_a_pod_asks_the_api_server_as_its_service_account(served: Served) -> None:
     script = "from kubernetes import client, config; config.load_incluster_config(); print(len(client.CoreV1Api().list_node().items))"
     assert served.output(served.submit(job("", container={"command": ["python3", "-c", script]}))) == "2\n"
+
+
+def test_older_kubectl_finds_the_schemas_in_the_form_that_it_asks_for(cluster: Any) -> None:
+    from cloudtune_kubernetes.emulator.protobuf import _fields
+
+    form = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    headers = {"Authorization": f"Bearer {cluster.token}", "Accept": form}
+    answer = requests.get(f"{cluster.url}/openapi/v2", headers=headers, verify=str(cluster.certificate), timeout=30)
+    document = dict(_fields(answer.content))
+    assert (answer.status_code, document[1]) == (200, b"2.0")
+    names = [dict(_fields(each))[1] for _, each in _fields(document[9])]
+    assert {b"V1Job", b"V1JobSpec", b"V1PodSpec", b"v1beta1Experiment"} <= set(names)
+    patched = [dict(_fields(each))[1] for _, each in _fields(document[8])]
+    assert b"/apis/batch/v1/namespaces/{namespace}/jobs/{name}" in patched
