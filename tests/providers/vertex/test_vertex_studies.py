@@ -205,11 +205,11 @@ def test_a_grid_ends_and_so_does_a_study_that_has_had_its_trials(rest: Studies) 
 
 def test_suggestions_learn_and_several_metrics_have_a_front(rest: Studies) -> None:
     study = rest.make()
-    for _ in range(20):
+    for _ in range(10):
         (trial,) = rest.suggest(study).trials
         rest.complete(trial, loss=(values(trial)["x"] - 0.3) ** 2)
     (best,) = rest.client.list_optimal_trials({"parent": study}).optimal_trials
-    assert values(best)["x"] == pytest.approx(0.3, abs=0.05)
+    assert values(best)["x"] == pytest.approx(0.3, abs=0.1)
     two = rest.make(metrics=[*LOSS, {"metric_id": "gain", "goal": "MAXIMIZE"}], algorithm="RANDOM_SEARCH")
     trials = rest.suggest(two, count=3).trials
     for trial, (loss, gain) in zip(trials, [(1, 1), (2, 2), (3, 1)], strict=True):

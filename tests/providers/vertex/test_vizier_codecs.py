@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloudtune.space.space import Space
-from cloudtune.testing.specs import jobs
+from cloudtune.testing.spaces import spaces
 from cloudtune_vertex.vizier.codecs import StudySpace, flat
 
 
@@ -16,10 +16,10 @@ class Told:
         self.parameter_id, self.value = name, value
 
 
-@settings(max_examples=25, deadline=None)
-@given(job=jobs(), draws=st.randoms(use_true_random=False))
-def test_any_trial_of_any_space_comes_back_from_a_study(job, draws) -> None:  # type: ignore[no-untyped-def]
-    space = Space(job.space)
+@settings(max_examples=30, deadline=None)
+@given(entries=spaces(), draws=st.randoms(use_true_random=False))
+def test_any_trial_of_any_space_comes_back_from_a_study(entries, draws) -> None:  # type: ignore[no-untyped-def]
+    space = Space(entries)
     study = StudySpace(space)
     for _ in range(3):
         values = space.at(draws.random() for _ in space.dimensions)
@@ -30,10 +30,10 @@ def test_any_trial_of_any_space_comes_back_from_a_study(job, draws) -> None:  # 
         assert study.values(Told(each["parameter_id"], each["value"]) for each in sent) == values
 
 
-@settings(max_examples=25, deadline=None)
-@given(job=jobs(), draws=st.randoms(use_true_random=False))
-def test_any_trial_of_any_space_comes_back_flat(job, draws) -> None:  # type: ignore[no-untyped-def]
-    space = Space(job.space)
+@settings(max_examples=30, deadline=None)
+@given(entries=spaces(), draws=st.randoms(use_true_random=False))
+def test_any_trial_of_any_space_comes_back_flat(entries, draws) -> None:  # type: ignore[no-untyped-def]
+    space = Space(entries)
     codec = flat(space)
     values = space.at(draws.random() for _ in space.dimensions)
     sent = codec.encode(values)
