@@ -1,6 +1,6 @@
 """How busy cloudtune keeps a Slurm cluster, and what it asks of its controller.
 
-    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--per-task 10] [--disturb]
+    python benchmarks/slurm.py [--trials 500] [--seconds 1] [--per-task 21] [--bare] [--disturb]
 
 The cluster is four nodes on this machine with two slots each, of real slurmctld and slurmd, which start first. With `--disturb` nodes are
 killed, tasks are requeued and the controller is killed meanwhile. Every trial writes when it began and ended: a slot is busy between the two;
@@ -39,7 +39,7 @@ print("score=1.5")
 
 
 def job(project: Path, trials: int, seconds: float, per_task: int) -> TuningJob:
-    """A job of trials that sleep; as many at once as make an array of a hundred, and as run meanwhile."""
+    """A job of trials that sleep; so many at once that an array has a hundred or more, and the next one comes while tasks of the last wait."""
     (project / "src").mkdir()
     (project / "src" / "work.py").write_text(SCRIPT.format(seconds=seconds))
     return TuningJob.from_data(
@@ -49,7 +49,7 @@ def job(project: Path, trials: int, seconds: float, per_task: int) -> TuningJob:
             "objective": {"metric": "score", "goal": "maximize", "regex": r"score=(\S+)"},
             "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
             "strategy": {"type": "random", "seed": 1},
-            "limits": {"trials": trials, "parallel": BATCH + BATCH // 2},
+            "limits": {"trials": trials, "parallel": max(BATCH + BATCH // 2, 2 * SLOTS * per_task)},
             "slurm": {"trials_per_task": per_task},
         }
     )
@@ -103,10 +103,11 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=500)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--per-task", type=int, default=1, help="trials that a task runs, one after the other")
+    parser.add_argument("--bare", action="store_true", help="first the same tasks as one array, by Slurm alone")
     parser.add_argument("--disturb", action="store_true")
     said = parser.parse_args()
     with connected() as cluster, tempfile.TemporaryDirectory() as folder:
-        if not said.disturb:
+        if said.bare:
             bare = bare_array(cluster, Path(folder), said.trials, said.seconds)
             print(f"slots busy: {busy_share(bare):.1%} of {SLOTS} with one array of the same script, by Slurm alone")
         project = Path(folder)

@@ -125,6 +125,7 @@ def restarted(cluster: SlurmCluster, run: Run, project: Path, number: int) -> Ru
     (project / "go").touch()
     wait_until(lambda: "Slurm does not answer" in messages(run))
     cluster.start("slurmctld")
+    cluster.wait_until_up()
     return run
 
 
