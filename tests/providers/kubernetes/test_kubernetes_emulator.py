@@ -129,6 +129,19 @@ def test_a_program_is_asked_to_end_before_it_is_killed(served: Served) -> None:
     assert followed.read().endswith(b"asked\n")
 
 
+def test_a_container_that_fails_starts_again_in_its_pod_and_its_earlier_output_stays(served: Served) -> None:
+    command = "if [ -e /state/once ]; then echo second; else touch /state/once; echo first; exit 4; fi"
+    pod = {"restartPolicy": "OnFailure", "volumes": [{"name": "s", "emptyDir": {}}]}
+    name = served.submit(job(command, container={"volumeMounts": [{"name": "s", "mountPath": "/state"}]}, pod=pod))
+    assert served.ended(name).status.failed is None
+    (made,) = served.pods(name)
+    (container,) = made.status.container_statuses
+    assert (container.restart_count, container.last_state.terminated.exit_code) == (1, 4)
+    assert served.log(made.metadata.name) == "second\n"
+    assert served.log(made.metadata.name, previous=True) == "first\n"
+    assert "BackOff" in dict(served.events(made.metadata.name))
+
+
 def test_a_second_object_of_a_name_and_one_that_is_not_there_are_refused(served: Served) -> None:
     served.core.create_namespaced_config_map("default", {"metadata": {"name": "once"}})
     with pytest.raises(client.ApiException) as raised:
