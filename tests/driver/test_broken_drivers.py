@@ -145,7 +145,7 @@ BREAKS: dict[str, tuple[Patch, type[BaseException]]] = {
 
 def cells() -> Iterator[Any]:
     by_default = {"process on Ray": "", "worker on Ray": "", "sagemaker": "a full disk"}
-    by_default |= {"vertex": "SystemExit", "azureml": "", "mixed": "RecursionError"}
+    by_default |= {"vertex": "SystemExit", "azureml": "", "mixed": "RecursionError", "task on Slurm": ""}
     for kind, each in KINDS.items():
         for way in BREAKS:
             shown = each.provider == "local" or by_default[kind] == way
