@@ -105,7 +105,8 @@ def text(lines: Lines) -> str:
         parts += [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
         for peer, (rank, error) in found.items():
             halved = (f"{part[peer][0]:.2f}" if peer in part else "" for part in split.values())
-            cells = [peer, f"{rank:.2f} ± {error:.2f}", *halved]
+            spread = "" if np.isnan(error) else f" ± {error:.2f}"
+            cells = [peer, f"{rank:.2f}{spread}", *halved]
             cells.append("" if peer == OURS else "{} / {} ({:.2g})".format(*versus(block, OURS, peer)))
             cells.append(f"{1000 * _seconds(lines, group, variant, parallel, peer):.1f}")
             parts.append(f"| {' | '.join(cells)} |")
