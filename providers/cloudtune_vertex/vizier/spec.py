@@ -80,7 +80,10 @@ class VizierSpec(StrategySpec):
 
     def remarks(self, searched: Searched) -> Iterator[Remark]:
         if self.local:
-            yield Remark("strategy", "encoded", "the open google-vizier suggests the trials on the driver's machine")
+            slow = ", in some 15 s of one core each" if self.algorithm in ("default", "gp") else ""
+            yield Remark(
+                "strategy", "encoded", f"the open google-vizier suggests the trials on the driver's machine{slow}"
+            )
         else:
             yield Remark("strategy", "encoded", self._where())
         codec = flat(searched.space) if self.local else nested(searched.space)

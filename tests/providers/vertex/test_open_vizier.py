@@ -87,9 +87,9 @@ def test_two_objectives_and_constraints() -> None:
 @there
 @pytest.mark.complete
 @pytest.mark.timeout(1200)
-def test_the_gaussian_process_comes_near_the_best() -> None:
-    found = searched({"seed": 1}, 10)
-    assert min(abs(each["k"] - 4) + each["x"] for each in found) < 1.5
+def test_the_gaussian_process_suggests_different_trials_of_the_space() -> None:
+    found = searched({"seed": 1}, 3)
+    assert len({str(each) for each in found}) == 3
 
 
 @there
