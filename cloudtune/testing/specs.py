@@ -54,6 +54,16 @@ __all__ = [
 _CHANNELS = (
     Notification(slack="${SLACK_WEBHOOK_URL}"),
     Notification(email=Email(to=("me@example.com",), server="smtp.example.com"), events=("failure",)),
+    Notification(
+        email=Email(
+            to=("me@example.com",),
+            server="smtp.example.com:465",
+            sender="runs@example.com",
+            user="runs",
+            password="${SMTP_PASSWORD}",  # noqa: S106  # a reference
+        )
+    ),
+    Notification(webhook="https://example.com/runs", headers={"Authorization": "Bearer ${OPS_TOKEN}"}),
     Notification(command=("notify-send", "cloudtune")),
 )
 _SOURCES = tuple(LIBRARIES)
