@@ -57,7 +57,8 @@ def call(root: Path, request: Mapping[str, Any]) -> dict[str, Any]:
             try:
                 answers[name] = action(request[name])
             except commands.SlurmError as error:
-                answers["refused"] = [*answers.get("refused", ()), [name, str(error), error.passing]]
+                passing = error.passing or (name != "submit" and not error.missing)
+                answers["refused"] = [*answers.get("refused", ()), [name, str(error), passing]]
     answers["tasks"] = [
         _news(root, shared, task, direct=request.get("direct", False)) for task in request.get("tasks", ())
     ]

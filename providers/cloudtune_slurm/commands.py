@@ -12,10 +12,10 @@ TIMEOUT = 120.0
 
 _FOR_NOW = re.compile(
     r"contact slurm controller|connection refused|timed out|temporarily|try again|slurm backup controller|MaxSubmit|"
-    r"job submit limit|zero bytes were transmitted|communication|munge|authentication",
+    r"job submit limit|zero bytes were transmitted|communication|munge|authentication|socket|slurm_msg|slurm_receive|unexpected message",
     re.IGNORECASE,
 )
-"""What Slurm says where the same call may succeed later."""
+"""What sbatch says where the same call may succeed later; other commands ask, or cancel, and may be repeated whatever they say."""
 
 
 class SlurmError(Exception):

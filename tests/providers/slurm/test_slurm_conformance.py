@@ -13,7 +13,7 @@ from cloudtune.testing import ProviderConformance
 pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
 
 
-@pytest.mark.complete_are(*ON_A_CLUSTER)
+@pytest.mark.complete_are(*ON_A_CLUSTER, "test_a_hung_trial_ends_at_its_time_limit")
 class TestSlurm(ProviderConformance):
     quick_to_kill: ClassVar[dict[str, Any]] = {"slurm": {"grace": 0.2}}
 

@@ -91,6 +91,7 @@ def test_trials_outlive_a_killed_driver_and_the_next_one_takes_them_over(
     assert "taken over" in messages(run)
 
 
+@pytest.mark.complete
 def test_cancel_without_a_driver_leaves_nothing(cluster: SlurmCluster, job: Job, submit: Submit, project: Path) -> None:
     run = submit(job(WAITS, limits={"trials": 20, "parallel": 20}))
     wait_until(lambda: len(begun(project)) == 8)
@@ -129,6 +130,7 @@ def restarted(cluster: SlurmCluster, run: Run, project: Path, number: int) -> Ru
     return run
 
 
+@pytest.mark.complete
 def test_what_somebody_cancels_in_slurm_has_failed_and_says_so(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
@@ -223,6 +225,7 @@ cat {folder}/said
 """An sbatch whose first answer is lost on its way, after the controller has taken the job."""
 
 
+@pytest.mark.complete
 def test_a_lost_answer_of_sbatch_makes_no_second_trial(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,7 @@ def test_a_partition_that_is_not_there_fails_the_trials_with_slurms_words(job: J
     assert "invalid partition" in trial.reason.lower()
 
 
+@pytest.mark.complete
 def test_what_slurm_will_never_start_fails_at_once(cluster: SlurmCluster, job: Job, finish: Finish) -> None:
     run = finish(job(slurm={"time": "3h"}))
     (trial,) = run.trials()
@@ -52,6 +53,7 @@ def test_a_prologue_that_fails_says_its_last_line(job: Job, finish: Finish) -> N
     assert trial.reason.endswith("there is no module of this name"), trial.reason
 
 
+@pytest.mark.complete
 def test_a_prologue_and_a_prefix_set_the_trial_up(job: Job, finish: Finish) -> None:
     script = "import os\nimport cloudtune.trial as trial\ntrial.report(score=float(os.environ['FROM_PROLOGUE']) + float(os.environ['IMAGE']))\n"
     run = finish(
@@ -78,6 +80,7 @@ def test_trials_that_wait_say_for_what(cluster: SlurmCluster, job: Job, submit: 
     assert run.wait() is RunState.COMPLETED, messages(run)
 
 
+@pytest.mark.complete
 def test_the_folder_may_be_another_than_the_project(job: Job, finish: Finish, project: Path) -> None:
     write_profile(project, folder=str(project / "scratch"))
     script = "import pathlib\nimport cloudtune.trial as trial\npathlib.Path(trial.output_dir(), 'model').write_text('m')\nprint('said')\ntrial.report(score=1)\n"
@@ -88,6 +91,7 @@ def test_the_folder_may_be_another_than_the_project(job: Job, finish: Finish, pr
     assert not list((project / "scratch").iterdir())
 
 
+@pytest.mark.complete
 def test_short_trials_share_a_task_and_one_of_them_can_be_stopped(
     cluster: SlurmCluster, job: Job, submit: Finish, project: Path
 ) -> None:
