@@ -24,7 +24,9 @@ def test_each_framework_has_the_files_of_a_project() -> None:
 
 
 @pytest.mark.parametrize("template", starting.TEMPLATES)
-@pytest.mark.parametrize("on", ["local", "sagemaker", "vertex", "azureml"])
+@pytest.mark.parametrize(
+    "on", ["sagemaker", *(pytest.param(name, marks=pytest.mark.complete) for name in ("local", "vertex", "azureml"))]
+)
 def test_a_template_is_planned_by_every_service_in_an_image_of_its_framework(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, on: str
 ) -> None:

@@ -26,6 +26,7 @@ from cloudtune.spec.job import TuningJob
 from cloudtune.store.notices import SENDING, SENT, claim, notices
 from cloudtune.store.records import RunState
 from cloudtune.store.store import RunStore, Store
+from cloudtune.testing.conformance import wait_until
 from cloudtune.tuning.rehearsal import rehearse
 
 GOOD = "import cloudtune.trial as t\nt.report(score=t.params()['x'])\n"
@@ -216,12 +217,14 @@ def test_who_is_killed_between_mark_and_message_has_told_nobody_and_nobody_does_
     assert [each.outcome for each in notices(run._store)] == [SENDING]
 
 
+@pytest.mark.complete
 def test_a_driver_in_the_background_tells_before_it_ends(hook: Webhook, tmp_path: Path) -> None:
     run = api.submit(job_of(tmp_path), "local", project=tmp_path, base=tmp_path)
     run.wait()
+    assert hook.arrived.acquire(timeout=60)  # by that process or this one, whichever saw the end first
+    wait_until(lambda: [each.outcome for each in notices(run._store)] == [SENT])
     wait_for_all()
     assert len(hook.messages) == 1
-    assert [each.outcome for each in notices(run._store)] == [SENT]
 
 
 def test_the_command_sends_a_test_message_and_says_what_became_of_it(

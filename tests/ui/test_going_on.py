@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from live_pages import served
 
 from cloudtune import api
@@ -31,6 +32,7 @@ def submitted(folder: Path) -> Run:
     return api.submit(TuningJob.from_data(data), "local", project=folder, base=folder)
 
 
+@pytest.mark.complete
 def test_a_run_is_extended_and_its_failed_trials_are_retried(tmp_path: Path) -> None:
     run = submitted(tmp_path)
     assert run.wait() is RunState.COMPLETED
