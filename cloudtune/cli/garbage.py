@@ -16,7 +16,7 @@ from cloudtune.plugins.entry_points import providers
 from cloudtune.process.orphans import VARIABLE, kill_orphans
 from cloudtune.provider.interface import Provider, load_provider
 from cloudtune.remote.resolving import provider_of
-from cloudtune.store.records import RunRecord, RunState, TrialState
+from cloudtune.store.records import RunRecord, RunState
 from cloudtune.store.store import RunStore, Store
 from cloudtune.system.processes import is_mine
 from cloudtune.system.temporary import PREFIX, abandoned
@@ -149,7 +149,7 @@ def kept_at_services(project: Path) -> Iterator[Kept]:
         if json.loads(record.job).get("compute", {}).get("keep") is None or run.driven:
             continue
         provider = provider_of(as_it_is(run), project)
-        needed = any(trial.launched for trial in run.trials(TrialState.RUNNING, TrialState.WAITING))
+        needed = bool(run.launched())
         yield from (Kept(run, what, needed, provider) for what in provider.kept(run))
 
 

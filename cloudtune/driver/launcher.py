@@ -141,8 +141,10 @@ class Launcher(ABC):
     def adopt(self, trial: Trial) -> bool:
         """Take over an attempt that an earlier driver launched; `poll` then returns all its updates from the first.
 
+        Of a queued one that has begun meanwhile `poll` returns `Queued` with "", as nothing else says so.
+
         Args:
-            trial: RUNNING in the store.
+            trial: RUNNING in the store, or queued.
 
         Returns:
             Whether the attempt runs, or has left how it ended. False if it was lost or ended by its driver: the driver

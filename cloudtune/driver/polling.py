@@ -300,7 +300,7 @@ class JobLauncher(PollingLauncher):
         if not self._runner.find(trial):
             return False
         machine = self._runner.machine_of(trial) if len(self._runner.machines) > 1 else ""
-        self._running[self.place(trial)] = _Attempt(trial, machine=machine)
+        self._running[self.place(trial)] = _Attempt(trial, machine=machine, waiting=trial.awaited)
         return True
 
     def machine(self, trial: Trial) -> str:

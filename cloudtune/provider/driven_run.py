@@ -11,7 +11,7 @@ from cloudtune.errors import ProviderError
 from cloudtune.provider.service import Service
 from cloudtune.provider.service_run import ServiceRun
 from cloudtune.results.progress import Watcher
-from cloudtune.store.records import RunState, Trial, TrialState
+from cloudtune.store.records import RunState
 from cloudtune.store.store import RunStore
 
 KEPT = "kept"
@@ -94,7 +94,7 @@ class DrivenRun(ServiceRun):
     def release(self) -> None:
         """Give back what is kept for the run's trials; see `Provider.release`."""
         record = self.run.record()
-        if KEPT not in record.native or self._launched():
+        if KEPT not in record.native or self.run.launched():
             return
         if not gone(record):
             self.service.reach(self.run)
@@ -106,9 +106,5 @@ class DrivenRun(ServiceRun):
         if gone(self.run.record()):
             return
         self.service.reach(self.run)
-        for trial in self._launched():
+        for trial in self.run.launched():
             self.runner.stop(trial.place)
-
-    def _launched(self) -> list[Trial]:
-        """Return the trials whose jobs exist, as far as is known, and have not ended."""
-        return [trial for trial in self.run.trials(TrialState.RUNNING, TrialState.WAITING) if trial.launched]

@@ -188,6 +188,11 @@ class Trial:
         return self.state is TrialState.WAITING and self.reason.startswith(QUEUED)
 
     @property
+    def awaited(self) -> str:
+        """What it waits for, as `cloudtune.driver.launcher.Queued` says it, where it is `queued`; else ""."""
+        return self.reason.removeprefix(QUEUED) if self.queued else ""
+
+    @property
     def launched(self) -> bool:
         """Whether an attempt at it runs, or waits for room at its place."""
         return self.state is TrialState.RUNNING or self.queued

@@ -241,6 +241,10 @@ class RunStore:
             query += f" AND state IN ({', '.join('?' * len(states))})"
         return self._rows(trial_of, query + " ORDER BY number", self.id, *states)
 
+    def launched(self) -> list[Trial]:
+        """Return the trials by number of which an attempt runs, or waits for room at its place."""
+        return [trial for trial in self.trials(TrialState.RUNNING, TrialState.WAITING) if trial.launched]
+
     def trial(self, number: int) -> Trial | None:
         """Return a trial; None if it does not exist."""
         query = f"SELECT {self.store.trial_columns} FROM trials WHERE run = ? AND number = ?"  # noqa: S608

@@ -117,6 +117,8 @@ class RayLauncher(Launcher):
         if slot is None:
             return False
         slot.mirror = mirror
+        if trial.queued:  # it has a slot
+            self._happened.append(Queued(trial.number, trial.attempt, ""))
         if not self._briefing.pooled:
             self._happened.extend(mirror.take({}))
         self._listen(slot, mirror)

@@ -13,7 +13,6 @@ from cloudtune.process.setting import Setting
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
 from cloudtune_ray.native import RayJob
 from cloudtune_ray.settings import RaySettings
@@ -131,7 +130,7 @@ class RayProvider(DrivenProvider):
                 environment=environment,
                 runtime_env=found_files(settings.runtime_env, base, job.trial.source),
             )
-            return RayLauncher(cluster, briefing, run.trials(TrialState.RUNNING))
+            return RayLauncher(cluster, briefing, run.launched())
         except BaseException:
             cluster.close()
             raise

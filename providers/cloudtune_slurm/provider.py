@@ -17,7 +17,6 @@ from cloudtune.process.setting import Setting
 from cloudtune.provider.driven import DrivenProvider
 from cloudtune.provider.interface import Finding
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import TrialState
 from cloudtune.store.secrets import kept_environment
 from cloudtune.trial import data_variable
 from cloudtune_slurm.placement import SlurmJob
@@ -138,7 +137,7 @@ class SlurmProvider(DrivenProvider):
     def abandon(self, run: "RunStore") -> None:
         from cloudtune_slurm.queue import ending  # noqa: PLC0415
 
-        if run.record().started is None or not run.trials(TrialState.RUNNING):
+        if run.record().started is None or not run.launched():
             return
         with closing(self._site(run)) as site:
             left = ending(site, _job_name(run))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cloudtune.driver.launcher import Ended, Remark
+from cloudtune.driver.launcher import Ended, Queued, Remark
 from cloudtune.driver.machine_choice import MachineChoice
 from cloudtune.driver.outputs import RunBrief
 from cloudtune.driver.polling import JobLauncher, JobRunner
@@ -183,6 +183,27 @@ def test_a_job_is_taken_over_only_where_there_is_one(runner: Runner, launcher: J
     assert launcher.outlives(trial(1, 2))
     launcher.stop(1)
     assert runner.stopped == ["1-2"]
+
+
+def looks(why: str) -> list[TrialSnapshot]:
+    return [TrialSnapshot(0, "0-1", TrialState.RUNNING, waiting=why)]
+
+
+def test_an_attempt_that_waits_is_told_so_where_that_has_changed(runner: Runner, launcher: JobLauncher) -> None:
+    launcher.launch(trial())
+    runner.told = [looks(why) for why in ("", "a node", "a node", "its container", "", "")]
+    told = [launcher.poll(0.0) for _ in range(6)]
+    assert told == [[], [Queued(0, 1, "a node")], [], [Queued(0, 1, "its container")], [Queued(0, 1, "")], []]
+
+
+@pytest.mark.parametrize(("now", "told"), [("", [Queued(0, 1, "")]), ("a node", [])])
+def test_a_waiting_attempt_that_is_taken_over_is_told_to_have_begun(
+    runner: Runner, launcher: JobLauncher, now: str, told: list[Queued]
+) -> None:
+    runner.jobs = ["0-1"]
+    assert launcher.adopt(replace(trial(), state=TrialState.WAITING, reason="waits for a node"))
+    runner.told = [looks(now)]
+    assert launcher.poll(0.0) == told
 
 
 def test_an_outage_is_tolerated_and_asked_again(runner: Runner, launcher: JobLauncher) -> None:

@@ -1,5 +1,6 @@
 """Runs on the Slurm cluster of a test, and what they are made of."""
 
+import contextlib
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from cloudtune import api
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.testing import scripts
+from cloudtune.testing.conformance import wait_until
 
 WAITS = """\
 import pathlib, time
@@ -104,3 +106,15 @@ def submit(project: Path) -> Iterator[Callable[[TuningJob], Run]]:
 def messages(run: Run) -> str:
     """All events of a run."""
     return "\n".join(message for _, _, message in run.events())
+
+
+@contextlib.contextmanager
+def full(cluster: SlurmCluster) -> Iterator[None]:
+    """Has all nodes taken by another's job meanwhile."""
+    wanted = ("--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 600")
+    blocker = cluster.call("sbatch", "--parsable", *wanted).strip()
+    try:
+        wait_until(lambda: any("RUNNING" in line for line in cluster.queued()))
+        yield
+    finally:
+        cluster.call("scancel", blocker)

@@ -173,6 +173,26 @@ def test_a_pod_that_no_node_has_room_for_waits_and_says_why(
 
 
 @pytest.mark.complete
+def test_a_trial_without_room_is_waiting_until_another_has_ended(submit: Submit, tmp_path: Path) -> None:
+    gate = tmp_path / "go"
+    script = f"import pathlib, time\nwhile not pathlib.Path({str(gate)!r}).exists():\n    time.sleep(0.05)\n"
+    run = submit(job_of(tmp_path, script + SLOW, compute={"cpus": 40}, limits={"trials": 3, "parallel": 3}))
+    shown: list[str] = []
+
+    def watch(_: Any) -> None:
+        queued = [trial for trial in run.trials() if trial.queued]
+        if queued and not gate.exists():
+            assert queued[0].started is None
+            shown.append(f"{queued[0].state.value}: {queued[0].reason}")
+            gate.touch()
+
+    assert run.wait(watch) is RunState.COMPLETED, run.events()
+    assert shown[0].startswith("waiting: waits for a node (Unschedulable: 0/2 nodes are available")
+    assert [(trial.state, trial.attempt, trial.reason) for trial in run.trials()] == [(TrialState.COMPLETED, 1, "")] * 3
+    assert told(run).count("begins") == 1
+
+
+@pytest.mark.complete
 def test_a_distributed_trial_has_a_pod_for_each_rank(submit: Submit, tmp_path: Path) -> None:
     script = (
         "import os, pathlib, cloudtune.trial as t\n"

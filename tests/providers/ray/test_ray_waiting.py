@@ -1,14 +1,16 @@
 """Trials that wait for the cluster's resources: what they wait for is told, and a cluster that grows is given time."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray_runs import begun, driven_beside, messages
+from ray_runs import begun, driven_beside, driver_of_its_own, messages
 
 from cloudtune.errors import ProviderError
 from cloudtune.store.records import TrialState
+from cloudtune.store.store import Store
 from cloudtune.testing.conformance import wait_until
 from cloudtune_ray import launcher, room
 from cloudtune_ray.autoscaling import Autoscaler, first
@@ -32,6 +34,24 @@ def test_a_trial_for_which_there_is_no_room_is_shown_as_waiting_with_the_reason(
         (project / "go").touch()
     assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 3
     assert f"{states['waiting'].number}: waits for 2 CPU to be free" in messages(run)
+
+
+@pytest.mark.complete
+def test_a_trial_that_got_its_room_when_its_driver_was_dead_has_begun(waiting: Any, made: Any, project: Path) -> None:
+    run = made(waiting(limits={"trials": 1}))
+    with driver_of_its_own(run, project) as driver:
+        wait_until(lambda: begun(project) == {"0.1"})
+        driver.kill()
+        driver.wait()
+    (trial,) = run.trials()
+    queued = replace(trial, state=TrialState.WAITING, reason="waits for 1 CPU to be free", started=None)
+    Store(project).run(run.id).write(trials=[queued])  # as if the driver had died before it was told more
+    with driven_beside(run, project):
+        wait_until(lambda: run.trials()[0].state is TrialState.RUNNING)
+        assert run.trials()[0].reason == ""
+        (project / "go").touch()
+    assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)]
+    assert "0: taken over from the driver that launched it\n0: begins" in messages(run)
 
 
 # A cluster as its status tells of it, without one

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import WAITS, messages, write_profile
+from slurm_runs import WAITS, full, messages, write_profile
 
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -101,6 +101,20 @@ def test_cancel_without_a_driver_leaves_nothing(cluster: SlurmCluster, job: Job,
     assert run.state is RunState.CANCELLED
     assert not [line for line in cluster.queued() if "COMPLETING" not in line]
     assert not processes_of(run)
+
+
+@pytest.mark.complete
+def test_cancel_without_a_driver_takes_what_only_waits_out_of_the_queue(
+    cluster: SlurmCluster, job: Job, submit: Submit
+) -> None:
+    with full(cluster):
+        run = submit(job(WAITS, limits=TWO))
+        wait_until(lambda: sum(trial.queued for trial in run.trials()) == 2)
+        os.kill(driver_of(run), signal.SIGKILL)
+        wait_until(lambda: run.state is RunState.INTERRUPTED)
+        run.cancel()
+        assert run.state is RunState.CANCELLED
+        assert not [line for line in cluster.queued() if "PENDING" in line]
 
 
 def test_a_controller_that_restarts_is_waited_for(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from slurm_clusters import SlurmCluster
-from slurm_runs import WAITS, messages, write_profile
+from slurm_runs import WAITS, full, messages, write_profile
 
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
@@ -67,16 +67,10 @@ def test_a_prologue_and_a_prefix_set_the_trial_up(job: Job, finish: Finish) -> N
 
 
 def test_trials_that_wait_say_for_what(cluster: SlurmCluster, job: Job, submit: Finish) -> None:
-    blocker = cluster.call(
-        "sbatch", "--parsable", "--nodes=4", "--exclusive", "--output=/dev/null", "--wrap=sleep 600"
-    ).strip()
-    try:
-        wait_until(lambda: any("RUNNING" in line for line in cluster.queued()))
+    with full(cluster):
         run = submit(job(limits={"trials": 3, "parallel": 3}))
         wait_until(lambda: sum(trial.queued for trial in run.trials()) == 3)
         assert {trial.reason for trial in run.trials()} == {"waits for its turn in Slurm's queue (Resources, Priority)"}
-    finally:
-        cluster.call("scancel", blocker)
     assert run.wait() is RunState.COMPLETED, messages(run)
 
 
