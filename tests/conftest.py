@@ -105,6 +105,9 @@ def _no_process_is_left_behind(_own_processes: OwnProcesses) -> Iterator[None]:
 def _no_temporary_folder_is_left_behind() -> Iterator[None]:
     """What a session makes in the temporary folder, it removes: also emulators and programs that were killed."""
     yield
+    emulated = sys.modules.get("cloudtune.provider.emulated")
+    if emulated is not None:
+        emulated._emulators.close()  # those of `submit(emulate=True)`, which else end with the process
     root, until = Path(os.environ["TMPDIR"]), time.monotonic() + 10
     while (left := _ours(root)) and time.monotonic() < until:
         threading.Event().wait(0.02)  # what cleans up after a killed emulator needs a moment
