@@ -9,6 +9,7 @@ import pytest
 from input_names import SCRIPT as SCRIPT_OF_INPUTS
 from input_names import written_inputs
 from late import LATE
+from places import group_of, place_of
 
 from cloudtune.cli.app import run_app
 
@@ -43,6 +44,9 @@ strategy: {type: random, seed: 11}
 limits: {trials: 5, parallel: 2}
 """
 PLACES = ("local", "aws", "gcp", "azure", "k8s")
+CLUSTERS = ("ray", "slurm")
+"""Where trials run on real clusters of this machine, which have no emulator."""
+EVERYWHERE = (*PLACES, *CLUSTERS)
 
 
 @pytest.fixture
@@ -56,9 +60,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(place: str, capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
-    emulated = [] if place == "local" else ["--emulate"]
-    assert run_app(["run", "job.yaml", "--on", place, *emulated, "--json", "--quiet", *options]) == 0
+def run(place: str, capsys: pytest.CaptureFixture[str], *options: str, emulated: bool | None = None) -> dict[str, Any]:
+    emulate = ["--emulate"] if (place != "local" if emulated is None else emulated) else []
+    assert run_app(["run", "job.yaml", "--on", place, *emulate, "--json", "--quiet", *options]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -113,6 +117,21 @@ def test_driven_all_of_them_find_the_same(project: Path, capsys: pytest.CaptureF
         ]
 
 
+@pytest.mark.complete
+@pytest.mark.parametrize("provider", [pytest.param(each, marks=group_of(each, "clusters")) for each in CLUSTERS])
+def test_clusters_find_the_same_as_this_machine(
+    project: Path, capsys: pytest.CaptureFixture[str], provider: str
+) -> None:
+    here = run("local", capsys)
+    with place_of(provider, project) as place:
+        there = run(place.on, capsys, emulated=False)
+        assert there["counts"] == {"completed": 5}, told(capsys, "logs", there["id"], "0")
+        for part in ("number", "parameters", "metrics"):
+            assert there["best"][part] == here["best"][part]
+        told(capsys, "fetch", there["id"], "-o", "model")
+        assert json.loads((project / "model" / "model.json").read_text()) == here["best"]["parameters"]
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("mode", ["auto", pytest.param("driven", marks=pytest.mark.complete)])
 def test_inputs_of_every_name_are_found_by_one_rule(
@@ -125,7 +144,7 @@ def test_inputs_of_every_name_are_found_by_one_rule(
     assert result["counts"] == {"completed": 1}, told(capsys, "logs", result["id"], "0")
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", EVERYWHERE)
 def test_two_inputs_of_one_variable_are_refused(project: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
     assert run_app(["plan", "job.yaml", "--on", place, "--set", 'data={"a-b": "table", "a_b": "table"}', "--json"]) == 3
     notes = json.loads(capsys.readouterr().out)["notes"]
@@ -136,17 +155,17 @@ def test_two_inputs_of_one_variable_are_refused(project: Path, capsys: pytest.Ca
 
 def test_their_plans_stand_side_by_side(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--set", "trial.image=own:1", "--set", "identity.sagemaker=arn:aws:iam::123456789012:role/own"]
-    assert run_app(["plan", "job.yaml", "--on", ",".join(PLACES), *given, "--set", "data={}", "--all"]) == 0
+    assert run_app(["plan", "job.yaml", "--on", ",".join(EVERYWHERE), *given, "--set", "data={}", "--all"]) == 0
     said = capsys.readouterr().out.splitlines()
     first = next(index for index, line in enumerate(said) if line.startswith("field "))
     summaries = [
         line.partition(":")[0] for line in said[:first] if not line.startswith(" ")
     ]  # each with its price below
-    assert summaries == list(PLACES)
+    assert summaries == list(EVERYWHERE)
     header, modes, *rows = said[first:]
-    assert header.split() == ["field", "value", *PLACES]
-    assert modes.split() == ["mode", "auto", "driven", "managed", "managed", "managed"]
-    support = {row.split()[0]: row.split()[-4:] for row in rows}
-    assert support["space.depth.when.kind"] == ["exact", "encoded", "exact", "encoded"]
-    assert support["strategy.seed"] == ["exact", "exact", "approximate", "exact"]
+    assert header.split() == ["field", "value", *EVERYWHERE]
+    assert modes.split() == ["mode", "auto", "driven", *["managed"] * 3, *["driven"] * 3]
+    support = {row.split()[0]: row.split()[-len(EVERYWHERE) :] for row in rows}
+    assert support["space.depth.when.kind"] == ["exact", "encoded", "exact", "encoded", *["exact"] * 3]
+    assert support["strategy.seed"] == ["exact", "exact", "approximate", "exact", *["exact"] * 3]
     assert "lost" not in {level for levels in support.values() for level in levels}
