@@ -74,8 +74,8 @@ KINDS = {
     "azureml": Kind("azureml", COMMAND, {"mode": "driven"}),
     "mixed": Kind("mixed", COMMAND, {}),
 }
-GO_ON = ("sagemaker", "vertex", "azureml", "slurm")
-"""Where trials go on without their driver."""
+GO_ON = ("sagemaker", "vertex", "azureml", "task on Slurm")
+"""The kinds whose trials go on without their driver."""
 
 
 def diary(here: Path) -> list[str]:
