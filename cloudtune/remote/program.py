@@ -1,4 +1,4 @@
-"""The driver job's program: install what cloudtune needs, and drive the run in the bundle.
+"""The driver job's program: install what cloudtune needs beside it, and drive the run in the bundle.
 
 It runs as a trial of the driver job, so the trial helper knows where its files are. It also prints whatever it writes
 into its store; the machine that submitted it reads those lines into the local store.
@@ -13,7 +13,9 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import time
+import venv
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,9 @@ STORE = "store.db"
 
 _HERE = Path(__file__).parent
 _STORE = Path(".cloudtune") / "store.db"  # as `cloudtune.store.store` has it
+
+_ENVIRONMENT = "environment"
+"""The folder beside the program for an environment with what cloudtune needs."""
 
 _SENT_EVERY = 1.0
 """Seconds between two looks for what trials have printed, where it lies with the driver."""
@@ -60,9 +65,43 @@ def _drive_in(project: Path, manifest: dict[str, Any]) -> int:
 
 
 def _install(requirements: list[str]) -> None:
-    """Install the requirements if the image lacks any of them."""
-    if not all(_is_there(requirement) for requirement in requirements):
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *requirements], check=True)
+    """Go on in an environment with the requirements if this one lacks any: that may be a machine's own, as the head's of a cluster.
+
+    Raises:
+        SystemExit: pip could not install them.
+    """
+    missing = [requirement for requirement in requirements if not _is_there(requirement)]
+    if not missing:
+        return
+    folder = (_HERE / _ENVIRONMENT).resolve()
+    if Path(sys.prefix).resolve() != folder:
+        python = str(make_environment(folder))
+        if subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=False).returncode == 0:
+            os.execv(python, [python, *sys.argv])  # noqa: S606  # the same process: whoever started it may end that
+    sys.exit(f"{sys.executable} lacks {', '.join(missing)}, and pip could not install it in {folder}; see above")
+
+
+def make_environment(folder: Path) -> Path:
+    """Create an environment in which whatever this Python has is found, and what is installed there goes before it.
+
+    Unlike with ``--system-site-packages`` this holds where this Python is that of an environment, too.
+
+    Args:
+        folder: of the environment; what it held is removed.
+
+    Returns:
+        The environment's Python.
+    """
+    venv.create(folder, clear=True, symlinks=os.name != "nt")
+    place = {"base": str(folder), "platbase": str(folder)}
+    own = Path(sysconfig.get_path("purelib", "venv", place))
+    lines = [f"import site; site.addsitedir({path!r})\n" for path in sys.path if _holds_packages(path)]
+    (own / "beneath.pth").write_text("".join(lines), "utf-8")
+    return Path(sysconfig.get_path("scripts", "venv", place)) / "python"
+
+
+def _holds_packages(path: str) -> bool:
+    return Path(path).name in ("site-packages", "dist-packages")
 
 
 def _is_there(requirement: str) -> bool:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from made_up import install
 from plain_jobs import plain_data
@@ -15,7 +16,7 @@ from cloudtune import TuningJob, api
 from cloudtune.errors import SpecError
 from cloudtune.planning.plan import Plan
 from cloudtune.remote.bundle import Target, bundle
-from cloudtune.remote.program import MANIFEST, STORES
+from cloudtune.remote.program import MANIFEST, STORES, make_environment
 from cloudtune.remote.resolving import resolve
 from cloudtune.store.store import RunStore, Store
 
@@ -123,3 +124,14 @@ def test_the_driver_charges_by_the_prices_that_the_run_was_planned_with(project:
     assert plan.rates == planned.rates
     assert plan.rates[0].per_hour > Decimal(0)
     assert plan.machines == planned.machines
+
+
+def test_an_environment_made_for_a_driver_has_what_is_beneath_it_but_what_it_was_given_goes_before(
+    tmp_path: Path,
+) -> None:
+    python = make_environment(tmp_path / "environment")
+    (own,) = (tmp_path / "environment").glob("[lL]ib/**/site-packages")
+    (own / "threadpoolctl.py").write_text("")
+    code = "import sys, psutil, threadpoolctl; print(sys.prefix, psutil.__file__, threadpoolctl.__file__, sep='\\n')"
+    said = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said == [str(tmp_path / "environment"), psutil.__file__, str(own / "threadpoolctl.py")]

@@ -119,26 +119,30 @@ class Head:
 
 
 @contextlib.contextmanager
-def head(folder: Path, *, dashboard: bool = False) -> Iterator[Head]:
+def head(
+    folder: Path, *, dashboard: bool = False, python: Path = Path(sys.executable), **environment: str
+) -> Iterator[Head]:
     """A cluster as a user starts it, with a Ray Client server, and maybe a dashboard; ended with all of its processes.
 
     Args:
         folder: for its log.
         dashboard: whether it has one.
+        python: that has Ray.
+        environment: more variables.
     """
     import psutil
 
     ports = free_ports(5)
     command = [
-        Path(sys.executable).with_name("ray"), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1",
+        str(python), "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=2", "--node-ip-address=127.0.0.1",
         f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}", f"--include-dashboard={str(dashboard).lower()}",
         f"--dashboard-port={ports[2]}", f"--dashboard-agent-listen-port={ports[3]}", f"--dashboard-agent-grpc-port={ports[4]}",
         "--min-worker-port=0", "--max-worker-port=0",
     ]  # fmt: skip
     with (folder / "head.log").open("wb") as log:
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # a job's python is that of Ray
+        path = os.pathsep.join([str(python.parent), os.environ["PATH"]])  # a job's python is that of Ray
         process = psutil.Popen(
-            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, "PATH": path}
+            command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment, "PATH": path}
         )
     try:
         made = Head(f"127.0.0.1:{ports[0]}", f"ray://127.0.0.1:{ports[1]}", f"http://127.0.0.1:{ports[2]}")

@@ -1,6 +1,11 @@
 """Runs whose driver is a job in the cluster, which is reached by its dashboard alone (``http://HEAD:8265``)."""
 
+import re
+import sysconfig
+import venv
+import zipfile
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +32,17 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ray_clusters.Head
 
 @pytest.fixture
 def far(tmp_path: Path, head: ray_clusters.Head) -> Path:
-    (tmp_path / "cloudtune.toml").write_text(
+    return project_at(head, tmp_path)
+
+
+def project_at(head: ray_clusters.Head, folder: Path) -> Path:
+    (folder / "cloudtune.toml").write_text(
         f'default = "cluster"\n[profiles.cluster]\nprovider = "ray"\naddress = "{head.dashboard}"\n'
     )
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "train.py").write_text(TRIES)
-    (tmp_path / "table.txt").write_text("1 2 3")
-    return tmp_path
+    (folder / "src").mkdir()
+    (folder / "src" / "train.py").write_text(TRIES)
+    (folder / "table.txt").write_text("1 2 3")
+    return folder
 
 
 def submitted(project: Path, trials: int, **fields: Any) -> Run:
@@ -93,3 +102,38 @@ def test_a_cancel_ends_the_driver_and_all_that_it_launched(far: Path) -> None:
     assert [trial.state for trial in run.trials()] == [TrialState.CANCELLED] * 2
     assert jobs_of(run)[f"{run.id}-driver-1"] == "STOPPED"
     assert [finding.ok for finding in run._provider._target.check()] == [True]  # type: ignore[attr-defined]
+
+
+def python_without(name: str, folder: Path) -> Path:
+    """A Python that has what this one has, but for a distribution and cloudtune, which it does not have installed either."""
+    venv.create(folder, symlinks=True)
+    (packages,) = (folder / "lib").glob("python*/site-packages")
+    for each in Path(sysconfig.get_path("purelib")).iterdir():
+        if not re.match(rf"({name}|(__editable__\W*)?cloudtune)\b", each.name, re.IGNORECASE):
+            (packages / each.name).symlink_to(each)
+    return folder / "bin" / "python"
+
+
+def wheel_of(name: str, folder: Path) -> None:
+    """Makes a wheel of an installed distribution of Python alone."""
+    own = distribution(name)
+    with zipfile.ZipFile(folder / f"{name}-{own.version}-py3-none-any.whl", "w") as wheel:
+        for path in own.files or ():
+            if ".." not in path.parts and path.suffix != ".pyc":
+                wheel.write(str(path.locate()), str(path))
+
+
+def test_a_driver_whose_head_lacks_a_requirement_leaves_the_heads_python_as_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp_cors", reason="a dashboard needs ray[default]")
+    wheel_of("cmaes", tmp_path)
+    python = python_without("cmaes", tmp_path / "lean")
+    before = sorted((tmp_path / "lean").rglob("*"))
+    (tmp_path / "far").mkdir()
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    with ray_clusters.head(tmp_path, dashboard=True, python=python, **offline) as head:
+        far = project_at(head, tmp_path / "far")
+        (far / "go").touch()
+        run = submitted(far, trials=2, strategy={"type": "evolutionary", "seed": 1})
+        assert run.wait() is RunState.COMPLETED, messages(run)
+    assert [(trial.state, trial.attempt) for trial in run.trials()] == [(TrialState.COMPLETED, 1)] * 2
+    assert sorted((tmp_path / "lean").rglob("*")) == before
