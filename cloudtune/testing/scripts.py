@@ -126,7 +126,12 @@ kept = pathlib.Path(trial.checkpoint_dir(), "step")
 done = int(kept.read_text()) if kept.exists() else 0
 for step in range(done + 1, 21):
     trial.report(score=x * step, step=step)
-    kept.write_text(str(step))
+    fresh = kept.with_suffix(".new")
+    fresh.write_text(str(step))
+    fresh.replace(kept)
     time.sleep(0.15)
 """
-"""A curve of 20 steps whose height is x; goes on from its checkpoint, and takes three seconds in all."""
+"""A curve of 20 steps whose height is x; goes on from its checkpoint, and takes three seconds in all.
+
+A checkpoint is written beside the one before and renamed: what ends the trial may cut the write.
+"""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from cloudtune.trial.callbacks import Reporter, missing
 
 TYPE_CHECKING = False
@@ -52,13 +55,25 @@ class TuneCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def last_checkpoint() -> str | None:
-    """Return the newest checkpoint of an earlier attempt; None for none.
+    """Return the newest whole checkpoint of an earlier attempt; None for none.
 
-    With ``TrainingArguments(output_dir=trial.checkpoint_dir(), …)``, for ``trainer.train(resume_from_checkpoint=…)``.
+    With ``TrainingArguments(output_dir=trial.checkpoint_dir(), …)``, for ``trainer.train(resume_from_checkpoint=…)``. One that
+    the end of the attempt cut is passed over: Trainer writes its own state last, before it removes older checkpoints.
     """
-    from transformers.trainer_utils import get_last_checkpoint  # noqa: PLC0415
-
     import cloudtune.trial as trial  # noqa: PLC0415
 
-    found: str | None = get_last_checkpoint(trial.checkpoint_dir()) if trial.active() else None
-    return found
+    if not trial.active():
+        return None
+    found = Path(trial.checkpoint_dir()).glob("checkpoint-*")
+    numbered = [path for path in found if path.name.removeprefix("checkpoint-").isdigit() and _is_whole(path)]
+    return str(max(numbered, key=lambda path: int(path.name.removeprefix("checkpoint-")))) if numbered else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """Return whether the state that is written last is there, and was not cut itself."""
+    state = checkpoint / "trainer_state.json"
+    try:
+        json.loads(state.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return True

@@ -21,8 +21,8 @@ except ModuleNotFoundError as error:
 class TuneCallback(keras.callbacks.Callback):  # type: ignore[misc]
     """Reports the logs of each epoch, by Keras' names: ``loss``, ``val_loss``, ``val_accuracy``. The step is the epoch, from 1.
 
-    For trials that go on after a pause, ``keras.callbacks.BackupAndRestore(trial.checkpoint_dir())`` stands before it in the
-    list of callbacks: what it saves is there before the report.
+    For trials that go on after a pause, ``keras.callbacks.BackupAndRestore(trial.checkpoint_dir(), double_checkpoint=True)``
+    stands before it in the list of callbacks: what it saves is there before the report, and the one before while it saves.
 
     Args:
         metrics: names of metrics, or Keras' by the job's; None for all.

@@ -66,7 +66,9 @@ def main():
             points, labels = (column.to(device) for column in held_out.tensors)
             told = model(points)
             loss, accuracy = loss_of(told, labels).item(), (told.argmax(1) == labels).float().mean().item()
-        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}, checkpoint)
+        fresh = checkpoint.with_suffix(".new")
+        torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch}, fresh)
+        fresh.replace(checkpoint)  # whole, even if this attempt is ended while it writes
         trial.report(loss=loss, accuracy=accuracy, step=epoch)
     torch.save(model.state_dict(), Path(trial.output_dir(), "model.pt"))
 

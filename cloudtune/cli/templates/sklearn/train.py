@@ -51,7 +51,9 @@ def main():
         )
     for trees in range(begin, given.trees + 1, EVERY):
         model.set_params(n_estimators=trees).fit(rows, labels)
-        checkpoint.write_bytes(pickle.dumps(model))
+        fresh = checkpoint.with_suffix(".new")
+        fresh.write_bytes(pickle.dumps(model))
+        fresh.replace(checkpoint)  # whole, even if this attempt is ended while it writes
         loss = log_loss(held_out_labels, model.predict_proba(held_out))
         accuracy = accuracy_score(held_out_labels, model.predict(held_out))
         trial.report(loss=loss, accuracy=accuracy, step=trees)
