@@ -109,6 +109,11 @@ class Provider(ABC):
         return False
 
     @property
+    def reached_from_here(self) -> str:
+        """Why only this machine can launch trials there, though they run elsewhere; "" where a driver elsewhere can, too."""
+        return ""
+
+    @property
     def drives_there(self) -> bool:
         """Whether nothing but a driver there can launch trials, so that each run has one without being asked."""
         return False

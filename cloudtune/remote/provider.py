@@ -120,6 +120,8 @@ class RemoteDriver(Provider):
             raise ConfigError(
                 f"trials on {self._target.name} run where their driver does (or some do); leave --driver away"
             )
+        if self._target.reached_from_here:
+            raise ConfigError(f"{self._target.reached_from_here}; leave --driver away, and drive the run from here")
         if self._target.emulators() and not self._driver_provider.emulators():
             raise ConfigError(
                 f"trials in an emulator on this machine cannot be reached from {self._driver_provider.name}; leave --driver away, or "
@@ -130,7 +132,10 @@ class RemoteDriver(Provider):
         driver = _driver_job(job, base, {}, self._driver_provider.name)
         _, plan = planned(self._driver_provider, driver)
         if plan.mode != "managed":
-            raise ConfigError(f"a driver cannot run on {self._profile}: choose the profile of a service with a tuner")
+            raise ConfigError(
+                f"a driver cannot run on {self._profile}, whose provider {self._driver_provider.name} has no tuner of its own to "
+                "start it: choose the profile of a service with a tuner, or leave --driver away"
+            )
         plan.refuse()
         return [*immovable(job), *self._target.verify(job.driven(), base)]
 

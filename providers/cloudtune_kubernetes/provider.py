@@ -50,6 +50,10 @@ class KubernetesProvider(CloudProvider):
 
         return Cluster(self._settings)
 
+    @property
+    def reached_from_here(self) -> str:
+        return "trials on a cluster are started by a kubeconfig of this machine, which does not travel"
+
     # Before a run
 
     def adapt(self, job: TuningJob) -> "Adapted":

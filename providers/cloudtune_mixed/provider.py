@@ -62,6 +62,10 @@ class MixedProvider(DrivenProvider):
     def away(self) -> bool:
         return all(provider.away for provider in self._providers.values())
 
+    @property
+    def reached_from_here(self) -> str:
+        return next(filter(None, (provider.reached_from_here for provider in self._providers.values())), "")
+
     def emulators(self) -> Mapping[str, str]:
         return {profile: found for profile, each in self._providers.items() for found in each.emulators().values()}
 
