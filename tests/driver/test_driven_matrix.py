@@ -45,7 +45,7 @@ RULES: dict[str, dict[str, Any]] = {
 }
 PROVIDERS = list(providers())
 
-SLOW = ("ray", "azureml", "slurm")
+SLOW = ("ray", "azureml", "slurm", "kubernetes")
 """Providers whose trials or calls take seconds of computing."""
 
 INDEPENDENT = ("random", "sobol", "grid")
