@@ -17,6 +17,9 @@ _FOR_NOW = re.compile(
 )
 """What sbatch says where the same call may succeed later; other commands ask, or cancel, and may be repeated whatever they say."""
 
+_WHO = re.compile(r"^\s*\S+ error: ")
+"""What Slurm puts before the message of an error: the command or the function."""
+
 
 class SlurmError(Exception):
     """A command of Slurm failed.
@@ -47,7 +50,7 @@ def call(words: Sequence[str], given: str = "") -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{words[0]} did not answer within {TIMEOUT:.0f} s", passing=True) from None
     if done.returncode:
-        said = [line.split("error: ")[-1].strip() for line in done.stderr.splitlines() if line.strip()]
+        said = [_WHO.sub("", line).strip() for line in done.stderr.splitlines() if line.strip()]
         raise SlurmError(
             ": ".join(said) or f"{words[0]} ended with code {done.returncode}",
             passing=bool(_FOR_NOW.search(done.stderr)),
