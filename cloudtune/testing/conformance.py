@@ -17,6 +17,7 @@ from cloudtune.config import load_profile
 from cloudtune.errors import TrialError, UnsupportedError
 from cloudtune.planning.plan import Support, leaves
 from cloudtune.provider.interface import Finding, Provider, load_provider
+from cloudtune.provider.preparing import planned
 from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import RunState, Trial, TrialState
@@ -132,7 +133,7 @@ class ProviderConformance:
     @given(job=jobs())
     @settings(max_examples=15, **_GENERATED)
     def test_a_plan_accounts_for_every_leaf_of_the_spec(self, provider: Provider, job: TuningJob) -> None:
-        plan = provider.plan(job)
+        _, plan = planned(provider, job)
         lost = [path for path, _ in leaves(job) if plan.support(path) is None]
         assert not lost, f"neither in the request nor in a note: {lost}"
         forgotten = [note.path for note in plan.notes if "has no translation for this field" in note.message]
