@@ -59,6 +59,7 @@ class _Known:
         why: what of the reason stays the same.
         told: what was said of it first: details that change are not told again.
         seen: whether the watch has told of it.
+        began: whether its container ran.
         unread: since when its whole log could not be read, in seconds of `time.monotonic`; None for not at all.
         heard: whether lines of it were written down while it ran.
         read: whether all that it printed has been read, as far as it can be.
@@ -74,6 +75,7 @@ class _Known:
     why: str = ""
     told: str = ""
     seen: bool = False
+    began: bool = False
     unread: float | None = None
     heard: bool = False
     read: bool = False
@@ -206,13 +208,15 @@ class KubernetesRunner(JobRunner):
         number = known.trial.number
         if stands is None:
             return self._without_job(place, known)
-        known.seen = True
+        known.seen, known.began = True, known.began or stands.running
         if stands.running and known.log is None and self._follows < _FOLLOWED:
             known.log = PodLog(self._cluster, stands.pod)
             known.log.follow()
         if stands.state is TrialState.RUNNING:
             if exceeds(self.brief.job, stands.started, time.time()) and known.failed is None:
                 self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, started=stands.started, too_long=True))  # fmt: skip
+            if stands.wait == "queued" and known.began and known.failed is None:
+                self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, reason=f"its queue took its pod away: {stands.reason}", lost=True))  # fmt: skip
             waits = self._waits(place, known, stands)
             return TrialSnapshot(number, place, started=stands.started, waiting=waits)
         if known.end is None:
