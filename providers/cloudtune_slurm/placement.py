@@ -28,6 +28,7 @@ class Placement(SpecModel):
     partition: Said | None = None
     """One partition, or several, separated by commas."""
     account: Said | None = None
+    """The account that is charged."""
     qos: Said | None = None
     """The quality of service."""
     constraint: Said | None = None
@@ -35,6 +36,7 @@ class Placement(SpecModel):
     gres: Said | None = None
     """Generic resources of each node, beside the GPUs that compute.accelerators asks for."""
     reservation: Said | None = None
+    """The reservation whose nodes are used."""
     nodelist: Said | None = None
     """Nodes that may be taken."""
     exclude: Said | None = None

@@ -18,6 +18,7 @@ class SlurmSettings(Placement, Settings):
     user: Text = None
     """Who logs in there; null, as for what follows, for what ``~/.ssh/config`` says."""
     port: int | None = None
+    """The port of its SSH server."""
     identity: Text = None
     """A file with a private key."""
     config: Text = None

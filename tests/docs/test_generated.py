@@ -8,11 +8,13 @@ import click
 from snippets import ROOT
 
 from cloudtune.cli.app import app, run_app
-from cloudtune.spec.schema import job_schema
+from cloudtune.plugins.entry_points import providers
+from cloudtune.spec.schema import field_docstrings, job_schema
 
 sys.path.append(str(ROOT / "docs"))
 
 from generate.cli_page import cli_page
+from generate.config_page import config_page, settings_of
 from generate.spec_page import spec_page
 
 
@@ -32,6 +34,16 @@ def test_every_field_of_a_job_and_of_its_parts_is_said_with_its_meaning() -> Non
                     line.startswith(f"| `{name}` |") and line.endswith(f"| {meaning} |") for line in page.splitlines()
                 ), name
     assert all(f"`{name}`" in page for name in own)
+
+
+def test_every_setting_of_a_profile_is_said_with_its_meaning() -> None:
+    page = config_page()
+    for model in filter(None, map(settings_of, sorted(providers()))):
+        meanings = field_docstrings(model)
+        assert set(model.model_fields) == set(meanings) & set(model.model_fields), (
+            f"{model} has settings without a text"
+        )
+        assert all(f"| `{name}` |" in page for name in model.model_fields)
 
 
 def test_the_example_project_has_the_script_that_init_writes(tmp_path: Path) -> None:
