@@ -4,7 +4,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -101,7 +101,7 @@ def print_table(
     right: Sequence[str] = (),
     styles: bool = True,
 ) -> None:
-    """Print a table, with states coloured; into a pipe without a limit on its width.
+    """Print a table, with states coloured; into a pipe or a file without a limit on its width.
 
     On a terminal that is too narrow, print each row as lines, one per cell, since Rich would leave columns out.
 
@@ -111,23 +111,53 @@ def print_table(
         right: the columns to align to the right.
         styles: whether to colour states.
     """
-    from rich.cells import cell_len  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
     cells = [[str(value) for value in row] for row in rows]
     out = console()
     if not sys.stdout.isatty():
-        out.width = sum(max(map(cell_len, column)) + 2 for column in zip(columns, *cells, strict=True))
+        widths = _widths(columns, cells)
+        if not out.is_terminal and all(cell.isprintable() for row in (columns, *cells) for cell in row):
+            click.echo("".join(_plain_lines(columns, cells, widths, right)), nl=False)
+            return
+        out.width = sum(widths) + 2 * len(widths)
     elif cells and _least_width(columns, cells) > out.width:
         click.echo("\n\n".join(_as_lines(columns, row) for row in cells))
         return
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in cells:
         table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "") if styles else "") for cell in row))
     out.print(table)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column in characters of a terminal, some of which are two wide."""
+    return [max(map(_width, cells)) for cells in zip(columns, *rows, strict=True)]
+
+
+def _width(cell: str) -> int:
+    if cell.isascii():
+        return len(cell)
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    return cell_len(cell)
+
+
+def _plain_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines of a table as Rich prints it without colours, in a hundredth of its time."""
+    rights = [column in right for column in columns]
+    for row in (columns, *rows):
+        padded = []
+        for cell, width, is_right in zip(row, widths, rights, strict=True):
+            said = cell.rstrip()
+            space = " " * (width - _width(said))
+            padded.append(space + said if is_right else said + space)
+        yield "  ".join(padded) + "\n"
 
 
 _READABLE = 5
