@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudtune.costs.views import RunCost, run_cost
 from cloudtune.driver.listeners import is_served, listeners_of, may_ask
-from cloudtune.driver.standing import lost_emulators, revive
+from cloudtune.driver.standing import lost_emulators, resumable_if_broken_off, revive
 from cloudtune.errors import (
     ConfigError,
     NotLaunched,
@@ -145,9 +145,13 @@ class Run(RunHandle):
 
     @contextlib.contextmanager
     def unless_refused(self) -> Iterator[None]:
-        """Remove the run if the provider refuses it within the context, before it has started: without credentials, say."""
+        """Remove the run if the provider refuses it within the context, before it has started: without credentials, say.
+
+        One that Ctrl-C keeps from starting is left interrupted.
+        """
         try:
-            yield
+            with resumable_if_broken_off(self._store):
+                yield
         except (ProviderError, ConfigError, UnsupportedError, NotLaunched) as error:
             passing = isinstance(error, ProviderError) and error.retryable  # then the service may have accepted it
             record = self._store.record()
@@ -168,7 +172,7 @@ class Run(RunHandle):
             return super().refresh()
 
     def wait(self, watcher: Watcher | None = None) -> RunState:
-        with self._telling(live=True):
+        with self._telling(live=True), resumable_if_broken_off(self._store):
             return super().wait(watcher)
 
     async def finished(self, watcher: Watcher | None = None) -> RunState:

@@ -84,14 +84,28 @@ def start(run: "RunStore") -> None:
             stderr=log,
             **detached(),
         )
+    try:
+        _await_driver(run, process)
+    except KeyboardInterrupt:
+        process.terminate()  # nobody waits for it any more
+        process.wait()
+        raise
+    # The driver outlives this process; waiting for it here only keeps it from becoming a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def _await_driver(run: "RunStore", process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a new driver holds the run's lock, or has ended the run.
+
+    Raises:
+        ProviderError: it ended before, or did not begin within 30 s.
+    """
     until = time.monotonic() + _START_TIMEOUT
     while not run.driven and run.record().state in (RunState.WAITING, RunState.INTERRUPTED):
         if process.poll() is not None or time.monotonic() > until:
             said = (run.folder / "driver.log").read_text(errors="replace").strip().splitlines()
             raise ProviderError(f"the driver did not start: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.01)
-    # The driver outlives this process; waiting for it here only keeps it from becoming a zombie.
-    threading.Thread(target=process.wait, daemon=True).start()
 
 
 def follow(run: "RunStore", site: Site, watcher: "Watcher | None" = None) -> RunState:

@@ -1,12 +1,14 @@
 """Determine, without calls to a service, whether a run is interrupted: whether its driver and its emulator still run."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cloudtune.driver.listeners import gone
-from cloudtune.store.records import ELSEWHERE, RunRecord, RunState
+from cloudtune.driver.reasons import resume_hint
+from cloudtune.store.records import CREATING, ELSEWHERE, RunRecord, RunState
 
 if TYPE_CHECKING:
     from cloudtune.store.store import RunStore
@@ -65,6 +67,34 @@ def revive(run: "RunStore", record: RunRecord, listeners: Mapping[str, Mapping[s
         native = {name: value for name, value in record.native.items() if name != "job"}
         columns |= {"state": RunState.WAITING.value, "started": None, "elapsed": 0.0, "native": native}
     run.write(columns={**columns, "reason": "", "wish": ""}, events=[(None, event)])
+
+
+@contextlib.contextmanager
+def resumable_if_broken_off(run: "RunStore") -> Iterator[None]:
+    """Write that a run is interrupted if KeyboardInterrupt ends the context before the run has started.
+
+    From its start on, whatever drives or follows it writes that by itself.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        record = run.record()
+        if record.state is RunState.WAITING and not run.driven:
+            reason = resume_hint(run.id, _why_not_started(record))
+            run.write(
+                columns={"state": RunState.INTERRUPTED.value, "reason": reason},
+                events=[(None, f"{RunState.INTERRUPTED.value}: {reason}")],
+            )
+        raise
+
+
+def _why_not_started(record: RunRecord) -> str:
+    why = "by Ctrl-C, before it had started"
+    if CREATING in record.native and not record.emulators:
+        why += (
+            f"; {record.provider} may have taken its tuning job all the same, which `cloudtune cancel {record.id}` ends"
+        )
+    return why
 
 
 def _why_interrupted(run: "RunStore", record: RunRecord) -> str | None:

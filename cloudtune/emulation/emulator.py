@@ -111,7 +111,11 @@ class Emulator(ABC, Generic[Kind]):
         """Variables by which cloudtune and the service's own clients find the emulator and are let in."""
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()  # what it has begun, such as a thread that serves, would outlive a Ctrl-C in a notebook
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.stop()

@@ -26,7 +26,7 @@ from cloudtune.results.constraints import what_is_untold
 from cloudtune.results.objectives import losses, what_is_missing
 from cloudtune.results.printed_metrics import last_lines
 from cloudtune.results.progress import ProgressCounter, Watcher, keep_counting_values
-from cloudtune.store.records import RunState, Trial, TrialState
+from cloudtune.store.records import CREATING, RunState, Trial, TrialState
 from cloudtune.store.unit_of_work import UnitOfWork
 
 if TYPE_CHECKING:
@@ -138,16 +138,17 @@ class ManagedRun(ServiceRun):
 
     def start(self) -> None:
         record = self.run.record()
-        if record.state is not RunState.WAITING:
+        if record.state not in (RunState.WAITING, RunState.INTERRUPTED) or "job" in record.native:
             return
         self.service.reach(self.run)
         native = record.native
-        self.run.write(columns={"native": {**native, "creating": "yes"}})
-        name = self.tuner.name = self.tuner.create(again="creating" in native)
+        self.run.write(columns={"native": {**native, CREATING: "yes"}})
+        name = self.tuner.name = self.tuner.create(again=CREATING in native)
         self.run.write(
             columns={
-                "native": {**native, "job": name},
+                "native": {**{key: text for key, text in native.items() if key != CREATING}, "job": name},
                 "state": RunState.RUNNING.value,
+                "reason": "",
                 "started": time.time(),
             },
             events=[(None, f"it is the tuning job {name}")],
@@ -210,7 +211,7 @@ class ManagedRun(ServiceRun):
         self.run.write(columns={"wish": "cancel"})
         record = self.run.record()
         there = not gone(record)
-        if there and record.native.keys() & {"job", "creating"}:
+        if there and record.native.keys() & {"job", CREATING}:
             self._reach()
             if self.tuner.name:  # also a job made by a process that was killed before the answer came
                 self.tuner.stop()

@@ -86,15 +86,15 @@ def prepare_in(
         emulators=listeners_of(provider.emulators()),
     )
     run = store.create(record)
-    warning = store_warning(store.folder)
-    if warning:
-        run.write(events=[(None, warning)])
     try:
+        warning = store_warning(store.folder)
+        if warning:
+            run.write(events=[(None, warning)])
         provider.prepare(run, ported)
+        store.checkpoint()
     except BaseException:
         run.remove()  # nothing has begun
         raise
-    store.checkpoint()
     return run
 
 

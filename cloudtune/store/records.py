@@ -79,6 +79,9 @@ def child_of(parent: int | None) -> str:
     return "" if parent is None else f"{_CHILD}{parent}"
 
 
+CREATING = "creating"
+"""Key of a run's notes: its tuning job is being made at the service, whose answer has not come."""
+
 ELSEWHERE = "driver"
 """Key of a run's notes: the profile that its driver job runs on, where the driver is a job; see `cloudtune.remote`."""
 
