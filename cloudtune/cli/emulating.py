@@ -1,8 +1,9 @@
 """The command emulate: serve the API of a cloud service on this machine."""
 
+import contextlib
 import shlex
 import signal
-import threading
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from cloudtune.errors import ConfigError
 from cloudtune.plugins.entry_points import emulators
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from cloudtune.emulation.emulator import Emulator
 
@@ -77,14 +78,14 @@ def emulate(
     folders = {uri: Path(folder) for uri, folder in _pairs(mounts, "--mount", "s3://bucket/prefix=./folder").items()}
     made = _emulator(provider)(port=port, images=programs, mounts=folders)
     made.enforce(None if policy_file is None else _policy_in(policy_file))
-    with made as emulator:
+    with made as emulator, _signals() as signals:  # before what is printed: who reads it may end it at once
         if as_json:
             print_json(emulator.environment)
         else:
             for name, value in emulator.environment.items():
                 click.echo(f"export {name}={shlex.quote(value)}")
             click.echo(f"# {provider} is at {emulator.url}; Ctrl-C ends it", err=True)
-        _wait_for_signal()
+        _wait_for_signal(signals)
     return 0
 
 
@@ -119,12 +120,30 @@ def _emulator(name: str) -> "Callable[..., Emulator[Any]]":
     return emulator_of(profile.provider if profile is not None else aliases().get(name, name))
 
 
-def _wait_for_signal() -> None:
+@contextlib.contextmanager
+def _signals() -> "Iterator[socket.socket]":
+    """Yield a socket that has a byte for each SIGINT and SIGTERM from now on.
+
+    A handler of Python runs in the main thread alone, and the kernel may give a signal to another one (it does after SIGSTOP and
+    SIGCONT), which ends no wait of the main thread; the byte is written by whichever thread it is.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        woken = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda *_: None) for number in _ENDING}
+        try:
+            yield reader
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(woken)
+
+
+def _wait_for_signal(signals: socket.socket) -> None:
     """Wait for SIGINT or SIGTERM."""
-    ended = threading.Event()
-    before = {number: signal.signal(number, lambda *_: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ended.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    while signals.recv(1)[0] not in _ENDING:
+        pass
+
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def test_an_emulator_enforces_the_policy_of_a_file(
     Path("policy.json").write_text(capsys.readouterr().out)
     seen = []
 
-    def look() -> None:
+    def look(_: socket.socket) -> None:
         variables = json.loads(capsys.readouterr().out)
         client = boto3.client(
             "sagemaker",

@@ -1,7 +1,9 @@
 """A managed provider as others publish theirs: Kiln, a made-up service that nothing of cloudtune knows."""
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -276,7 +278,7 @@ def test_the_option_and_the_argument_emulate_start_it(job: Job, project: Path) -
 
 
 def test_the_command_emulate_serves_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloudtune.cli.emulating._wait_for_signal", lambda: None)
+    monkeypatch.setattr("cloudtune.cli.emulating._wait_for_signal", lambda _: None)
     assert run_app(["emulate", "kiln", "--json"]) == 0
     assert json.loads(capsys.readouterr().out).keys() == {
         "CLOUDTUNE_KILN_ENDPOINT", "CLOUDTUNE_KILN_TOKEN", "CLOUDTUNE_KILN_POLL",
@@ -284,6 +286,21 @@ def test_the_command_emulate_serves_it(capsys: pytest.CaptureFixture[str], monke
     assert run_app(["emulate", "kiln", "--image", "*=python3 x.py"]) == 2
     assert run_app(["emulate", "kln"]) == 2
     assert "there is no emulator of 'kln'; did you mean 'kiln'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("to", ["the main thread", "another thread"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_emulate_ends_well_by_a_signal_that_comes_with_its_first_words(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals, to: str
+) -> None:
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    thread = other if to == "another thread" else threading.main_thread()
+    monkeypatch.setattr("cloudtune.cli.emulating.print_json", lambda _: signal.pthread_kill(thread.ident or 0, number))
+    assert run_app(["emulate", "kiln", "--json"]) == 0
+    over.set()
+    other.join()
 
 
 @pytest.mark.cloudtune_emulator("kiln", grace=0.1)
