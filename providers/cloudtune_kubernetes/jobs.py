@@ -209,9 +209,9 @@ class KubernetesRunner(JobRunner):
         if stands is None:
             return self._without_job(place, known)
         known.seen, known.began = True, known.began or stands.running
-        if stands.running and known.log is None and self._follows < _FOLLOWED:
-            known.log = PodLog(self._cluster, stands.pod)
-            known.log.follow()
+        heard = known.log is not None and known.log.pod == stands.pod
+        if stands.running and not heard and self._follows < _FOLLOWED:
+            self._log_of(known, stands.pod).follow()
         if stands.state is TrialState.RUNNING:
             if exceeds(self.brief.job, stands.started, time.time()) and known.failed is None:
                 self._fail(place, known, TrialSnapshot(number, place, TrialState.FAILED, started=stands.started, too_long=True))  # fmt: skip
@@ -283,9 +283,9 @@ class KubernetesRunner(JobRunner):
         if stands is None or not stands.pod:
             known.read = True
             return
-        known.log = known.log or PodLog(self._cluster, stands.pod)
+        log = self._log_of(known, stands.pod)
         try:
-            lines = known.log.read()
+            lines = log.read()
         except ProviderError as error:
             known.unread = known.unread or time.monotonic()
             gone = error.code in UNREADABLE or stands.lost
@@ -294,9 +294,18 @@ class KubernetesRunner(JobRunner):
             known.read = gone or time.monotonic() - known.unread > _UNREAD
             return
         known.read = True
-        known.log.close()
+        log.close()
         _write(self._file(known.trial), lines, "w")
         self._part(known.trial).unlink(missing_ok=True)
+
+    def _log_of(self, known: _Known, pod: str) -> PodLog:
+        """Return the log of a pod of rank 0; that of the one before it, which its Job has replaced, is followed no longer."""
+        if known.log is None or known.log.pod != pod:
+            before = known.log
+            known.log = PodLog(self._cluster, pod, () if before is None else before.taken())
+            if before is not None:
+                before.close()
+        return known.log
 
     def _file(self, trial: Trial) -> Path:
         """Return the file with all that an attempt printed."""

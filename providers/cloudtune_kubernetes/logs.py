@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,12 +51,13 @@ class PodLog:
     Args:
         cluster: where the pod is.
         pod: its name.
+        lines: of the pod before it in the same Job, which are taken first.
     """
 
-    def __init__(self, cluster: Cluster, pod: str) -> None:
+    def __init__(self, cluster: Cluster, pod: str, lines: Iterable[Line] = ()) -> None:
         self._cluster, self.pod = cluster, pod
         self._lock = threading.Lock()
-        self._new: deque[Line] = deque()
+        self._new: deque[Line] = deque(lines)
         self._last: tuple[str, int] = ("", 0)
         self._same = 0
         self._ended = threading.Event()

@@ -63,7 +63,7 @@ def standing(job: Object, pods: Sequence[Object]) -> Standing:
         job: its Job.
         pods: those of the Job that are known.
     """
-    lead = next((pod for pod in pods if mapping(pod["metadata"].get("annotations")).get(INDEX, "0") == "0"), None)
+    lead = _lead(pods)
     container = _container(lead)
     state = mapping(container.get("state"))
     ran = mapping(state.get("running")) or mapping(state.get("terminated"))
@@ -80,6 +80,12 @@ def standing(job: Object, pods: Sequence[Object]) -> Standing:
     ended = ended or moment(condition.get("lastTransitionTime"))
     reason = _failure(condition, pods, lost=lost)
     return Standing(TrialState.FAILED, name, started, ended, reason=reason, lost=lost, too_long=too_long)
+
+
+def _lead(pods: Sequence[Object]) -> Object | None:
+    """Return the pod of rank 0: the newest, where a Job has replaced one; None for none."""
+    own = [pod for pod in pods if mapping(pod["metadata"].get("annotations")).get(INDEX, "0") == "0"]
+    return max(reversed(own), key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), default=None)
 
 
 def _end_of(job: Object) -> Mapping[str, Any] | None:

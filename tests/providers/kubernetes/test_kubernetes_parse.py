@@ -44,6 +44,14 @@ def ended(code: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def test_of_several_pods_of_a_job_the_newest_of_rank_0_counts() -> None:
+    first, second, other = pod(ended(1)), pod({"running": {"startedAt": "2026-01-01T00:02:00Z"}}), pod({}, index="1")
+    for each, made in ((first, "00:00:00"), (second, "00:01:40"), (other, "00:03:00")):
+        each["metadata"] |= {"name": f"p-{made}", "creationTimestamp": f"2026-01-01T{made}Z"}
+    for pods in ([first, second, other], [other, second, first]):
+        assert (standing(job(), pods).pod, standing(job(), pods).running) == ("p-00:01:40", True)
+
+
 def test_a_job_that_runs_and_one_that_completes() -> None:
     runs = standing(job(), [pod({"running": {"startedAt": "2026-01-01T00:00:00Z"}})])
     assert (runs.state, runs.running, runs.ended, runs.wait) == (TrialState.RUNNING, True, None, "")

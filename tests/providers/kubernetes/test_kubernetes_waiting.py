@@ -64,6 +64,18 @@ def test_a_trial_without_a_pod_says_which_quota_and_runs_when_there_is_room(
     assert [(trial.state, trial.attempt, trial.reason) for trial in run.trials()] == [(TrialState.COMPLETED, 1, "")]
 
 
+@pytest.mark.complete
+def test_the_pod_that_replaces_another_in_its_job_is_heard(submit: Submit, tmp_path: Path) -> None:
+    mark = tmp_path / "failed"
+    script = f"import pathlib, sys, cloudtune.trial as t\nmark = pathlib.Path({str(mark)!r})\n"
+    script += "if not mark.exists():\n    mark.touch()\n    sys.exit('once')\nt.report(score=t.params()['x'])\n"
+    run = submit(job_of(tmp_path, script, limits={"trials": 1}, kubernetes={"job": {"spec": {"backoffLimit": 1}}}))
+    assert run.wait() is RunState.COMPLETED, run.events()
+    (trial,) = run.trials()
+    assert (trial.attempt, trial.metrics["score"]) == (1, trial.parameters["x"])
+    assert list(run.logs(0)) == [f"step 1: score={trial.parameters['x']!r}"]
+
+
 def test_a_trial_waits_for_its_queue_and_begins_again_when_that_takes_its_pod_away(
     emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
 ) -> None:
