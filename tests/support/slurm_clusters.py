@@ -138,7 +138,9 @@ class SlurmCluster:
         while time.monotonic() < until:
             with contextlib.suppress(subprocess.CalledProcessError):
                 said = self.call("sinfo", "--noheader", "--Node", "--format=%N %t")
-                for name in {line.split()[0] for line in said.splitlines() if line.split()[1].startswith("drain")}:
+                for name in {
+                    line.split()[0] for line in said.splitlines() if line.split()[1].startswith(("drain", "drng"))
+                }:
                     self.call(
                         "scontrol", "update", f"NodeName={name}", "State=RESUME"
                     )  # it had a job that the controller forgot

@@ -48,7 +48,8 @@ def write_profile(project: Path, **settings: Any) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path, cluster: SlurmCluster) -> Path:
-    """The folder of the store, with a folder ``src`` for the script."""
+    """The folder of the store, with a folder ``src`` for the script; all nodes of the cluster take jobs, whatever the last test did to them."""
+    cluster.wait_until_up()
     write_profile(tmp_path)
     (tmp_path / "src").mkdir()
     return tmp_path
