@@ -6,7 +6,7 @@ by one call, and that of a pod that has ended is read by one more.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,6 @@ class _Known:
     read: bool = False
     failed: TrialSnapshot | None = None
     end: TrialSnapshot | None = None
-    new: list[Report] = field(default_factory=list)
 
 
 class KubernetesRunner(JobRunner):
@@ -178,7 +177,7 @@ class KubernetesRunner(JobRunner):
             for place, trial in asked.items()
         }
         jobs, pods = self._feeds["jobs"].objects(), self._pods()
-        stands = {place: standing(jobs[place], pods.get(place, ())) for place in self._known if place in jobs}
+        stands = {place: self._standing(known, jobs[place], pods.get(place, ())) for place, known in self._known.items() if place in jobs}  # fmt: skip
         self._end_late(jobs)
         snapshots = [self._look(place, known, stands.get(place)) for place, known in self._known.items()]
         self._read_ends(stands)
@@ -193,6 +192,13 @@ class KubernetesRunner(JobRunner):
             if TRIAL in labels and ATTEMPT in labels:
                 found.setdefault(trial_name(self._name, int(labels[TRIAL]), int(labels[ATTEMPT])), []).append(pod)
         return found
+
+    def _standing(self, known: _Known, job: Object, pods: Sequence[Object]) -> Standing:
+        """Return how an attempt stands; where its Job has ended before the other watch told of its pods, those are asked for."""
+        stands = standing(job, pods)
+        if pods or known.read or not stands.state.ended:
+            return stands
+        return standing(job, self._listed(known.trial))
 
     def _end_late(self, jobs: Mapping[str, Object]) -> None:
         """End Jobs of attempts that are over: made by a call of a driver that died before the answer came."""
@@ -347,10 +353,14 @@ class KubernetesRunner(JobRunner):
 
     def _pod(self, trial: Trial) -> str:
         """Return the pod of rank 0 of a trial; "" where there is none."""
-        labels = {**trial_labels(self._name, trial.number, trial.attempt)}
+        return standing({"metadata": {}}, self._listed(trial)).pod
+
+    def _listed(self, trial: Trial) -> Sequence[Object]:
+        """Return the pods of a trial, as the cluster has them now."""
+        labels = trial_labels(self._name, trial.number, trial.attempt)
         query = {"labelSelector": ",".join(f"{key}={value}" for key, value in labels.items())}
-        found = self._cluster.call("looking for pods", "GET", self._cluster.path("pods"), query)["items"]
-        return standing({"metadata": {}}, found).pod
+        found: list[Object] = self._cluster.call("looking for pods", "GET", self._cluster.path("pods"), query)["items"]
+        return found
 
     def files(self, trial: Trial, target: Path) -> list[Path]:
         request: Any = self.brief.plan.request

@@ -19,6 +19,7 @@ if LATE:
     from cloudtune_kubernetes.emulator import KubernetesEmulator
     from cloudtune_kubernetes.emulator.errors import forbidden
     from cloudtune_kubernetes.emulator.kinds import JOB, POD
+    from cloudtune_kubernetes.feed import Feed
     from cloudtune_kubernetes.translate import QUEUE
 
 EXCEEDED = "exceeded quota: team, requested: pods=1, used: pods=10, limited: pods=10"
@@ -62,6 +63,17 @@ def test_a_trial_without_a_pod_says_which_quota_and_runs_when_there_is_room(
     assert run.wait(watch) is RunState.COMPLETED, run.events()
     assert shown[0].startswith("waits for its pod (FailedCreate: Error creating: pods ")
     assert [(trial.state, trial.attempt, trial.reason) for trial in run.trials()] == [(TrialState.COMPLETED, 1, "")]
+
+
+def test_what_a_trial_reported_is_heard_though_the_watch_of_pods_is_behind_that_of_jobs(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Feed.objects
+    monkeypatch.setattr(Feed, "objects", lambda feed: {} if feed._kind == "pods" else told(feed))
+    run = submit(job_of(tmp_path, limits={"trials": 2, "parallel": 2}))
+    assert run.wait() is RunState.COMPLETED, run.events()
+    assert all(len(list(run.reports(trial.number))) == 3 for trial in run.trials())
+    assert all(trial.started is not None for trial in run.trials())
 
 
 @pytest.mark.complete
