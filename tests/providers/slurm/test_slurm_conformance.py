@@ -13,7 +13,16 @@ from cloudtune.testing import ProviderConformance
 pytestmark = pytest.mark.xdist_group("slurm")  # whose cluster is started once
 
 
-@pytest.mark.complete_are(*ON_A_CLUSTER, "test_a_hung_trial_ends_at_its_time_limit")
+SHOWN_BY_OWN_TESTS = (
+    "test_a_hung_trial_ends_at_its_time_limit",
+    "test_a_job_runs_to_its_end",
+    "test_no_value_of_the_environment_is_in_a_plan_or_in_the_store",
+    "test_what_a_plan_carries_exactly_is_in_the_request",
+)
+"""What the tests of runs, of ssh and of the translation show by default, too."""
+
+
+@pytest.mark.complete_are(*ON_A_CLUSTER, *SHOWN_BY_OWN_TESTS)
 class TestSlurm(ProviderConformance):
     quick_to_kill: ClassVar[dict[str, Any]] = {"slurm": {"grace": 0.2}}
 

@@ -58,11 +58,19 @@ def driver_of(run: Run) -> int:
     return next(int(pid) for pid, words in lines if "cloudtune.cli.drive" in words and run.id in words)
 
 
+def kill_driver(run: Run) -> None:
+    """Kill a run's driver and wait until it is gone: a resume that still finds its lock held starts no other."""
+    pid = driver_of(run)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+
+
 def ended_well(run: Run) -> list[tuple[TrialState, int]]:
     assert run.wait() is RunState.COMPLETED, messages(run)
     return [(trial.state, trial.attempt) for trial in run.trials()]
 
 
+@pytest.mark.complete
 def test_a_requeued_task_goes_on_as_the_same_attempt(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
@@ -83,7 +91,7 @@ def test_trials_outlive_a_killed_driver_and_the_next_one_takes_them_over(
 ) -> None:
     run = submit(job(WAITS, limits=TWO))
     wait_until(lambda: len(begun(project)) == 2)
-    os.kill(driver_of(run), signal.SIGKILL)
+    kill_driver(run)
     wait_until(lambda: run.state is RunState.INTERRUPTED)
     (project / "go").touch()
     run.resume()
@@ -95,7 +103,7 @@ def test_trials_outlive_a_killed_driver_and_the_next_one_takes_them_over(
 def test_cancel_without_a_driver_leaves_nothing(cluster: SlurmCluster, job: Job, submit: Submit, project: Path) -> None:
     run = submit(job(WAITS, limits={"trials": 20, "parallel": 20}))
     wait_until(lambda: len(begun(project)) == 8)
-    os.kill(driver_of(run), signal.SIGKILL)
+    kill_driver(run)
     wait_until(lambda: run.state is RunState.INTERRUPTED)
     run.cancel()
     assert run.state is RunState.CANCELLED
@@ -110,13 +118,14 @@ def test_cancel_without_a_driver_takes_what_only_waits_out_of_the_queue(
     with full(cluster):
         run = submit(job(WAITS, limits=TWO))
         wait_until(lambda: sum(trial.queued for trial in run.trials()) == 2)
-        os.kill(driver_of(run), signal.SIGKILL)
+        kill_driver(run)
         wait_until(lambda: run.state is RunState.INTERRUPTED)
         run.cancel()
         assert run.state is RunState.CANCELLED
         assert not [line for line in cluster.queued() if "PENDING" in line]
 
 
+@pytest.mark.complete
 def test_a_controller_that_restarts_is_waited_for(
     cluster: SlurmCluster, job: Job, submit: Submit, project: Path
 ) -> None:
@@ -216,7 +225,7 @@ def test_trials_survive_a_controller_that_forgets_them(
 ) -> None:
     run = submit(job(WAITS, limits=TWO))
     wait_until(lambda: len(begun(project)) == 2)
-    os.kill(driver_of(run), signal.SIGKILL)
+    kill_driver(run)
     wait_until(lambda: run.state is RunState.INTERRUPTED)
     (project / "go").touch()
     wait_until(lambda: not tasks_of(cluster, run))
@@ -284,7 +293,7 @@ def test_thirty_kills_of_the_driver_lose_nothing_and_run_nothing_twice(
         wait_until(lambda until=until: len(lines_of(project / "diary")) >= until or run.state.ended)
         threading.Event().wait(chance.random() * 0.3)  # the moment within the driver's work
         with contextlib.suppress(StopIteration, ProcessLookupError):
-            os.kill(driver_of(run), signal.SIGKILL)
+            kill_driver(run)
         wait_until(lambda: run.state in (RunState.INTERRUPTED, RunState.COMPLETED))
         if run.state is RunState.INTERRUPTED:
             run.resume()

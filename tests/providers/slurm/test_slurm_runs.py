@@ -19,12 +19,12 @@ Finish = Callable[[TuningJob], Run]
 
 
 def test_trials_that_start_together_are_one_array(cluster: SlurmCluster, job: Job, finish: Finish) -> None:
-    run = finish(job(limits={"trials": 8, "parallel": 8}))
+    run = finish(job(limits={"trials": 4, "parallel": 4}))
     assert run.state is RunState.COMPLETED, messages(run)
-    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 8
+    assert [trial.state for trial in run.trials()] == [TrialState.COMPLETED] * 4
     completed = (cluster.folder / "log" / "completed").read_text().splitlines()
     own = [line for line in completed if f"cloudtune-{run.id}-" in line]
-    assert len(own) == 8
+    assert len(own) == 4
     assert not cluster.queued()
 
 
@@ -66,6 +66,7 @@ def test_a_prologue_and_a_prefix_set_the_trial_up(job: Job, finish: Finish) -> N
     assert [trial.metrics["score"] for trial in run.trials()] == [42.0], messages(run)
 
 
+@pytest.mark.complete
 def test_trials_that_wait_say_for_what(cluster: SlurmCluster, job: Job, submit: Finish) -> None:
     with full(cluster):
         run = submit(job(limits={"trials": 3, "parallel": 3}))

@@ -36,7 +36,7 @@ trial.report(score=float(kept.read_text()))
 def away(cluster: SlurmCluster, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A profile that reaches the cluster by ssh alone; its runs have their files in this folder."""
     with login_node(tmp_path / "sshd", {"SLURM_CONF": str(cluster.config)}) as settings:
-        write_profile(project, **settings, folder=str(tmp_path / "scratch"), python=sys.executable)
+        write_profile(project, **settings, poll=0.5, folder=str(tmp_path / "scratch"), python=sys.executable)
         monkeypatch.delenv("SLURM_CONF")
         yield tmp_path / "scratch"
 
@@ -52,14 +52,15 @@ def test_code_data_checkpoints_logs_and_outputs_travel_by_ssh(
     (project / "table").mkdir()
     (project / "table" / "rows.txt").write_text("1 2 3")
     trial = {"environment": {"SECRET": "not-shown"}}
-    run = finish(job(TRAVELS, trial=trial, data={"table": "table"}, retries=1, limits={"trials": 2, "parallel": 2}))
+    run = finish(job(TRAVELS, trial=trial, data={"table": "table"}, retries=1))
     assert run.state is RunState.COMPLETED, messages(run)
-    assert [(trial.attempt, trial.metrics["score"]) for trial in run.trials()] == [(2, 4.5)] * 2
+    assert [(trial.attempt, trial.metrics["score"]) for trial in run.trials()] == [(2, 4.5)]
     assert "said" in list(run.logs(0))
-    assert [path.read_text() for path in run.fetch(1, project / "got")] == ["not-shown"]
+    assert [path.read_text() for path in run.fetch(0, project / "got")] == ["not-shown"]
     assert not list(away.iterdir())
 
 
+@pytest.mark.complete
 @pytest.mark.usefixtures("away")
 def test_check_finds_the_cluster_by_ssh(project: Path) -> None:
     found = findings(project)
@@ -83,6 +84,7 @@ def test_check_says_what_is_not_there(project: Path, monkeypatch: pytest.MonkeyP
     assert "is no login node" in only.message
 
 
+@pytest.mark.complete
 def test_what_trials_cost_is_known_by_the_users_prices(
     job: Callable[..., TuningJob], finish: Callable[[TuningJob], Run], project: Path
 ) -> None:
