@@ -26,8 +26,8 @@ if LATE:
 @pytest.mark.parametrize("service", CLASSES)
 def test_a_port_that_is_taken_is_told(service: str, emulators: Mapping[str, Any]) -> None:
     port = urlsplit(address(emulators[service])).port
-    with pytest.raises(ConfigError, match="another port"):
-        emulator_of(service, port=port).start()
+    with pytest.raises(ConfigError, match="another port"), emulator_of(service, port=port):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_a_port_that_is_taken_is_told(service: str, emulators: Mapping[str, Any]
     ],
 )
 def test_a_folder_that_is_not_there_is_not_mounted(service: str, place: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no folder"):
-        emulator_of(service, mounts={place: tmp_path / "missing"}).start()
+    with pytest.raises(ConfigError, match="no folder"), emulator_of(service, mounts={place: tmp_path / "missing"}):
+        pass
 
 
 def test_the_plugins_of_pytest_load_no_sdk() -> None:

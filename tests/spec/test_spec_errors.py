@@ -49,8 +49,8 @@ def problems_of_data(**fields: Any) -> list[str]:
 
 TOP_LEVEL_KEYS = (
     "name, trial, objective, constraints, metrics, space, require, strategy, first, stopping, limits, retries, warm_start, confirm, mode, strict, "
-    "compute, data, output, network, region, identity, encryption, notify, tags, native, azureml, local, "
-    "mixed, ray, sagemaker, vertex"
+    "compute, data, output, network, region, identity, encryption, notify, tags, native, azureml, kubernetes, local, "
+    "mixed, ray, sagemaker, slurm, vertex"
 )
 KINDS = "float, int, categorical, ordinal, constant, normal, lognormal"
 
