@@ -122,7 +122,7 @@ def test_who_breaks_off_while_a_driver_starts_leaves_none(tmp_path: Path, monkey
 @pytest.mark.parametrize(
     "provider",
     [
-        pytest.param(name, marks=[group_of(name, "starts"), *([] if name == "sagemaker" else [pytest.mark.complete])])
+        pytest.param(name, marks=[group_of(name, "starts"), *([] if name == "kubernetes" else [pytest.mark.complete])])
         for name in sorted(emulators())
     ],
 )

@@ -41,6 +41,7 @@ def emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[KubernetesEmulator]:
 submit = submitting("k8s")
 
 
+@pytest.mark.complete
 def test_a_trial_without_a_pod_says_which_quota_and_runs_when_there_is_room(
     emulator: KubernetesEmulator, submit: Submit, tmp_path: Path
 ) -> None:
