@@ -163,11 +163,11 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_started(
     group = int((tmp_path / "pid").read_text())
     import psutil
 
-    assert not [
-        process
-        for process in psutil.process_iter()
-        if _group(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
-    ]
+    members = [process for process in psutil.process_iter() if _group(process.pid) == group]
+    _, alive = psutil.wait_procs(
+        members, timeout=30
+    )  # they were killed, and are no children of ours: their end takes a moment
+    assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
 
 
 def _group(pid: int) -> int:

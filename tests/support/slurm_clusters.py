@@ -154,8 +154,9 @@ class SlurmCluster:
         )
 
     def queued(self) -> list[str]:
-        """The tasks that have not ended."""
-        return self.call("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
+        """The tasks that have not ended; what Slurm only cleans up behind has."""
+        told = self.call("squeue", "--noheader", "--array", "--format=%i %T").splitlines()
+        return [line for line in told if "COMPLETING" not in line]
 
 
 def _command(pid: int) -> str:
