@@ -9,7 +9,7 @@ from cloudtune_kubernetes.emulator import errors
 from cloudtune_kubernetes.emulator.containers import Kubelet
 from cloudtune_kubernetes.emulator.control import ControlLoop, Task
 from cloudtune_kubernetes.emulator.events import Events
-from cloudtune_kubernetes.emulator.garbage import Garbage
+from cloudtune_kubernetes.emulator.garbage import Garbage, without
 from cloudtune_kubernetes.emulator.jobs import Jobs
 from cloudtune_kubernetes.emulator.kinds import CONFIG_MAP, EVENT, JOB, NAMESPACE, NODE, POD, PVC, SERVICE_ACCOUNT, Kind
 from cloudtune_kubernetes.emulator.logs import LogRequest
@@ -174,8 +174,7 @@ class Cluster:
             == each["uid"]
             for each in owners
         ):
-            left = [each for each in meta["finalizers"] if each != TRACKING]
-            self.registry.settle(POD, {**pod, "metadata": {**meta, "finalizers": left}})
+            self.registry.settle(POD, without(pod, TRACKING))
 
     def _begin(self, pod: Object) -> None:
         self._addresses += 1
@@ -384,8 +383,7 @@ class Cluster:
                 return
             if "deletionTimestamp" in held["metadata"]:
                 if not any(self._uses(pod, name) for pod in store.objects(POD, namespace)):
-                    left = [each for each in held["metadata"].get("finalizers") or () if each != PROTECTION]
-                    self.registry.settle(PVC, {**held, "metadata": {**held["metadata"], "finalizers": left}})
+                    self.registry.settle(PVC, without(held, PROTECTION))
                 return
             if held["status"].get("phase") != "Bound":
                 spec = held["spec"]

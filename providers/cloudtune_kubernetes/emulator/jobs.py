@@ -14,6 +14,7 @@ from cloudtune_kubernetes.emulator.defaults import PREFIX, random_part
 from cloudtune_kubernetes.emulator.errors import Refused
 from cloudtune_kubernetes.emulator.events import Events
 from cloudtune_kubernetes.emulator.failure_policy import verdict
+from cloudtune_kubernetes.emulator.garbage import without
 from cloudtune_kubernetes.emulator.kinds import JOB, POD
 from cloudtune_kubernetes.emulator.registry import TRACKING, Options, Registry
 from cloudtune_kubernetes.emulator.store import Object
@@ -232,13 +233,7 @@ class _Step:
 
     def _release(self, pod: Object) -> Object:
         """Take the job's finalizer off a pod."""
-        meta = dict(pod["metadata"])
-        left = [each for each in meta.get("finalizers") or () if each != TRACKING]
-        if left:
-            meta["finalizers"] = left
-        else:
-            meta.pop("finalizers", None)
-        return self._jobs.registry.settle(POD, {**pod, "metadata": meta})
+        return self._jobs.registry.settle(POD, without(pod, TRACKING))
 
     def _release_all(self) -> None:
         for pod in self._pods:
