@@ -75,6 +75,15 @@ class Account:
         else:
             self._ledger.carry(path, Beside.DEFAULT)
 
+    def note_isolation(self, asked: bool, *, ensured: bool) -> None:
+        """Note that trials are to be cut off from the network, which a service without such a switch leaves to its surroundings.
+
+        Args:
+            asked: whether the job asks for it.
+            ensured: whether the profile says that the surroundings do so.
+        """
+        self.note_or_default("network.isolated", asked, "network.isolated.profile" if ensured else "network.isolated")
+
     def note_code_of_none(self, *, starts_itself: bool) -> None:
         """Note the fields of a program that no trial starts: the image's own, or that of native settings, starts.
 

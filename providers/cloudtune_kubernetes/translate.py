@@ -110,8 +110,7 @@ class _Translation(Account):
         network, encryption = self._job.network, self._job.encryption
         if network is not None:
             self.note_given("network", "name", "subnets", "security_groups", row="network")
-            row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
-            self.note_or_default("network.isolated", network.isolated, row)
+            self.note_isolation(network.isolated, ensured=self._settings.isolated)
         if encryption is not None:
             self.note("encryption")
         if self._job.region is not None:

@@ -218,8 +218,7 @@ class JobSpecWriter(Account):
             return None
         self._ledger.carry("network.name", f"{self._at}.network")
         self.note_given("network", "subnets", "security_groups")
-        row = "network.isolated.profile" if self._settings.isolated else "network.isolated"
-        self.note_or_default("network.isolated", network.isolated, row)
+        self.note_isolation(network.isolated, ensured=self._settings.isolated)
         return network.name
 
     def encryption(self) -> dict[str, Any]:
