@@ -24,6 +24,7 @@ from cloudtune.store.records import RunState, Trial, TrialState
 from cloudtune.testing import scripts
 from cloudtune.testing.carried import unfounded
 from cloudtune.testing.specs import jobs
+from cloudtune.testing.submitting import submitting
 
 X = {"type": "float", "low": 0.0, "high": 1.0}
 
@@ -98,17 +99,8 @@ class ProviderConformance:
     @pytest.fixture
     def submit(self, on: str, project: Path) -> Iterator[Callable[[TuningJob], Run]]:
         """Yield a function that submits a job; cancel all submitted runs after the test."""
-        submitted: list[Run] = []
-
-        def submit_one(job: TuningJob) -> Run:
-            run = api.submit(job, on, project=project, base=project)
-            submitted.append(run)
-            return run
-
-        yield submit_one
-        for run in submitted:
-            run.cancel()
-            run.wait()
+        with submitting(project, on) as submit:
+            yield submit
 
     @pytest.fixture
     def finish(self, on: str, project: Path, extras: dict[str, Any], provider: Provider) -> Callable[[TuningJob], Run]:

@@ -26,6 +26,7 @@ from cloudtune.spec.schema import job_schema
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing import ProviderConformance, scripts
 from cloudtune.testing.conformance import wait_until
+from cloudtune.testing.submitting import submitting
 
 PROJECT = Path(__file__).parents[1] / "support" / "provider_kiln"
 
@@ -93,16 +94,8 @@ def job(project: Path) -> Job:
 
 @pytest.fixture
 def submit(on: str, project: Path) -> Iterator[Callable[[TuningJob], Run]]:
-    submitted: list[Run] = []
-
-    def submit_one(job: TuningJob) -> Run:
-        submitted.append(api.submit(job, on, project=project, base=project))
-        return submitted[-1]
-
-    yield submit_one
-    for run in submitted:
-        run.cancel()
-        run.wait()
+    with submitting(project, on) as submit:
+        yield submit
 
 
 WAITS = """\

@@ -15,6 +15,7 @@ from cloudtune.run import Run
 from cloudtune.spec.job import TuningJob
 from cloudtune.testing import scripts
 from cloudtune.testing.conformance import wait_until
+from cloudtune.testing.submitting import submitting
 
 WAITS = """\
 import pathlib, time
@@ -92,16 +93,8 @@ def finish(project: Path) -> Callable[[TuningJob], Run]:
 @pytest.fixture
 def submit(project: Path) -> Iterator[Callable[[TuningJob], Run]]:
     """Submits a job; what still runs after the test is cancelled."""
-    submitted: list[Run] = []
-
-    def submit_one(tuning: TuningJob) -> Run:
-        submitted.append(api.submit(tuning, project=project, base=project))
-        return submitted[-1]
-
-    yield submit_one
-    for run in submitted:
-        run.cancel()
-        run.wait()
+    with submitting(project) as submit:
+        yield submit
 
 
 def messages(run: Run) -> str:

@@ -18,6 +18,7 @@ from cloudtune.provider import load_provider
 from cloudtune.run import Run
 from cloudtune.store.records import RunState, TrialState
 from cloudtune.testing.conformance import wait_until
+from cloudtune.testing.submitting import submitting
 
 Submit = Callable[[TuningJob], Run]
 
@@ -50,16 +51,8 @@ def job(project: Path, script: str, *arguments: str, **fields: object) -> Tuning
 @pytest.fixture
 def submit(project: Path) -> Iterator[Submit]:
     """Submits a job; what still runs after the test is cancelled."""
-    submitted: list[Run] = []
-
-    def submit_one(tuning: TuningJob) -> Run:
-        submitted.append(api.submit(tuning, "lab", project=project, base=project))
-        return submitted[-1]
-
-    yield submit_one
-    for run in submitted:
-        run.cancel()
-        run.wait()
+    with submitting(project, "lab") as submit:
+        yield submit
 
 
 def running(run: Run) -> int:
