@@ -164,10 +164,10 @@ class SlurmLauncher(PollingLauncher):
         self._end_refused()
         self._stop_asked()
         self._queue.look(self._tasks.values())
+        self._updates.extend(self._queue.remarks(self._tasks.values()))  # before the end of the trial that they are told of
         self._read()
         self._end_hopeless()
         self._updates.extend(self._queue.queued(self._tasks.values()))
-        self._updates.extend(self._queue.remarks(self._tasks.values()))
 
     def _end_refused(self) -> None:
         """Submit what has not been, and end the trials of batches that Slurm refuses."""
