@@ -164,7 +164,8 @@ class SlurmLauncher(PollingLauncher):
         self._end_refused()
         self._stop_asked()
         self._queue.look(self._tasks.values())
-        self._updates.extend(self._queue.remarks(self._tasks.values()))  # before the end of the trial that they are told of
+        # Before the ends: the trial that remarks are told of may be among them.
+        self._updates.extend(self._queue.remarks(self._tasks.values()))
         self._read()
         self._end_hopeless()
         self._updates.extend(self._queue.queued(self._tasks.values()))
