@@ -87,11 +87,14 @@ def add_node(made: Any, name: str, cpus: int = 2, gpus: int = 0) -> Any:
 
 
 def _patiently(start: Callable[[], Any], attempts: int = 3) -> Any:
-    """Start a node; again where the machine has too much to do for one to be up within Ray's half a minute."""
+    """Start a node; again where the machine has too much to do for one to be up within Ray's half a minute.
+
+    The node's supervisor then "timed out during startup", or Ray "timed out waiting for" the file with its head's port.
+    """
     try:
         return start()
     except Exception as error:
-        if attempts == 1 or "timed out during startup" not in str(error):
+        if attempts == 1 or "timed out" not in str(error).lower():
             raise
     return _patiently(start, attempts - 1)
 
