@@ -214,7 +214,7 @@ def may_ask(record: "RunRecord", addresses: Mapping[str, str], names: Iterable[s
             )
 
 
-def check_there_is_one(endpoints: Mapping[str, str]) -> None:
+def check_served(endpoints: Mapping[str, str]) -> None:
     """Raise an error if no process serves the emulators of a new run.
 
     Raises:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from cloudtune.driver.listeners import listeners_of
+from cloudtune.driver.listeners import check_served, listeners_of
 from cloudtune.driver.made_by import MADE_BY, versions
 from cloudtune.errors import RunNotFound, SpecError
 from cloudtune.planning.plan import Plan
@@ -67,6 +67,8 @@ def prepare_in(
     problems = [*found.problems, *provider.verify(ported, base)]
     if problems:
         raise SpecError(problems)
+    emulators = provider.emulators()
+    check_served(emulators)
     seed = getattr(job.strategy, "seed", None)
     record = RunRecord(
         id=run_id or f"{job.name}-{secrets.token_hex(4)}",
@@ -83,7 +85,7 @@ def prepare_in(
             **({} if ported is job else {WRITTEN: _kept(job)}),
             **(native or {}),
         },
-        emulators=listeners_of(provider.emulators()),
+        emulators=listeners_of(emulators),
     )
     run = store.create(record)
     try:

@@ -200,6 +200,17 @@ def test_a_paid_run_is_not_looked_for_in_an_emulator(tmp_path: Path) -> None:
         assert run.state is RunState.RUNNING
 
 
+@pytest.mark.parametrize("on", ["aws", "gcp", "azure"])
+def test_no_run_begins_in_an_emulator_that_has_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str) -> None:
+    with api.emulated(on, project=tmp_path) as variables:
+        left = dict(variables)
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="does not run; start one .cloudtune emulate"):
+        api.submit(job_of(tmp_path, AT_ONCE), on, project=tmp_path, base=tmp_path)
+    assert not api.runs(project=tmp_path)
+
+
 def test_parts_of_several_profiles_are_emulated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with api.emulated("gcp,local", project=tmp_path):
         job = job_of(tmp_path, AT_ONCE, limits={"trials": 4, "parallel": 4})

@@ -104,16 +104,8 @@ def _at(each: Mapping[str, Any], path: str) -> str:
     return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def labels_match(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Return whether a LabelSelector of an object selects labels; one that is empty selects everything."""
-    if selector is None:
-        return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_requirement(each, labels) for each in selector.get("matchExpressions") or ())
-
-
-def _requirement(each: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def required(each: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Return whether one requirement (``key``, ``operator``, ``values``) holds for labels, as of node affinities."""
     key, values = each["key"], list(each.get("values") or ())
     return {
         "In": labels.get(key) in values,
@@ -123,7 +115,3 @@ def _requirement(each: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         "Gt": key in labels and bool(values) and int(labels[key]) > int(values[0]),
         "Lt": key in labels and bool(values) and int(labels[key]) < int(values[0]),
     }[each["operator"]]
-
-
-required = _requirement
-"""Whether one requirement (``key``, ``operator``, ``values``) holds for labels, as of selectors and node affinities."""
