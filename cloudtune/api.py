@@ -73,7 +73,7 @@ def prepare(
         ConfigError: there is no such profile or provider.
     """
     provider, profile, folder = resolve(on, project, base)
-    near = None if base is None else config_near(base, folder)
+    near = config_near(base, folder)
     notes = {CONFIG: str(near)} if near is not None else {}
     if (region := provider.region_of(job)) is not None:
         provider, notes[REGION] = provider.in_region(region), region
@@ -120,8 +120,7 @@ def submit(
     """
     if emulate:
         folder = project or project_folder()
-        near = None if base is None else config_near(base, folder)
-        start_emulators(on, driver, folder, near, job.strategy.services)
+        start_emulators(on, driver, folder, config_near(base, folder), job.strategy.services)
     run = prepare(job, on, project=project, base=base, run_id=run_id, driver=driver)
     with run.unless_refused():
         run.start()
@@ -154,8 +153,7 @@ def attach(run_id: str = "latest", on: str | None = None, *, project: Path | Non
 def emulated_for(job: TuningJob, on: str | None, base: Path | None, project: Path | None) -> Iterator[None]:
     """Start the emulators that a job needs on a profile, as `emulated` does, by the config that counts where its paths start from `base`."""
     folder = project or project_folder()
-    near = None if base is None else config_near(base, folder)
-    with emulated(on, project=folder, near=near, services=job.strategy.services):
+    with emulated(on, project=folder, near=config_near(base, folder), services=job.strategy.services):
         yield
 
 

@@ -88,13 +88,15 @@ class Profile:
         return tuple(dict.fromkeys(member.provider for member in self.members)) or (self.provider,)
 
 
-def config_near(base: Path, project: Path) -> Path | None:
+def config_near(base: Path | None, project: Path) -> Path | None:
     """Return the nearest folder above a job's with a ``cloudtune.toml``; None if it is the project's, or none exists.
 
     Args:
-        base: the job's folder.
+        base: the job's folder; None for a job of no folder's.
         project: the project's.
     """
+    if base is None:
+        return None
     origin = base.resolve()
     found = next((folder for folder in (origin, *origin.parents) if (folder / FILE).is_file()), None)
     return None if found == project.resolve() else found

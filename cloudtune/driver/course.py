@@ -5,7 +5,6 @@ number of one count (`Trial.asked`, `Report.moment`, `Trial.told`), which is sto
 goes through the course again, and a replay derives every suggestion by it.
 """
 
-import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -65,18 +64,30 @@ class Moments:
 
     Args:
         moves: the course so far, from which the count goes on.
+
+    Attributes:
+        upcoming: the next number.
     """
 
     def __init__(self, moves: Sequence[Move] = ()) -> None:
         last = max((moment for move in moves for moment in _moments(move)), default=0)
-        self._count = itertools.count(last + 1)
+        self.upcoming = last + 1
         self._first: dict[tuple[int, int, int], deque[int]] = {}
         for move in moves:
             if move.report is not None and move.report.moment and not move.trial.state.ended:
                 self._first.setdefault(_key(move.report), deque()).append(move.report.moment)
 
     def __next__(self) -> int:
-        return next(self._count)
+        self.upcoming += 1
+        return self.upcoming - 1
+
+    def take(self, asked: int) -> int:
+        """Return the number of a suggestion that came now, and was asked for when a number was `upcoming`.
+
+        What was told meanwhile has that number as well, and comes after the question in the course.
+        """
+        self.upcoming = max(self.upcoming, asked + 1)
+        return asked
 
     def of(self, report: Report) -> int:
         """Return the number of a report: its first one, or else the next."""

@@ -13,16 +13,17 @@ from dataclasses import replace
 
 from cloudtune.costs.spending import Spending
 from cloudtune.driver.announcer import Announcer
+from cloudtune.driver.asking import Asking
 from cloudtune.driver.attempts import begin, queue, take_back
 from cloudtune.driver.clock import Clock
 from cloudtune.driver.confirming import LITTLE_LEFT, Confirming, announced, judgement
 from cloudtune.driver.course import Moments, course
-from cloudtune.driver.decisions import PRUNED, TRIED_AGAIN, Running, asked_for, decided, reason_of, retried, verdict_of
+from cloudtune.driver.decisions import TRIED_AGAIN, Running, asked_for, decided, reason_of, retried, verdict_of
 from cloudtune.driver.intake import Intake
 from cloudtune.driver.interrupt import Interrupt
 from cloudtune.driver.launcher import Ended, Launcher, Queued, Remark, TrialUpdate
 from cloudtune.driver.limits import limit_reached, time_reached
-from cloudtune.driver.pauses import Pauses, paused_by, rule_name
+from cloudtune.driver.pauses import Pauses
 from cloudtune.driver.reasons import INTERRUPTED, ending, resume_hint
 from cloudtune.driver.taken import cost_of
 from cloudtune.driver.warm_start import learn
@@ -89,9 +90,10 @@ class Driver:
         self._work = UnitOfWork(run)
         self._announcer = Announcer(self._work, watcher)
         purpose = Purpose(job.objective, job.constraints, run.id, run.folder, self._announcer.say)
-        self._search = Search.for_job(job, seed=seed, purpose=purpose)
+        self._search = Search.for_job(job, seed=seed, purpose=purpose, background=True)
+        self._asking = Asking(self._search, self._announcer.say)
         self._intake = Intake(run, self._search, self._work, self._announcer.event)
-        self._paused = Pauses(self._search, self._work)
+        self._paused = Pauses(job, self._search, self._work)
         self._to_launch: deque[Trial] = deque()
         self._updates: deque[TrialUpdate] = deque()
         self._broken, self._stuck = False, False
@@ -114,6 +116,8 @@ class Driver:
         except BaseException as error:
             self._break_off(error)
             raise
+        finally:
+            self._asking.close()
 
     def _loop(self) -> RunState:
         self._restore()
@@ -128,9 +132,11 @@ class Driver:
             while self._to_launch:
                 self._launcher.launch(self._to_launch.popleft())
             self._show_progress()
-            if not self._running and (self._draining or not self._has_more()) and not self._repeat():
+            done = not self._running and (self._draining or not self._has_more()) and not self._repeat()
+            if done and self._asking.over(interrupted=self._interrupt.level > 0):
                 return self._finish()
-            self._handle(self._launcher.poll(0.0 if self._may_launch() and not self._stuck else TICK))
+            ready = self._may_launch() and not self._stuck
+            self._handle(self._launcher.poll(0.0 if ready else self._asking.pause(TICK)))
 
     # What the strategy knows at the start
 
@@ -234,13 +240,13 @@ class Driver:
         return room and self._confirming.leaves_room(self._waiting)
 
     def _suggest(self) -> Trial | None:
-        suggestion = self._search.ask()
+        suggestion = self._asking.ask(self._moments)
         if suggestion is None:
             return None
         if suggestion.resumed:
             return self._paused.take(suggestion.number)
         self._intake.suggested(suggestion)
-        return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin, asked=next(self._moments))
+        return Trial(suggestion.number, suggestion.parameters, origin=suggestion.origin, asked=self._asking.moment)
 
     def _commit(self) -> None:
         """Write what happened and what will be launched, if there is anything to write."""
@@ -273,6 +279,9 @@ class Driver:
                     self._work.trial(running.trial)
             else:
                 self._settle(running, update)
+        for number, step in [] if self._broken else self._asking.verdicts():
+            if number in self._running:
+                self._stop(self._running[number], *self._paused.put_aside(step))
 
     def _record(self, running: Running, report: Report) -> None:
         report = replace(report, moment=self._moments.of(report))
@@ -281,13 +290,8 @@ class Driver:
         keep_counting_values(self._job.objective, running.trial.metrics, report.metrics)
         if restarted := self._paused.restarted(running.trial, report):
             self._announcer.event(report.number, restarted)
-        if running.trial.repeat_of is not None or not self._judge(report) or running.stop is not None:
-            return
-        rule = rule_name(self._job)
-        if self._search.pauses:
-            self._stop(running, TrialState.PAUSED, paused_by(rule, report.step))
-        else:
-            self._stop(running, TrialState.PRUNED, f"{PRUNED}{report.step} by the {rule} rule")
+        if running.trial.repeat_of is None and self._judge(report):
+            self._stop(running, *self._paused.put_aside(report.step))
 
     def _judge(self, report: Report) -> bool:
         """Pass a report to the search; return whether its trial is pruned."""
@@ -367,10 +371,9 @@ class Driver:
 
     def _check_limits(self) -> None:
         """Decide whether the run has to end or was interrupted, and stop the trials accordingly."""
-        if self._ending is None:
-            self._ending = self._why_to_end()
-            if self._ending is not None:
-                self._announcer.event(None, self._ending[1])
+        if self._ending is None and (ends := self._why_to_end()) is not None:
+            self._ending = ends
+            self._announcer.event(None, ends[1])
         if self._ending is not None and (self._running or self._waiting):
             self._cancel(self._ending[1], [*self._waiting, *(running.trial for running in self._running.values())])
         elif self._interrupt.level > self._noted_interrupt:
@@ -417,14 +420,12 @@ class Driver:
             self._close(reached[1])
         elif not self._running and self._has_more() and not self._confirming.leaves_room(self._waiting):
             self._close(LITTLE_LEFT)
-        if self._running or self._has_more():
-            spent = self._spending.exhausted(idle=not self._running, ahead=TICK)
-            if spent is not None:
-                return RunState.COMPLETED, spent
+        goes_on = self._running or self._has_more()
+        if goes_on and (spent := self._spending.exhausted(idle=not self._running, ahead=TICK)) is not None:
+            return RunState.COMPLETED, spent
         if time.monotonic() >= self._next_check:
             self._next_check = time.monotonic() + TICK
-            late = time_reached(self._job, self._clock.elapsed())
-            if late is not None:
+            if (late := time_reached(self._job, self._clock.elapsed())) is not None:
                 return late
             wish = self._run.wish()
             if wish == "cancel":

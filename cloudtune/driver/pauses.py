@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 
-from cloudtune.driver.decisions import PAUSED
+from cloudtune.driver.decisions import PAUSED, PRUNED
 from cloudtune.search import Search
 from cloudtune.spec.job import TuningJob
 from cloudtune.store.records import Report, RunState, Trial, TrialState
@@ -25,37 +25,30 @@ _NOT_INHERITED = (
 )
 
 
-def rule_name(job: TuningJob) -> str:
-    """Return the name of what ends or pauses the job's trials early: its stopping rule, or its strategy."""
-    return job.stopping.type if job.stopping is not None else job.strategy.type
-
-
-def paused_by(rule: str, step: int) -> str:
-    """Return why a trial is paused.
-
-    Args:
-        rule: the type of the stopping rule.
-        step: that the trial has reported.
-    """
-    return f"{PAUSED}{step} by the {rule} rule{_WAITS}"
-
-
 class Pauses:
     """Holds the paused trials, and notices programs that make nothing of their checkpoints.
 
     Args:
+        job: the spec.
         search: of the run.
         work: takes the trials that change.
     """
 
-    def __init__(self, search: Search, work: UnitOfWork) -> None:
+    def __init__(self, job: TuningJob, search: Search, work: UnitOfWork) -> None:
         self._search, self._work = search, work
+        self._rule = job.strategy.type if job.stopping is None else job.stopping.type
         self._trials: dict[int, Trial] = {}
         self._steps: dict[int, tuple[int, int]] = {}  # the first and the highest of each trial
         self._told = False
 
     def __len__(self) -> int:
         return len(self._trials)
+
+    def put_aside(self, step: int) -> tuple[TrialState, str]:
+        """Return the state in which the rule stops a trial that has reported a step, and why."""
+        if self._search.pauses:
+            return TrialState.PAUSED, f"{PAUSED}{step} by the {self._rule} rule{_WAITS}"
+        return TrialState.PRUNED, f"{PRUNED}{step} by the {self._rule} rule"
 
     def add(self, trial: Trial, why: str) -> None:
         """Pause a trial whose attempt has ended."""

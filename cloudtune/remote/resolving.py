@@ -28,7 +28,7 @@ def resolve(on: str | None, project: Path | None, base: Path | None = None) -> t
         ConfigError: there is no such profile or provider.
     """
     folder = (project or project_folder()).resolve()
-    near = None if base is None else config_near(base, folder)
+    near = config_near(base, folder)
     profile = load_profile(on, folder, near)
     return provider_for(profile, folder, near, base), profile.name, folder
 

@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from cloudtune.errors import Problem, SpecError
 from cloudtune.results.constraints import bound_count
+from cloudtune.search.background import BackgroundStrategy
 from cloudtune.search.registry import rule_of, strategy_of
 from cloudtune.search.stopping.rule import StoppingRule
 from cloudtune.search.strategy import Strategy, UnsuitableStrategy
@@ -57,9 +58,16 @@ def named_strategy(asked: TuningJob | SearchArguments, space: Space, trials: int
 
 
 def searcher(
-    asked: TuningJob | SearchArguments, space: Space, trials: int | None, seed: int
+    asked: TuningJob | SearchArguments, space: Space, trials: int | None, seed: int, *, background: bool
 ) -> tuple[Strategy, StoppingRule | None]:
     """Return the strategy and the stopping rule of a search; see `strategy_of` and `rule_of`.
+
+    Args:
+        asked: the spec.
+        space: of the spec.
+        trials: how many the search suggests; None for no end.
+        seed: of the suggestions.
+        background: whether a strategy that takes its time works in a thread; see `Strategy.in_background`.
 
     Raises:
         SpecError: the strategy cannot search this space.
@@ -78,4 +86,6 @@ def searcher(
         )
     except UnsuitableStrategy as error:
         raise SpecError([Problem("strategy", str(error))], "Search") from error
+    if background and strategy.in_background:
+        strategy = BackgroundStrategy(strategy)
     return strategy, strategy.rule or rule

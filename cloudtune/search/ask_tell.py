@@ -10,12 +10,12 @@ from cloudtune.results.constraints import known_violations, violations
 from cloudtune.results.objectives import losses
 from cloudtune.results.progress import keep_counting_values
 from cloudtune.search.arguments import SearchArguments, searcher
-from cloudtune.search.known_trials import KnownTrial, observations
+from cloudtune.search.background import BackgroundStrategy
+from cloudtune.search.known_trials import KnownTrial, observations, possible, whole
 from cloudtune.search.paused import Paused
 from cloudtune.search.ranking import Ranking
 from cloudtune.search.strategy import Observation, Purpose
 from cloudtune.search.suggestion import Result, Suggestion
-from cloudtune.space.completing import why_impossible
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.plain import PlainSpace, spelled_out
 from cloudtune.space.space import Space, Values
@@ -155,30 +155,35 @@ class Search:
         self._strategy.begin(Purpose(self.objectives, self.constraints))
 
     @classmethod
-    def for_job(cls, job: TuningJob, *, seed: int | None = None, purpose: Purpose | None = None) -> Self:
+    def for_job(
+        cls, job: TuningJob, *, seed: int | None = None, purpose: Purpose | None = None, background: bool = False
+    ) -> Self:
         """Return the search that a job asks for, as its driver has it.
 
         Args:
             job: the spec; its ``warm_start`` is left to `learn`.
             seed: see `Search`.
             purpose: of its suggestions; None for a search that only looks at known trials.
+            background: whether a strategy that takes its time works in a thread: `background` is it then.
 
         Raises:
             SpecError: the strategy cannot search this space.
         """
         search = cls.__new__(cls)
-        search._set_up(job, job.search_trials, seed)  # noqa: SLF001  # made by its own class
+        search._set_up(job, job.search_trials, seed, background=background)  # noqa: SLF001  # made by its own class
         if purpose is not None:
             search._strategy.begin(purpose)  # noqa: SLF001
         return search
 
-    def _set_up(self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None) -> None:
+    def _set_up(
+        self, asked: "TuningJob | SearchArguments", trials: int | None, seed: int | None, *, background: bool = False
+    ) -> None:
         own_seed = seed if seed is not None else getattr(asked.strategy, "seed", None)
         self.seed: int = secrets.randbelow(2**31) if own_seed is None else own_seed
         self.space = Space(asked.space, asked.require)
         self.objectives = asked.objective
         self.constraints = asked.constraints
-        self._strategy, self._rule = searcher(asked, self.space, trials, self.seed)
+        self._strategy, self._rule = searcher(asked, self.space, trials, self.seed, background=background)
         self._trials = trials
         self._next = 0
         self._left_out = 0
@@ -189,6 +194,11 @@ class Search:
         self._paused = Paused(self._rule, self._strategy)
         self._reported: dict[int, dict[str, float]] = {}
         self._ranking = Ranking()
+
+    @property
+    def background(self) -> BackgroundStrategy | None:
+        """The strategy, if a thread works for it; `ask` then returns None, too, while it is `asking`."""
+        return self._strategy if isinstance(self._strategy, BackgroundStrategy) else None
 
     @property
     def total(self) -> int | None:
@@ -261,10 +271,10 @@ class Search:
         if self._no_new:
             return None
         for origin, given in ((FIRST, self._first), (TRIED, self._enqueued)):
-            if given:
+            if given and not self._strategy.asking:
                 return self._begin(self._strategy.complete(self._next, given.popleft()), origin)
         values = self._strategy.suggest(self._next)
-        self._nothing_left = values is None
+        self._nothing_left = values is None and not self._strategy.asking
         return None if values is None else self._begin(values, child_of(self._strategy.parent(self._next)))
 
     def enqueue(self, parameters: Mapping[str, Scalar]) -> None:
@@ -284,19 +294,12 @@ class Search:
         Raises:
             ValueError: no trial of the space has these values; says why.
         """
-        self._enqueued.append(self._possible(parameters))
+        self._enqueued.append(possible(self.space, parameters))
 
     @property
     def enqueued(self) -> list[Values]:
         """The given values of the trials that `ask` returns before it asks the strategy, in this order."""
         return [dict(given) for given in (*self._first, *self._enqueued)]
-
-    def _possible(self, parameters: Mapping[str, Scalar]) -> Values:
-        given = dict(parameters)
-        problems = why_impossible(self.space, given)
-        if problems or not given:
-            raise ValueError("; ".join(f"{name}: {message}" for name, message in problems) or "it gives no value")
-        return given
 
     def attach(self, parameters: Mapping[str, Scalar]) -> Suggestion:
         """Return a trial of your own choice, such as the settings of today, as if the strategy had suggested it.
@@ -312,11 +315,7 @@ class Search:
         Raises:
             ValueError: they are no trial of the space.
         """
-        values = dict(parameters)
-        if not self.space.contains(values):
-            broken = self.space.broken(values)
-            why = "" if broken is None else f": they do not meet {broken.text!r}"
-            raise ValueError(f"no trial of the space has the parameters {values}{why}")
+        values = whole(self.space, parameters)
         self._strategy.restore(self._next, values)
         return self._begin(values, TRIED)
 
@@ -383,7 +382,7 @@ class Search:
         trials = list(known)
         for trial in trials:
             if not trial.state.ended:
-                self._first.append(self._possible(trial.parameters))
+                self._first.append(possible(self.space, trial.parameters))
         found = observations(trials, self.space, self.objectives, self.constraints, transfer=transfer)
         for observation in found:
             if transfer:

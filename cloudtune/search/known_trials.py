@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cloudtune.results.constraints import known_violations
 from cloudtune.results.objectives import losses
 from cloudtune.search.strategy import Observation
-from cloudtune.space.completing import on_axis
+from cloudtune.space.completing import on_axis, why_impossible
 from cloudtune.space.parameters import Scalar
 from cloudtune.space.space import Space, Values
 from cloudtune.spec.constraint import Constraint
@@ -71,4 +71,23 @@ def project(space: Space, parameters: Mapping[str, Scalar]) -> Values:
             value = on_axis(dimension, parameters[dimension.name])
             if value is not None:
                 values[dimension.name] = value[0]
+    return values
+
+
+def possible(space: Space, parameters: Mapping[str, Scalar]) -> Values:
+    """Return values that some trial of a space has; raise ValueError, which says why, where none has."""
+    given = dict(parameters)
+    problems = why_impossible(space, given)
+    if problems or not given:
+        raise ValueError("; ".join(f"{name}: {message}" for name, message in problems) or "it gives no value")
+    return given
+
+
+def whole(space: Space, parameters: Mapping[str, Scalar]) -> Values:
+    """Return the values of a trial of a space; raise ValueError where they are none."""
+    values = dict(parameters)
+    if not space.contains(values):
+        broken = space.broken(values)
+        why = "" if broken is None else f": they do not meet {broken.text!r}"
+        raise ValueError(f"no trial of the space has the parameters {values}{why}")
     return values

@@ -128,6 +128,11 @@ class Strategy(ABC):
     needs_history: ClassVar[bool] = True
     """Whether suggestions depend on the observations; False saves memory."""
 
+    in_background: ClassVar[bool] = False
+    """Whether a suggestion may take seconds, or an observation asks a service: a driver then has a thread of its own call the
+    strategy, after `begin`, and its rule, which pauses no trials; see `cloudtune.search.background`. `total` is then read by the
+    driver's own thread."""
+
     def __init__(
         self,
         space: Space,
@@ -180,6 +185,11 @@ class Strategy(ABC):
     @property
     def waits(self) -> bool:
         """Whether `suggest` returns None for now, until more is reported or has ended."""
+        return False
+
+    @property
+    def asking(self) -> bool:
+        """Whether the last `suggest` returned None because the answer is still to come: ask for the same trial again."""
         return False
 
     def parent(self, number: int) -> int | None:  # noqa: ARG002  # most strategies make trials of nothing but parameters

@@ -36,6 +36,7 @@ class OpenVizierSearch(Strategy):
     """
 
     spec = VizierSpec
+    in_background = True
 
     def __init__(self, space: Space, *, algorithm: str = "default", **context: Unpack[StrategyContext]) -> None:
         super().__init__(space, **context)

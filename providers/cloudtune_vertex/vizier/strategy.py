@@ -49,6 +49,7 @@ class VizierSearch(Strategy):
 
     spec = VizierSpec
     needs_history = False
+    in_background = True
 
     def __init__(self, space: Space, *, settings: VizierSpec, **context: Unpack[StrategyContext]) -> None:
         super().__init__(space, **context)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 import random
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from cloudtune.driver.replay import replay
 from cloudtune.errors import ConfigError, ProviderError, SpecError
 from cloudtune.search import KnownTrial, Purpose, Search, UnsuitableStrategy
 from cloudtune.spec.job import TuningJob
-from cloudtune.store.records import RunRecord, RunState, TrialState
+from cloudtune.store.records import RunRecord, RunState, Trial, TrialState
 from cloudtune.store.store import RunStore, Store
 
 if TYPE_CHECKING:
@@ -366,6 +368,81 @@ def made(folder: Path, job: TuningJob, name: str) -> RunStore:
 
 def driven(folder: Path, job: TuningJob, name: str) -> RunState:
     return Driver(job, Store(folder).run(name), Script(good), seed=3).run()
+
+
+class Outage(Script):
+    """Lets something go wrong between a trial's launch and its end, which its driver must see for it to go right again."""
+
+    def __init__(self, begin: Callable[[], None], end: Callable[[], None]) -> None:
+        super().__init__(good)
+        self.begin, self.end = begin, end
+
+    def launch(self, trial: Trial) -> None:
+        super().launch(trial)
+        if trial.number == 1:
+            self.begin()
+
+    def poll(self, timeout: float) -> Any:
+        if (1, 1) in self.launched and not self.live:
+            self.end()
+        return super().poll(timeout)
+
+
+@pytest.mark.parametrize("kind", ["hang", *(pytest.param(each, marks=pytest.mark.complete) for each in ("throttle", "errors", "lost"))])  # fmt: skip
+def test_trials_go_on_while_vizier_hangs_or_fails(
+    kind: str, emulator: VertexEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import requests
+
+    real, answered, ended = requests.Session.request, threading.Event(), threading.Event()
+    answered.set()
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> Any:
+        assert answered.wait(60), "the driver waits for Vizier"
+        return real(self, *args, **kwargs)
+
+    def set_fault(probability: float) -> None:
+        setattr(emulator.faults, kind, probability)
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    begin, end = (answered.clear, answered.set) if kind == "hang" else (lambda: set_fault(1.0), lambda: set_fault(0.0))
+    job, name = job_of(limits={"trials": 6, "parallel": 3}), f"outage-{kind}"
+    made(tmp_path, job, name)
+    try:
+        launcher = Outage(begin, lambda: (end(), ended.set()))  # type: ignore[arg-type,return-value]
+        assert Driver(job, Store(tmp_path).run(name), launcher, seed=3).run() is RunState.COMPLETED
+    finally:
+        end()
+    assert ended.is_set()
+    assert [(each.client_id, each.state.name) for each in trials_of(job, name)] == [
+        (f"{name}.{number}", "SUCCEEDED") for number in range(6)
+    ]
+
+
+@pytest.mark.complete
+def test_ctrl_c_ends_a_run_at_once_whose_vizier_never_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import json
+    import signal
+    import socket
+    import subprocess
+    import sys
+
+    (tmp_path / "job.json").write_text(json.dumps(job_of().to_data()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("CLOUDTUNE_VERTEX_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS")
+        with subprocess.Popen(
+            [sys.executable, "-m", "cloudtune", "run", "job.json"], text=True, stderr=subprocess.PIPE
+        ) as program:
+            asked, _ = silent.accept()  # and nothing is answered
+            assert asked.recv(1)
+            since = time.monotonic()
+            program.send_signal(signal.SIGINT)
+            _, said = program.communicate(timeout=50)
+    (record,) = Store(tmp_path).records()
+    assert record.state is RunState.INTERRUPTED, said
+    assert time.monotonic() - since < 30, "half of what one call may take"
 
 
 def killed_at(call: int, *, heard: bool, body: Callable[[], Any]) -> bool:
